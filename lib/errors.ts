@@ -1,0 +1,53 @@
+/**
+ * The one table of operating errors: what people and programs see when something is refused or fails.
+ *
+ * The key is the code on the wire and in logs. `status` is the HTTP status, `retryable` whether the
+ * same request may succeed later without being changed. A programmer's error has no code: it is thrown.
+ */
+import type { FaultDetail } from '../protocol/faults.js'
+
+export interface ErrorKind {
+  readonly status: number
+  readonly retryable: boolean
+  /** What happened and what to do; `message` of an OperatingError may say it with more detail. */
+  readonly message: string
+}
+
+export const ERRORS = {
+  invalid_json: { status: 400, retryable: false, message: 'The body is not valid JSON.' },
+  invalid_msgpack: { status: 400, retryable: false, message: 'The body is not valid msgpack.' },
+  invalid_point: { status: 400, retryable: false, message: 'At least one point is not valid; none of the body was taken.' },
+  invalid_query: { status: 400, retryable: false, message: 'A query parameter is not valid.' },
+  invalid_encoding: { status: 400, retryable: false, message: 'The body does not unpack with the Content-Encoding that it names.' },
+  unauthorized: { status: 401, retryable: false, message: 'A valid token is needed: send Authorization: Bearer <token>.' },
+  not_found: { status: 404, retryable: false, message: 'There is nothing at this path.' },
+  method_not_allowed: { status: 405, retryable: false, message: 'This path does not take this method; the Allow header names those it takes.' },
+  request_timeout: { status: 408, retryable: true, message: 'The body did not arrive in time.' },
+  length_required: { status: 411, retryable: false, message: 'Send Content-Length or Transfer-Encoding: chunked.' },
+  body_too_large: { status: 413, retryable: false, message: 'The body is larger than MAX_BODY_BYTES; send smaller batches.' },
+  unsupported_media_type: { status: 415, retryable: false, message: 'This Content-Type is not understood.' },
+  unsupported_encoding: { status: 415, retryable: false, message: 'This Content-Encoding is not understood; send gzip or none.' },
+  too_busy: { status: 429, retryable: true, message: 'More points are waiting than the soft bound allows; slow down and send again.' },
+  overloaded: { status: 503, retryable: true, message: 'No room for more points until the database has caught up; send again later.' },
+  database_unavailable: { status: 503, retryable: true, message: 'The database cannot be reached.' },
+  outcome_unknown: { status: 503, retryable: true, message: 'The points may or may not have been stored; sending them again may store them twice.' },
+  not_ready: { status: 503, retryable: true, message: 'The server is starting.' },
+  shutting_down: { status: 503, retryable: true, message: 'The server is shutting down; send to another one or again later.' },
+  internal: { status: 500, retryable: true, message: 'The server failed while it handled this request; the log says why.' }
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** An operating error as a value: returned and passed to callbacks; thrown only across async boundaries. */
+export class OperatingError extends Error {
+  override readonly name = 'OperatingError'
+
+  constructor (
+    readonly code: ErrorCode,
+    message: string = ERRORS[code].message,
+    readonly details?: readonly FaultDetail[],
+    options?: ErrorOptions
+  ) {
+    super(message, options)
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * What a listener (HTTP, UDP) sees of the pipeline: decode into `columns`, then offer them.
+ * Synchronous: when offer returns, the columns may be filled again.
+ */
+import type { ErrorCode } from '../errors.js'
+import type { PointColumns } from '../../protocol/columns.js'
+import type { SatelliteTable } from '../../protocol/satellites.js'
+import type { DecodeRules } from '../../protocol/point.js'
+
+/** How safe points must be before they are acknowledged: in memory, on disk, in the database. */
+export const ACK_LEVELS = ['received', 'spooled', 'committed'] as const
+export type AckLevel = typeof ACK_LEVELS[number]
+
+/** Called exactly once: null when the points are as safe as was asked for, else why they are not. */
+export type OnAck = (error: ErrorCode | null) => void
+
+export interface Refusal {
+  readonly code: ErrorCode
+  /** Whole seconds, for Retry-After. */
+  readonly retryAfterSeconds: number
+}
+
+export interface Intake {
+  /** Scratch columns of this worker, filled by the decoders. */
+  readonly columns: PointColumns
+  readonly satellites: SatelliteTable
+  readonly rules: DecodeRules
+  /** Asked before a body is read. Null: points are taken now. Cheap: called for every request. */
+  refusal (): Refusal | null
+  /** Takes all points of `columns`, or none of them (then onAck gets the reason). */
+  offer (ack: AckLevel, onAck: OnAck): void
+  /** Counts points that a decoder refused. */
+  reject (points: number): void
+}

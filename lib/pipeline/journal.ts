@@ -1,0 +1,59 @@
+/**
+ * What stands between batch and COPY: a queue of frames. In memory (MemoryJournal) or on disk (the spool).
+ *
+ *   Batcher --append--> Journal --take--> Drain --release--> Journal
+ *
+ * A frame is one closed batch: rows in the format of rows.ts, opaque here. Frames of an epoch are numbered from
+ * 1 without gaps. The journal gives out only frames that are as durable as it makes them (after fsync),
+ * in order, and keeps them until they are released.
+ */
+import type { ErrorCode } from '../errors.js'
+
+/** A closed batch, handed over by the batcher; the journal owns `payload` from then on. */
+export interface ClosedBatch {
+  readonly payload: Buffer
+  /** Points in it. */
+  readonly rows: number
+  /** Once: the frame is durable, or will never be acknowledged. Without a disk: called by committed(). */
+  spooled (error: ErrorCode | null): void
+  /** Once, after spooled(null): its transaction has committed, or the journal was closed before (error). */
+  committed (error: ErrorCode | null): void
+}
+
+/** Consecutive frames of one epoch, to be committed in one transaction. */
+export interface FrameRun {
+  readonly spoolId: string
+  readonly epoch: number
+  /** Sequence before the first frame: what the ledger must show. */
+  readonly previousSequence: number
+  /** Sequence of the last frame. */
+  readonly lastSequence: number
+  readonly payloads: readonly Buffer[]
+  readonly rows: number
+  readonly bytes: number
+}
+
+export interface JournalBacklog {
+  readonly frames: number
+  readonly rows: number
+  readonly bytes: number
+  /** Age of the oldest frame that is not committed; 0 if there is none. */
+  readonly oldestMs: number
+}
+
+export interface Journal {
+  /** No write is under way: a batch that is handed over now is written at once. */
+  readonly idle: boolean
+  /** Set by the batcher: called each time the journal becomes idle. */
+  onIdle: () => void
+  append (batch: ClosedBatch): void
+  /** The next frames that are not released, up to bytesMax (at least one); waits until there is one. Null once closed and empty. */
+  take (bytesMax: number): Promise<FrameRun | null>
+  /** The run has committed: its frames are freed, their batches told. */
+  release (run: FrameRun): void
+  backlog (): JournalBacklog
+  /** No more appends; take() goes on until empty, then gives null. */
+  end (): void
+  /** Gives up at once; frames on disk stay there for the next start. */
+  close (): Promise<void>
+}

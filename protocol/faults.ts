@@ -1,0 +1,23 @@
+/** What a decoder says when it takes nothing: a code of the table of errors, and where the faults are. */
+
+/** One fault of one point in a body. */
+export interface FaultDetail {
+  /** Position of the point in the body, from 0. */
+  readonly index: number
+  /** Field at fault, if it is one field. */
+  readonly field?: string
+  /** What is wrong and what would be right. */
+  readonly message: string
+}
+
+export interface DecodeFault {
+  readonly code: 'invalid_json' | 'invalid_msgpack' | 'invalid_point'
+  readonly message: string
+  /** At most FAULT_DETAILS_MAX of them. */
+  readonly details?: readonly FaultDetail[]
+  /** Points seen in the body, as far as they could be counted: the number that is counted as rejected. */
+  readonly points: number
+}
+
+/** Faults named in one answer. */
+export const FAULT_DETAILS_MAX = 10
