@@ -20,15 +20,27 @@ export interface ClosedBatch {
   committed (error: ErrorCode | null): void
 }
 
+/** Where the ledger of a spool stands: the last committed frame. Positions are ordered by epoch, then sequence. */
+export interface Position {
+  readonly epoch: number
+  /** 0: no frame of this epoch yet. */
+  readonly sequence: number
+}
+
+/** Why a journal cannot go on from the ledger's position: its database is not the one that its frames went to. */
+export interface LedgerFault {
+  readonly kind: 'ledger_missing' | 'ledger_behind' | 'ledger_ahead'
+  /** What was found, and what to do. */
+  readonly message: string
+}
+
 /** Consecutive frames of one epoch, to be committed in one transaction. */
 export interface FrameRun {
-  readonly spoolId: string
   readonly epoch: number
-  /** Sequence before the first frame: what the ledger must show. */
-  readonly previousSequence: number
-  /** Sequence of the last frame. */
+  readonly firstSequence: number
   readonly lastSequence: number
   readonly payloads: readonly Buffer[]
+  /** Points. */
   readonly rows: number
   readonly bytes: number
 }
@@ -42,11 +54,18 @@ export interface JournalBacklog {
 }
 
 export interface Journal {
+  /** Key of its row in the ledger. */
+  readonly spoolId: string
   /** No write is under way: a batch that is handed over now is written at once. */
   readonly idle: boolean
   /** Set by the batcher: called each time the journal becomes idle. */
   onIdle: () => void
   append (batch: ClosedBatch): void
+  /**
+   * Called by the drain before the first take(), and after each reconnect: the position that the ledger shows,
+   * null if it has no row for this spool. Frames up to it are released (already committed). A fault means: stop, never write.
+   */
+  resume (position: Position | null): LedgerFault | null
   /** The next frames that are not released, up to bytesMax (at least one); waits until there is one. Null once closed and empty. */
   take (bytesMax: number): Promise<FrameRun | null>
   /** The run has committed: its frames are freed, their batches told. */
