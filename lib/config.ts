@@ -1,3 +1,14 @@
+/**
+ * The configuration: one schema, and the only reader of process.env.
+ *
+ * SETTINGS says all there is to say about a setting; loading, flags, help, the `config` command and the README's
+ * table derive from it. A new setting is a line in Config and an entry in SETTINGS: the compiler asks for both.
+ * Flags win over variables, variables over defaults; an empty variable counts as unset.
+ */
+import { availableParallelism } from 'node:os'
+import { duration, host, integer, list, nearest, oneOf, path, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
+import type { Parsed, ValueType } from './value-types.js'
+
 /** The effective configuration: every setting resolved, validated once, frozen. */
 export interface Config {
   /** Address to listen on. */
@@ -29,4 +40,205 @@ export interface Config {
   readonly shutdownDeadlineMs: number
   /** Which HTTP engine: uWebSockets.js where it loads, or forced. */
   readonly httpEngine: 'auto' | 'uws' | 'node'
+}
+
+interface Setting<T> {
+  /** Environment variable; the flag is the same name in kebab-case. */
+  readonly env: string
+  readonly type: ValueType<T>
+  /** Text as a person would write it, or a value that no text stands for, with the words that describe it. */
+  readonly default: string | { readonly value: () => T, readonly label: string }
+  /** One sentence. */
+  readonly help: string
+  /** Given for secrets: the value as it may be shown. */
+  readonly mask?: (value: T) => string
+}
+
+type Key = keyof Config
+
+/** Connections that are not a worker's: migrations and maintenance, the health check, one to spare. */
+const CONNECTIONS_BESIDE_WORKERS = 3
+const TOKEN_LENGTH_MIN = 16
+
+const ms = (text: string): number => parseDuration(text) ?? NaN
+const bytes = (text: string): number => parseSize(text) ?? NaN
+
+/** The database and the senders want the rest of the machine; measured best with half of the cores. */
+function workersByDefault (): number {
+  return Math.min(4, Math.max(2, Math.floor(availableParallelism() / 2)))
+}
+
+function maskUrl (text: string | null): string {
+  if (text === null) return ''
+  const masked = new URL(text)
+  if (masked.password !== '') masked.password = '***'
+  for (const name of ['password', 'sslpassword']) {
+    if (masked.searchParams.has(name)) masked.searchParams.set(name, '***')
+  }
+  return masked.href
+}
+
+const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
+  host: { env: 'HOST', type: host(), default: '0.0.0.0', help: 'Address to listen on; the default is every network of the machine, 127.0.0.1 keeps it to this machine.' },
+  port: { env: 'PORT', type: integer({ min: 0, max: 65_535 }), default: '8080', help: 'HTTP port; 0 picks a free one.' },
+  workers: { env: 'WORKERS', type: integer({ min: 1, max: 64 }), default: { value: workersByDefault, label: 'half of the CPU cores, from 2 to 4' }, help: 'HTTP worker processes.' },
+  dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },
+  databaseUrl: { env: 'DATABASE_URL', type: url(['postgres', 'postgresql']), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', mask: maskUrl },
+  batchSize: { env: 'BATCH_SIZE', type: integer({ min: 1, max: 100_000 }), default: '1000', help: 'Points at which a batch is closed and written.' },
+  batchTimeoutMs: { env: 'BATCH_TIMEOUT', type: duration({ min: 1, max: ms('60s') }), default: '1s', help: 'Longest time that a point waits for its batch to fill.' },
+  maxConnections: { env: 'MAX_CONNECTIONS', type: integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), default: '50', help: `Most database connections of all processes together; at least WORKERS + ${CONNECTIONS_BESIDE_WORKERS}.` },
+  memoryMaxBytes: { env: 'MEMORY_MAX_BYTES', type: size({ min: bytes('64KB'), max: bytes('64GB') }), default: '64MB', help: 'Points that each worker holds in memory while the database is away.' },
+  maxBodyBytes: { env: 'MAX_BODY_BYTES', type: size({ min: bytes('1KB'), max: bytes('64MB') }), default: '8MB', help: 'Largest body of a request, unpacked.' },
+  timeWindowPastMs: { env: 'TIME_WINDOW_PAST', type: duration({ max: ms('36500d') }), default: '30d', help: 'Points older than this are rejected.' },
+  timeWindowFutureMs: { env: 'TIME_WINDOW_FUTURE', type: duration({ max: ms('36500d') }), default: '5m', help: 'Points further in the future than this are rejected.' },
+  unknownFields: { env: 'UNKNOWN_FIELDS', type: oneOf(['reject', 'ignore']), default: 'reject', help: 'What happens to a point with a field that is not known.' },
+  apiTokens: { env: 'API_TOKENS', type: list(TOKEN_LENGTH_MIN), default: { value: () => Object.freeze([]), label: 'none: no token is asked for' }, help: 'Tokens of which a request must send one as Authorization: Bearer.', mask: tokens => tokens.map(() => '***').join(',') },
+  logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
+  retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
+  shutdownDeadlineMs: { env: 'SHUTDOWN_DEADLINE', type: duration({ min: 100, max: ms('1h') }), default: '30s', help: 'Longest time that a polite stop takes.' },
+  httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs.' }
+}
+
+const KEYS = Object.keys(SETTINGS) as readonly Key[]
+
+/** Rules between settings. A message, or null if the rule holds. Skipped while one of `keys` has no valid value. */
+const RULES: ReadonlyArray<{ readonly keys: readonly [Key, Key], readonly check: (config: Config) => string | null }> = [
+  {
+    keys: ['maxConnections', 'workers'],
+    check ({ maxConnections, workers }) {
+      const needed = workers + CONNECTIONS_BESIDE_WORKERS
+      return maxConnections >= needed ? null : `${maxConnections} is too few for ${workers} WORKERS: raise it to ${needed} or more, or lower WORKERS`
+    }
+  },
+  {
+    keys: ['retentionMs', 'timeWindowPastMs'],
+    check ({ retentionMs, timeWindowPastMs }) {
+      if (retentionMs >= timeWindowPastMs) return null
+      return `${formatDuration(retentionMs)} is shorter than TIME_WINDOW_PAST (${formatDuration(timeWindowPastMs)}): points would be accepted and dropped at once; raise it or lower TIME_WINDOW_PAST`
+    }
+  }
+]
+
+export interface ConfigSources {
+  /** Without it: process.env. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** By flag name without dashes: `{ 'batch-size': '500' }`. */
+  readonly flags?: Readonly<Record<string, unknown>>
+}
+
+export interface ConfigProblem {
+  /** As the person wrote it: BATCH_SIZE or --batch-size. */
+  readonly setting: string
+  readonly message: string
+}
+
+/** `warnings`: variables that are probably misspelt settings. */
+export type LoadedConfig = { readonly warnings: readonly string[] } & (
+  { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly ConfigProblem[] }
+)
+
+interface Origin {
+  readonly source: 'flag' | 'environment' | 'default'
+  /** What to call the setting in a message. */
+  readonly name: string
+  readonly text: string | null
+}
+
+function flagOf (key: Key): string {
+  return SETTINGS[key].env.toLowerCase().replaceAll('_', '-')
+}
+
+function originOf (key: Key, { env = process.env, flags = {} }: ConfigSources): Origin {
+  const setting = SETTINGS[key]
+  const flag = flags[flagOf(key)]
+  if (typeof flag === 'string') return { source: 'flag', name: `--${flagOf(key)}`, text: flag }
+  const variable = env[setting.env]
+  if (variable !== undefined && variable !== '') return { source: 'environment', name: setting.env, text: variable }
+  return { source: 'default', name: setting.env, text: typeof setting.default === 'string' ? setting.default : null }
+}
+
+function valueOf<K extends Key> (key: K, text: string | null): Parsed<Config[K]> {
+  const setting: Setting<Config[K]> = SETTINGS[key]
+  if (text !== null) return setting.type.parse(text)
+  return typeof setting.default === 'string' ? setting.type.parse(setting.default) : { ok: true, value: setting.default.value() }
+}
+
+/** Variables that differ from a setting's name by a letter or two: the setting was probably meant. */
+function misspelt (env: Readonly<Record<string, string | undefined>>): string[] {
+  const names = KEYS.map(key => SETTINGS[key].env)
+  return Object.keys(env).filter(name => !names.includes(name)).flatMap(name => {
+    // Short names have neighbours that belong to others (HOME is two letters from HOST).
+    const meant = nearest(name, names, name.length < 9 ? 1 : 2)
+    return meant === null ? [] : [`The variable ${name} is not a setting; did you mean ${meant}?`]
+  })
+}
+
+/** Reads and checks all settings; names every problem at once. Secrets are not repeated in messages. */
+export function loadConfig (sources: ConfigSources = {}): LoadedConfig {
+  const values: Partial<Record<Key, unknown>> = {}
+  const problems: ConfigProblem[] = []
+  for (const key of KEYS) {
+    const origin = originOf(key, sources)
+    const parsed = valueOf(key, origin.text)
+    if (parsed.ok) values[key] = parsed.value
+    else problems.push({ setting: origin.name, message: parsed.message })
+  }
+  for (const { keys, check } of RULES) {
+    const message = keys.every(key => key in values) ? check(values as unknown as Config) : null
+    if (message !== null) problems.push({ setting: originOf(keys[0], sources).name, message })
+  }
+  const warnings = misspelt(sources.env ?? process.env)
+  return problems.length > 0
+    ? { ok: false, problems, warnings }
+    : { ok: true, config: Object.freeze(values as unknown as Config), warnings }
+}
+
+export interface ConfigRow {
+  readonly name: string
+  /** Secrets masked; empty for a value that no text stands for. */
+  readonly value: string
+  readonly source: Origin['source']
+}
+
+function shownValue<K extends Key> (key: K, value: Config[K]): string {
+  const setting: Setting<Config[K]> = SETTINGS[key]
+  const shown = setting.mask === undefined ? setting.type.format(value) : setting.mask(value)
+  return shown === '' && typeof setting.default !== 'string' ? `(${setting.default.label})` : shown
+}
+
+/** Every setting with its value and where it came from. */
+export function describeConfig (config: Config, sources: ConfigSources = {}): ConfigRow[] {
+  return KEYS.map(key => ({
+    name: SETTINGS[key].env,
+    value: shownValue(key, config[key]),
+    source: originOf(key, sources).source
+  }))
+}
+
+export interface SettingSummary {
+  readonly key: keyof Config
+  readonly env: string
+  /** Without dashes. */
+  readonly flag: string
+  /** Word for its kind of value. */
+  readonly kind: string
+  /** In Markdown. */
+  readonly allowed: string
+  readonly help: string
+  readonly defaultText: string
+}
+
+/** The settings as help and documentation show them. */
+export function describeSettings (): SettingSummary[] {
+  return KEYS.map(key => {
+    const setting = SETTINGS[key]
+    const defaultText = typeof setting.default === 'string' ? setting.default : setting.default.label
+    return { key, env: setting.env, flag: flagOf(key), kind: setting.type.name, allowed: setting.type.allowed, help: setting.help, defaultText }
+  })
+}
+
+/** The table of settings in README.md, in Markdown; a test holds the two together. */
+export function configTable (): string {
+  const rows = describeSettings().map(({ env, defaultText, allowed, help }) => `| \`${env}\` | ${defaultText} | ${allowed} | ${help} |`)
+  return ['| Variable | Default | Values | What it does |', '|---|---|---|---|', ...rows].join('\n')
 }

@@ -31,4 +31,6 @@ export interface Intake {
   offer (ack: AckLevel, onAck: OnAck): void
   /** Counts points that a decoder refused. */
   reject (points: number): void
+  /** Counts points that a listener dropped for want of room (a listener that cannot refuse: UDP). */
+  shed (points: number): void
 }

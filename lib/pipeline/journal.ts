@@ -8,6 +8,7 @@
  * in order, and keeps them until they are released.
  */
 import type { ErrorCode } from '../errors.js'
+import type { Pressure } from './pressure.js'
 
 /** A closed batch, handed over by the batcher; the journal owns `payload` from then on. */
 export interface ClosedBatch {
@@ -61,13 +62,18 @@ export interface Journal {
   /** Set by the batcher: called each time the journal becomes idle. */
   onIdle: () => void
   append (batch: ClosedBatch): void
+  /** How full it is; cheap, asked for every request. */
+  pressure (): Pressure
   /**
    * Called by the drain before the first take(), and after each reconnect: the position that the ledger shows,
-   * null if it has no row for this spool. Frames up to it are released (already committed). A fault means: stop, never write.
+   * null if it has no row for this spool. Frames up to it are released (already committed);
+   * frames that were taken and not released are given out again. A fault means: stop, never write.
    */
   resume (position: Position | null): LedgerFault | null
   /** The next frames that are not released, up to bytesMax (at least one); waits until there is one. Null once closed and empty. */
   take (bytesMax: number): Promise<FrameRun | null>
+  /** Makes a take() that waits give null now; the journal stays open. For a drain whose connection was lost. */
+  interrupt (): void
   /** The run has committed: its frames are freed, their batches told. */
   release (run: FrameRun): void
   backlog (): JournalBacklog

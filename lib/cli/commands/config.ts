@@ -1,0 +1,31 @@
+/** `config`: the effective configuration, secrets masked. */
+import { configTable, describeConfig } from '../../config.js'
+import { defineCommand } from '../command.js'
+import type { ConfigRow } from '../../config.js'
+
+function table (rows: readonly ConfigRow[]): string {
+  const nameWidth = Math.max(...rows.map(({ name }) => name.length))
+  const valueWidth = Math.max(...rows.map(({ value }) => value.length))
+  return rows.map(({ name, value, source }) => `${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}`).join('\n')
+}
+
+export const config = defineCommand({
+  name: 'config',
+  summary: 'Print the effective configuration, and where each value comes from.',
+  options: [
+    { name: 'json', type: 'boolean', help: 'Print JSON: value and source by variable.' },
+    { name: 'markdown', type: 'boolean', help: 'Print the table of all settings that stands in README.md.' }
+  ],
+  settings: 'all',
+  async run ({ config, sources, values, print, complain }) {
+    if (values.json && values.markdown) {
+      complain('error: --json and --markdown exclude each other')
+      return 2
+    }
+    const rows = describeConfig(config, sources)
+    if (values.markdown) print(configTable())
+    else if (values.json) print(JSON.stringify(Object.fromEntries(rows.map(({ name, value, source }) => [name, { value, source }])), null, 2))
+    else print(table(rows))
+    return await Promise.resolve(0)
+  }
+})

@@ -1,0 +1,129 @@
+/**
+ * The program orbitstream-sim: reads its command line, waits for the server, runs the simulation.
+ *
+ * Progress and problems go to standard error, the summary to standard output. Exit code 0: at least 99% of the points
+ * were accepted; 1: fewer, or no server; 2: the command line was not understood.
+ */
+import { randomInt } from 'node:crypto'
+import { waitForServer } from '../sim/server-check.js'
+import { simulate, type SimulationOptions } from '../sim/simulate.js'
+import { count, describeCause, summaryText, verdictText } from '../sim/summary.js'
+import { url as urlType } from '../value-types.js'
+import { parseArguments, usageError } from './arguments.js'
+
+const PROGRAM = 'orbitstream-sim'
+const SERVER_WAIT_MS = 2_000
+const SEED_MAX = 2 ** 32 - 1
+const INTERRUPTED_EXIT_CODE = 130
+
+const SPEC = {
+  program: PROGRAM,
+  summary: 'Sends the telemetry of a simulated fleet to an OrbitStream server, at a rate that does not depend on its answers.',
+  options: [
+    { name: 'satellites', alias: 's', type: 'integer', default: 100, min: 1, max: 1_000_000, help: 'Satellites of the fleet: SAT-0001, SAT-0002, …' },
+    { name: 'rate', alias: 'r', type: 'number', default: 100, min: 0.001, max: 1_000_000, help: 'Points per second of each satellite.' },
+    { name: 'api-url', type: 'string', placeholder: 'url', default: 'http://127.0.0.1:8080', help: 'Address of the server.' },
+    { name: 'duration', alias: 'd', type: 'duration', bareUnit: 's', min: 0, default: '60s', help: 'How long to send; a number without a unit is seconds, 0 is until stopped.' },
+    { name: 'anomaly-rate', type: 'number', default: 0.01, min: 0, max: 1, help: 'Share of the points with a value beyond its limit.' },
+    { name: 'batch-size', type: 'integer', default: 1, min: 1, max: 10_000, help: 'Points a request; an incomplete batch is sent after a second.' },
+    { name: 'seed', type: 'integer', min: 0, max: SEED_MAX, help: 'Repeats the values of a run.', note: 'default: a new one, which is printed' },
+    { name: 'connections', type: 'integer', default: 500, min: 1, max: 10_000, help: 'Connections at most; opened as they are needed.' },
+    { name: 'token', type: 'string', help: 'Token for a server with API_TOKENS.' },
+    { name: 'json', type: 'boolean', help: 'Print the summary as JSON.' }
+  ],
+  epilogue: 'Nothing is sent twice: a refused point counts as failed, also when the server asks to wait (Retry-After).\n' +
+    'While 2,000 requests or 400,000 points have no answer, further points are skipped and count as not accepted.\n' +
+    'Exit code: 0 if at least 99% of the points were accepted, 1 if fewer or without a server, 2 if the command line is not understood.'
+} as const
+
+/**
+ * Runs the program and sets the exit code of the process.
+ *
+ * @param argv the words behind the program's name
+ */
+export async function main (argv: readonly string[]): Promise<void> {
+  const parsed = readArguments(argv)
+  if (parsed.kind === 'exit') {
+    (parsed.exitCode === 0 ? print : complain)(parsed.text)
+    process.exitCode = parsed.exitCode
+    return
+  }
+  const stop = stopOnSignals()
+  try {
+    process.exitCode = await runSimulation(parsed.options, parsed.json, stop.signal)
+  } finally {
+    stop.release()
+  }
+}
+
+type Arguments =
+  | { readonly kind: 'run', readonly options: SimulationOptions, readonly json: boolean }
+  | { readonly kind: 'exit', readonly exitCode: 0 | 2, readonly text: string }
+
+function readArguments (argv: readonly string[]): Arguments {
+  const parsed = parseArguments(SPEC, argv)
+  if (parsed.kind === 'exit') return parsed
+  const { values } = parsed
+  const url = urlType(['http', 'https']).parse(values['api-url'])
+  if (!url.ok) return usageError(PROGRAM, [`--api-url: ${url.message}`])
+  if (values.token !== undefined && !/^[\x21-\x7e]+$/.test(values.token)) return usageError(PROGRAM, ['--token: only visible ASCII characters are possible'])
+  const options: SimulationOptions = {
+    url: new URL(url.value),
+    satellites: values.satellites,
+    rate: values.rate,
+    durationMs: values.duration,
+    anomalyRate: values['anomaly-rate'],
+    batchSize: values['batch-size'],
+    seed: values.seed ?? randomInt(SEED_MAX),
+    connectionsMax: values.connections,
+    token: values.token ?? null
+  }
+  return { kind: 'run', options, json: values.json }
+}
+
+async function runSimulation (options: SimulationOptions, json: boolean, stop: AbortSignal): Promise<number> {
+  const missing = await waitForServer(options.url, SERVER_WAIT_MS, stop)
+  if (missing !== null) {
+    complain(`error: no server answers at ${options.url.origin}: ${describeCause(missing)}.\n` +
+      'Start one with "orbitstream-ingest start", or name its address with --api-url.')
+    return 1
+  }
+  complain(describePlan(options))
+  const summary = await simulate(options, process.stderr, stop)
+  print(json ? JSON.stringify(summary) : summaryText(summary))
+  if (summary.ok) return 0
+  complain(verdictText(summary))
+  return 1
+}
+
+function describePlan (options: SimulationOptions): string {
+  const { satellites, rate, batchSize, durationMs } = options
+  const length = durationMs === 0 ? 'until stopped' : `for ${durationMs / 1000} s`
+  return `${count(satellites)} satellites × ${count(rate)} points/s = ${count(satellites * rate)} points/s to ${options.url.origin} ${length}, ` +
+    `${batchSize === 1 ? 'one point' : `${count(batchSize)} points`} a request, seed ${options.seed}`
+}
+
+/** The first signal ends the run in order, the second one at once. */
+function stopOnSignals (): { readonly signal: AbortSignal, release (): void } {
+  const controller = new AbortController()
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED_EXIT_CODE)
+    controller.abort()
+  }
+  const signals = ['SIGINT', 'SIGTERM'] as const
+  for (const signal of signals) process.on(signal, onSignal)
+  return {
+    signal: controller.signal,
+    release: () => {
+      for (const signal of signals) process.off(signal, onSignal)
+    }
+  }
+}
+
+function print (text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+function complain (text: string): void {
+  process.stderr.write(`${text}\n`)
+}

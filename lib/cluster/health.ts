@@ -1,0 +1,93 @@
+/**
+ * /health: what people and orchestrators read.
+ *
+ *   healthy     points are accepted and all is well                   200
+ *   degraded    points are accepted, and `reasons` says what is wrong 200
+ *   unhealthy   points are not accepted                               503
+ */
+import type { StatusAnswer } from '../ingress/http/status-port.js'
+import { PointCounters } from '../pipeline/pipeline.js'
+import type { Slot } from './slots.js'
+
+export interface HealthSources {
+  readonly version: string
+  readonly startedMs: number
+  readonly slots: readonly Slot[]
+  /** Points of workers that are no more. */
+  readonly retired: PointCounters
+  readonly database: { readonly kind: string, readonly embedded: boolean }
+  readonly maintenanceError: string | null
+}
+
+/** Time after a restart of a worker during which it is worth a mention. */
+const RESTART_MENTIONED_MS = 60_000
+
+export function healthAnswer (sources: HealthSources): StatusAnswer {
+  const { slots } = sources
+  const serving = slots.filter((slot) => slot.state === 'ready' && slot.report?.pressure !== 'hard')
+  const reasons = [...slots.flatMap(slotReasons), ...databaseReasons(sources)]
+  const status = serving.length === 0 ? 'unhealthy' : reasons.length > 0 ? 'degraded' : 'healthy'
+  const body = {
+    status,
+    timestamp: new Date().toISOString(),
+    version: sources.version,
+    uptime_seconds: Math.round((performance.now() - sources.startedMs) / 1000),
+    reasons,
+    database: databaseView(sources),
+    points: pointsView(sources),
+    workers: slots.map(slotView)
+  }
+  return { status: status === 'unhealthy' ? 503 : 200, contentType: 'application/json', body: JSON.stringify(body) }
+}
+
+/** Points of all workers, those that are gone included. */
+export function sumPoints (slots: readonly Slot[], retired: PointCounters): PointCounters {
+  const sum = Object.assign(new PointCounters(), retired)
+  for (const { report } of slots) {
+    if (report !== null) addPoints(sum, report.points)
+  }
+  return sum
+}
+
+export function addPoints (sum: PointCounters, points: Readonly<PointCounters>): void {
+  for (const outcome of Object.keys(sum) as Array<keyof PointCounters>) sum[outcome] += points[outcome]
+}
+
+function slotReasons (slot: Slot): string[] {
+  const name = `worker ${slot.number}`
+  const reasons: string[] = []
+  if (slot.state !== 'ready') reasons.push(`${name} is ${slot.state}${slot.lastDeath === null ? '' : ` after ${slot.lastDeath}`}`)
+  else if (slot.restarts > 0 && performance.now() - slot.startedMs < RESTART_MENTIONED_MS) reasons.push(`${name} was restarted after ${String(slot.lastDeath)}`)
+  if (slot.report !== null && slot.report.pressure !== 'none') reasons.push(`${name} has hardly room for more points (${slot.report.pressure} bound)`)
+  return reasons
+}
+
+function databaseReasons ({ slots, maintenanceError }: HealthSources): string[] {
+  const error = slots.map((slot) => slot.report?.database.lastError ?? null).find((message) => message !== null)
+  const reasons = error === undefined ? [] : [`the database does not take points: ${error}`]
+  if (maintenanceError !== null) reasons.push(`database maintenance fails: ${maintenanceError}`)
+  return reasons
+}
+
+function databaseView ({ slots, database }: HealthSources): object {
+  const states = slots.map((slot) => slot.report?.database.state ?? 'connecting')
+  return { ...database, state: states.includes('ready') ? 'up' : 'down' }
+}
+
+function pointsView ({ slots, retired }: HealthSources): object {
+  const waiting = slots.reduce((sum, slot) => sum + (slot.report?.waiting ?? 0), 0)
+  return Object.assign(sumPoints(slots, retired), { waiting })
+}
+
+function slotView (slot: Slot): object {
+  return {
+    slot: slot.number,
+    pid: slot.worker?.process.pid ?? null,
+    state: slot.state,
+    restarts: slot.restarts,
+    engine: slot.engine,
+    database: slot.report?.database.state ?? null,
+    waiting: slot.report?.waiting ?? 0,
+    journal_bytes: slot.report?.backlog.bytes ?? 0
+  }
+}

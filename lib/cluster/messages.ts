@@ -1,0 +1,62 @@
+/**
+ * What primary and workers say to one another, over the channel of node:cluster.
+ *
+ *   worker → primary   hello            the process runs and asks for its settings
+ *   primary → worker   start            its slot and settings
+ *   worker → primary   ready            it serves
+ *   primary → worker   report?          asks for a report; `id` ties the answer to it
+ *   worker → primary   report
+ *   worker → primary   ask              a client asked for health or metrics, which only the primary knows
+ *   primary → worker   answer
+ *   primary → worker   stop             finish what was accepted, then exit with 0
+ *   worker → primary   fatal            why it is about to exit
+ */
+import type { StatusAnswer } from '../ingress/http/status-port.js'
+import type { DrainState } from '../store/drain.js'
+import type { JournalBacklog } from '../pipeline/journal.js'
+import type { PointCounters } from '../pipeline/pipeline.js'
+import type { Pressure } from '../pipeline/pressure.js'
+import type { Config } from '../config.js'
+
+export interface WorkerSettings {
+  readonly slot: number
+  readonly config: Config
+  /** Port to listen on; never 0. */
+  readonly port: number
+  readonly databaseUrl: string
+  /** Random, made once for a DATA_DIR: with the slot the key of a ledger row. */
+  readonly instanceId: string
+  /** Larger than that of any earlier life of this slot. */
+  readonly epoch: number
+}
+
+/** A metric as prom-client's getMetricsAsJSON gives it. */
+export type MetricsJson = readonly object[]
+
+export interface WorkerReport {
+  readonly slot: number
+  readonly pid: number
+  readonly engine: string
+  readonly points: Readonly<PointCounters>
+  /** Points in the open batch and the journal. */
+  readonly waiting: number
+  readonly backlog: JournalBacklog
+  readonly pressure: Pressure
+  readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
+  readonly metrics: MetricsJson
+}
+
+export type Question = 'health' | 'metrics'
+
+export type ToWorker =
+  | { readonly type: 'start', readonly settings: WorkerSettings }
+  | { readonly type: 'report?', readonly id: number }
+  | { readonly type: 'answer', readonly id: number, readonly answer: StatusAnswer }
+  | { readonly type: 'stop', readonly deadlineMs: number }
+
+export type ToPrimary =
+  | { readonly type: 'hello' }
+  | { readonly type: 'ready', readonly engine: string }
+  | { readonly type: 'report', readonly id: number, readonly report: WorkerReport }
+  | { readonly type: 'ask', readonly id: number, readonly question: Question }
+  | { readonly type: 'fatal', readonly message: string }

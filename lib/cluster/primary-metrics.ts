@@ -1,0 +1,60 @@
+/**
+ * /metrics: the sums of all workers, those that are gone included, and what the primary itself knows.
+ * A worker's counters live on after its death, so that no sum ever falls.
+ */
+import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client'
+import type { StatusAnswer } from '../ingress/http/status-port.js'
+import type { MetricsJson } from './messages.js'
+import type { Slot } from './slots.js'
+
+export class PrimaryMetrics {
+  private readonly registry = new Registry()
+  private readonly retired: MetricsJson[] = []
+
+  constructor (private readonly slots: () => readonly Slot[], version: string, databaseKind: string) {
+    const info = new Gauge({ name: 'orbitstream_info', help: 'Version and kind of database.', labelNames: ['version', 'database'], registers: [this.registry] })
+    info.set({ version, database: databaseKind }, 1)
+    const workers: Gauge = new Gauge({
+      name: 'orbitstream_workers',
+      help: 'Workers by state.',
+      labelNames: ['state'],
+      registers: [this.registry],
+      collect: () => {
+        workers.reset()
+        for (const slot of slots()) workers.inc({ state: slot.state })
+      }
+    })
+    const restarts: Counter = new Counter({
+      name: 'orbitstream_worker_restarts_total',
+      help: 'Workers that died and were replaced.',
+      registers: [this.registry],
+      collect: () => {
+        restarts.reset()
+        restarts.inc(slots().reduce((sum, slot) => sum + slot.restarts, 0))
+      }
+    })
+  }
+
+  /** Keeps what a dead worker counted. */
+  retire (metrics: MetricsJson): void {
+    this.retired.push(metrics.filter((metric) => (metric as { type?: string }).type !== 'gauge'))
+  }
+
+  async answer (): Promise<StatusAnswer> {
+    const own = await this.registry.getMetricsAsJSON()
+    const workers = this.slots().flatMap(({ report }) => report === null ? [] : [report.metrics])
+    const registry = sum([own, ...await this.compactRetired(), ...workers])
+    return { status: 200, contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await registry.metrics() }
+  }
+
+  /** The retired as one, so that a worker that keeps dying does not fill the memory. */
+  private async compactRetired (): Promise<MetricsJson[]> {
+    const count = this.retired.length
+    if (count > 1) this.retired.splice(0, count, await sum(this.retired).getMetricsAsJSON())
+    return this.retired
+  }
+}
+
+function sum (parts: readonly MetricsJson[]): Registry {
+  return AggregatorRegistry.aggregate(parts as unknown as object[])
+}

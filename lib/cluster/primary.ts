@@ -1,0 +1,300 @@
+/**
+ * The primary process: opens what all share, forks the workers, watches over them, and closes everything in reverse.
+ *
+ *   lock DATA_DIR → port is free → database is there → migrated → maintenance → workers → ready
+ *
+ * It handles no point. When it ends politely, workers first store what they accepted.
+ */
+import { randomUUID } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Config } from '../config.js'
+import { Backoff } from '../backoff.js'
+import { Lifecycle } from '../lifecycle.js'
+import type { Log } from '../log.js'
+import { PointCounters } from '../pipeline/pipeline.js'
+import { lockDirectory } from '../store/data-directory.js'
+import { connect, type Database } from '../store/db.js'
+import { startEmbedded } from '../store/embedded.js'
+import { startMaintenance, type Maintenance } from '../store/maintenance.js'
+import { migrate } from '../store/migrate.js'
+import { StartupError } from '../store/startup-error.js'
+import { version } from '../version.js'
+import { addPoints, healthAnswer } from './health.js'
+import type { ToPrimary } from './messages.js'
+import { PrimaryMetrics } from './primary-metrics.js'
+import { Slots, type Slot } from './slots.js'
+
+const CONNECT_TIMEOUT_MS = 5_000
+const CONNECT_RETRY_MS_MIN = 200
+const CONNECT_RETRY_MS_MAX = 5_000
+/** Reports are asked for this often, so that little is missing from the sums when a worker is killed. */
+const REPORT_INTERVAL_MS = 1_000
+/** A worker that does not report within this time is shown with its last report. */
+const REPORT_TIMEOUT_MS = 300
+/** What stop leaves of the deadline for the database and the rest. */
+const CLOSE_RESERVE_SHARE = 0.2
+
+export interface Primary {
+  readonly host: string
+  readonly port: number
+  readonly databaseUrl: string
+  /** Exit code, when everything is closed. */
+  readonly done: Promise<number>
+  /** Ends politely; calls after the first change nothing. */
+  stop (reason: string): void
+}
+
+/** Starts everything; resolves when all workers serve. Rejects with what hinders, or when `signal` aborts, everything closed again. */
+export async function startPrimary (config: Config, log: Log, signal: AbortSignal): Promise<Primary> {
+  const primary = new RunningPrimary(config, log)
+  signal.addEventListener('abort', () => primary.abandon())
+  try {
+    await primary.start()
+  } catch (error) {
+    await primary.close()
+    throw error
+  }
+  return primary
+}
+
+class RunningPrimary implements Primary {
+  readonly host: string
+  port: number
+  databaseUrl = ''
+  readonly done: Promise<number>
+  private settleDone: (code: number) => void = () => {}
+  private readonly lifecycle = new Lifecycle()
+  private readonly startedMs = performance.now()
+  private readonly retired = new PointCounters()
+  private slots: Slots | null = null
+  private metrics: PrimaryMetrics | null = null
+  private maintenance: Maintenance | null = null
+  private databaseKind = ''
+  private instanceId = ''
+  private stopping = false
+  private nextReport = 1
+  private readonly connectBackoff = new Backoff(CONNECT_RETRY_MS_MIN, CONNECT_RETRY_MS_MAX)
+  private readonly reportWaiters = new Map<number, () => void>()
+  private onSlotChange: () => void = () => {}
+
+  constructor (private readonly config: Config, private readonly log: Log) {
+    this.host = config.host
+    this.port = config.port
+    this.done = new Promise((resolve) => { this.settleDone = resolve })
+  }
+
+  async start (): Promise<void> {
+    const { config, log } = this
+    await mkdir(config.dataDir, { recursive: true })
+    const lock = await lockDirectory(config.dataDir, 'DATA_DIR')
+    this.lifecycle.push('the lock of DATA_DIR', () => lock.release())
+    this.instanceId = await readInstanceId(config.dataDir)
+    this.port = await freePort(config.host, config.port)
+    await this.openDatabase()
+    await this.startMaintenance()
+    await this.startWorkers()
+    log.info({ host: this.host, port: this.port, workers: config.workers, database: this.databaseKind }, 'ready')
+  }
+
+  stop (reason: string): void {
+    if (this.stopping) return
+    this.log.info({ reason }, 'stopping: storing what was accepted')
+    void this.end(0)
+  }
+
+  /** Ends a start that is under way. */
+  abandon (): void {
+    this.stopping = true
+    this.connectBackoff.cancel()
+    this.onSlotChange()
+  }
+
+  async close (): Promise<void> {
+    this.stopping = true
+    await this.lifecycle.release()
+  }
+
+  private async end (code: number): Promise<void> {
+    this.stopping = true
+    try {
+      await this.lifecycle.release()
+      this.log.info('stopped')
+      this.settleDone(code)
+    } catch (error) {
+      this.log.error({ err: error }, 'stopping failed')
+      this.settleDone(1)
+    }
+  }
+
+  private async openDatabase (): Promise<void> {
+    const { config, log } = this
+    if (config.databaseUrl === null) {
+      const embedded = await startEmbedded({ dataDir: config.dataDir, log })
+      this.lifecycle.push('the embedded PostgreSQL', () => embedded.stop())
+      this.databaseUrl = embedded.url
+    } else {
+      this.databaseUrl = config.databaseUrl
+    }
+    const db = await this.connectPatiently()
+    try {
+      const { applied, kind } = await migrate(db, { ...config, log })
+      this.databaseKind = kind
+      if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
+    } finally {
+      await db.close()
+    }
+  }
+
+  private async connectOnce (): Promise<Database> {
+    return await connect(this.databaseUrl, { applicationName: 'orbitstream primary', connectTimeoutMs: CONNECT_TIMEOUT_MS })
+  }
+
+  /** Waits for a database that is not there yet, as it happens when both are started together. */
+  private async connectPatiently (): Promise<Database> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.connectOnce()
+      } catch (error) {
+        if (this.stopping) throw new StartupError('Stopped before the database was there.', { cause: error })
+        if (tries === 0) this.log.warn({ error: (error as Error).message }, 'waiting for the database; is DATABASE_URL right?')
+        await this.connectBackoff.wait()
+      }
+    }
+  }
+
+  private async startMaintenance (): Promise<void> {
+    const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log })
+    this.maintenance = maintenance
+    this.lifecycle.push('maintenance', () => maintenance.close())
+    await maintenance.runNow()
+  }
+
+  private async startWorkers (): Promise<void> {
+    const { config, log } = this
+    const slots = new Slots({
+      count: config.workers,
+      exec: fileURLToPath(new URL('worker.js', import.meta.url)),
+      log,
+      settingsFor: (slot) => ({ slot, config, port: this.port, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: Date.now() }),
+      onMessage: (slot, message) => this.received(slot, message),
+      onDeath: (slot) => this.retire(slot),
+      onGiveUp: (reason) => this.giveUp(reason)
+    })
+    this.slots = slots
+    this.metrics = new PrimaryMetrics(() => slots.all, version(), this.databaseKind)
+    this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
+    slots.start()
+    const timer = setInterval(() => { void this.collectReports() }, REPORT_INTERVAL_MS)
+    this.lifecycle.push('the report timer', () => clearInterval(timer))
+    await this.allReady()
+  }
+
+  private async allReady (): Promise<void> {
+    while (this.slots?.all.some((slot) => slot.state !== 'ready') === true) {
+      if (this.stopping) throw new StartupError(`The workers did not start: ${this.slots.all.find((slot) => slot.lastDeath !== null)?.lastDeath ?? 'stopped before they were ready'}`)
+      await new Promise<void>((resolve) => { this.onSlotChange = resolve })
+    }
+  }
+
+  private giveUp (reason: string): void {
+    this.log.fatal(reason)
+    const running = !this.stopping
+    this.stopping = true
+    this.onSlotChange()
+    if (running) void this.end(1)
+  }
+
+  private retire (slot: Slot): void {
+    if (slot.report !== null) {
+      this.metrics?.retire(slot.report.metrics)
+      addPoints(this.retired, slot.report.points)
+    }
+    this.onSlotChange()
+  }
+
+  private received (slot: Slot, message: ToPrimary): void {
+    switch (message.type) {
+      case 'ready':
+        this.onSlotChange()
+        break
+      case 'report':
+        this.reportWaiters.get(message.id)?.()
+        break
+      case 'ask':
+        void this.answer(slot, message.id, message.question)
+        break
+      case 'hello':
+      case 'fatal':
+    }
+  }
+
+  private async answer (slot: Slot, id: number, question: 'health' | 'metrics'): Promise<void> {
+    await this.collectReports()
+    const answer = question === 'metrics' ? await this.metrics?.answer() : this.health()
+    if (answer !== undefined) this.slots?.send(slot, { type: 'answer', id, answer })
+  }
+
+  private health (): ReturnType<typeof healthAnswer> {
+    return healthAnswer({
+      version: version(),
+      startedMs: this.startedMs,
+      slots: this.slots?.all ?? [],
+      retired: this.retired,
+      database: { kind: this.databaseKind, embedded: this.config.databaseUrl === null },
+      maintenanceError: this.maintenance?.lastError ?? null
+    })
+  }
+
+  /** Fresh reports of all workers that answer in time. */
+  private async collectReports (): Promise<void> {
+    const slots = this.slots
+    if (slots === null) return
+    const ready = slots.all.filter((slot) => slot.state === 'ready')
+    const id = this.nextReport++
+    await new Promise<void>((resolve) => {
+      let missing = ready.length
+      const settle = (): void => {
+        clearTimeout(timer)
+        this.reportWaiters.delete(id)
+        resolve()
+      }
+      const timer = setTimeout(settle, REPORT_TIMEOUT_MS)
+      this.reportWaiters.set(id, () => { if (--missing === 0) settle() })
+      if (missing === 0) settle()
+      for (const slot of ready) slots.send(slot, { type: 'report?', id })
+    })
+  }
+}
+
+/** A random id of this DATA_DIR, made at the first start: ledger rows of two instances never meet. */
+async function readInstanceId (dataDir: string): Promise<string> {
+  const file = join(dataDir, 'instance-id')
+  try {
+    return (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    const id = randomUUID()
+    await writeFile(file, `${id}\n`, { flush: true })
+    return id
+  }
+}
+
+/**
+ * The port, once it is sure that nobody listens on it: workers share it by SO_REUSEPORT, and so could, silently,
+ * another deployment. Port 0 becomes a free one.
+ */
+async function freePort (host: string, port: number): Promise<number> {
+  const probe = createServer()
+  return await new Promise((resolve, reject) => {
+    probe.once('error', (cause: NodeJS.ErrnoException) => {
+      reject(cause.code === 'EADDRINUSE' ? new StartupError(`Port ${port} is in use by another program: stop it, or choose another with PORT or --port.`, { cause }) : cause)
+    })
+    probe.listen({ host, port, exclusive: true }, () => {
+      const { port: bound } = probe.address() as AddressInfo
+      probe.close(() => resolve(bound))
+    })
+  })
+}

@@ -1,0 +1,156 @@
+/**
+ * Worker processes by slot: forks them, restarts those that die, ends them.
+ *
+ *   starting → ready → (dies) → waiting → starting …      stop: → stopping → gone
+ *
+ * A slot keeps its number, so that a new process goes on where the dead one ended. A worker that dies is replaced
+ * at once; if it dies again and again soon after its start, after a growing time; after the fifth time
+ * in a row the program gives up and says why.
+ */
+import cluster, { type Worker } from 'node:cluster'
+import type { Log } from '../log.js'
+import type { ToPrimary, ToWorker, WorkerReport, WorkerSettings } from './messages.js'
+
+export type SlotState = 'starting' | 'ready' | 'waiting' | 'stopping' | 'gone'
+
+/** A death this soon after the start counts as a failed start. */
+const QUICK_DEATH_MS = 10_000
+const QUICK_DEATHS_MAX = 5
+const RESTART_MS_MIN = 50
+const RESTART_MS_MAX = 5_000
+
+export interface Slot {
+  readonly number: number
+  state: SlotState
+  worker: Worker | null
+  startedMs: number
+  diedMs: number
+  quickDeaths: number
+  restarts: number
+  engine: string
+  /** Why it died last. */
+  lastDeath: string | null
+  fatal: string | null
+  report: WorkerReport | null
+  timer: NodeJS.Timeout | null
+}
+
+export interface SlotsOptions {
+  readonly count: number
+  readonly exec: string
+  readonly log: Log
+  readonly settingsFor: (slot: number) => WorkerSettings
+  readonly onMessage: (slot: Slot, message: ToPrimary) => void
+  /** A worker has died; its last report is still there. */
+  readonly onDeath: (slot: Slot) => void
+  /** A slot cannot be kept alive: the program should end. */
+  readonly onGiveUp: (reason: string) => void
+}
+
+export class Slots {
+  readonly all: readonly Slot[]
+  private readonly onGone = new Set<() => void>()
+  private stopping = false
+
+  constructor (private readonly options: SlotsOptions) {
+    cluster.setupPrimary({ exec: options.exec, args: [] })
+    this.all = Array.from({ length: options.count }, (_, number) => ({
+      number, state: 'gone', worker: null, startedMs: 0, diedMs: 0, quickDeaths: 0, restarts: 0, engine: '', lastDeath: null, fatal: null, report: null, timer: null
+    }))
+  }
+
+  start (): void {
+    for (const slot of this.all) this.fork(slot)
+  }
+
+  send (slot: Slot, message: ToWorker): void {
+    if (slot.worker?.isConnected() === true) slot.worker.send(message)
+  }
+
+  /** Asks every worker to finish; resolves when all are gone. After deadlineMs and a little grace they are killed. */
+  async stop (deadlineMs: number, graceMs: number): Promise<void> {
+    this.stopping = true
+    for (const slot of this.all) this.stopSlot(slot, deadlineMs)
+    const kill = setTimeout(() => {
+      for (const slot of this.all) slot.worker?.process.kill('SIGKILL')
+    }, deadlineMs + graceMs)
+    await this.allGone()
+    clearTimeout(kill)
+  }
+
+  private async allGone (): Promise<void> {
+    while (this.all.some((slot) => slot.state !== 'gone')) {
+      await new Promise<void>((resolve) => this.onGone.add(resolve))
+    }
+  }
+
+  private stopSlot (slot: Slot, deadlineMs: number): void {
+    if (slot.timer !== null) clearTimeout(slot.timer)
+    if (slot.worker === null) {
+      slot.state = 'gone'
+    } else {
+      slot.state = 'stopping'
+      this.send(slot, { type: 'stop', deadlineMs })
+    }
+  }
+
+  private fork (slot: Slot): void {
+    const worker = cluster.fork()
+    slot.worker = worker
+    slot.state = 'starting'
+    slot.startedMs = performance.now()
+    slot.fatal = null
+    worker.on('message', (message: ToPrimary) => this.receive(slot, message))
+    // A channel that breaks is followed by 'exit', which is where deaths are handled.
+    worker.on('error', () => {})
+    worker.on('exit', (code: number, signal: string | null) => this.died(slot, code, signal))
+  }
+
+  private receive (slot: Slot, message: ToPrimary): void {
+    switch (message.type) {
+      case 'hello':
+        this.send(slot, { type: 'start', settings: this.options.settingsFor(slot.number) })
+        if (this.stopping) this.stopSlot(slot, 0)
+        break
+      case 'ready':
+        slot.engine = message.engine
+        if (slot.state === 'starting') slot.state = 'ready'
+        if (slot.restarts > 0) this.options.log.info({ slot: slot.number, afterMs: Math.round(performance.now() - slot.diedMs) }, 'the new worker serves')
+        break
+      case 'report':
+        slot.report = message.report
+        break
+      case 'fatal':
+        slot.fatal = message.message
+        break
+      case 'ask':
+    }
+    this.options.onMessage(slot, message)
+  }
+
+  private died (slot: Slot, code: number, signal: string | null): void {
+    const { log } = this.options
+    slot.worker = null
+    slot.diedMs = performance.now()
+    this.options.onDeath(slot)
+    slot.report = null
+    if (this.stopping) {
+      slot.state = 'gone'
+      for (const resolve of this.onGone) resolve()
+      this.onGone.clear()
+      return
+    }
+    slot.lastDeath = slot.fatal ?? (signal === null ? `exit code ${code}` : `signal ${signal}`)
+    slot.quickDeaths = performance.now() - slot.startedMs < QUICK_DEATH_MS ? slot.quickDeaths + 1 : 1
+    if (slot.quickDeaths >= QUICK_DEATHS_MAX) {
+      slot.state = 'gone'
+      this.options.onGiveUp(`worker ${slot.number} died ${slot.quickDeaths} times soon after its start, the last time with: ${slot.lastDeath}`)
+      return
+    }
+    const delayMs = slot.quickDeaths === 1 ? 0 : Math.min(RESTART_MS_MAX, RESTART_MS_MIN * 2 ** slot.quickDeaths)
+    log.error({ slot: slot.number, cause: slot.lastDeath, delayMs }, 'a worker died; starting a new one')
+    slot.state = 'waiting'
+    slot.restarts++
+    slot.timer = setTimeout(() => this.fork(slot), delayMs)
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * The Prometheus metrics of a worker. Counts are kept as plain numbers where they arise and copied when
+ * a report is asked for; only latencies and sizes are observed as they happen.
+ */
+import { Counter, Gauge, Histogram, Registry, type CounterConfiguration } from 'prom-client'
+import type { HttpCounters } from '../ingress/http/counters.js'
+import type { PointCounters } from '../pipeline/pipeline.js'
+import type { MetricsJson } from './messages.js'
+
+const LATENCY_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const BATCH_ROWS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
+
+export interface WorkerMetricSources {
+  readonly slot: number
+  readonly points: PointCounters
+  readonly http: HttpCounters
+  readonly waiting: () => { readonly points: number, readonly bytes: number, readonly oldestMs: number }
+  readonly database: () => { readonly connected: boolean, readonly retries: number }
+}
+
+export class WorkerMetrics {
+  private readonly registry = new Registry()
+  private readonly ackSeconds = this.histogram('orbitstream_ack_seconds', 'Time from a request to its answer.', LATENCY_SECONDS)
+  private readonly commitSeconds = this.histogram('orbitstream_commit_seconds', 'Time of a transaction that stores points.', LATENCY_SECONDS)
+  private readonly batchRows = this.histogram('orbitstream_batch_points', 'Points in a batch when it closes.', BATCH_ROWS)
+  private readonly copyRows = this.histogram('orbitstream_copy_points', 'Points in a transaction.', BATCH_ROWS)
+
+  constructor (sources: WorkerMetricSources) {
+    this.countPoints(sources.points)
+    this.countHttp(sources.http)
+    this.gauge('orbitstream_points_waiting', 'Points accepted and not yet in the database.', () => sources.waiting().points)
+    this.gauge('orbitstream_journal_bytes', 'Bytes of points that wait for the database.', () => sources.waiting().bytes)
+    this.gauge('orbitstream_journal_oldest_seconds', 'Age of the oldest point that waits.', () => sources.waiting().oldestMs / 1000, 'max')
+    this.gauge('orbitstream_database_connected_workers', 'Workers whose database connection works.', () => sources.database().connected ? 1 : 0)
+    this.counter({ name: 'orbitstream_database_retries_total', help: 'Transactions that were tried again.' }, (counter) => counter.inc(sources.database().retries))
+    this.countProcess(String(sources.slot))
+  }
+
+  observeAck (milliseconds: number): void {
+    this.ackSeconds.observe(milliseconds / 1000)
+  }
+
+  observeBatch (rows: number): void {
+    this.batchRows.observe(rows)
+  }
+
+  observeCommit (rows: number, milliseconds: number): void {
+    this.copyRows.observe(rows)
+    this.commitSeconds.observe(milliseconds / 1000)
+  }
+
+  async toJson (): Promise<MetricsJson> {
+    return await this.registry.getMetricsAsJSON()
+  }
+
+  private countPoints (points: PointCounters): void {
+    this.counter({ name: 'orbitstream_points_total', help: 'Points by what became of them.', labelNames: ['outcome'] }, (counter) => {
+      for (const [outcome, count] of Object.entries(points)) counter.inc({ outcome }, count as number)
+    })
+  }
+
+  private countHttp (http: HttpCounters): void {
+    this.counter({ name: 'orbitstream_http_requests_total', help: 'HTTP requests by route and outcome.', labelNames: ['route', 'outcome'] }, (counter) => {
+      for (const [route, counts] of Object.entries(http.requests)) {
+        for (const [outcome, count] of Object.entries(counts)) counter.inc({ route, outcome }, count as number)
+      }
+    })
+    this.counter({ name: 'orbitstream_http_body_bytes_total', help: 'Bytes of request bodies as they came over the network.' }, (counter) => counter.inc(http.bodyBytes))
+  }
+
+  private countProcess (slot: string): void {
+    this.counter({ name: 'orbitstream_process_cpu_seconds_total', help: 'CPU time by worker.', labelNames: ['slot'] }, (counter) => {
+      const { user, system } = process.cpuUsage()
+      counter.inc({ slot }, (user + system) / 1e6)
+    })
+    const memory: Gauge = new Gauge({
+      name: 'orbitstream_process_resident_bytes',
+      help: 'Memory by worker.',
+      labelNames: ['slot'],
+      registers: [this.registry],
+      collect: () => memory.set({ slot }, process.memoryUsage.rss())
+    })
+  }
+
+  private histogram (name: string, help: string, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: [this.registry] })
+  }
+
+  private gauge (name: string, help: string, read: () => number, aggregator: 'sum' | 'max' = 'sum'): void {
+    const gauge: Gauge = new Gauge({ name, help, aggregator, registers: [this.registry], collect: () => gauge.set(read()) })
+  }
+
+  /** A counter whose value is kept elsewhere: written anew for each report. */
+  private counter (configuration: CounterConfiguration<string>, fill: (counter: Counter) => void): void {
+    const counter: Counter = new Counter({
+      ...configuration,
+      registers: [this.registry],
+      collect: () => {
+        counter.reset()
+        fill(counter)
+      }
+    })
+  }
+}

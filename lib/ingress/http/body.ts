@@ -1,0 +1,165 @@
+/**
+ * Reading one body: gathers its chunks, holds the bound in bytes, and sees when it stalls. Shared by both engines.
+ *
+ * A body that arrives in one chunk is handed on as it is, without a copy. Exactly one of onBody and onFailure is
+ * called, unless the reader is dropped first.
+ */
+import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
+import type { BodyFailure, HttpRequest } from './engine.js'
+
+/** Sweeps of the watch in one stall time: how finely a stall is seen. */
+const TICKS_PER_STALL = 8
+/** First room for a body of several chunks; it doubles up to the bound. */
+const FIRST_BYTES = 16 * 1024
+/** Memory of one worker for bodies that have not arrived in whole. */
+const BODIES_BYTES_MAX = 256 * 1024 * 1024
+
+/** Something with a deadline in sweeps. */
+export interface Watched {
+  tick (): void
+}
+
+/** All bodies under way in a server: one timer for their stalls, no timer and no clock call per request; and their memory. */
+export class BodyWatch {
+  private readonly watched = new Set<Watched>()
+  private heldBytes = 0
+  private readonly timer: NodeJS.Timeout
+  /** Bytes that a body must bring in one stall time. */
+  readonly bytesPerStallMin: number
+
+  /** @param heldBytesMax room for all bodies of several chunks together */
+  constructor (stallMs: number, private readonly heldBytesMax = BODIES_BYTES_MAX) {
+    this.bytesPerStallMin = stallMs * BODY_BYTES_PER_SECOND_MIN / 1000
+    this.timer = setInterval(() => {
+      for (const each of this.watched) each.tick()
+    }, Math.ceil(stallMs / TICKS_PER_STALL)).unref()
+  }
+
+  add (each: Watched): void {
+    this.watched.add(each)
+  }
+
+  delete (each: Watched): void {
+    this.watched.delete(each)
+  }
+
+  /** Asks for room; false when the bodies under way have it all. The first one always gets what it asks for. */
+  reserve (bytes: number): boolean {
+    if (this.heldBytes > 0 && this.heldBytes + bytes > this.heldBytesMax) return false
+    this.heldBytes += bytes
+    return true
+  }
+
+  release (bytes: number): void {
+    this.heldBytes -= bytes
+  }
+
+  close (): void {
+    clearInterval(this.timer)
+    this.watched.clear()
+  }
+}
+
+/** Counts sweeps. The first one may come right after the start, hence one more than the stall time has. */
+export class StallTicks {
+  private ticks = 0
+
+  /** True once per stall time. */
+  next (): boolean {
+    if (++this.ticks <= TICKS_PER_STALL) return false
+    this.ticks = 0
+    return true
+  }
+}
+
+/** What the head alone says against the body: too long, or no length at all. */
+export function refusedByHead (request: HttpRequest, bytesMax: number): BodyFailure | null {
+  const declared = request.header('content-length')
+  if (declared === '') return request.header('transfer-encoding') === '' ? 'length_required' : null
+  return Number(declared) > bytesMax ? 'body_too_large' : null
+}
+
+export class BodyReader implements Watched {
+  /** Holds the chunks of a body that has more than one; `length` of it are used. */
+  private buffer: Buffer | null = null
+  private length = 0
+  private lengthAtStart = 0
+  private readonly ticks = new StallTicks()
+  private open = true
+
+  constructor (
+    private readonly watch: BodyWatch,
+    private readonly bytesMax: number,
+    private readonly onBody: (body: Buffer) => void,
+    private readonly onFailure: (failure: BodyFailure) => void
+  ) {
+    watch.add(this)
+  }
+
+  /** Takes the next chunk; it is copied unless it is the whole body. */
+  take (chunk: Buffer, last: boolean): void {
+    if (!this.open) return
+    if (this.length + chunk.length > this.bytesMax) {
+      this.fail('body_too_large')
+    } else if (last && this.length === 0) {
+      this.drop()
+      this.onBody(chunk)
+    } else if (this.append(chunk)) {
+      if (last) this.finish()
+    } else {
+      this.fail('too_busy')
+    }
+  }
+
+  /** Sees to the bound for a chunk that is taken later. */
+  check (chunk: Buffer): void {
+    if (this.length + chunk.length > this.bytesMax) this.fail('body_too_large')
+  }
+
+  fail (failure: BodyFailure): void {
+    if (!this.open) return
+    this.drop()
+    this.onFailure(failure)
+  }
+
+  /** Forgets the body; later chunks are ignored. */
+  drop (): void {
+    this.open = false
+    if (this.buffer !== null) this.watch.release(this.buffer.length)
+    this.buffer = null
+    this.watch.delete(this)
+  }
+
+  tick (): void {
+    if (!this.ticks.next()) return
+    if (this.length - this.lengthAtStart < this.watch.bytesPerStallMin) this.fail('request_timeout')
+    this.lengthAtStart = this.length
+  }
+
+  private finish (): void {
+    const body = this.buffer?.subarray(0, this.length)
+    this.drop()
+    if (body !== undefined) this.onBody(body)
+  }
+
+  /** False: there is no room for it. */
+  private append (chunk: Buffer): boolean {
+    const length = this.length + chunk.length
+    const buffer = this.buffer !== null && length <= this.buffer.length ? this.buffer : this.grow(length)
+    if (buffer === null) return false
+    buffer.set(chunk, this.length)
+    this.length = length
+    return true
+  }
+
+  /** Doubles the room; never takes a declared length on trust. Null: there is none. */
+  private grow (bytesMin: number): Buffer | null {
+    const room = Math.max(bytesMin, Math.min(this.bytesMax, Math.max(FIRST_BYTES, bytesMin * 2)))
+    const held = this.buffer?.length ?? 0
+    if (!this.watch.reserve(room - held)) return null
+    const buffer = Buffer.allocUnsafeSlow(room)
+    this.buffer?.copy(buffer, 0, 0, this.length)
+    this.buffer = buffer
+    return buffer
+  }
+}

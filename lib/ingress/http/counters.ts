@@ -1,0 +1,33 @@
+/** What the HTTP routes count: plain numbers, increased in place; the cluster code makes metrics of them. */
+
+/** The label of a request in metrics: a small fixed set, whatever paths clients ask for. */
+export type RouteName = 'index' | 'telemetry' | 'batch' | 'health' | 'metrics' | 'unknown'
+
+/** Requests of one route by outcome. */
+export class RouteCounters {
+  /** Answered with a status below 400. */
+  ok = 0
+  /** Answered with 4xx. */
+  clientError = 0
+  /** Answered with 5xx. */
+  serverError = 0
+  /** The client went before the answer. */
+  aborted = 0
+}
+
+export class HttpCounters {
+  readonly requests: Readonly<Record<RouteName, RouteCounters>> = {
+    index: new RouteCounters(),
+    telemetry: new RouteCounters(),
+    batch: new RouteCounters(),
+    health: new RouteCounters(),
+    metrics: new RouteCounters(),
+    unknown: new RouteCounters()
+  }
+
+  /** Bytes of complete bodies, as they came over the wire. */
+  bodyBytes = 0
+
+  /** @param observeAck gets the milliseconds from the end of a body to its acknowledgement, for each accepted one */
+  constructor (readonly observeAck: (milliseconds: number) => void) {}
+}

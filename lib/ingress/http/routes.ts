@@ -1,0 +1,76 @@
+/** The HTTP interface of a worker: which paths there are and what answers them. */
+import { OperatingError } from '../../errors.js'
+import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
+import { createPointHandler } from './points.js'
+import { PointAnswers, reply, replyError, replyJson } from './reply.js'
+import { crash, createRouter } from './router.js'
+import { TokenCheck } from './tokens.js'
+import type { Config } from '../../config.js'
+import type { Intake } from '../../pipeline/intake.js'
+import type { PointColumns } from '../../../protocol/columns.js'
+import type { HttpCounters } from './counters.js'
+import type { HttpHandler } from './engine.js'
+import type { PointContext } from './points.js'
+import type { RouteHandler, RouteTable } from './router.js'
+import type { StatusAnswer, StatusPort } from './status-port.js'
+
+export interface HandlerParts {
+  readonly intake: Intake
+  readonly status: StatusPort
+  readonly config: Pick<Config, 'maxBodyBytes' | 'apiTokens'>
+  readonly counters: HttpCounters
+  /** Microseconds since 1970: the time of points that carry none. */
+  readonly now: () => number
+}
+
+export function createHandler (parts: HandlerParts): HttpHandler {
+  const { intake, status, config, counters, now } = parts
+  const context: PointContext = { intake, counters, now, maxBodyBytes: config.maxBodyBytes }
+  const routes: RouteTable = {
+    '/telemetry': { name: 'telemetry', methods: { POST: createPointRoute(context) } },
+    '/telemetry/batch': { name: 'batch', methods: { POST: createBatchRoute(context) } },
+    '/health': { name: 'health', methods: { GET: createStatusRoute(async () => await status.health()) } },
+    '/metrics': { name: 'metrics', methods: { GET: createStatusRoute(async () => await status.metrics()) } }
+  }
+  const table = { ...routes, '/': { name: 'index', methods: { GET: createIndexRoute(routes) } } } as const
+  return createRouter(table, new TokenCheck(config.apiTokens), counters)
+}
+
+function createPointRoute (context: PointContext): RouteHandler {
+  const answers = new PointAnswers()
+  return createPointHandler(context, {
+    formats: new FormatTable(POINT_FORMATS),
+    hint: '; bodies of many points go to /telemetry/batch',
+    answer: (columns) => {
+      const satellite = columns.satellites[0]
+      if (columns.count !== 1 || satellite === undefined) throw new RangeError('a decoder of one point gave none or several')
+      return answers.body(satellite)
+    }
+  })
+}
+
+function createBatchRoute (context: PointContext): RouteHandler {
+  return createPointHandler(context, {
+    formats: new FormatTable(BATCH_FORMATS),
+    hint: '',
+    answer: (columns: PointColumns) => `{"status":"accepted","count":${columns.count}}`
+  })
+}
+
+/** An answer that the primary gives; it fails by an OperatingError when the primary cannot. */
+function createStatusRoute (ask: () => Promise<StatusAnswer>): RouteHandler {
+  return (_request, exchange, counters) => {
+    ask().then(
+      (answer) => reply(exchange, counters, answer.status, [['content-type', answer.contentType]], answer.body),
+      (error: unknown) => {
+        if (error instanceof OperatingError) replyError(exchange, counters, error.code, { message: error.message })
+        else crash(exchange, counters, error)
+      })
+  }
+}
+
+/** Says what there is to ask for. */
+function createIndexRoute (routes: RouteTable): RouteHandler {
+  const endpoints = Object.entries(routes).flatMap(([path, route]) => Object.keys(route.methods).map((method) => `${method} ${path}`))
+  return (_request, exchange, counters) => replyJson(exchange, counters, { name: 'OrbitStream', endpoints })
+}

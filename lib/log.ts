@@ -1,0 +1,76 @@
+/**
+ * The log: pino, built once per process and passed in.
+ *
+ * JSON lines by default, lines for people on a terminal. Both are written synchronously, so that the lines before
+ * a crash or an exit are there. Passwords and tokens are taken out: known fields by name, passwords of database
+ * URLs wherever they stand in a line.
+ */
+import { pino } from 'pino'
+import type { DestinationStream, Level, Logger } from 'pino'
+import { prettyFactory } from 'pino-pretty'
+
+export type Log = Logger
+
+export interface LogOptions {
+  readonly level: Level
+  /** Lines for people; without it: when standard output is a terminal. */
+  readonly pretty?: boolean
+  /** Which program or process speaks. */
+  readonly name: string
+  /** Where lines go; without it: standard output. */
+  readonly destination?: DestinationStream
+}
+
+const SECRET_FIELDS = ['password', 'authorization', 'token', 'apiTokens']
+const URL_PASSWORD = /(postgres(?:ql)?:\/\/[^\s:@/"]*:)[^\s@"]*@/g
+const QUERY_PASSWORD = /([?&](?:ssl)?password=)[^\s&"]*/g
+
+/** A destination that takes pino's JSON lines and writes lines for people, without a thread or a queue. */
+function prettyDestination (destination: DestinationStream, colorize: boolean): DestinationStream {
+  const prettify = prettyFactory({ colorize, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' }) as (line: string) => string
+  return { write: line => destination.write(prettify(line)) }
+}
+
+/** The log of one process. */
+export function createLogger (options: LogOptions): Log {
+  const terminal = process.stdout.isTTY
+  const plain = options.destination ?? pino.destination({ dest: 1, sync: true })
+  const destination = options.pretty ?? terminal ? prettyDestination(plain, terminal) : plain
+  return pino({
+    name: options.name,
+    level: options.level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: label => ({ level: label }) },
+    redact: { paths: SECRET_FIELDS.flatMap(field => [field, `*.${field}`]), censor: '***' },
+    hooks: { streamWrite: line => line.replace(URL_PASSWORD, '$1***@').replace(QUERY_PASSWORD, '$1***') }
+  }, destination)
+}
+
+/** Says a warning, or counts it if the same one was said a moment ago. */
+export type RateLimitedWarning = (fields: object, message: string) => void
+
+/** Different messages remembered; the one first said is forgotten first. */
+const MESSAGES_MAX = 100
+
+/**
+ * Warnings that may come thousands of times a second: each message is said once per interval; the next time it is
+ * said, `suppressed` tells how often it was not.
+ *
+ * @param now milliseconds of a clock that only goes forward
+ */
+export function rateLimited (log: Log, intervalMs: number, now: () => number = () => performance.now()): RateLimitedWarning {
+  const said = new Map<string, { atMs: number, suppressed: number }>()
+  return (fields, message) => {
+    const last = said.get(message)
+    if (last !== undefined && now() - last.atMs < intervalMs) {
+      last.suppressed++
+      return
+    }
+    log.warn(last === undefined || last.suppressed === 0 ? fields : { ...fields, suppressed: last.suppressed }, message)
+    said.delete(message)
+    said.set(message, { atMs: now(), suppressed: 0 })
+    const [oldest] = said.keys()
+    if (said.size > MESSAGES_MAX && oldest !== undefined) said.delete(oldest)
+  }
+}

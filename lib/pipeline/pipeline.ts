@@ -1,0 +1,88 @@
+/**
+ * The pipeline of a worker: what listeners offer goes into the open batch, and is counted.
+ *
+ * Conservation, in points:  received = accepted + rejected + shed
+ *                           accepted = committed + quarantined + failed + waiting
+ * `waiting` is what stands in the open batch and in the journal; `failed` was answered with an error because
+ * the journal could not keep it.
+ */
+import { PointColumns } from '../../protocol/columns.js'
+import type { DecodeRules } from '../../protocol/point.js'
+import { SatelliteTable } from '../../protocol/satellites.js'
+import { Batcher, type BatcherSettings } from './batcher.js'
+import type { AckLevel, Intake, OnAck, Refusal } from './intake.js'
+import type { Journal } from './journal.js'
+
+/** Points by what became of them, since the worker started. */
+export class PointCounters {
+  received = 0
+  rejected = 0
+  /** Dropped for want of room. */
+  shed = 0
+  accepted = 0
+  committed = 0
+  quarantined = 0
+  failed = 0
+}
+
+const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
+const OVERLOADED: Refusal = { code: 'overloaded', retryAfterSeconds: 5 }
+const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
+
+export class Pipeline implements Intake {
+  readonly columns = new PointColumns()
+  readonly satellites = new SatelliteTable()
+  readonly counters = new PointCounters()
+  readonly batcher: Batcher
+  private stopping = false
+
+  constructor (private readonly journal: Journal, readonly rules: DecodeRules, settings: BatcherSettings) {
+    this.batcher = new Batcher(journal, settings)
+    this.batcher.onRefused = (rows) => { this.counters.failed += rows }
+  }
+
+  refusal (): Refusal | null {
+    if (this.stopping) return SHUTTING_DOWN
+    switch (this.journal.pressure()) {
+      case 'none': return null
+      case 'soft': return TOO_BUSY
+      case 'hard': return OVERLOADED
+    }
+  }
+
+  offer (ack: AckLevel, onAck: OnAck): void {
+    const { count } = this.columns
+    this.counters.received += count
+    this.counters.accepted += count
+    if (this.stopping) {
+      // The journal takes no more: even "received" would be said of points that are then dropped.
+      this.counters.failed += count
+      onAck(SHUTTING_DOWN.code)
+    } else if (count === 0) {
+      onAck(null)
+    } else {
+      this.batcher.append(this.columns, ack, onAck)
+    }
+  }
+
+  reject (points: number): void {
+    this.counters.received += points
+    this.counters.rejected += points
+  }
+
+  shed (points: number): void {
+    this.counters.received += points
+    this.counters.shed += points
+  }
+
+  /** Points that are accepted and not yet stored. */
+  get waiting (): number {
+    return this.batcher.rows + this.journal.backlog().rows
+  }
+
+  /** Refuses what comes from now on; what was accepted goes on. */
+  stop (): void {
+    this.stopping = true
+    this.batcher.close()
+  }
+}

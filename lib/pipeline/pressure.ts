@@ -1,0 +1,10 @@
+/** How full a journal is: soft answers 429, hard 503. */
+export type Pressure = 'none' | 'soft' | 'hard'
+
+/** Share of the bound at which senders are asked to slow down. */
+const SOFT_SHARE = 0.8
+
+export function pressureOf (bytes: number, bytesMax: number): Pressure {
+  if (bytes >= bytesMax) return 'hard'
+  return bytes >= bytesMax * SOFT_SHARE ? 'soft' : 'none'
+}

@@ -1,0 +1,148 @@
+/**
+ * Row format 1: a point as one tuple of COPY … (FORMAT binary), all numbers big-endian.
+ * Source: PostgreSQL manual, "COPY", section "Binary Format".
+ *
+ *   +0      int16    fields: 2 + METRIC_COUNT
+ *   +2      int32    8
+ *   +6      int64    time, microseconds since 2000-01-01 00:00 UTC
+ *   +14     int32    n
+ *   +18     n bytes  satellite_id, UTF-8
+ *   +18+n   for each metric of the catalogue: int32 8 and a float64, or int32 -1 for null
+ *
+ * A batch is rows end to end, without COPY's header and trailer. Time and satellite stand first so
+ * that whoever sorts rows finds both at fixed offsets.
+ */
+import type { PointColumns } from '../../protocol/columns.js'
+import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+
+/** Columns in the order of the fields above. */
+export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...METRICS.map((metric) => metric.name)]
+
+export const ROW_TIME_OFFSET = 6
+export const ROW_ID_LENGTH_OFFSET = 14
+export const ROW_ID_OFFSET = 18
+
+/** 2000-01-01, the epoch of timestamptz, in microseconds since 1970. */
+const POSTGRES_EPOCH_MICROS = 946_684_800_000_000
+const TWO_POW_32 = 4_294_967_296
+const FIELD_COUNT = 2 + METRIC_COUNT
+/** Bytes of a row without its satellite_id, all metrics present. */
+const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 12 * METRIC_COUNT
+
+/** An open batch: rows written one behind the other into a buffer that grows. */
+export class RowBuffer {
+  rows = 0
+  bytes = 0
+  private buffer: Buffer
+  private view: DataView
+
+  /** @param bytesExpected size of the first buffer; later ones are as large as the batches have become */
+  constructor (private bytesExpected: number) {
+    this.buffer = Buffer.allocUnsafeSlow(bytesExpected)
+    this.view = new DataView(this.buffer.buffer, 0, bytesExpected)
+  }
+
+  /** Writes all points of the columns behind the rows that are there. */
+  append (columns: PointColumns): void {
+    const { count, satellites, timesMicros, values } = columns
+    for (let point = 0; point < count; point++) {
+      // Filled up to count by the decoder.
+      const id = (satellites[point] as { utf8: Buffer }).utf8
+      const length = id.length
+      if (this.bytes + ROW_FIXED_BYTES_MAX + length > this.buffer.length) this.grow(ROW_FIXED_BYTES_MAX + length)
+      const at = this.writeHead(id, length, timesMicros[point] as number)
+      this.bytes = this.writeMetrics(at, values, point * METRIC_COUNT)
+    }
+    this.rows += count
+  }
+
+  /** Gives the rows away and starts anew. */
+  take (): Buffer {
+    const payload = this.buffer.subarray(0, this.bytes)
+    // Follow the size of batches up at once and down slowly, so that few buffers grow or stay half empty.
+    this.bytesExpected = Math.max(4096, this.bytes + (this.bytes >>> 3), this.bytesExpected - (this.bytesExpected >>> 4))
+    this.buffer = Buffer.allocUnsafeSlow(this.bytesExpected)
+    this.view = new DataView(this.buffer.buffer, 0, this.bytesExpected)
+    this.rows = 0
+    this.bytes = 0
+    return payload
+  }
+
+  private writeHead (id: Buffer, length: number, timeMicros: number): number {
+    const { view, buffer } = this
+    const start = this.bytes
+    const micros = timeMicros - POSTGRES_EPOCH_MICROS
+    const high = Math.floor(micros / TWO_POW_32)
+    view.setInt16(start, FIELD_COUNT)
+    view.setInt32(start + 2, 8)
+    view.setInt32(start + ROW_TIME_OFFSET, high)
+    view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
+    view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
+    const at = start + ROW_ID_OFFSET
+    // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
+    for (let i = 0; i < length; i++) buffer[at + i] = id[i] as number
+    return at + length
+  }
+
+  private writeMetrics (start: number, values: Float64Array, first: number): number {
+    const { view } = this
+    let at = start
+    for (let metric = first; metric < first + METRIC_COUNT; metric++) {
+      const value = values[metric] as number
+      if (Number.isNaN(value)) {
+        view.setInt32(at, -1)
+        at += 4
+      } else {
+        view.setInt32(at, 8)
+        view.setFloat64(at + 4, value)
+        at += 12
+      }
+    }
+    return at
+  }
+
+  private grow (bytesNeeded: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.buffer.length * 2, this.bytes + bytesNeeded))
+    this.buffer.copy(larger, 0, 0, this.bytes)
+    this.buffer = larger
+    this.view = new DataView(larger.buffer, 0, larger.length)
+  }
+}
+
+/** End of the row that starts at `start`. The view must span a batch of whole rows. */
+export function rowEnd (view: DataView, start: number): number {
+  let at = start + ROW_ID_OFFSET + view.getInt32(start + ROW_ID_LENGTH_OFFSET)
+  for (let metric = 0; metric < METRIC_COUNT; metric++) at += view.getInt32(at) === -1 ? 4 : 12
+  return at
+}
+
+/** Time of the row that starts at `start`, microseconds since 1970. */
+export function rowTimeMicros (view: DataView, start: number): number {
+  const at = start + ROW_TIME_OFFSET
+  return view.getInt32(at) * TWO_POW_32 + view.getUint32(at + 4) + POSTGRES_EPOCH_MICROS
+}
+
+/** ISO 8601 to the microsecond; null for a time that no calendar has. */
+function isoTime (micros: number): string | null {
+  const millis = Math.floor(micros / 1000)
+  const date = new Date(millis)
+  if (Number.isNaN(date.getTime())) return null
+  return date.toISOString().replace('Z', `${String(micros - millis * 1000).padStart(3, '0')}Z`)
+}
+
+/** A row as an object, for people: quarantine, inspection. */
+export function rowToPoint (row: Buffer): Record<string, string | number | null> {
+  const view = new DataView(row.buffer, row.byteOffset, row.length)
+  const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
+  const point: Record<string, string | number | null> = {
+    satellite_id: row.toString('utf8', ROW_ID_OFFSET, idEnd),
+    time: isoTime(rowTimeMicros(view, 0))
+  }
+  let at = idEnd
+  for (const metric of METRICS) {
+    const present = view.getInt32(at) !== -1
+    point[metric.name] = present ? view.getFloat64(at + 4) : null
+    at += present ? 12 : 4
+  }
+  return point
+}

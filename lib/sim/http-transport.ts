@@ -1,0 +1,266 @@
+/**
+ * Points over HTTP, as JSON: one point a request (POST /telemetry), or several (POST /telemetry/batch).
+ *
+ *   send → body → [ queue ] → idle connection → answer → stats
+ *
+ * An open loop: nothing is sent again, and an answer that asks to wait (429 and 503 with Retry-After) changes
+ * nothing but a counter. Bounds: requests and points without an answer; `room` says what is left. While connections
+ * are refused one try each REFUSED_PAUSE_MS goes out, and the other points of that time count as failed the same way:
+ * thousands of refused connections a second would take the processor from a server that is starting again.
+ */
+import { HttpConnection, type HttpTarget, type Outcome } from './http-connection.js'
+import { Histogram } from './histogram.js'
+import { PointText } from './point-text.js'
+import { countFailure, type Transport, type TransportStats } from './transport.js'
+
+/** A batch that does not fill is sent after this time. */
+const PARTIAL_BATCH_MS = 1_000
+const REFUSED_PAUSE_MS = 100
+/** Connections that are opened within OPENING_MS: hundreds at once would hold up the event loop past the pacer's bound. */
+const OPENINGS_MAX = 8
+const OPENING_MS = 4
+/** Cause of failure where the run ended before the answer came. */
+const NO_ANSWER = 'no answer'
+const OPENING_BRACKET = 91
+const CLOSING_BRACKET = 93
+const COMMA = 44
+
+export interface HttpTransportOptions {
+  /** Address of the server, http: or https:; a path in it is put before the server's own. */
+  readonly url: URL
+  /** Ids of the fleet. */
+  readonly ids: readonly string[]
+  /** Points a request. 1: one JSON object; more: a JSON array. */
+  readonly batchSize: number
+  readonly connectionsMax: number
+  /** Sent as Authorization: Bearer <token>. */
+  readonly token: string | null
+  readonly requestsMax?: number
+  readonly pointsMax?: number
+  readonly answerTimeoutMs?: number
+}
+
+/** Requests without an answer, on connections and in the queue together. */
+const REQUESTS_MAX = 2_000
+/** Points without an answer: about 50 MB of text. */
+const POINTS_MAX = 400_000
+const ANSWER_TIMEOUT_MS = 30_000
+
+interface Waiting {
+  readonly body: Buffer
+  readonly points: number
+  readonly startedMs: number
+}
+
+export class HttpTransport implements Transport {
+  readonly stats: TransportStats = {
+    sentMessages: 0,
+    sentPoints: 0,
+    acceptedPoints: 0,
+    failedPoints: 0,
+    failures: new Map(),
+    askedToWait: 0,
+    latencies: new Histogram()
+  }
+
+  private readonly target: HttpTarget
+  private readonly text: PointText
+  private readonly batchSize: number
+  private readonly connectionsMax: number
+  private readonly requestsMax: number
+  private readonly pointsMax: number
+  private readonly connections: HttpConnection[] = []
+  /** The one used last is used first, so that no more connections stay busy than the load needs. */
+  private readonly idle: HttpConnection[] = []
+  private readonly queue: Waiting[] = []
+  private queueHead = 0
+  private pendingRequests = 0
+  private pendingPoints = 0
+  private readonly scratch: Buffer
+  private scratchEnd = 0
+  private scratchPoints = 0
+  private readonly partialTimer: NodeJS.Timeout
+  private openingSinceMs = 0
+  private openings = 0
+  private refusedUntilMs = 0
+  private refusedCause = ''
+  private onSettled: (() => void) | null = null
+  private closed = false
+
+  constructor (options: HttpTransportOptions) {
+    const { url, batchSize, token } = options
+    this.target = {
+      origin: url.origin,
+      path: url.pathname.replace(/\/+$/, '') + (batchSize > 1 ? '/telemetry/batch' : '/telemetry'),
+      headers: ['content-type', 'application/json', ...(token === null ? [] : ['authorization', `Bearer ${token}`])],
+      answerTimeoutMs: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
+    }
+    this.text = new PointText(options.ids)
+    this.batchSize = batchSize
+    this.connectionsMax = options.connectionsMax
+    this.requestsMax = options.requestsMax ?? REQUESTS_MAX
+    this.pointsMax = Math.max(batchSize, options.pointsMax ?? POINTS_MAX)
+    this.scratch = Buffer.allocUnsafeSlow(batchSize * (this.text.pointBytesMax + 1) + 1)
+    this.partialTimer = setTimeout(() => this.flush(), PARTIAL_BATCH_MS)
+    this.partialTimer.unref()
+  }
+
+  get room (): number {
+    const requests = this.requestsMax - this.pendingRequests
+    return Math.max(0, Math.min(requests * this.batchSize, this.pointsMax - this.pendingPoints) - this.scratchPoints)
+  }
+
+  send (satellite: number, timeMs: number, values: Float64Array): void {
+    this.stats.sentPoints++
+    if (this.batchSize === 1) {
+      this.scratchEnd = this.text.write(this.scratch, 0, satellite, timeMs, values)
+      this.scratchPoints = 1
+      this.flush()
+      return
+    }
+    if (this.scratchPoints === 0) this.partialTimer.refresh()
+    this.scratch[this.scratchEnd] = this.scratchPoints === 0 ? OPENING_BRACKET : COMMA
+    this.scratchEnd = this.text.write(this.scratch, this.scratchEnd + 1, satellite, timeMs, values)
+    if (++this.scratchPoints === this.batchSize) this.flush()
+  }
+
+  async drain (deadlineMs: number): Promise<void> {
+    this.flush()
+    if (this.pendingRequests === 0) return
+    const settled = new Promise<void>(resolve => { this.onSettled = resolve })
+    const deadline = setTimeout(() => this.cut(), deadlineMs)
+    await settled
+    clearTimeout(deadline)
+  }
+
+  /** Cuts all connections; points without an answer count as failed. Closing twice is fine. */
+  async close (): Promise<void> {
+    this.cut()
+    await Promise.all(this.connections.map(async connection => await connection.destroy()))
+  }
+
+  private cut (): void {
+    this.closed = true
+    clearTimeout(this.partialTimer)
+    this.fail(NO_ANSWER, '', this.scratchPoints)
+    this.scratchPoints = 0
+    for (let next = this.nextWaiting(); next !== null; next = this.nextWaiting()) {
+      this.fail(NO_ANSWER, '', next.points)
+      this.settle(next.points)
+    }
+    for (const connection of this.connections) connection.cut()
+  }
+
+  /** Sends what was written to `scratch` as one request. */
+  private flush (): void {
+    const points = this.scratchPoints
+    if (points === 0) return
+    if (this.batchSize > 1) this.scratch[this.scratchEnd++] = CLOSING_BRACKET
+    const body = Buffer.from(this.scratch.subarray(0, this.scratchEnd))
+    this.scratchEnd = 0
+    this.scratchPoints = 0
+    this.submit(body, points, performance.now())
+  }
+
+  private submit (body: Buffer, points: number, startedMs: number): void {
+    this.stats.sentMessages++
+    if (startedMs < this.refusedUntilMs) {
+      this.fail(this.refusedCause, '', points)
+      return
+    }
+    this.pendingRequests++
+    this.pendingPoints += points
+    const connection = this.idle.pop() ?? this.open(startedMs)
+    if (connection === null) this.queue.push({ body, points, startedMs })
+    else connection.send(body, points, startedMs)
+  }
+
+  private open (nowMs: number): HttpConnection | null {
+    if (nowMs - this.openingSinceMs >= OPENING_MS) {
+      this.openingSinceMs = nowMs
+      this.openings = 0
+    }
+    if (this.connections.length >= this.connectionsMax || this.openings >= OPENINGS_MAX) return null
+    this.openings++
+    const connection = new HttpConnection(this.target, this.onOutcome)
+    this.connections.push(connection)
+    return connection
+  }
+
+  private readonly onOutcome = (connection: HttpConnection): void => {
+    const { points } = connection
+    this.count(connection)
+    const next = this.closed ? null : this.nextWaiting()
+    if (next === null) this.idle.push(connection)
+    else connection.send(next.body, next.points, next.startedMs)
+    this.settle(points)
+  }
+
+  private nextWaiting (): Waiting | null {
+    const next = this.queue[this.queueHead]
+    if (next === undefined) return null
+    this.queueHead++
+    if (this.queueHead === this.queue.length || this.queueHead === this.requestsMax) {
+      this.queue.splice(0, this.queueHead)
+      this.queueHead = 0
+    }
+    return next
+  }
+
+  private count (outcome: Outcome): void {
+    const { points, status, error } = outcome
+    if (error !== null) {
+      this.fail(this.networkCause(error), '', points)
+      return
+    }
+    this.stats.latencies.record((performance.now() - outcome.startedMs) * 1000)
+    if (outcome.retryAfter) this.stats.askedToWait++
+    if (status >= 200 && status <= 299) {
+      this.stats.acceptedPoints += points
+      return
+    }
+    const { code, message } = readError(outcome.body)
+    this.fail(`HTTP ${status}${code === '' ? '' : ' ' + code}`, message, points)
+  }
+
+  private fail (cause: string, example: string, points: number): void {
+    if (points > 0) countFailure(this.stats, cause, example, points)
+  }
+
+  private networkCause (error: Error): string {
+    if (this.closed) return NO_ANSWER
+    const cause = codeOf(error)
+    if (cause === 'ECONNREFUSED') {
+      this.refusedUntilMs = performance.now() + REFUSED_PAUSE_MS
+      this.refusedCause = cause
+    }
+    return cause
+  }
+
+  private settle (points: number): void {
+    this.pendingRequests--
+    this.pendingPoints -= points
+    if (this.pendingRequests === 0) this.onSettled?.()
+  }
+}
+
+/** The code of a network error, or its name. */
+export function codeOf (error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+}
+
+/** Code and message of the server's answer, '' where it is not in the server's style. */
+function readError (body: string): { code: string, message: string } {
+  const nothing = { code: '', message: '' }
+  try {
+    const answer: unknown = JSON.parse(body)
+    if (typeof answer !== 'object' || answer === null || !('error' in answer)) return nothing
+    const { error } = answer
+    if (typeof error !== 'object' || error === null) return nothing
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+    const message = 'message' in error && typeof error.message === 'string' ? error.message : ''
+    return { code, message }
+  } catch {
+    return nothing
+  }
+}

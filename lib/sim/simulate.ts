@@ -1,0 +1,60 @@
+/** Wires a simulation: fleet, pacer, transport, run and progress; from start to summary. */
+import { HttpTransport } from './http-transport.js'
+import { Fleet } from './model.js'
+import { Pacer } from './pacer.js'
+import { Progress, type ProgressStream } from './progress.js'
+import { Run } from './run.js'
+import { summarize, type Summary } from './summary.js'
+
+const DRAIN_DEADLINE_MS = 10_000
+
+export interface SimulationOptions {
+  readonly url: URL
+  readonly satellites: number
+  /** Points per second of each satellite. */
+  readonly rate: number
+  /** 0: until stopped. */
+  readonly durationMs: number
+  readonly anomalyRate: number
+  readonly batchSize: number
+  readonly seed: number
+  readonly connectionsMax: number
+  readonly token: string | null
+  /** How long the last answers are waited for. */
+  readonly drainDeadlineMs?: number
+}
+
+/**
+ * Sends points until the time is up or `stop` is aborted, waits for the answers, and says what it came to.
+ *
+ * @param stream where progress is shown
+ */
+export async function simulate (options: SimulationOptions, stream: ProgressStream, stop: AbortSignal): Promise<Summary> {
+  const pointsPerSecond = options.satellites * options.rate
+  let anomalies = 0
+  const fleet = new Fleet({ ...options, onAnomaly: () => { anomalies++ } })
+  const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
+  const transport = new HttpTransport({ ...options, ids: fleet.ids })
+  const run = new Run(fleet, pacer, transport)
+  const progress = new Progress(stream, {
+    stats: transport.stats,
+    elapsedMs: () => run.sendingMs,
+    skippedPoints: () => pacer.skippedPoints + run.skippedPoints
+  })
+  stop.addEventListener('abort', () => run.stop())
+  try {
+    if (!stop.aborted) await run.start()
+    await transport.drain(options.drainDeadlineMs ?? DRAIN_DEADLINE_MS)
+  } finally {
+    progress.stop()
+    await transport.close()
+  }
+  return summarize({ seed: options.seed, satellites: options.satellites, pointsPerSecond }, {
+    sendingMs: run.sendingMs,
+    stats: transport.stats,
+    latencies: progress.latencies,
+    skippedLate: pacer.skippedPoints,
+    skippedUnanswered: run.skippedPoints,
+    anomalies
+  })
+}

@@ -1,0 +1,78 @@
+/**
+ * One transaction for consecutive frames: ledger, COPY, row count, COMMIT.
+ *
+ *   BEGIN
+ *   UPDATE ingest_ledger … WHERE spool_id = … AND epoch = … AND last_sequence = …   compare and set: one row, or stop
+ *   COPY telemetry FROM STDIN (FORMAT binary)                                       count must equal what was sent
+ *   [INSERT INTO quarantined_rows]
+ *   COMMIT
+ *
+ * The ledger comes first: a backend that is still committing an earlier try holds the row's lock, so a
+ * retry waits for it and then sees that the ledger has moved. So no frame is stored twice, whatever is
+ * known of an earlier COMMIT.
+ */
+import type { FrameRun, Position } from '../pipeline/journal.js'
+import { ROW_COLUMNS } from '../pipeline/rows.js'
+import type { Database } from './db.js'
+import type { PoisonRow } from './poison.js'
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+const COPY_SQL = `COPY telemetry (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+
+/** The position that the ledger shows; null if it has no row. Waits for a transaction that is still under way on it. */
+export async function readLedger (db: Database, spoolId: string): Promise<Position | null> {
+  const { rows } = await db.query<{ epoch: string, last_sequence: string }>(
+    'SELECT epoch::text, last_sequence::text FROM ingest_ledger WHERE spool_id = $1 FOR UPDATE', [spoolId])
+  const row = rows[0]
+  return row === undefined ? null : { epoch: Number(row.epoch), sequence: Number(row.last_sequence) }
+}
+
+/** Enters a spool that the ledger does not know, at the position before its first frame. */
+export async function enterLedger (db: Database, spoolId: string): Promise<Position> {
+  await db.query('INSERT INTO ingest_ledger (spool_id, epoch, last_sequence) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING', [spoolId])
+  return { epoch: 0, sequence: 0 }
+}
+
+/** Rows of a run as they are to be stored. */
+export interface CommitRows {
+  /** A whole COPY stream. */
+  readonly copy: Buffer
+  /** Rows in it. */
+  readonly copyRows: number
+  readonly poison: readonly PoisonRow[]
+}
+
+/**
+ * Moves the ledger from `from` to the end of the run and stores the rows, all or nothing.
+ * False: the ledger is not at `from`; nothing was stored, read it again. Throws what the database or the connection threw:
+ * then the outcome is unknown and the connection must be thrown away.
+ */
+export async function commitRun (db: Database, spoolId: string, from: Position, run: FrameRun, rows: CommitRows): Promise<boolean> {
+  await db.query('BEGIN')
+  const moved = await db.query(
+    'UPDATE ingest_ledger SET epoch = $4, last_sequence = $5, rows_total = rows_total + $6, updated_at = now() ' +
+    'WHERE spool_id = $1 AND epoch = $2 AND last_sequence = $3',
+    [spoolId, from.epoch, from.sequence, run.epoch, run.lastSequence, rows.copyRows])
+  if (moved.rowCount !== 1) {
+    await db.query('ROLLBACK')
+    return false
+  }
+  if (rows.copyRows > 0) await copyTelemetry(db, rows.copy, rows.copyRows)
+  for (const poison of rows.poison) await insertPoison(db, spoolId, run, poison)
+  await db.query('COMMIT')
+  return true
+}
+
+/** COPYs a stream into telemetry; fails unless the server took as many rows as are in it. */
+export async function copyTelemetry (db: Database, stream: Buffer, rows: number): Promise<void> {
+  const taken = await db.copyIn(COPY_SQL, [stream])
+  // A stream that was cut short, or rows that were mistaken for the trailer, would pass unseen otherwise.
+  if (taken !== rows) throw new Error(`COPY took ${taken} rows of ${rows}`)
+}
+
+async function insertPoison (db: Database, spoolId: string, run: FrameRun, poison: PoisonRow): Promise<void> {
+  await db.query(
+    'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)',
+    [spoolId, run.epoch, run.lastSequence, poison.sqlState, poison.reason, poison.json, poison.bytes])
+}

@@ -1,0 +1,192 @@
+/**
+ * One connection to PostgreSQL: the only module that knows `pg` and `pg-copy-streams`.
+ *
+ *   connect ──▶ alive ──query, copyIn──▶ alive ──close──▶ closed
+ *                 │  └─ COPY refused: the session is thrown away, since its protocol state is not to be trusted
+ *                 └─ socket or server gone: onLost, once
+ *
+ * It promises that every call settles once the connection is gone, that nothing of a lost connection is thrown into
+ * the process, and that close() ends within its deadline. Statements run one after another: await each.
+ *
+ * Errors of the server keep their SQLSTATE (sqlState). Everything that means "this connection is not usable" is
+ * recognised by isConnectionError; the work that was under way may or may not have happened.
+ *
+ * bigint columns come back as strings, as node-postgres does it: they may not fit a number.
+ */
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { Client, DatabaseError } from 'pg'
+import type { QueryResult, QueryResultRow } from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
+import { OperatingError } from '../errors.js'
+
+export interface ConnectOptions {
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string
+  readonly connectTimeoutMs: number
+}
+
+export interface QueryOutcome<Row> {
+  readonly rows: Row[]
+  /** Rows returned or changed. */
+  readonly rowCount: number
+}
+
+export interface Database {
+  /** False from the moment that the connection is lost, closed or destroyed. */
+  readonly alive: boolean
+  /** Process id of the server's backend. */
+  readonly backendPid: number
+  /**
+   * Runs one statement, or several without values (then the last one's outcome counts).
+   * Rejects with the server's error, or with one that isConnectionError knows.
+   */
+  query <Row extends object = Record<string, unknown>> (text: string, values?: readonly unknown[]): Promise<QueryOutcome<Row>>
+  /**
+   * COPY … FROM STDIN. Resolves with the rows that the server says it took; after any error the connection is destroyed.
+   * @param chunks few and large: each costs two writes to the socket
+   */
+  copyIn (sql: string, chunks: readonly Buffer[]): Promise<number>
+  /** Called at most once, when server or network end the connection; not after close() or destroy(). */
+  onLost: (error: Error) => void
+  /** Waits for the statement under way, says goodbye, and cuts the connection if that takes longer than five seconds. */
+  close (): Promise<void>
+  /** Cuts the connection at once; what is under way rejects. */
+  destroy (): void
+}
+
+const CLOSE_DEADLINE_MS = 5_000
+/** A peer that vanished without a word is noticed after about this time of silence. */
+const KEEPALIVE_DELAY_MS = 10_000
+
+/** Classes and codes that say that no session is to be had, or that it is gone (PostgreSQL documentation, appendix A). */
+const CONNECTION_STATES = /^(?:08...|57P0[1-5]|53300)$/
+
+/** The server's SQLSTATE of an error; null if the error is not the server's. */
+export function sqlState (error: unknown): string | null {
+  return error instanceof DatabaseError ? error.code ?? null : null
+}
+
+/** The connection was not made, or is gone: try again with a new one. */
+export function isConnectionError (error: unknown): boolean {
+  if (error instanceof OperatingError) return error.code === 'database_unavailable'
+  const state = sqlState(error)
+  return state !== null && CONNECTION_STATES.test(state)
+}
+
+/** Says what a socket error says; the one for a host with several addresses has no message of its own. */
+function messageOf (cause: unknown): string {
+  if (cause instanceof AggregateError) return cause.errors.map(messageOf).join('; ')
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+function unavailable (cause: unknown): OperatingError {
+  return new OperatingError('database_unavailable', `The database cannot be reached: ${messageOf(cause)}`, undefined, { cause })
+}
+
+/**
+ * Connects, or rejects within the timeout: with the server's error if it refused (wrong password, no such database),
+ * else with one that isConnectionError knows.
+ */
+export async function connect (url: string, options: ConnectOptions): Promise<Database> {
+  const client = new Client({
+    connectionString: url,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS
+  })
+  const connection = new PgConnection(client)
+  try {
+    await client.connect()
+    return connection
+  } catch (error) {
+    connection.destroy()
+    throw error instanceof DatabaseError ? error : unavailable(error)
+  }
+}
+
+/** What the types of `pg` leave out: the backend's process id, and the socket below. */
+interface ClientInternals {
+  readonly processID: number | null
+  readonly connection: { readonly stream: { destroy: () => void } }
+}
+
+class PgConnection implements Database {
+  alive = true
+  onLost: (error: Error) => void = () => undefined
+  private readonly internals: ClientInternals
+  /** Ends with the statement under way, if there is one; never rejects. */
+  private running: Promise<unknown> = Promise.resolve()
+  private closing: Promise<void> | null = null
+
+  constructor (private readonly client: Client) {
+    this.internals = client as unknown as ClientInternals
+    // Without a listener an error between two statements would end the process. It stays for good: a destroyed
+    // socket may still have one to tell.
+    client.on('error', error => this.lose(error))
+    client.on('end', () => this.lose(new Error('The connection ended')))
+  }
+
+  get backendPid (): number {
+    return this.internals.processID ?? 0
+  }
+
+  async query <Row extends object = Record<string, unknown>> (text: string, values?: readonly unknown[]): Promise<QueryOutcome<Row>> {
+    const outcome = await this.track(this.client.query<Row & QueryResultRow>(text, values as unknown[] | undefined))
+    // Several statements in one text give an array, which the types do not know.
+    const last = (Array.isArray(outcome) ? outcome.at(-1) : outcome) as QueryResult<Row & QueryResultRow>
+    return { rows: last.rows, rowCount: last.rowCount ?? 0 }
+  }
+
+  async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
+    const stream = this.client.query(copyFrom(sql))
+    try {
+      await this.track(pipeline(Readable.from(chunks), stream))
+      return stream.rowCount
+    } catch (error) {
+      // After an error the stream still holds on to the connection, and its state is unknown.
+      this.destroy()
+      throw error
+    }
+  }
+
+  close (): Promise<void> {
+    this.closing ??= this.sayGoodbye()
+    return this.closing
+  }
+
+  destroy (): void {
+    this.alive = false
+    this.internals.connection.stream.destroy()
+  }
+
+  private async sayGoodbye (): Promise<void> {
+    const deadline = setTimeout(() => this.destroy(), CLOSE_DEADLINE_MS)
+    try {
+      await this.running
+      this.alive = false
+      await this.client.end()
+    } finally {
+      clearTimeout(deadline)
+      this.destroy()
+    }
+  }
+
+  /** Remembers what runs, and makes errors of a dead connection recognisable. */
+  private async track<T> (work: Promise<T>): Promise<T> {
+    this.running = work.catch(() => undefined)
+    try {
+      return await work
+    } catch (error) {
+      throw this.alive || error instanceof DatabaseError ? error : unavailable(error)
+    }
+  }
+
+  private lose (error: Error): void {
+    if (!this.alive) return
+    this.alive = false
+    this.internals.connection.stream.destroy()
+    this.onLost(error)
+  }
+}

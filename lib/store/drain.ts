@@ -1,0 +1,183 @@
+/**
+ * Takes frames from the journal and commits them; owns the worker's one connection for COPY.
+ *
+ *   connecting → reading the ledger → storing ⇄ waiting for frames
+ *        ↑______________|________________|        any failure: throw the connection away, back off, begin anew
+ *   halted                                        the ledger does not fit the journal: never write again on its own
+ *
+ * After a failure nothing is known of the last transaction: the ledger is read again, the journal releases
+ * what it covers and gives the rest out once more.
+ */
+import type { FrameRun, Journal, LedgerFault, Position } from '../pipeline/journal.js'
+import type { Log } from '../log.js'
+import { CopySorter } from './copy-rows.js'
+import { commitRun, enterLedger, readLedger, type CommitRows } from './commit.js'
+import type { Database } from './db.js'
+import { ensurePartitionsFor, isMissingPartition } from './missing-partition.js'
+import { isDataError, separatePoison, splitRows } from './poison.js'
+import { Backoff } from '../backoff.js'
+
+export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended'
+
+export interface DrainOptions {
+  readonly journal: Journal
+  readonly connect: () => Promise<Database>
+  readonly log: Log
+  /** Bytes of rows in one COPY, at most. */
+  readonly copyBytesMax: number
+  /** After each COMMIT: points stored, points quarantined, and how long the transaction took. */
+  readonly onCommitted: (stored: number, quarantined: number, milliseconds: number) => void
+}
+
+const RETRY_MS_MIN = 100
+const RETRY_MS_MAX = 5_000
+
+export class Drain {
+  state: DrainState = 'connecting'
+  /** What went wrong last, null while all is well. */
+  lastError: string | null = null
+  /** Transactions that were tried again. */
+  retries = 0
+  private db: Database | null = null
+  private readonly sorter = new CopySorter()
+  private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)
+  private lost: Error | null = null
+  private closed = false
+
+  constructor (private readonly options: DrainOptions) {}
+
+  /** Runs until the journal is ended and empty, or close() is called, or the ledger does not fit. Never throws for operating errors. */
+  async run (): Promise<void> {
+    while (!this.closed) {
+      try {
+        const done = await this.session()
+        if (done) return
+      } catch (error) {
+        await this.failed(error)
+      }
+    }
+  }
+
+  /** Cuts the connection and stops trying. */
+  close (): void {
+    this.closed = true
+    this.backoff.cancel()
+    this.db?.destroy()
+  }
+
+  /** One connection's life. True: there is nothing left to do. */
+  private async session (): Promise<boolean> {
+    const { journal } = this.options
+    const db = await this.options.connect()
+    this.db = db
+    this.lost = null
+    db.onLost = (error) => {
+      this.lost = error
+      // A drain that waits for frames must notice too: the state of the database is on /health.
+      journal.interrupt()
+    }
+    try {
+      const position = await this.resume(db)
+      if (position === null) return true
+      this.ready()
+      return await this.storeAll(db, position)
+    } finally {
+      this.db = null
+      if (db.alive && journal.backlog().frames === 0) await db.close()
+      else db.destroy()
+    }
+  }
+
+  private async storeAll (db: Database, start: Position): Promise<boolean> {
+    const { journal } = this.options
+    let from = start
+    for (;;) {
+      const run = await journal.take(this.options.copyBytesMax)
+      if (this.lost !== null) throw this.lost
+      if (run === null) {
+        this.state = 'ended'
+        return true
+      }
+      if (this.closed) return true
+      if (!await this.store(db, from, run)) return false
+      journal.release(run)
+      from = { epoch: run.epoch, sequence: run.lastSequence }
+    }
+  }
+
+  /** Where to go on; null if the ledger does not fit. */
+  private async resume (db: Database): Promise<Position | null> {
+    const { journal } = this.options
+    const position = await readLedger(db, journal.spoolId)
+    const fault = journal.resume(position)
+    if (fault !== null) {
+      this.halt(fault)
+      return null
+    }
+    return position ?? await enterLedger(db, journal.spoolId)
+  }
+
+  /** False: the ledger moved under us; read it again. */
+  private async store (db: Database, from: Position, run: FrameRun): Promise<boolean> {
+    const startedMs = performance.now()
+    const rows: CommitRows = { copy: this.sorter.sort(run.payloads, run.rows), copyRows: run.rows, poison: [] }
+    let stored: boolean
+    try {
+      stored = await commitRun(db, this.options.journal.spoolId, from, run, rows)
+    } catch (error) {
+      if (!isDataError(error)) throw error
+      return await this.storeWithoutPoison(from, run, error)
+    }
+    if (stored) this.options.onCommitted(run.rows, 0, performance.now() - startedMs)
+    return stored
+  }
+
+  /** Rows were refused: makes a partition that is missing, or finds the rows and puts them aside. The caller begins a new session. */
+  private async storeWithoutPoison (from: Position, run: FrameRun, cause: unknown): Promise<false> {
+    const { connect, journal, log } = this.options
+    const startedMs = performance.now()
+    const rows = splitRows(run.payloads)
+    if (isMissingPartition(cause)) await ensurePartitionsFor(connect, rows)
+    const { good, poison } = await separatePoison(connect, rows)
+    const db = await connect()
+    try {
+      const copy = this.sorter.sort(good, good.length)
+      const stored = await commitRun(db, journal.spoolId, from, run, { copy, copyRows: good.length, poison })
+      if (!stored) return false
+      this.options.onCommitted(good.length, poison.length, performance.now() - startedMs)
+    } finally {
+      db.destroy()
+    }
+    if (poison.length > 0) {
+      log.error({ quarantined: poison.length, stored: good.length, reason: poison[0]?.reason },
+        'PostgreSQL refused rows; they are in quarantined_rows with the reason, the others are stored')
+    }
+    return false
+  }
+
+  private ready (): void {
+    if (this.lastError !== null) this.options.log.info('the database is back; storing what waits')
+    this.state = 'ready'
+    this.lastError = null
+    this.backoff.reset()
+  }
+
+  private halt (fault: LedgerFault): void {
+    this.state = 'halted'
+    this.lastError = fault.message
+    this.options.log.fatal({ kind: fault.kind, spool: this.options.journal.spoolId }, fault.message)
+  }
+
+  private async failed (error: unknown): Promise<void> {
+    if (this.closed) return
+    const message = error instanceof Error ? error.message : String(error)
+    // Once per outage: the state is on /health all the time.
+    if (this.lastError === null) {
+      this.options.log.error({ error: message }, 'the database does not take points; they wait and are tried again')
+    }
+    this.state = 'retrying'
+    this.lastError = message
+    this.retries++
+    await this.backoff.wait()
+  }
+}

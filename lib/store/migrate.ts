@@ -1,0 +1,145 @@
+/**
+ * Migrations: brings the database to the schema that this code knows, or refuses.
+ *
+ * Forward only. Each migration runs in a transaction together with its row in schema_migrations, all of them under one
+ * advisory lock of the session, so that any number of hosts may start at once: the first one works, the others wait
+ * and find nothing to do. Refused with a StartupError: a migration that was changed after it was applied, and a
+ * schema that is newer than the code.
+ */
+import { METRICS } from '../../protocol/metrics.js'
+import { isConnectionError } from './db.js'
+import type { Database } from './db.js'
+import { ensurePartitions } from './partitions.js'
+import type { PartitionSettings } from './partitions.js'
+import { identifier, readMigrations } from './sql-files.js'
+import type { Migration } from './sql-files.js'
+import { StartupError } from './startup-error.js'
+import type { StoreLog } from './store-log.js'
+
+/** What the schema is made for: with TimescaleDB in the server or without. */
+export type ServerKind = 'plain' | 'timescale'
+
+export interface MigrationSettings extends PartitionSettings {
+  readonly log: StoreLog
+  /** Folder of the migrations; without it: sql/ of this package. */
+  readonly directory?: string
+}
+
+export interface MigrationOutcome {
+  /** Names of the migrations that ran now. */
+  readonly applied: string[]
+  readonly kind: ServerKind
+  /** Number of the last migration. */
+  readonly version: number
+}
+
+export interface MigrationPlan {
+  readonly kind: ServerKind
+  readonly version: number
+  readonly pending: readonly Migration[]
+}
+
+interface AppliedMigration {
+  readonly version: number
+  readonly name: string
+  readonly checksum: string
+  readonly kind: string
+}
+
+/** Any number does that nobody else locks. */
+const MIGRATION_LOCK = 7_305_110_400
+
+const CREATE_HISTORY = `
+  CREATE TABLE IF NOT EXISTS public.schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    kind text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+  )`
+
+/** Applies what is missing, and makes the first partitions. */
+export async function migrate (database: Database, settings: MigrationSettings): Promise<MigrationOutcome> {
+  await lock(database, settings.log)
+  try {
+    const plan = await planMigrations(database, settings.directory)
+    await database.query(CREATE_HISTORY)
+    for (const migration of plan.pending) await apply(database, migration, settings.log)
+    await addMetricColumns(database)
+    if (plan.kind === 'plain') await ensurePartitions(database, settings, Date.now())
+    return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
+  } finally {
+    // A lost connection has given its lock back by itself, and its error is the one that counts.
+    if (database.alive) await database.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
+  }
+}
+
+/** What migrate() would apply; changes nothing. Throws StartupError where it would. */
+export async function planMigrations (database: Database, directory?: string): Promise<MigrationPlan> {
+  const all = await readMigrations(directory)
+  const applied = await readHistory(database)
+  const kind = await kindOf(database, all, applied)
+  const known = all.filter(migration => migration.kind === 'common' || migration.kind === kind)
+  for (const row of applied) check(row, known)
+  const done = new Set(applied.map(row => row.version))
+  return { kind, version: known.at(-1)?.version ?? 0, pending: known.filter(migration => !done.has(migration.version)) }
+}
+
+async function lock (database: Database, log: StoreLog): Promise<void> {
+  const { rows } = await database.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1) AS taken', [MIGRATION_LOCK])
+  if (rows[0]?.taken === true) return
+  log.info({}, 'Another host brings the database up to date; waiting for it')
+  await database.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])
+}
+
+async function readHistory (database: Database): Promise<AppliedMigration[]> {
+  const { rows: found } = await database.query<{ there: boolean }>("SELECT to_regclass('public.schema_migrations') IS NOT NULL AS there")
+  if (found[0]?.there !== true) return []
+  return (await database.query<AppliedMigration>('SELECT version, name, checksum, kind FROM public.schema_migrations ORDER BY version')).rows
+}
+
+/** A schema keeps the kind that it was made with; a new one takes TimescaleDB where there are migrations for it. */
+async function kindOf (database: Database, all: readonly Migration[], applied: readonly AppliedMigration[]): Promise<ServerKind> {
+  for (const row of applied) {
+    if (row.kind === 'plain' || row.kind === 'timescale') return row.kind
+  }
+  const { rowCount } = await database.query("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'")
+  return rowCount > 0 && all.some(migration => migration.kind === 'timescale') ? 'timescale' : 'plain'
+}
+
+function check (row: AppliedMigration, known: readonly Migration[]): void {
+  const migration = known.find(candidate => candidate.version === row.version)
+  if (migration === undefined) {
+    throw new StartupError(`The database has migration ${row.name}, which this version of OrbitStream does not know: start a newer version, or restore the database from before it.`)
+  }
+  if (migration.checksum !== row.checksum) {
+    throw new StartupError(`Migration ${row.name} was changed after it was applied to this database: bring sql/${row.name}.${row.kind}.sql back to what it was, and write changes as a new migration.`)
+  }
+}
+
+async function apply (database: Database, migration: Migration, log: StoreLog): Promise<void> {
+  const { version, name, checksum, kind } = migration
+  await database.query('BEGIN')
+  try {
+    await database.query('SET LOCAL search_path TO public')
+    await database.query(migration.sql)
+    await database.query('INSERT INTO public.schema_migrations (version, name, checksum, kind) VALUES ($1, $2, $3, $4)', [version, name, checksum, kind])
+    await database.query('COMMIT')
+  } catch (cause) {
+    if (isConnectionError(cause)) throw cause
+    await database.query('ROLLBACK')
+    throw new StartupError(`Migration ${name} failed, and nothing of it was kept: ${String(cause)}`, { cause })
+  }
+  log.info({ migration: name, kind }, `Migration ${name} was applied`)
+}
+
+/** A metric that was appended to the catalogue gets its column; looked up first, since ALTER TABLE would lock. */
+async function addMetricColumns (database: Database): Promise<void> {
+  const { rows } = await database.query<{ name: string }>(
+    "SELECT attname AS name FROM pg_attribute WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped")
+  const present = new Set(rows.map(row => row.name))
+  const missing = METRICS.filter(metric => !present.has(metric.name))
+  if (missing.length === 0) return
+  const columns = missing.map(metric => `ADD COLUMN ${identifier(metric.name)} double precision`)
+  await database.query(`ALTER TABLE public.telemetry ${columns.join(', ')}`)
+}

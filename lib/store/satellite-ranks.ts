@@ -1,0 +1,65 @@
+/**
+ * The order of satellites in a COPY: a rank for each id, in byte order.
+ *
+ * Ids are interned by their bytes; ranks of known satellites are kept from COPY to COPY, and only ids that
+ * are new are sorted and merged in. With 100,000 satellites that costs one merge for each COPY that
+ * brings new ones, and nothing afterwards.
+ *
+ *   key   of a row: its satellite's index in the table + 1; 0 for an id that is not valid
+ *   rank  of a key: place of the satellite in byte order, from 1; 0 for key 0
+ */
+import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
+
+/** Satellites remembered before all are forgotten and learnt anew. */
+const SATELLITES_MAX = 200_000
+
+export class SatelliteRanks {
+  private table = new SatelliteTable(SATELLITES_MAX)
+  /** Every satellite of the table that is ranked, in byte order. */
+  private ranked: Satellite[] = []
+  private fresh: Satellite[] = []
+  private rankOfKey = new Uint32Array(1024)
+
+  /** Highest rank that a row can have. */
+  get highest (): number {
+    return this.ranked.length
+  }
+
+  /** Before the rows of a COPY: makes sure that the table cannot overflow, and so renumber, in the midst of it. */
+  begin (rows: number): void {
+    if (this.ranked.length + rows <= SATELLITES_MAX) return
+    this.table = new SatelliteTable(Math.max(SATELLITES_MAX, rows))
+    this.ranked = []
+  }
+
+  /** Key of the satellite whose id stands in bytes[start, end). */
+  keyOf (bytes: Buffer, start: number, end: number): number {
+    const satellite = this.table.byBytes(bytes, start, end)
+    if (satellite === null) return 0
+    if (satellite.index === this.ranked.length + this.fresh.length) this.fresh.push(satellite)
+    return satellite.index + 1
+  }
+
+  /** After the last keyOf of a COPY: turns keys into ranks, in place. */
+  toRanks (keys: Uint32Array, count: number): void {
+    if (this.fresh.length > 0) this.rankFresh()
+    const { rankOfKey } = this
+    for (let row = 0; row < count; row++) keys[row] = rankOfKey[keys[row] as number] as number
+  }
+
+  private rankFresh (): void {
+    const fresh = this.fresh.sort((a, b) => a.utf8.compare(b.utf8))
+    const old = this.ranked
+    const merged: Satellite[] = []
+    let next = 0
+    for (const satellite of fresh) {
+      for (; next < old.length && (old[next] as Satellite).utf8.compare(satellite.utf8) < 0; next++) merged.push(old[next] as Satellite)
+      merged.push(satellite)
+    }
+    for (; next < old.length; next++) merged.push(old[next] as Satellite)
+    if (this.rankOfKey.length <= merged.length) this.rankOfKey = new Uint32Array(merged.length * 2)
+    merged.forEach((satellite, place) => { this.rankOfKey[satellite.index + 1] = place + 1 })
+    this.ranked = merged
+    this.fresh = []
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * Values as people write them in variables and flags: durations, sizes, numbers, choices, addresses.
+ *
+ * A ValueType turns text into a value or a sentence that says what would be right, and a value back into
+ * the shortest text: parse(format(value)) is the value. Messages never repeat the text of a `url` or `list`,
+ * since these may be secrets.
+ */
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { distance } from 'fastest-levenshtein'
+
+export type Parsed<T> = { readonly ok: true, readonly value: T } | { readonly ok: false, readonly message: string }
+
+export interface ValueType<T> {
+  /** Word for the kind of value, as help shows it: `<duration>`. */
+  readonly name: string
+  /** What is allowed, in Markdown. */
+  readonly allowed: string
+  parse (text: string): Parsed<T>
+  format (value: T): string
+}
+
+export type DurationUnit = 'ms' | 's' | 'm' | 'h' | 'd'
+
+interface Unit {
+  readonly suffix: string
+  readonly factor: number
+}
+
+/** Largest first. */
+const DURATION_UNITS: readonly Unit[] = [
+  { suffix: 'd', factor: 86_400_000 },
+  { suffix: 'h', factor: 3_600_000 },
+  { suffix: 'm', factor: 60_000 },
+  { suffix: 's', factor: 1000 },
+  { suffix: 'ms', factor: 1 }
+]
+
+const SIZE_UNITS: readonly Unit[] = [
+  { suffix: 'TB', factor: 1024 ** 4 },
+  { suffix: 'GB', factor: 1024 ** 3 },
+  { suffix: 'MB', factor: 1024 ** 2 },
+  { suffix: 'KB', factor: 1024 },
+  { suffix: 'B', factor: 1 }
+]
+
+const QUANTITY = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/
+
+function good<T> (value: T): Parsed<T> {
+  return { ok: true, value }
+}
+
+function bad (message: string): { readonly ok: false, readonly message: string } {
+  return { ok: false, message }
+}
+
+function parseQuantity (text: string, factorOf: (suffix: string) => number | undefined): number | null {
+  const match = QUANTITY.exec(text.trim())
+  const factor = match === null ? undefined : factorOf(match[2] ?? '')
+  if (match === null || factor === undefined) return null
+  const value = Math.round(Number(match[1]) * factor)
+  return Number.isSafeInteger(value) ? value : null
+}
+
+function formatQuantity (value: number, units: readonly Unit[]): string {
+  const unit = value === 0 ? units.at(-1) : units.find(({ factor }) => value % factor === 0)
+  return unit === undefined ? String(value) : `${value / unit.factor}${unit.suffix}`
+}
+
+/**
+ * Milliseconds of `250ms`, `1s`, `5m`, `2h`, `30d`. Null: not a duration.
+ *
+ * @param bareUnit what a number without a unit counts
+ */
+export function parseDuration (text: string, bareUnit: DurationUnit = 'ms'): number | null {
+  return parseQuantity(text, suffix => DURATION_UNITS.find(unit => unit.suffix === (suffix === '' ? bareUnit : suffix))?.factor)
+}
+
+/** @param ms a whole number of milliseconds, not negative */
+export function formatDuration (ms: number): string {
+  return formatQuantity(ms, DURATION_UNITS)
+}
+
+/** Bytes of `64MB`, `1GB` (powers of 1024; `MiB` and lower case too); a bare number is bytes. Null: not a size. */
+export function parseSize (text: string): number | null {
+  return parseQuantity(text, suffix => {
+    const plain = suffix.toUpperCase().replace(/^([KMGT])I?B?$/, '$1B')
+    return plain === '' ? 1 : SIZE_UNITS.find(unit => unit.suffix === plain)?.factor
+  })
+}
+
+/** @param bytes a whole number, not negative */
+export function formatSize (bytes: number): string {
+  return formatQuantity(bytes, SIZE_UNITS)
+}
+
+/**
+ * The known word that was probably meant, or null if none is near.
+ *
+ * @param editsMax letters that may differ; without it a third of the word, but two swapped ones in any but the shortest
+ */
+export function nearest (word: string, known: readonly string[], editsMax = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3))): string | null {
+  let best: string | null = null
+  let bestEdits = editsMax + 1
+  for (const candidate of known) {
+    const edits = distance(word.toLowerCase(), candidate.toLowerCase())
+    if (edits < bestEdits) [best, bestEdits] = [candidate, edits]
+  }
+  return best
+}
+
+export interface Range {
+  readonly min?: number | undefined
+  readonly max?: number | undefined
+}
+
+function rangeText ({ min, max }: Range, format: (value: number) => string): string {
+  if (min !== undefined && max !== undefined) return `from ${format(min)} to ${format(max)}`
+  if (min !== undefined) return `${format(min)} or more`
+  return max === undefined ? '' : `${format(max)} or less`
+}
+
+function ranged (name: string, hint: string, range: Range, read: (text: string) => number | null, format: (value: number) => string): ValueType<number> {
+  const limits = rangeText(range, format)
+  const allowed = limits === '' ? hint : limits
+  return {
+    name,
+    allowed,
+    format,
+    parse (text) {
+      const value = read(text)
+      if (value === null) return bad(`"${text}" is not ${hint}${limits === '' ? '' : ` (${limits})`}`)
+      if (value < (range.min ?? -Infinity) || value > (range.max ?? Infinity)) return bad(`${format(value)} is out of range: ${limits}`)
+      return good(value)
+    }
+  }
+}
+
+export function integer (range: Range = {}): ValueType<number> {
+  return ranged('integer', 'a whole number', range, text => {
+    const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN
+    return Number.isSafeInteger(value) ? value : null
+  }, String)
+}
+
+export function decimal (range: Range = {}): ValueType<number> {
+  return ranged('number', 'a number', range, text => {
+    const value = text.trim() === '' ? NaN : Number(text)
+    return Number.isFinite(value) ? value : null
+  }, String)
+}
+
+/**
+ * @param range in milliseconds
+ * @param bareUnit what a number without a unit counts
+ */
+export function duration (range: Range = {}, bareUnit: DurationUnit = 'ms'): ValueType<number> {
+  return ranged('duration', 'a duration such as 250ms, 1s, 5m, 2h or 30d', range, text => parseDuration(text, bareUnit), formatDuration)
+}
+
+/** @param range in bytes */
+export function size (range: Range = {}): ValueType<number> {
+  return ranged('size', 'a size such as 512KB, 64MB or 1GB', range, parseSize, formatSize)
+}
+
+export function oneOf<const T extends string> (values: readonly T[]): ValueType<T> {
+  return {
+    name: values.join('|'),
+    allowed: values.map(value => `\`${value}\``).join(', '),
+    format: String,
+    parse (text) {
+      const value = values.find(candidate => candidate === text)
+      if (value !== undefined) return good(value)
+      const meant = nearest(text, values)
+      return bad(`"${text}" is not one of ${values.join(', ')}${meant === null ? '' : `; did you mean ${meant}?`}`)
+    }
+  }
+}
+
+/** Any text but none. */
+export function string (): ValueType<string> {
+  return {
+    name: 'text',
+    allowed: 'text',
+    format: String,
+    parse: text => text === '' ? bad('must not be empty') : good(text)
+  }
+}
+
+/** An address to listen on: IPv4, IPv6 or a host name. */
+export function host (): ValueType<string> {
+  return {
+    name: 'address',
+    allowed: 'an IP address or host name',
+    format: String,
+    parse: text => isIP(text) !== 0 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text) ? good(text) : bad(`"${text}" is not an IP address or host name`)
+  }
+}
+
+/** Made absolute against the working directory. */
+export function path (): ValueType<string> {
+  return {
+    name: 'path',
+    allowed: 'a directory',
+    format: String,
+    parse: text => text === '' || text.includes('\0') ? bad('is not a path') : good(resolve(text))
+  }
+}
+
+/** @param schemes without the colon, as in `postgres` */
+export function url (schemes: readonly string[]): ValueType<string> {
+  const shown = schemes.map(scheme => `${scheme}://`).join(' or ')
+  return {
+    name: 'url',
+    allowed: `a URL that begins with ${shown}`,
+    format: String,
+    parse (text) {
+      if (!schemes.some(scheme => text.startsWith(`${scheme}://`))) return bad(`must begin with ${shown}`)
+      return URL.canParse(text) ? good(text) : bad('is not a valid URL; special characters in the password must be percent-encoded')
+    }
+  }
+}
+
+/** Texts between commas, each at least `lengthMin` characters long. */
+export function list (lengthMin: number): ValueType<readonly string[]> {
+  return {
+    name: 'list',
+    allowed: `texts of at least ${lengthMin} characters, between commas`,
+    format: items => items.join(','),
+    parse (text) {
+      const items = text.split(',').map(item => item.trim())
+      const short = items.findIndex(item => item.length < lengthMin)
+      if (short === -1) return good(Object.freeze(items))
+      return bad(`entry ${short + 1} has ${items[short]?.length ?? 0} characters; at least ${lengthMin} are needed`)
+    }
+  }
+}

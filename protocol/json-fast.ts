@@ -1,0 +1,316 @@
+/**
+ * The fast path of JSON: bytes to columns in one pass, with no object and no string made per point.
+ *
+ * It reads what almost all senders write: flat objects with known fields, each once and in any order, strings
+ * without escapes, numbers that one exact operation on two doubles gives. At anything else, and at any fault, it gives
+ * up the whole body and returns false; json-exact.ts then decides. So it never needs words, and being too strict here
+ * costs time only. What it does accept, it must accept with the very values of JSON.parse: a property test compares
+ * the two.
+ *
+ * The readers take a position and return the position after what they read, or GIVE_UP. What they read goes into fields
+ * and scratch arrays, because a double that is returned would be an object on the heap.
+ */
+import type { PointColumns } from './columns.js'
+import { METRIC_COUNT } from './metrics.js'
+import { POINT_FIELDS, type DecodeRules } from './point.js'
+import type { Satellite, SatelliteTable } from './satellites.js'
+import { readIsoTime } from './time.js'
+
+const GIVE_UP = -1
+
+const NEWLINE = 0x0a
+const QUOTE = 0x22
+const PLUS = 0x2b
+const COMMA = 0x2c
+const MINUS = 0x2d
+const DOT = 0x2e
+const ZERO = 0x30
+const COLON = 0x3a
+const BRACKET_OPEN = 0x5b
+const BACKSLASH = 0x5c
+const BRACKET_CLOSE = 0x5d
+const LOWER_E = 0x65
+const LOWER_N = 0x6e
+const BRACE_OPEN = 0x7b
+const BRACE_CLOSE = 0x7d
+const FIRST_PRINTABLE = 0x20
+
+/** Numbers of fields are positions in POINT_FIELDS, and bits of one integer: with over 32 fields this path gives up always. */
+const SATELLITE_ID = 0
+const TIME = 1
+const TIMESTAMP = 2
+const FIRST_METRIC = 3
+const BOTH_TIMES = (1 << TIME) | (1 << TIMESTAMP)
+
+/** The bytes of each field after its opening quote, the closing one included. */
+const FIELD_KEYS: readonly Uint8Array[] = POINT_FIELDS.map(name => new TextEncoder().encode(`${name}"`))
+const NO_KEY = new Uint8Array(1)
+
+/**
+ * The field that came after each field last time: senders do not change their order. Only a guess, to be tried first.
+ * The last entry stands for the beginning of an object.
+ */
+const successors = Uint8Array.from([...POINT_FIELDS.keys(), -1], field => (field + 1) % POINT_FIELDS.length)
+const BEGINNING = POINT_FIELDS.length
+
+/** Doubles hold powers of ten up to this one exactly. */
+const EXACT_POWER_MAX = 22
+const POWERS_OF_TEN = Float64Array.from({ length: EXACT_POWER_MAX + 1 }, (_, power) => Number(`1e${power}`))
+/** Whole numbers below this are exact; what is read as less was never rounded on the way. */
+const EXACT_MANTISSA_END = 2 ** 53
+
+/** 1 for white space of JSON; in NDJSON a newline ends the point. */
+const BLANKS_OF_JSON = blanks(' \t\r\n')
+const BLANKS_OF_LINE = blanks(' \t\r')
+
+function blanks (characters: string): Uint8Array {
+  const table = new Uint8Array(256)
+  for (const byte of Buffer.from(characters)) table[byte] = 1
+  return table
+}
+
+/**
+ * The body, with zero bytes after it: no reader needs to ask for the end, since no byte of a point is zero. Reading past
+ * the end of the body itself would be correct too, but once V8 has seen that, the loops run at half their speed for good,
+ * and any damaged body would do it. The copy costs about a twentieth. As large as the largest body so far.
+ */
+let padded = Buffer.alloc(65_536)
+/** More than any reader looks ahead before it checks a byte. */
+const PADDING_BYTES = 64
+
+function pad (body: Buffer): Buffer {
+  if (body.length + PADDING_BYTES > padded.length) padded = Buffer.alloc(2 ** Math.ceil(Math.log2(body.length + PADDING_BYTES)))
+  body.copy(padded)
+  padded.fill(0, body.length, body.length + PADDING_BYTES)
+  return padded
+}
+
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
+
+/** Reads one body; made once per body. */
+class FastReader {
+  private satellite: Satellite | null = null
+  /** Whether the point read now has a metric that is not null. */
+  private hasMetric = false
+  /** The point's metrics, then its time in ms or µs. */
+  private readonly numbers = new Float64Array(METRIC_COUNT + 1)
+  private readonly bytes: Buffer
+  private readonly length: number
+  private readonly oldestMicros: number
+  private readonly newestMicros: number
+
+  constructor (
+    body: Buffer,
+    private readonly blanks: Uint8Array,
+    private readonly nowMicros: number,
+    rules: DecodeRules,
+    private readonly satellites: SatelliteTable,
+    private readonly columns: PointColumns
+  ) {
+    this.bytes = pad(body)
+    this.length = body.length
+    this.oldestMicros = nowMicros - rules.timeWindowPastMs * 1000
+    this.newestMicros = nowMicros + rules.timeWindowFutureMs * 1000
+  }
+
+  /** Whether the body is one object. */
+  readSingle (): boolean {
+    const after = this.readPoint(this.skip(0))
+    return after !== GIVE_UP && this.skip(after) === this.length
+  }
+
+  /** Whether the body is an array of objects. */
+  readArray (): boolean {
+    let at = this.skip(0)
+    if (this.bytes[at] !== BRACKET_OPEN) return false
+    at = this.skip(at + 1)
+    if (this.bytes[at] === BRACKET_CLOSE) return this.skip(at + 1) === this.length
+    for (;;) {
+      at = this.readPoint(at)
+      if (at === GIVE_UP) return false
+      at = this.skip(at)
+      const byte = this.bytes[at]
+      if (byte === BRACKET_CLOSE) return this.skip(at + 1) === this.length
+      if (byte !== COMMA) return false
+      at = this.skip(at + 1)
+    }
+  }
+
+  /** Whether the body is an object a line. */
+  readLines (): boolean {
+    for (let at = this.skip(0); at < this.length; at = this.skip(at)) {
+      if (this.bytes[at] !== NEWLINE) {
+        at = this.readPoint(at)
+        if (at === GIVE_UP) return false
+        at = this.skip(at)
+        if (at < this.length && this.bytes[at] !== NEWLINE) return false
+      }
+      at++
+    }
+    return true
+  }
+
+  private skip (position: number): number {
+    let at = position
+    while (this.blanks[this.bytes[at] ?? 0] === 1) at++
+    return at
+  }
+
+  /** An object at `position`: if it is a valid point, it goes into the columns. */
+  private readPoint (position: number): number {
+    const bytes = this.bytes
+    if (bytes[position] !== BRACE_OPEN) return GIVE_UP
+    let at = position
+    let seen = 0
+    let previous = BEGINNING
+    this.satellite = null
+    this.hasMetric = false
+    for (let slot = 0; slot <= METRIC_COUNT; slot++) this.numbers[slot] = NaN
+    do {
+      at = this.skip(at + 1)
+      if (bytes[at] !== QUOTE) return GIVE_UP
+      const field = this.fieldAt(at + 1, previous)
+      if (field === GIVE_UP || (seen & (1 << field)) !== 0) return GIVE_UP
+      seen |= 1 << field
+      previous = field
+      at = this.skip(at + 1 + (FIELD_KEYS[field] ?? NO_KEY).length)
+      if (bytes[at] !== COLON) return GIVE_UP
+      at = this.readValue(field, this.skip(at + 1))
+      if (at === GIVE_UP) return GIVE_UP
+      at = this.skip(at)
+    } while (bytes[at] === COMMA)
+    if (bytes[at] !== BRACE_CLOSE || (seen & BOTH_TIMES) === BOTH_TIMES) return GIVE_UP
+    return this.push() ? at + 1 : GIVE_UP
+  }
+
+  private push (): boolean {
+    if (this.satellite === null || !this.hasMetric) return false
+    const { numbers, columns } = this
+    const timeMicros = numbers[METRIC_COUNT] ?? NaN
+    const isGiven = !Number.isNaN(timeMicros)
+    if (isGiven && !(timeMicros >= this.oldestMicros && timeMicros <= this.newestMicros)) return false
+    // A time that is handed over as an argument would be an object on the heap.
+    const index = columns.push(this.satellite, this.nowMicros)
+    if (isGiven) columns.timesMicros[index] = timeMicros
+    const values = columns.values
+    const first = index * METRIC_COUNT
+    for (let metric = 0; metric < METRIC_COUNT; metric++) values[first + metric] = numbers[metric] ?? NaN
+    return true
+  }
+
+  /** The field whose name begins at `position`. */
+  private fieldAt (position: number, previous: number): number {
+    const guess = successors[previous] ?? 0
+    if (this.isKey(FIELD_KEYS[guess] ?? NO_KEY, position)) return guess
+    for (let field = 0; field < FIELD_KEYS.length; field++) {
+      if (this.isKey(FIELD_KEYS[field] ?? NO_KEY, position)) {
+        successors[previous] = field
+        return field
+      }
+    }
+    return GIVE_UP
+  }
+
+  private isKey (key: Uint8Array, position: number): boolean {
+    const bytes = this.bytes
+    for (let at = 0; at < key.length; at++) {
+      if (bytes[position + at] !== key[at]) return false
+    }
+    return true
+  }
+
+  private readValue (field: number, position: number): number {
+    const byte = this.bytes[position]
+    if (field === SATELLITE_ID) return byte === QUOTE ? this.readSatellite(position + 1) : GIVE_UP
+    if (byte === LOWER_N) return this.readNull(position)
+    if (field < FIRST_METRIC) return this.readTime(position)
+    this.hasMetric = true
+    return this.readNumber(position, field - FIRST_METRIC)
+  }
+
+  private readNull (position: number): number {
+    const bytes = this.bytes
+    const isNull = bytes[position + 1] === 0x75 && bytes[position + 2] === 0x6c && bytes[position + 3] === 0x6c
+    return isNull ? position + 4 : GIVE_UP
+  }
+
+  private readSatellite (start: number): number {
+    const bytes = this.bytes
+    let end = start
+    let byte = bytes[end] ?? 0
+    while (byte !== QUOTE) {
+      if (byte < FIRST_PRINTABLE || byte === BACKSLASH) return GIVE_UP
+      byte = bytes[++end] ?? 0
+    }
+    this.satellite = this.satellites.byBytes(bytes, start, end)
+    return this.satellite === null ? GIVE_UP : end + 1
+  }
+
+  private readTime (position: number): number {
+    const numbers = this.numbers
+    if (this.bytes[position] === QUOTE) {
+      const after = readIsoTime(this.bytes, position + 1, numbers, METRIC_COUNT)
+      return after !== GIVE_UP && this.bytes[after] === QUOTE ? after + 1 : GIVE_UP
+    }
+    const after = this.readNumber(position, METRIC_COUNT)
+    // + 0: never -0.
+    numbers[METRIC_COUNT] = Math.round((numbers[METRIC_COUNT] ?? NaN) * 1000) + 0
+    return after
+  }
+
+  /** A number at `position`, into numbers[slot], if mantissa and power of ten are exact as doubles: one rounding, as in JSON.parse. */
+  private readNumber (position: number, slot: number): number {
+    const bytes = this.bytes
+    const isNegative = bytes[position] === MINUS
+    let at = isNegative ? position + 1 : position
+    let byte = bytes[at] ?? 0
+    if (!isDigit(byte)) return GIVE_UP
+    let mantissa = byte - ZERO
+    byte = bytes[++at] ?? 0
+    if (mantissa === 0 && isDigit(byte)) return GIVE_UP
+    while (isDigit(byte)) {
+      mantissa = mantissa * 10 + (byte - ZERO)
+      byte = bytes[++at] ?? 0
+    }
+    let power = 0
+    if (byte === DOT) {
+      const first = ++at
+      byte = bytes[at] ?? 0
+      while (isDigit(byte)) {
+        mantissa = mantissa * 10 + (byte - ZERO)
+        byte = bytes[++at] ?? 0
+      }
+      if (at === first) return GIVE_UP
+      power = first - at
+    }
+    if ((byte | 0x20) === LOWER_E) {
+      const sign = bytes[at + 1] ?? 0
+      const first = sign === MINUS || sign === PLUS ? at + 2 : at + 1
+      let exponent = 0
+      for (at = first; isDigit(bytes[at] ?? 0); at++) exponent = exponent * 10 + (bytes[at] ?? 0) - ZERO
+      if (at === first) return GIVE_UP
+      power += sign === MINUS ? -exponent : exponent
+    }
+    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return GIVE_UP
+    const size = power < 0 ? mantissa / (POWERS_OF_TEN[-power] ?? NaN) : mantissa * (POWERS_OF_TEN[power] ?? NaN)
+    this.numbers[slot] = isNegative ? -size : size
+    return at
+  }
+}
+
+/** What the three functions below have in common with the Decoders of json.ts; true: the columns hold all points. */
+export type FastRead = (
+  body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
+) => boolean
+
+/** One object. */
+export const readPointFast: FastRead = (body, nowMicros, rules, satellites, columns) =>
+  new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns).readSingle()
+
+/** An array of objects. */
+export const readBatchFast: FastRead = (body, nowMicros, rules, satellites, columns) =>
+  new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns).readArray()
+
+/** An object a line. */
+export const readLinesFast: FastRead = (body, nowMicros, rules, satellites, columns) =>
+  new FastReader(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns).readLines()

@@ -1,0 +1,107 @@
+/** Processes that end under load, politely or not: nothing acknowledged is missing, nothing is there twice. */
+import { readFile } from 'node:fs/promises'
+import t, { type Test } from 'tap'
+import { request } from 'undici'
+import { connect } from '../../lib/store/db.js'
+import { compareWithDatabase, JournalClient } from '../support/journal-client.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
+import { startIngest } from '../support/program.js'
+
+interface Worker {
+  readonly slot: number
+  readonly pid: number
+  readonly state: string
+}
+
+async function workersOf (url: string): Promise<readonly Worker[]> {
+  const { body } = await request(`${url}/health`)
+  return (await body.json() as { workers: Worker[] }).workers.filter(({ state }) => state === 'ready')
+}
+
+/** False also for a process that has ended and that nobody has waited for yet. */
+async function runs (pid: number): Promise<boolean> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
+  } catch {
+    return false
+  }
+}
+
+async function verify (t: Test, postgres: TestPostgres, clients: readonly JournalClient[]): Promise<void> {
+  const db = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  const { stored, missing, twice, invented } = await compareWithDatabase(db, clients)
+  await db.close()
+  t.same({ missing, twice, invented }, { missing: [], twice: [], invented: [] }, `of ${stored} stored`)
+}
+
+t.test('SIGTERM under load: all that was acknowledged is stored, exit code 0', async (t) => {
+  const postgres = await startTestPostgres(t, { fsync: true })
+  const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url })
+  const client = new JournalClient({ url: ingest.url, pointsPerRequest: 1 })
+  client.start()
+  await client.acknowledgedMore(2_000)
+  t.equal(await ingest.program.stop('SIGTERM'), 0)
+  await client.stop()
+  await verify(t, postgres, [client])
+})
+
+t.test('kill -9 of a worker: replaced within a second, the others serve on', async (t) => {
+  const postgres = await startTestPostgres(t, { fsync: true })
+  const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const client = new JournalClient({ url: ingest.url, pointsPerRequest: 3 })
+  client.start()
+  for (let round = 0; round < 3; round++) {
+    await client.acknowledgedMore(1_000)
+    const [victim] = await workersOf(ingest.url)
+    const from = ingest.program.lines.length
+    process.kill(victim!.pid, 'SIGKILL')
+    await client.acknowledgedMore(100)
+    const { afterMs } = await ingest.program.line((line) => line.msg === 'the new worker serves', from)
+    t.comment(`the new worker served after ${String(afterMs)} ms`)
+  }
+  await client.stop()
+  t.equal((await workersOf(ingest.url)).length, 2)
+  t.equal(await ingest.program.stop(), 0)
+  await verify(t, postgres, [client])
+})
+
+t.test('kill -9 of the primary: workers end, a new start works', async (t) => {
+  const postgres = await startTestPostgres(t, { fsync: true })
+  const dataDir = await temporaryDirectory(t)
+  const first = await startIngest(t, { dataDir, databaseUrl: postgres.url })
+  const client = new JournalClient({ url: first.url, pointsPerRequest: 1 })
+  client.start()
+  await client.acknowledgedMore(1_000)
+  const workers = await workersOf(first.url)
+  t.equal(await first.program.stop('SIGKILL'), 'SIGKILL')
+  await client.stop()
+  const second = await startIngest(t, { dataDir, databaseUrl: postgres.url })
+  for (const { pid } of workers) t.notOk(await runs(pid), 'the worker has ended')
+  const later = new JournalClient({ url: second.url, pointsPerRequest: 1, firstNumber: 10_000_000 })
+  later.start()
+  await later.acknowledgedMore(500)
+  await later.stop()
+  t.equal(await second.program.stop(), 0)
+  await verify(t, postgres, [client, later])
+})
+
+t.test('PostgreSQL away and back: nothing is missing, no restart needed', async (t) => {
+  const postgres = await startTestPostgres(t, { fsync: true })
+  const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url })
+  const client = new JournalClient({ url: ingest.url, pointsPerRequest: 10 })
+  client.start(1_000)
+  for (const end of ['stop', 'kill'] as const) {
+    await client.acknowledgedMore(500)
+    const from = ingest.program.lines.length
+    await postgres[end]()
+    await ingest.program.line((line) => line.msg?.startsWith('the database does not take points') === true, from)
+    const { body } = await request(`${ingest.url}/health`)
+    t.match(await body.json(), { status: 'degraded', reasons: [/the database does not take points/] })
+    await postgres.start()
+  }
+  await client.acknowledgedMore(500)
+  await client.stop()
+  t.equal(await ingest.program.stop(), 0)
+  await verify(t, postgres, [client])
+})

@@ -1,0 +1,109 @@
+/** The program orbitstream-ingest from outside: exit codes, and what goes to which output. */
+import t from 'tap'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { configTable, describeSettings } from '../../../lib/config.js'
+import { version } from '../../../lib/version.js'
+
+const PROGRAM = fileURLToPath(new URL('../../../../bin/orbitstream-ingest', import.meta.url))
+
+interface Outcome { readonly code: number, readonly out: string, readonly err: string }
+
+/** The environment of the tests without settings of OrbitStream. */
+function environment (settings: Record<string, string>): NodeJS.ProcessEnv {
+  const own = new Set(describeSettings().map(({ env }) => env))
+  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !own.has(name))), ...settings }
+}
+
+async function run (line: string, settings: Record<string, string> = {}): Promise<Outcome> {
+  const words = line.split(' ').filter(word => word !== '')
+  return await new Promise(resolve => {
+    const child = execFile(process.execPath, [PROGRAM, ...words], { env: environment(settings) }, (_, out, err) => {
+      resolve({ code: child.exitCode ?? -1, out, err })
+    })
+  })
+}
+
+t.test('help and version go to standard output', async t => {
+  const help = await run('--help')
+  t.match(help, { code: 0, err: '', out: /^Usage: orbitstream-ingest <command>/ })
+  for (const name of ['start', 'migrate', 'config', 'database-url']) t.match(help.out, new RegExp(`^ {2}${name} +\\S`, 'm'))
+  t.same(await run('--version'), { code: 0, err: '', out: `${version()}\n` })
+  const command = await run('config --help')
+  t.match(command, { code: 0, err: '', out: /--batch-size <integer> +Points at which a batch is closed and written\.\s+\(default\s+1000;\s+variable\s+BATCH_SIZE\)/ })
+  for (const { flag } of describeSettings()) t.match(command.out, `--${flag} <`)
+})
+
+t.test('a wrong use goes to standard error, with code 2', async t => {
+  const lines: Array<[string, RegExp]> = [
+    ['', /^Usage: orbitstream-ingest <command>/],
+    ['cnofig', /^error: "cnofig" is not a command; did you mean config\?\nTry: orbitstream-ingest --help\n$/],
+    ['purple', /^error: "purple" is not a command\n/],
+    ['-- config', /^error: "--" is not a command\n/],
+    ['--prot 5 config', /^error: unknown option --prot\n/],
+    ['config --batchsize 5', /^error: unknown option --batchsize; did you mean --batch-size\?\nTry: orbitstream-ingest config --help\n$/],
+    ['config --port', /^error: --port needs a value: <integer>\n/],
+    ['config --port x --workers=-1', /^error: --port: "x" is not a whole number \(from 0 to 65535\)\nerror: --workers: -1 is out of range: from 1 to 64\nTry/],
+    ['config now', /^error: "now" is one word too many\n/],
+    ['config --json --markdown', /^error: --json and --markdown exclude each other\n$/]
+  ]
+  await Promise.all(lines.map(async ([line, err]) => t.match(await run(line), { code: 2, out: '', err }, line)))
+})
+
+t.test('problems of variables and flags together, and a warning for a misspelt one', async t => {
+  const outcome = await run('config --batch-size 0', { LOG_LEVEL: 'inf', BATCH_TIMOUT: '5' })
+  t.same(outcome, {
+    code: 2,
+    out: '',
+    err: [
+      'warning: The variable BATCH_TIMOUT is not a setting; did you mean BATCH_TIMEOUT?',
+      'error: --batch-size: 0 is out of range: from 1 to 100000',
+      'error: LOG_LEVEL: "inf" is not one of debug, info, warn, error; did you mean info?',
+      'Try: orbitstream-ingest config --help',
+      ''
+    ].join('\n')
+  })
+})
+
+t.test('config prints every setting with its source, secrets masked', async t => {
+  const settings = { BATCH_SIZE: '17', DATABASE_URL: 'postgres://me:hunter2@h/d', API_TOKENS: 'hunter2-hunter2-hunter2' }
+  const table = await run('config --port 81', settings)
+  t.match(table, { code: 0, err: '' })
+  t.notMatch(table.out, 'hunter2')
+  t.match(table.out, /^PORT +81 +flag$/m)
+  t.match(table.out, /^BATCH_SIZE +17 +environment$/m)
+  t.match(table.out, /^BATCH_TIMEOUT +1s +default$/m)
+  t.match(table.out, /^DATABASE_URL +postgres:\/\/me:\*\*\*@h\/d +environment$/m)
+  t.equal(new Set(table.out.trimEnd().split('\n').map(line => line.search(/(flag|environment|default)$/))).size, 1, 'aligned')
+
+  const json = await run('config --json --port 81', settings)
+  t.match(JSON.parse(json.out), { PORT: { value: '81', source: 'flag' }, BATCH_SIZE: { value: '17', source: 'environment' } })
+  t.notMatch(json.out, 'hunter2')
+  t.same(Object.keys(JSON.parse(json.out) as object), describeSettings().map(({ env }) => env))
+})
+
+t.test('config --markdown prints the table of README.md', async t => {
+  t.same(await run('config --markdown'), { code: 0, err: '', out: `${configTable()}\n` })
+})
+
+t.test('database-url prints what can be given to psql', async t => {
+  const given = 'postgres://me:hunter2@h/d'
+  t.same(await run('database-url', { DATABASE_URL: given }), { code: 0, out: `${given}\n`, err: '' })
+  t.same(await run(`database-url --database-url ${given}`), { code: 0, out: `${given}\n`, err: '' })
+  const none = await run('database-url --data-dir /nowhere/at/all')
+  t.same(none, { code: 1, out: '', err: 'error: there is no database in /nowhere/at/all yet; the first start makes it\n' })
+})
+
+t.test('migrate says in a sentence that the database cannot be reached', async t => {
+  t.match(await run('migrate --database-url postgres://me:hunter2@127.0.0.1:1/d'), { code: 1, err: /^error: The database cannot be reached: [^\n]*\n$/ })
+})
+
+t.test('a reader that leaves early is no failure', async t => {
+  const child = spawn(process.execPath, [PROGRAM, 'config'], { env: environment({}), stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.destroy()
+  let err = ''
+  child.stderr.on('data', (chunk: Buffer) => { err += chunk.toString() })
+  const [code] = await once(child, 'close') as [number]
+  t.same({ code, err }, { code: 0, err: '' })
+})

@@ -1,0 +1,146 @@
+/** The HTTP contract, on both engines: listening and closing. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import { POINT, RawClient, onBothEngines, startRig, startServer } from './rig.js'
+
+const LONG_MS = 60_000
+
+onBothEngines('port 0 gives a real port; another server cannot take an address that is not of this machine', async (t, engine) => {
+  const server = await startServer(t, engine, (_request, exchange) => exchange.reply(200, [], ''))
+  t.ok(server.port > 1024)
+  await t.rejects(engine.listen('203.0.113.7', 0, () => { t.fail('never called') }), /203\.0\.113\.7/)
+})
+
+onBothEngines('closing: what is under way is answered, idle connections end, nobody new gets in', async (t, engine) => {
+  const { intake, server } = await startRig(t, engine)
+  const silent = await RawClient.open(t, server.port)
+  const idle = await RawClient.open(t, server.port)
+  idle.post()
+  await idle.answer()
+  intake.hold = true
+  const busy = await RawClient.open(t, server.port)
+  busy.post()
+  await intake.offered(2)
+  const closed = server.close(LONG_MS)
+  t.equal(server.close(0).constructor, Promise, 'closing twice is fine, and the first deadline counts')
+  const late = connect({ port: server.port, host: '127.0.0.1' })
+  const [error] = await once(late, 'error') as [NodeJS.ErrnoException]
+  t.equal(error.code, 'ECONNREFUSED')
+  intake.release()
+  const answer = await busy.answer()
+  t.equal(answer.status, 202)
+  t.equal(String(answer.headers['connection']).toLowerCase(), 'close')
+  await Promise.all([silent.waitForEnd(), idle.waitForEnd(), busy.waitForEnd()])
+  await closed
+})
+
+onBothEngines('closing waits for a body that still arrives', async (t, engine) => {
+  const { server, send } = await startRig(t, engine)
+  const client = await RawClient.open(t, server.port)
+  client.write(`POST /telemetry HTTP/1.1\r\nhost: x\r\ncontent-length: ${POINT.length}\r\n\r\n${POINT.slice(0, 10)}`)
+  await send('/', { method: 'GET' })
+  const closed = server.close(LONG_MS)
+  client.write(POINT.slice(10))
+  t.equal((await client.answer()).status, 202)
+  await closed
+})
+
+onBothEngines('closing cuts at the deadline', async (t, engine) => {
+  const { intake, counters, server } = await startRig(t, engine)
+  intake.hold = true
+  const client = await RawClient.open(t, server.port)
+  client.post()
+  await intake.offered(1)
+  const started = performance.now()
+  await server.close(50)
+  t.ok(performance.now() - started >= 49)
+  await client.waitForEnd()
+  t.equal(client.unread, '')
+  intake.release()
+  t.match(counters.requests.telemetry, { ok: 0, aborted: 1 }, 'an acknowledgement that comes after the cut does no harm')
+})
+
+onBothEngines('closing with nothing under way', async (t, engine) => {
+  const { server, send } = await startRig(t, engine)
+  await send('/', { method: 'GET' })
+  const started = performance.now()
+  await server.close(LONG_MS)
+  t.ok(performance.now() - started < 1_000)
+})
+
+onBothEngines('closing under load: every point that was taken is answered', async (t, engine) => {
+  const { intake, server } = await startRig(t, engine)
+  let accepted = 0
+  const run = async (): Promise<void> => {
+    const client = await RawClient.open(t, server.port)
+    try {
+      for (;;) {
+        client.post()
+        if ((await client.answer()).status === 202) accepted++
+      }
+    } catch {
+      t.ok(client.closed)
+    }
+  }
+  const load = Promise.all(Array.from({ length: 20 }, run))
+  await intake.offered(500)
+  await server.close(LONG_MS)
+  await load
+  t.ok(accepted >= 500)
+  t.equal(accepted, intake.offers.length)
+})
+
+onBothEngines('a stream: chunks, a slow reader, an end', async (t, engine) => {
+  const streams: Array<{ write: (chunk: string) => boolean, end: () => void }> = []
+  let closes = 0
+  const server = await startServer(t, engine, (_request, exchange) => {
+    streams.push(exchange.stream(200, [['content-type', 'text/event-stream']], () => { closes++ }))
+  })
+  const client = await RawClient.open(t, server.port)
+  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  while (streams.length === 0) await delay(1)
+  const stream = streams[0]!
+  t.equal(stream.write('data: 1\n\n'), true)
+  await client.waitForText('data: 1\n\n')
+  t.match(client.unread, /^HTTP\/1.1 200 OK\r\n[^]*text\/event-stream/)
+  client.socket.pause()
+  const chunk = 'x'.repeat(100_000)
+  let taken = 0
+  while (stream.write(chunk)) taken++
+  t.ok(taken < 1_000, `gave up after ${taken} chunks`)
+  t.equal(stream.write('lost'), false)
+  client.socket.resume()
+  while (!stream.write('data: 2\n\n')) await delay(1)
+  await client.waitForText('data: 2\n\n')
+  t.notMatch(client.unread, 'lost')
+  stream.end()
+  await client.waitForText('\r\n0\r\n\r\n')
+  t.equal(stream.write('after'), false)
+  stream.end()
+  t.equal(closes, 0, 'not after end()')
+})
+
+onBothEngines('a stream ends when its client goes, or when the server closes', async (t, engine) => {
+  const closes: string[] = []
+  let opened = 0
+  const server = await startServer(t, engine, (request, exchange) => {
+    const { path } = request
+    exchange.stream(200, [], () => closes.push(path)).write('open\n')
+    opened++
+  })
+  const gone = await RawClient.open(t, server.port)
+  gone.write('GET /gone HTTP/1.1\r\nhost: x\r\n\r\n')
+  await gone.waitForText('open\n')
+  gone.socket.destroy()
+  while (closes.length === 0) await delay(1)
+  t.same(closes, ['/gone'])
+  const kept = await RawClient.open(t, server.port)
+  kept.write('GET /kept HTTP/1.1\r\nhost: x\r\n\r\n')
+  await kept.waitForText('open\n')
+  await server.close(LONG_MS)
+  await kept.waitForEnd()
+  t.match(kept.unread, '0\r\n\r\n')
+  t.same(closes, ['/gone', '/kept'])
+  t.equal(opened, 2)
+})

@@ -1,0 +1,161 @@
+import t from 'tap'
+import { PointColumns } from '../../../protocol/columns.js'
+import { SatelliteTable } from '../../../protocol/satellites.js'
+import type { AckLevel } from '../../../lib/pipeline/intake.js'
+import { Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
+import { decodeRows } from '../../support/rows.js'
+import { ManualJournal } from '../../support/manual-journal.js'
+
+const HOUR_MS = 3_600_000
+const satellite = new SatelliteTable().byId('SAT')!
+
+function columnsOf (count: number): PointColumns {
+  const columns = new PointColumns()
+  for (let i = 0; i < count; i++) columns.values[columns.push(satellite, 1.7e15 + i) * 3] = i
+  return columns
+}
+
+interface Rig {
+  readonly journal: ManualJournal
+  readonly batcher: Batcher
+  /** What each waiter was told, by name. */
+  readonly told: string[]
+  readonly offer: (count: number, ack?: AckLevel, name?: string) => void
+}
+
+function rig (settings: Partial<BatcherSettings> = {}): Rig {
+  const journal = new ManualJournal()
+  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings })
+  const told: string[] = []
+  return {
+    journal,
+    batcher,
+    told,
+    offer: (count, ack = 'spooled', name = ack) => batcher.append(columnsOf(count), ack, (error) => told.push(`${name} ${String(error)}`))
+  }
+}
+
+const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve))
+
+t.test('closes at batchSize at once, whole bodies together', (t) => {
+  const { journal, batcher, offer } = rig()
+  journal.idle = false
+  const closed: number[] = []
+  batcher.onClosed = (rows) => closed.push(rows)
+  offer(9)
+  t.equal(batcher.rows, 9)
+  t.equal(journal.batches.length, 0)
+  offer(4)
+  t.equal(batcher.rows, 0)
+  t.strictSame(journal.batches.map(({ rows }) => rows), [13])
+  t.equal(decodeRows(journal.batches[0]!.payload).length, 13)
+  t.strictSame(closed, [13])
+  offer(10)
+  t.strictSame(closed, [13, 10])
+  batcher.close()
+  t.strictSame(closed, [13, 10], 'nothing open, nothing closed')
+  t.end()
+})
+
+t.test('an idle journal gets what arrived together at the end of the turn', async (t) => {
+  const { journal, offer } = rig()
+  for (const expected of [[3], [3, 3]]) {
+    offer(1)
+    offer(2)
+    t.equal(journal.batches.length, expected.length - 1, 'not before the end of the turn')
+    await turn()
+    t.strictSame(journal.batches.map(({ rows }) => rows), expected)
+  }
+})
+
+t.test('a busy journal gets the batch when it becomes idle', async (t) => {
+  const { journal, offer } = rig()
+  journal.idle = false
+  for (const expected of [[1], [1, 1]]) {
+    offer(1)
+    await turn()
+    t.equal(journal.batches.length, expected.length - 1)
+    journal.becomeIdle()
+    journal.idle = false
+    t.strictSame(journal.batches.map(({ rows }) => rows), expected)
+  }
+  journal.becomeIdle()
+  t.equal(journal.batches.length, 2, 'an empty batch is not handed over')
+})
+
+t.test('a busy journal gets the batch after the timeout, counted from its first row, again and again', async (t) => {
+  const { journal, offer } = rig({ batchTimeoutMs: 40 })
+  journal.idle = false
+  for (let batch = 1; batch <= 3; batch++) {
+    const startedMs = performance.now()
+    offer(1)
+    await turn()
+    offer(1)
+    await journal.holding(batch)
+    const tookMs = performance.now() - startedMs
+    t.ok(tookMs >= 38, `after ${tookMs} ms`)
+    t.equal(journal.batches[batch - 1]?.rows, 2)
+  }
+})
+
+t.test('a batch that closed early takes its timer along', async (t) => {
+  const { journal, offer } = rig({ batchSize: 2, batchTimeoutMs: 60 })
+  journal.idle = false
+  offer(1)
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  offer(1)
+  t.equal(journal.batches.length, 1)
+  const startedMs = performance.now()
+  offer(1)
+  await journal.holding(2)
+  t.ok(performance.now() - startedMs >= 58, 'the next batch has the whole time')
+})
+
+t.test('each is told once, at the stage asked for', (t) => {
+  const { journal, told, offer } = rig({ batchSize: 3 })
+  journal.idle = false
+  offer(1, 'received')
+  t.strictSame(told, ['received null'])
+  offer(1, 'committed')
+  offer(1, 'spooled')
+  t.strictSame(told, ['received null'])
+  journal.batches[0]?.spooled(null)
+  t.strictSame(told, ['received null', 'spooled null'])
+  journal.batches[0]?.committed(null)
+  t.strictSame(told, ['received null', 'spooled null', 'committed null'])
+  t.end()
+})
+
+t.test('waiters of one batch are not those of the next', (t) => {
+  const { journal, told, offer } = rig({ batchSize: 1 })
+  offer(1, 'spooled', 'first')
+  offer(1, 'spooled', 'second')
+  journal.batches[1]?.spooled(null)
+  t.strictSame(told, ['second null'])
+  journal.batches[0]?.spooled(null)
+  t.strictSame(told, ['second null', 'first null'])
+  t.end()
+})
+
+t.test('refused by the journal: both kinds are told once, the points counted once', (t) => {
+  const { journal, batcher, told, offer } = rig({ batchSize: 4 })
+  const refused: number[] = []
+  batcher.onRefused = (rows) => refused.push(rows)
+  offer(1, 'received')
+  offer(1, 'spooled')
+  offer(2, 'committed')
+  journal.batches[0]?.spooled('overloaded')
+  t.strictSame(told, ['received null', 'spooled overloaded', 'committed overloaded'])
+  t.strictSame(refused, [4])
+  t.end()
+})
+
+t.test('closed before its commit: only those who wait for it are told', (t) => {
+  const { journal, told, offer } = rig({ batchSize: 2 })
+  offer(1, 'spooled')
+  offer(1, 'committed')
+  journal.batches[0]?.spooled(null)
+  journal.batches[0]?.committed('outcome_unknown')
+  t.strictSame(told, ['spooled null', 'committed outcome_unknown'])
+  t.end()
+})

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import t from 'tap'
+import * as fc from 'fast-check'
+import type { AckLevel } from '../../../lib/pipeline/intake.js'
+import type { FrameRun } from '../../../lib/pipeline/journal.js'
+import { MemoryJournal } from '../../../lib/pipeline/memory-journal.js'
+import { Pipeline } from '../../../lib/pipeline/pipeline.js'
+import { ManualJournal } from '../../support/manual-journal.js'
+
+const RULES = { timeWindowPastMs: 1, timeWindowFutureMs: 1, unknownFields: 'reject' } as const
+const SETTINGS = { batchSize: 8, batchTimeoutMs: 3_600_000 }
+
+function fillColumns (pipeline: Pipeline, count: number): void {
+  pipeline.columns.clear()
+  for (let i = 0; i < count; i++) pipeline.columns.push(pipeline.satellites.byId('SAT')!, 1.7e15)
+}
+
+t.test('asks the journal for room, and takes nothing once it stops', (t) => {
+  const journal = new ManualJournal()
+  const pipeline = new Pipeline(journal, RULES, SETTINGS)
+  t.equal(pipeline.refusal(), null)
+  journal.pressureNow = 'soft'
+  t.equal(pipeline.refusal()?.code, 'too_busy')
+  journal.pressureNow = 'hard'
+  t.equal(pipeline.refusal()?.code, 'overloaded')
+  pipeline.stop()
+  t.equal(pipeline.refusal()?.code, 'shutting_down')
+  t.end()
+})
+
+t.test('no points: accepted at once, nothing handed over', (t) => {
+  const journal = new ManualJournal()
+  const pipeline = new Pipeline(journal, RULES, SETTINGS)
+  const told: unknown[] = []
+  pipeline.offer('committed', (error) => told.push(error))
+  t.strictSame(told, [null])
+  pipeline.batcher.close()
+  t.equal(journal.batches.length, 0)
+  t.end()
+})
+
+t.test('stop hands the open batch over', (t) => {
+  const journal = new ManualJournal()
+  journal.idle = false
+  const pipeline = new Pipeline(journal, RULES, SETTINGS)
+  fillColumns(pipeline, 3)
+  pipeline.offer('spooled', () => {})
+  t.equal(pipeline.waiting, 3)
+  pipeline.stop()
+  t.strictSame(journal.batches.map(({ rows }) => rows), [3])
+  t.equal(pipeline.waiting, 3)
+  t.end()
+})
+
+t.test('points offered after stop are refused at every level: none is acknowledged and dropped', (t) => {
+  const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1000 })
+  const pipeline = new Pipeline(journal, RULES, SETTINGS)
+  pipeline.stop()
+  journal.end()
+  const told: unknown[] = []
+  for (const ack of ['received', 'spooled', 'committed'] as const) {
+    fillColumns(pipeline, 2)
+    pipeline.offer(ack, (error) => told.push(error))
+  }
+  t.strictSame(told, ['shutting_down', 'shutting_down', 'shutting_down'])
+  t.match(pipeline.counters, { received: 6, accepted: 6, failed: 6 })
+  t.equal(pipeline.waiting, 0)
+  t.end()
+})
+
+type Step =
+  | { readonly kind: 'offer', readonly count: number, readonly ack: AckLevel }
+  | { readonly kind: 'reject' | 'shed', readonly count: number }
+  | { readonly kind: 'close' | 'take' | 'commit' | 'quarantine' | 'rewind' | 'end' | 'give up' | 'turn' }
+
+const count = fc.integer({ min: 0, max: 12 })
+const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('offer' as const), count, ack: fc.constantFrom<AckLevel>('received', 'spooled', 'committed') }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('reject' as const, 'shed' as const), count }) },
+  { weight: 4, arbitrary: fc.constantFrom<Step>({ kind: 'take' }, { kind: 'commit' }, { kind: 'quarantine' }, { kind: 'close' }, { kind: 'turn' }) },
+  { weight: 1, arbitrary: fc.constantFrom<Step>({ kind: 'rewind' }, { kind: 'end' }, { kind: 'give up' }) }
+), { maxLength: 60 })
+
+/** A pipeline, a drain played by hand, and how often each who offered was told. */
+class Plant {
+  readonly journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 100_000 })
+  readonly pipeline = new Pipeline(this.journal, RULES, SETTINGS)
+  readonly told: number[] = []
+  private out: FrameRun | null = null
+  private released = 0
+
+  async step (step: Step): Promise<void> {
+    switch (step.kind) {
+      case 'offer': { this.offer(step.count, step.ack); return }
+      case 'reject': { this.pipeline.reject(step.count); return }
+      case 'shed': { this.pipeline.shed(step.count); return }
+      case 'close': { this.pipeline.batcher.close(); return }
+      case 'take':
+        if (this.journal.backlog().frames > 0) this.out ??= await this.journal.take(500)
+        return
+      case 'commit': { this.commit(0); return }
+      case 'quarantine': { this.commit(1); return }
+      case 'rewind':
+        this.out = null
+        assert.equal(this.journal.resume({ epoch: 1, sequence: this.released }), null)
+        return
+      case 'end':
+        this.pipeline.stop()
+        this.journal.end()
+        return
+      case 'give up':
+        this.pipeline.stop()
+        this.out = null
+        await this.journal.close()
+        return
+      case 'turn':
+        await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  private offer (points: number, ack: AckLevel): void {
+    fillColumns(this.pipeline, points)
+    const waiter = this.told.push(0) - 1
+    this.pipeline.offer(ack, () => { this.told[waiter]!++ })
+  }
+
+  private commit (quarantined: number): void {
+    if (this.out === null) return
+    this.released = this.out.lastSequence
+    this.pipeline.counters.committed += this.out.rows - quarantined
+    this.pipeline.counters.quarantined += quarantined
+    this.journal.release(this.out)
+    this.out = null
+  }
+
+  check (): void {
+    const { received, accepted, rejected, shed, committed, quarantined, failed } = this.pipeline.counters
+    assert.equal(received, accepted + rejected + shed)
+    assert.equal(accepted, committed + quarantined + failed + this.pipeline.waiting)
+    for (const times of this.told) assert.ok(times <= 1, 'told twice')
+  }
+}
+
+t.test('conservation: every point is somewhere, and everyone is told once', async (t) => {
+  await fc.assert(fc.asyncProperty(steps, async (list) => {
+    const plant = new Plant()
+    for (const step of list) {
+      await plant.step(step)
+      plant.check()
+    }
+    await plant.step({ kind: 'turn' })
+    await plant.step({ kind: 'give up' })
+    plant.check()
+    assert.equal(plant.pipeline.waiting, 0)
+    assert.ok(plant.told.every((times) => times === 1), 'somebody was never told')
+  }), { numRuns: 400 })
+  t.pass()
+})

@@ -1,0 +1,198 @@
+import { Writable } from 'node:stream'
+import { pino } from 'pino'
+import type { Logger } from 'pino'
+import t from 'tap'
+import type { Test } from 'tap'
+import { connect } from '../../../lib/store/db.js'
+import type { Database } from '../../../lib/store/db.js'
+import { startMaintenance } from '../../../lib/store/maintenance.js'
+import type { Maintenance, MaintenanceOptions } from '../../../lib/store/maintenance.js'
+import { migrate } from '../../../lib/store/migrate.js'
+import { DAY_MS } from '../../../lib/store/partitions.js'
+import { PARTITION_LOCK } from '../../../lib/store/sql-files.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
+
+const SETTINGS = { retentionMs: 10 * DAY_MS, timeWindowPastMs: 5 * DAY_MS, timeWindowFutureMs: 300_000 }
+const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
+
+const server = await startTestPostgres(t)
+
+async function migrated (t: Test, url: string): Promise<Database> {
+  const database = await connect(url, OPTIONS)
+  t.teardown(() => database.close())
+  await migrate(database, { ...SETTINGS, log: silentLog })
+  return database
+}
+
+function start (t: Test, url: string, options: Partial<MaintenanceOptions> = {}): Maintenance {
+  const maintenance = startMaintenance({ connect: () => connect(url, OPTIONS), settings: SETTINGS, log: silentLog, ...options })
+  t.teardown(() => maintenance.close())
+  return maintenance
+}
+
+async function partitions (database: Database): Promise<string[]> {
+  const { rows } = await database.query<{ name: string }>('SELECT name FROM orbitstream_partitions() ORDER BY name')
+  return rows.map(row => row.name)
+}
+
+function nameOf (timeMs: number): string {
+  return `telemetry_p${new Date(timeMs).toISOString().slice(0, 10).replaceAll('-', '')}`
+}
+
+/** Names of consecutive days around now. */
+function days (from: number, to: number, nowMs = Date.now()): string[] {
+  return Array.from({ length: to - from + 1 }, (_, index) => nameOf(nowMs + (from + index) * DAY_MS))
+}
+
+/** A log whose messages can be read and waited for. */
+function recordingLog (): { log: Logger, messages: string[], said: (pattern: RegExp) => Promise<void> } {
+  const messages: string[] = []
+  let wake: () => void = () => undefined
+  const sink = new Writable({
+    write (chunk: Buffer, _encoding, done) {
+      messages.push((JSON.parse(chunk.toString()) as { msg: string }).msg)
+      wake()
+      done()
+    }
+  })
+  return {
+    log: pino(sink),
+    messages,
+    async said (pattern) {
+      while (!messages.some(message => pattern.test(message))) await new Promise<void>(resolve => { wake = resolve })
+    }
+  }
+}
+
+t.test('partitions are made ahead and dropped after retention', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query('SELECT orbitstream_drop_partitions(now() + interval \'90 days\')')
+  await database.query('SELECT orbitstream_ensure_partitions(now() - interval \'12 days\', now() - interval \'8 days\')')
+  const maintenance = start(t, url)
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, null)
+  t.same(await partitions(database), [...days(-10, -8), ...days(-5, 3)].sort(), 'older than ten days is gone, what is younger stays')
+  await maintenance.runNow()
+  t.same(await partitions(database), [...days(-10, -8), ...days(-5, 3)].sort(), 'and again changes nothing')
+})
+
+t.test('retention shorter than the window of times', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  const maintenance = start(t, url, { settings: { ...SETTINGS, retentionMs: 2 * DAY_MS } })
+  await maintenance.runNow()
+  t.same(await partitions(database), days(-2, 3))
+})
+
+t.test('a clock that jumps', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query("INSERT INTO telemetry VALUES (now(), 'A')")
+  const { log, said } = recordingLog()
+  let nowMs = Date.now()
+  const maintenance = start(t, url, { now: () => nowMs, log })
+  await maintenance.runNow()
+  const before = await partitions(database)
+  nowMs += 400 * DAY_MS
+  await maintenance.runNow()
+  await said(/differ by more than a day/)
+  t.same(await partitions(database), [...before, ...days(-5, 3, nowMs)].sort(), 'partitions where points would go now, and none dropped')
+  t.equal((await database.query('SELECT FROM telemetry')).rowCount, 1)
+})
+
+t.test('new pages are summarised, on the timer', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query('CREATE EXTENSION pageinspect')
+  await database.query("INSERT INTO telemetry SELECT date_trunc('day', now()), 'SAT-' || i FROM generate_series(1, 5000) i")
+  await database.query('SELECT pg_stat_force_next_flush()')
+  const index = `${nameOf(Date.now())}_satellite_id_time_idx`
+  const entries = async (): Promise<number> => {
+    const { rows } = await database.query<{ pages: number }>(`SELECT count(*)::int AS pages FROM brin_revmap_data(get_raw_page('${index}', 1)) WHERE pages <> '(0,0)'`)
+    return rows[0]!.pages
+  }
+  const before = await entries()
+  start(t, url, { intervals: { partitionsMs: 600_000, summariesMs: 20 } })
+  const size = await database.query<{ pages: number }>(`SELECT (pg_relation_size('${nameOf(Date.now())}') / 8192)::int AS pages`)
+  const pages = size.rows[0]!.pages
+  t.ok(pages > 10 && before < pages)
+  while (await entries() < pages) { /* each turn waits for the server's answer */ }
+  t.equal(await entries(), pages)
+})
+
+t.test('the database away', async t => {
+  const own = await startTestPostgres(t)
+  const database = await migrated(t, own.url)
+  const { log, messages, said } = recordingLog()
+  await own.stop()
+  t.notOk(database.alive)
+  const maintenance = start(t, own.url, { log })
+  await said(/failed/)
+  await maintenance.runNow()
+  await maintenance.runNow()
+  t.match(maintenance.lastError, /cannot be reached/)
+  await own.start()
+  await said(/works again/)
+  t.equal(maintenance.lastError, null)
+  t.equal(messages.filter(message => message.includes('failed')).length, 1, 'logged once per outage')
+
+  await own.kill()
+  await maintenance.runNow()
+  t.not(maintenance.lastError, null)
+  await own.start()
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, null)
+  t.equal(messages.filter(message => message.includes('failed')).length, 2, 'the next outage is logged too')
+})
+
+t.test('a reader that keeps a partition does not hold up the rest for long', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query('SELECT orbitstream_ensure_partitions(now() - interval \'12 days\', now() - interval \'12 days\')')
+  await database.query('BEGIN')
+  await database.query('SELECT FROM telemetry')
+  const maintenance = start(t, url)
+  await maintenance.runNow()
+  t.match(maintenance.lastError, /lock timeout/)
+  await database.query('COMMIT')
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, null)
+  t.notOk((await partitions(database)).includes(nameOf(Date.now() - 12 * DAY_MS)))
+})
+
+t.test('close in the middle', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query('SELECT pg_advisory_lock($1)', [PARTITION_LOCK])
+  const begin = performance.now()
+  const maintenance = start(t, url)
+  const run = maintenance.runNow()
+  for (;;) {
+    const { rowCount } = await database.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    if (rowCount > 0) break
+  }
+  await maintenance.close()
+  await maintenance.close()
+  await run
+  t.ok(performance.now() - begin < 2_000, 'without waiting for the lock')
+  t.equal(maintenance.lastError, null, 'closing is no failure')
+
+  let connections = 0
+  const early = startMaintenance({
+    connect: async () => {
+      connections++
+      return await connect(url, OPTIONS)
+    },
+    settings: SETTINGS,
+    log: silentLog
+  })
+  await early.close()
+  t.ok(connections <= 1)
+  await database.query('SELECT pg_advisory_unlock_all()')
+  for (;;) {
+    // Ends only if no connection was left open.
+    const { rowCount } = await database.query('SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()')
+    if (rowCount === 0) break
+  }
+})

@@ -1,0 +1,114 @@
+import t from 'tap'
+import fc from 'fast-check'
+import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
+
+const byBytes = (table: SatelliteTable, bytes: Buffer): Satellite | null => {
+  // Surrounded by other bytes, as an id stands in a body.
+  const body = Buffer.concat([Buffer.from('"'), bytes, Buffer.from('"')])
+  return table.byBytes(body, 1, 1 + bytes.length)
+}
+
+t.test('valid ids, by string and by bytes, give one object', t => {
+  const table = new SatelliteTable()
+  const valid = ['A', 'SAT-0001', 'NOAA 19', 'ISS (ZARYA)', '1998-067A', 'Спутник', '天宮', '🛰'.repeat(64), 'a'.repeat(64), '__proto__', 'é', 'e\u0301']
+  valid.forEach((id, index) => {
+    const satellite = index % 2 === 0 ? table.byId(id) : byBytes(table, Buffer.from(id))
+    t.equal(satellite?.id, id)
+    t.equal(satellite?.index, index)
+    t.equal(satellite?.utf8.toString('hex'), Buffer.from(id).toString('hex'))
+    t.equal(table.byId(id), satellite)
+    t.equal(byBytes(table, Buffer.from(id)), satellite)
+  })
+  t.equal(table.generation, 0)
+  t.end()
+})
+
+t.test('ids that are refused', t => {
+  const table = new SatelliteTable()
+  const refused = [
+    '', ' ', ' A', 'A ', '\u00a0A', 'A\u3000', '\ufeffA', 'a'.repeat(65), '🛰'.repeat(65), 'a'.repeat(300), 'a\u0000b', 'a\tb', 'a\nb', 'a\u007f',
+    'a\u0085b', 'a\u009f'
+  ]
+  for (const id of refused) {
+    t.equal(table.byId(id), null, JSON.stringify(id))
+    t.equal(byBytes(table, Buffer.from(id)), null, JSON.stringify(id))
+  }
+  for (const id of ['\ud800', 'a\udc00', '\udc00\ud800']) t.equal(table.byId(id), null, JSON.stringify(id))
+  t.equal(table.byId('A')?.index, 0, 'a refused id takes no room')
+  t.end()
+})
+
+t.test('bytes that are not well-formed UTF-8 are refused', t => {
+  const table = new SatelliteTable()
+  for (const hex of ['ff', '41c3', 'c080', 'eda080', 'f8888080', '80']) t.equal(byBytes(table, Buffer.from(hex, 'hex')), null, hex)
+  t.equal(byBytes(table, Buffer.from('\ufffd'))?.id, '\ufffd', 'the replacement character itself is one')
+  t.end()
+})
+
+t.test('keeps nothing of the bytes that it was given', t => {
+  const table = new SatelliteTable()
+  const body = Buffer.from('SAT-1')
+  const satellite = table.byBytes(body, 0, 5)
+  body.fill(0x58)
+  t.equal(satellite?.utf8.toString(), 'SAT-1')
+  t.equal(table.byId('SAT-1'), satellite)
+  t.end()
+})
+
+t.test('many ids: every one is found again, also past growth and arena chunks', t => {
+  const table = new SatelliteTable()
+  const ids = Array.from({ length: 20_000 }, (_, index) => `satellite number ${index}`)
+  const satellites = ids.map(id => byBytes(table, Buffer.from(id)))
+  ids.forEach((id, index) => {
+    const again = byBytes(table, Buffer.from(id))
+    if (again !== satellites[index] || again !== table.byId(id) || again?.index !== index) t.fail(id)
+  })
+  t.equal(table.generation, 0)
+  t.end()
+})
+
+t.test('a crowded neighbourhood: ids that do not get a slot are still found', t => {
+  // More ids in one slot of the 512 than a search looks at: found by search over many candidates.
+  const hashOf = (id: string): number => {
+    let hash = 0x811c9dc5 | 0
+    for (const byte of Buffer.from(id)) hash = Math.imul(hash ^ byte, 0x01000193)
+    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+    return (hash ^ (hash >>> 13)) & 511
+  }
+  const crowd: string[] = []
+  for (let number = 0; crowd.length < 60; number++) {
+    if (hashOf(`S${number}`) === 7) crowd.push(`S${number}`)
+  }
+  const table = new SatelliteTable()
+  const satellites = crowd.map(id => byBytes(table, Buffer.from(id)))
+  t.equal(new Set(satellites).size, 60)
+  t.strictSame(crowd.map(id => byBytes(table, Buffer.from(id))?.index), [...crowd.keys()])
+  t.end()
+})
+
+t.test('when full it begins again and counts the generation', t => {
+  const table = new SatelliteTable(3)
+  const first = ['A', 'B', 'C'].map(id => table.byId(id))
+  t.equal(table.generation, 0)
+  t.equal(table.byId('A'), first[0], 'a known id needs no room')
+  const fourth = byBytes(table, Buffer.from('D'))
+  t.equal(table.generation, 1)
+  t.equal(fourth?.index, 0)
+  const again = byBytes(table, Buffer.from('A'))
+  t.not(again, first[0])
+  t.equal(again?.index, 1)
+  t.equal(first[0]?.utf8.toString(), 'A', 'what was given out stays valid')
+  for (let number = 0; number < 20; number++) table.byId(`N${number}`)
+  t.ok(table.generation >= 6)
+  t.end()
+})
+
+t.test('property: both look-ups agree on any text', t => {
+  const table = new SatelliteTable(50)
+  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 70 }), fc.boolean(), (id, stringFirst) => {
+    const first = stringFirst ? table.byId(id) : byBytes(table, Buffer.from(id))
+    const second = stringFirst ? byBytes(table, Buffer.from(id)) : table.byId(id)
+    return first === second && (first === null || first.id === id)
+  }), { numRuns: 3_000 })
+  t.end()
+})

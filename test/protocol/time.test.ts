@@ -1,0 +1,62 @@
+import t from 'tap'
+import fc from 'fast-check'
+import { parseIsoTime } from '../../protocol/time.js'
+
+t.test('forms that are read', t => {
+  const base = Date.UTC(2026, 10, 23, 12, 0, 0) * 1000
+  const forms: Array<[string, number]> = [
+    ['2026-11-23T12:00:00Z', 0],
+    ['2026-11-23T12:00Z', 0],
+    ['2026-11-23T12:00:00.000Z', 0],
+    ['2026-11-23T12:00:01.5Z', 1_500_000],
+    ['2026-11-23T12:00:00.123456Z', 123_456],
+    ['2026-11-23T12:00:00.123456999Z', 123_456],
+    ['2026-11-23T12:00:00.0000001Z', 0],
+    ['2026-11-23T12:00:00+00:00', 0],
+    ['2026-11-23T12:00:00-00:00', 0],
+    ['2026-11-23T14:30+02:30', 0],
+    ['2026-11-22T22:00:00.25-14:00', 250_000]
+  ]
+  for (const [text, micros] of forms) t.equal(parseIsoTime(text), base + micros, text)
+  t.equal(parseIsoTime('1970-01-01T00:00:00.000001Z'), 1)
+  t.equal(parseIsoTime('1969-12-31T23:59:59.999999Z'), -1)
+  t.equal(parseIsoTime('2024-02-29T00:00Z'), Date.UTC(2024, 1, 29) * 1000)
+  t.end()
+})
+
+t.test('texts that are no time', t => {
+  const texts = [
+    '', 'now', '2026-11-23', '2026-11-23T12:00:00', '2026-11-23 12:00:00Z', '2026-11-23t12:00:00z', '2026-11-23T12:00:00z', '20261123T120000Z',
+    '2026-11-23T12Z', '2026-11-23T12:00:00.Z', '2026-11-23T12:00:00,5Z', '2026-11-23T12:00:00+0200', '2026-11-23T12:00:00+02',
+    '2026-11-23T12:00:00+24:00', '2026-11-23T12:00:00+02:60', '2026-11-23T24:00:00Z', '2026-11-23T23:60:00Z', '2026-11-23T23:59:60Z',
+    '2026-00-01T00:00Z', '2026-13-01T00:00Z', '2026-01-00T00:00Z', '2026-02-29T00:00Z', '2100-02-29T00:00Z', '2026-04-31T00:00Z',
+    '+002026-11-23T12:00:00Z', '2026-11-23T12:00:00Z ', ' 2026-11-23T12:00:00Z', '2026-11-23T12:00:00ZZ', '2026-1-23T12:00:00Z',
+    '2026/11/23T12:00:00Z', '2026-11-23T12.00Z', '２026-11-23T12:00:00Z', '2026-11-23T12:00:00.123\u0130Z', '2026-11-23T12:00:00.' + '0'.repeat(50) + 'Z'
+  ]
+  for (const text of texts) t.ok(Number.isNaN(parseIsoTime(text)), JSON.stringify(text))
+  t.end()
+})
+
+const two = (value: number): string => String(value).padStart(2, '0')
+
+t.test('property: agrees with the calendar of Date, and takes only days and hours that exist', t => {
+  const field = (max: number): fc.Arbitrary<number> => fc.integer({ min: 0, max })
+  fc.assert(fc.property(field(9999), field(13), field(32), field(25), field(61), field(61), field(999_999), (year, month, day, hour, minute, second, micros) => {
+    const text = `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}T${two(hour)}:${two(minute)}:${two(second)}`
+    const date = new Date(0)
+    date.setUTCFullYear(year, month - 1, day)
+    date.setUTCHours(hour, minute, second)
+    const exists = date.getTime() < 253_402_300_800_000 && date.toISOString() === `${text}.000Z`
+    return Object.is(parseIsoTime(`${text}.${String(micros).padStart(6, '0')}Z`), exists ? date.getTime() * 1000 + micros : NaN)
+  }), { numRuns: 5_000 })
+  t.end()
+})
+
+t.test('property: zones shift as in Date.parse', t => {
+  fc.assert(fc.property(fc.date({ min: new Date(0), max: new Date(4e12), noInvalidDate: true }), fc.integer({ min: -1439, max: 1439 }), (date, offset) => {
+    const size = Math.abs(offset)
+    const text = `${date.toISOString().slice(0, -1)}${offset < 0 ? '-' : '+'}${two(Math.floor(size / 60))}:${two(size % 60)}`
+    return parseIsoTime(text) === Date.parse(text) * 1000
+  }), { numRuns: 1_000 })
+  t.end()
+})

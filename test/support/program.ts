@@ -1,0 +1,98 @@
+/** Runs the programs of bin/ as a person would, and reads what they say. Everything started here ends with its test. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+
+const ROOT = new URL('../../../', import.meta.url)
+const END_TIMEOUT_MS = 20_000
+
+export type LogLine = Record<string, unknown> & { readonly msg?: string }
+
+export class Program {
+  readonly lines: LogLine[] = []
+  stdout = ''
+  stderr = ''
+  /** Exit code, or the signal that ended it. */
+  readonly exit: Promise<number | NodeJS.Signals>
+  private readonly watchers = new Set<() => void>()
+  private ended = false
+
+  constructor (readonly child: ChildProcess) {
+    this.exit = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.ended = true
+        this.wake()
+        resolve(code ?? signal ?? -1)
+      })
+    })
+    if (child.stdout === null || child.stderr === null) throw new Error('the streams of the program must be pipes')
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      this.stdout += `${line}\n`
+      if (line.startsWith('{')) this.lines.push(JSON.parse(line) as LogLine)
+      this.wake()
+    })
+    child.stderr.on('data', (chunk: Buffer) => { this.stderr += chunk.toString() })
+  }
+
+  get pid (): number {
+    return this.child.pid ?? 0
+  }
+
+  /** The first line, from `from` on, that the predicate takes. Rejects when the program ends without it. */
+  async line (predicate: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.slice(from).find(predicate)
+      if (found !== undefined) return found
+      if (this.ended) throw new Error(`the program ended first:\n${this.stdout}\n${this.stderr}`)
+      await new Promise<void>((resolve) => this.watchers.add(resolve))
+    }
+  }
+
+  async stop (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | NodeJS.Signals> {
+    this.child.kill(signal)
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), END_TIMEOUT_MS)
+    const code = await this.exit
+    clearTimeout(timer)
+    return code
+  }
+
+  private wake (): void {
+    for (const resolve of this.watchers) resolve()
+    this.watchers.clear()
+  }
+}
+
+export interface ProgramOptions {
+  readonly env?: Record<string, string>
+  readonly cwd?: string
+}
+
+/** Starts bin/<name>; killed at the end of the test if it still runs. */
+export function startProgram (t: Test, name: string, args: readonly string[], options: ProgramOptions = {}): Program {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`bin/${name}`, ROOT)), ...args], {
+    cwd: options.cwd ?? fileURLToPath(ROOT),
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const program = new Program(child)
+  t.teardown(async () => { await program.stop('SIGTERM') })
+  return program
+}
+
+export interface Ingest {
+  readonly program: Program
+  readonly url: string
+  readonly dataDir: string
+}
+
+/** Starts orbitstream-ingest on free ports and waits until it serves. */
+export async function startIngest (t: Test, options: { dataDir: string, databaseUrl?: string, args?: readonly string[], env?: Record<string, string> }): Promise<Ingest> {
+  const program = startProgram(t, 'orbitstream-ingest', [
+    'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', options.dataDir,
+    ...(options.databaseUrl === undefined ? [] : ['--database-url', options.databaseUrl]),
+    ...(options.args ?? [])
+  ], { env: { LOG_LEVEL: 'info', ...options.env } })
+  const ready = await program.line((line) => line.msg === 'ready')
+  return { program, url: `http://127.0.0.1:${String(ready['port'])}`, dataDir: options.dataDir }
+}
