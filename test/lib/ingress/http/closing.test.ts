@@ -2,14 +2,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:net'
 import { once } from 'node:events'
-import { POINT, RawClient, onBothEngines, startRig, startServer } from './rig.js'
+import { POINT, RawClient, onBothEngines, onEngine, startRig, startServer } from './rig.js'
 
 const LONG_MS = 60_000
 
-onBothEngines('port 0 gives a real port; another server cannot take an address that is not of this machine', async (t, engine) => {
+onBothEngines('port 0 gives a real port; an address that is not of this machine is an error', async (t, engine) => {
   const server = await startServer(t, engine, (_request, exchange) => exchange.reply(200, [], ''))
   t.ok(server.port > 1024)
   await t.rejects(engine.listen('203.0.113.7', 0, () => { t.fail('never called') }), /203\.0\.113\.7/)
+})
+
+// uWebSockets.js shares ports between processes, which is how workers listen.
+onEngine('node', 'a port in use is an error', async (t, engine) => {
+  const { server } = await startRig(t, engine)
+  await t.rejects(engine.listen('127.0.0.1', server.port, () => { t.fail('never called') }), { code: 'EADDRINUSE' })
 })
 
 onBothEngines('closing: what is under way is answered, idle connections end, nobody new gets in', async (t, engine) => {

@@ -7,9 +7,11 @@ import t from 'tap'
 import { loadEngine } from '../../../../lib/ingress/http/load-engine.js'
 import { ERRORS } from '../../../../lib/errors.js'
 import { POINT, errorOf } from './rig.js'
+import type { ChildProcess } from 'node:child_process'
+import type { Test } from 'tap'
 import type { HttpEngine } from '../../../../lib/ingress/http/engine.js'
 
-const CRASHER = fileURLToPath(new URL('crasher.js', import.meta.url))
+const SERVER = fileURLToPath(new URL('./server-process.js', import.meta.url))
 
 async function noBinary (): Promise<HttpEngine> {
   return await Promise.reject(new Error('this version of uWS supports only other machines\nand a long story'))
@@ -38,21 +40,35 @@ t.test('uws fails where it does not load', async (t) => {
   await t.rejects(loadEngine('uws', (message) => t.fail(message), noBinary), /does not load.*HTTP_ENGINE/)
 })
 
+/** Starts a server process and sends it one request, on a connection that is kept. */
+async function runServer (t: Test, engine: string, place: string): Promise<{ child: ChildProcess, exited: Promise<unknown[]>, answer: Response, errors: () => string }> {
+  const child = spawn(process.execPath, [SERVER, engine, place], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  let errors = ''
+  child.stderr.on('data', (chunk: Buffer) => { errors += chunk.toString() })
+  const [port] = await once(createInterface(child.stdout), 'line') as [string]
+  const path = place === 'status' ? '/health' : '/telemetry'
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`, place === 'status' ? {} : { method: 'POST', body: POINT, headers: { 'content-type': 'application/json' } })
+  return { child, exited, answer, errors: () => errors }
+}
+
 for (const engine of ['uws', 'node']) {
   for (const place of ['decode', 'offer', 'refusal', 'status']) {
     t.test(`${engine}: a programmer's error in ${place} is answered with 500 and ends the process`, async (t) => {
-      const child = spawn(process.execPath, [CRASHER, engine, place], { stdio: ['ignore', 'pipe', 'pipe'] })
-      t.teardown(() => child.kill('SIGKILL'))
-      const exited = once(child, 'exit')
-      let errors = ''
-      child.stderr.on('data', (chunk: Buffer) => { errors += chunk.toString() })
-      const [port] = await once(createInterface(child.stdout), 'line') as [string]
-      const path = place === 'status' ? '/health' : '/telemetry'
-      const answer = await fetch(`http://127.0.0.1:${port}${path}`, place === 'status' ? {} : { method: 'POST', body: POINT, headers: { 'content-type': 'application/json' } })
+      const { exited, answer, errors } = await runServer(t, engine, place)
       t.equal(answer.status, 500)
       t.same(errorOf({ text: await answer.text() }), { code: 'internal', message: ERRORS.internal.message })
       t.same(await exited, [1, null])
-      t.match(errors, 'a fault of the program')
+      t.match(errors(), 'a fault of the program')
     })
   }
+
+  t.test(`${engine}: a closed server does not keep the process alive`, async (t) => {
+    const { child, exited, answer } = await runServer(t, engine, 'nowhere')
+    t.equal(answer.status, 202)
+    await answer.text()
+    child.kill('SIGTERM')
+    t.same(await exited, [0, null])
+  })
 }
