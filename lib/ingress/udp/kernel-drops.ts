@@ -1,0 +1,71 @@
+/**
+ * Datagrams that the kernel dropped before this process could read them, mostly because the receive buffer was full.
+ *
+ * Source: the last column of /proc/net/udp and /proc/net/udp6 (Linux, net/ipv4/udp.c), a line a socket:
+ *
+ *   sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ref pointer drops
+ *    0 1             2           3  4     5       6        7   8       9     10  11      12
+ *
+ * The socket is found by its inode: the one at our port that is among the open files of this process. Elsewhere than
+ * on Linux nothing is known, and null says so.
+ */
+import { readFile, readdir, readlink } from 'node:fs/promises'
+
+const TABLES = ['/proc/net/udp', '/proc/net/udp6']
+const LOCAL_ADDRESS = 1
+const INODE = 9
+const DROPS = 12
+
+interface Row {
+  readonly port: number
+  readonly inode: string
+  readonly drops: number
+}
+
+/** The sockets of one table. */
+export function parseSocketTable (text: string): Row[] {
+  return text.split('\n').slice(1).flatMap(line => {
+    const columns = line.trim().split(/\s+/)
+    const port = columns[LOCAL_ADDRESS]?.split(':')[1]
+    const inode = columns[INODE]
+    const drops = columns[DROPS]
+    if (port === undefined || inode === undefined || drops === undefined) return []
+    return [{ port: Number.parseInt(port, 16), inode, drops: Number(drops) }]
+  })
+}
+
+async function readTables (): Promise<Row[]> {
+  const texts = await Promise.all(TABLES.map(path => readFile(path, 'utf8').catch(() => '')))
+  return texts.flatMap(parseSocketTable)
+}
+
+/** Inodes of the sockets that this process has open. */
+async function ownInodes (): Promise<Set<string>> {
+  const names = await readdir('/proc/self/fd')
+  // A file may be closed between the two calls.
+  const links = await Promise.all(names.map(name => readlink(`/proc/self/fd/${name}`).catch(() => '')))
+  return new Set(links.flatMap(link => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
+}
+
+export class KernelDrops {
+  private inode: string | null = null
+
+  /** @param port the local port of a UDP socket that this process has open */
+  constructor (private readonly port: number) {}
+
+  /** Datagrams dropped since the socket was opened; null if the kernel does not say. */
+  async read (): Promise<number | null> {
+    try {
+      const rows = (await readTables()).filter(row => row.port === this.port)
+      this.inode ??= await this.findInode(rows)
+      return rows.find(row => row.inode === this.inode)?.drops ?? null
+    } catch {
+      return null
+    }
+  }
+
+  private async findInode (rows: readonly Row[]): Promise<string | null> {
+    const own = await ownInodes()
+    return rows.find(row => own.has(row.inode))?.inode ?? null
+  }
+}

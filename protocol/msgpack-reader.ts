@@ -1,0 +1,220 @@
+/**
+ * A cursor over msgpack bytes that reads the types of the packet format, and no others, without making objects.
+ *
+ * Source of the encoding: https://github.com/msgpack/msgpack/blob/master/spec.md
+ *
+ *   00–7f  positive fixint     c0     nil               cc cd ce cf  uint 8 16 32 64     dc dd  array 16 32
+ *   80–8f  fixmap              c1     never used        d0 d1 d2 d3  int 8 16 32 64      de df  map 16 32
+ *   90–9f  fixarray            c2 c3  false, true       d4–d8        fixext
+ *   a0–bf  fixstr              c4–c9  bin, ext          d9 da db     str 8 16 32
+ *   e0–ff  negative fixint     ca cb  float 32 64
+ *
+ * Promises: no read goes past the end, nothing throws, nothing recurses, no length that the bytes claim is
+ * believed before the bytes are there. After a read that failed the cursor stands anywhere: the caller goes back to a
+ * place that it kept in `at`, and skip() tells whether what stands there is msgpack at all.
+ */
+
+/** A value that is not a number of the format; never a valid reading, since numbers must be finite. */
+export const NOT_A_NUMBER = Infinity
+/** A length where an array, map or string was wanted and something else stands. */
+export const OTHER_TYPE = -1
+
+const TWO_32 = 4_294_967_296
+const NIL = 0xc0
+
+/** What kind of value stands at the cursor. */
+export type ValueKind = 'end' | 'nil' | 'boolean' | 'number' | 'text' | 'array' | 'map' | 'other'
+
+/** Bytes of a value without its content, by the first byte; 0: no msgpack value begins with this byte. */
+const HEAD_BYTES = new Uint8Array(256).fill(1)
+/** Bytes of the length that follows the first byte of bin, ext, str: as many content bytes are to come. */
+const LENGTH_BYTES = new Uint8Array(256)
+
+for (const [first, bytes] of [
+  [0xc1, 0],
+  [0xc4, 2], [0xc5, 3], [0xc6, 5], [0xc7, 3], [0xc8, 4], [0xc9, 6], [0xca, 5], [0xcb, 9],
+  [0xcc, 2], [0xcd, 3], [0xce, 5], [0xcf, 9], [0xd0, 2], [0xd1, 3], [0xd2, 5], [0xd3, 9],
+  [0xd4, 3], [0xd5, 4], [0xd6, 6], [0xd7, 10], [0xd8, 18], [0xd9, 2], [0xda, 3], [0xdb, 5],
+  [0xdc, 3], [0xdd, 5], [0xde, 3], [0xdf, 5]
+] as const) HEAD_BYTES[first] = bytes
+for (const [first, bytes] of [
+  [0xc4, 1], [0xc5, 2], [0xc6, 4], [0xc7, 1], [0xc8, 2], [0xc9, 4], [0xd9, 1], [0xda, 2], [0xdb, 4]
+] as const) LENGTH_BYTES[first] = bytes
+
+export class MsgpackReader {
+  bytes: Buffer = Buffer.alloc(0)
+  /** Position of the next byte to read. */
+  at = 0
+  private view: DataView = new DataView(new ArrayBuffer(0))
+
+  reset (bytes: Buffer): void {
+    this.bytes = bytes
+    this.at = 0
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  }
+
+  /** The kind of the value at the cursor, which stays where it is. */
+  peek (): ValueKind {
+    if (this.at >= this.bytes.length) return 'end'
+    const first = this.view.getUint8(this.at)
+    if (first < 0x80 || first >= 0xe0 || (first >= 0xca && first <= 0xd3)) return 'number'
+    if (first < 0x90) return 'map'
+    if (first < 0xa0) return 'array'
+    if (first < 0xc0) return 'text'
+    if (first === NIL) return 'nil'
+    if (first === 0xc2 || first === 0xc3) return 'boolean'
+    if (first >= 0xd9 && first <= 0xdb) return 'text'
+    if (first === 0xdc || first === 0xdd) return 'array'
+    return first >= 0xde ? 'map' : 'other'
+  }
+
+  /** Steps over a nil, if one stands here. */
+  takeNil (): boolean {
+    if (this.at >= this.bytes.length || this.view.getUint8(this.at) !== NIL) return false
+    this.at++
+    return true
+  }
+
+  /** Any finite int or float, integers beyond 2^53 as the nearest double; NOT_A_NUMBER for all else. */
+  readNumber (): number {
+    const at = this.at
+    const left = this.bytes.length - at
+    if (left < 1) return NOT_A_NUMBER
+    const view = this.view
+    const first = view.getUint8(at)
+    if (first === 0xcb && left >= 9) {
+      this.at = at + 9
+      const value = view.getFloat64(at + 1)
+      // Not finite: NaN and both infinities give NaN here.
+      return value - value === 0 ? value : NOT_A_NUMBER
+    }
+    if (first === 0xca && left >= 5) {
+      this.at = at + 5
+      const value = view.getFloat32(at + 1)
+      return value - value === 0 ? value : NOT_A_NUMBER
+    }
+    return this.readInteger()
+  }
+
+  /**
+   * A whole number: any int, or a float64 that holds a whole number, since some languages have no other
+   * numbers. NOT_A_NUMBER for all else.
+   */
+  readWhole (): number {
+    const at = this.at
+    if (this.bytes.length - at >= 9 && this.view.getUint8(at) === 0xcb) {
+      this.at = at + 9
+      const value = this.view.getFloat64(at + 1)
+      return Number.isInteger(value) ? value : NOT_A_NUMBER
+    }
+    return this.readInteger()
+  }
+
+  /** Any int of the format, beyond 2^53 as the nearest double; NOT_A_NUMBER for all else. */
+  readInteger (): number {
+    const at = this.at
+    const left = this.bytes.length - at
+    if (left < 1) return NOT_A_NUMBER
+    const view = this.view
+    const first = view.getUint8(at)
+    if (first < 0x80 || first >= 0xe0) {
+      this.at = at + 1
+      return first < 0x80 ? first : first - 256
+    }
+    if (first < 0xcc || first > 0xd3) return NOT_A_NUMBER
+    const size = 1 << (first & 3)
+    if (left < 1 + size) return NOT_A_NUMBER
+    this.at = at + 1 + size
+    switch (first) {
+      case 0xcc: return view.getUint8(at + 1)
+      case 0xcd: return view.getUint16(at + 1)
+      case 0xce: return view.getUint32(at + 1)
+      // Two halves: exact up to 2^53, then rounded once.
+      case 0xcf: return view.getUint32(at + 1) * TWO_32 + view.getUint32(at + 5)
+      case 0xd0: return view.getInt8(at + 1)
+      case 0xd1: return view.getInt16(at + 1)
+      case 0xd2: return view.getInt32(at + 1)
+      default: return view.getInt32(at + 1) * TWO_32 + view.getUint32(at + 5)
+    }
+  }
+
+  /** Elements of the array that begins here; its first element is next. OTHER_TYPE if there is no array. */
+  readArrayLength (): number {
+    return this.readLength(0x90, 0x0f, 0xdc, 0xdd, 0)
+  }
+
+  /** Pairs of the map that begins here; its first key is next. OTHER_TYPE if there is no map. */
+  readMapLength (): number {
+    return this.readLength(0x80, 0x0f, 0xde, 0xdf, 0)
+  }
+
+  /** Bytes of the text that begins here, all of them present; the cursor is at its first. OTHER_TYPE if there is none. */
+  readTextLength (): number {
+    const length = this.readLength(0xa0, 0x1f, 0xda, 0xdb, 0xd9)
+    return length > this.bytes.length - this.at ? OTHER_TYPE : length
+  }
+
+  /** A short length in the first byte, or 16, 32 or (text alone) 8 bits after it. */
+  private readLength (fix: number, mask: number, first16: number, first32: number, first8: number): number {
+    const at = this.at
+    const left = this.bytes.length - at
+    if (left < 1) return OTHER_TYPE
+    const first = this.view.getUint8(at)
+    if ((first & ~mask) === fix) {
+      this.at = at + 1
+      return first & mask
+    }
+    if (first === first16 && left >= 3) {
+      this.at = at + 3
+      return this.view.getUint16(at + 1)
+    }
+    if (first === first32 && left >= 5) {
+      this.at = at + 5
+      return this.view.getUint32(at + 1)
+    }
+    if (first === first8 && first8 !== 0 && left >= 2) {
+      this.at = at + 2
+      return this.view.getUint8(at + 1)
+    }
+    return OTHER_TYPE
+  }
+
+  /** Steps over one whole value of any msgpack type, however deep. False: the bytes end before it does, or are not msgpack. */
+  skip (): boolean {
+    const end = this.bytes.length
+    // Values still to come, instead of a stack. Each turn takes at least one byte, so the bytes bound the loop.
+    for (let pending = 1; pending > 0; pending--) {
+      if (this.at >= end) return false
+      const first = this.view.getUint8(this.at)
+      const head = HEAD_BYTES[first] ?? 0
+      if (head === 0 || head > end - this.at) return false
+      const content = this.contentBytes(first)
+      pending += this.children(first)
+      this.at += head + content
+      if (this.at > end) return false
+    }
+    return true
+  }
+
+  private contentBytes (first: number): number {
+    if (first >= 0xa0 && first < 0xc0) return first & 0x1f
+    switch (LENGTH_BYTES[first]) {
+      case 1: return this.view.getUint8(this.at + 1)
+      case 2: return this.view.getUint16(this.at + 1)
+      case 4: return this.view.getUint32(this.at + 1)
+      default: return 0
+    }
+  }
+
+  private children (first: number): number {
+    if (first >= 0x80 && first < 0x90) return 2 * (first & 0x0f)
+    if (first >= 0x90 && first < 0xa0) return first & 0x0f
+    switch (first) {
+      case 0xdc: return this.view.getUint16(this.at + 1)
+      case 0xdd: return this.view.getUint32(this.at + 1)
+      case 0xde: return 2 * this.view.getUint16(this.at + 1)
+      case 0xdf: return 2 * this.view.getUint32(this.at + 1)
+      default: return 0
+    }
+  }
+}

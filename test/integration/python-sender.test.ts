@@ -1,0 +1,38 @@
+/** Senders in another language: the Python examples of SPEC.md, as they stand there, against a listener of the test. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { arrived, openBench } from '../lib/ingress/udp/fake-intake.js'
+
+const spec = readFileSync(new URL('../../../protocol/SPEC.md', import.meta.url), 'utf8')
+const examples = Array.from(spec.matchAll(/```python\n(.*?)```/gs), match => match[1]!)
+
+const skip = spawnSync('python3', ['-c', 'import msgpack']).status === 0 ? false : "python3 -c 'import msgpack' fails here"
+
+/** The example that holds `word`, run against another port. */
+async function runExample (word: string, port: number): Promise<number> {
+  const program = examples.find(example => example.includes(word))!.replace('8081', String(port))
+  const python = spawn('python3', ['-c', program], { stdio: 'inherit' })
+  const [code] = await once(python, 'exit') as [number]
+  return code
+}
+
+t.test('the plain form', { skip }, async t => {
+  const { intake, listener } = await openBench(t)
+  t.equal(await runExample('point = {', listener.port), 0)
+  await arrived(listener, 1)
+  t.match(intake.stored, [{ id: 'SAT-0001', values: [73.21, NaN, NaN] }])
+})
+
+t.test('the frame form, accounted for to the last packet', { skip }, async t => {
+  const { intake, listener } = await openBench(t, 1_000_000)
+  const before = Date.now() * 1000
+  t.equal(await runExample('heartbeat', listener.port), 0)
+  await arrived(listener, 101)
+  t.equal(intake.stored.length, 1000)
+  const last = intake.stored[999]!
+  t.strictSame({ id: last.id, values: last.values }, { id: 'SAT-0009', values: [99.25, NaN, -71.43] })
+  t.ok(last.timeMicros >= before && last.timeMicros <= Date.now() * 1000)
+  t.match(listener.listSenders(0, 1).senders, [{ sender: 'python', highest: 100, received: 101, missing: 0 }])
+})

@@ -1,0 +1,85 @@
+/** A pipeline that keeps what it is offered, and refuses when it is told to. */
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import type { Test } from 'tap'
+import { PointColumns } from '../../../../protocol/columns.js'
+import { METRIC_COUNT } from '../../../../protocol/metrics.js'
+import { SatelliteTable } from '../../../../protocol/satellites.js'
+import type { ErrorCode } from '../../../../lib/errors.js'
+import { listenUdp, type UdpListener } from '../../../../lib/ingress/udp/listener.js'
+import type { AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
+
+export interface StoredPoint {
+  readonly id: string
+  readonly timeMicros: number
+  readonly values: readonly number[]
+}
+
+export class FakeIntake implements Intake {
+  readonly columns = new PointColumns()
+  readonly satellites = new SatelliteTable()
+  readonly rules = { timeWindowPastMs: 3_600_000, timeWindowFutureMs: 3_600_000, unknownFields: 'reject' } as const
+  readonly stored: StoredPoint[] = []
+  rejected = 0
+  shedPoints = 0
+  /** Answer of refusal(). */
+  refused: Refusal | null = null
+  /** Answer of offer(). */
+  offerError: ErrorCode | null = null
+
+  refusal (): Refusal | null {
+    return this.refused
+  }
+
+  offer (_ack: AckLevel, onAck: OnAck): void {
+    const { columns } = this
+    for (let index = 0; index < columns.count && this.offerError === null; index++) {
+      this.stored.push({
+        id: columns.satellites[index]!.id,
+        timeMicros: columns.timesMicros[index]!,
+        values: Array.from(columns.values.subarray(index * METRIC_COUNT, (index + 1) * METRIC_COUNT))
+      })
+    }
+    onAck(this.offerError)
+  }
+
+  reject (points: number): void {
+    this.rejected += points
+  }
+
+  shed (points: number): void {
+    this.shedPoints += points
+  }
+}
+
+export interface Bench {
+  readonly intake: FakeIntake
+  readonly listener: UdpListener
+  readonly warnings: string[]
+  /** Sends packets one after another and waits until the listener has counted them all. */
+  readonly send: (...packets: Array<Buffer | Uint8Array>) => Promise<void>
+}
+
+/** A listener on a free port of the loopback, with a sender; both end with the test. */
+export async function openBench (t: Test, receiveBufferBytes = 65_536, sendersMax = 100): Promise<Bench> {
+  const intake = new FakeIntake()
+  const warnings: string[] = []
+  const log = { warn: (message: string): void => { warnings.push(message) } }
+  const listener = await listenUdp({ host: '127.0.0.1', port: 0, receiveBufferBytes, sendersMax }, intake, log)
+  t.teardown(() => listener.close())
+  const socket = createSocket('udp4')
+  socket.connect(listener.port, '127.0.0.1')
+  await once(socket, 'connect')
+  t.teardown(() => { socket.close() })
+  const send = async (...packets: Array<Buffer | Uint8Array>): Promise<void> => {
+    const wanted = listener.counters().packets + packets.length
+    for (const packet of packets) socket.send(packet)
+    await arrived(listener, wanted)
+  }
+  return { intake, listener, warnings, send }
+}
+
+/** Waits, a turn of the event loop at a time, until a listener has counted this many packets. The test's timeout is the bound. */
+export async function arrived (listener: UdpListener, packets: number): Promise<void> {
+  while (listener.counters().packets < packets) await new Promise(resolve => setImmediate(resolve))
+}

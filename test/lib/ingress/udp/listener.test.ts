@@ -1,0 +1,202 @@
+import { createSocket } from 'node:dgram'
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { Packr } from 'msgpackr'
+import { listenUdp, type UdpCounters } from '../../../../lib/ingress/udp/listener.js'
+import { PACKET_BYTES_MAX, type MalformedReason } from '../../../../protocol/packet.js'
+import { PacketEncoder } from '../../../../protocol/packet-encoder.js'
+import { FakeIntake, arrived, openBench } from './fake-intake.js'
+
+const packr = new Packr({ useRecords: false })
+const encoder = new PacketEncoder()
+const timeMicros = Date.now() * 1000
+const silent = { warn: (): void => {} }
+
+/** A frame of `points` points; seq stands in the values, so that stored points can be told apart. */
+function frame (sender: string, epoch: number, seq: number, points = 2): Buffer {
+  encoder.begin(sender, epoch, seq)
+  for (let index = 0; index < points; index++) encoder.add(`SAT-${index}`, timeMicros + index, [seq, index])
+  return Buffer.from(encoder.finish())
+}
+
+/** Every packet is in exactly one counter. */
+function isConserved (counters: UdpCounters): boolean {
+  const malformed = Object.values(counters.malformed).reduce((sum, count) => sum + count, 0)
+  return counters.packets === counters.taken + malformed + counters.duplicates + counters.stale + counters.shed
+}
+
+t.test('plain and frame packets reach the pipeline with exact values', async t => {
+  const { intake, listener, send } = await openBench(t)
+  const before = Date.now() * 1000
+  await send(
+    packr.pack({ satellite_id: 'plain', battery_charge_percent: 73.21 }),
+    packr.pack([{ satellite_id: 'first', signal_strength_dbm: -71.5 }, { satellite_id: 'second', storage_usage_mb: 5 }]),
+    frame('bench', 1, 0),
+    frame('bench', 1, 1, 0)
+  )
+  t.strictSame(intake.stored.map(point => point.id), ['plain', 'first', 'second', 'SAT-0', 'SAT-1'])
+  t.strictSame(intake.stored[0]?.values, [73.21, NaN, NaN])
+  t.ok(intake.stored[0]!.timeMicros >= before && intake.stored[0]!.timeMicros <= Date.now() * 1000, 'the time of receipt')
+  t.strictSame(intake.stored[4], { id: 'SAT-1', timeMicros: timeMicros + 1, values: [0, 1, NaN] })
+  const counters = listener.counters()
+  t.match(counters, { packets: 4, taken: 4, points: 5, heartbeats: 1, gaps: 0, shed: 0 })
+  t.ok(isConserved(counters))
+  t.match(listener.listSenders(0, 10), { total: 1, senders: [{ sender: 'bench', epoch: 1, received: 2, missing: 0 }] })
+})
+
+t.test('lost, late, repeated and stale packets: stored once, or counted', async t => {
+  const { intake, listener, send } = await openBench(t)
+  await send(...[0, 3, 3, 1, 5, 5000, 4999, 2].map(seq => frame('bench', 7, seq)), frame('bench', 6, 9), frame('bench', 7, 5001, 0))
+  t.strictSame(intake.stored.filter(point => point.values[1] === 0).map(point => point.values[0]), [0, 3, 1, 5, 5000, 4999])
+  const counters = listener.counters()
+  t.match(counters, { packets: 10, taken: 7, points: 12, duplicates: 1, duplicatePoints: 2, stale: 2, stalePoints: 4, late: 2, heartbeats: 1 })
+  t.ok(isConserved(counters))
+  const sender = listener.listSenders(0, 1).senders[0]!
+  t.equal(sender.received + sender.missing, 5002, 'all that were sent in this life')
+  t.equal(sender.missing, counters.gaps - counters.late)
+})
+
+t.test('malformed packets are counted by reason, and keep their place in the sequence', async t => {
+  const { intake, listener, send } = await openBench(t)
+  const bad = packr.pack([1, 'bench', 1, 1, [['SAT-0', timeMicros, 1], ['SAT-1', timeMicros, 'x']]])
+  await send(
+    frame('bench', 1, 0),
+    bad,
+    bad,
+    Buffer.alloc(0),
+    Buffer.from([0x95]),
+    Buffer.concat([frame('bench', 1, 2), Buffer.alloc(1)]),
+    packr.pack('text'),
+    packr.pack([2, 'bench', 1, 2, []]),
+    packr.pack([1, 'bench', 1]),
+    packr.pack({ satellite_id: 'SAT-0' }),
+    frame('bench', 1, 2)
+  )
+  const counters = listener.counters()
+  t.strictSame(counters.malformed, {
+    empty: 1, not_msgpack: 1, trailing_bytes: 1, bad_shape: 1, unknown_version: 1, bad_header: 1, invalid_point: 2
+  } satisfies Record<MalformedReason, number>)
+  t.match(counters, { taken: 2, points: 4, duplicates: 1, duplicatePoints: 2, rejectedPoints: intake.rejected })
+  t.equal(intake.rejected, 2 + 1 + 2, 'two of the bad frame, the plain one, and two before the byte too many')
+  t.ok(isConserved(counters))
+  t.match(listener.listSenders(0, 1).senders, [{ received: 3, missing: 0 }], 'what arrived is not missing')
+})
+
+t.test('without room points are shed and counted, and the sequence goes on', async t => {
+  const { intake, listener, send } = await openBench(t)
+  intake.refused = { code: 'overloaded', retryAfterSeconds: 5 }
+  await send(frame('bench', 1, 0), packr.pack({ satellite_id: 'SAT-0', battery_charge_percent: 1 }))
+  t.equal(intake.shedPoints, 3)
+  intake.refused = null
+  intake.offerError = 'shutting_down'
+  await send(frame('bench', 1, 1))
+  intake.offerError = null
+  await send(frame('bench', 1, 2))
+  t.equal(intake.shedPoints, 3, 'what offer() refused is counted by the pipeline')
+  t.match(listener.counters(), { taken: 1, points: 2, shed: 3, shedPoints: 5, gaps: 0 })
+  t.ok(isConserved(listener.counters()))
+})
+
+t.test('a packet of the largest size arrives whole', async t => {
+  const { intake, listener, send } = await openBench(t)
+  encoder.begin('bench', 1, 0)
+  while (encoder.add('SAT-0001', timeMicros, [73.21, 12345.67, -71.43]));
+  const bytes = encoder.finish()
+  t.ok(bytes.length > PACKET_BYTES_MAX - 50)
+  await send(bytes)
+  t.equal(intake.stored.length, encoder.points)
+  t.equal(listener.counters().bytes, bytes.length)
+})
+
+t.test('a receive buffer that the kernel caps is read back and warned of', { skip: process.platform !== 'linux' }, async t => {
+  const most = Number(await readFile('/proc/sys/net/core/rmem_max', 'utf8'))
+  const capped = await openBench(t, most + 1_000_000)
+  t.equal(capped.listener.receiveBufferBytes, most)
+  t.match(capped.warnings, [`sudo sysctl -w net.core.rmem_max=${most + 1_000_000}`])
+  const given = await openBench(t, 65_536)
+  t.equal(given.listener.receiveBufferBytes, 65_536)
+  t.strictSame(given.warnings, [])
+})
+
+t.test('what the kernel drops is in the counters, and in the gaps', { skip: process.platform !== 'linux' }, async t => {
+  const { listener, intake } = await openBench(t, 8_192)
+  await listener.refreshKernelDrops()
+  t.equal(listener.counters().kernelDrops, 0)
+  const socket = createSocket('udp4')
+  t.teardown(() => { socket.close() })
+  const sent = 400
+  await new Promise<void>(resolve => socket.connect(listener.port, '127.0.0.1', resolve))
+  // All in one turn of the event loop: the listener, in the same process, cannot read meanwhile.
+  let waiting = sent
+  await new Promise<void>(resolve => {
+    for (let seq = 0; seq < sent; seq++) socket.send(frame('flood', 1, seq, 10), () => { if (--waiting === 0) resolve() })
+  })
+  // Each is read or dropped; the kernel counts a drop when it happens.
+  const accounted = (): number => listener.counters().packets + (listener.counters().kernelDrops ?? 0)
+  while (accounted() < sent) await listener.refreshKernelDrops()
+  const { packets } = listener.counters()
+  socket.send(frame('flood', 1, sent, 0))
+  await arrived(listener, packets + 1)
+  await listener.refreshKernelDrops()
+  const counters = listener.counters()
+  const dropped = counters.kernelDrops!
+  t.ok(dropped > 0, `${dropped} of ${sent} packets`)
+  t.equal(counters.packets + dropped, sent + 1)
+  t.equal(intake.stored.length, (counters.packets - 1) * 10)
+  t.match(listener.listSenders(0, 1).senders, [{ received: counters.packets, missing: dropped }], 'both views agree')
+})
+
+t.test('an address that cannot be had is said in a sentence', async t => {
+  const { listener } = await openBench(t)
+  const settings = { host: '127.0.0.1', port: listener.port, receiveBufferBytes: 65_536 }
+  await t.rejects(listenUdp(settings, new FakeIntake(), silent), { message: `UDP port ${listener.port} is in use by another program: stop it, or choose another with UDP_PORT.`, cause: { code: 'EADDRINUSE' } })
+  await t.rejects(listenUdp({ ...settings, host: '192.0.2.1', port: 0 }, new FakeIntake(), silent), { message: '192.0.2.1 is not an address of this machine: choose another with HOST.' })
+  await t.rejects(listenUdp({ ...settings, host: 'no such host' }, new FakeIntake(), silent), { message: /^Cannot listen on UDP no such host:/ })
+})
+
+t.test('listens on IPv6, closes once, and frees its port', async t => {
+  let listener
+  try {
+    listener = await listenUdp({ host: '::1', port: 0, receiveBufferBytes: 65_536 }, new FakeIntake(), silent)
+  } catch (error) {
+    t.pass(`no IPv6 here: ${(error as Error).message}`)
+    return
+  }
+  const socket = createSocket('udp6')
+  t.teardown(() => { socket.close() })
+  socket.send(frame('six', 1, 0), listener.port, '::1')
+  await arrived(listener, 1)
+  t.equal(listener.counters().points, 2)
+  await Promise.all([listener.close(), listener.close()])
+  const again = await listenUdp({ host: '::1', port: listener.port, receiveBufferBytes: 65_536 }, new FakeIntake(), silent)
+  await again.close()
+})
+
+t.test('a way that loses, swaps and repeats: sent = stored + missing, to the point', async t => {
+  const { intake, listener, send } = await openBench(t, 1_000_000)
+  const seed = Number(process.env['UDP_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))
+  t.comment(`UDP_SEED=${seed}`)
+  let state = seed
+  const random = (): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    return (state >>> 0) / 2 ** 32
+  }
+  const sent = 2000
+  const way = Array.from({ length: sent }, (_, seq) => seq)
+    .filter(() => random() >= 0.2)
+    .flatMap(seq => random() < 0.1 ? [seq, seq] : [seq])
+    .map(seq => ({ seq, at: seq + random() * 300 }))
+    .sort((a, b) => a.at - b.at)
+  for (let first = 0; first < way.length; first += 50) {
+    await send(...way.slice(first, first + 50).map(({ seq }) => frame('lossy', 3, seq)))
+  }
+  await send(frame('lossy', 3, sent, 0), frame('lossy', 3, sent, 0))
+  const stored = intake.stored.filter(point => point.values[1] === 0).map(point => point.values[0])
+  t.equal(new Set(stored).size, stored.length, 'nothing is stored twice')
+  t.equal(stored.length, new Set(way.map(({ seq }) => seq)).size, 'all that arrived is stored')
+  const sender = listener.listSenders(0, 1).senders[0]!
+  t.equal(stored.length + sender.missing, sent)
+  t.equal(sender.received + sender.missing, sent + 1, 'with the heartbeat')
+  t.equal(sender.duplicates, way.length - stored.length + 1)
+  t.ok(isConserved(listener.counters()))
+})
