@@ -6,7 +6,8 @@
  * Flags win over variables, variables over defaults; an empty variable counts as unset.
  */
 import { availableParallelism } from 'node:os'
-import { duration, host, integer, list, nearest, oneOf, path, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
+import { join } from 'node:path'
+import { duration, host, integer, list, nearest, oneOf, path, pathOrOff, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** The effective configuration: every setting resolved, validated once, frozen. */
@@ -21,6 +22,10 @@ export interface Config {
   readonly dataDir: string
   /** Null: the embedded PostgreSQL under dataDir. */
   readonly databaseUrl: string | null
+  /** As written: a directory, 'off', or '' for the default. See spoolDirectory(). */
+  readonly spoolDir: string
+  /** Bytes on disk of the whole instance's spool. */
+  readonly spoolMaxBytes: number
   /** Rows at which a batch closes. */
   readonly batchSize: number
   readonly batchTimeoutMs: number
@@ -84,6 +89,8 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   workers: { env: 'WORKERS', type: integer({ min: 1, max: 64 }), default: { value: workersByDefault, label: 'half of the CPU cores, from 2 to 4' }, help: 'HTTP worker processes.' },
   dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },
   databaseUrl: { env: 'DATABASE_URL', type: url(['postgres', 'postgresql']), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', mask: maskUrl },
+  spoolDir: { env: 'SPOOL_DIR', type: pathOrOff(), default: { value: () => '', label: 'DATA_DIR/spool' }, help: 'Directory where points are safe on disk before they are acknowledged; `off` acknowledges after COMMIT.' },
+  spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; beyond it points are refused.' },
   batchSize: { env: 'BATCH_SIZE', type: integer({ min: 1, max: 100_000 }), default: '1000', help: 'Points at which a batch is closed and written.' },
   batchTimeoutMs: { env: 'BATCH_TIMEOUT', type: duration({ min: 1, max: ms('60s') }), default: '1s', help: 'Longest time that a point waits for its batch to fill.' },
   maxConnections: { env: 'MAX_CONNECTIONS', type: integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), default: '50', help: `Most database connections of all processes together; at least WORKERS + ${CONNECTIONS_BESIDE_WORKERS}.` },
@@ -118,6 +125,12 @@ const RULES: ReadonlyArray<{ readonly keys: readonly [Key, Key], readonly check:
     }
   }
 ]
+
+/** Where the spool lies; null without one. */
+export function spoolDirectory ({ spoolDir, dataDir }: Pick<Config, 'spoolDir' | 'dataDir'>): string | null {
+  if (spoolDir === 'off') return null
+  return spoolDir === '' ? join(dataDir, 'spool') : spoolDir
+}
 
 export interface ConfigSources {
   /** Without it: process.env. */
@@ -166,9 +179,10 @@ function valueOf<K extends Key> (key: K, text: string | null): Parsed<Config[K]>
 /** Variables that differ from a setting's name by a letter or two: the setting was probably meant. */
 function misspelt (env: Readonly<Record<string, string | undefined>>): string[] {
   const names = KEYS.map(key => SETTINGS[key].env)
+  // Short names have neighbours that belong to others: HOME is two letters from HOST, PGDATA_DIR from DATA_DIR.
+  const [short, long] = [names.filter(name => name.length < 9), names.filter(name => name.length >= 9)]
   return Object.keys(env).filter(name => !names.includes(name)).flatMap(name => {
-    // Short names have neighbours that belong to others (HOME is two letters from HOST).
-    const meant = nearest(name, names, name.length < 9 ? 1 : 2)
+    const meant = nearest(name, long, 2) ?? nearest(name, short, 1)
     return meant === null ? [] : [`The variable ${name} is not a setting; did you mean ${meant}?`]
   })
 }

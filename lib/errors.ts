@@ -31,6 +31,8 @@ export const ERRORS = {
   overloaded: { status: 503, retryable: true, message: 'No room for more points until the database has caught up; send again later.' },
   database_unavailable: { status: 503, retryable: true, message: 'The database cannot be reached.' },
   outcome_unknown: { status: 503, retryable: true, message: 'The points may or may not have been stored; sending them again may store them twice.' },
+  spool_full: { status: 503, retryable: true, message: 'No room on disk for more points; none of these was taken. Send them again later.' },
+  spool_failed: { status: 503, retryable: true, message: 'Writing to disk failed; the points may or may not be stored, and sending them again may store them twice.' },
   not_ready: { status: 503, retryable: true, message: 'The server is starting.' },
   shutting_down: { status: 503, retryable: true, message: 'The server is shutting down; send to another one or again later.' },
   internal: { status: 500, retryable: true, message: 'The server failed while it handled this request; the log says why.' }

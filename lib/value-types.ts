@@ -171,7 +171,7 @@ export function oneOf<const T extends string> (values: readonly T[]): ValueType<
     parse (text) {
       const value = values.find(candidate => candidate === text)
       if (value !== undefined) return good(value)
-      const meant = nearest(text, values)
+      const meant = nearest(text, values, 2)
       return bad(`"${text}" is not one of ${values.join(', ')}${meant === null ? '' : `; did you mean ${meant}?`}`)
     }
   }
@@ -205,6 +205,12 @@ export function path (): ValueType<string> {
     format: String,
     parse: text => text === '' || text.includes('\0') ? bad('is not a path') : good(resolve(text))
   }
+}
+
+/** A directory, or the word `off`. */
+export function pathOrOff (): ValueType<string> {
+  const directory = path()
+  return { ...directory, allowed: 'a directory, or `off`', parse: text => text === 'off' ? good(text) : directory.parse(text) }
 }
 
 /** @param schemes without the colon, as in `postgres` */

@@ -4,6 +4,7 @@
  */
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
+import type { Conservation } from './conservation.js'
 import type { MetricsJson } from './messages.js'
 import type { Slot } from './slots.js'
 
@@ -11,7 +12,7 @@ export class PrimaryMetrics {
   private readonly registry = new Registry()
   private readonly retired: MetricsJson[] = []
 
-  constructor (private readonly slots: () => readonly Slot[], version: string, databaseKind: string) {
+  constructor (private readonly slots: () => readonly Slot[], conservation: Conservation, version: string, databaseKind: string) {
     const info = new Gauge({ name: 'orbitstream_info', help: 'Version and kind of database.', labelNames: ['version', 'database'], registers: [this.registry] })
     info.set({ version, database: databaseKind }, 1)
     const workers: Gauge = new Gauge({
@@ -23,6 +24,12 @@ export class PrimaryMetrics {
         workers.reset()
         for (const slot of slots()) workers.inc({ state: slot.state })
       }
+    })
+    const errors: Gauge = new Gauge({
+      name: 'orbitstream_conservation_error_points',
+      help: 'Points that the counters of a worker do not explain. Not 0: something was lost or counted twice.',
+      registers: [this.registry],
+      collect: () => errors.set(conservation.errorPoints)
     })
     const restarts: Counter = new Counter({
       name: 'orbitstream_worker_restarts_total',

@@ -10,7 +10,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Config } from '../config.js'
+import { spoolDirectory, type Config } from '../config.js'
 import { Backoff } from '../backoff.js'
 import { Lifecycle } from '../lifecycle.js'
 import type { Log } from '../log.js'
@@ -22,6 +22,7 @@ import { startMaintenance, type Maintenance } from '../store/maintenance.js'
 import { migrate } from '../store/migrate.js'
 import { StartupError } from '../store/startup-error.js'
 import { version } from '../version.js'
+import { Conservation } from './conservation.js'
 import { addPoints, healthAnswer } from './health.js'
 import type { ToPrimary } from './messages.js'
 import { PrimaryMetrics } from './primary-metrics.js'
@@ -71,9 +72,11 @@ class RunningPrimary implements Primary {
   private readonly retired = new PointCounters()
   private slots: Slots | null = null
   private metrics: PrimaryMetrics | null = null
+  private readonly conservation: Conservation
   private maintenance: Maintenance | null = null
   private databaseKind = ''
   private instanceId = ''
+  private lastEpoch = 0
   private stopping = false
   private nextReport = 1
   private readonly connectBackoff = new Backoff(CONNECT_RETRY_MS_MIN, CONNECT_RETRY_MS_MAX)
@@ -83,6 +86,7 @@ class RunningPrimary implements Primary {
   constructor (private readonly config: Config, private readonly log: Log) {
     this.host = config.host
     this.port = config.port
+    this.conservation = new Conservation(log)
     this.done = new Promise((resolve) => { this.settleDone = resolve })
   }
 
@@ -91,6 +95,7 @@ class RunningPrimary implements Primary {
     await mkdir(config.dataDir, { recursive: true })
     const lock = await lockDirectory(config.dataDir, 'DATA_DIR')
     this.lifecycle.push('the lock of DATA_DIR', () => lock.release())
+    await this.lockSpool()
     this.instanceId = await readInstanceId(config.dataDir)
     this.port = await freePort(config.host, config.port)
     await this.openDatabase()
@@ -129,6 +134,15 @@ class RunningPrimary implements Primary {
     }
   }
 
+  /** A spool directory of its own place could be given to two instances. */
+  private async lockSpool (): Promise<void> {
+    const directory = spoolDirectory(this.config)
+    if (directory === null) return
+    await mkdir(directory, { recursive: true })
+    const lock = await lockDirectory(directory, 'SPOOL_DIR')
+    this.lifecycle.push('the lock of SPOOL_DIR', () => lock.release())
+  }
+
   private async openDatabase (): Promise<void> {
     const { config, log } = this
     if (config.databaseUrl === null) {
@@ -142,6 +156,8 @@ class RunningPrimary implements Primary {
     try {
       const { applied, kind } = await migrate(db, { ...config, log })
       this.databaseKind = kind
+      const { rows } = await db.query<{ epoch: string }>('SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
+      this.lastEpoch = Number(rows[0]?.epoch)
       if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
     } finally {
       await db.close()
@@ -178,18 +194,24 @@ class RunningPrimary implements Primary {
       count: config.workers,
       exec: fileURLToPath(new URL('worker.js', import.meta.url)),
       log,
-      settingsFor: (slot) => ({ slot, config, port: this.port, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: Date.now() }),
+      settingsFor: (slot) => ({ slot, config, port: this.port, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch() }),
       onMessage: (slot, message) => this.received(slot, message),
       onDeath: (slot) => this.retire(slot),
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.slots = slots
-    this.metrics = new PrimaryMetrics(() => slots.all, version(), this.databaseKind)
+    this.metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind)
     this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
     slots.start()
     const timer = setInterval(() => { void this.collectReports() }, REPORT_INTERVAL_MS)
     this.lifecycle.push('the report timer', () => clearInterval(timer))
     await this.allReady()
+  }
+
+  /** Larger than every epoch before, whatever the clock says. */
+  private nextEpoch (): number {
+    this.lastEpoch = Math.max(Date.now(), this.lastEpoch + 1)
+    return this.lastEpoch
   }
 
   private async allReady (): Promise<void> {
@@ -221,6 +243,7 @@ class RunningPrimary implements Primary {
         this.onSlotChange()
         break
       case 'report':
+        this.conservation.check(message.report)
         this.reportWaiters.get(message.id)?.()
         break
       case 'ask':

@@ -100,7 +100,10 @@ export class Slots {
     slot.state = 'starting'
     slot.startedMs = performance.now()
     slot.fatal = null
-    worker.on('message', (message: ToPrimary) => this.receive(slot, message))
+    worker.on('message', (message: ToPrimary) => {
+      // What a dead worker still had to say must not count for the one that took its place.
+      if (slot.worker === worker) this.receive(slot, message)
+    })
     // A channel that breaks is followed by 'exit', which is where deaths are handled.
     worker.on('error', () => {})
     worker.on('exit', (code: number, signal: string | null) => this.died(slot, code, signal))

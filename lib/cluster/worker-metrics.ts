@@ -4,7 +4,7 @@
  */
 import { Counter, Gauge, Histogram, Registry, type CounterConfiguration } from 'prom-client'
 import type { HttpCounters } from '../ingress/http/counters.js'
-import type { PointCounters } from '../pipeline/pipeline.js'
+import type { Lanes } from './lanes.js'
 import type { MetricsJson } from './messages.js'
 
 const LATENCY_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -12,32 +12,36 @@ const BATCH_ROWS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 
 export interface WorkerMetricSources {
   readonly slot: number
-  readonly points: PointCounters
   readonly http: HttpCounters
-  readonly waiting: () => { readonly points: number, readonly bytes: number, readonly oldestMs: number }
-  readonly database: () => { readonly connected: boolean, readonly retries: number }
+  readonly lanes: Pick<Lanes, 'standing'>
 }
 
 export class WorkerMetrics {
   private readonly registry = new Registry()
   private readonly ackSeconds = this.histogram('orbitstream_ack_seconds', 'Time from a request to its answer.', LATENCY_SECONDS)
   private readonly commitSeconds = this.histogram('orbitstream_commit_seconds', 'Time of a transaction that stores points.', LATENCY_SECONDS)
+  private readonly syncSeconds = this.histogram('orbitstream_sync_seconds', 'Time of an fdatasync of the spool.', LATENCY_SECONDS)
   private readonly batchRows = this.histogram('orbitstream_batch_points', 'Points in a batch when it closes.', BATCH_ROWS)
   private readonly copyRows = this.histogram('orbitstream_copy_points', 'Points in a transaction.', BATCH_ROWS)
 
   constructor (sources: WorkerMetricSources) {
-    this.countPoints(sources.points)
+    const { lanes } = sources
+    this.countPoints(lanes)
     this.countHttp(sources.http)
-    this.gauge('orbitstream_points_waiting', 'Points accepted and not yet in the database.', () => sources.waiting().points)
-    this.gauge('orbitstream_journal_bytes', 'Bytes of points that wait for the database.', () => sources.waiting().bytes)
-    this.gauge('orbitstream_journal_oldest_seconds', 'Age of the oldest point that waits.', () => sources.waiting().oldestMs / 1000, 'max')
-    this.gauge('orbitstream_database_connected_workers', 'Workers whose database connection works.', () => sources.database().connected ? 1 : 0)
-    this.counter({ name: 'orbitstream_database_retries_total', help: 'Transactions that were tried again.' }, (counter) => counter.inc(sources.database().retries))
+    this.gauge('orbitstream_points_waiting', 'Points accepted and not yet in the database.', () => lanes.standing().waiting)
+    this.gauge('orbitstream_spool_bytes', 'Bytes of points that wait for the database.', () => lanes.standing().backlog.bytes)
+    this.gauge('orbitstream_spool_oldest_seconds', 'Age of the oldest frame that waits.', () => lanes.standing().backlog.oldestMs / 1000, 'max')
+    this.gauge('orbitstream_database_connected_workers', 'Workers whose database connection works.', () => lanes.standing().database.state === 'ready' ? 1 : 0)
+    this.counter({ name: 'orbitstream_database_retries_total', help: 'Transactions that were tried again.' }, (counter) => counter.inc(lanes.standing().database.retries))
     this.countProcess(String(sources.slot))
   }
 
   observeAck (milliseconds: number): void {
     this.ackSeconds.observe(milliseconds / 1000)
+  }
+
+  observeSync (milliseconds: number): void {
+    this.syncSeconds.observe(milliseconds / 1000)
   }
 
   observeBatch (rows: number): void {
@@ -53,9 +57,9 @@ export class WorkerMetrics {
     return await this.registry.getMetricsAsJSON()
   }
 
-  private countPoints (points: PointCounters): void {
+  private countPoints (lanes: Pick<Lanes, 'standing'>): void {
     this.counter({ name: 'orbitstream_points_total', help: 'Points by what became of them.', labelNames: ['outcome'] }, (counter) => {
-      for (const [outcome, count] of Object.entries(points)) counter.inc({ outcome }, count as number)
+      for (const [outcome, count] of Object.entries(lanes.standing().points)) counter.inc({ outcome }, count)
     })
   }
 

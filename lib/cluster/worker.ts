@@ -1,28 +1,29 @@
 /**
  * A worker process: wires listener, pipeline, journal and drain together, and does what the primary says.
  *
- *   forked → hello → start → listening → ready → … → stop → drained → exit 0
+ *   forked → hello → start → journal open → listening → ready → … → stop → drained → exit
  *
  * It ignores SIGINT and SIGTERM: a terminal sends them to every process of the group, and the primary alone decides
  * the order of stopping. When the primary dies, node:cluster ends the worker at once.
  */
 import cluster from 'node:cluster'
 import { HttpCounters } from '../ingress/http/counters.js'
+import type { HttpServer } from '../ingress/http/engine.js'
 import { loadEngine } from '../ingress/http/load-engine.js'
 import { createHandler } from '../ingress/http/routes.js'
-import type { HttpServer } from '../ingress/http/engine.js'
+import { Lifecycle } from '../lifecycle.js'
 import { createLogger, type Log } from '../log.js'
-import { MemoryJournal } from '../pipeline/memory-journal.js'
+import type { Journal } from '../pipeline/journal.js'
 import { Pipeline } from '../pipeline/pipeline.js'
-import { connect } from '../store/db.js'
-import { Drain } from '../store/drain.js'
-import type { ToPrimary, ToWorker, WorkerReport, WorkerSettings } from './messages.js'
+import { openJournal, openOrphans, type JournalHooks } from './journal.js'
+import { Lane, type LaneOptions } from './lane.js'
+import { Lanes } from './lanes.js'
+import type { ToPrimary, ToWorker, WorkerSettings } from './messages.js'
 import { PrimaryStatus } from './primary-status.js'
 import { WorkerMetrics } from './worker-metrics.js'
 
-/** Bytes of rows in one COPY at most: large enough that its fixed costs do not count, small enough to be retried cheaply. */
-const COPY_BYTES_MAX = 4 * 1024 * 1024
-const CONNECT_TIMEOUT_MS = 5_000
+/** Time for what is durable to reach the database when the spool has failed. */
+const FAILED_DRAIN_MS = 10_000
 
 function send (message: ToPrimary): void {
   // False when the channel is closing: the primary is gone, and this process with it.
@@ -30,53 +31,36 @@ function send (message: ToPrimary): void {
 }
 
 class Worker {
-  private readonly http = new HttpCounters((milliseconds) => this.metrics.observeAck(milliseconds))
+  private readonly http: HttpCounters
   private readonly status = new PrimaryStatus(send)
-  private readonly journal: MemoryJournal
   private readonly pipeline: Pipeline
-  private readonly drain: Drain
+  private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
   private server: HttpServer | null = null
   private engineName = ''
-  private drained: Promise<void> = Promise.resolve()
+  private stopping = false
 
-  constructor (private readonly settings: WorkerSettings, private readonly log: Log) {
+  constructor (private readonly settings: WorkerSettings, private readonly log: Log, private readonly lifecycle: Lifecycle, journal: Journal) {
     const { config, slot } = settings
-    this.journal = new MemoryJournal({
-      spoolId: `${settings.instanceId}/${slot}`,
-      epoch: settings.epoch,
-      bytesMax: config.memoryMaxBytes
-    })
-    this.pipeline = new Pipeline(this.journal, config, config)
-    this.drain = new Drain({
-      journal: this.journal,
-      connect: () => connect(settings.databaseUrl, { applicationName: `orbitstream worker ${slot}`, connectTimeoutMs: CONNECT_TIMEOUT_MS }),
-      log,
-      copyBytesMax: COPY_BYTES_MAX,
-      onCommitted: (stored, quarantined, milliseconds) => this.committed(stored, quarantined, milliseconds)
-    })
-    this.metrics = new WorkerMetrics({
-      slot,
-      points: this.pipeline.counters,
-      http: this.http,
-      waiting: () => ({ ...this.journal.backlog(), points: this.pipeline.waiting }),
-      database: () => ({ connected: this.drain.state === 'ready', retries: this.drain.retries })
-    })
+    this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' })
+    this.lanes = new Lanes(this.pipeline)
+    this.http = new HttpCounters((milliseconds) => this.metrics.observeAck(milliseconds))
+    this.metrics = new WorkerMetrics({ slot, http: this.http, lanes: this.lanes })
     this.pipeline.batcher.onClosed = (rows) => this.metrics.observeBatch(rows)
+    this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
   }
 
   async start (): Promise<void> {
-    const { config, port } = this.settings
-    this.drained = this.drain.run()
+    const { config, slot, port } = this.settings
+    if (slot === 0) await this.drainOrphans()
     const engine = await loadEngine(config.httpEngine, (message) => this.log.warn(message))
-    const handler = createHandler({
+    this.server = await engine.listen(config.host, port, createHandler({
       intake: this.pipeline,
       status: this.status,
       config,
       counters: this.http,
       now: () => Date.now() * 1000
-    })
-    this.server = await engine.listen(config.host, port, handler)
+    }))
     this.engineName = engine.name
     send({ type: 'ready', engine: engine.name })
   }
@@ -84,69 +68,103 @@ class Worker {
   receive (message: ToWorker): void {
     switch (message.type) {
       case 'report?':
-        void this.report().then((report) => send({ type: 'report', id: message.id, report }))
+        void this.report(message.id)
         break
       case 'answer':
         this.status.answered(message.id, message.answer)
         break
       case 'stop':
-        void this.stop(message.deadlineMs)
+        void this.stop(message.deadlineMs, 0)
         break
       case 'start':
         throw new Error('started twice')
     }
   }
 
-  private committed (stored: number, quarantined: number, milliseconds: number): void {
-    this.pipeline.counters.committed += stored
-    this.pipeline.counters.quarantined += quarantined
-    this.metrics.observeCommit(stored, milliseconds)
+  observeSync (milliseconds: number): void {
+    this.metrics.observeSync(milliseconds)
   }
 
-  private async report (): Promise<WorkerReport> {
+  /** The disk takes nothing any more. What is durable goes to the database if it can; then another process tries. */
+  spoolFailed (error: Error): void {
+    this.log.fatal({ err: error }, 'the spool cannot be written; this worker refuses points and ends')
+    send({ type: 'fatal', message: error.message })
+    void this.stop(FAILED_DRAIN_MS, 1)
+  }
+
+  private laneOptions (journal: Journal, applicationName: string): LaneOptions {
     return {
-      slot: this.settings.slot,
-      pid: process.pid,
-      engine: this.engineName,
-      points: this.pipeline.counters,
-      waiting: this.pipeline.waiting,
-      backlog: this.journal.backlog(),
-      pressure: this.journal.pressure(),
-      database: { state: this.drain.state, lastError: this.drain.lastError, retries: this.drain.retries },
-      metrics: await this.metrics.toJson()
+      journal,
+      databaseUrl: this.settings.databaseUrl,
+      applicationName,
+      log: this.log,
+      onCommitted: (stored, milliseconds) => this.metrics.observeCommit(stored, milliseconds)
     }
   }
 
-  /** Refuse, store what was accepted, answer, exit. What the deadline cuts off was not acknowledged as spooled. */
-  private async stop (deadlineMs: number): Promise<void> {
+  private async drainOrphans (): Promise<void> {
+    const { config } = this.settings
+    for (const spool of await openOrphans(config, config.workers, this.log, this.lifecycle, this.hooks())) {
+      const lane = new Lane(this.laneOptions(spool, 'orbitstream orphaned slot'))
+      this.lanes.add(lane)
+      // Nothing is appended to it: it is over when it is empty.
+      spool.end()
+      void lane.drained.then(() => this.log.info({ ...spool.backlog() }, 'a slot that no worker owns was drained'))
+    }
+  }
+
+  private hooks (): JournalHooks {
+    return { onFatal: (error) => this.spoolFailed(error), onSync: (milliseconds) => this.observeSync(milliseconds) }
+  }
+
+  /** The numbers are taken at one instant, so that they add up. */
+  private async report (id: number): Promise<void> {
+    const standing = this.lanes.standing()
+    const metrics = await this.metrics.toJson()
+    send({ type: 'report', id, report: { slot: this.settings.slot, pid: process.pid, engine: this.engineName, ...standing, metrics } })
+  }
+
+  /** Refuse, store what was accepted, answer, exit. What the deadline cuts off stays in the spool, or was not acknowledged. */
+  private async stop (deadlineMs: number, exitCode: number): Promise<void> {
+    if (this.stopping) return
+    this.stopping = true
     this.pipeline.stop()
-    this.journal.end()
     const closed = this.server?.close(deadlineMs)
-    const deadline = setTimeout(() => {
-      this.log.error({ waiting: this.pipeline.waiting }, 'SHUTDOWN_DEADLINE passed before the database took all points; those that wait were not acknowledged')
-      this.drain.close()
-      void this.journal.close()
-    }, deadlineMs)
-    await this.drained
-    clearTimeout(deadline)
+    const inTime = await this.lanes.drain(deadlineMs)
+    const { waiting } = this.lanes.standing()
+    if (!inTime && waiting > 0) this.log.warn({ waiting }, 'the deadline passed before the database took all points; the next start goes on with those that stand in the spool')
+    await this.lifecycle.release()
     await closed
-    process.exit(0)
+    process.exit(exitCode)
   }
 }
 
-/** The first 'start' makes the worker; everything after goes to it. */
-function run (): void {
+async function startWorker (settings: WorkerSettings, log: Log): Promise<Worker> {
+  const lifecycle = new Lifecycle()
   let worker: Worker | null = null
+  const journal = await openJournal(settings, log, lifecycle, {
+    onFatal: (error) => worker?.spoolFailed(error),
+    onSync: (milliseconds) => worker?.observeSync(milliseconds)
+  })
+  worker = new Worker(settings, log, lifecycle, journal)
+  await worker.start()
+  return worker
+}
+
+/** 'start' makes the worker; everything else waits until it serves. */
+function run (): void {
+  let starting: Promise<Worker> | null = null
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
   process.on('message', (message: ToWorker) => {
-    if (message.type !== 'start') {
-      worker?.receive(message)
-      return
+    if (message.type === 'start') {
+      const { settings } = message
+      const log = createLogger({ level: settings.config.logLevel, name: `worker ${settings.slot}` })
+      starting = startWorker(settings, log)
+      starting.catch((error: unknown) => fail(log, error))
+    } else {
+      // A start that failed has been said already.
+      starting?.then((worker) => worker.receive(message), () => {})
     }
-    const { settings } = message
-    const log = createLogger({ level: settings.config.logLevel, name: `worker ${settings.slot}` })
-    worker = new Worker(settings, log)
-    worker.start().catch((error: unknown) => fail(log, error))
   })
   send({ type: 'hello' })
 }

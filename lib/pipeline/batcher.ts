@@ -23,12 +23,16 @@ const FIRST_BUFFER_BYTES = 64 * 1024
 /** One closed batch on its way through the journal. */
 class PendingBatch implements ClosedBatch {
   constructor (
-    readonly payload: Buffer,
+    public payload: Buffer,
     readonly rows: number,
     private readonly spooledWaiters: readonly OnAck[],
     private readonly committedWaiters: readonly OnAck[],
     private readonly onRefused: (rows: number) => void
   ) {}
+
+  get awaitsCommit (): boolean {
+    return this.committedWaiters.length > 0
+  }
 
   spooled (error: ErrorCode | null): void {
     if (error !== null) this.onRefused(this.rows)
@@ -44,7 +48,7 @@ class PendingBatch implements ClosedBatch {
 export class Batcher {
   /** Rows of closed batches, for the histogram of batch sizes. */
   onClosed: (rows: number) => void = () => {}
-  /** Points that the journal did not take. */
+  /** Points that the journal did not keep. */
   onRefused: (rows: number) => void = () => {}
   private readonly open: RowBuffer
   private spooledWaiters: OnAck[] = []

@@ -10,11 +10,14 @@
 import type { ErrorCode } from '../errors.js'
 import type { Pressure } from './pressure.js'
 
-/** A closed batch, handed over by the batcher; the journal owns `payload` from then on. */
+/** A closed batch, handed over by the batcher. */
 export interface ClosedBatch {
-  readonly payload: Buffer
+  /** The journal owns it from then on, and puts an empty one in its place once the bytes stand on disk alone. */
+  payload: Buffer
   /** Points in it. */
   readonly rows: number
+  /** False: nobody waits for committed(), and a journal that no longer holds the frame in memory need not call it. */
+  readonly awaitsCommit?: boolean
   /** Once: the frame is durable, or will never be acknowledged. Without a disk: called by committed(). */
   spooled (error: ErrorCode | null): void
   /** Once, after spooled(null): its transaction has committed, or the journal was closed before (error). */
@@ -46,6 +49,7 @@ export interface FrameRun {
   readonly bytes: number
 }
 
+/** What was appended and is not released, durable or not yet. */
 export interface JournalBacklog {
   readonly frames: number
   readonly rows: number
@@ -57,6 +61,10 @@ export interface JournalBacklog {
 export interface Journal {
   /** Key of its row in the ledger. */
   readonly spoolId: string
+  /** Points of frames that were released, since this process opened the journal. */
+  readonly releasedRows: number
+  /** Points that were there when this process opened the journal. */
+  readonly recoveredRows: number
   /** No write is under way: a batch that is handed over now is written at once. */
   readonly idle: boolean
   /** Set by the batcher: called each time the journal becomes idle. */

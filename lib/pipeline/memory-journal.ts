@@ -22,6 +22,8 @@ export interface MemoryJournalSettings {
 
 export class MemoryJournal implements Journal {
   readonly spoolId: string
+  readonly recoveredRows = 0
+  releasedRows = 0
   onIdle: () => void = () => {}
   private readonly frames: MemoryFrame[] = []
   /** Sequence of frames[0]. */
@@ -151,6 +153,7 @@ export class MemoryJournal implements Journal {
     for (const { batch } of this.frames.splice(0, count)) {
       this.bytes -= batch.payload.length
       this.rows -= batch.rows
+      if (error === null) this.releasedRows += batch.rows
       batch.spooled(error)
       if (error === null) batch.committed(null)
     }

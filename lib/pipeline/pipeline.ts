@@ -2,9 +2,9 @@
  * The pipeline of a worker: what listeners offer goes into the open batch, and is counted.
  *
  * Conservation, in points:  received = accepted + rejected + shed
- *                           accepted = committed + quarantined + failed + waiting
- * `waiting` is what stands in the open batch and in the journal; `failed` was answered with an error because
- * the journal could not keep it.
+ *                           accepted + recovered = committed + quarantined + failed + waiting
+ * `recovered` stood in the spool when the process started; `waiting` stands in the open batch and in the journal;
+ * `failed` was answered with an error because the journal could not keep it.
  */
 import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeRules } from '../../protocol/point.js'
@@ -20,23 +20,38 @@ export class PointCounters {
   /** Dropped for want of room. */
   shed = 0
   accepted = 0
+  recovered = 0
   committed = 0
   quarantined = 0
   failed = 0
 }
 
+/** What the counters leave unexplained: 0, or something was lost or counted twice. */
+export function conservationError (points: Readonly<PointCounters>, waiting: number): number {
+  const { received, accepted, rejected, shed, recovered, committed, quarantined, failed } = points
+  return Math.abs(received - accepted - rejected - shed) + Math.abs(accepted + recovered - committed - quarantined - failed - waiting)
+}
+
+export interface PipelineSettings extends BatcherSettings, DecodeRules {
+  /** Said when the journal is full. */
+  readonly fullCode: 'overloaded' | 'spool_full'
+}
+
 const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
-const OVERLOADED: Refusal = { code: 'overloaded', retryAfterSeconds: 5 }
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
 export class Pipeline implements Intake {
   readonly columns = new PointColumns()
   readonly satellites = new SatelliteTable()
-  readonly counters = new PointCounters()
+  private readonly counters = { received: 0, rejected: 0, shed: 0, accepted: 0, failed: 0 }
   readonly batcher: Batcher
+  readonly rules: DecodeRules
+  private readonly full: Refusal
   private stopping = false
 
-  constructor (private readonly journal: Journal, readonly rules: DecodeRules, settings: BatcherSettings) {
+  constructor (private readonly journal: Journal, settings: PipelineSettings) {
+    this.rules = settings
+    this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
     this.batcher = new Batcher(journal, settings)
     this.batcher.onRefused = (rows) => { this.counters.failed += rows }
   }
@@ -46,7 +61,7 @@ export class Pipeline implements Intake {
     switch (this.journal.pressure()) {
       case 'none': return null
       case 'soft': return TOO_BUSY
-      case 'hard': return OVERLOADED
+      case 'hard': return this.full
     }
   }
 
@@ -75,9 +90,14 @@ export class Pipeline implements Intake {
     this.counters.shed += points
   }
 
-  /** Points that are accepted and not yet stored. */
-  get waiting (): number {
-    return this.batcher.rows + this.journal.backlog().rows
+  /** The counters of what comes in as they stand now; those of the way out are the journal's. */
+  snapshot (): PointCounters {
+    return Object.assign(new PointCounters(), this.counters)
+  }
+
+  /** Points in the open batch. */
+  get openRows (): number {
+    return this.batcher.rows
   }
 
   /** Refuses what comes from now on; what was accepted goes on. */

@@ -15,6 +15,9 @@
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
 
+/** Number of this format, kept with every frame on disk. */
+export const ROW_FORMAT = 1
+
 /** Columns in the order of the fields above. */
 export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...METRICS.map((metric) => metric.name)]
 
@@ -58,14 +61,31 @@ export class RowBuffer {
 
   /** Gives the rows away and starts anew. */
   take (): Buffer {
-    const payload = this.buffer.subarray(0, this.bytes)
+    const { bytes } = this
     // Follow the size of batches up at once and down slowly, so that few buffers grow or stay half empty.
-    this.bytesExpected = Math.max(4096, this.bytes + (this.bytes >>> 3), this.bytesExpected - (this.bytesExpected >>> 4))
-    this.buffer = Buffer.allocUnsafeSlow(this.bytesExpected)
-    this.view = new DataView(this.buffer.buffer, 0, this.bytesExpected)
+    this.bytesExpected = Math.max(4096, bytes + (bytes >>> 3), this.bytesExpected - (this.bytesExpected >>> 4))
     this.rows = 0
     this.bytes = 0
+    return bytes * 2 < this.buffer.length ? this.copyOut(bytes) : this.giveAway(bytes)
+  }
+
+  private giveAway (bytes: number): Buffer {
+    const payload = this.buffer.subarray(0, bytes)
+    this.renew()
     return payload
+  }
+
+  /** A small batch in a large buffer: a journal that holds many of them counts payloads, not the buffers behind. */
+  private copyOut (bytes: number): Buffer {
+    const payload = Buffer.allocUnsafeSlow(bytes)
+    this.buffer.copy(payload, 0, 0, bytes)
+    if (this.bytesExpected * 2 < this.buffer.length) this.renew()
+    return payload
+  }
+
+  private renew (): void {
+    this.buffer = Buffer.allocUnsafeSlow(this.bytesExpected)
+    this.view = new DataView(this.buffer.buffer, 0, this.bytesExpected)
   }
 
   private writeHead (id: Buffer, length: number, timeMicros: number): number {

@@ -6,7 +6,8 @@
  *   halted                                        the ledger does not fit the journal: never write again on its own
  *
  * After a failure nothing is known of the last transaction: the ledger is read again, the journal releases
- * what it covers and gives the rest out once more.
+ * what it covers and gives the rest out once more. A transaction is counted in the same turn of the event loop in
+ * which its frames are released, so that every point is either waiting or counted, and never both.
  */
 import type { FrameRun, Journal, LedgerFault, Position } from '../pipeline/journal.js'
 import type { Log } from '../log.js'
@@ -29,6 +30,15 @@ export interface DrainOptions {
   readonly onCommitted: (stored: number, quarantined: number, milliseconds: number) => void
 }
 
+/** A transaction that was begun, to be counted once it is known that it committed. */
+interface Attempt {
+  /** Where the ledger stands if it did. */
+  readonly end: Position
+  readonly stored: number
+  readonly quarantined: number
+  readonly startedMs: number
+}
+
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 5_000
 
@@ -38,13 +48,14 @@ export class Drain {
   lastError: string | null = null
   /** Transactions that were tried again. */
   retries = 0
+  /** The connection opened last. */
   private db: Database | null = null
+  private attempt: Attempt | null = null
   private readonly sorter = new CopySorter()
-  private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)
   private lost: Error | null = null
   private closed = false
 
-  constructor (private readonly options: DrainOptions) {}
+  constructor (private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)) {}
 
   /** Runs until the journal is ended and empty, or close() is called, or the ledger does not fit. Never throws for operating errors. */
   async run (): Promise<void> {
@@ -68,8 +79,7 @@ export class Drain {
   /** One connection's life. True: there is nothing left to do. */
   private async session (): Promise<boolean> {
     const { journal } = this.options
-    const db = await this.options.connect()
-    this.db = db
+    const db = await this.connect()
     this.lost = null
     db.onLost = (error) => {
       this.lost = error
@@ -79,13 +89,23 @@ export class Drain {
     try {
       const position = await this.resume(db)
       if (position === null) return true
-      this.ready()
+      // While frames wait, only a COMMIT shows that the database takes points again.
+      if (journal.backlog().frames === 0) this.recovered()
       return await this.storeAll(db, position)
     } finally {
       this.db = null
       if (db.alive && journal.backlog().frames === 0) await db.close()
       else db.destroy()
     }
+  }
+
+  /** Connects; the connection is cut by close(), also if that comes meanwhile. */
+  private readonly connect = async (): Promise<Database> => {
+    const db = await this.options.connect()
+    this.db = db
+    if (!this.closed) return db
+    db.destroy()
+    throw new Error('The drain was closed while it connected.')
   }
 
   private async storeAll (db: Database, start: Position): Promise<boolean> {
@@ -100,6 +120,7 @@ export class Drain {
       }
       if (this.closed) return true
       if (!await this.store(db, from, run)) return false
+      this.count()
       journal.release(run)
       from = { epoch: run.epoch, sequence: run.lastSequence }
     }
@@ -114,6 +135,7 @@ export class Drain {
       this.halt(fault)
       return null
     }
+    this.countIfCovered(position)
     return position ?? await enterLedger(db, journal.spoolId)
   }
 
@@ -121,20 +143,41 @@ export class Drain {
   private async store (db: Database, from: Position, run: FrameRun): Promise<boolean> {
     const startedMs = performance.now()
     const rows: CommitRows = { copy: this.sorter.sort(run.payloads, run.rows), copyRows: run.rows, poison: [] }
-    let stored: boolean
     try {
-      stored = await commitRun(db, this.options.journal.spoolId, from, run, rows)
+      return await this.commit(db, from, run, rows, startedMs)
     } catch (error) {
       if (!isDataError(error)) throw error
       return await this.storeWithoutPoison(from, run, error)
     }
-    if (stored) this.options.onCommitted(run.rows, 0, performance.now() - startedMs)
-    return stored
   }
 
-  /** Rows were refused: makes a partition that is missing, or finds the rows and puts them aside. The caller begins a new session. */
+  private async commit (db: Database, from: Position, run: FrameRun, rows: CommitRows, startedMs: number): Promise<boolean> {
+    const end = { epoch: run.epoch, sequence: run.lastSequence }
+    this.attempt = { end, stored: rows.copyRows, quarantined: rows.poison.length, startedMs }
+    return await commitRun(db, this.options.journal.spoolId, from, run, rows)
+  }
+
+  /** The last attempt has committed, whether its answer came or not. */
+  private count (): void {
+    const { attempt } = this
+    if (attempt === null) return
+    this.attempt = null
+    this.recovered()
+    this.options.onCommitted(attempt.stored, attempt.quarantined, performance.now() - attempt.startedMs)
+  }
+
+  private countIfCovered (position: Position | null): void {
+    const end = this.attempt?.end
+    if (end !== undefined && position?.epoch === end.epoch && position.sequence >= end.sequence) this.count()
+    this.attempt = null
+  }
+
+  /**
+   * Rows were refused: makes a partition that is missing, or finds the rows and puts them aside. The caller begins a
+   * new session, which sees in the ledger that the run is done.
+   */
   private async storeWithoutPoison (from: Position, run: FrameRun, cause: unknown): Promise<false> {
-    const { connect, journal, log } = this.options
+    const { connect, options: { log } } = this
     const startedMs = performance.now()
     const rows = splitRows(run.payloads)
     if (isMissingPartition(cause)) await ensurePartitionsFor(connect, rows)
@@ -142,9 +185,8 @@ export class Drain {
     const db = await connect()
     try {
       const copy = this.sorter.sort(good, good.length)
-      const stored = await commitRun(db, journal.spoolId, from, run, { copy, copyRows: good.length, poison })
+      const stored = await this.commit(db, from, run, { copy, copyRows: good.length, poison }, startedMs)
       if (!stored) return false
-      this.options.onCommitted(good.length, poison.length, performance.now() - startedMs)
     } finally {
       db.destroy()
     }
@@ -155,7 +197,7 @@ export class Drain {
     return false
   }
 
-  private ready (): void {
+  private recovered (): void {
     if (this.lastError !== null) this.options.log.info('the database is back; storing what waits')
     this.state = 'ready'
     this.lastError = null

@@ -70,16 +70,26 @@ export async function findPostmaster (directory: string): Promise<Postmaster | n
 }
 
 /**
- * Makes a lock file harmless whose process id now belongs to another program: PostgreSQL would take that for its
- * postmaster and refuse to start. The id is replaced by ours, the parent's, which PostgreSQL knows to be no server;
+ * Makes a lock file harmless whose process id belongs to another program now, or to a dead process that is still
+ * listed: PostgreSQL would take that for its postmaster and refuse to start. The id is replaced by ours, the parent's, which PostgreSQL knows to be no server;
  * the rest stays, by which it finds out whether processes of the old server are still there.
  */
 export async function disarmLockFile (directory: string): Promise<void> {
   const lines = await lockLines(directory)
   const pid = Number(lines[0])
-  if (lines.length === 0 || !Number.isInteger(pid) || pid <= 1 || await processStart(pid) === null) return
+  if (lines.length === 0 || !Number.isInteger(pid) || pid <= 1 || !exists(pid)) return
   lines[0] = String(process.pid)
   await writeFile(join(directory, 'postmaster.pid'), lines.join('\n'))
+}
+
+/** As PostgreSQL looks: true also for a process that has ended and that nobody has fetched yet. */
+function exists (pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH'
+  }
 }
 
 /** Lines of postmaster.pid: pid, directory, start time, port, … (PostgreSQL: src/include/utils/pidfile.h). */

@@ -1,7 +1,10 @@
 /**
- * The embedded PostgreSQL: made on first use, started once, adopted if it runs already, stopped.
+ * The embedded PostgreSQL: made on first use, started once, adopted if it runs already, kept running,
+ * stopped.
  *
  *   nothing ──initdb──▶ stopped ──launch──▶ running ──stop()──▶ stopped
+ *                                   ▲          │
+ *                                   └──────────┘ ended by itself: launched again on the same port, until it works
  *   running already, left by a program that was killed ──adopt──▶ running
  *
  * The caller holds the lock of the data directory. A database directory is made under another name and renamed when
@@ -23,6 +26,7 @@ import { defaultPlaces, ensurePassword, placeServer, readSmall, writeSmall } fro
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
 import { disarmLockFile, findPostmaster, launch, runProgram, signal, waitForEnd } from './embedded-process.js'
 import { INITDB_ARGUMENTS, SERVER_SETTINGS } from './embedded-settings.js'
+import { processStart } from './process-identity.js'
 import { StartupError, systemCode } from './startup-error.js'
 import type { StoreLog } from './store-log.js'
 
@@ -59,6 +63,10 @@ const RECOVERY_DEADLINE_MS = 900_000
 const FAST_STOP_DEADLINE_MS = 20_000
 const IMMEDIATE_STOP_DEADLINE_MS = 5_000
 const POLL_MS = 50
+const RESTART_PAUSE_MIN_MS = 100
+const RESTART_PAUSE_MAX_MS = 30_000
+/** How often a server that is not our child is looked for. */
+const ADOPTED_POLL_MS = 500
 const CONNECT_TIMEOUT_MS = 2_000
 const LOG_BYTES_MAX = 10_000_000
 const TAIL_BYTES = 2_000
@@ -82,6 +90,7 @@ export async function embeddedUrl (dataDir: string): Promise<{ url: string, runn
   if (password === null || directory === null) return null
   const postmaster = await findPostmaster(directory)
   const port = postmaster?.port ?? Number(await readSmall(join(dataDir, 'postgres-port')))
+  if (port === 0) return null
   return { url: urlOf(port, password, DATABASE), running: postmaster !== null }
 }
 
@@ -124,6 +133,8 @@ class Server implements EmbeddedServer {
   private pid = 0
   private port = 0
   private stopping: Promise<void> | null = null
+  /** Launching again what ended by itself; never rejects. */
+  private restarting: Promise<void> = Promise.resolve()
   /** A started server as long as it is ours. */
   private child: ChildProcess | null = null
   private readonly onExit = (): void => { if (this.pid !== 0) signal(this.pid, 'SIGINT') }
@@ -146,12 +157,13 @@ class Server implements EmbeddedServer {
     process.on('exit', this.onExit)
     try {
       this.adopted = await this.adopt()
-      if (!this.adopted) await this.launchUntilReady()
+      if (!this.adopted) await this.launchUntilReady(await this.choosePort(), this.options.port === undefined)
       await this.ensureDatabase()
     } catch (error) {
       await this.stop('immediate')
       throw error
     }
+    this.watch()
   }
 
   stop (mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
@@ -160,33 +172,78 @@ class Server implements EmbeddedServer {
   }
 
   private async end (mode: 'fast' | 'immediate'): Promise<void> {
-    const { pid } = this
     try {
-      if (pid === 0) return
-      if (mode === 'fast') {
-        signal(pid, 'SIGINT')
-        if (await this.waitForEnd(pid, FAST_STOP_DEADLINE_MS)) return
-        this.options.log.warn({ pid }, 'PostgreSQL did not stop in time; it is cut off and will recover at the next start')
-      }
-      signal(pid, 'SIGQUIT')
-      if (await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)) return
-      signal(pid, 'SIGKILL')
-      await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)
+      await this.terminate(mode)
+      await this.restarting
+      // What was just being launched again.
+      await this.terminate('immediate')
     } finally {
-      this.pid = 0
       process.off('exit', this.onExit)
     }
   }
 
+  private async terminate (mode: 'fast' | 'immediate'): Promise<void> {
+    const { pid } = this
+    if (pid === 0) return
+    if (mode === 'fast') {
+      signal(pid, 'SIGINT')
+      if (await this.waitForEnd(pid, FAST_STOP_DEADLINE_MS)) return
+      this.options.log.warn({ pid }, 'PostgreSQL did not stop in time; it is cut off and will recover at the next start')
+    }
+    signal(pid, 'SIGQUIT')
+    if (await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)) return
+    signal(pid, 'SIGKILL')
+    await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)
+  }
+
   /** A child is told by its exit; only somebody else's process must be asked for. */
   private async waitForEnd (pid: number, deadlineMs: number): Promise<boolean> {
-    const { child } = this
-    if (child?.pid !== pid) return await waitForEnd(pid, deadlineMs)
-    if (hasEnded(child)) return true
-    return await new Promise(resolve => {
-      const timer = setTimeout(() => { resolve(false) }, deadlineMs)
-      child.once('exit', () => { clearTimeout(timer); resolve(true) })
-    })
+    const ended = this.child?.pid === pid ? await childEnded(this.child, deadlineMs) : await waitForEnd(pid, deadlineMs)
+    if (ended) this.pid = 0
+    return ended
+  }
+
+  private isStopping (): boolean {
+    return this.stopping !== null
+  }
+
+  /** Launches the server again when it ends by itself. Does not keep this process alive. */
+  private watch (): void {
+    const { child, pid } = this
+    const look = async (): Promise<void> => {
+      if (this.isStopping() || this.pid !== pid) return
+      const ended = child?.pid === pid ? hasEnded(child) : await processStart(pid) === null
+      if (ended) this.restarting = this.restart()
+      else if (child?.pid !== pid) setTimeout(onEnd, ADOPTED_POLL_MS).unref()
+    }
+    const onEnd = (): void => {
+      look().catch((error: unknown) => { throw error })
+    }
+    if (child?.pid === pid && !hasEnded(child)) child.once('exit', onEnd)
+    else onEnd()
+  }
+
+  private async restart (): Promise<void> {
+    const { log } = this.options
+    log.error({ pid: this.pid, said: await tail(this.logPath, 0) }, 'The embedded PostgreSQL ended by itself; it is started again')
+    for (let pauseMs = RESTART_PAUSE_MIN_MS; !this.isStopping(); pauseMs = Math.min(pauseMs * 2, RESTART_PAUSE_MAX_MS)) {
+      this.pid = 0
+      try {
+        await this.launchUntilReady(this.port, false)
+        this.watch()
+        return
+      } catch (error) {
+        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start; it is tried again')
+        await this.terminate('immediate')
+      }
+      await this.pause(pauseMs)
+    }
+  }
+
+  /** Ends early when the server is to be stopped. */
+  private async pause (pauseMs: number): Promise<void> {
+    const end = performance.now() + pauseMs
+    while (!this.isStopping() && performance.now() < end) await delay(POLL_MS, undefined, { ref: false })
   }
 
   /** Takes over a server that runs already on this directory; false if there is none, or it ends meanwhile. */
@@ -201,10 +258,10 @@ class Server implements EmbeddedServer {
     return ready
   }
 
-  private async launchUntilReady (): Promise<void> {
+  private async launchUntilReady (wantedPort: number, otherPortWillDo: boolean): Promise<void> {
     await this.writeSettings()
     const deadline = performance.now() + START_DEADLINE_MS
-    let port = await this.choosePort()
+    let port = wantedPort
     for (;;) {
       const logStart = await this.launchOnce(port)
       const { child } = this
@@ -213,13 +270,13 @@ class Server implements EmbeddedServer {
       const said = await tail(this.logPath, logStart)
       const portTaken = said.includes('could not bind')
       // Backends of a server that was killed may need a moment to notice.
-      const passing = said.includes('is still in use') || (portTaken && this.options.port === undefined)
+      const passing = said.includes('is still in use') || (portTaken && otherPortWillDo)
       if (!passing || performance.now() > deadline) throw new StartupError(`The embedded PostgreSQL did not start. Its log ends with:\n${said}`)
       if (portTaken) port = await freePort(0) ?? port
       await delay(POLL_MS)
     }
-    await writeSmall(join(this.options.dataDir, 'postgres-port'), String(port))
-    this.options.log.info({ pid: this.pid, port, directory: this.directory }, 'The embedded PostgreSQL was started')
+    await writeSmall(join(this.options.dataDir, 'postgres-port'), String(this.port))
+    this.options.log.info({ pid: this.pid, port: this.port, directory: this.directory }, 'The embedded PostgreSQL was started')
   }
 
   /** Starts the process; gives the length of the log before. */
@@ -295,6 +352,18 @@ class Server implements EmbeddedServer {
   private async open (database: string): Promise<Database> {
     return await connect(urlOf(this.port, this.password, database), { applicationName: 'orbitstream start', connectTimeoutMs: CONNECT_TIMEOUT_MS })
   }
+}
+
+/** False if it still runs after the deadline. */
+async function childEnded (child: ChildProcess, deadlineMs: number): Promise<boolean> {
+  if (hasEnded(child)) return true
+  return await new Promise(resolve => {
+    const timer = setTimeout(() => { resolve(false) }, deadlineMs)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
 }
 
 function hasEnded (child: ChildProcess): boolean {

@@ -49,7 +49,8 @@ export async function separatePoison (connect: () => Promise<Database>, rows: re
   for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
     const refusal = await probe(connect, part)
     if (refusal === null) {
-      good.push(...part)
+      // One by one: a call takes some hundred thousand arguments at most, and a run may hold more rows.
+      for (const row of part) good.push(row)
     } else if (part.length === 1 && part[0] !== undefined) {
       poison.push(poisonRow(part[0], refusal))
     } else {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { configTable, describeConfig, describeSettings, loadConfig } from '../../lib/config.js'
+import { configTable, describeConfig, describeSettings, loadConfig, spoolDirectory } from '../../lib/config.js'
 import type { Config, ConfigProblem, ConfigSources } from '../../lib/config.js'
 
 function configOf (sources: ConfigSources): Config {
@@ -24,6 +24,8 @@ t.test('without any source every setting has its default', t => {
     workers: Math.min(4, Math.max(2, Math.floor(availableParallelism() / 2))),
     dataDir: resolve('data'),
     databaseUrl: null,
+    spoolDir: '',
+    spoolMaxBytes: 10 * 1024 ** 3,
     batchSize: 1000,
     batchTimeoutMs: 1000,
     maxConnections: 50,
@@ -38,6 +40,15 @@ t.test('without any source every setting has its default', t => {
     shutdownDeadlineMs: 30_000,
     httpEngine: 'auto'
   })
+  t.end()
+})
+
+t.test('the spool lies in DATA_DIR, elsewhere, or nowhere', t => {
+  const place = (env: Record<string, string>): string | null => spoolDirectory(configOf({ env: { DATA_DIR: '/d', ...env } }))
+  t.equal(place({}), '/d/spool')
+  t.equal(place({ SPOOL_DIR: '/fast/spool' }), '/fast/spool')
+  t.equal(place({ SPOOL_DIR: 'off' }), null)
+  t.equal(configOf({ env: { SPOOL_DIR: 'here' } }).spoolDir, resolve('here'))
   t.end()
 })
 

@@ -4,6 +4,8 @@ import type { Pressure } from '../../lib/pipeline/pressure.js'
 
 export class ManualJournal implements Journal {
   readonly spoolId = 'test/0'
+  readonly releasedRows = 0
+  readonly recoveredRows = 0
   idle = true
   onIdle: () => void = () => {}
   readonly batches: ClosedBatch[] = []

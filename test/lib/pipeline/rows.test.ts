@@ -79,6 +79,17 @@ t.test('take starts anew and leaves what it gave away alone', (t) => {
   t.end()
 })
 
+t.test('what is taken holds no more than twice its size in memory, whatever came before', (t) => {
+  const buffer = new RowBuffer(64 * 1024)
+  for (const rows of [1, 10_000, 1, 1, 300, 9_000, 5_000, 1, 1]) {
+    buffer.append(columnsOf(Array.from({ length: rows }, (_, i) => ({ id: 'SAT', micros: 1.7e15 + i, values: [i, 1, 2] }))))
+    const payload = buffer.take()
+    t.equal(decodeRows(payload).length, rows)
+    t.ok(payload.buffer.byteLength <= 2 * payload.length, `${payload.buffer.byteLength} for ${payload.length}`)
+  }
+  t.end()
+})
+
 t.test('an empty take is empty', (t) => {
   t.equal(new RowBuffer(64).take().length, 0)
   t.end()

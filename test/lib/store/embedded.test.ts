@@ -5,14 +5,18 @@ import { access, chmod, chown, constants, cp, lstat, mkdir, readdir, readFile, r
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { pino } from 'pino'
 import t from 'tap'
 import type { Test } from 'tap'
 import { connect, sqlState } from '../../../lib/store/db.js'
 import { embeddedUrl, startEmbedded } from '../../../lib/store/embedded.js'
 import type { EmbeddedOptions, EmbeddedServer } from '../../../lib/store/embedded.js'
 import { defaultPlaces } from '../../../lib/store/embedded-files.js'
-import { findPostmaster } from '../../../lib/store/embedded-process.js'
+import { findPostmaster, waitForEnd } from '../../../lib/store/embedded-process.js'
 import { silentLog, temporaryDirectory } from '../../support/postgres.js'
+
+// Each test makes a database.
+t.setTimeout(120_000)
 
 const STARTER = fileURLToPath(new URL('../../support/embedded-starter.js', import.meta.url))
 const NOBODY = 65_534
@@ -141,16 +145,83 @@ t.test('Ctrl-C in the terminal does not reach the server', async t => {
 
 t.test('a server that was killed, with its lock file left', async t => {
   const dataDir = await temporaryDirectory(t)
-  const first = await start(t, dataDir)
-  await query(first.url, 'CREATE TABLE kept ()')
-  process.kill((await findPostmaster(first.directory))!.pid, 'SIGKILL')
-  await untilEnded(first.directory)
-  await access(join(first.directory, 'postmaster.pid'))
+  const { child, started } = await startElsewhere(t, dataDir)
+  endLater(t, started.directory)
+  await query(started.url, 'CREATE TABLE kept ()')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  process.kill((await findPostmaster(started.directory))!.pid, 'SIGKILL')
+  await untilEnded(started.directory)
+  await access(join(started.directory, 'postmaster.pid'))
   const second = await start(t, dataDir)
   t.notOk(second.adopted)
   await query(second.url, 'SELECT FROM kept')
-  await first.stop()
-  await query(second.url, 'SELECT FROM kept')
+})
+
+/** Answers as soon as the server lets anybody in. */
+async function untilAnswered (url: string): Promise<void> {
+  while (await query(url, 'SELECT 1').then(() => false, () => true)) { /* each turn waits for the socket */ }
+}
+
+/** Counts what a log says. */
+function countingLog (): { log: EmbeddedOptions['log'], count: (pattern: RegExp) => number } {
+  const lines: string[] = []
+  const log = pino({ base: null }, { write: line => { lines.push(line) } })
+  return { log, count: pattern => lines.filter(line => pattern.test(line)).length }
+}
+
+t.test('a server that ends by itself is started again', async t => {
+  const dataDir = await temporaryDirectory(t)
+  const { log, count } = countingLog()
+  const server = await start(t, dataDir, { log })
+  for (const round of [1, 2]) {
+    const { pid } = (await findPostmaster(server.directory))!
+    process.kill(pid, 'SIGKILL')
+    await waitForEnd(pid, 10_000)
+    await untilAnswered(server.url)
+    // The server may answer a moment before its starter knows.
+    while (count(/was started/) < round + 1) await query(server.url, 'SELECT 1')
+    t.equal(count(/ended by itself/), round)
+  }
+  // Its port is taken for a while: it must come back on the same one.
+  process.kill((await findPostmaster(server.directory))!.pid, 'SIGSTOP')
+  const occupant = createServer(socket => socket.destroy())
+  t.teardown(() => occupant.close())
+  process.kill((await findPostmaster(server.directory))!.pid, 'SIGKILL')
+  await untilEnded(server.directory)
+  occupant.listen({ port: Number(new URL(server.url).port), host: '127.0.0.1' })
+  await once(occupant, 'listening')
+  while (count(/did not start/) < 2) await query(server.url, 'SELECT 1').catch(() => undefined)
+  occupant.close()
+  await untilAnswered(server.url)
+  await server.stop()
+  t.equal(await findPostmaster(server.directory), null)
+})
+
+t.test('stopping while it is started again', async t => {
+  const dataDir = await temporaryDirectory(t)
+  const server = await start(t, dataDir)
+  const { pid } = (await findPostmaster(server.directory))!
+  process.kill(pid, 'SIGKILL')
+  await waitForEnd(pid, 10_000)
+  await server.stop()
+  t.equal(await findPostmaster(server.directory), null)
+})
+
+t.test('an adopted server that ends by itself is started again', async t => {
+  const dataDir = await temporaryDirectory(t)
+  const { child, started } = await startElsewhere(t, dataDir)
+  endLater(t, started.directory)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  const server = await start(t, dataDir)
+  t.ok(server.adopted)
+  const { pid } = (await findPostmaster(server.directory))!
+  process.kill(pid, 'SIGKILL')
+  await waitForEnd(pid, 10_000)
+  await untilAnswered(server.url)
+  await server.stop()
+  t.equal(await findPostmaster(server.directory), null)
 })
 
 t.test('a lock file whose process id belongs to somebody else now', async t => {

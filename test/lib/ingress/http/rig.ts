@@ -59,6 +59,10 @@ export class FakeIntake implements Intake {
     this.rejected += points
   }
 
+  shed (): void {
+    throw new Error('HTTP refuses; it never drops')
+  }
+
   /** Resolves when `count` offers have come in all. */
   async offered (count: number): Promise<void> {
     while (this.offers.length < count) await once(this.events, 'offer', { signal: AbortSignal.timeout(PATIENCE_MS) })

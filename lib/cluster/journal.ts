@@ -1,0 +1,74 @@
+/**
+ * The journal of a worker's slot: the spool, or memory where SPOOL_DIR is off. Also the spools of slots that
+ * no worker owns any more, since there were more workers once: the first worker drains them.
+ */
+import { spoolDirectory, type Config } from '../config.js'
+import type { Lifecycle } from '../lifecycle.js'
+import type { Log } from '../log.js'
+import type { Journal } from '../pipeline/journal.js'
+import { MemoryJournal } from '../pipeline/memory-journal.js'
+import { ROW_FORMAT } from '../pipeline/rows.js'
+import { realFiles } from '../spool/files.js'
+import { describeGap } from '../spool/gap.js'
+import { listSlots, slotDirectory } from '../spool/slots.js'
+import { openSpool, type Spool } from '../spool/spool.js'
+import { lockDirectory } from '../store/data-directory.js'
+import type { WorkerSettings } from './messages.js'
+
+export interface JournalHooks {
+  /** Nothing can be written any more. */
+  readonly onFatal: (error: Error) => void
+  /** Each fdatasync, in milliseconds. */
+  readonly onSync: (milliseconds: number) => void
+}
+
+/** Slots that write to the spool: its bound is shared out over them. */
+function writersOf (config: Config): number {
+  return config.workers
+}
+
+/** Opens the journal of the worker's slot; the lifecycle closes it. */
+export async function openJournal (settings: WorkerSettings, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Journal> {
+  const { config, slot, instanceId, epoch } = settings
+  const directory = spoolDirectory(config)
+  if (directory === null) {
+    const journal = new MemoryJournal({ spoolId: `${instanceId}/${slot}`, epoch, bytesMax: config.memoryMaxBytes })
+    lifecycle.push('the journal in memory', async () => { await journal.close() })
+    return journal
+  }
+  return await openSlot(slotDirectory(directory, slot), config, log, lifecycle, hooks)
+}
+
+/** Opens the spools of slots from `count` on, those that hold something. */
+export async function openOrphans (config: Config, count: number, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool[]> {
+  const directory = spoolDirectory(config)
+  if (directory === null) return []
+  const orphans: Spool[] = []
+  for (const slot of await listSlots(realFiles, directory)) {
+    if (slot < count) continue
+    const spool = await openSlot(slotDirectory(directory, slot), config, log, lifecycle, hooks)
+    log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot that no worker owns any more')
+    orphans.push(spool)
+  }
+  return orphans
+}
+
+async function openSlot (directory: string, config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool> {
+  await realFiles.makeDirectory(directory)
+  const lock = await lockDirectory(directory, 'spool slot')
+  lifecycle.push('the lock of the spool slot', async () => { await lock.release() })
+  const { spool, recovery } = await openSpool({
+    files: realFiles,
+    directory,
+    rowFormat: ROW_FORMAT,
+    maxBytes: Math.floor(config.spoolMaxBytes / writersOf(config)),
+    memoryMaxBytes: config.memoryMaxBytes,
+    onFatal: hooks.onFatal,
+    onSync: hooks.onSync,
+    onGap: (gap) => log.error({ gap }, `damage in the spool: ${describeGap(gap)}`)
+  })
+  lifecycle.push('the spool', async () => { await spool.close() })
+  for (const gap of recovery.gaps) log.error({ gap }, `damage in the spool: ${describeGap(gap)}`)
+  if (recovery.frames > 0 || recovery.tornBytes > 0) log.info({ ...recovery, gaps: recovery.gaps.length }, 'the spool was recovered')
+  return spool
+}

@@ -1,0 +1,42 @@
+/** A journal and the drain that empties it into the database over a connection of its own. */
+import type { Log } from '../log.js'
+import type { Journal } from '../pipeline/journal.js'
+import { connect } from '../store/db.js'
+import { Drain } from '../store/drain.js'
+
+/** Bytes of rows in one COPY at most: large enough that its fixed costs do not count, small enough to be retried cheaply. */
+const COPY_BYTES_MAX = 4 * 1024 * 1024
+const CONNECT_TIMEOUT_MS = 5_000
+
+export interface LaneOptions {
+  readonly journal: Journal
+  readonly databaseUrl: string
+  readonly applicationName: string
+  readonly log: Log
+  readonly onCommitted: (stored: number, milliseconds: number) => void
+}
+
+export class Lane {
+  readonly journal: Journal
+  /** Points that PostgreSQL refused. */
+  quarantined = 0
+  readonly drain: Drain
+  /** When the journal is ended and empty, or the drain was closed. */
+  readonly drained: Promise<void>
+
+  constructor (options: LaneOptions) {
+    const { journal, databaseUrl, applicationName, log, onCommitted } = options
+    this.journal = journal
+    this.drain = new Drain({
+      journal,
+      connect: () => connect(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS }),
+      log,
+      copyBytesMax: COPY_BYTES_MAX,
+      onCommitted: (stored, quarantined, milliseconds) => {
+        this.quarantined += quarantined
+        onCommitted(stored, milliseconds)
+      }
+    })
+    this.drained = this.drain.run()
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The lanes of a worker: its own first, then those that drain the spools of slots that nobody owns. Knows where
+ * every point stands.
+ */
+import type { JournalBacklog } from '../pipeline/journal.js'
+import type { Pipeline, PointCounters } from '../pipeline/pipeline.js'
+import type { Lane } from './lane.js'
+import type { WorkerReport } from './messages.js'
+
+export type Standing = Pick<WorkerReport, 'points' | 'waiting' | 'backlog' | 'pressure' | 'database'>
+
+export class Lanes {
+  private readonly lanes: Lane[] = []
+
+  constructor (private readonly pipeline: Pipeline) {}
+
+  add (lane: Lane): void {
+    this.lanes.push(lane)
+  }
+
+  /** Everything at one instant. */
+  standing (): Standing {
+    const backlog = this.backlog()
+    const halted = this.lanes.find(({ drain }) => drain.lastError !== null)?.drain
+    return {
+      points: this.points(),
+      waiting: this.pipeline.openRows + backlog.rows,
+      backlog,
+      pressure: this.lanes[0]?.journal.pressure() ?? 'none',
+      database: {
+        state: halted?.state ?? this.lanes[0]?.drain.state ?? 'connecting',
+        lastError: halted?.lastError ?? null,
+        retries: this.lanes.reduce((sum, { drain }) => sum + drain.retries, 0)
+      }
+    }
+  }
+
+  /** Ends the journals and waits until they are empty. False: the deadline came first, and the drains were cut. */
+  async drain (deadlineMs: number): Promise<boolean> {
+    let inTime = true
+    for (const { journal } of this.lanes) journal.end()
+    const timer = setTimeout(() => {
+      inTime = false
+      for (const { drain, journal } of this.lanes) {
+        drain.close()
+        journal.interrupt()
+      }
+    }, deadlineMs)
+    await Promise.all(this.lanes.map(async ({ drained }) => { await drained }))
+    clearTimeout(timer)
+    return inTime
+  }
+
+  private points (): PointCounters {
+    const points = this.pipeline.snapshot()
+    for (const { journal, quarantined } of this.lanes) {
+      points.recovered += journal.recoveredRows
+      points.quarantined += quarantined
+      points.committed += journal.releasedRows - quarantined
+    }
+    return points
+  }
+
+  private backlog (): JournalBacklog {
+    const backlogs = this.lanes.map(({ journal }) => journal.backlog())
+    const sum = (key: 'frames' | 'rows' | 'bytes'): number => backlogs.reduce((total, backlog) => total + backlog[key], 0)
+    return { frames: sum('frames'), rows: sum('rows'), bytes: sum('bytes'), oldestMs: Math.max(0, ...backlogs.map(({ oldestMs }) => oldestMs)) }
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Random histories of the spool against a model of what was acknowledged: see model.ts.
+ * SEED=n repeats one run; STEPS=n makes it longer.
+ */
+import t from 'tap'
+import { World, type WorldCounts } from './model.js'
+import { generator } from './generator.js'
+
+const STEPS = Number(process.env.STEPS ?? 100_000)
+const STEPS_OF_A_WORLD = 500
+
+async function runWorld (seed: number, steps: number, faults: boolean): Promise<WorldCounts> {
+  const world = new World(generator(seed), faults)
+  try {
+    for (let step = 0; step < steps; step++) await world.step()
+    return await world.settle()
+  } catch (cause) {
+    throw new Error(`world of seed ${seed}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+t.test('without faults everything is stored, and nothing is refused but for the bound', async (t) => {
+  const counts = await runWorld(1, 3000, false)
+  t.match(counts, { gaps: 0, lost: 0, refusedFailed: 0 })
+  t.ok(counts.stored > 500)
+})
+
+t.test('histories that found a fault once', async (t) => {
+  const seeds: ReadonlyArray<readonly [number, string]> = []
+  for (const [seed, what] of seeds) t.ok(await runWorld(seed, STEPS_OF_A_WORLD, true), what)
+})
+
+t.test('random histories: acknowledged is stored, once, in order, or reported as damaged', { timeout: 120_000 + STEPS }, async (t) => {
+  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 0x1_0000_0000))
+  t.comment(`SEED=${seed}`)
+  const sum: WorldCounts = { acknowledged: 0, stored: 0, refusedFull: 0, refusedFailed: 0, crashes: 0, flips: 0, gaps: 0, lost: 0, readBack: 0, fatals: 0 }
+  for (let step = 0, world = 0; step < STEPS; step += STEPS_OF_A_WORLD, world++) {
+    const counts = await runWorld(seed + world, STEPS_OF_A_WORLD, true)
+    for (const key of Object.keys(sum) as Array<keyof WorldCounts>) sum[key] += counts[key]
+  }
+  t.comment(JSON.stringify(sum))
+  for (const [what, count] of Object.entries(sum)) t.ok(count > 0, `${what} was met: ${count}`)
+})

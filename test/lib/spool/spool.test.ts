@@ -1,0 +1,132 @@
+/** The spool as its users see it, on the real file system. */
+import t from 'tap'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { openSpool } from '../../../lib/spool/spool.js'
+import { realFiles } from '../../../lib/spool/files.js'
+import { TestBatch, appendAll, drain, makeDirectory, openTestSpool, ROW_FORMAT } from './support.js'
+
+const names = (count: number, prefix = 'frame'): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`)
+
+t.test('a frame is given out once it is durable, and freed once it is released', async (t) => {
+  const { spool, recovery } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  t.match(recovery, { frames: 0, rows: 0, gaps: [], tornBytes: 0, segments: 0 })
+  t.equal(spool.resume(null), null)
+  const [batch] = await appendAll(spool, ['one'])
+  t.same(batch!.spooledAnswers, [null])
+  t.match(spool.backlog(), { frames: 1, rows: 1, bytes: 3 })
+  const run = await spool.take(1000)
+  t.match(run, { epoch: spool.epoch, firstSequence: 1, lastSequence: 1, rows: 1, bytes: 3 })
+  t.same(batch!.committedAnswers, [])
+  spool.release(run!)
+  t.same(batch!.committedAnswers, [null])
+  t.match(spool.backlog(), { frames: 0, rows: 0, bytes: 0, oldestMs: 0 })
+})
+
+t.test('what was not released is given out after a start, until the ledger covers it', async (t) => {
+  const directory = await makeDirectory(t)
+  const first = await openTestSpool(t, { directory })
+  await appendAll(first.spool, names(5))
+  await first.spool.close()
+
+  const second = await openTestSpool(t, { directory })
+  t.equal(second.spool.spoolId, first.spool.spoolId)
+  t.ok(second.spool.epoch > first.spool.epoch)
+  t.match(second.recovery, { frames: 5, rows: 5, gaps: [], tornBytes: 0 })
+  t.equal(second.spool.resume({ epoch: first.spool.epoch, sequence: 2 }), null)
+  await appendAll(second.spool, ['later'])
+  const { texts, positions } = await drain(second.spool)
+  t.same(texts, ['frame-3', 'frame-4', 'frame-5', 'later'])
+  t.same(positions.map((position) => position.sequence), [3, 4, 5, 1])
+  await second.spool.close()
+
+  const third = await openTestSpool(t, { directory })
+  t.equal(third.recovery.frames <= 1, true, 'segments that are released are removed')
+  t.equal(third.spool.resume({ epoch: second.spool.epoch, sequence: 1 }), null)
+  t.equal(third.spool.backlog().frames, 0)
+})
+
+t.test('segments rotate at their size, and go when they are released', async (t) => {
+  const directory = await makeDirectory(t)
+  const { spool } = await openTestSpool(t, { directory, segmentBytes: 1024 })
+  spool.resume(null)
+  await appendAll(spool, names(50, 'x'.repeat(100)))
+  t.ok(spool.segments > 5)
+  const { texts } = await drain(spool, 300)
+  t.equal(texts.length, 50)
+  t.ok(spool.segments <= 2)
+  await spool.close()
+  const left = (await readdir(directory)).filter((name) => name.endsWith('.seg'))
+  t.ok(left.length <= 2, `${left.length} segments`)
+})
+
+t.test('beyond the memory bound frames are read back from disk, in order, with their waiting batches told', async (t) => {
+  const directory = await makeDirectory(t)
+  const { spool } = await openTestSpool(t, { directory, segmentBytes: 4096, memoryMaxBytes: 3000 })
+  spool.resume(null)
+  const texts = names(200)
+  const batches: TestBatch[] = []
+  for (const text of texts) {
+    const batch = new TestBatch(text, 2, batches.length % 2 === 0)
+    batches.push(batch)
+    spool.append(batch)
+    await batch.whenSpooled
+  }
+  t.match(spool.backlog(), { frames: 200, rows: 400 })
+  t.equal(batches[198]!.payload.length, 0, 'the payload is let go')
+  const first = await spool.take(50)
+  spool.release(first!)
+  await appendAll(spool, ['while draining'])
+  const rest = await drain(spool, 50)
+  t.same([...first!.payloads.map(String), ...rest.texts], [...texts, 'while draining'])
+  t.ok(spool.counters.framesReadBack > 100)
+  t.match(spool.backlog(), { frames: 0, rows: 0, bytes: 0 })
+  for (const batch of batches) {
+    if (batch.awaitsCommit) t.same(batch.committedAnswers, [null])
+  }
+})
+
+t.test('an unknown outcome: resume releases what the ledger covers and gives the rest out again', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  spool.resume(null)
+  const batches = await appendAll(spool, names(4))
+  await spool.take(1000)
+  t.equal(spool.resume({ epoch: spool.epoch, sequence: 3 }), null)
+  t.same(batches.map((batch) => batch.committedAnswers.length), [1, 1, 1, 0])
+  t.same((await drain(spool)).texts, ['frame-4'])
+})
+
+t.test('the ledger of another database stops the drain', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  t.match(spool.resume({ epoch: spool.epoch + 1, sequence: 1 }), { kind: 'ledger_ahead' })
+  await t.rejects(spool.take(1), /before resume/)
+  t.match(spool.resume({ epoch: spool.epoch, sequence: 1 }), { kind: 'ledger_ahead' })
+  t.equal(spool.resume(null), null)
+  await appendAll(spool, names(2))
+  await drain(spool)
+  t.match(spool.resume(null), { kind: 'ledger_missing', message: /set the row/ })
+  t.match(spool.resume({ epoch: spool.epoch, sequence: 1 }), { kind: 'ledger_behind' })
+  t.equal(spool.resume({ epoch: spool.epoch, sequence: 2 }), null)
+})
+
+t.test('two spools on one directory are refused', async (t) => {
+  const directory = await makeDirectory(t)
+  await openTestSpool(t, { directory })
+  await t.rejects(openSpool({ files: realFiles, directory: join(directory, '.'), rowFormat: ROW_FORMAT, maxBytes: 1, onFatal: () => {}, onGap: () => {} }), /open in this process/)
+})
+
+t.test('end lets take() run empty; close answers what waits', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  spool.resume(null)
+  const [kept] = await appendAll(spool, ['kept'])
+  spool.end()
+  const late = new TestBatch('late')
+  spool.append(late)
+  t.equal(await late.whenSpooled, 'shutting_down')
+  const run = await spool.take(10)
+  t.equal(run?.rows, 1)
+  t.equal(await spool.take(10), null)
+  await spool.close()
+  await spool.close()
+  t.same(kept!.committedAnswers, ['outcome_unknown'])
+})

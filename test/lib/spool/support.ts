@@ -1,0 +1,101 @@
+/** Small parts that the spool's tests share. */
+import type { Test } from 'tap'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { realFiles } from '../../../lib/spool/files.js'
+import type { Gap } from '../../../lib/spool/gap.js'
+import type { Recovery } from '../../../lib/spool/recovery.js'
+import { openSpool, type Spool, type SpoolOptions } from '../../../lib/spool/spool.js'
+import type { ErrorCode } from '../../../lib/errors.js'
+import type { ClosedBatch, Position } from '../../../lib/pipeline/journal.js'
+
+export const ROW_FORMAT = 1
+
+/** A batch that keeps its answers. */
+export class TestBatch implements ClosedBatch {
+  payload: Buffer
+  readonly spooledAnswers: Array<ErrorCode | null> = []
+  readonly committedAnswers: Array<ErrorCode | null> = []
+  private resolveSpooled: (error: ErrorCode | null) => void = () => {}
+  readonly whenSpooled = new Promise<ErrorCode | null>((resolve) => { this.resolveSpooled = resolve })
+
+  constructor (readonly text: string, readonly rows = 1, readonly awaitsCommit = true) {
+    this.payload = Buffer.from(text)
+  }
+
+  spooled (error: ErrorCode | null): void {
+    this.spooledAnswers.push(error)
+    this.resolveSpooled(error)
+  }
+
+  committed (error: ErrorCode | null): void {
+    this.committedAnswers.push(error)
+  }
+}
+
+export async function makeDirectory (t: Test): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'spool-test-'))
+  t.teardown(async () => { await rm(directory, { recursive: true, force: true }) })
+  return directory
+}
+
+export interface Opened {
+  readonly spool: Spool
+  readonly recovery: Recovery
+  readonly fatal: Error[]
+  readonly gaps: Gap[]
+}
+
+/**
+ * A spool with bounds that no test meets by accident; closed at the end of the test.
+ * @param isAlive false: its process was killed, nothing of it is closed
+ */
+export async function openTestSpool (t: Test, options: Partial<SpoolOptions> & { readonly directory: string }, isAlive = (): boolean => true): Promise<Opened> {
+  const fatal: Error[] = []
+  const gaps: Gap[] = []
+  const { spool, recovery } = await openSpool({
+    files: realFiles,
+    rowFormat: ROW_FORMAT,
+    maxBytes: 1024 * 1024 * 1024,
+    reserveBytes: 0,
+    onFatal: (error) => fatal.push(error),
+    onGap: (gap) => gaps.push(gap),
+    ...options
+  })
+  t.teardown(async () => { if (isAlive()) await spool.close() })
+  return { spool, recovery, fatal, gaps }
+}
+
+/** Appends texts as batches and waits until each is answered. */
+export async function appendAll (spool: Spool, texts: readonly string[]): Promise<TestBatch[]> {
+  const batches: TestBatch[] = []
+  for (const text of texts) {
+    const batch = new TestBatch(text)
+    batches.push(batch)
+    spool.append(batch)
+    await batch.whenSpooled
+  }
+  return batches
+}
+
+export interface Drained {
+  readonly texts: string[]
+  readonly positions: Position[]
+}
+
+/** Takes and releases all that waits; the frames' payloads as text, in order. */
+export async function drain (spool: Spool, bytesMax = 1_000_000): Promise<Drained> {
+  const texts: string[] = []
+  const positions: Position[] = []
+  while (spool.backlog().frames > 0) {
+    const run = await spool.take(bytesMax)
+    if (run === null) break
+    for (const [index, payload] of run.payloads.entries()) {
+      texts.push(payload.toString())
+      positions.push({ epoch: run.epoch, sequence: run.firstSequence + index })
+    }
+    spool.release(run)
+  }
+  return { texts, positions }
+}

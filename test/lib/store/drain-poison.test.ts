@@ -1,0 +1,92 @@
+import t from 'tap'
+import { Rig, TIME, valueOf } from '../../support/drain-rig.js'
+import { serverError } from '../../support/fake-database.js'
+
+t.test('refused rows are put aside with the reason, their neighbours stored, twice', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = (row) => valueOf(row) % 5 === 3 ? serverError('22021', `row ${valueOf(row)}`) : null
+  const running = rig.drain.run()
+  for (let turn = 0; turn < 2; turn++) {
+    rig.append(4)
+    await rig.append(4).settled
+  }
+  await rig.finish(running)
+  rig.check(t)
+  t.strictSame(rig.server.quarantined.map(({ reason }) => reason), ['row 3', 'row 8', 'row 13'])
+  t.match(rig.messages[0], /quarantined_rows/)
+  t.equal(rig.drain.retries, 0)
+})
+
+t.test('a run of nothing but refused rows', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = () => serverError('23505')
+  rig.append(3)
+  await rig.finish()
+  rig.check(t)
+  t.equal(rig.quarantined, 3)
+})
+
+for (const effect of ['before', 'after'] as const) {
+  t.test(`connection lost while refused rows are put aside, ${effect} each statement, twice`, async (t) => {
+    for (const on of ['connect', 'BEGIN', 'COPY', 'ROLLBACK', 'INSERT INTO quarantined_rows', 'COMMIT'] as const) {
+      for (let skip = 0; skip < 3; skip++) {
+        const rig = new Rig()
+        rig.server.refuses = (row) => valueOf(row) === 2 ? serverError('22021') : null
+        for (let i = 0; i < 2; i++) rig.append(2)
+        rig.fail(on, 2, { effect, skip })
+        await rig.finish()
+        rig.check(t)
+        t.equal(rig.quarantined, 1, `${on} after ${skip}`)
+      }
+    }
+  })
+}
+
+t.test('conservation holds at every statement, also while rows are put aside', async (t) => {
+  const rig = new Rig(1)
+  rig.server.refuses = (row) => valueOf(row) % 4 === 0 ? serverError('22021') : null
+  let accepted = 0
+  const sums: number[] = []
+  const { log } = rig.server
+  const push = log.push.bind(log)
+  log.push = (line: string) => {
+    // At a macrotask of its own, as a report is made.
+    setImmediate(() => sums.push(accepted - rig.stored - rig.quarantined - rig.journal.backlog().rows))
+    return push(line)
+  }
+  rig.fail('COMMIT', 2, { effect: 'after', skip: 1 })
+  for (let i = 0; i < 4; i++) accepted += rig.append(3).rows
+  await rig.finish()
+  rig.check(t)
+  t.strictSame([...new Set(sums)], [0])
+})
+
+t.test('a missing partition is made for the times of the run, and the rows are stored', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : serverError('23514', 'no partition of relation "telemetry" found for row')
+  rig.append(3)
+  await rig.finish()
+  rig.check(t)
+  t.strictSame(rig.server.partitions, [[new Date(Number(TIME / 1000n)), new Date(Number(TIME / 1000n))]])
+  t.equal(rig.quarantined, 0)
+  t.equal(rig.server.count('INSERT INTO quarantined_rows'), 0)
+})
+
+t.test('another check violation makes no partition', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = () => serverError('23514', 'violates check constraint "sane"')
+  rig.append(1)
+  await rig.finish()
+  t.strictSame(rig.server.partitions, [])
+  t.equal(rig.server.quarantined.length, 1)
+})
+
+t.test('making the partition fails twice: tried again', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : serverError('23514', 'no partition of relation "telemetry" found for row')
+  rig.append(3)
+  rig.fail('SELECT orbitstream_ensure_partitions', 2)
+  await rig.finish()
+  rig.check(t)
+  t.equal(rig.drain.retries, 2)
+})

@@ -1,0 +1,178 @@
+import t from 'tap'
+import { EPOCH, Rig } from '../../support/drain-rig.js'
+import { connectionLost, serverError, texts } from '../../support/fake-database.js'
+
+t.test('stores what is there and what comes, and ends when the journal does', async (t) => {
+  const rig = new Rig()
+  t.equal(rig.drain.state, 'connecting')
+  rig.append()
+  const running = rig.drain.run()
+  await rig.batches[0]!.settled
+  t.equal(rig.drain.state, 'ready')
+  await rig.append(5).settled
+  await rig.finish(running)
+  rig.check(t)
+  t.strictSame(rig.server.ledger, { epoch: EPOCH, sequence: 2 })
+  t.equal(rig.server.connections.length, 1)
+  t.equal(rig.server.connections[0]?.closedPolitely, true)
+  t.equal(rig.drain.retries, 0)
+  t.strictSame(rig.lines, [])
+})
+
+t.test('takes all that waits as one transaction, within the bound', async (t) => {
+  const whole = new Rig()
+  for (let i = 0; i < 3; i++) whole.append(2)
+  await whole.finish()
+  t.strictSame(whole.server.log.filter((line) => line.startsWith('COPY')), ['COPY 6'])
+  const bounded = new Rig(1)
+  for (let i = 0; i < 3; i++) bounded.append(2)
+  await bounded.finish()
+  t.strictSame(bounded.server.log.filter((line) => line.startsWith('COPY')), ['COPY 2', 'COPY 2', 'COPY 2'])
+  bounded.check(t)
+})
+
+t.test('the ledger comes before COPY, and is entered when it has no row', async (t) => {
+  const rig = new Rig()
+  rig.append()
+  await rig.finish()
+  t.strictSame(rig.server.log, ['connect', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY 2', 'COMMIT'])
+})
+
+t.test('an earlier life of the slot: goes on from its row', async (t) => {
+  const rig = new Rig()
+  rig.server.ledger = { epoch: EPOCH - 2, sequence: 77 }
+  rig.append()
+  await rig.finish()
+  rig.check(t)
+  t.strictSame(rig.server.ledger, { epoch: EPOCH, sequence: 1 })
+  t.equal(rig.server.count('INSERT INTO ingest_ledger'), 0)
+})
+
+t.test('no connection: waits, tries again, says so once', async (t) => {
+  const rig = new Rig()
+  rig.append()
+  rig.fail('connect', 4, { error: connectionLost })
+  const running = rig.drain.run()
+  await rig.server.reached('connect', 3)
+  t.equal(rig.drain.state, 'retrying')
+  t.match(rig.drain.lastError, /cannot be reached/)
+  await rig.finish(running)
+  rig.check(t)
+  t.equal(rig.drain.retries, 4)
+  t.equal(rig.backoff.calls.slice(0, 4).join(), 'wait,wait,wait,wait')
+  t.equal(rig.messages.length, 2)
+  t.match(rig.messages, [/does not take points/, /is back/])
+})
+
+for (const on of ['SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY', 'COMMIT'] as const) {
+  for (const effect of ['before', 'after'] as const) {
+    t.test(`connection lost at ${on}, ${effect} it is carried out, three times in a row`, async (t) => {
+      const rig = new Rig()
+      for (let i = 0; i < 3; i++) rig.append()
+      rig.fail(on, 3, { effect })
+      const running = rig.drain.run()
+      await rig.batches[2]!.settled
+      await rig.append().settled
+      await rig.finish(running)
+      rig.check(t)
+      t.ok(rig.drain.retries >= 1)
+      t.match(rig.messages, [/does not take points/, /is back/])
+    })
+  }
+}
+
+t.test('COMMIT whose answer is lost: counted and told once, each of many times', async (t) => {
+  const rig = new Rig(1)
+  for (let i = 0; i < 5; i++) rig.append(i + 1)
+  rig.fail('COMMIT', 5, { effect: 'after' })
+  await rig.finish()
+  rig.check(t)
+  t.equal(rig.commits, 5)
+  t.equal(rig.server.count('COPY'), 5, 'nothing is sent twice')
+})
+
+t.test('a database that connects and takes nothing: one line, and the waits grow', async (t) => {
+  const rig = new Rig()
+  rig.append()
+  rig.fail('COPY', 6, { error: () => serverError('53100', 'disk full') })
+  const running = rig.drain.run()
+  await rig.server.reached('BEGIN', 4)
+  t.equal(rig.drain.state, 'retrying')
+  t.equal(rig.drain.lastError, 'disk full')
+  await rig.finish(running)
+  rig.check(t)
+  t.equal(rig.drain.retries, 6)
+  t.equal(rig.backoff.calls.slice(0, 6).join(), 'wait,wait,wait,wait,wait,wait', 'no reset before a COMMIT')
+  t.match(rig.messages, [/does not take points/, /is back/])
+  t.equal(rig.messages.length, 2)
+})
+
+t.test('after an outage with nothing to store it is well again at once', async (t) => {
+  const rig = new Rig()
+  rig.fail('connect', 2, { error: connectionLost })
+  const running = rig.drain.run()
+  await rig.server.reached('INSERT INTO ingest_ledger')
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(rig.drain.state, 'ready')
+  t.equal(rig.drain.lastError, null)
+  await rig.finish(running)
+})
+
+t.test('COPY that takes another number of rows is not committed', async (t) => {
+  const rig = new Rig()
+  rig.append(3)
+  rig.server.miscounts = 2
+  await rig.finish()
+  rig.check(t)
+  t.equal(rig.drain.retries, 2)
+})
+
+t.test('a ledger that moved under the transaction is read again', async (t) => {
+  const rig = new Rig(1)
+  for (let i = 0; i < 2; i++) rig.append()
+  // The zombie of an earlier try commits the first frame between the read and the compare-and-set, then the second.
+  const moves = [1, 2]
+  const { log } = rig.server
+  const push = log.push.bind(log)
+  log.push = (line: string) => {
+    const sequence = line === 'BEGIN' ? moves.shift() : undefined
+    if (sequence !== undefined) {
+      rig.server.ledger = { epoch: EPOCH, sequence }
+      rig.server.rows.push(...rig.batches[sequence - 1]!.points)
+    }
+    return push(line)
+  }
+  await rig.finish()
+  t.strictSame(texts(rig.server.rows), texts(rig.batches.flatMap(({ points }) => points)))
+  t.strictSame(rig.batches.map(({ told }) => told), [[null], [null]])
+  t.equal(rig.stored, 4)
+  t.equal(rig.server.count('ROLLBACK'), 2)
+  t.equal(rig.server.count('COPY'), 0)
+})
+
+t.test('a ledger that does not fit: halted for good, nothing written', async (t) => {
+  const rig = new Rig()
+  rig.server.ledger = { epoch: EPOCH, sequence: 9 }
+  const batch = rig.append()
+  await rig.drain.run()
+  t.equal(rig.drain.state, 'halted')
+  t.match(rig.drain.lastError, /another one uses the same DATA_DIR/)
+  t.match(rig.messages, [/another one uses the same DATA_DIR/])
+  t.strictSame(batch.told, [])
+  t.equal(rig.server.count('BEGIN'), 0)
+  t.equal(rig.server.open, 0)
+})
+
+t.test('the database was exchanged during an outage: halted', async (t) => {
+  const rig = new Rig()
+  const running = rig.drain.run()
+  await rig.append().settled
+  rig.server.ledger = null
+  rig.fail('BEGIN', 1)
+  const batch = rig.append()
+  await running
+  t.equal(rig.drain.state, 'halted')
+  t.match(rig.drain.lastError, /has no row/)
+  t.strictSame(batch.told, [])
+  t.equal(rig.stored, 2)
+})

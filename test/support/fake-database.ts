@@ -1,0 +1,204 @@
+/**
+ * A database that keeps the promises of PostgreSQL which the drain lives from, and fails as a test says.
+ *
+ * It has a ledger, telemetry and quarantined_rows; what a transaction did is seen after COMMIT alone. A fault strikes
+ * a kind of statement a number of times: before it is carried out, after it (the answer is lost), or it hangs until
+ * the connection is cut.
+ */
+import { DatabaseError } from 'pg'
+import { OperatingError } from '../../lib/errors.js'
+import type { Database, QueryOutcome } from '../../lib/store/db.js'
+import { decodeCopy, rowText, type PlainRow } from './rows.js'
+
+const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT orbitstream_ensure_partitions', 'COMMIT', 'ROLLBACK'] as const
+export type StatementKind = typeof KINDS[number] | 'COPY' | 'connect'
+
+export interface Fault {
+  readonly on: StatementKind
+  times: number
+  readonly effect: 'before' | 'after' | 'hang'
+  readonly error?: () => Error
+  /** Lets this many statements of the kind pass first. */
+  skip?: number
+}
+
+export interface Quarantined { readonly sqlState: string, readonly reason: string, readonly bytes: Buffer, readonly json: string | null }
+
+export function serverError (code: string, message = `error ${code}`): DatabaseError {
+  const error = new DatabaseError(message, message.length, 'error')
+  error.code = code
+  return error
+}
+
+export const connectionLost = (): Error => new OperatingError('database_unavailable', 'The database cannot be reached: cut')
+
+interface Position { epoch: number, sequence: number }
+interface Work { ledger: Position | null, rows: PlainRow[], quarantined: Quarantined[] }
+
+export class FakeServer {
+  ledger: Position | null = null
+  rowsTotal = 0
+  readonly rows: PlainRow[] = []
+  readonly quarantined: Quarantined[] = []
+  readonly faults: Fault[] = []
+  /** Every statement, in order; COPY with the number of its rows. */
+  readonly log: string[] = []
+  readonly connections: FakeConnection[] = []
+  /** The server's refusal of a row. */
+  refuses: (row: PlainRow) => DatabaseError | null = () => null
+  /** COPYs to come whose count of rows is one too low. */
+  miscounts = 0
+  /** Times asked of orbitstream_ensure_partitions. */
+  readonly partitions: Array<readonly [Date, Date]> = []
+  private readonly watchers = new Set<() => void>()
+
+  readonly connect = async (): Promise<Database> => {
+    const connection = new FakeConnection(this)
+    await this.strike('connect', 'connect', connection, () => undefined)
+    this.connections.push(connection)
+    return connection
+  }
+
+  count (text: string): number {
+    return this.log.filter((line) => line.startsWith(text)).length
+  }
+
+  get open (): number {
+    return this.connections.filter(({ alive }) => alive).length
+  }
+
+  /** Resolves when so many statements of the kind have come in. */
+  async reached (kind: StatementKind, times = 1): Promise<void> {
+    while (this.count(kind) < times) await new Promise<void>((resolve) => this.watchers.add(resolve))
+  }
+
+  async strike <T> (kind: StatementKind, line: string, connection: FakeConnection, work: () => T): Promise<T> {
+    this.log.push(line)
+    for (const wake of this.watchers) wake()
+    this.watchers.clear()
+    await new Promise((resolve) => setImmediate(resolve))
+    const fault = this.faults.find((each) => each.on === kind && each.times > 0)
+    if (fault === undefined || (fault.skip ?? 0) > 0) {
+      if (fault?.skip !== undefined) fault.skip--
+      connection.assertAlive()
+      return work()
+    }
+    fault.times--
+    if (fault.effect === 'after') work()
+    else if (fault.effect === 'hang') await connection.cut
+    throw fault.error?.() ?? connection.lose()
+  }
+}
+
+export class FakeConnection implements Database {
+  alive = true
+  readonly backendPid = 1
+  closedPolitely = false
+  onLost: (error: Error) => void = () => {}
+  readonly cut: Promise<void>
+  private settleCut: () => void = () => {}
+  private work: Work | null = null
+
+  constructor (private readonly server: FakeServer) {
+    this.cut = new Promise((resolve) => { this.settleCut = resolve })
+  }
+
+  assertAlive (): void {
+    if (!this.alive) throw connectionLost()
+  }
+
+  lose (): Error {
+    this.destroy()
+    return connectionLost()
+  }
+
+  async query <Row extends object> (text: string, values: readonly unknown[] = []): Promise<QueryOutcome<Row>> {
+    const kind = KINDS.find((each) => text.startsWith(each))
+    if (kind === undefined) throw new Error(`the fake does not know: ${text}`)
+    this.assertAlive()
+    const outcome = await this.server.strike(kind, kind, this, () => this.run(kind, values))
+    return outcome as QueryOutcome<Row>
+  }
+
+  async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
+    if (!sql.startsWith('COPY telemetry')) throw new Error(`the fake does not know: ${sql}`)
+    this.assertAlive()
+    const rows = decodeCopy(Buffer.concat(chunks))
+    try {
+      return await this.server.strike('COPY', `COPY ${rows.length}`, this, () => this.take(rows))
+    } catch (error) {
+      this.destroy()
+      throw error
+    }
+  }
+
+  close (): Promise<void> {
+    this.closedPolitely = this.alive
+    this.destroy()
+    return Promise.resolve()
+  }
+
+  destroy (): void {
+    this.alive = false
+    this.work = null
+    this.settleCut()
+  }
+
+  private take (rows: readonly PlainRow[]): number {
+    for (const row of rows) {
+      const refusal = this.server.refuses(row)
+      if (refusal !== null) throw refusal
+    }
+    for (const row of rows) this.transaction().rows.push(row)
+    return this.server.miscounts-- > 0 ? rows.length - 1 : rows.length
+  }
+
+  private transaction (): Work {
+    if (this.work === null) throw new Error('no transaction')
+    return this.work
+  }
+
+  private run (kind: typeof KINDS[number], values: readonly unknown[]): QueryOutcome<object> {
+    const { server } = this
+    switch (kind) {
+      case 'BEGIN': this.work = { ledger: null, rows: [], quarantined: [] }; break
+      case 'SELECT epoch': return this.readLedger()
+      case 'INSERT INTO ingest_ledger': server.ledger ??= { epoch: 0, sequence: 0 }; break
+      case 'UPDATE ingest_ledger': return this.moveLedger(values as [string, number, number, number, number, number])
+      case 'INSERT INTO quarantined_rows': this.quarantine(values); break
+      case 'SELECT orbitstream_ensure_partitions': server.partitions.push(values as [Date, Date]); break
+      case 'COMMIT': this.commit(); break
+      case 'ROLLBACK': this.work = null
+    }
+    return { rows: [], rowCount: 0 }
+  }
+
+  private readLedger (): QueryOutcome<object> {
+    const { ledger } = this.server
+    return ledger === null ? { rows: [], rowCount: 0 } : { rows: [{ epoch: String(ledger.epoch), last_sequence: String(ledger.sequence) }], rowCount: 1 }
+  }
+
+  private moveLedger ([, epoch, sequence, toEpoch, toSequence]: [string, number, number, number, number, number]): QueryOutcome<object> {
+    const { ledger } = this.server
+    if (ledger?.epoch !== epoch || ledger.sequence !== sequence) return { rows: [], rowCount: 0 }
+    this.transaction().ledger = { epoch: toEpoch, sequence: toSequence }
+    return { rows: [], rowCount: 1 }
+  }
+
+  private quarantine (values: readonly unknown[]): void {
+    const [, , , sqlState, reason, json, bytes] = values as [unknown, unknown, unknown, string, string, string | null, Buffer]
+    this.transaction().quarantined.push({ sqlState, reason, json, bytes })
+  }
+
+  private commit (): void {
+    const { server } = this
+    const { ledger, rows, quarantined } = this.transaction()
+    if (ledger !== null) server.ledger = ledger
+    for (const row of rows) server.rows.push(row)
+    server.rowsTotal += rows.length
+    server.quarantined.push(...quarantined)
+    this.work = null
+  }
+}
+
+export const texts = (rows: readonly PlainRow[]): string[] => rows.map(rowText).sort()

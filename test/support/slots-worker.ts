@@ -1,0 +1,22 @@
+/** The smallest worker: does what SLOTS_WORKER says, in the words of lib/cluster/messages.ts. */
+import type { ToPrimary, ToWorker } from '../../lib/cluster/messages.js'
+import { reportOf } from './slots.js'
+
+const mode = process.env['SLOTS_WORKER'] ?? 'serve'
+
+function send (message: ToPrimary, then?: () => void): void {
+  process.send?.(message, undefined, undefined, then === undefined ? undefined : () => then())
+}
+
+process.on('message', (message: ToWorker) => {
+  if (message.type === 'start') {
+    if (mode === 'fatal') send({ type: 'fatal', message: 'no such file' }, () => process.exit(1))
+    else if (mode === 'exit') process.exit(3)
+    else send({ type: 'ready', engine: `engine of ${message.settings.slot}` })
+  } else if (message.type === 'report?') {
+    send({ type: 'report', id: message.id, report: reportOf({ pid: process.pid, waiting: 7 }) })
+  } else if (message.type === 'stop' && mode !== 'deaf') {
+    process.exit(0)
+  }
+})
+send({ type: 'hello' })

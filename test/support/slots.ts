@@ -1,0 +1,41 @@
+/** Slots as health and metrics see them, with a report of a worker that is well. */
+import type { WorkerReport } from '../../lib/cluster/messages.js'
+import type { Slot } from '../../lib/cluster/slots.js'
+import { PointCounters } from '../../lib/pipeline/pipeline.js'
+
+export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
+  return {
+    slot: 0,
+    pid: 1,
+    engine: 'node',
+    points: new PointCounters(),
+    waiting: 0,
+    backlog: { frames: 0, rows: 0, bytes: 0, oldestMs: 0 },
+    pressure: 'none',
+    database: { state: 'ready', lastError: null, retries: 0 },
+    metrics: [],
+    ...changes
+  }
+}
+
+export function slotOf (changes: Partial<Slot> = {}): Slot {
+  return {
+    number: 0,
+    state: 'ready',
+    worker: null,
+    startedMs: performance.now() - 3_600_000,
+    diedMs: 0,
+    quickDeaths: 0,
+    restarts: 0,
+    engine: 'node',
+    lastDeath: null,
+    fatal: null,
+    report: reportOf(),
+    timer: null,
+    ...changes
+  }
+}
+
+export function pointsOf (changes: Partial<PointCounters>): PointCounters {
+  return Object.assign(new PointCounters(), changes)
+}
