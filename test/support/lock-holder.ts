@@ -1,0 +1,6 @@
+/** A process that holds the lock of a directory until it is killed. */
+import { lockDirectory } from '../../lib/store/data-directory.js'
+
+await lockDirectory(process.argv[2]!, 'data directory')
+setInterval(() => undefined, 60_000)
+process.send?.('locked')
