@@ -56,6 +56,7 @@ export class Lanes {
     for (const { journal, quarantined } of this.lanes) {
       points.recovered += journal.recoveredRows
       points.quarantined += quarantined
+      points.lost += journal.lostRows
       points.committed += journal.releasedRows - quarantined
     }
     return points

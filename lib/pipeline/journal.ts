@@ -63,6 +63,8 @@ export interface Journal {
   readonly spoolId: string
   /** Points of frames that were released, since this process opened the journal. */
   readonly releasedRows: number
+  /** Points of frames that damage of the disk has cost. */
+  readonly lostRows: number
   /** Points that were there when this process opened the journal. */
   readonly recoveredRows: number
   /** No write is under way: a batch that is handed over now is written at once. */

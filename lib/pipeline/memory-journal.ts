@@ -23,6 +23,7 @@ export interface MemoryJournalSettings {
 export class MemoryJournal implements Journal {
   readonly spoolId: string
   readonly recoveredRows = 0
+  readonly lostRows = 0
   releasedRows = 0
   onIdle: () => void = () => {}
   private readonly frames: MemoryFrame[] = []

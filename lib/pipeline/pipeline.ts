@@ -2,9 +2,9 @@
  * The pipeline of a worker: what listeners offer goes into the open batch, and is counted.
  *
  * Conservation, in points:  received = accepted + rejected + shed
- *                           accepted + recovered = committed + quarantined + failed + waiting
+ *                           accepted + recovered = committed + quarantined + failed + lost + waiting
  * `recovered` stood in the spool when the process started; `waiting` stands in the open batch and in the journal;
- * `failed` was answered with an error because the journal could not keep it.
+ * `failed` was answered with an error because the journal could not keep it; `lost` is what damage of the disk has cost.
  */
 import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeRules } from '../../protocol/point.js'
@@ -24,12 +24,13 @@ export class PointCounters {
   committed = 0
   quarantined = 0
   failed = 0
+  lost = 0
 }
 
 /** What the counters leave unexplained: 0, or something was lost or counted twice. */
 export function conservationError (points: Readonly<PointCounters>, waiting: number): number {
-  const { received, accepted, rejected, shed, recovered, committed, quarantined, failed } = points
-  return Math.abs(received - accepted - rejected - shed) + Math.abs(accepted + recovered - committed - quarantined - failed - waiting)
+  const { received, accepted, rejected, shed, recovered, committed, quarantined, failed, lost } = points
+  return Math.abs(received - accepted - rejected - shed) + Math.abs(accepted + recovered - committed - quarantined - failed - lost - waiting)
 }
 
 export interface PipelineSettings extends BatcherSettings, DecodeRules {

@@ -10,6 +10,7 @@
 import type { ClosedBatch, FrameRun, JournalBacklog, Position } from '../pipeline/journal.js'
 import { comparePositions } from './position.js'
 import { FRAME_HEADER_BYTES } from './record.js'
+import type { ReadPart } from './reader.js'
 import type { Segment } from './segment.js'
 import type { Frame } from './writer.js'
 
@@ -110,29 +111,30 @@ export class FrameQueue {
     }
   }
 
-  /** Puts frames that were read from the stretch at the head before what is left of it. Gives the batches of frames that damage has cost. */
-  unspill (stretch: Stretch, frames: readonly Frame[], left: { readonly first: number, readonly offset: number }): ClosedBatch[] {
-    let rows = 0
-    let bytes = 0
+  /** Puts frames that were read from the stretch at the head before what is left of it. Gives what damage has cost: batches, and rows once the stretch is read to its end. */
+  unspill (stretch: Stretch, { frames, passed, left }: ReadPart): { batches: ClosedBatch[], lostRows: number } {
+    let { rows, bytes } = passed
+    this.count(0, -rows, -bytes)
     for (const frame of frames) {
       rows += frame.rows
       bytes += frame.payload.length
       this.heldBytes += costOf(frame)
       stretch.waiters.delete(frame.sequence)
     }
-    const passed = left.first - stretch.first
+    const sequences = left.first - stretch.first
     stretch.first = left.first
     stretch.offset = left.offset
     stretch.rows -= rows
     stretch.bytes -= bytes
     stretch.oldestAtMs = frames[frames.length - 1]?.appendedAtMs ?? stretch.oldestAtMs
-    // Frames that were passed and not read are lost or released; their rows are known only at the stretch's end.
-    this.count(frames.length - passed, 0, 0)
+    // Sequences without a frame are lost or released; the rows of the lost are known only at the stretch's end.
+    this.count(frames.length - sequences, 0, 0)
     const rest: Entry[] = stretch.first <= stretch.last ? [stretch] : []
+    const lostRows = rest.length === 0 ? stretch.rows : 0
     if (rest.length === 0) this.count(0, -stretch.rows, -stretch.bytes)
     this.entries = [...frames, ...rest, ...this.entries.slice(this.head + 1)]
     this.head = 0
-    return takeWaiters(stretch, { epoch: stretch.epoch, sequence: left.first - 1 })
+    return { batches: takeWaiters(stretch, { epoch: stretch.epoch, sequence: left.first - 1 }), lostRows }
   }
 
   /** The drain's oldest frames have committed. Gives their batches. */
@@ -244,7 +246,7 @@ function costOf (frame: Frame): number {
 }
 
 /** Takes the batches at `position` or before out of a stretch. */
-export function takeWaiters (stretch: Stretch, position: Position): ClosedBatch[] {
+function takeWaiters (stretch: Stretch, position: Position): ClosedBatch[] {
   const batches: ClosedBatch[] = []
   for (const [sequence, batch] of stretch.waiters) {
     if (comparePositions({ epoch: stretch.epoch, sequence }, position) > 0) break

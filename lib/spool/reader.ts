@@ -13,6 +13,8 @@ import type { Frame } from './writer.js'
 /** A part of a stretch. */
 export interface ReadPart {
   readonly frames: readonly Frame[]
+  /** Rows and payload bytes of frames that were passed over because they are released. */
+  readonly passed: { readonly rows: number, readonly bytes: number }
   /** Where the rest of the stretch begins; first > last: nothing is left. */
   readonly left: { readonly first: number, readonly offset: number }
   readonly gaps: readonly Gap[]
@@ -36,12 +38,13 @@ export class StretchReader {
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error
       const gap = { epoch, fromSequence: first, toSequence: last, bytes: 0, segment: segment.name }
-      return { frames: [], left: { first: last + 1, offset: end }, gaps: [gap], quarantinedBytes: 0 }
+      return { frames: [], passed: { rows: 0, bytes: 0 }, left: { first: last + 1, offset: end }, gaps: [gap], quarantinedBytes: 0 }
     }
     const frames: Frame[] = []
     const gaps: Gap[] = []
     const damaged: Array<{ readonly offset: number, readonly bytes: number }> = []
     let expected = first
+    const passed = { rows: 0, bytes: 0 }
     let bytes = 0
     const miss = (toSequence: number): void => {
       if (toSequence >= expected) gaps.push({ epoch, fromSequence: expected, toSequence, bytes: damaged[damaged.length - 1]?.bytes ?? 0, segment: segment.name })
@@ -56,6 +59,9 @@ export class StretchReader {
         if (comparePositions(header, released) > 0) {
           frames.push({ segment, offset, epoch, sequence, rows, appendedAtMs, payload, batch: stretch.waiters.get(sequence) ?? null })
           bytes += payload.length
+        } else {
+          passed.rows += rows
+          passed.bytes += payload.length
         }
         return bytes < Math.max(bytesMax, SCAN_WINDOW_BYTES) && sequence < last
       },
@@ -64,7 +70,7 @@ export class StretchReader {
     if (scanner.offset >= end) miss(last)
     let quarantinedBytes = 0
     for (const one of damaged) quarantinedBytes += await quarantine(this.files, this.directory, segment.name, file, one.offset, one.bytes)
-    return { frames, left: { first: expected, offset: scanner.offset }, gaps, quarantinedBytes }
+    return { frames, passed, left: { first: expected, offset: scanner.offset }, gaps, quarantinedBytes }
   }
 
   async close (): Promise<void> {

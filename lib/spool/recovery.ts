@@ -41,6 +41,10 @@ export interface RecoveredSpool {
   readonly last: Position
   readonly segments: readonly Segment[]
   readonly stretches: readonly Stretch[]
+  /** Where the last segment ends, if bytes stand behind it. */
+  readonly torn: { readonly segment: Segment, readonly offset: number } | null
+  /** Segments of which not even the header was finished. */
+  readonly unfinished: readonly string[]
   readonly report: Recovery
 }
 
@@ -55,7 +59,8 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
   const surveys = await surveySegments(files, own)
   refuseOtherFormats(surveys, rowFormat)
   const quarantinedBytes = await keepDamaged(files, directory, surveys)
-  const tornBytes = await settleLast(files, surveys)
+  await syncLast(files, surveys)
+  const last = surveys[surveys.length - 1]
   const stretches = surveys.flatMap((survey) => survey.stretches)
   return {
     spoolId,
@@ -63,26 +68,26 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
     last: surveys.reduce((last, survey) => comparePositions(survey.last, last) > 0 ? survey.last : last, POSITION_START),
     segments: surveys.map((survey) => survey.segment),
     stretches,
+    torn: last?.torn ? { segment: last.segment, offset: last.torn.offset } : null,
+    unfinished: all.filter((one) => one.unfinished).map((one) => one.path),
     report: {
       frames: stretches.reduce((sum, stretch) => sum + stretch.last - stretch.first + 1, 0),
       rows: stretches.reduce((sum, stretch) => sum + stretch.rows, 0),
       bytes: stretches.reduce((sum, stretch) => sum + stretch.bytes, 0),
       gaps: [...foreign, ...surveys.flatMap((survey) => survey.gaps)],
-      tornBytes,
+      tornBytes: last?.torn?.bytes ?? 0,
       quarantinedBytes,
       segments: surveys.length
     }
   }
 }
 
-/** The segments; those that were never finished are removed, and count only for their epochs. */
+/** The segments; those that were never finished count only for their epochs. */
 async function findKnown (files: Files, directory: string): Promise<FoundSegment[]> {
-  const found = await findSegments(files, directory).catch((cause: unknown) => {
+  return await findSegments(files, directory).catch((cause: unknown) => {
     if (errorCode(cause) !== '') throw cause
     throw new OperatingError('spool_failed', `cannot open ${directory}: ${(cause as Error).message}`, undefined, { cause })
   })
-  for (const one of found) if (one.unfinished) await files.unlink(one.path)
-  return found
 }
 
 /** The id from spool-id; if that is damaged, from a segment; a new one for a new spool. */
@@ -177,25 +182,38 @@ async function keepDamaged (files: Files, directory: string, surveys: readonly S
   return bytes
 }
 
-/**
- * Cuts the torn tail off, and makes durable what a process that was killed had written and not synced: its frames are
- * valid and will be delivered. Both may fail: the base of the new epoch's segment says already where this one ends.
- */
-async function settleLast (files: Files, surveys: readonly SegmentSurvey[]): Promise<number> {
+/** Makes durable what a process that was killed had written and not synced: its frames are valid and will be delivered. */
+async function syncLast (files: Files, surveys: readonly SegmentSurvey[]): Promise<void> {
   const survey = surveys[surveys.length - 1]
-  if (survey === undefined) return 0
-  const { segment, torn } = survey
+  if (survey === undefined) return
   try {
-    const file = await files.open(segment.path, 'change')
+    const file = await files.open(survey.segment.path, 'change')
     try {
-      if (torn !== null) {
-        await file.truncate(torn.offset)
-        segment.bytes = torn.offset
-      }
       await file.sync()
     } finally {
       await file.close()
     }
-  } catch {}
-  return torn?.bytes ?? 0
+  } catch {
+    // Nothing of it was acknowledged, or it was synced before.
+  }
+}
+
+/**
+ * Cuts the torn tail off and removes unfinished segments. Only once the new epoch's segment is there: it says where the
+ * last one ends and keeps the epochs growing, and a start that fails before it finds and reports the same again.
+ */
+export async function tidy (files: Files, { torn, unfinished }: Pick<RecoveredSpool, 'torn' | 'unfinished'>): Promise<void> {
+  for (const path of unfinished) await files.unlink(path).catch(() => {})
+  if (torn === null) return
+  try {
+    const file = await files.open(torn.segment.path, 'change')
+    try {
+      await file.truncate(torn.offset)
+      torn.segment.bytes = torn.offset
+    } finally {
+      await file.close()
+    }
+  } catch {
+    // The space is lost until the segment goes.
+  }
 }

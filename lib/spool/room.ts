@@ -27,12 +27,12 @@ export class Room {
   private timer: NodeJS.Timeout | null = null
   private checking: Promise<void> | null = null
 
-  /** @param onRoom called when a full disk has room again */
-  constructor (private readonly options: RoomOptions, private readonly onRoom: () => void) {}
+  /** @param onLooked called after each look: what is released may make way, what waits may go on */
+  constructor (private readonly options: RoomOptions, private readonly onLooked: () => void) {}
 
   /** Looks at intervals until stop(). */
   start (intervalMs: number): void {
-    this.timer = setInterval(() => { this.check().catch(throwLater) }, intervalMs).unref()
+    this.timer = setInterval(() => this.checkSoon(), intervalMs).unref()
   }
 
   stop (): void {
@@ -46,11 +46,16 @@ export class Room {
     await this.checking
   }
 
+  /** As check(), for those who do not wait for it. */
+  checkSoon (): void {
+    this.check().catch(throwLater)
+  }
+
   noteWritten (bytes: number): void {
     this.freeBytes -= bytes
   }
 
-  /** The disk refused a write. */
+  /** The disk refused a write, or a batch found no room: nothing is taken until the next look. */
   noteFull (): void {
     this.full = true
   }
@@ -70,13 +75,12 @@ export class Room {
     return part >= 1 ? 'hard' : part >= SOFT_PART ? 'soft' : 'none'
   }
 
-  /** Never rejects, unless onRoom throws. */
+  /** Never rejects, unless onLooked throws. */
   private async ask (): Promise<void> {
     this.freeBytes = await this.options.files.freeBytes(this.options.directory).catch(() => Number.POSITIVE_INFINITY)
     this.checking = null
-    if (!this.full || this.freeBytes <= this.options.reserveBytes) return
-    this.full = false
-    this.onRoom()
+    if (this.freeBytes > this.options.reserveBytes) this.full = false
+    this.onLooked()
   }
 }
 

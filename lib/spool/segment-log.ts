@@ -25,6 +25,8 @@ export interface SegmentLogStart {
   /** The last frame that counts, in the segments that are there. */
   readonly last: Position
   readonly segments: readonly Segment[]
+  /** Called after a segment was removed: there is more room. */
+  readonly onRemoved: () => void
 }
 
 export class SegmentLog {
@@ -37,6 +39,7 @@ export class SegmentLog {
   private readonly files: Files
   private readonly directory: string
   private readonly segments: Segment[]
+  private readonly onRemoved: () => void
   /** Counts attempts, so that no name is used twice even if the file of a failed attempt stays. */
   private begun = 0
   private removing: Promise<void> = Promise.resolve()
@@ -48,6 +51,7 @@ export class SegmentLog {
     this.epoch = start.epoch
     this.last = start.last
     this.segments = [...start.segments]
+    this.onRemoved = start.onRemoved
     // Everything before the oldest segment was released, or lost and reported.
     this.released = this.segments[0]?.base ?? this.last
   }
@@ -148,7 +152,7 @@ export class SegmentLog {
   private removeOldest (): void {
     const segment = this.segments.shift()
     // A file that stays is found at the next start, where the ledger covers it.
-    if (segment !== undefined) this.removing = this.removing.then(() => this.files.unlink(segment.path)).catch(ignore)
+    if (segment !== undefined) this.removing = this.removing.then(() => this.files.unlink(segment.path)).then(this.onRemoved, ignore)
   }
 
   private newSegment (): Segment {

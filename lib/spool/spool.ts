@@ -21,7 +21,7 @@ import type { Gap } from './gap.js'
 import { judgePosition } from './ledger-position.js'
 import { StretchReader } from './reader.js'
 import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './record.js'
-import { recover, type RecoveredSpool, type Recovery } from './recovery.js'
+import { recover, tidy, type RecoveredSpool, type Recovery } from './recovery.js'
 import { Room, type Pressure } from './room.js'
 import { SegmentLog } from './segment-log.js'
 import { Writer, type Frame } from './writer.js'
@@ -59,7 +59,10 @@ export interface SpoolCounters {
   syncs: number
   /** Batches that were refused with spool_full, or spool_failed. */
   batchesRefused: number
+  /** rowsAppended + recoveredRows = rowsReleased + rowsLost + rows of the backlog; rowsLost lags while a stretch is read. */
   rowsReleased: number
+  /** To damage that came after the start. */
+  rowsLost: number
   framesReadBack: number
   gaps: number
   quarantinedBytes: number
@@ -90,6 +93,7 @@ export async function openSpool (options: SpoolOptions): Promise<{ spool: Spool,
     const recovered = await recover(options.files, directory, options.rowFormat, now())
     const spool = new Spool({ ...options, directory, now }, recovered, () => directories.delete(directory))
     await spool.start()
+    await tidy(options.files, recovered)
     return { spool, recovery: recovered.report }
   } catch (error) {
     directories.delete(directory)
@@ -121,7 +125,7 @@ export class Spool implements Journal {
     const memoryMaxBytes = options.memoryMaxBytes ?? MEMORY_MAX_BYTES
     this.now = options.now
     this.spoolId = recovered.spoolId
-    this.log = new SegmentLog({ files, directory, ...recovered })
+    this.log = new SegmentLog({ files, directory, ...recovered, onRemoved: () => this.room.checkSoon() })
     this.queue = new FrameQueue(memoryMaxBytes)
     for (const stretch of recovered.stretches) this.queue.pushStretch(stretch)
     this.reader = new StretchReader(files, directory)
@@ -132,6 +136,7 @@ export class Spool implements Journal {
       refused: (batches) => { this.counters.batchesRefused += batches },
       full: () => this.room.noteFull(),
       fatal: (error) => options.onFatal(error),
+      short: () => this.pressure() !== 'none',
       idle: () => this.idleNow()
     })
     const { frames, rows, gaps, quarantinedBytes } = recovered.report
@@ -142,6 +147,7 @@ export class Spool implements Journal {
       syncs: 0,
       batchesRefused: 0,
       rowsReleased: 0,
+      rowsLost: 0,
       framesReadBack: 0,
       gaps: gaps.length,
       quarantinedBytes,
@@ -164,6 +170,10 @@ export class Spool implements Journal {
 
   get releasedRows (): number {
     return this.counters.rowsReleased
+  }
+
+  get lostRows (): number {
+    return this.counters.rowsLost
   }
 
   get recoveredRows (): number {
@@ -211,6 +221,9 @@ export class Spool implements Journal {
       this.writer.append(batch)
     } else {
       this.counters.batchesRefused++
+      // Frames that are released make way now, not at the next look.
+      if (refusal === 'spool_full') this.room.noteFull()
+      this.writer.wake()
       // Never answered inside of append(): the batcher is in the midst of handing over.
       queueMicrotask(() => batch.spooled(refusal))
     }
@@ -229,6 +242,10 @@ export class Spool implements Journal {
     return null
   }
 
+  /**
+   * As the contract says. Rejects with the system's error if a segment cannot be opened to be read back: it may be
+   * called again.
+   */
   async take (bytesMax: number): Promise<FrameRun | null> {
     if (!this.resumed) throw new Error('take() before resume() has said where the ledger stands')
     if (this.taking) throw new Error('take() while another take() waits')
@@ -335,7 +352,10 @@ export class Spool implements Journal {
     this.counters.framesReadBack += part.frames.length
     this.counters.gaps += part.gaps.length
     this.counters.quarantinedBytes += part.quarantinedBytes
-    for (const batch of this.queue.unspill(stretch, part.frames, part.left)) batch.committed('spool_failed')
+    const { batches, lostRows } = this.queue.unspill(stretch, part)
+    this.counters.rowsReleased += part.passed.rows
+    this.counters.rowsLost += lostRows
+    for (const batch of batches) batch.committed('spool_failed')
     for (const gap of part.gaps) this.options.onGap(gap)
   }
 }

@@ -48,6 +48,8 @@ export interface WriterHooks {
   full (): void
   /** Once. Nothing is written any more. */
   fatal (error: Error): void
+  /** Whether room is short: then released frames make way at once. */
+  short (): boolean
   /** No write is under way any more. */
   idle (): void
 }
@@ -114,7 +116,8 @@ export class Writer {
   }
 
   private wantsRecycling (): boolean {
-    return (this.log.active?.segment.bytes ?? 0) > this.options.recycleBytes && this.log.allReleased
+    const bytes = this.log.active?.segment.bytes ?? 0
+    return bytes > SEGMENT_HEADER_BYTES && this.log.allReleased && (bytes > this.options.recycleBytes || this.hooks.short())
   }
 
   private nextGroup (): ClosedBatch[] {

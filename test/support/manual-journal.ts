@@ -6,6 +6,7 @@ export class ManualJournal implements Journal {
   readonly spoolId = 'test/0'
   readonly releasedRows = 0
   readonly recoveredRows = 0
+  readonly lostRows = 0
   idle = true
   onIdle: () => void = () => {}
   readonly batches: ClosedBatch[] = []

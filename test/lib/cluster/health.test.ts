@@ -93,7 +93,7 @@ t.test('points are those of all workers, the dead included, and are conserved', 
     slotOf({ number: 1, report: null }),
     slotOf({ number: 2, report: reportOf({ points: pointsOf({ received: 4, shed: 1, accepted: 3, quarantined: 3 }) }) })
   ]
-  t.strictSame(ask({ slots, retired }).body['points'], { received: 21, rejected: 2, shed: 1, accepted: 18, recovered: 0, committed: 12, quarantined: 3, failed: 1, waiting: 2 })
+  t.strictSame(ask({ slots, retired }).body['points'], { received: 21, rejected: 2, shed: 1, accepted: 18, recovered: 0, committed: 12, quarantined: 3, failed: 1, lost: 0, waiting: 2 })
   t.equal(retired.received, 12, 'what is retired is not changed by being shown')
   const sum = sumPoints(slots, retired)
   addPoints(sum, retired)

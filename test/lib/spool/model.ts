@@ -342,7 +342,9 @@ export class World {
       this.counts.lost++
       assert.ok(this.mayLose && this.isExcused(batch), `batch ${batch.id} at ${JSON.stringify(batch.position)} was acknowledged, and is gone without a word`)
     }
-    this.counts.readBack += process.spool.counters.framesReadBack
+    const { rowsAppended, recoveredRows, rowsReleased, rowsLost, framesReadBack } = process.spool.counters
+    assert.equal(rowsAppended + recoveredRows, rowsReleased + rowsLost, 'rows are not conserved')
+    this.counts.readBack += framesReadBack
   }
 
   private checkAnswers (process: Process): void {

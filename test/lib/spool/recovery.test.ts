@@ -65,7 +65,7 @@ async function start (t: Test, snapshot: Snapshot): Promise<Result & { disk: Fak
   const { spool, recovery } = await open(t, disk)
   t.equal(spool.resume(null), null)
   const { texts, positions } = await drain(spool)
-  for (const [index, position] of positions.entries()) t.equal(texts[index], text(position.sequence))
+  t.same(texts, positions.map((position) => text(position.sequence)))
   await appendAll(spool, ['later'])
   t.same((await drain(spool)).texts, ['later'])
   await spool.close()
@@ -197,6 +197,10 @@ t.test('the id is told by the segments when its file is gone; without either the
     t.ok(snapshot.get(id)!.toString().startsWith(spool.spoolId))
     t.same(disk.inode(id).current, snapshot.get(id), 'and it is written again')
   }
+  const full = await restore(changed(snapshot, id, () => null))
+  full.capacityBytes = full.usedBytes
+  const { spool } = await open(t, full)
+  t.ok(snapshot.get(id)!.toString().startsWith(spool.spoolId), 'on a full disk too')
   const lost = changed(changed(snapshot, id, () => null), segmentsOf(snapshot)[0]!, (content) => content.fill(0, 0, SEGMENT_HEADER_BYTES))
   await t.rejects(open(t, await restore(lost)), { code: 'spool_failed', message: /neither spool-id nor any segment/ })
 })

@@ -96,6 +96,41 @@ t.test('an unknown outcome: resume releases what the ledger covers and gives the
   t.same((await drain(spool)).texts, ['frame-4'])
 })
 
+t.test('a run is released once, and in the order of take()', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  spool.resume(null)
+  await appendAll(spool, names(3))
+  const first = await spool.take(1)
+  const second = await spool.take(1)
+  t.throws(() => { spool.release(second!) }, /not the oldest/)
+  spool.release(first!)
+  t.throws(() => { spool.release(first!) }, /not the oldest/)
+  spool.release(second!)
+  t.match(await spool.take(1), { firstSequence: 3 })
+  const pending = spool.take(1)
+  await t.rejects(spool.take(1), /while another take/)
+  await appendAll(spool, ['fourth'])
+  t.match(await pending, { firstSequence: 4 })
+})
+
+t.test('a ledger in the midst of a segment: rows add up', async (t) => {
+  const directory = await makeDirectory(t)
+  const first = await openTestSpool(t, { directory })
+  await appendAll(first.spool, names(3000, 'n'))
+  await first.spool.close()
+  const { spool } = await openTestSpool(t, { directory, memoryMaxBytes: 1000 })
+  spool.resume({ epoch: first.spool.epoch, sequence: 1200 })
+  t.equal((await drain(spool, 5000)).texts[0], 'n-1201')
+  t.match(spool.counters, { recoveredRows: 3000, rowsReleased: 3000, rowsLost: 0 })
+})
+
+t.test('a payload beyond what a frame takes is a mistake of the caller', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  const batch = new TestBatch('')
+  batch.payload = Buffer.alloc(64 * 1024 * 1024 + 1)
+  t.throws(() => { spool.append(batch) }, RangeError)
+})
+
 t.test('the ledger of another database stops the drain', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
   t.match(spool.resume({ epoch: spool.epoch + 1, sequence: 1 }), { kind: 'ledger_ahead' })
