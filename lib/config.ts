@@ -7,11 +7,16 @@
  */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { duration, host, integer, list, nearest, oneOf, path, pathOrOff, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
+import { METRICS } from '../protocol/metrics.js'
+import type { MetricName } from '../protocol/point.js'
+import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
+/** The default critical limit of each metric: one setting a metric of the catalogue. */
+type ThresholdSettings = { readonly [M in MetricName as `threshold_${M}`]: number }
+
 /** The effective configuration: every setting resolved, validated once, frozen. */
-export interface Config {
+export interface Config extends ThresholdSettings {
   /** Address to listen on. */
   readonly host: string
   /** HTTP port; 0 picks a free one. */
@@ -61,7 +66,7 @@ interface Setting<T> {
 
 type Key = keyof Config
 
-/** Connections that are not a worker's: migrations and maintenance, the health check, one to spare. */
+/** Connections that are not a worker's: maintenance (before it, migrations), the limits, and queries for clients. */
 const CONNECTIONS_BESIDE_WORKERS = 3
 const TOKEN_LENGTH_MIN = 16
 
@@ -81,6 +86,16 @@ function maskUrl (text: string | null): string {
     if (masked.searchParams.has(name)) masked.searchParams.set(name, '***')
   }
   return masked.href
+}
+
+function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Setting<number> } {
+  const entries = METRICS.map(({ name, title, unit, limit }) => [`threshold_${name}`, {
+    env: limit.env,
+    type: decimal(),
+    default: String(limit.value),
+    help: `${title} (${unit}) ${limit.side === 'low' ? 'below' : 'above'} this is an anomaly. Counts until limits are stored in the database; afterwards they are changed there.`
+  }])
+  return Object.fromEntries(entries) as { readonly [K in keyof ThresholdSettings]: Setting<number> }
 }
 
 const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
@@ -103,7 +118,8 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
   retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
   shutdownDeadlineMs: { env: 'SHUTDOWN_DEADLINE', type: duration({ min: 100, max: ms('1h') }), default: '30s', help: 'Longest time that a polite stop takes.' },
-  httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs.' }
+  httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs.' },
+  ...thresholdSettings()
 }
 
 const KEYS = Object.keys(SETTINGS) as readonly Key[]

@@ -23,7 +23,7 @@ type Parsed = { readonly value: unknown, readonly fault: null } | { readonly fau
 
 /** One object. Any fault counts as one point, except for an array, whose points are counted. */
 export function readPointExactly (body: Buffer, reader: PointReader): DecodeFault | null {
-  const parsed = parse(body)
+  const parsed = parseJsonText(body)
   if (parsed.fault !== null) return invalidJson(parsed.fault, 1)
   if (Array.isArray(parsed.value)) {
     const message = 'The body is an array: send arrays to /telemetry/batch, or one point as an object here.'
@@ -35,7 +35,7 @@ export function readPointExactly (body: Buffer, reader: PointReader): DecodeFaul
 
 /** An array of objects; an empty one is no fault. */
 export function readBatchExactly (body: Buffer, reader: PointReader): DecodeFault | null {
-  const parsed = parse(body)
+  const parsed = parseJsonText(body)
   // Points of a text that does not parse cannot be counted.
   if (parsed.fault !== null) return invalidJson(parsed.fault, 0)
   if (!Array.isArray(parsed.value)) {
@@ -63,7 +63,7 @@ export function readLinesExactly (body: Buffer, reader: PointReader): DecodeFaul
       reader.points++
       continue
     }
-    const parsed = parse(bytes)
+    const parsed = parseJsonText(bytes)
     if (parsed.fault === null) {
       reader.read(parsed.value)
     } else {
@@ -79,8 +79,8 @@ function invalidJson (message: string, points: number): DecodeFault {
   return { code: 'invalid_json', message: `The body ${message}.`, points }
 }
 
-/** Parses one text after the checks that JSON.parse does not make. */
-function parse (bytes: Buffer): Parsed {
+/** Parses one text after the checks that JSON.parse does not make. A fault reads behind "the body". */
+export function parseJsonText (bytes: Buffer): Parsed {
   if (bytes.length === 0) return { fault: 'is empty' }
   if (BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte)) {
     return { fault: 'begins with a byte order mark: send UTF-8 without one' }

@@ -12,6 +12,8 @@ import { METRICS, METRIC_COUNT } from './metrics.js'
 import { SATELLITE_ID_RULE, type Satellite, type SatelliteTable } from './satellites.js'
 import { parseIsoTime } from './time.js'
 
+export type MetricName = (typeof METRICS)[number]['name']
+
 /** Settings of validation; all decoders share them. */
 export interface DecodeRules {
   /** Oldest accepted time before now, in milliseconds. */

@@ -49,7 +49,7 @@ const ARENA_CHUNK_BYTES = 65_536
 const FORBIDDEN = /[\p{Cc}\p{Cs}]/u
 
 /** Whether a string may be a satellite's id. */
-function isSatelliteId (id: string): boolean {
+export function isSatelliteId (id: string): boolean {
   if (id.length === 0 || id.length > 2 * SATELLITE_ID_CHARACTERS_MAX) return false
   if (FORBIDDEN.test(id) || id.trim() !== id) return false
   return id.length <= SATELLITE_ID_CHARACTERS_MAX || Array.from(id).length <= SATELLITE_ID_CHARACTERS_MAX

@@ -8,6 +8,7 @@ import { nearest } from '../value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import { config } from './commands/config.js'
 import { databaseUrl } from './commands/database-url.js'
+import { limits } from './commands/limits.js'
 import { migrate } from './commands/migrate.js'
 import { start } from './commands/start.js'
 import { describeFailure } from './failure.js'
@@ -19,7 +20,7 @@ import type { Option } from './options.js'
 const PROGRAM = 'orbitstream-ingest'
 
 /** Every command; a new one is a file in commands/ and a word here. */
-const COMMANDS: readonly Command[] = [start, migrate, config, databaseUrl]
+const COMMANDS: readonly Command[] = [start, migrate, limits, config, databaseUrl]
 
 interface Output {
   readonly print: (text: string) => void

@@ -10,6 +10,7 @@ import { simulate, type SimulationOptions } from '../sim/simulate.js'
 import { count, describeCause, summaryText, verdictText } from '../sim/summary.js'
 import { url as urlType } from '../value-types.js'
 import { parseArguments, usageError } from './arguments.js'
+import { CHECK_COMMAND, check } from './sim-check.js'
 
 const PROGRAM = 'orbitstream-sim'
 const SERVER_WAIT_MS = 2_000
@@ -29,9 +30,11 @@ const SPEC = {
     { name: 'seed', type: 'integer', min: 0, max: SEED_MAX, help: 'Repeats the values of a run.', note: 'default: a new one, which is printed' },
     { name: 'connections', type: 'integer', default: 500, min: 1, max: 10_000, help: 'Connections at most; opened as they are needed.' },
     { name: 'token', type: 'string', help: 'Token for a server with API_TOKENS.' },
+    { name: 'truth', type: 'string', placeholder: 'file', help: 'Write each anomaly that is put in to this file, for "orbitstream-sim check".' },
     { name: 'json', type: 'boolean', help: 'Print the summary as JSON.' }
   ],
-  epilogue: 'Nothing is sent twice: a refused point counts as failed, also when the server asks to wait (Retry-After).\n' +
+  epilogue: 'orbitstream-sim check FILE compares what --truth wrote with the anomalies that the server has.\n' +
+    'Nothing is sent twice: a refused point counts as failed, also when the server asks to wait (Retry-After).\n' +
     'While 2,000 requests or 400,000 points have no answer, further points are skipped and count as not accepted.\n' +
     'Exit code: 0 if at least 99% of the points were accepted, 1 if fewer or without a server, 2 if the command line is not understood.'
 } as const
@@ -42,6 +45,10 @@ const SPEC = {
  * @param argv the words behind the program's name
  */
 export async function main (argv: readonly string[]): Promise<void> {
+  if (argv[0] === CHECK_COMMAND) {
+    process.exitCode = await check(argv.slice(1), { print, complain })
+    return
+  }
   const parsed = readArguments(argv)
   if (parsed.kind === 'exit') {
     (parsed.exitCode === 0 ? print : complain)(parsed.text)
@@ -76,7 +83,8 @@ function readArguments (argv: readonly string[]): Arguments {
     batchSize: values['batch-size'],
     seed: values.seed ?? randomInt(SEED_MAX),
     connectionsMax: values.connections,
-    token: values.token ?? null
+    token: values.token ?? null,
+    truthFile: values.truth ?? null
   }
   return { kind: 'run', options, json: values.json }
 }

@@ -17,6 +17,8 @@ export interface HealthSources {
   readonly retired: PointCounters
   readonly database: { readonly kind: string, readonly embedded: boolean }
   readonly maintenanceError: string | null
+  /** Version of the limits that count, and what is wrong with them. */
+  readonly limits: { readonly version: number, readonly complaint: string | null }
 }
 
 /** Time after a restart of a worker during which it is worth a mention. */
@@ -25,7 +27,7 @@ const RESTART_MENTIONED_MS = 60_000
 export function healthAnswer (sources: HealthSources): StatusAnswer {
   const { slots } = sources
   const serving = slots.filter((slot) => slot.state === 'ready' && slot.report?.pressure !== 'hard')
-  const reasons = [...slots.flatMap(slotReasons), ...databaseReasons(sources)]
+  const reasons = [...slots.flatMap(slotReasons), ...databaseReasons(sources), ...sources.limits.complaint === null ? [] : [sources.limits.complaint]]
   const status = serving.length === 0 ? 'unhealthy' : reasons.length > 0 ? 'degraded' : 'healthy'
   const body = {
     status,
@@ -35,6 +37,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     reasons,
     database: databaseView(sources),
     points: pointsView(sources),
+    limits_version: sources.limits.version,
     workers: slots.map(slotView)
   }
   return { status: status === 'unhealthy' ? 503 : 200, contentType: 'application/json', body: JSON.stringify(body) }
@@ -87,6 +90,7 @@ function slotView (slot: Slot): object {
     restarts: slot.restarts,
     engine: slot.engine,
     database: slot.report?.database.state ?? null,
+    limits_version: slot.report?.limitsVersion ?? null,
     waiting: slot.report?.waiting ?? 0,
     journal_bytes: slot.report?.backlog.bytes ?? 0
   }

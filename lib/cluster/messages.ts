@@ -6,17 +6,27 @@
  *   worker → primary   ready            it serves
  *   primary → worker   report?          asks for a report; `id` ties the answer to it
  *   worker → primary   report
- *   worker → primary   ask              a client asked for health or metrics, which only the primary knows
+ *   worker → primary   ask              a client asked for what only the primary knows
  *   primary → worker   answer
+ *   worker → primary   found            anomalies, for those who watch them live
+ *   worker → primary   watch            somebody here does; after `watched` come `anomalies`, until `unwatch`
+ *   primary → worker   watched
+ *   primary → worker   anomalies
+ *   worker → primary   unwatch
+ *   primary → worker   limits           what to judge points by from now on
+ *   worker → primary   limits-in-force  it does
  *   primary → worker   stop             finish what was accepted, then exit with 0
  *   worker → primary   fatal            why it is about to exit
  */
-import type { StatusAnswer } from '../ingress/http/status-port.js'
+import type { AnomalyEvents, StreamStart } from '../ingress/http/anomaly-stream.js'
+import type { DataQuestion, StatusAnswer } from '../ingress/http/status-port.js'
 import type { DrainState } from '../store/drain.js'
 import type { JournalBacklog } from '../pipeline/journal.js'
 import type { PointCounters } from '../pipeline/pipeline.js'
+import type { FoundAnomalies } from './anomaly-feed.js'
 import type { Pressure } from '../pipeline/pressure.js'
 import type { Config } from '../config.js'
+import type { NumberedLimits } from '../limits/limit-set.js'
 
 export interface WorkerSettings {
   readonly slot: number
@@ -28,6 +38,8 @@ export interface WorkerSettings {
   readonly instanceId: string
   /** Larger than that of any earlier life of this slot. */
   readonly epoch: number
+  /** What it judges points by until others come. */
+  readonly limits: NumberedLimits
 }
 
 /** A metric as prom-client's getMetricsAsJSON gives it. */
@@ -38,6 +50,8 @@ export interface WorkerReport {
   readonly pid: number
   readonly engine: string
   readonly points: Readonly<PointCounters>
+  /** Version of the limits that it judges by. */
+  readonly limitsVersion: number
   /** Points in the open batch and the journal. */
   readonly waiting: number
   readonly backlog: JournalBacklog
@@ -46,12 +60,15 @@ export interface WorkerReport {
   readonly metrics: MetricsJson
 }
 
-export type Question = 'health' | 'metrics'
+export type Question = 'health' | 'metrics' | DataQuestion
 
 export type ToWorker =
   | { readonly type: 'start', readonly settings: WorkerSettings }
   | { readonly type: 'report?', readonly id: number }
   | { readonly type: 'answer', readonly id: number, readonly answer: StatusAnswer }
+  | { readonly type: 'limits', readonly limits: NumberedLimits }
+  | { readonly type: 'watched', readonly id: number, readonly start: StreamStart }
+  | { readonly type: 'anomalies', readonly events: AnomalyEvents }
   | { readonly type: 'stop', readonly deadlineMs: number }
 
 export type ToPrimary =
@@ -59,4 +76,8 @@ export type ToPrimary =
   | { readonly type: 'ready', readonly engine: string }
   | { readonly type: 'report', readonly id: number, readonly report: WorkerReport }
   | { readonly type: 'ask', readonly id: number, readonly question: Question }
+  | { readonly type: 'limits-in-force', readonly version: number }
+  | { readonly type: 'found', readonly found: FoundAnomalies }
+  | { readonly type: 'watch', readonly id: number, readonly lastEventId: string }
+  | { readonly type: 'unwatch' }
   | { readonly type: 'fatal', readonly message: string }

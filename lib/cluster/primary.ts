@@ -1,7 +1,7 @@
 /**
  * The primary process: opens what all share, forks the workers, watches over them, and closes everything in reverse.
  *
- *   lock DATA_DIR → port is free → database is there → migrated → maintenance → workers → ready
+ *   lock DATA_DIR → port is free → database is there → migrated → maintenance → limits → workers → ready
  *
  * It handles no point. When it ends politely, workers first store what they accepted.
  */
@@ -12,19 +12,26 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { spoolDirectory, type Config } from '../config.js'
 import { Backoff } from '../backoff.js'
+import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { Lifecycle } from '../lifecycle.js'
+import { defaultLimits } from '../limits/default-limits.js'
 import type { Log } from '../log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import { lockDirectory } from '../store/data-directory.js'
-import { connect, type Database } from '../store/db.js'
+import { connect, type Database, type DatabaseConnection } from '../store/db.js'
 import { startEmbedded } from '../store/embedded.js'
 import { startMaintenance, type Maintenance } from '../store/maintenance.js'
 import { migrate } from '../store/migrate.js'
+import { QueryConnection } from '../store/query-connection.js'
 import { StartupError } from '../store/startup-error.js'
 import { version } from '../version.js'
+import { AnomalyHub } from './anomaly-hub.js'
 import { Conservation } from './conservation.js'
+import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
-import type { ToPrimary } from './messages.js'
+import { LimitsDistribution } from './limits-distribution.js'
+import { LimitsKeeper } from './limits-keeper.js'
+import type { Question, ToPrimary } from './messages.js'
 import { PrimaryMetrics } from './primary-metrics.js'
 import { Slots, type Slot } from './slots.js'
 
@@ -71,6 +78,9 @@ class RunningPrimary implements Primary {
   private readonly startedMs = performance.now()
   private readonly retired = new PointCounters()
   private slots: Slots | null = null
+  private distribution: LimitsDistribution | null = null
+  private desk: DataDesk | null = null
+  private readonly hub = new AnomalyHub<Slot>(randomUUID().slice(0, 8), (slot, events, onSent) => this.slots?.send(slot, { type: 'anomalies', events }, onSent))
   private metrics: PrimaryMetrics | null = null
   private readonly conservation: Conservation
   private maintenance: Maintenance | null = null
@@ -100,7 +110,7 @@ class RunningPrimary implements Primary {
     this.port = await freePort(config.host, config.port)
     await this.openDatabase()
     await this.startMaintenance()
-    await this.startWorkers()
+    await this.startWorkers(await this.startLimits())
     log.info({ host: this.host, port: this.port, workers: config.workers, database: this.databaseKind }, 'ready')
   }
 
@@ -164,7 +174,7 @@ class RunningPrimary implements Primary {
     }
   }
 
-  private async connectOnce (): Promise<Database> {
+  private async connectOnce (): Promise<DatabaseConnection> {
     return await connect(this.databaseUrl, { applicationName: 'orbitstream primary', connectTimeoutMs: CONNECT_TIMEOUT_MS })
   }
 
@@ -188,18 +198,31 @@ class RunningPrimary implements Primary {
     await maintenance.runNow()
   }
 
-  private async startWorkers (): Promise<void> {
+  private async startLimits (): Promise<LimitsKeeper> {
+    const limits = new LimitsKeeper({
+      connect: () => this.connectOnce(),
+      configured: defaultLimits(this.config),
+      log: this.log,
+      onChange: (changed) => this.distribution?.send(changed)
+    })
+    this.lifecycle.push('the limits', () => limits.close())
+    await limits.start()
+    return limits
+  }
+
+  private async startWorkers (limits: LimitsKeeper): Promise<void> {
     const { config, log } = this
     const slots = new Slots({
       count: config.workers,
       exec: fileURLToPath(new URL('worker.js', import.meta.url)),
       log,
-      settingsFor: (slot) => ({ slot, config, port: this.port, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch() }),
+      settingsFor: (slot) => ({ slot, config, port: this.port, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
       onMessage: (slot, message) => this.received(slot, message),
       onDeath: (slot) => this.retire(slot),
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.slots = slots
+    this.openDesk(slots, limits)
     this.metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind)
     this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
     slots.start()
@@ -212,6 +235,14 @@ class RunningPrimary implements Primary {
   private nextEpoch (): number {
     this.lastEpoch = Math.max(Date.now(), this.lastEpoch + 1)
     return this.lastEpoch
+  }
+
+  private openDesk (slots: Slots, limits: LimitsKeeper): void {
+    const distribution = new LimitsDistribution(slots, limits.current.version)
+    const queries = new QueryConnection(() => this.connectOnce())
+    this.lifecycle.push('the connection for queries', () => queries.close())
+    this.distribution = distribution
+    this.desk = new DataDesk({ limits, distribution, queries, log: this.log })
   }
 
   private async allReady (): Promise<void> {
@@ -234,13 +265,28 @@ class RunningPrimary implements Primary {
       this.metrics?.retire(slot.report.metrics)
       addPoints(this.retired, slot.report.points)
     }
+    this.hub.unwatch(slot)
     this.onSlotChange()
+    this.distribution?.changed()
   }
 
   private received (slot: Slot, message: ToPrimary): void {
     switch (message.type) {
       case 'ready':
         this.onSlotChange()
+        this.distribution?.changed()
+        break
+      case 'limits-in-force':
+        this.distribution?.changed()
+        break
+      case 'found':
+        this.hub.add(message.found)
+        break
+      case 'watch':
+        this.slots?.send(slot, { type: 'watched', id: message.id, start: this.hub.watch(slot, message.lastEventId) })
+        break
+      case 'unwatch':
+        this.hub.unwatch(slot)
         break
       case 'report':
         this.conservation.check(message.report)
@@ -254,10 +300,14 @@ class RunningPrimary implements Primary {
     }
   }
 
-  private async answer (slot: Slot, id: number, question: 'health' | 'metrics'): Promise<void> {
-    await this.collectReports()
-    const answer = question === 'metrics' ? await this.metrics?.answer() : this.health()
+  private async answer (slot: Slot, id: number, question: Question): Promise<void> {
+    const answer = typeof question === 'string' ? await this.statusAnswer(question) : await this.desk?.answer(question)
     if (answer !== undefined) this.slots?.send(slot, { type: 'answer', id, answer })
+  }
+
+  private async statusAnswer (question: 'health' | 'metrics'): Promise<StatusAnswer | undefined> {
+    await this.collectReports()
+    return question === 'metrics' ? await this.metrics?.answer() : this.health()
   }
 
   private health (): ReturnType<typeof healthAnswer> {
@@ -267,7 +317,8 @@ class RunningPrimary implements Primary {
       slots: this.slots?.all ?? [],
       retired: this.retired,
       database: { kind: this.databaseKind, embedded: this.config.databaseUrl === null },
-      maintenanceError: this.maintenance?.lastError ?? null
+      maintenanceError: this.maintenance?.lastError ?? null,
+      limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }
     })
   }
 

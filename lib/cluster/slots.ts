@@ -21,6 +21,8 @@ const RESTART_MS_MAX = 5_000
 
 export interface Slot {
   readonly number: number
+  /** Version of the limits that its worker is known to judge by; 0 while there is none. */
+  limitsVersion: number
   state: SlotState
   worker: Worker | null
   startedMs: number
@@ -55,7 +57,7 @@ export class Slots {
   constructor (private readonly options: SlotsOptions) {
     cluster.setupPrimary({ exec: options.exec, args: [] })
     this.all = Array.from({ length: options.count }, (_, number) => ({
-      number, state: 'gone', worker: null, startedMs: 0, diedMs: 0, quickDeaths: 0, restarts: 0, engine: '', lastDeath: null, fatal: null, report: null, timer: null
+      number, limitsVersion: 0, state: 'gone', worker: null, startedMs: 0, diedMs: 0, quickDeaths: 0, restarts: 0, engine: '', lastDeath: null, fatal: null, report: null, timer: null
     }))
   }
 
@@ -63,8 +65,9 @@ export class Slots {
     for (const slot of this.all) this.fork(slot)
   }
 
-  send (slot: Slot, message: ToWorker): void {
-    if (slot.worker?.isConnected() === true) slot.worker.send(message)
+  /** @param onSent called when the message has left this process, or cannot any more; not called if there is no worker */
+  send (slot: Slot, message: ToWorker, onSent: () => void = () => {}): void {
+    if (slot.worker?.isConnected() === true) slot.worker.send(message, () => onSent())
   }
 
   /** Asks every worker to finish; resolves when all are gone. After deadlineMs and a little grace they are killed. */
@@ -109,10 +112,15 @@ export class Slots {
     worker.on('exit', (code: number, signal: string | null) => this.died(slot, code, signal))
   }
 
+  private begin (slot: Slot, settings: WorkerSettings): void {
+    slot.limitsVersion = settings.limits.version
+    this.send(slot, { type: 'start', settings })
+  }
+
   private receive (slot: Slot, message: ToPrimary): void {
     switch (message.type) {
       case 'hello':
-        this.send(slot, { type: 'start', settings: this.options.settingsFor(slot.number) })
+        this.begin(slot, this.options.settingsFor(slot.number))
         if (this.stopping) this.stopSlot(slot, 0)
         break
       case 'ready':
@@ -123,10 +131,16 @@ export class Slots {
       case 'report':
         slot.report = message.report
         break
+      case 'limits-in-force':
+        slot.limitsVersion = message.version
+        break
       case 'fatal':
         slot.fatal = message.message
         break
       case 'ask':
+      case 'found':
+      case 'watch':
+      case 'unwatch':
     }
     this.options.onMessage(slot, message)
   }
@@ -137,6 +151,7 @@ export class Slots {
     slot.diedMs = performance.now()
     this.options.onDeath(slot)
     slot.report = null
+    slot.limitsVersion = 0
     if (this.stopping) {
       slot.state = 'gone'
       for (const resolve of this.onGone) resolve()

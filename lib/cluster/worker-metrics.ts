@@ -4,6 +4,9 @@
  */
 import { Counter, Gauge, Histogram, Registry, type CounterConfiguration } from 'prom-client'
 import type { HttpCounters } from '../ingress/http/counters.js'
+import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
+import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
+import { METRICS } from '../../protocol/metrics.js'
 import type { Lanes } from './lanes.js'
 import type { MetricsJson } from './messages.js'
 
@@ -12,6 +15,9 @@ const BATCH_ROWS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 
 export interface WorkerMetricSources {
   readonly slot: number
+  /** As in Pipeline.anomalyCounts. */
+  readonly anomalies: Float64Array
+  readonly limitsVersion: () => number
   readonly http: HttpCounters
   readonly lanes: Pick<Lanes, 'standing'>
 }
@@ -27,6 +33,7 @@ export class WorkerMetrics {
   constructor (sources: WorkerMetricSources) {
     const { lanes } = sources
     this.countPoints(lanes)
+    this.countAnomalies(sources)
     this.countHttp(sources.http)
     this.gauge('orbitstream_points_waiting', 'Points accepted and not yet in the database.', () => lanes.standing().waiting)
     this.gauge('orbitstream_spool_bytes', 'Bytes of points that wait for the database.', () => lanes.standing().backlog.bytes)
@@ -60,6 +67,24 @@ export class WorkerMetrics {
   private countPoints (lanes: Pick<Lanes, 'standing'>): void {
     this.counter({ name: 'orbitstream_points_total', help: 'Points by what became of them.', labelNames: ['outcome'] }, (counter) => {
       for (const [outcome, count] of Object.entries(lanes.standing().points)) counter.inc({ outcome }, count)
+    })
+  }
+
+  private countAnomalies ({ anomalies, limitsVersion, slot }: WorkerMetricSources): void {
+    this.counter({ name: 'orbitstream_anomalies_total', help: 'Values beyond a limit.', labelNames: ['metric', 'severity'] }, (counter) => {
+      METRICS.forEach(({ name }, metric) => {
+        SEVERITIES.forEach((severity) => {
+          const count = LIMIT_SIDES.reduce((sum, side) => sum + (anomalies[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
+          counter.inc({ metric: name, severity }, count)
+        })
+      })
+    })
+    const version: Gauge = new Gauge({
+      name: 'orbitstream_limits_version',
+      help: 'Version of the limits that a worker judges by.',
+      labelNames: ['slot'],
+      registers: [this.registry],
+      collect: () => version.set({ slot: String(slot) }, limitsVersion())
     })
   }
 

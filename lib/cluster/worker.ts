@@ -8,13 +8,18 @@
  */
 import cluster from 'node:cluster'
 import { HttpCounters } from '../ingress/http/counters.js'
+import { AnomalyStreams } from '../ingress/http/anomaly-stream.js'
+import { createDataRoutes } from '../ingress/http/data-routes.js'
 import type { HttpServer } from '../ingress/http/engine.js'
 import { loadEngine } from '../ingress/http/load-engine.js'
 import { createHandler } from '../ingress/http/routes.js'
 import { Lifecycle } from '../lifecycle.js'
+import type { NumberedLimits } from '../limits/limit-set.js'
+import { LimitTable } from '../limits/limit-table.js'
 import { createLogger, type Log } from '../log.js'
 import type { Journal } from '../pipeline/journal.js'
 import { Pipeline } from '../pipeline/pipeline.js'
+import { AnomalyFeed } from './anomaly-feed.js'
 import { openJournal, openOrphans, type JournalHooks } from './journal.js'
 import { Lane, type LaneOptions } from './lane.js'
 import { Lanes } from './lanes.js'
@@ -25,14 +30,16 @@ import { WorkerMetrics } from './worker-metrics.js'
 /** Time for what is durable to reach the database when the spool has failed. */
 const FAILED_DRAIN_MS = 10_000
 
-function send (message: ToPrimary): void {
+function send (message: ToPrimary, onSent?: () => void): void {
   // False when the channel is closing: the primary is gone, and this process with it.
-  process.send?.(message)
+  process.send?.(message, undefined, undefined, onSent)
 }
 
 class Worker {
   private readonly http: HttpCounters
   private readonly status = new PrimaryStatus(send)
+  private readonly streams = new AnomalyStreams(this.status)
+  private readonly feed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
   private readonly pipeline: Pipeline
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
@@ -42,10 +49,17 @@ class Worker {
 
   constructor (private readonly settings: WorkerSettings, private readonly log: Log, private readonly lifecycle: Lifecycle, journal: Journal) {
     const { config, slot } = settings
-    this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' })
+    this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' }, new LimitTable(settings.limits))
     this.lanes = new Lanes(this.pipeline)
     this.http = new HttpCounters((milliseconds) => this.metrics.observeAck(milliseconds))
-    this.metrics = new WorkerMetrics({ slot, http: this.http, lanes: this.lanes })
+    this.metrics = new WorkerMetrics({
+      slot,
+      http: this.http,
+      lanes: this.lanes,
+      anomalies: this.pipeline.anomalyCounts,
+      limitsVersion: () => this.pipeline.limits.version
+    })
+    this.pipeline.batcher.onAnomalies = (payload) => this.feed.take(payload)
     this.pipeline.batcher.onClosed = (rows) => this.metrics.observeBatch(rows)
     this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
   }
@@ -59,6 +73,7 @@ class Worker {
       status: this.status,
       config,
       counters: this.http,
+      routes: createDataRoutes(this.status, this.streams.handle),
       now: () => Date.now() * 1000
     }))
     this.engineName = engine.name
@@ -73,6 +88,15 @@ class Worker {
       case 'answer':
         this.status.answered(message.id, message.answer)
         break
+      case 'limits':
+        this.judgeBy(message.limits)
+        break
+      case 'watched':
+        this.status.watched(message.id, message.start)
+        break
+      case 'anomalies':
+        this.streams.add(message.events)
+        break
       case 'stop':
         void this.stop(message.deadlineMs, 0)
         break
@@ -83,6 +107,12 @@ class Worker {
 
   observeSync (milliseconds: number): void {
     this.metrics.observeSync(milliseconds)
+  }
+
+  /** From now on; points are judged as they are offered, so no body sees two versions. */
+  private judgeBy (limits: NumberedLimits): void {
+    this.pipeline.limits = new LimitTable(limits)
+    send({ type: 'limits-in-force', version: limits.version })
   }
 
   /** The disk takes nothing any more. What is durable goes to the database if it can; then another process tries. */
@@ -121,7 +151,7 @@ class Worker {
   private async report (id: number): Promise<void> {
     const standing = this.lanes.standing()
     const metrics = await this.metrics.toJson()
-    send({ type: 'report', id, report: { slot: this.settings.slot, pid: process.pid, engine: this.engineName, ...standing, metrics } })
+    send({ type: 'report', id, report: { slot: this.settings.slot, pid: process.pid, engine: this.engineName, limitsVersion: this.pipeline.limits.version, ...standing, metrics } })
   }
 
   /** Refuse, store what was accepted, answer, exit. What the deadline cuts off stays in the spool, or was not acknowledged. */

@@ -8,8 +8,11 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { ErrorCode } from '../errors.js'
+import type { AnomalyColumns } from '../limits/anomaly-columns.js'
+import { AnomalyRowBuffer } from './anomaly-rows.js'
 import type { AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from './journal.js'
+import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './payload.js'
 import { RowBuffer } from './rows.js'
 
 export interface BatcherSettings {
@@ -27,7 +30,9 @@ class PendingBatch implements ClosedBatch {
     readonly rows: number,
     private readonly spooledWaiters: readonly OnAck[],
     private readonly committedWaiters: readonly OnAck[],
-    private readonly onRefused: (rows: number) => void
+    private readonly batcher: Batcher,
+    /** The payload once more if it holds anomalies: the journal may let go of its own before it is told of. */
+    private anomalous: Buffer | null
   ) {}
 
   get awaitsCommit (): boolean {
@@ -35,7 +40,9 @@ class PendingBatch implements ClosedBatch {
   }
 
   spooled (error: ErrorCode | null): void {
-    if (error !== null) this.onRefused(this.rows)
+    if (error !== null) this.batcher.onRefused(this.rows)
+    else if (this.anomalous !== null) this.batcher.onAnomalies(this.anomalous)
+    this.anomalous = null
     for (const onAck of this.spooledWaiters) onAck(error)
     if (error !== null) this.committed(error)
   }
@@ -50,14 +57,16 @@ export class Batcher {
   onClosed: (rows: number) => void = () => {}
   /** Points that the journal did not keep. */
   onRefused: (rows: number) => void = () => {}
-  private readonly open: RowBuffer
+  /** Payloads (payload.ts) that hold anomalies, as they become durable; only to be read. */
+  onAnomalies: (payload: Buffer) => void = () => {}
+  private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES)
+  private readonly anomalies = new AnomalyRowBuffer()
   private spooledWaiters: OnAck[] = []
   private committedWaiters: OnAck[] = []
   private timer: NodeJS.Timeout | null = null
   private closeIsDue = false
 
   constructor (private readonly journal: Journal, private readonly settings: BatcherSettings) {
-    this.open = new RowBuffer(FIRST_BUFFER_BYTES)
     journal.onIdle = () => this.close()
   }
 
@@ -66,9 +75,13 @@ export class Batcher {
     return this.open.rows
   }
 
-  /** Appends all points of the columns; the caller has asked for room before. */
-  append (columns: PointColumns, ack: AckLevel, onAck: OnAck): void {
+  /**
+   * Appends all points of the columns; the caller has asked for room before.
+   * @param anomalies what was found in these columns; null: nothing
+   */
+  append (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
     this.open.append(columns)
+    if (anomalies !== null) this.anomalies.append(columns, anomalies)
     if (ack === 'spooled') this.spooledWaiters.push(onAck)
     else if (ack === 'committed') this.committedWaiters.push(onAck)
     else onAck(null)
@@ -80,12 +93,22 @@ export class Batcher {
     if (this.open.rows === 0) return
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = null
-    const rows = this.open.rows
-    const batch = new PendingBatch(this.open.take(), rows, this.spooledWaiters, this.committedWaiters, this.onRefused)
+    const { rows } = this.open
+    const anomalous = this.anomalies.rows > 0
+    const payload = this.takePayload()
+    const batch = new PendingBatch(payload, rows, this.spooledWaiters, this.committedWaiters, this, anomalous ? payload : null)
     this.spooledWaiters = []
     this.committedWaiters = []
     this.onClosed(rows)
     this.journal.append(batch)
+  }
+
+  private takePayload (): Buffer {
+    const telemetryBytes = this.open.bytes - PAYLOAD_HEADER_BYTES
+    const anomalyRows = this.anomalies.rows
+    const payload = this.open.take(this.anomalies.take())
+    writePayloadHeader(payload, telemetryBytes, anomalyRows)
+    return payload
   }
 
   private schedule (): void {

@@ -1,5 +1,5 @@
 /**
- * The pipeline of a worker: what listeners offer goes into the open batch, and is counted.
+ * The pipeline of a worker: what listeners offer is held against the limits, goes into the open batch, and is counted.
  *
  * Conservation, in points:  received = accepted + rejected + shed
  *                           accepted + recovered = committed + quarantined + failed + lost + waiting
@@ -7,8 +7,11 @@
  * `failed` was answered with an error because the journal could not keep it; `lost` is what damage of the disk has cost.
  */
 import { PointColumns } from '../../protocol/columns.js'
+import { METRIC_COUNT } from '../../protocol/metrics.js'
 import type { DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
+import { AnomalyColumns } from '../limits/anomaly-columns.js'
+import { KINDS_MAX, type LimitTable } from '../limits/limit-table.js'
 import { Batcher, type BatcherSettings } from './batcher.js'
 import type { AckLevel, Intake, OnAck, Refusal } from './intake.js'
 import type { Journal } from './journal.js'
@@ -47,10 +50,14 @@ export class Pipeline implements Intake {
   private readonly counters = { received: 0, rejected: 0, shed: 0, accepted: 0, failed: 0 }
   readonly batcher: Batcher
   readonly rules: DecodeRules
+  /** Anomalies found, by metric and kind: metric * KINDS_MAX + kind. */
+  readonly anomalyCounts = new Float64Array(METRIC_COUNT * KINDS_MAX)
+  private readonly anomalies = new AnomalyColumns()
   private readonly full: Refusal
   private stopping = false
 
-  constructor (private readonly journal: Journal, settings: PipelineSettings) {
+  /** @param limits may be exchanged at any time: what is offered together is judged by one and the same table */
+  constructor (private readonly journal: Journal, settings: PipelineSettings, public limits: LimitTable) {
     this.rules = settings
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
     this.batcher = new Batcher(journal, settings)
@@ -77,7 +84,7 @@ export class Pipeline implements Intake {
     } else if (count === 0) {
       onAck(null)
     } else {
-      this.batcher.append(this.columns, ack, onAck)
+      this.batcher.append(this.columns, this.judge(), ack, onAck)
     }
   }
 
@@ -99,6 +106,17 @@ export class Pipeline implements Intake {
   /** Points in the open batch. */
   get openRows (): number {
     return this.batcher.rows
+  }
+
+  private judge (): AnomalyColumns | null {
+    const { anomalies } = this
+    this.limits.judge(this.columns, this.satellites.generation, anomalies)
+    if (anomalies.count === 0) return null
+    for (let index = 0; index < anomalies.count; index++) {
+      const cell = (anomalies.metrics[index] as number) * KINDS_MAX + (anomalies.kinds[index] as number)
+      this.anomalyCounts[cell] = (this.anomalyCounts[cell] as number) + 1
+    }
+    return anomalies
   }
 
   /** Refuses what comes from now on; what was accepted goes on. */

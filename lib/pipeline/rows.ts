@@ -1,5 +1,5 @@
 /**
- * Row format 1: a point as one tuple of COPY … (FORMAT binary), all numbers big-endian.
+ * Telemetry rows: a point as one tuple of COPY … (FORMAT binary), all numbers big-endian.
  * Source: PostgreSQL manual, "COPY", section "Binary Format".
  *
  *   +0      int16    fields: 2 + METRIC_COUNT
@@ -9,14 +9,11 @@
  *   +18     n bytes  satellite_id, UTF-8
  *   +18+n   for each metric of the catalogue: int32 8 and a float64, or int32 -1 for null
  *
- * A batch is rows end to end, without COPY's header and trailer. Time and satellite stand first so
- * that whoever sorts rows finds both at fixed offsets.
+ * Rows stand end to end, without COPY's header and trailer; how a frame carries them is in payload.ts. Time and
+ * satellite stand first so that whoever sorts rows finds both at fixed offsets.
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
-
-/** Number of this format, kept with every frame on disk. */
-export const ROW_FORMAT = 1
 
 /** Columns in the order of the fields above. */
 export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...METRICS.map((metric) => metric.name)]
@@ -31,16 +28,38 @@ const TWO_POW_32 = 4_294_967_296
 const FIELD_COUNT = 2 + METRIC_COUNT
 /** Bytes of a row without its satellite_id, all metrics present. */
 const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 12 * METRIC_COUNT
+const NO_BYTES = Buffer.alloc(0)
+
+/** Writes what telemetry and anomaly rows begin with: fields, time and satellite. Gives the position after it. */
+export function writeRowHead (view: DataView, buffer: Buffer, start: number, fields: number, id: Buffer, timeMicros: number): number {
+  const { length } = id
+  const micros = timeMicros - POSTGRES_EPOCH_MICROS
+  const high = Math.floor(micros / TWO_POW_32)
+  view.setInt16(start, fields)
+  view.setInt32(start + 2, 8)
+  view.setInt32(start + ROW_TIME_OFFSET, high)
+  view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
+  view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
+  const at = start + ROW_ID_OFFSET
+  // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
+  for (let i = 0; i < length; i++) buffer[at + i] = id[i] as number
+  return at + length
+}
 
 /** An open batch: rows written one behind the other into a buffer that grows. */
 export class RowBuffer {
   rows = 0
-  bytes = 0
+  /** Written so far, headBytes included. */
+  bytes: number
   private buffer: Buffer
   private view: DataView
 
-  /** @param bytesExpected size of the first buffer; later ones are as large as the batches have become */
-  constructor (private bytesExpected: number) {
+  /**
+   * @param bytesExpected size of the first buffer; later ones are as large as the batches have become
+   * @param headBytes left free before the first row
+   */
+  constructor (private bytesExpected: number, private readonly headBytes = 0) {
+    this.bytes = headBytes
     this.buffer = Buffer.allocUnsafeSlow(bytesExpected)
     this.view = new DataView(this.buffer.buffer, 0, bytesExpected)
   }
@@ -53,19 +72,20 @@ export class RowBuffer {
       const id = (satellites[point] as { utf8: Buffer }).utf8
       const length = id.length
       if (this.bytes + ROW_FIXED_BYTES_MAX + length > this.buffer.length) this.grow(ROW_FIXED_BYTES_MAX + length)
-      const at = this.writeHead(id, length, timesMicros[point] as number)
+      const at = writeRowHead(this.view, this.buffer, this.bytes, FIELD_COUNT, id, timesMicros[point] as number)
       this.bytes = this.writeMetrics(at, values, point * METRIC_COUNT)
     }
     this.rows += count
   }
 
-  /** Gives the rows away and starts anew. */
-  take (): Buffer {
-    const { bytes } = this
+  /** Gives the rows away, a copy of `tail` behind them, and starts anew. */
+  take (tail: Buffer = NO_BYTES): Buffer {
+    if (this.bytes + tail.length > this.buffer.length) this.grow(tail.length)
+    const bytes = this.bytes + tail.copy(this.buffer, this.bytes)
     // Follow the size of batches up at once and down slowly, so that few buffers grow or stay half empty.
     this.bytesExpected = Math.max(4096, bytes + (bytes >>> 3), this.bytesExpected - (this.bytesExpected >>> 4))
     this.rows = 0
-    this.bytes = 0
+    this.bytes = this.headBytes
     return bytes * 2 < this.buffer.length ? this.copyOut(bytes) : this.giveAway(bytes)
   }
 
@@ -86,22 +106,6 @@ export class RowBuffer {
   private renew (): void {
     this.buffer = Buffer.allocUnsafeSlow(this.bytesExpected)
     this.view = new DataView(this.buffer.buffer, 0, this.bytesExpected)
-  }
-
-  private writeHead (id: Buffer, length: number, timeMicros: number): number {
-    const { view, buffer } = this
-    const start = this.bytes
-    const micros = timeMicros - POSTGRES_EPOCH_MICROS
-    const high = Math.floor(micros / TWO_POW_32)
-    view.setInt16(start, FIELD_COUNT)
-    view.setInt32(start + 2, 8)
-    view.setInt32(start + ROW_TIME_OFFSET, high)
-    view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
-    view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
-    const at = start + ROW_ID_OFFSET
-    // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
-    for (let i = 0; i < length; i++) buffer[at + i] = id[i] as number
-    return at + length
   }
 
   private writeMetrics (start: number, values: Float64Array, first: number): number {
@@ -142,8 +146,8 @@ export function rowTimeMicros (view: DataView, start: number): number {
   return view.getInt32(at) * TWO_POW_32 + view.getUint32(at + 4) + POSTGRES_EPOCH_MICROS
 }
 
-/** ISO 8601 to the microsecond; null for a time that no calendar has. */
-function isoTime (micros: number): string | null {
+/** ISO 8601 to the microsecond; null for a time that no calendar has. @param micros since 1970 */
+export function isoTime (micros: number): string | null {
   const millis = Math.floor(micros / 1000)
   const date = new Date(millis)
   if (Number.isNaN(date.getTime())) return null

@@ -15,6 +15,8 @@ const TICK_MS = 4
 export class Run {
   /** Points not sent because too many had no answer yet. */
   skippedPoints = 0
+  /** Time of the point that is sampled, as it is sent: whole milliseconds since 1970. */
+  pointTimeMs = 0
   private readonly fleet: Fleet
   private readonly pacer: Pacer
   private readonly transport: Transport
@@ -69,8 +71,9 @@ export class Run {
     for (let point = first; point < first + count; point++) {
       const satellite = point % this.fleet.ids.length
       const dueMs = this.pacer.dueMs(point)
+      this.pointTimeMs = Math.floor(this.startWallMs + dueMs)
       this.fleet.sample(satellite, dueMs / 1000, this.values)
-      this.transport.send(satellite, Math.floor(this.startWallMs + dueMs), this.values)
+      this.transport.send(satellite, this.pointTimeMs, this.values)
     }
   }
 

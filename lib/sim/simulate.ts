@@ -4,6 +4,7 @@ import { Fleet } from './model.js'
 import { Pacer } from './pacer.js'
 import { Progress, type ProgressStream } from './progress.js'
 import { Run } from './run.js'
+import { TruthFile } from './truth.js'
 import { summarize, type Summary } from './summary.js'
 
 const DRAIN_DEADLINE_MS = 10_000
@@ -20,6 +21,8 @@ export interface SimulationOptions {
   readonly seed: number
   readonly connectionsMax: number
   readonly token: string | null
+  /** File for the anomalies that are put in, see truth.ts; null: none is written. */
+  readonly truthFile: string | null
   /** How long the last answers are waited for. */
   readonly drainDeadlineMs?: number
 }
@@ -32,7 +35,14 @@ export interface SimulationOptions {
 export async function simulate (options: SimulationOptions, stream: ProgressStream, stop: AbortSignal): Promise<Summary> {
   const pointsPerSecond = options.satellites * options.rate
   let anomalies = 0
-  const fleet = new Fleet({ ...options, onAnomaly: () => { anomalies++ } })
+  const truth = options.truthFile === null ? null : new TruthFile(options.truthFile)
+  const fleet = new Fleet({
+    ...options,
+    onAnomaly: ({ satellite, metric, value }) => {
+      anomalies++
+      truth?.write(fleet.ids[satellite] ?? '', metric, run.pointTimeMs, value)
+    }
+  })
   const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
   const transport = new HttpTransport({ ...options, ids: fleet.ids })
   const run = new Run(fleet, pacer, transport)
@@ -48,6 +58,7 @@ export async function simulate (options: SimulationOptions, stream: ProgressStre
   } finally {
     progress.stop()
     await transport.close()
+    await truth?.close()
   }
   return summarize({ seed: options.seed, satellites: options.satellites, pointsPerSecond }, {
     sendingMs: run.sendingMs,

@@ -4,6 +4,7 @@
  *   BEGIN
  *   UPDATE ingest_ledger … WHERE spool_id = … AND epoch = … AND last_sequence = …   compare and set: one row, or stop
  *   COPY telemetry FROM STDIN (FORMAT binary)                                       count must equal what was sent
+ *   [COPY anomalies FROM STDIN (FORMAT binary)]                                     here too
  *   [INSERT INTO quarantined_rows]
  *   COMMIT
  *
@@ -12,13 +13,23 @@
  * known of an earlier COMMIT.
  */
 import type { FrameRun, Position } from '../pipeline/journal.js'
+import { ANOMALY_COLUMNS } from '../pipeline/anomaly-rows.js'
 import { ROW_COLUMNS } from '../pipeline/rows.js'
 import type { Database } from './db.js'
 import type { PoisonRow } from './poison.js'
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-const COPY_SQL = `COPY telemetry (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+const COPY_SQL = {
+  telemetry: `COPY telemetry (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`,
+  anomalies: `COPY anomalies (${ANOMALY_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+}
+
+/** A whole COPY stream. */
+export interface CopyStream {
+  readonly copy: Buffer
+  readonly copyRows: number
+}
 
 /** The position that the ledger shows; null if it has no row. Waits for a transaction that is still under way on it. */
 export async function readLedger (db: Database, spoolId: string): Promise<Position | null> {
@@ -34,12 +45,10 @@ export async function enterLedger (db: Database, spoolId: string): Promise<Posit
   return { epoch: 0, sequence: 0 }
 }
 
-/** Rows of a run as they are to be stored. */
-export interface CommitRows {
-  /** A whole COPY stream. */
-  readonly copy: Buffer
-  /** Rows in it. */
-  readonly copyRows: number
+/** Rows of a run as they are to be stored: those of telemetry, and what else the transaction holds. */
+export interface CommitRows extends CopyStream {
+  /** Without it: no anomaly. */
+  readonly anomalies?: CopyStream | null
   readonly poison: readonly PoisonRow[]
 }
 
@@ -58,17 +67,18 @@ export async function commitRun (db: Database, spoolId: string, from: Position, 
     await db.query('ROLLBACK')
     return false
   }
-  if (rows.copyRows > 0) await copyTelemetry(db, rows.copy, rows.copyRows)
+  if (rows.copyRows > 0) await copyRows(db, 'telemetry', rows)
+  if (rows.anomalies != null && rows.anomalies.copyRows > 0) await copyRows(db, 'anomalies', rows.anomalies)
   for (const poison of rows.poison) await insertPoison(db, spoolId, run, poison)
   await db.query('COMMIT')
   return true
 }
 
-/** COPYs a stream into telemetry; fails unless the server took as many rows as are in it. */
-export async function copyTelemetry (db: Database, stream: Buffer, rows: number): Promise<void> {
-  const taken = await db.copyIn(COPY_SQL, [stream])
+/** COPYs a stream into a table; fails unless the server took as many rows as are in it. */
+export async function copyRows (db: Database, table: keyof typeof COPY_SQL, { copy, copyRows: rows }: CopyStream): Promise<void> {
+  const taken = await db.copyIn(COPY_SQL[table], [copy])
   // A stream that was cut short, or rows that were mistaken for the trailer, would pass unseen otherwise.
-  if (taken !== rows) throw new Error(`COPY took ${taken} rows of ${rows}`)
+  if (taken !== rows) throw new Error(`COPY into ${table} took ${taken} rows of ${rows}`)
 }
 
 async function insertPoison (db: Database, spoolId: string, run: FrameRun, poison: PoisonRow): Promise<void> {

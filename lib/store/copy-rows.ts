@@ -9,7 +9,7 @@
  * by counting sort, which keeps the order of arrival; a satellite whose rows did not arrive in order
  * of time is sorted once more. Then copy row by row into one buffer.
  */
-import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd, rowTimeMicros } from '../pipeline/rows.js'
+import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd as telemetryRowEnd, rowTimeMicros } from '../pipeline/rows.js'
 import { SatelliteRanks } from './satellite-ranks.js'
 
 /** "PGCOPY\n\xff\r\n\0", flags 0, no header extension. Source: PostgreSQL manual, "COPY", "Binary Format". */
@@ -43,6 +43,9 @@ export class CopySorter {
   private order = new Uint32Array(4096)
   private bounds = new Uint32Array(1024)
 
+  /** @param rowEnd finds the end of a row; every kind of row begins with the fields of writeRowHead */
+  constructor (private readonly rowEnd: (view: DataView, start: number) => number = telemetryRowEnd) {}
+
   /**
    * @param payloads batches of whole rows
    * @param rows how many rows they hold together
@@ -68,7 +71,7 @@ export class CopySorter {
       const payload = payloads[p] as Buffer
       const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
       for (let at = 0; at < payload.length; row++) {
-        const end = rowEnd(view, at)
+        const end = this.rowEnd(view, at)
         index.payload[row] = p
         index.start[row] = at
         index.end[row] = end

@@ -55,6 +55,12 @@ export interface Database {
   destroy (): void
 }
 
+/** A connection as connect() makes it. */
+export interface DatabaseConnection extends Database {
+  /** Calls back for each NOTIFY on the channel from now on, for as long as the connection lives. @param channel a plain SQL name */
+  listen (channel: string, onNotice: (payload: string) => void): Promise<void>
+}
+
 const CLOSE_DEADLINE_MS = 5_000
 /** A peer that vanished without a word is noticed after about this time of silence. */
 const KEEPALIVE_DELAY_MS = 10_000
@@ -88,7 +94,7 @@ function unavailable (cause: unknown): OperatingError {
  * Connects, or rejects within the timeout: with the server's error if it refused (wrong password, no such database),
  * else with one that isConnectionError knows.
  */
-export async function connect (url: string, options: ConnectOptions): Promise<Database> {
+export async function connect (url: string, options: ConnectOptions): Promise<DatabaseConnection> {
   const client = new Client({
     connectionString: url,
     application_name: options.applicationName,
@@ -112,7 +118,7 @@ interface ClientInternals {
   readonly connection: { readonly stream: { destroy: () => void } }
 }
 
-class PgConnection implements Database {
+class PgConnection implements DatabaseConnection {
   alive = true
   onLost: (error: Error) => void = () => undefined
   private readonly internals: ClientInternals
@@ -137,6 +143,13 @@ class PgConnection implements Database {
     // Several statements in one text give an array, which the types do not know.
     const last = (Array.isArray(outcome) ? outcome.at(-1) : outcome) as QueryResult<Row & QueryResultRow>
     return { rows: last.rows, rowCount: last.rowCount ?? 0 }
+  }
+
+  async listen (channel: string, onNotice: (payload: string) => void): Promise<void> {
+    this.client.on('notification', notice => {
+      if (notice.channel === channel) onNotice(notice.payload ?? '')
+    })
+    await this.query(`LISTEN ${channel}`)
   }
 
   async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {

@@ -11,11 +11,13 @@
  */
 import type { FrameRun, Journal, LedgerFault, Position } from '../pipeline/journal.js'
 import type { Log } from '../log.js'
+import { anomalyRowEnd } from '../pipeline/anomaly-rows.js'
+import { anomaliesOf, anomalyCountOf, telemetryOf } from '../pipeline/payload.js'
 import { CopySorter } from './copy-rows.js'
-import { commitRun, enterLedger, readLedger, type CommitRows } from './commit.js'
+import { commitRun, enterLedger, readLedger, type CommitRows, type CopyStream } from './commit.js'
 import type { Database } from './db.js'
 import { ensurePartitionsFor, isMissingPartition } from './missing-partition.js'
-import { isDataError, separatePoison, splitRows } from './poison.js'
+import { isDataError, separateRun, splitRows } from './poison.js'
 import { Backoff } from '../backoff.js'
 
 export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended'
@@ -53,6 +55,7 @@ export class Drain {
   private attempt: Attempt | null = null
   private readonly sorter = new CopySorter()
   private lost: Error | null = null
+  private readonly anomalySorter = new CopySorter(anomalyRowEnd)
   private closed = false
 
   constructor (private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)) {}
@@ -142,18 +145,29 @@ export class Drain {
   /** False: the ledger moved under us; read it again. */
   private async store (db: Database, from: Position, run: FrameRun): Promise<boolean> {
     const startedMs = performance.now()
-    const rows: CommitRows = { copy: this.sorter.sort(run.payloads, run.rows), copyRows: run.rows, poison: [] }
+    const rows: CommitRows = {
+      copy: this.sorter.sort(run.payloads.map(telemetryOf), run.rows),
+      copyRows: run.rows,
+      anomalies: this.sortAnomalies(run.payloads),
+      poison: []
+    }
     try {
-      return await this.commit(db, from, run, rows, startedMs)
+      return await this.commit(db, from, run, rows, 0, startedMs)
     } catch (error) {
       if (!isDataError(error)) throw error
       return await this.storeWithoutPoison(from, run, error)
     }
   }
 
-  private async commit (db: Database, from: Position, run: FrameRun, rows: CommitRows, startedMs: number): Promise<boolean> {
+  private sortAnomalies (payloads: readonly Buffer[]): CopyStream | null {
+    const copyRows = payloads.reduce((sum, payload) => sum + anomalyCountOf(payload), 0)
+    return copyRows === 0 ? null : { copy: this.anomalySorter.sort(payloads.map(anomaliesOf), copyRows), copyRows }
+  }
+
+  /** @param quarantined points among the poison */
+  private async commit (db: Database, from: Position, run: FrameRun, rows: CommitRows, quarantined: number, startedMs: number): Promise<boolean> {
     const end = { epoch: run.epoch, sequence: run.lastSequence }
-    this.attempt = { end, stored: rows.copyRows, quarantined: rows.poison.length, startedMs }
+    this.attempt = { end, stored: rows.copyRows, quarantined, startedMs }
     return await commitRun(db, this.options.journal.spoolId, from, run, rows)
   }
 
@@ -179,19 +193,23 @@ export class Drain {
   private async storeWithoutPoison (from: Position, run: FrameRun, cause: unknown): Promise<false> {
     const { connect, options: { log } } = this
     const startedMs = performance.now()
-    const rows = splitRows(run.payloads)
-    if (isMissingPartition(cause)) await ensurePartitionsFor(connect, rows)
-    const { good, poison } = await separatePoison(connect, rows)
+    if (isMissingPartition(cause)) await ensurePartitionsFor(connect, splitRows(run.payloads.map(telemetryOf)))
+    const { points, anomalies, poison, poisonPoints } = await separateRun(connect, run.payloads)
+    const rows: CommitRows = {
+      copy: this.sorter.sort(points, points.length),
+      copyRows: points.length,
+      anomalies: anomalies.length === 0 ? null : { copy: this.anomalySorter.sort(anomalies, anomalies.length), copyRows: anomalies.length },
+      poison
+    }
     const db = await connect()
     try {
-      const copy = this.sorter.sort(good, good.length)
-      const stored = await this.commit(db, from, run, { copy, copyRows: good.length, poison }, startedMs)
+      const stored = await this.commit(db, from, run, rows, poisonPoints, startedMs)
       if (!stored) return false
     } finally {
       db.destroy()
     }
     if (poison.length > 0) {
-      log.error({ quarantined: poison.length, stored: good.length, reason: poison[0]?.reason },
+      log.error({ quarantined: poison.length, points: poisonPoints, stored: points.length, reason: poison[0]?.reason },
         'PostgreSQL refused rows; they are in quarantined_rows with the reason, the others are stored')
     }
     return false

@@ -38,7 +38,10 @@ t.test('without any source every setting has its default', t => {
     logLevel: 'info',
     retentionMs: 30 * 86_400_000,
     shutdownDeadlineMs: 30_000,
-    httpEngine: 'auto'
+    httpEngine: 'auto',
+    threshold_battery_charge_percent: 10,
+    threshold_storage_usage_mb: 95_000,
+    threshold_signal_strength_dbm: -100
   })
   t.end()
 })

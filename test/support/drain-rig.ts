@@ -7,7 +7,7 @@ import type { ClosedBatch } from '../../lib/pipeline/journal.js'
 import { MemoryJournal } from '../../lib/pipeline/memory-journal.js'
 import { Drain } from '../../lib/store/drain.js'
 import { FakeServer, texts, type Fault, type StatementKind } from './fake-database.js'
-import { encodeRow, type PlainRow } from './rows.js'
+import { encodePayload, type PlainRow } from './rows.js'
 
 export const EPOCH = 5
 export const TIME = 1_700_000_000_000_000n
@@ -41,7 +41,7 @@ export class Batch implements ClosedBatch {
   private settle: () => void = () => {}
 
   constructor (readonly points: readonly PlainRow[]) {
-    this.payload = Buffer.concat(points.map(encodeRow))
+    this.payload = encodePayload(points)
     this.rows = points.length
     this.settled = new Promise((resolve) => { this.settle = resolve })
   }

@@ -34,6 +34,14 @@ export function encodeRow (row: PlainRow): Buffer {
   return Buffer.concat([count, field(time), field(row.id), ...metrics])
 }
 
+/** A frame's payload of these rows, without anomalies: see lib/pipeline/payload.ts. */
+export function encodePayload (rows: readonly PlainRow[]): Buffer {
+  const telemetry = Buffer.concat(rows.map(encodeRow))
+  const head = Buffer.alloc(8)
+  head.writeUInt32BE(telemetry.length)
+  return Buffer.concat([head, telemetry])
+}
+
 /** Reads tuples until `end`; throws where the bytes are not tuples of telemetry. */
 export function decodeRows (bytes: Buffer, start = 0, end = bytes.length): PlainRow[] {
   const rows: PlainRow[] = []

@@ -9,6 +9,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     pid: 1,
     engine: 'node',
     points: new PointCounters(),
+    limitsVersion: 1,
     waiting: 0,
     backlog: { frames: 0, rows: 0, bytes: 0, oldestMs: 0 },
     pressure: 'none',
@@ -21,6 +22,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
 export function slotOf (changes: Partial<Slot> = {}): Slot {
   return {
     number: 0,
+    limitsVersion: 1,
     state: 'ready',
     worker: null,
     startedMs: performance.now() - 3_600_000,

@@ -7,6 +7,7 @@ import type { FaultDetail } from '../../../protocol/faults.js'
 import type { Satellite } from '../../../protocol/satellites.js'
 import type { Headers, HttpExchange } from './engine.js'
 import type { RouteCounters } from './counters.js'
+import type { StatusAnswer } from './status-port.js'
 
 /** Seconds that a client should wait where nobody knows better. */
 const RETRY_AFTER_SECONDS = 1
@@ -31,6 +32,11 @@ export function reply (exchange: HttpExchange, counters: RouteCounters, status: 
 
 export function replyAccepted (exchange: HttpExchange, counters: RouteCounters, body: string): void {
   reply(exchange, counters, 202, JSON_HEADERS, body)
+}
+
+/** An answer that was made elsewhere. */
+export function replyAnswer (exchange: HttpExchange, counters: RouteCounters, answer: StatusAnswer): void {
+  reply(exchange, counters, answer.status, [['content-type', answer.contentType], ...answer.headers ?? []], answer.body)
 }
 
 export function replyJson (exchange: HttpExchange, counters: RouteCounters, value: unknown): void {

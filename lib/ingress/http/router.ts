@@ -1,5 +1,6 @@
 /**
- * From path and method to a handler, by exact path: 404 for what is not in the table, 405 with Allow for other methods,
+ * From path and method to a handler, by exact path, or by all but the last part of it (`/limits/{metric}`): 404 for
+ * what is not in the table, 405 with Allow for other methods,
  * 401 for whatever changes something and carries no valid token.
  * A handler that throws has met a programmer's error: the client gets 500 if that is still possible, and the process
  * ends by the exception.
@@ -9,7 +10,8 @@ import type { HttpExchange, HttpHandler, HttpRequest } from './engine.js'
 import type { TokenCheck } from './tokens.js'
 import type { HttpCounters, RouteCounters, RouteName } from './counters.js'
 
-export type RouteHandler = (request: HttpRequest, exchange: HttpExchange, counters: RouteCounters) => void
+/** @param parameter what stands in the place of `{…}` in the route's path, decoded; '' where there is none */
+export type RouteHandler = (request: HttpRequest, exchange: HttpExchange, counters: RouteCounters, parameter: string) => void
 
 export interface Route {
   /** Label of its requests in metrics. */
@@ -18,6 +20,7 @@ export interface Route {
   readonly methods: Readonly<Record<string, RouteHandler>>
 }
 
+/** By path; the last part may be a name in braces and then stands for any text without a slash. Exact paths go first. */
 export type RouteTable = Readonly<Record<string, Route>>
 
 /** Methods that change nothing: free for all. */
@@ -30,10 +33,16 @@ interface Entry {
 }
 
 export function createRouter (table: RouteTable, tokens: TokenCheck, counters: HttpCounters): HttpHandler {
-  const entries = new Map(Object.entries(table).map(([path, route]) => [path, entryOf(route, counters)]))
+  const paths = new Paths(table, counters)
   const unknown = counters.requests.unknown
   return (request, exchange) => {
-    const entry = entries.get(request.path)
+    let parameter = ''
+    let entry = paths.exact.get(request.path)
+    if (entry === undefined) {
+      const found = paths.findPrefix(request.path)
+      parameter = found?.parameter ?? ''
+      entry = found?.entry
+    }
     if (entry === undefined) {
       replyError(exchange, unknown, 'not_found')
       return
@@ -48,10 +57,41 @@ export function createRouter (table: RouteTable, tokens: TokenCheck, counters: H
       return
     }
     try {
-      handler(request, exchange, entry.counters)
+      handler(request, exchange, entry.counters, parameter)
     } catch (error) {
       crash(exchange, entry.counters, error)
     }
+  }
+}
+
+/** The table, made ready for look-ups. */
+class Paths {
+  readonly exact = new Map<string, Entry>()
+  /** By the text before the parameter, which ends with a slash. */
+  private readonly prefixes = new Map<string, Entry>()
+
+  constructor (table: RouteTable, counters: HttpCounters) {
+    for (const [path, route] of Object.entries(table)) {
+      const brace = path.indexOf('{')
+      if (brace < 0) this.exact.set(path, entryOf(route, counters))
+      else this.prefixes.set(path.slice(0, brace), entryOf(route, counters))
+    }
+  }
+
+  findPrefix (path: string): { readonly entry: Entry, readonly parameter: string } | null {
+    const slash = path.lastIndexOf('/') + 1
+    const entry = this.prefixes.get(path.slice(0, slash))
+    const parameter = entry === undefined ? '' : decode(path.slice(slash))
+    return entry === undefined || parameter === '' ? null : { entry, parameter }
+  }
+}
+
+/** '' for text that does not decode: no path has it. */
+function decode (text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return ''
   }
 }
 

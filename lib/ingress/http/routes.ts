@@ -2,7 +2,7 @@
 import { OperatingError } from '../../errors.js'
 import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
 import { createPointHandler } from './points.js'
-import { PointAnswers, reply, replyError, replyJson } from './reply.js'
+import { PointAnswers, replyAnswer, replyError, replyJson } from './reply.js'
 import { crash, createRouter } from './router.js'
 import { TokenCheck } from './tokens.js'
 import type { Config } from '../../config.js'
@@ -21,6 +21,8 @@ export interface HandlerParts {
   readonly counters: HttpCounters
   /** Microseconds since 1970: the time of points that carry none. */
   readonly now: () => number
+  /** Routes beside those for points and status. */
+  readonly routes?: RouteTable
 }
 
 export function createHandler (parts: HandlerParts): HttpHandler {
@@ -30,7 +32,8 @@ export function createHandler (parts: HandlerParts): HttpHandler {
     '/telemetry': { name: 'telemetry', methods: { POST: createPointRoute(context) } },
     '/telemetry/batch': { name: 'batch', methods: { POST: createBatchRoute(context) } },
     '/health': { name: 'health', methods: { GET: createStatusRoute(async () => await status.health()) } },
-    '/metrics': { name: 'metrics', methods: { GET: createStatusRoute(async () => await status.metrics()) } }
+    '/metrics': { name: 'metrics', methods: { GET: createStatusRoute(async () => await status.metrics()) } },
+    ...parts.routes
   }
   const table = { ...routes, '/': { name: 'index', methods: { GET: createIndexRoute(routes) } } } as const
   return createRouter(table, new TokenCheck(config.apiTokens), counters)
@@ -61,7 +64,7 @@ function createBatchRoute (context: PointContext): RouteHandler {
 function createStatusRoute (ask: () => Promise<StatusAnswer>): RouteHandler {
   return (_request, exchange, counters) => {
     ask().then(
-      (answer) => reply(exchange, counters, answer.status, [['content-type', answer.contentType]], answer.body),
+      (answer) => replyAnswer(exchange, counters, answer),
       (error: unknown) => {
         if (error instanceof OperatingError) replyError(exchange, counters, error.code, { message: error.message })
         else crash(exchange, counters, error)

@@ -13,6 +13,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     retired: new PointCounters(),
     database: { kind: 'plain', embedded: true },
     maintenanceError: null,
+    limits: { version: 3, complaint: null },
     ...changes
   })
   assert.equal(answer.contentType, 'application/json')
@@ -80,8 +81,8 @@ t.test('shows each worker, also without a report', (t) => {
     slotOf({ number: 1, state: 'waiting', engine: '', report: null })
   ]
   t.strictSame(ask({ slots }).body['workers'], [
-    { slot: 0, pid: null, state: 'ready', restarts: 2, engine: 'node', database: 'ready', waiting: 7, journal_bytes: 99 },
-    { slot: 1, pid: null, state: 'waiting', restarts: 0, engine: '', database: null, waiting: 0, journal_bytes: 0 }
+    { slot: 0, pid: null, state: 'ready', restarts: 2, engine: 'node', database: 'ready', limits_version: 1, waiting: 7, journal_bytes: 99 },
+    { slot: 1, pid: null, state: 'waiting', restarts: 0, engine: '', database: null, limits_version: null, waiting: 0, journal_bytes: 0 }
   ])
   t.end()
 })

@@ -6,6 +6,8 @@ import { Conservation } from '../../../lib/cluster/conservation.js'
 import { PrimaryMetrics } from '../../../lib/cluster/primary-metrics.js'
 import type { Slot } from '../../../lib/cluster/slots.js'
 import { WorkerMetrics } from '../../../lib/cluster/worker-metrics.js'
+import { KINDS_MAX } from '../../../lib/limits/limit-table.js'
+import { METRIC_COUNT } from '../../../protocol/metrics.js'
 import { PointCounters } from '../../../lib/pipeline/pipeline.js'
 import { silentLog } from '../../support/postgres.js'
 import { reportOf, slotOf } from '../../support/slots.js'
@@ -22,6 +24,8 @@ class FakeWorker {
     this.metrics = new WorkerMetrics({
       slot,
       http: this.http,
+      anomalies: new Float64Array(METRIC_COUNT * KINDS_MAX),
+      limitsVersion: () => 1,
       lanes: {
         standing: () => reportOf({
           points: this.points,

@@ -27,7 +27,7 @@ function watch (t: Test, mode: string, count = 1): Watched {
     count,
     exec: EXEC,
     log: createLogger({ level: 'error', name: 'test', pretty: false, destination: { write: (line: string) => { watched.lines.push(JSON.parse(line) as Record<string, unknown>) } } }),
-    settingsFor: (slot) => ({ slot } as WorkerSettings),
+    settingsFor: (slot) => ({ slot, limits: { version: 4, set: { default: {}, overrides: {} } } } as unknown as WorkerSettings),
     onMessage: (slot, message) => {
       watched.messages.push([slot.number, message])
       wake()

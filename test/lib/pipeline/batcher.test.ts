@@ -4,6 +4,7 @@ import { SatelliteTable } from '../../../protocol/satellites.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import { Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
 import { decodeRows } from '../../support/rows.js'
+import { telemetryOf } from '../../../lib/pipeline/payload.js'
 import { ManualJournal } from '../../support/manual-journal.js'
 
 const HOUR_MS = 3_600_000
@@ -31,7 +32,7 @@ function rig (settings: Partial<BatcherSettings> = {}): Rig {
     journal,
     batcher,
     told,
-    offer: (count, ack = 'spooled', name = ack) => batcher.append(columnsOf(count), ack, (error) => told.push(`${name} ${String(error)}`))
+    offer: (count, ack = 'spooled', name = ack) => batcher.append(columnsOf(count), null, ack, (error) => told.push(`${name} ${String(error)}`))
   }
 }
 
@@ -48,7 +49,7 @@ t.test('closes at batchSize at once, whole bodies together', (t) => {
   offer(4)
   t.equal(batcher.rows, 0)
   t.strictSame(journal.batches.map(({ rows }) => rows), [13])
-  t.equal(decodeRows(journal.batches[0]!.payload).length, 13)
+  t.equal(decodeRows(telemetryOf(journal.batches[0]!.payload)).length, 13)
   t.strictSame(closed, [13])
   offer(10)
   t.strictSame(closed, [13, 10])

@@ -3,10 +3,12 @@ import t from 'tap'
 import * as fc from 'fast-check'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import type { FrameRun, Journal } from '../../../lib/pipeline/journal.js'
+import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { MemoryJournal } from '../../../lib/pipeline/memory-journal.js'
 import { conservationError, Pipeline } from '../../../lib/pipeline/pipeline.js'
 import { ManualJournal } from '../../support/manual-journal.js'
 
+const NO_LIMITS = new LimitTable({ version: 1, set: { default: {}, overrides: {} } })
 const SETTINGS = {
   timeWindowPastMs: 1, timeWindowFutureMs: 1, unknownFields: 'reject', batchSize: 8, batchTimeoutMs: 3_600_000, fullCode: 'spool_full'
 } as const
@@ -22,7 +24,7 @@ function fillColumns (pipeline: Pipeline, count: number): void {
 
 t.test('asks the journal for room, and takes nothing once it stops', (t) => {
   const journal = new ManualJournal()
-  const pipeline = new Pipeline(journal, SETTINGS)
+  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   t.equal(pipeline.refusal(), null)
   journal.pressureNow = 'soft'
   t.equal(pipeline.refusal()?.code, 'too_busy')
@@ -35,7 +37,7 @@ t.test('asks the journal for room, and takes nothing once it stops', (t) => {
 
 t.test('no points: accepted at once, nothing handed over', (t) => {
   const journal = new ManualJournal()
-  const pipeline = new Pipeline(journal, SETTINGS)
+  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   const told: unknown[] = []
   pipeline.offer('committed', (error) => told.push(error))
   t.strictSame(told, [null])
@@ -47,7 +49,7 @@ t.test('no points: accepted at once, nothing handed over', (t) => {
 t.test('stop hands the open batch over', (t) => {
   const journal = new ManualJournal()
   journal.idle = false
-  const pipeline = new Pipeline(journal, SETTINGS)
+  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   fillColumns(pipeline, 3)
   pipeline.offer('spooled', () => {})
   t.equal(waitingOf(pipeline, journal), 3)
@@ -59,7 +61,7 @@ t.test('stop hands the open batch over', (t) => {
 
 t.test('points offered after stop are refused at every level: none is acknowledged and dropped', (t) => {
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1000 })
-  const pipeline = new Pipeline(journal, SETTINGS)
+  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   pipeline.stop()
   journal.end()
   const told: unknown[] = []
@@ -89,7 +91,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
 /** A pipeline, a drain played by hand, and how often each who offered was told. */
 class Plant {
   readonly journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 100_000 })
-  readonly pipeline = new Pipeline(this.journal, SETTINGS)
+  readonly pipeline = new Pipeline(this.journal, SETTINGS, NO_LIMITS)
   readonly told: number[] = []
   private out: FrameRun | null = null
   private released = 0

@@ -1,0 +1,100 @@
+/** `limits`: look at the limits and change them, straight in the database; servers that run take a change over at once. */
+import { readFile } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
+import { text as readAll } from 'node:stream/consumers'
+import { defaultLimits } from '../../limits/default-limits.js'
+import { parseLimitSet } from '../../limits/validate.js'
+import { createLogger } from '../../log.js'
+import { isConnectionError, sqlState, type Database } from '../../store/db.js'
+import { readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits } from '../../store/limits-store.js'
+import { defineCommand, type CommandContext } from '../command.js'
+import { withDatabase } from './database.js'
+
+const ACTIONS = ['get', 'set', 'history'] as const
+const OPTIONS = [
+  { name: 'if-version', type: 'integer', min: 1, help: 'set (of FILE or standard input, as get prints it): only if the limits are at this version; without it at whatever version they are.' },
+  { name: 'count', type: 'integer', min: 1, max: 1_000, default: 20, help: 'history: how many versions.' },
+  { name: 'json', type: 'boolean', help: 'get, history: print JSON, with whole sets.' }
+] as const
+/** undefined_table */
+const NO_TABLE = '42P01'
+
+type Context = CommandContext<typeof OPTIONS>
+
+export const limits = defineCommand({
+  name: 'limits',
+  summary: 'Print the limits of the metrics, change them, or show who changed them when.',
+  options: OPTIONS,
+  settings: ['dataDir', 'databaseUrl', 'logLevel'],
+  positionals: { usage: '<get|set [FILE]|history>', min: 1, max: 2 },
+  async run (context) {
+    const [action, file] = context.positionals
+    if (!ACTIONS.some((known) => known === action)) return misused(context, `"${String(action)}" is none of ${ACTIONS.join(', ')}`)
+    if (action !== 'set' && file !== undefined) return misused(context, `${String(action)} takes no file`)
+    const set = action === 'set' ? await readSet(context, file) : null
+    if (set === false) return 1
+    const log = createLogger({ level: context.config.logLevel, name: 'limits' })
+    try {
+      return await withDatabase(context.config, log, async (db) => {
+        if (set !== null) return await change(context, db, set)
+        return action === 'get' ? await show(context, db) : await showHistory(context, db)
+      })
+    } catch (error) {
+      if (sqlState(error) !== NO_TABLE || isConnectionError(error)) throw error
+      context.complain('error: the database has no limits yet: run start or migrate first')
+      return 1
+    }
+  }
+})
+
+function misused ({ complain }: Context, problem: string): number {
+  complain(`error: ${problem}\nTry: orbitstream-ingest limits --help`)
+  return 2
+}
+
+/** The set in a file or on standard input, or false after its faults were named. */
+async function readSet ({ complain }: Context, file: string | undefined): Promise<StoredLimits['set'] | false> {
+  const text = file === undefined ? await readAll(process.stdin) : await readFile(file, 'utf8')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    complain(`error: ${file ?? 'standard input'} is not valid JSON: ${(error as Error).message}`)
+    return false
+  }
+  const parsed = parseLimitSet(value)
+  if (parsed.ok) return parsed.set
+  for (const { field, message } of parsed.faults) complain(`error: ${field} ${message}`)
+  return false
+}
+
+async function show ({ print, values, config }: Context, db: Database): Promise<number> {
+  const stored = await readLimits(db)
+  if (values.json && stored !== null) print(JSON.stringify(view(stored)))
+  // What `set` takes: the set alone.
+  else print(JSON.stringify(stored?.set ?? defaultLimits(config), null, 2))
+  return 0
+}
+
+async function showHistory ({ print, values }: Context, db: Database): Promise<number> {
+  const history = await readLimitsHistory(db, values.count, null)
+  if (values.json) print(JSON.stringify(history.map(view)))
+  else for (const { version, changedAt, changedBy } of history) print(`${String(version).padStart(6)}  ${changedAt}  ${changedBy}`)
+  return 0
+}
+
+async function change ({ print, complain, values, config }: Context, db: Database, set: StoredLimits['set']): Promise<number> {
+  await seedLimits(db, defaultLimits(config), 'configuration')
+  const version = values['if-version'] ?? await readLimitVersion(db)
+  const changed = await replaceLimits(db, version, set, `limits set: ${userInfo().username}@${hostname()}`)
+  if (changed === null) {
+    complain(`error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}: nothing was changed`)
+    return 1
+  }
+  print(`The limits are at version ${changed.version} now.`)
+  return 0
+}
+
+function view ({ version, changedAt, changedBy, set }: StoredLimits): object {
+  return { version, changed_at: changedAt, changed_by: changedBy, limits: set }
+}

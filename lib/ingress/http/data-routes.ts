@@ -1,0 +1,67 @@
+/** Routes for limits and anomalies: the worker reads the request, the primary has the answer. */
+import { parseJsonText } from '../../../protocol/json-exact.js'
+import { replyAnswer, replyError } from './reply.js'
+import { crash } from './router.js'
+import type { HttpExchange, HttpRequest } from './engine.js'
+import type { RouteCounters } from './counters.js'
+import type { RouteHandler, RouteTable } from './router.js'
+import type { DataPort, DataQuestion } from './status-port.js'
+
+/** Room for the most overrides that a set may have. */
+const LIMITS_BODY_BYTES_MAX = 4 * 1024 * 1024
+const CHANGED_BY_MAX = 64
+const UNNAMED = 'http'
+
+/** @param stream answers GET /anomalies/stream */
+export function createDataRoutes (port: DataPort, stream: RouteHandler): RouteTable {
+  return {
+    '/limits': {
+      name: 'limits',
+      methods: {
+        GET: asking(port, () => ({ kind: 'limits' })),
+        PUT: changing(port, (value, ifMatch, changedBy) => ({ kind: 'replace-limits', value, ifMatch, changedBy }))
+      }
+    },
+    '/limits/history': { name: 'limits', methods: { GET: asking(port, ({ query }) => ({ kind: 'limits-history', query })) } },
+    '/limits/{metric}': {
+      name: 'limits',
+      methods: { PATCH: changing(port, (value, ifMatch, changedBy, metric) => ({ kind: 'patch-limits', metric, value, ifMatch, changedBy })) }
+    },
+    '/anomalies': { name: 'anomalies', methods: { GET: asking(port, ({ query }) => ({ kind: 'anomalies', query })) } },
+    '/anomalies/stream': { name: 'stream', methods: { GET: stream } }
+  }
+}
+
+function asking (port: DataPort, questionOf: (request: HttpRequest) => DataQuestion): RouteHandler {
+  return (request, exchange, counters) => ask(port, questionOf(request), exchange, counters)
+}
+
+function ask (port: DataPort, question: DataQuestion, exchange: HttpExchange, counters: RouteCounters): void {
+  port.ask(question).then(
+    (answer) => replyAnswer(exchange, counters, answer),
+    (error: unknown) => crash(exchange, counters, error))
+}
+
+function changing (port: DataPort, questionOf: (value: unknown, ifMatch: string, changedBy: string, parameter: string) => DataQuestion): RouteHandler {
+  return (request, exchange, counters, parameter) => {
+    const ifMatch = request.header('if-match')
+    const changedBy = readChangedBy(request.header('x-changed-by'))
+    exchange.readBody(
+      LIMITS_BODY_BYTES_MAX,
+      (body) => {
+        const parsed = parseJsonText(body)
+        if (parsed.fault === null) ask(port, questionOf(parsed.value, ifMatch, changedBy, parameter), exchange, counters)
+        else replyError(exchange, counters, 'invalid_json', { message: `The body ${parsed.fault}.` })
+      },
+      (failure) => {
+        if (failure === 'aborted') counters.aborted++
+        else replyError(exchange, counters, failure, failure === 'body_too_large' ? { message: `The body is larger than ${LIMITS_BODY_BYTES_MAX} bytes.` } : {})
+      })
+  }
+}
+
+/** Who changes the limits, as far as they say so: for the history. */
+function readChangedBy (header: string): string {
+  const name = header.replaceAll(/[^\x20-\x7e]/g, '?').trim().slice(0, CHANGED_BY_MAX)
+  return name === '' ? UNNAMED : `${UNNAMED}: ${name}`
+}

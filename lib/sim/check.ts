@@ -1,0 +1,52 @@
+/**
+ * Compares ground truth with the anomalies that a server has, over the time from the first true anomaly to the last.
+ *
+ *   found    put in, and there
+ *   missed   put in, and not there: a point that was lost or refused, or an anomaly that was not seen
+ *   false    there, and not put in; anomalies of other senders in that time are among them
+ */
+import { request } from 'undici'
+import type { TrueAnomaly } from './truth.js'
+
+export interface Comparison {
+  readonly found: number
+  readonly missed: readonly TrueAnomaly[]
+  readonly false: readonly TrueAnomaly[]
+}
+
+const PAGE_MAX = 10_000
+const ANSWER_TIMEOUT_MS = 30_000
+
+/** Two anomalies are one if satellite, metric, time (to the millisecond) and value are the same. */
+function keyOf ({ satellite_id: id, metric, time, value }: TrueAnomaly): string {
+  return `${metric} ${Date.parse(time)} ${value} ${id}`
+}
+
+export function compare (truth: readonly TrueAnomaly[], stored: readonly TrueAnomaly[]): Comparison {
+  const left = new Map<string, number>()
+  for (const anomaly of stored) left.set(keyOf(anomaly), (left.get(keyOf(anomaly)) ?? 0) + 1)
+  const take = (anomaly: TrueAnomaly): boolean => {
+    const count = left.get(keyOf(anomaly)) ?? 0
+    left.set(keyOf(anomaly), count - 1)
+    return count > 0
+  }
+  const missed = truth.filter((anomaly) => !take(anomaly))
+  const surplus = stored.filter((anomaly) => take(anomaly))
+  return { found: truth.length - missed.length, missed, false: surplus }
+}
+
+/** All anomalies of the server from the first time to the last, both included. */
+export async function fetchAnomalies (url: URL, firstMs: number, lastMs: number): Promise<TrueAnomaly[]> {
+  const anomalies: TrueAnomaly[] = []
+  let cursor: string | null = null
+  do {
+    const query = new URLSearchParams({ since: String(firstMs), until: String(lastMs + 1), limit: String(PAGE_MAX), ...cursor === null ? {} : { cursor } })
+    const answer = await request(`${url.origin}${url.pathname.replace(/\/+$/, '')}/anomalies?${query.toString()}`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+    const text = await answer.body.text()
+    if (answer.statusCode !== 200) throw new Error(`the server answered ${answer.statusCode}: ${text.trim()}`)
+    const page = JSON.parse(text) as { anomalies: TrueAnomaly[], next: string | null }
+    for (const anomaly of page.anomalies) anomalies.push(anomaly)
+    cursor = page.next
+  } while (cursor !== null)
+  return anomalies
+}

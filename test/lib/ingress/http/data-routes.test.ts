@@ -1,0 +1,84 @@
+/** The HTTP contract, on both engines: limits and anomalies as questions to the primary, paths with a parameter, tokens. */
+import type { Test } from 'tap'
+import { Client } from 'undici'
+import { createDataRoutes } from '../../../../lib/ingress/http/data-routes.js'
+import { HttpCounters } from '../../../../lib/ingress/http/counters.js'
+import { createHandler } from '../../../../lib/ingress/http/routes.js'
+import type { HttpEngine } from '../../../../lib/ingress/http/engine.js'
+import type { Intake } from '../../../../lib/pipeline/intake.js'
+import type { DataQuestion, StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
+import { onBothEngines, startServer } from './rig.js'
+
+const TOKEN = 'a-token-of-some-length'
+const ANSWER: StatusAnswer = { status: 200, contentType: 'application/json', headers: [['etag', '"7"']], body: '{"version":7}' }
+
+interface Sent { readonly status: number, readonly headers: Record<string, string | string[] | undefined>, readonly text: string }
+
+async function rig (t: Test, engine: HttpEngine, apiTokens: readonly string[] = []): Promise<{ questions: DataQuestion[], counters: HttpCounters, send: (method: string, path: string, body?: string, headers?: Record<string, string>) => Promise<Sent> }> {
+  const questions: DataQuestion[] = []
+  const counters = new HttpCounters(() => {})
+  const port = {
+    ask: async (question: DataQuestion) => {
+      questions.push(question)
+      return await Promise.resolve(ANSWER)
+    }
+  }
+  const routes = createDataRoutes(port, (_request, exchange) => exchange.reply(200, [], 'stream'))
+  const config = { maxBodyBytes: 1_000, apiTokens }
+  const server = await startServer(t, engine, createHandler({ intake: {} as Intake, status: {} as StatusPort, config, counters, now: () => 0, routes }))
+  const client = new Client(`http://127.0.0.1:${server.port}`)
+  t.teardown(async () => await client.destroy())
+  const send = async (method: string, path: string, body: string | null = null, headers: Record<string, string> = {}): Promise<Sent> => {
+    const answer = await client.request({ path, method, body, headers })
+    return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
+  }
+  return { questions, counters, send }
+}
+
+onBothEngines('what is asked goes to the primary, its answer to the client', async (t, engine) => {
+  const { questions, counters, send } = await rig(t, engine)
+  const got = await send('GET', '/limits')
+  t.match(got, { status: 200, text: ANSWER.body, headers: { etag: '"7"', 'content-type': 'application/json' } })
+  await send('GET', '/limits/history?limit=2')
+  await send('GET', '/anomalies?severity=critical&limit=1')
+  await send('PUT', '/limits', '{"default":{}}', { 'if-match': '"7"', 'x-changed-by': ' Ann ' })
+  await send('PATCH', '/limits/battery%20charge', '{"low":null}')
+  t.equal((await send('GET', '/anomalies/stream')).text, 'stream')
+  t.strictSame(questions, [
+    { kind: 'limits' },
+    { kind: 'limits-history', query: 'limit=2' },
+    { kind: 'anomalies', query: 'severity=critical&limit=1' },
+    { kind: 'replace-limits', value: { default: {} }, ifMatch: '"7"', changedBy: 'http: Ann' },
+    { kind: 'patch-limits', metric: 'battery charge', value: { low: null }, ifMatch: '', changedBy: 'http' }
+  ])
+  t.match(counters.requests, { limits: { ok: 4 }, anomalies: { ok: 1 } })
+  t.match((await send('GET', '/')).text, /PATCH \/limits\/\{metric\}/)
+})
+
+onBothEngines('paths and methods that there are not', async (t, engine) => {
+  const { questions, send } = await rig(t, engine)
+  for (const path of ['/limits/', '/limits/a/b', '/limits/%zz', '/limit', '/anomalies/x']) t.equal((await send('PATCH', path, '{}')).status, 404, path)
+  const wrong = await send('GET', '/limits/battery')
+  t.match(wrong, { status: 405, headers: { allow: 'PATCH' } })
+  t.match(await send('PATCH', '/limits/history', '{}'), { status: 405, headers: { allow: 'GET, HEAD' } })
+  t.strictSame(questions, [])
+})
+
+onBothEngines('bodies that are none never reach the primary', async (t, engine) => {
+  const { questions, counters, send } = await rig(t, engine)
+  for (const body of ['', '{', '\ufeff{}', '['.repeat(1_000), '{"a":NaN}']) t.match(await send('PUT', '/limits', body), { status: 400, text: /"invalid_json"/ }, JSON.stringify(body.slice(0, 20)))
+  t.match(await send('PUT', '/limits', ' '.repeat(4 * 1024 * 1024 + 1)), { status: 413, text: /larger than 4194304 bytes/ })
+  t.equal((await send('PUT', '/limits', `{"default":{}}${' '.repeat(2_000)}`)).status, 200, 'MAX_BODY_BYTES is for points')
+  t.equal(questions.length, 1)
+  t.match(counters.requests.limits, { ok: 1, clientError: 6 })
+})
+
+onBothEngines('tokens guard what changes something, and nothing else', async (t, engine) => {
+  const { questions, send } = await rig(t, engine, [TOKEN])
+  for (const [method, path] of [['PUT', '/limits'], ['PATCH', '/limits/x']] as const) {
+    t.equal((await send(method, path, '{}')).status, 401)
+    t.equal((await send(method, path, '{}', { authorization: `Bearer ${TOKEN}` })).status, 200)
+  }
+  for (const path of ['/limits', '/limits/history', '/anomalies']) t.equal((await send('GET', path)).status, 200)
+  t.equal(questions.length, 5)
+})

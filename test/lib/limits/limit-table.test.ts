@@ -1,0 +1,132 @@
+/** Which limits count for a satellite, and what the check of points finds. */
+import t from 'tap'
+import * as fc from 'fast-check'
+import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
+import { LIMIT_SIDES, SEVERITIES, type LimitSet, type MetricLimits } from '../../../lib/limits/limit-set.js'
+import { LimitTable } from '../../../lib/limits/limit-table.js'
+import { PointColumns } from '../../../protocol/columns.js'
+import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
+import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
+
+const BATTERY: string = METRICS[0].name
+const STORAGE: string = METRICS[1].name
+
+interface Found { readonly point: number, readonly metric: number, readonly severity: string, readonly side: string, readonly limit: number }
+
+function found (anomalies: AnomalyColumns): Found[] {
+  return Array.from({ length: anomalies.count }, (_, i) => ({
+    point: anomalies.points[i]!,
+    metric: anomalies.metrics[i]!,
+    severity: SEVERITIES[anomalies.kinds[i]! >> 1]!,
+    side: LIMIT_SIDES[anomalies.kinds[i]! & 1]!,
+    limit: anomalies.limits[i]!
+  }))
+}
+
+function judge (set: LimitSet, points: ReadonlyArray<readonly [id: string, ...values: number[]]>, satellites = new SatelliteTable()): Found[] {
+  const columns = new PointColumns()
+  for (const [id, ...values] of points) {
+    const index = columns.push(satellites.byId(id)!, 0)
+    values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value })
+  }
+  const anomalies = new AnomalyColumns(1)
+  new LimitTable({ version: 7, set }).judge(columns, satellites.generation, anomalies)
+  if (anomalies.version !== 7) throw new Error('judged by another version')
+  return found(anomalies)
+}
+
+const everywhere = (limits: MetricLimits): LimitSet => ({ default: { [BATTERY]: limits }, overrides: {} })
+
+t.test('limits are strict, and the most severe one that is broken counts', (t) => {
+  const set = everywhere({ low: { warning: 20, critical: 10 }, high: { warning: 80, critical: 90 } })
+  const values = [9.99, 10, 19.99, 20, 50, 80, 80.01, 90, 90.01]
+  t.strictSame(judge(set, values.map((value) => ['A', value])).map(({ point, severity, side, limit }) => [values[point], severity, side, limit]), [
+    [9.99, 'critical', 'low', 10], [10, 'warning', 'low', 20], [19.99, 'warning', 'low', 20],
+    [80.01, 'warning', 'high', 80], [90, 'warning', 'high', 80], [90.01, 'critical', 'high', 90]
+  ])
+  t.end()
+})
+
+t.test('what is absent is not checked: metrics of a point, and limits', (t) => {
+  const set = everywhere({ low: { critical: 10 } })
+  t.strictSame(judge(set, [['A', NaN, 1e9, -1e9], ['A']]), [])
+  t.strictSame(judge(everywhere({}), [['A', -1e300]]), [])
+  t.strictSame(judge(everywhere({ high: { warning: 5 } }), [['A', -1e300], ['A', 6]]).map(({ point, severity }) => [point, severity]), [[1, 'warning']])
+  t.end()
+})
+
+t.test('one anomaly for each metric of a point', (t) => {
+  const set: LimitSet = { default: { [BATTERY]: { low: { critical: 1 } }, [STORAGE]: { high: { critical: 1 } } }, overrides: {} }
+  t.strictSame(judge(set, [['A', 0, 2], ['B', 1, 1], ['C', 1, 2]]).map(({ point, metric }) => [point, metric]), [[0, 0], [0, 1], [2, 1]])
+  t.end()
+})
+
+/** A set whose battery limit tells which entry counted. */
+function tagged (keys: readonly string[]): LimitSet {
+  return { default: { [BATTERY]: { high: { critical: 0 } } }, overrides: Object.fromEntries(keys.map((key, index) => [key, { [BATTERY]: { high: { critical: index + 1 } } }])) }
+}
+
+function winner (keys: readonly string[], id: string): string {
+  const [anomaly] = judge(tagged(keys), [[id, 1e6]])
+  return keys[(anomaly?.limit ?? 0) - 1] ?? 'default'
+}
+
+t.test('the most specific override counts', (t) => {
+  const keys = ['*', 'SAT-*', 'SAT-00*', 'SAT-00*1', 'SAT-0001', '*01', 'S*T*1', 'A*B', 'a*b*c']
+  for (const [id, expected] of [
+    ['SAT-0001', 'SAT-0001'], ['SAT-0011', 'SAT-00*1'], ['SAT-0002', 'SAT-00*'], ['SAT-9', 'SAT-*'], ['SAT-', 'SAT-*'], ['X', '*'],
+    ['X01', '*01'], ['SIT-1', 'S*T*1'], ['AB', 'A*B'], ['A*B', 'A*B'], ['ab', '*'], ['axbxc', 'a*b*c'], ['abc', 'a*b*c'], ['acb', '*']
+  ] as const) t.equal(winner(keys, id), expected, id)
+  t.equal(winner(['x*b*', 'x*a*'], 'xab'), 'x*a*', 'alike in all else: by text')
+  t.equal(winner(['aXb', 'a*a'], 'a'), 'default', 'beginning and end must not overlap')
+  t.equal(winner(['__proto__'], '__proto__'), '__proto__')
+  t.end()
+})
+
+t.test('overrides count metric by metric, and replace a metric as a whole', (t) => {
+  const set: LimitSet = {
+    default: { [BATTERY]: { low: { critical: 10 }, high: { critical: 90 } }, [STORAGE]: { high: { critical: 100 } } },
+    overrides: { 'SAT-*': { [BATTERY]: { high: { critical: 95 } } }, 'SAT-1': { [STORAGE]: {} } }
+  }
+  t.strictSame(judge(set, [['SAT-1', 1, 1e6], ['SAT-2', 96, 101], ['X', 1, 99]]).map(({ point, metric, limit }) => [point, metric, limit]), [[1, 0, 95], [1, 1, 100], [2, 0, 10]])
+  t.end()
+})
+
+t.test('property: the order of resolution is the documented one', (t) => {
+  const letters = fc.string({ unit: fc.constantFrom('a', 'b', '*'), minLength: 1, maxLength: 5 })
+  const id = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 6 })
+  const rank = (key: string): [number, number, number, string] =>
+    key.includes('*') ? [0, key.indexOf('*'), key.replaceAll('*', '').length, key] : [1, 0, 0, key]
+  const better = (a: string, b: string): boolean => {
+    const [ra, rb] = [rank(a), rank(b)]
+    for (const part of [0, 1, 2] as const) if (ra[part] !== rb[part]) return ra[part] > rb[part]
+    return ra[3] < rb[3]
+  }
+  fc.assert(fc.property(fc.uniqueArray(letters, { maxLength: 12 }), id, (keys, name) => {
+    let expected = 'default'
+    for (const key of keys) {
+      if (!new RegExp(`^${key.replaceAll('*', '.*')}$`).test(name)) continue
+      if (expected === 'default' || better(key, expected)) expected = key
+    }
+    return winner(keys, name) === expected
+  }), { numRuns: 2_000 })
+  t.end()
+})
+
+t.test('many satellites, many different limits, and a table of satellites that begins anew', (t) => {
+  const satellites = new SatelliteTable(50)
+  const set = tagged(Array.from({ length: 300 }, (_, index) => `S${index}`))
+  const table = new LimitTable({ version: 1, set })
+  const anomalies = new AnomalyColumns()
+  for (let round = 0; round < 3; round++) {
+    for (let index = 0; index < 300; index++) {
+      const columns = new PointColumns(2)
+      const old: Satellite = satellites.byId(`S${(index + 7) % 300}`)!
+      for (const satellite of [old, satellites.byId(`S${index}`)!]) columns.values[columns.push(satellite, 0) * METRIC_COUNT] = 1e6
+      table.judge(columns, satellites.generation, anomalies)
+      if (anomalies.limits[1] !== index + 1 || anomalies.limits[0] !== (index + 7) % 300 + 1) t.fail(`satellite ${index}`)
+    }
+  }
+  t.ok(satellites.generation > 3)
+  t.end()
+})

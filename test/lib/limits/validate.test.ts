@@ -1,0 +1,66 @@
+/** Which sets of limits are accepted, and how the faults of the others are named. */
+import t from 'tap'
+import * as fc from 'fast-check'
+import { METRICS } from '../../../protocol/metrics.js'
+import { OVERRIDES_MAX, parseLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
+import { anySet, setIsRight } from './arbitrary-sets.js'
+
+const [BATTERY, STORAGE] = METRICS.map(({ name }) => name) as [string, string]
+
+function faultsOf (value: unknown): readonly LimitFault[] {
+  const parsed = parseLimitSet(value)
+  return parsed.ok ? [] : parsed.faults
+}
+
+t.test('property: a set is accepted exactly when the documented rules allow it', (t) => {
+  let right = 0
+  fc.assert(fc.property(anySet, (value) => {
+    const expected = setIsRight(value)
+    if (expected) right++
+    return parseLimitSet(value).ok === expected
+  }), { numRuns: 3_000 })
+  t.ok(right > 300 && right < 2_700, `${right} of 3,000 sets were right`)
+  t.end()
+})
+
+t.test('property: what is accepted says the same after JSON, and is accepted again unchanged', (t) => {
+  fc.assert(fc.property(anySet, (value) => {
+    const parsed = parseLimitSet(value)
+    if (!parsed.ok) return true
+    const again = parseLimitSet(JSON.parse(JSON.stringify(parsed.set)))
+    return again.ok && JSON.stringify(again.set) === JSON.stringify(parsed.set)
+  }), { numRuns: 500 })
+  t.end()
+})
+
+t.test('every fault is named, with its place', (t) => {
+  const faults = faultsOf({
+    default: { [BATTERY]: { low: { warning: 5, critical: 10 }, high: { critical: 7 } }, voltage: {} },
+    overrides: { 'SAT-*': { [STORAGE]: { high: { critical: NaN }, low: {} } }, ' A': {} },
+    more: 1
+  })
+  t.strictSame(faults.map(({ field }) => field).sort(), [
+    'more', `default.${BATTERY}.low`, `default.${BATTERY}`, 'default.voltage',
+    `overrides["SAT-*"].${STORAGE}.high.critical`, `overrides["SAT-*"].${STORAGE}.low`, 'overrides[" A"]'
+  ].sort())
+  t.match(faults.find(({ field }) => field === `default.${BATTERY}`)?.message, 'low limit 10 is not less than high limit 7')
+  t.match(faults.find(({ field }) => field === 'default.voltage')?.message, new RegExp(BATTERY))
+  t.end()
+})
+
+t.test('the copy has the order of the catalogue and sorted overrides, whatever the names', (t) => {
+  const value: unknown = JSON.parse(`{"overrides":{"b":{},"__proto__":{"${BATTERY}":{}},"a":{}},"default":{"${STORAGE}":{},"${BATTERY}":{}}}`)
+  const parsed = parseLimitSet(value)
+  if (!parsed.ok) throw new Error('refused')
+  t.strictSame(Object.keys(parsed.set.default), [BATTERY, STORAGE])
+  t.strictSame(Object.keys(parsed.set.overrides), ['__proto__', 'a', 'b'])
+  t.end()
+})
+
+t.test('bounds: overrides, and faults in an answer', (t) => {
+  const overrides = (count: number, value: unknown): unknown => ({ default: {}, overrides: Object.fromEntries(Array.from({ length: count }, (_, i) => [`S${i}`, value])) })
+  t.strictSame(faultsOf(overrides(OVERRIDES_MAX, {})), [])
+  t.match(faultsOf(overrides(OVERRIDES_MAX + 1, {})), [{ field: 'overrides', message: /at most 10000/ }])
+  t.equal(faultsOf(overrides(5_000, 1)).length, 1_000)
+  t.end()
+})

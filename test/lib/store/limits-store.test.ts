@@ -1,0 +1,59 @@
+/** Limits in a real PostgreSQL: one set, its history, changes that do not overwrite one another, and word of them. */
+import t, { type Test } from 'tap'
+import type { LimitSet } from '../../../lib/limits/limit-set.js'
+import { connect, type DatabaseConnection } from '../../../lib/store/db.js'
+import { LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, replaceLimits, seedLimits } from '../../../lib/store/limits-store.js'
+import { migrate } from '../../../lib/store/migrate.js'
+import { METRICS } from '../../../protocol/metrics.js'
+import { silentLog, startTestPostgres } from '../../support/postgres.js'
+
+const SETTINGS = { retentionMs: 86_400_000, timeWindowPastMs: 86_400_000, timeWindowFutureMs: 0, log: silentLog }
+const setOf = (critical: number): LimitSet => ({ default: { [METRICS[0].name]: { low: { critical } } }, overrides: {} })
+
+async function database (t: Test): Promise<{ first: DatabaseConnection, second: DatabaseConnection }> {
+  const { url } = await startTestPostgres(t)
+  const open = async (): Promise<DatabaseConnection> => await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  const [first, second] = [await open(), await open()]
+  t.teardown(async () => { await Promise.all([first.close(), second.close()]) })
+  await migrate(first, SETTINGS)
+  return { first, second }
+}
+
+t.test('the life of limits', async (t) => {
+  const { first, second } = await database(t)
+  t.equal(await readLimits(first), null)
+  t.equal(await readLimitVersion(first), 0)
+
+  await Promise.all([seedLimits(first, setOf(1), 'one'), seedLimits(second, setOf(2), 'two')])
+  const seeded = await readLimits(first)
+  t.equal(seeded?.version, 1, 'two hosts start at once: one set')
+  t.equal((await readLimitsHistory(first, 10, null)).length, 1)
+  await seedLimits(second, setOf(3), 'three')
+  t.strictSame(await readLimits(second), seeded, 'what is there stays')
+
+  const notices: string[] = []
+  let heard = (): void => {}
+  await second.listen(LIMITS_CHANNEL, (payload) => {
+    notices.push(payload)
+    heard()
+  })
+  const notice = new Promise<void>((resolve) => { heard = resolve })
+  const outcomes = await Promise.all([replaceLimits(first, 1, setOf(4), 'a'), replaceLimits(second, 1, setOf(5), 'b')])
+  t.equal(outcomes.filter((outcome) => outcome !== null).length, 1, 'two changes at once: one wins')
+  const winner = outcomes.find((outcome) => outcome !== null)
+  t.equal(winner?.version, 2)
+  t.strictSame(await readLimits(first), winner)
+  await notice
+  t.strictSame(notices, ['2'])
+
+  t.equal(await replaceLimits(first, 1, setOf(6), 'c'), null)
+  t.equal((await replaceLimits(first, 2, setOf(7), 'c'))?.version, 3)
+  const history = await readLimitsHistory(first, 10, null)
+  t.strictSame(history.map(({ version }) => version), [3, 2, 1])
+  t.strictSame(history[0], await readLimits(first))
+  t.strictSame((await readLimitsHistory(first, 1, 3)).map(({ version }) => version), [2])
+
+  await first.query('UPDATE limits SET limits = \'{"default":{"voltage":{}}}\', version = 9')
+  await t.rejects(readLimits(first), /version 9.*default\.voltage is not known/)
+  t.equal(await readLimitVersion(first), 9)
+})
