@@ -13,6 +13,7 @@ import { errorCode, type Files } from './files.js'
 import type { Stretch } from './frame-queue.js'
 import { QUARANTINE_DIRECTORY, quarantine, type Gap } from './gap.js'
 import { POSITION_START, comparePositions } from './position.js'
+import { IN_LEDGER_FILE } from './segment-log.js'
 import { SEGMENT_HEADER_BYTES, newSpoolId, type Segment } from './segment.js'
 import { findSegments, surveySegments, type FoundSegment, type SegmentSurvey } from './survey.js'
 
@@ -45,6 +46,8 @@ export interface RecoveredSpool {
   readonly torn: { readonly segment: Segment, readonly offset: number } | null
   /** Segments of which not even the header was finished. */
   readonly unfinished: readonly string[]
+  /** Frames were given out for a ledger before. */
+  readonly inLedger: boolean
   readonly report: Recovery
 }
 
@@ -70,6 +73,7 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
     stretches,
     torn: last?.torn ? { segment: last.segment, offset: last.torn.offset } : null,
     unfinished: all.filter((one) => one.unfinished).map((one) => one.path),
+    inLedger: (await files.list(directory)).includes(IN_LEDGER_FILE),
     report: {
       frames: stretches.reduce((sum, stretch) => sum + stretch.last - stretch.first + 1, 0),
       rows: stretches.reduce((sum, stretch) => sum + stretch.rows, 0),

@@ -8,6 +8,9 @@ import type { Files, OpenFile } from './files.js'
 import { comparePositions } from './position.js'
 import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentName, type Segment } from './segment.js'
 
+/** Empty; its name says it all. */
+export const IN_LEDGER_FILE = 'in-ledger'
+
 /** The segment that frames are written to. `segment.bytes` ends at the last frame that is durable. */
 export interface ActiveSegment {
   readonly segment: Segment
@@ -27,6 +30,8 @@ export interface SegmentLogStart {
   readonly segments: readonly Segment[]
   /** Called after a segment was removed: there is more room. */
   readonly onRemoved: () => void
+  /** The file that noteInLedger() makes is there. */
+  readonly inLedger: boolean
 }
 
 export class SegmentLog {
@@ -36,6 +41,8 @@ export class SegmentLog {
   active: ActiveSegment | null = null
   /** The frame up to which all are released: what the ledger covers, as far as it is known here. */
   released: Position
+  /** Frames were given out for a ledger before: a database without a row for this spool is another one. */
+  inLedger: boolean
   private readonly files: Files
   private readonly directory: string
   private readonly segments: Segment[]
@@ -52,6 +59,7 @@ export class SegmentLog {
     this.last = start.last
     this.segments = [...start.segments]
     this.onRemoved = start.onRemoved
+    this.inLedger = start.inLedger
     // Everything before the oldest segment was released, or lost and reported.
     this.released = this.segments[0]?.base ?? this.last
   }
@@ -114,6 +122,20 @@ export class SegmentLog {
   release (position: Position): void {
     if (comparePositions(position, this.released) > 0) this.released = position
     this.removeReleased()
+  }
+
+  /**
+   * Makes it durable that frames are given out, before the first one is: segments alone do not tell which of their frames
+   * were committed. A disk that takes no file does not keep the spool from being drained.
+   */
+  async noteInLedger (): Promise<void> {
+    if (this.inLedger) return
+    this.inLedger = true
+    try {
+      const file = await this.files.replace(join(this.directory, IN_LEDGER_FILE))
+      await file.close()
+      await this.files.syncDirectory(this.directory)
+    } catch {}
   }
 
   /**

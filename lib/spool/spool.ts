@@ -260,6 +260,8 @@ export class Spool implements Journal {
         if (next === null) {
           if (this.ended && this.writer.idle) return null
           await new Promise<void>((resolve) => { this.wakeTaker = resolve })
+        } else if (!this.log.inLedger) {
+          await this.log.noteInLedger()
         } else if (isFrame(next)) {
           return this.queue.take(bytesMax)
         } else {

@@ -42,7 +42,10 @@ export async function lockDirectory (directory: string, what: string): Promise<D
   const real = await realpath(directory)
   const path = join(real, LOCK_FILE)
   const holder: Holder = { pid: process.pid, start: await processStart(process.pid) ?? '', nonce: randomUUID() }
-  const other = await acquire(path, holder, 0)
+  const other = await acquire(path, holder, 0).catch((cause: unknown) => {
+    if (systemCode(cause) !== 'ENOSPC') throw cause
+    throw new StartupError(`The disk of the ${what} ${real} is full: not even a lock file finds room. Free some space, then start again; what lies in the directory stays.`, { cause })
+  })
   if (other !== null) {
     throw new StartupError(`The ${what} ${real} is in use by process ${other.pid}. Stop that one, or give this one another directory.`)
   }

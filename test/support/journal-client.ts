@@ -5,82 +5,117 @@
  */
 import { Pool } from 'undici'
 import type { Database } from '../../lib/store/db.js'
+import { within } from './eventually.js'
+import { NumberSet } from './number-set.js'
 
 const CONNECTIONS = 16
 const REQUEST_TIMEOUT_MS = 30_000
+const FAILURE_PAUSE_MS = 20
+const PROGRESS_DEADLINE_MS = 60_000
+const COMPARE_ROWS_MAX = 50_000
 
 export interface JournalClientOptions {
   readonly url: string
-  /** 1: POST /telemetry, else POST /telemetry/batch. */
-  readonly pointsPerRequest: number
+  /** 1: POST /telemetry, else POST /telemetry/batch. A function is asked for each request. */
+  readonly pointsPerRequest: number | (() => number)
   /** First number, so that two clients never share one. */
   readonly firstNumber?: number
-  readonly query?: string
+  readonly query?: string | (() => string)
 }
 
 export class JournalClient {
-  readonly sent = new Set<number>()
-  readonly acknowledged = new Set<number>()
+  readonly sent: NumberSet
+  readonly acknowledged: NumberSet
   /** Answers that were no 202, and failures, by cause. */
   readonly failures = new Map<string, number>()
+  /** Answers 429 and 503 that did not say when to come again. */
+  withoutRetryAfter = 0
   private next: number
   private running = false
+  private pool: Pool | null = null
   private loops: Promise<void>[] = []
-  private onAcknowledged: () => void = () => {}
+  private readonly watchers = new Set<() => void>()
 
   constructor (private readonly options: JournalClientOptions) {
     this.next = options.firstNumber ?? 1
+    this.sent = new NumberSet(this.next)
+    this.acknowledged = new NumberSet(this.next)
   }
 
   /** Sends as fast as answers come, over a fixed number of connections, until stop(). Goes on when the server is away. */
   start (pointsPerSecond = Infinity): void {
     this.running = true
-    const pool = new Pool(this.options.url, { connections: CONNECTIONS, pipelining: 1, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS })
-    const gapMs = 1000 * CONNECTIONS * this.options.pointsPerRequest / pointsPerSecond
-    this.loops = Array.from({ length: CONNECTIONS }, async () => { await this.loop(pool, gapMs) })
-    this.loops.push(Promise.all(this.loops).then(async () => { await pool.destroy() }))
+    this.moveTo(this.options.url)
+    this.loops = Array.from({ length: CONNECTIONS }, async () => { await this.loop(pointsPerSecond) })
+  }
+
+  /** Sends to another address from now on; what is under way at the old one has failed. */
+  moveTo (url: string): void {
+    void this.pool?.destroy()
+    this.pool = new Pool(url, { connections: CONNECTIONS, pipelining: 1, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS })
   }
 
   async stop (): Promise<void> {
     this.running = false
     await Promise.all(this.loops)
+    await this.pool?.destroy()
+    this.pool = null
   }
 
   /** Resolves when so many points more have been acknowledged. */
   async acknowledgedMore (count: number): Promise<void> {
     const target = this.acknowledged.size + count
-    while (this.acknowledged.size < target) await new Promise<void>((resolve) => { this.onAcknowledged = resolve })
+    await this.until(`${count} more points are acknowledged`, () => this.acknowledged.size >= target)
   }
 
-  private async loop (pool: Pool, gapMs: number): Promise<void> {
+  /** Resolves when a request has failed with this cause so often: a status, or the code of an error. */
+  async failed (cause: string, times: number): Promise<void> {
+    await this.until(`${times} failures with ${cause}`, () => (this.failures.get(cause) ?? 0) >= times)
+  }
+
+  private async until (what: string, reached: () => boolean): Promise<void> {
+    const wait = async (): Promise<void> => {
+      while (!reached()) await new Promise<void>((resolve) => this.watchers.add(resolve))
+    }
+    await within(what, PROGRESS_DEADLINE_MS, wait()).catch((cause: unknown) => {
+      throw new Error(`${(cause as Error).message}; failures: ${JSON.stringify([...this.failures])}`)
+    })
+  }
+
+  private async loop (pointsPerSecond: number): Promise<void> {
+    let dueMs = performance.now()
     while (this.running) {
-      const dueMs = performance.now() + gapMs
-      const ok = await this.send(pool)
-      // A server that is away is not hammered; a rate that was asked for is kept.
-      const waitMs = ok ? dueMs - performance.now() : Math.max(20, dueMs - performance.now())
+      const { pointsPerRequest } = this.options
+      const points = typeof pointsPerRequest === 'number' ? pointsPerRequest : pointsPerRequest()
+      // From the time when it was due, so that the rate is kept; a debt of more than a second is let go.
+      dueMs = Math.max(dueMs, performance.now() - 1000) + 1000 * CONNECTIONS * points / pointsPerSecond
+      const ok = await this.send(points)
+      // A server that is away is not hammered.
+      const waitMs = Math.max(ok ? 0 : FAILURE_PAUSE_MS, dueMs - performance.now())
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
     }
   }
 
-  private async send (pool: Pool): Promise<boolean> {
-    const { pointsPerRequest, query = '' } = this.options
-    const numbers = Array.from({ length: pointsPerRequest }, () => this.next++)
+  private async send (points: number): Promise<boolean> {
+    const { query = '' } = this.options
+    const numbers = Array.from({ length: points }, () => this.next++)
     for (const number of numbers) this.sent.add(number)
-    const points = numbers.map((number) => ({ satellite_id: `JOURNAL-${number % 50}`, storage_usage_mb: number }))
+    const body = numbers.map((number) => ({ satellite_id: `JOURNAL-${number % 50}`, storage_usage_mb: number }))
     try {
-      const { statusCode, body } = await pool.request({
+      const answer = await (this.pool as Pool).request({
         method: 'POST',
-        path: `${pointsPerRequest === 1 ? '/telemetry' : '/telemetry/batch'}${query}`,
+        path: `${points === 1 ? '/telemetry' : '/telemetry/batch'}${typeof query === 'string' ? query : query()}`,
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(pointsPerRequest === 1 ? points[0] : points)
+        body: JSON.stringify(points === 1 ? body[0] : body)
       })
-      await body.dump()
-      if (statusCode === 202) {
+      await answer.body.dump()
+      if (answer.statusCode === 202) {
         for (const number of numbers) this.acknowledged.add(number)
-        this.onAcknowledged()
+        this.wake()
         return true
       }
-      this.fail(String(statusCode))
+      if ([429, 503].includes(answer.statusCode) && answer.headers['retry-after'] === undefined) this.withoutRetryAfter++
+      this.fail(String(answer.statusCode))
     } catch (error) {
       this.fail((error as NodeJS.ErrnoException).code ?? String(error))
     }
@@ -89,6 +124,12 @@ export class JournalClient {
 
   private fail (cause: string): void {
     this.failures.set(cause, (this.failures.get(cause) ?? 0) + 1)
+    this.wake()
+  }
+
+  private wake (): void {
+    for (const resolve of this.watchers) resolve()
+    this.watchers.clear()
   }
 }
 
@@ -102,13 +143,21 @@ export interface Verdict {
   readonly invented: number[]
 }
 
-/** Compares the journals with what the database holds. */
+/** Compares the journals with what the database holds, in one snapshot. */
 export async function compareWithDatabase (db: Database, clients: readonly JournalClient[]): Promise<Verdict> {
-  const { rows } = await db.query<{ number: number, count: string }>(
-    "SELECT storage_usage_mb AS number, count(*) AS count FROM telemetry WHERE satellite_id LIKE 'JOURNAL-%' GROUP BY 1")
-  const stored = new Set(rows.map(({ number }) => number))
+  const stored = new NumberSet(0)
+  const twice: number[] = []
+  await db.query("BEGIN; DECLARE numbers CURSOR FOR SELECT storage_usage_mb AS number FROM telemetry WHERE satellite_id LIKE 'JOURNAL-%'")
+  for (;;) {
+    const { rows } = await db.query<{ number: number }>(`FETCH ${COMPARE_ROWS_MAX} FROM numbers`)
+    if (rows.length === 0) break
+    for (const { number } of rows) {
+      if (stored.has(number)) twice.push(number)
+      stored.add(number)
+    }
+  }
+  await db.query('COMMIT')
   const missing = clients.flatMap((client) => [...client.acknowledged].filter((number) => !stored.has(number)))
-  const twice = rows.filter(({ count }) => count !== '1').map(({ number }) => number)
   const invented = [...stored].filter((number) => !clients.some((client) => client.sent.has(number)))
   return { stored: stored.size, missing, twice, invented }
 }

@@ -6,10 +6,11 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import type { Test } from 'tap'
 import { connect } from '../../lib/store/db.js'
 import { startEmbedded } from '../../lib/store/embedded.js'
 import type { EmbeddedServer } from '../../lib/store/embedded.js'
+import type { Owner } from './owner.js'
+import { exitOnSignals } from './process-end.js'
 
 export interface TestPostgres {
   /** Stays the same over stop, kill and start. */
@@ -26,20 +27,22 @@ export interface TestPostgres {
 export const silentLog = pino({ level: 'silent' })
 
 /** A temporary directory that every account can reach, removed with the test. */
-export async function temporaryDirectory (t: Test): Promise<string> {
+export async function temporaryDirectory (owner: Owner): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'orbitstream-test-'))
   await chmod(directory, 0o755)
-  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  owner.teardown(() => rm(directory, { recursive: true, force: true }))
   return directory
 }
 
 /** @param options fsync: only for tests of durability, since it is slow */
-export async function startTestPostgres (t: Test, options: { fsync?: boolean } = {}): Promise<TestPostgres> {
-  const dataDir = await temporaryDirectory(t)
+export async function startTestPostgres (owner: Owner, options: { fsync?: boolean } = {}): Promise<TestPostgres> {
+  const dataDir = await temporaryDirectory(owner)
   const fsync = options.fsync ?? false
   let server: EmbeddedServer = await startEmbedded({ dataDir, log: silentLog, fsync })
   // Teardowns run last first: the server ends before its directory is removed.
-  t.teardown(() => server.stop('immediate'))
+  owner.teardown(() => server.stop('immediate'))
+  // The server is told to stop when this process exits.
+  exitOnSignals()
   const { url } = server
   const port = Number(new URL(url).port)
   return {

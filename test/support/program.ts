@@ -2,10 +2,14 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { Test } from 'tap'
+import { within } from './eventually.js'
+import type { Owner } from './owner.js'
+import { onProcessEnd } from './process-end.js'
 
 const ROOT = new URL('../../../', import.meta.url)
 const END_TIMEOUT_MS = 20_000
+const LINE_TIMEOUT_MS = 60_000
+const LOG_TAIL_CHARS = 3_000
 
 export type LogLine = Record<string, unknown> & { readonly msg?: string }
 
@@ -39,13 +43,24 @@ export class Program {
     return this.child.pid ?? 0
   }
 
-  /** The first line, from `from` on, that the predicate takes. Rejects when the program ends without it. */
+  /** The first line, from `from` on, that the predicate takes. Rejects when the program ends without it, or after a minute. */
   async line (predicate: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
-    for (;;) {
-      const found = this.lines.slice(from).find(predicate)
-      if (found !== undefined) return found
-      if (this.ended) throw new Error(`the program ended first:\n${this.stdout}\n${this.stderr}`)
-      await new Promise<void>((resolve) => this.watchers.add(resolve))
+    const wait = { over: false }
+    const search = async (): Promise<LogLine> => {
+      while (!wait.over) {
+        const found = this.lines.slice(from).find(predicate)
+        if (found !== undefined) return found
+        if (this.ended) throw new Error(`the program ended first:\n${this.stdout}\n${this.stderr}`)
+        await new Promise<void>((resolve) => this.watchers.add(resolve))
+      }
+      throw new Error('given up')
+    }
+    try {
+      return await within('the line in the log', LINE_TIMEOUT_MS, search())
+    } catch (cause) {
+      throw new Error(`${(cause as Error).message}; the log ends with\n${this.stdout.slice(-LOG_TAIL_CHARS)}`)
+    } finally {
+      wait.over = true
     }
   }
 
@@ -69,14 +84,16 @@ export interface ProgramOptions {
 }
 
 /** Starts bin/<name>; killed at the end of the test if it still runs. */
-export function startProgram (t: Test, name: string, args: readonly string[], options: ProgramOptions = {}): Program {
+export function startProgram (owner: Owner, name: string, args: readonly string[], options: ProgramOptions = {}): Program {
   const child = spawn(process.execPath, [fileURLToPath(new URL(`bin/${name}`, ROOT)), ...args], {
     cwd: options.cwd ?? fileURLToPath(ROOT),
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const program = new Program(child)
-  t.teardown(async () => { await program.stop('SIGTERM') })
+  // A test that runs out of time gets to no teardown.
+  child.once('exit', onProcessEnd(() => { child.kill('SIGTERM') }))
+  owner.teardown(async () => { await program.stop('SIGTERM') })
   return program
 }
 
@@ -87,8 +104,8 @@ export interface Ingest {
 }
 
 /** Starts orbitstream-ingest on free ports and waits until it serves. */
-export async function startIngest (t: Test, options: { dataDir: string, databaseUrl?: string, args?: readonly string[], env?: Record<string, string> }): Promise<Ingest> {
-  const program = startProgram(t, 'orbitstream-ingest', [
+export async function startIngest (owner: Owner, options: { dataDir: string, databaseUrl?: string, args?: readonly string[], env?: Record<string, string> }): Promise<Ingest> {
+  const program = startProgram(owner, 'orbitstream-ingest', [
     'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', options.dataDir,
     ...(options.databaseUrl === undefined ? [] : ['--database-url', options.databaseUrl]),
     ...(options.args ?? [])

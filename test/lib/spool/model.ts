@@ -173,6 +173,8 @@ export class World {
       // A take() that still waits goes on; a run that it gave before is given out again.
       process.run = null
       assert.equal(spool.resume(this.ledger), null, 'the spool refuses its own ledger')
+      // As the drain does: a spool that the ledger does not know is entered before its first frame is asked for.
+      this.ledger ??= { epoch: 0, sequence: 0 }
       process.resumed = true
     } else if (process.run !== null) {
       this.commit(process, process.run)

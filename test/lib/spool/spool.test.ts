@@ -38,6 +38,7 @@ t.test('what was not released is given out after a start, until the ledger cover
   const { texts, positions } = await drain(second.spool)
   t.same(texts, ['frame-3', 'frame-4', 'frame-5', 'later'])
   t.same(positions.map((position) => position.sequence), [3, 4, 5, 1])
+  t.match(second.spool, { recoveredRows: 5, releasedRows: 6 }, 'what the ledger covered already counts as released')
   await second.spool.close()
 
   const third = await openTestSpool(t, { directory })
@@ -142,6 +143,21 @@ t.test('the ledger of another database stops the drain', async (t) => {
   t.match(spool.resume(null), { kind: 'ledger_missing', message: /set the row/ })
   t.match(spool.resume({ epoch: spool.epoch, sequence: 1 }), { kind: 'ledger_behind' })
   t.equal(spool.resume({ epoch: spool.epoch, sequence: 2 }), null)
+})
+
+t.test('after a start too a database without a ledger row is refused, once frames were given out', async (t) => {
+  const directory = await makeDirectory(t)
+  const first = await openTestSpool(t, { directory })
+  t.equal(first.spool.resume(null), null)
+  await appendAll(first.spool, ['one'])
+  await first.spool.close()
+  const second = await openTestSpool(t, { directory })
+  t.equal(second.spool.resume(null), null, 'nobody has taken a frame yet')
+  t.equal((await second.spool.take(1000))?.rows, 1)
+  await second.spool.close()
+  const third = await openTestSpool(t, { directory })
+  t.match(third.spool.resume(null), { kind: 'ledger_missing', message: /set the row .* to epoch 0, sequence 0/ })
+  t.equal(third.spool.resume({ epoch: 0, sequence: 0 }), null, 'a row before its first frame will do')
 })
 
 t.test('two spools on one directory are refused', async (t) => {

@@ -1,0 +1,88 @@
+/**
+ * A ledger that does not fit the spool: its row deleted, set back, or set ahead. The program takes points on, says what
+ * is wrong and what to do, and stores nothing until somebody has done it.
+ */
+import t from 'tap'
+import { request } from 'undici'
+import { drained, readHealth } from '../support/health.js'
+import { JournalClient } from '../support/journal-client.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
+import { startIngest } from '../support/program.js'
+import { verify, withDatabase } from '../support/verify.js'
+
+const FAULTS = [
+  { what: 'deleted', kind: 'ledger_missing', sql: 'DELETE FROM ingest_ledger', says: /has no ledger row for spool .* restore a later backup/ },
+  { what: 'set back', kind: 'ledger_behind', sql: 'UPDATE ingest_ledger SET last_sequence = 1', says: /The ledger of spool .* Restore a later state of the database/ },
+  { what: 'set ahead', kind: 'ledger_ahead', sql: 'UPDATE ingest_ledger SET last_sequence = last_sequence + 1000000', says: /beyond every frame of this spool .* Stop the other process/ }
+] as const
+
+/** What the message tells to do. */
+const INSTRUCTION = /set the row of spool (\w+) in ingest_ledger to epoch (\d+), sequence (\d+);/
+
+t.setTimeout(200_000)
+
+async function storedRows (postgres: TestPostgres): Promise<number> {
+  return await withDatabase(postgres, async (db) => Number((await db.query<{ count: string }>('SELECT count(*) FROM telemetry')).rows[0]?.count))
+}
+
+async function follow (postgres: TestPostgres, message: string): Promise<void> {
+  const [, spool, epoch, sequence] = INSTRUCTION.exec(message) ?? []
+  if (spool === undefined) throw new Error(`the message does not say what to do: ${message}`)
+  await withDatabase(postgres, async (db) => await db.query(
+    'INSERT INTO ingest_ledger (spool_id, epoch, last_sequence) VALUES ($1, $2, $3) ON CONFLICT (spool_id) DO UPDATE SET epoch = $2, last_sequence = $3', [spool, epoch, sequence]))
+}
+
+for (const { what, kind, sql, says } of FAULTS) {
+  t.test(`the ledger's row ${what}: says so, takes points on, and goes on once the row is right`, async (t) => {
+    const postgres = await startTestPostgres(t)
+    const dataDir = await temporaryDirectory(t)
+    const start = { dataDir, databaseUrl: postgres.url, args: ['--workers', '1'] }
+    const first = await startIngest(t, start)
+    const client = new JournalClient({ url: first.url, pointsPerRequest: 5 })
+    client.start(1_000)
+    await client.acknowledgedMore(500)
+    await withDatabase(postgres, async (db) => await db.query(sql))
+    const line = await first.program.line((line) => line['level'] === 'fatal')
+    t.equal(line['kind'], kind)
+    t.match(line.msg, says)
+    const stored = await storedRows(postgres)
+    await client.acknowledgedMore(500)
+    t.same([...client.failures], [], 'points are taken on')
+    t.equal(await storedRows(postgres), stored, 'nothing is stored any more')
+    const health = await readHealth(first.url)
+    t.equal(health.status, 'degraded')
+    t.ok(health.reasons.some((reason) => reason.includes(String(line.msg))), `/health gives the message: ${health.reasons.join()}`)
+    await client.stop()
+    t.equal(await first.program.stop(), 0)
+
+    await follow(postgres, String(line.msg))
+    const second = await startIngest(t, start)
+    await drained(second.url)
+    const answer = await request(`${second.url}/telemetry?ack=committed`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"satellite_id":"LATER","storage_usage_mb":1}' })
+    t.equal(answer.statusCode, 202, 'new points are stored')
+    await answer.body.dump()
+    t.equal(await second.program.stop(), 0)
+    await verify(t, postgres, [client])
+  })
+}
+
+t.test('a row that is deleted while no program runs: the next start stores nothing twice', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const dataDir = await temporaryDirectory(t)
+  const start = { dataDir, databaseUrl: postgres.url, args: ['--workers', '1'] }
+  const first = await startIngest(t, start)
+  const client = new JournalClient({ url: first.url, pointsPerRequest: 5 })
+  client.start(1_000)
+  await client.acknowledgedMore(500)
+  await first.program.stop('SIGKILL')
+  await client.stop()
+  await withDatabase(postgres, async (db) => await db.query('DELETE FROM ingest_ledger'))
+  const second = await startIngest(t, start)
+  const line = await second.program.line((line) => line['level'] === 'fatal')
+  t.equal(line['kind'], 'ledger_missing')
+  t.equal((await readHealth(second.url)).status, 'degraded')
+  t.equal(await second.program.stop(), 0)
+  const stored = await storedRows(postgres)
+  const distinct = await withDatabase(postgres, async (db) => Number((await db.query<{ count: string }>('SELECT count(DISTINCT storage_usage_mb) FROM telemetry')).rows[0]?.count))
+  t.equal(stored, distinct, 'nothing is stored twice')
+})

@@ -1,0 +1,85 @@
+/**
+ * Fault tests for as long as one likes:
+ *
+ *   npm run test:soak -- --rounds 200 --seed 7          random kills under load
+ *   npm run test:soak -- --outage 10m --rate 10000      the database away for a while
+ *
+ * A line for each round and a verdict; exit code 0 if nothing was lost, stored twice or invented.
+ */
+import { parseArgs } from 'node:util'
+import { formatDuration, parseDuration } from '../../lib/value-types.js'
+import { ScriptOwner } from '../support/owner.js'
+import { megabytes, runOutage } from '../support/outage.js'
+import { runRounds } from '../support/rounds.js'
+
+const ROUNDS = '200'
+const RATE = '10000'
+/** The whole backlog must be stored in this part of the time that the database was away. */
+const DRAIN_PART_MAX = 1 / 3
+const DRAIN_GRACE_MS = 5_000
+const SHOWN_MAX = 10
+
+interface Wrong {
+  readonly missing: readonly number[]
+  readonly twice: readonly number[]
+  readonly invented: readonly number[]
+  readonly conservationErrorPoints: number
+}
+
+function print (line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+function wholeNumber (name: string, text: string): number {
+  const number = Number(text)
+  if (Number.isSafeInteger(number) && number > 0) return number
+  throw new Error(`--${name} must be a whole number above 0, not ${text}`)
+}
+
+/** What is wrong, in words. */
+function faultsOf ({ missing, twice, invented, conservationErrorPoints }: Wrong): string[] {
+  const faults = Object.entries({ missing, twice, invented }).flatMap(([what, numbers]) =>
+    numbers.length === 0 ? [] : [`${numbers.length} points ${what}: ${numbers.slice(0, SHOWN_MAX).join(', ')}${numbers.length > SHOWN_MAX ? ', …' : ''}`])
+  return conservationErrorPoints === 0 ? faults : [...faults, `the counters leave ${conservationErrorPoints} points unexplained`]
+}
+
+async function soakRounds (owner: ScriptOwner, rounds: number, seed: number): Promise<string[]> {
+  print(`seed ${seed}`)
+  const verdict = await runRounds(owner, { rounds, seed, print })
+  print(`${verdict.acknowledged} points acknowledged, ${verdict.stored} stored`)
+  return [...faultsOf(verdict), ...verdict.complaints]
+}
+
+async function soakOutage (owner: ScriptOwner, outageMs: number, pointsPerSecond: number): Promise<string[]> {
+  print(`the database away for ${formatDuration(outageMs)} at ${pointsPerSecond} points/s`)
+  const verdict = await runOutage(owner, { outageMs, pointsPerSecond, print })
+  const { acknowledged, stored, drainMs, acknowledgedWhileDraining, residentBytesBefore, residentBytesMost, failures } = verdict
+  print(`${acknowledged} points acknowledged, ${stored} stored; drained in ${(drainMs / 1000).toFixed(1)} s, ${acknowledgedWhileDraining} points taken meanwhile`)
+  print(`largest process: ${megabytes(residentBytesBefore)} before, ${megabytes(residentBytesMost)} at most`)
+  const faults = faultsOf(verdict)
+  if (Object.keys(failures).length > 0) faults.push(`requests were refused: ${JSON.stringify(failures)}`)
+  if (drainMs > outageMs * DRAIN_PART_MAX + DRAIN_GRACE_MS) faults.push('draining took more than a third of the time that the database was away')
+  return faults
+}
+
+async function main (): Promise<number> {
+  const { values } = parseArgs({ options: { rounds: { type: 'string' }, seed: { type: 'string' }, outage: { type: 'string' }, rate: { type: 'string', default: RATE } } })
+  const outageMs = values.outage === undefined ? null : parseDuration(values.outage)
+  if (outageMs === null && values.outage !== undefined) throw new Error(`--outage must be a duration such as 10m, not ${values.outage}`)
+  const owner = new ScriptOwner()
+  try {
+    const faults = outageMs === null
+      ? await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))))
+      : await soakOutage(owner, outageMs, wholeNumber('rate', values.rate))
+    for (const fault of faults) print(`WRONG: ${fault}`)
+    print(faults.length === 0 ? 'passed' : 'FAILED')
+    return faults.length === 0 ? 0 : 1
+  } finally {
+    await owner.end()
+  }
+}
+
+main().then((code) => { process.exitCode = code }, (error: unknown) => {
+  print(`FAILED: ${error instanceof Error ? error.stack ?? error.message : String(error)}`)
+  process.exitCode = 1
+})

@@ -1,0 +1,109 @@
+/**
+ * The database away while points keep coming at a given rate: all are accepted, memory stays bounded, and when it is back
+ * what waits is stored while new points go on coming.
+ */
+import { readFile } from 'node:fs/promises'
+import { connect } from '../../lib/store/db.js'
+import { eventually } from './eventually.js'
+import { conservationErrorPoints, drained, readHealth } from './health.js'
+import { compareWithDatabase, JournalClient, type Verdict } from './journal-client.js'
+import type { Owner } from './owner.js'
+import { startTestPostgres, temporaryDirectory } from './postgres.js'
+import { startIngest } from './program.js'
+
+const POINTS_PER_REQUEST = 50
+const SAMPLE_MS = 500
+const PRINT_MS = 30_000
+/** What waits when points come and go at this rate: no backlog. */
+const CAUGHT_UP_SECONDS = 0.5
+const WARM_UP_SECONDS = 1
+
+export interface OutageOptions {
+  readonly outageMs: number
+  readonly pointsPerSecond: number
+  readonly print: (line: string) => void
+}
+
+export interface OutageVerdict extends Verdict {
+  readonly acknowledged: number
+  /** Requests that were not acknowledged, by cause. */
+  readonly failures: Readonly<Record<string, number>>
+  /** From the database's return until no backlog was left. */
+  readonly drainMs: number
+  /** Points acknowledged in that time. */
+  readonly acknowledgedWhileDraining: number
+  /** Largest resident memory of one process, before the outage and in all. */
+  readonly residentBytesBefore: number
+  readonly residentBytesMost: number
+  readonly conservationErrorPoints: number
+}
+
+export async function runOutage (owner: Owner, { outageMs, pointsPerSecond, print }: OutageOptions): Promise<OutageVerdict> {
+  const postgres = await startTestPostgres(owner, { fsync: true })
+  const ingest = await startIngest(owner, { dataDir: await temporaryDirectory(owner), databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const client = new JournalClient({ url: ingest.url, pointsPerRequest: POINTS_PER_REQUEST })
+  const pids = [ingest.program.pid, ...(await readHealth(ingest.url)).workers.map(({ pid }) => pid)]
+  client.start(pointsPerSecond)
+  await client.acknowledgedMore(pointsPerSecond * WARM_UP_SECONDS)
+  const residentBytesBefore = await residentBytes(pids)
+  await postgres.kill()
+  const residentBytesMost = await watchOutage(outageMs, pids, (bytes) => print(`away: ${client.acknowledged.size} points acknowledged, largest process ${megabytes(bytes)}`))
+  await postgres.start()
+  const backMs = performance.now()
+  const acknowledgedBefore = client.acknowledged.size
+  await eventually('the backlog is stored', 60_000 + outageMs, async () => {
+    const { points, workers } = await readHealth(ingest.url)
+    return workers.every(({ database }) => database === 'ready') && (points['waiting'] ?? 0) < pointsPerSecond * CAUGHT_UP_SECONDS ? true : undefined
+  })
+  const drainMs = performance.now() - backMs
+  const acknowledgedWhileDraining = client.acknowledged.size - acknowledgedBefore
+  const residentBytesAfter = await residentBytes(pids)
+  await client.stop()
+  await drained(ingest.url)
+  const errorPoints = await conservationErrorPoints(ingest.url)
+  await ingest.program.stop()
+  const db = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  try {
+    return {
+      ...await compareWithDatabase(db, [client]),
+      acknowledged: client.acknowledged.size,
+      failures: Object.fromEntries(client.failures),
+      drainMs,
+      acknowledgedWhileDraining,
+      residentBytesBefore,
+      residentBytesMost: Math.max(residentBytesMost, residentBytesAfter),
+      conservationErrorPoints: errorPoints
+    }
+  } finally {
+    await db.close()
+  }
+}
+
+/** The largest resident memory of one process in this time. */
+async function watchOutage (outageMs: number, pids: readonly number[], print: (bytes: number) => void): Promise<number> {
+  const endMs = performance.now() + outageMs
+  let printMs = performance.now() + PRINT_MS
+  let most = 0
+  while (performance.now() < endMs) {
+    await new Promise((resolve) => setTimeout(resolve, Math.min(SAMPLE_MS, endMs - performance.now())))
+    const bytes = await residentBytes(pids)
+    most = Math.max(most, bytes)
+    if (performance.now() < printMs) continue
+    printMs += PRINT_MS
+    print(bytes)
+  }
+  return most
+}
+
+/** Of the largest of the processes. Throws when one has ended: none may. */
+async function residentBytes (pids: readonly number[]): Promise<number> {
+  const sizes = await Promise.all(pids.map(async (pid) => {
+    const match = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))
+    return Number(match?.[1]) * 1024
+  }))
+  return Math.max(...sizes)
+}
+
+export function megabytes (bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MB`
+}
