@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { METRICS } from '../protocol/metrics.js'
 import type { MetricName } from '../protocol/point.js'
-import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
+import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** The default critical limit of each metric: one setting a metric of the catalogue. */
@@ -23,6 +23,10 @@ export interface Config extends ThresholdSettings {
   readonly port: number
   /** HTTP workers. */
   readonly workers: number
+  /** Each has a UDP worker; 0 picks a free one, none: no UDP. */
+  readonly udpPorts: readonly number[]
+  /** Bytes of packets that the kernel keeps for each UDP worker. */
+  readonly udpReceiveBufferBytes: number
   /** Absolute path. */
   readonly dataDir: string
   /** Null: the embedded PostgreSQL under dataDir. */
@@ -69,6 +73,7 @@ type Key = keyof Config
 /** Connections that are not a worker's: maintenance (before it, migrations), the limits, and queries for clients. */
 const CONNECTIONS_BESIDE_WORKERS = 3
 const TOKEN_LENGTH_MIN = 16
+const UDP_PORTS_MAX = 16
 
 const ms = (text: string): number => parseDuration(text) ?? NaN
 const bytes = (text: string): number => parseSize(text) ?? NaN
@@ -102,13 +107,15 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   host: { env: 'HOST', type: host(), default: '0.0.0.0', help: 'Address to listen on; the default is every network of the machine, 127.0.0.1 keeps it to this machine.' },
   port: { env: 'PORT', type: integer({ min: 0, max: 65_535 }), default: '8080', help: 'HTTP port; 0 picks a free one.' },
   workers: { env: 'WORKERS', type: integer({ min: 1, max: 64 }), default: { value: workersByDefault, label: 'half of the CPU cores, from 2 to 4' }, help: 'HTTP worker processes.' },
+  udpPorts: { env: 'UDP_PORT', type: ports(UDP_PORTS_MAX), default: '8081', help: 'UDP ports, a worker process each; `off` for none.' },
+  udpReceiveBufferBytes: { env: 'UDP_RECEIVE_BUFFER', type: size({ min: bytes('64KB'), max: bytes('1GB') }), default: '8MB', help: 'Packets that the kernel keeps while a UDP worker is busy; it may give less, see net.core.rmem_max.' },
   dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },
   databaseUrl: { env: 'DATABASE_URL', type: url(['postgres', 'postgresql']), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', mask: maskUrl },
   spoolDir: { env: 'SPOOL_DIR', type: pathOrOff(), default: { value: () => '', label: 'DATA_DIR/spool' }, help: 'Directory where points are safe on disk before they are acknowledged; `off` acknowledges after COMMIT.' },
   spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; beyond it points are refused.' },
   batchSize: { env: 'BATCH_SIZE', type: integer({ min: 1, max: 100_000 }), default: '1000', help: 'Points at which a batch is closed and written.' },
   batchTimeoutMs: { env: 'BATCH_TIMEOUT', type: duration({ min: 1, max: ms('60s') }), default: '1s', help: 'Longest time that a point waits for its batch to fill.' },
-  maxConnections: { env: 'MAX_CONNECTIONS', type: integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), default: '50', help: `Most database connections of all processes together; at least WORKERS + ${CONNECTIONS_BESIDE_WORKERS}.` },
+  maxConnections: { env: 'MAX_CONNECTIONS', type: integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), default: '50', help: `Most database connections of all processes together; at least one for each of WORKERS and UDP_PORT, and ${CONNECTIONS_BESIDE_WORKERS} more.` },
   memoryMaxBytes: { env: 'MEMORY_MAX_BYTES', type: size({ min: bytes('64KB'), max: bytes('64GB') }), default: '64MB', help: 'Points that each worker holds in memory while the database is away.' },
   maxBodyBytes: { env: 'MAX_BODY_BYTES', type: size({ min: bytes('1KB'), max: bytes('64MB') }), default: '8MB', help: 'Largest body of a request, unpacked.' },
   timeWindowPastMs: { env: 'TIME_WINDOW_PAST', type: duration({ max: ms('36500d') }), default: '30d', help: 'Points older than this are rejected.' },
@@ -125,12 +132,13 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
 const KEYS = Object.keys(SETTINGS) as readonly Key[]
 
 /** Rules between settings. A message, or null if the rule holds. Skipped while one of `keys` has no valid value. */
-const RULES: ReadonlyArray<{ readonly keys: readonly [Key, Key], readonly check: (config: Config) => string | null }> = [
+const RULES: ReadonlyArray<{ readonly keys: readonly [Key, ...Key[]], readonly check: (config: Config) => string | null }> = [
   {
-    keys: ['maxConnections', 'workers'],
-    check ({ maxConnections, workers }) {
-      const needed = workers + CONNECTIONS_BESIDE_WORKERS
-      return maxConnections >= needed ? null : `${maxConnections} is too few for ${workers} WORKERS: raise it to ${needed} or more, or lower WORKERS`
+    keys: ['maxConnections', 'workers', 'udpPorts'],
+    check (config) {
+      const { maxConnections, workers, udpPorts } = config
+      const needed = writersOf(config) + CONNECTIONS_BESIDE_WORKERS
+      return maxConnections >= needed ? null : `${maxConnections} is too few for ${workers} WORKERS and ${udpPorts.length} of UDP_PORT: raise it to ${needed} or more, or lower WORKERS`
     }
   },
   {
@@ -141,6 +149,11 @@ const RULES: ReadonlyArray<{ readonly keys: readonly [Key, Key], readonly check:
     }
   }
 ]
+
+/** Worker processes of all kinds: each has a slot, a spool and a database connection. HTTP workers have the first slots. */
+export function writersOf ({ workers, udpPorts }: Pick<Config, 'workers' | 'udpPorts'>): number {
+  return workers + udpPorts.length
+}
 
 /** Where the spool lies; null without one. */
 export function spoolDirectory ({ spoolDir, dataDir }: Pick<Config, 'spoolDir' | 'dataDir'>): string | null {

@@ -241,3 +241,23 @@ export function list (lengthMin: number): ValueType<readonly string[]> {
     }
   }
 }
+
+/** UDP or TCP ports between commas, or the word `off` for none; 0 picks a free one. */
+export function ports (countMax: number): ValueType<readonly number[]> {
+  const port = integer({ min: 0, max: 65_535 })
+  return {
+    name: 'ports',
+    allowed: `up to ${countMax} ports between commas, or \`off\``,
+    format: numbers => numbers.length === 0 ? 'off' : numbers.join(','),
+    parse (text) {
+      if (text === 'off') return good(Object.freeze([]))
+      const parsed = text.split(',').map(item => port.parse(item.trim()))
+      const numbers = parsed.flatMap(each => each.ok ? [each.value] : [])
+      const problem = parsed.find(each => !each.ok)
+      if (problem?.ok === false) return problem
+      if (numbers.length > countMax) return bad(`has ${numbers.length} ports; at most ${countMax} are possible`)
+      const twice = numbers.find((number, index) => number !== 0 && numbers.indexOf(number) !== index)
+      return twice === undefined ? good(Object.freeze(numbers)) : bad(`names port ${twice} twice`)
+    }
+  }
+}

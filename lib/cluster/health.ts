@@ -8,6 +8,7 @@
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { Slot } from './slots.js'
+import type { UdpTotals } from './udp-totals.js'
 
 export interface HealthSources {
   readonly version: string
@@ -15,6 +16,8 @@ export interface HealthSources {
   readonly slots: readonly Slot[]
   /** Points of workers that are no more. */
   readonly retired: PointCounters
+  /** What UDP workers that are no more have counted. */
+  readonly retiredUdp: UdpTotals
   readonly database: { readonly kind: string, readonly embedded: boolean }
   readonly maintenanceError: string | null
   /** Version of the limits that count, and what is wrong with them. */
@@ -38,6 +41,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     database: databaseView(sources),
     points: pointsView(sources),
     limits_version: sources.limits.version,
+    udp: sources.retiredUdp.view(slots.flatMap(({ report }) => report?.udp ?? [])),
     workers: slots.map(slotView)
   }
   return { status: status === 'unhealthy' ? 503 : 200, contentType: 'application/json', body: JSON.stringify(body) }

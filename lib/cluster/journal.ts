@@ -2,7 +2,7 @@
  * The journal of a worker's slot: the spool, or memory where SPOOL_DIR is off. Also the spools of slots that
  * no worker owns any more, since there were more workers once: the first worker drains them.
  */
-import { spoolDirectory, type Config } from '../config.js'
+import { spoolDirectory, writersOf, type Config } from '../config.js'
 import type { Lifecycle } from '../lifecycle.js'
 import type { Log } from '../log.js'
 import type { Journal } from '../pipeline/journal.js'
@@ -22,11 +22,6 @@ export interface JournalHooks {
   readonly onSync: (milliseconds: number) => void
 }
 
-/** Slots that write to the spool: its bound is shared out over them. */
-function writersOf (config: Config): number {
-  return config.workers
-}
-
 /** Opens the journal of the worker's slot; the lifecycle closes it. */
 export async function openJournal (settings: WorkerSettings, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Journal> {
   const { config, slot, instanceId, epoch } = settings
@@ -39,13 +34,13 @@ export async function openJournal (settings: WorkerSettings, log: Log, lifecycle
   return await openSlot(slotDirectory(directory, slot), config, log, lifecycle, hooks)
 }
 
-/** Opens the spools of slots from `count` on, those that hold something. */
-export async function openOrphans (config: Config, count: number, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool[]> {
+/** Opens the spools of the slots behind those of all workers, those that hold something. */
+export async function openOrphans (config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool[]> {
   const directory = spoolDirectory(config)
   if (directory === null) return []
   const orphans: Spool[] = []
   for (const slot of await listSlots(realFiles, directory)) {
-    if (slot < count) continue
+    if (slot < writersOf(config)) continue
     const spool = await openSlot(slotDirectory(directory, slot), config, log, lifecycle, hooks)
     log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot that no worker owns any more')
     orphans.push(spool)
@@ -61,6 +56,7 @@ async function openSlot (directory: string, config: Config, log: Log, lifecycle:
     files: realFiles,
     directory,
     rowFormat: ROW_FORMAT,
+    // The bound is shared out over the workers.
     maxBytes: Math.floor(config.spoolMaxBytes / writersOf(config)),
     memoryMaxBytes: config.memoryMaxBytes,
     onFatal: hooks.onFatal,

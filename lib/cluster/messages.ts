@@ -8,6 +8,8 @@
  *   worker → primary   report
  *   worker → primary   ask              a client asked for what only the primary knows
  *   primary → worker   answer
+ *   primary → worker   senders?         asks a UDP worker for a page of its senders
+ *   worker → primary   senders
  *   worker → primary   found            anomalies, for those who watch them live
  *   worker → primary   watch            somebody here does; after `watched` come `anomalies`, until `unwatch`
  *   primary → worker   watched
@@ -19,7 +21,9 @@
  *   worker → primary   fatal            why it is about to exit
  */
 import type { AnomalyEvents, StreamStart } from '../ingress/http/anomaly-stream.js'
-import type { DataQuestion, StatusAnswer } from '../ingress/http/status-port.js'
+import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/status-port.js'
+import type { UdpCounters } from '../ingress/udp/listener.js'
+import type { SenderPage } from '../ingress/udp/senders.js'
 import type { DrainState } from '../store/drain.js'
 import type { JournalBacklog } from '../pipeline/journal.js'
 import type { PointCounters } from '../pipeline/pipeline.js'
@@ -28,11 +32,16 @@ import type { Pressure } from '../pipeline/pressure.js'
 import type { Config } from '../config.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 
+/** What a worker listens to. The port is never 0. */
+export interface ListenerSettings {
+  readonly kind: 'http' | 'udp'
+  readonly port: number
+}
+
 export interface WorkerSettings {
   readonly slot: number
   readonly config: Config
-  /** Port to listen on; never 0. */
-  readonly port: number
+  readonly listener: ListenerSettings
   readonly databaseUrl: string
   /** Random, made once for a DATA_DIR: with the slot the key of a ledger row. */
   readonly instanceId: string
@@ -44,6 +53,14 @@ export interface WorkerSettings {
 
 /** A metric as prom-client's getMetricsAsJSON gives it. */
 export type MetricsJson = readonly object[]
+
+/** What a UDP worker has counted, and its socket. */
+export interface UdpReport {
+  readonly port: number
+  /** What the kernel gave. */
+  readonly receiveBufferBytes: number
+  readonly counters: Readonly<UdpCounters>
+}
 
 export interface WorkerReport {
   readonly slot: number
@@ -57,10 +74,12 @@ export interface WorkerReport {
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
+  /** Null: not a UDP worker. */
+  readonly udp: UdpReport | null
   readonly metrics: MetricsJson
 }
 
-export type Question = 'health' | 'metrics' | DataQuestion
+export type Question = 'health' | 'metrics' | SenderQuery | DataQuestion
 
 export type ToWorker =
   | { readonly type: 'start', readonly settings: WorkerSettings }
@@ -69,6 +88,7 @@ export type ToWorker =
   | { readonly type: 'limits', readonly limits: NumberedLimits }
   | { readonly type: 'watched', readonly id: number, readonly start: StreamStart }
   | { readonly type: 'anomalies', readonly events: AnomalyEvents }
+  | { readonly type: 'senders?', readonly id: number, readonly query: SenderQuery }
   | { readonly type: 'stop', readonly deadlineMs: number }
 
 export type ToPrimary =
@@ -80,4 +100,5 @@ export type ToPrimary =
   | { readonly type: 'found', readonly found: FoundAnomalies }
   | { readonly type: 'watch', readonly id: number, readonly lastEventId: string }
   | { readonly type: 'unwatch' }
+  | { readonly type: 'senders', readonly id: number, readonly page: SenderPage }
   | { readonly type: 'fatal', readonly message: string }

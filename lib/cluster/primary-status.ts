@@ -1,7 +1,7 @@
 /** A worker's way to answers that only the primary has. Bounded in time: a client is never left waiting for the primary. */
 import { ERRORS, type ErrorCode } from '../errors.js'
 import type { AnomalySource, StreamStart } from '../ingress/http/anomaly-stream.js'
-import type { DataPort, DataQuestion, StatusAnswer, StatusPort } from '../ingress/http/status-port.js'
+import type { DataPort, DataQuestion, SenderQuery, StatusAnswer, StatusPort } from '../ingress/http/status-port.js'
 import type { Question, ToPrimary } from './messages.js'
 
 const ANSWER_TIMEOUT_MS = 2_000
@@ -43,6 +43,10 @@ export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
 
   unwatch (): void {
     this.send({ type: 'unwatch' })
+  }
+
+  async senders (query: SenderQuery): Promise<StatusAnswer> {
+    return await this.question(query, ANSWER_TIMEOUT_MS)
   }
 
   answered (id: number, answer: StatusAnswer): void {

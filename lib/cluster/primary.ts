@@ -10,8 +10,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { spoolDirectory, type Config } from '../config.js'
+import { spoolDirectory, writersOf, type Config } from '../config.js'
 import { Backoff } from '../backoff.js'
+import { freeUdpPorts } from '../ingress/udp/bind.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { Lifecycle } from '../lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
@@ -31,9 +32,11 @@ import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
 import { LimitsDistribution } from './limits-distribution.js'
 import { LimitsKeeper } from './limits-keeper.js'
-import type { Question, ToPrimary } from './messages.js'
+import type { ListenerSettings, Question, ToPrimary } from './messages.js'
 import { PrimaryMetrics } from './primary-metrics.js'
+import { SenderPages } from './sender-pages.js'
 import { Slots, type Slot } from './slots.js'
+import { UdpTotals } from './udp-totals.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const CONNECT_RETRY_MS_MIN = 200
@@ -48,6 +51,7 @@ const CLOSE_RESERVE_SHARE = 0.2
 export interface Primary {
   readonly host: string
   readonly port: number
+  readonly udpPorts: readonly number[]
   readonly databaseUrl: string
   /** Exit code, when everything is closed. */
   readonly done: Promise<number>
@@ -71,12 +75,19 @@ export async function startPrimary (config: Config, log: Log, signal: AbortSigna
 class RunningPrimary implements Primary {
   readonly host: string
   port: number
+  udpPorts: readonly number[] = []
   databaseUrl = ''
   readonly done: Promise<number>
   private settleDone: (code: number) => void = () => {}
   private readonly lifecycle = new Lifecycle()
   private readonly startedMs = performance.now()
   private readonly retired = new PointCounters()
+  private readonly retiredUdp = new UdpTotals()
+  private readonly senderPages = new SenderPages({
+    portOf: (slot) => this.listenerOf(slot.number).port,
+    ask: (slot, id, query) => this.slots?.send(slot, { type: 'senders?', id, query })
+  })
+
   private slots: Slots | null = null
   private distribution: LimitsDistribution | null = null
   private desk: DataDesk | null = null
@@ -108,10 +119,11 @@ class RunningPrimary implements Primary {
     await this.lockSpool()
     this.instanceId = await readInstanceId(config.dataDir)
     this.port = await freePort(config.host, config.port)
+    this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
     await this.openDatabase()
     await this.startMaintenance()
     await this.startWorkers(await this.startLimits())
-    log.info({ host: this.host, port: this.port, workers: config.workers, database: this.databaseKind }, 'ready')
+    log.info({ host: this.host, port: this.port, udpPorts: this.udpPorts, workers: config.workers, database: this.databaseKind }, 'ready')
   }
 
   stop (reason: string): void {
@@ -213,10 +225,10 @@ class RunningPrimary implements Primary {
   private async startWorkers (limits: LimitsKeeper): Promise<void> {
     const { config, log } = this
     const slots = new Slots({
-      count: config.workers,
+      count: writersOf(config),
       exec: fileURLToPath(new URL('worker.js', import.meta.url)),
       log,
-      settingsFor: (slot) => ({ slot, config, port: this.port, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
+      settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
       onMessage: (slot, message) => this.received(slot, message),
       onDeath: (slot) => this.retire(slot),
       onGiveUp: (reason) => this.giveUp(reason)
@@ -229,6 +241,12 @@ class RunningPrimary implements Primary {
     const timer = setInterval(() => { void this.collectReports() }, REPORT_INTERVAL_MS)
     this.lifecycle.push('the report timer', () => clearInterval(timer))
     await this.allReady()
+  }
+
+  /** HTTP workers have the first slots, UDP workers those behind them. */
+  private listenerOf (slot: number): ListenerSettings {
+    const udpPort = this.udpPorts[slot - this.config.workers]
+    return udpPort === undefined ? { kind: 'http', port: this.port } : { kind: 'udp', port: udpPort }
   }
 
   /** Larger than every epoch before, whatever the clock says. */
@@ -264,6 +282,7 @@ class RunningPrimary implements Primary {
     if (slot.report !== null) {
       this.metrics?.retire(slot.report.metrics)
       addPoints(this.retired, slot.report.points)
+      if (slot.report.udp !== null) this.retiredUdp.add(slot.report.udp.counters)
     }
     this.hub.unwatch(slot)
     this.onSlotChange()
@@ -295,14 +314,23 @@ class RunningPrimary implements Primary {
       case 'ask':
         void this.answer(slot, message.id, message.question)
         break
+      case 'senders':
+        this.senderPages.received(slot, message.id, message.page)
+        break
       case 'hello':
       case 'fatal':
     }
   }
 
   private async answer (slot: Slot, id: number, question: Question): Promise<void> {
-    const answer = typeof question === 'string' ? await this.statusAnswer(question) : await this.desk?.answer(question)
+    const answer = await this.answerTo(question)
     if (answer !== undefined) this.slots?.send(slot, { type: 'answer', id, answer })
+  }
+
+  private async answerTo (question: Question): Promise<StatusAnswer | undefined> {
+    if (typeof question === 'string') return await this.statusAnswer(question)
+    if ('kind' in question) return await this.desk?.answer(question)
+    return await this.senderPages.answer(this.slots?.all.slice(this.config.workers) ?? [], question)
   }
 
   private async statusAnswer (question: 'health' | 'metrics'): Promise<StatusAnswer | undefined> {
@@ -310,12 +338,13 @@ class RunningPrimary implements Primary {
     return question === 'metrics' ? await this.metrics?.answer() : this.health()
   }
 
-  private health (): ReturnType<typeof healthAnswer> {
+  private health (): StatusAnswer {
     return healthAnswer({
       version: version(),
       startedMs: this.startedMs,
       slots: this.slots?.all ?? [],
       retired: this.retired,
+      retiredUdp: this.retiredUdp,
       database: { kind: this.databaseKind, embedded: this.config.databaseUrl === null },
       maintenanceError: this.maintenance?.lastError ?? null,
       limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }

@@ -141,6 +141,7 @@ export class Slots {
       case 'found':
       case 'watch':
       case 'unwatch':
+      case 'senders':
     }
     this.options.onMessage(slot, message)
   }

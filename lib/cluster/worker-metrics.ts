@@ -1,9 +1,8 @@
 /**
  * The Prometheus metrics of a worker. Counts are kept as plain numbers where they arise and copied when
- * a report is asked for; only latencies and sizes are observed as they happen.
+ * a report is asked for; only latencies and sizes are observed as they happen. A listener adds its own.
  */
 import { Counter, Gauge, Histogram, Registry, type CounterConfiguration } from 'prom-client'
-import type { HttpCounters } from '../ingress/http/counters.js'
 import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
 import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
 import { METRICS } from '../../protocol/metrics.js'
@@ -18,7 +17,6 @@ export interface WorkerMetricSources {
   /** As in Pipeline.anomalyCounts. */
   readonly anomalies: Float64Array
   readonly limitsVersion: () => number
-  readonly http: HttpCounters
   readonly lanes: Pick<Lanes, 'standing'>
 }
 
@@ -34,7 +32,6 @@ export class WorkerMetrics {
     const { lanes } = sources
     this.countPoints(lanes)
     this.countAnomalies(sources)
-    this.countHttp(sources.http)
     this.gauge('orbitstream_points_waiting', 'Points accepted and not yet in the database.', () => lanes.standing().waiting)
     this.gauge('orbitstream_spool_bytes', 'Bytes of points that wait for the database.', () => lanes.standing().backlog.bytes)
     this.gauge('orbitstream_spool_oldest_seconds', 'Age of the oldest frame that waits.', () => lanes.standing().backlog.oldestMs / 1000, 'max')
@@ -88,15 +85,6 @@ export class WorkerMetrics {
     })
   }
 
-  private countHttp (http: HttpCounters): void {
-    this.counter({ name: 'orbitstream_http_requests_total', help: 'HTTP requests by route and outcome.', labelNames: ['route', 'outcome'] }, (counter) => {
-      for (const [route, counts] of Object.entries(http.requests)) {
-        for (const [outcome, count] of Object.entries(counts)) counter.inc({ route, outcome }, count as number)
-      }
-    })
-    this.counter({ name: 'orbitstream_http_body_bytes_total', help: 'Bytes of request bodies as they came over the network.' }, (counter) => counter.inc(http.bodyBytes))
-  }
-
   private countProcess (slot: string): void {
     this.counter({ name: 'orbitstream_process_cpu_seconds_total', help: 'CPU time by worker.', labelNames: ['slot'] }, (counter) => {
       const { user, system } = process.cpuUsage()
@@ -115,12 +103,12 @@ export class WorkerMetrics {
     return new Histogram({ name, help, buckets, registers: [this.registry] })
   }
 
-  private gauge (name: string, help: string, read: () => number, aggregator: 'sum' | 'max' = 'sum'): void {
+  gauge (name: string, help: string, read: () => number, aggregator: 'sum' | 'max' = 'sum'): void {
     const gauge: Gauge = new Gauge({ name, help, aggregator, registers: [this.registry], collect: () => gauge.set(read()) })
   }
 
   /** A counter whose value is kept elsewhere: written anew for each report. */
-  private counter (configuration: CounterConfiguration<string>, fill: (counter: Counter) => void): void {
+  counter (configuration: CounterConfiguration<string>, fill: (counter: Counter) => void): void {
     const counter: Counter = new Counter({
       ...configuration,
       registers: [this.registry],

@@ -7,12 +7,8 @@
  * the order of stopping. When the primary dies, node:cluster ends the worker at once.
  */
 import cluster from 'node:cluster'
-import { HttpCounters } from '../ingress/http/counters.js'
 import { AnomalyStreams } from '../ingress/http/anomaly-stream.js'
 import { createDataRoutes } from '../ingress/http/data-routes.js'
-import type { HttpServer } from '../ingress/http/engine.js'
-import { loadEngine } from '../ingress/http/load-engine.js'
-import { createHandler } from '../ingress/http/routes.js'
 import { Lifecycle } from '../lifecycle.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 import { LimitTable } from '../limits/limit-table.js'
@@ -23,6 +19,7 @@ import { AnomalyFeed } from './anomaly-feed.js'
 import { openJournal, openOrphans, type JournalHooks } from './journal.js'
 import { Lane, type LaneOptions } from './lane.js'
 import { Lanes } from './lanes.js'
+import { openListener, type Listener } from './listener.js'
 import type { ToPrimary, ToWorker, WorkerSettings } from './messages.js'
 import { PrimaryStatus } from './primary-status.js'
 import { WorkerMetrics } from './worker-metrics.js'
@@ -36,48 +33,30 @@ function send (message: ToPrimary, onSent?: () => void): void {
 }
 
 class Worker {
-  private readonly http: HttpCounters
   private readonly status = new PrimaryStatus(send)
   private readonly streams = new AnomalyStreams(this.status)
   private readonly feed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
   private readonly pipeline: Pipeline
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
-  private server: HttpServer | null = null
-  private engineName = ''
+  private listener: Listener | null = null
   private stopping = false
 
   constructor (private readonly settings: WorkerSettings, private readonly log: Log, private readonly lifecycle: Lifecycle, journal: Journal) {
     const { config, slot } = settings
     this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' }, new LimitTable(settings.limits))
     this.lanes = new Lanes(this.pipeline)
-    this.http = new HttpCounters((milliseconds) => this.metrics.observeAck(milliseconds))
-    this.metrics = new WorkerMetrics({
-      slot,
-      http: this.http,
-      lanes: this.lanes,
-      anomalies: this.pipeline.anomalyCounts,
-      limitsVersion: () => this.pipeline.limits.version
-    })
+    this.metrics = new WorkerMetrics({ slot, lanes: this.lanes, anomalies: this.pipeline.anomalyCounts, limitsVersion: () => this.pipeline.limits.version })
     this.pipeline.batcher.onAnomalies = (payload) => this.feed.take(payload)
     this.pipeline.batcher.onClosed = (rows) => this.metrics.observeBatch(rows)
     this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
   }
 
   async start (): Promise<void> {
-    const { config, slot, port } = this.settings
-    if (slot === 0) await this.drainOrphans()
-    const engine = await loadEngine(config.httpEngine, (message) => this.log.warn(message))
-    this.server = await engine.listen(config.host, port, createHandler({
-      intake: this.pipeline,
-      status: this.status,
-      config,
-      counters: this.http,
-      routes: createDataRoutes(this.status, this.streams.handle),
-      now: () => Date.now() * 1000
-    }))
-    this.engineName = engine.name
-    send({ type: 'ready', engine: engine.name })
+    const { settings, pipeline, status, metrics, log } = this
+    if (settings.slot === 0) await this.drainOrphans()
+    this.listener = await openListener({ settings, pipeline, status, metrics, log, routes: createDataRoutes(status, this.streams.handle) })
+    send({ type: 'ready', engine: this.listener.engine })
   }
 
   receive (message: ToWorker): void {
@@ -96,6 +75,9 @@ class Worker {
         break
       case 'anomalies':
         this.streams.add(message.events)
+        break
+      case 'senders?':
+        if (this.listener !== null) send({ type: 'senders', id: message.id, page: this.listener.senders(message.query) })
         break
       case 'stop':
         void this.stop(message.deadlineMs, 0)
@@ -126,6 +108,7 @@ class Worker {
     return {
       journal,
       databaseUrl: this.settings.databaseUrl,
+      listener: this.settings.listener.kind,
       applicationName,
       log: this.log,
       onCommitted: (stored, milliseconds) => this.metrics.observeCommit(stored, milliseconds)
@@ -134,7 +117,7 @@ class Worker {
 
   private async drainOrphans (): Promise<void> {
     const { config } = this.settings
-    for (const spool of await openOrphans(config, config.workers, this.log, this.lifecycle, this.hooks())) {
+    for (const spool of await openOrphans(config, this.log, this.lifecycle, this.hooks())) {
       const lane = new Lane(this.laneOptions(spool, 'orbitstream orphaned slot'))
       this.lanes.add(lane)
       // Nothing is appended to it: it is over when it is empty.
@@ -149,17 +132,20 @@ class Worker {
 
   /** The numbers are taken at one instant, so that they add up. */
   private async report (id: number): Promise<void> {
+    await this.listener?.refresh()
     const standing = this.lanes.standing()
+    const udp = this.listener?.udp() ?? null
     const metrics = await this.metrics.toJson()
-    send({ type: 'report', id, report: { slot: this.settings.slot, pid: process.pid, engine: this.engineName, limitsVersion: this.pipeline.limits.version, ...standing, metrics } })
+    send({ type: 'report', id, report: { slot: this.settings.slot, pid: process.pid, engine: this.listener?.engine ?? '', limitsVersion: this.pipeline.limits.version, ...standing, udp, metrics } })
   }
 
   /** Refuse, store what was accepted, answer, exit. What the deadline cuts off stays in the spool, or was not acknowledged. */
   private async stop (deadlineMs: number, exitCode: number): Promise<void> {
     if (this.stopping) return
     this.stopping = true
+    await this.listener?.catchUp()
     this.pipeline.stop()
-    const closed = this.server?.close(deadlineMs)
+    const closed = this.listener?.close(deadlineMs)
     const inTime = await this.lanes.drain(deadlineMs)
     const { waiting } = this.lanes.standing()
     if (!inTime && waiting > 0) this.log.warn({ waiting }, 'the deadline passed before the database took all points; the next start goes on with those that stand in the spool')

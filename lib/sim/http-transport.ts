@@ -1,5 +1,5 @@
 /**
- * Points over HTTP, as JSON: one point a request (POST /telemetry), or several (POST /telemetry/batch).
+ * Points over HTTP, as JSON or msgpack: one point a request (POST /telemetry), or several (POST /telemetry/batch).
  *
  *   send → body → [ queue ] → idle connection → answer → stats
  *
@@ -8,9 +8,9 @@
  * are refused one try each REFUSED_PAUSE_MS goes out, and the other points of that time count as failed the same way:
  * thousands of refused connections a second would take the processor from a server that is starting again.
  */
+import { createBody, type Body, type BodyFormat } from './bodies.js'
 import { HttpConnection, type HttpTarget, type Outcome } from './http-connection.js'
 import { Histogram } from './histogram.js'
-import { PointText } from './point-text.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
 
 /** A batch that does not fill is sent after this time. */
@@ -21,17 +21,15 @@ const OPENINGS_MAX = 8
 const OPENING_MS = 4
 /** Cause of failure where the run ended before the answer came. */
 const NO_ANSWER = 'no answer'
-const OPENING_BRACKET = 91
-const CLOSING_BRACKET = 93
-const COMMA = 44
 
 export interface HttpTransportOptions {
   /** Address of the server, http: or https:; a path in it is put before the server's own. */
   readonly url: URL
   /** Ids of the fleet. */
   readonly ids: readonly string[]
-  /** Points a request. 1: one JSON object; more: a JSON array. */
+  /** Points a request. 1: one JSON object; more: a JSON array. In msgpack: a frame. */
   readonly batchSize: number
+  readonly format: BodyFormat
   readonly connectionsMax: number
   /** Sent as Authorization: Bearer <token>. */
   readonly token: string | null
@@ -60,11 +58,12 @@ export class HttpTransport implements Transport {
     failedPoints: 0,
     failures: new Map(),
     askedToWait: 0,
+    answered: true,
     latencies: new Histogram()
   }
 
   private readonly target: HttpTarget
-  private readonly text: PointText
+  private readonly body: Body
   private readonly batchSize: number
   private readonly connectionsMax: number
   private readonly requestsMax: number
@@ -76,9 +75,6 @@ export class HttpTransport implements Transport {
   private queueHead = 0
   private pendingRequests = 0
   private pendingPoints = 0
-  private readonly scratch: Buffer
-  private scratchEnd = 0
-  private scratchPoints = 0
   private readonly partialTimer: NodeJS.Timeout
   private openingSinceMs = 0
   private openings = 0
@@ -89,39 +85,31 @@ export class HttpTransport implements Transport {
 
   constructor (options: HttpTransportOptions) {
     const { url, batchSize, token } = options
+    this.body = createBody(options.format, options.ids, batchSize)
     this.target = {
       origin: url.origin,
       path: url.pathname.replace(/\/+$/, '') + (batchSize > 1 ? '/telemetry/batch' : '/telemetry'),
-      headers: ['content-type', 'application/json', ...(token === null ? [] : ['authorization', `Bearer ${token}`])],
+      headers: ['content-type', this.body.contentType, ...(token === null ? [] : ['authorization', `Bearer ${token}`])],
       answerTimeoutMs: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
     }
-    this.text = new PointText(options.ids)
     this.batchSize = batchSize
     this.connectionsMax = options.connectionsMax
     this.requestsMax = options.requestsMax ?? REQUESTS_MAX
     this.pointsMax = Math.max(batchSize, options.pointsMax ?? POINTS_MAX)
-    this.scratch = Buffer.allocUnsafeSlow(batchSize * (this.text.pointBytesMax + 1) + 1)
     this.partialTimer = setTimeout(() => this.flush(), PARTIAL_BATCH_MS)
     this.partialTimer.unref()
   }
 
   get room (): number {
     const requests = this.requestsMax - this.pendingRequests
-    return Math.max(0, Math.min(requests * this.batchSize, this.pointsMax - this.pendingPoints) - this.scratchPoints)
+    return Math.max(0, Math.min(requests * this.batchSize, this.pointsMax - this.pendingPoints) - this.body.points)
   }
 
   send (satellite: number, timeMs: number, values: Float64Array): void {
     this.stats.sentPoints++
-    if (this.batchSize === 1) {
-      this.scratchEnd = this.text.write(this.scratch, 0, satellite, timeMs, values)
-      this.scratchPoints = 1
-      this.flush()
-      return
-    }
-    if (this.scratchPoints === 0) this.partialTimer.refresh()
-    this.scratch[this.scratchEnd] = this.scratchPoints === 0 ? OPENING_BRACKET : COMMA
-    this.scratchEnd = this.text.write(this.scratch, this.scratchEnd + 1, satellite, timeMs, values)
-    if (++this.scratchPoints === this.batchSize) this.flush()
+    if (this.body.points === 0) this.partialTimer.refresh()
+    this.body.add(satellite, timeMs, values)
+    if (this.body.points === this.batchSize) this.flush()
   }
 
   async drain (deadlineMs: number): Promise<void> {
@@ -142,8 +130,8 @@ export class HttpTransport implements Transport {
   private cut (): void {
     this.closed = true
     clearTimeout(this.partialTimer)
-    this.fail(NO_ANSWER, '', this.scratchPoints)
-    this.scratchPoints = 0
+    this.fail(NO_ANSWER, '', this.body.points)
+    this.body.take()
     for (let next = this.nextWaiting(); next !== null; next = this.nextWaiting()) {
       this.fail(NO_ANSWER, '', next.points)
       this.settle(next.points)
@@ -151,15 +139,10 @@ export class HttpTransport implements Transport {
     for (const connection of this.connections) connection.cut()
   }
 
-  /** Sends what was written to `scratch` as one request. */
+  /** Sends what was written as one request. */
   private flush (): void {
-    const points = this.scratchPoints
-    if (points === 0) return
-    if (this.batchSize > 1) this.scratch[this.scratchEnd++] = CLOSING_BRACKET
-    const body = Buffer.from(this.scratch.subarray(0, this.scratchEnd))
-    this.scratchEnd = 0
-    this.scratchPoints = 0
-    this.submit(body, points, performance.now())
+    const { points } = this.body
+    if (points > 0) this.submit(this.body.take(), points, performance.now())
   }
 
   private submit (body: Buffer, points: number, startedMs: number): void {

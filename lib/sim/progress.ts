@@ -65,10 +65,9 @@ export class Progress {
     return [
       `${(elapsedMs / 1000).toFixed(0)} s`,
       `${count(Math.round(rate))} points/s`,
-      `p50 ${quantile(0.5)}`,
-      `p99 ${quantile(0.99)}`,
+      ...(stats.answered ? [`p50 ${quantile(0.5)}`, `p99 ${quantile(0.99)}`] : []),
       `sent ${count(stats.sentPoints)}`,
-      `accepted ${count(stats.acceptedPoints)}`,
+      ...(stats.answered ? [`accepted ${count(stats.acceptedPoints)}`] : []),
       `failed ${count(stats.failedPoints)}`,
       ...(skipped === 0 ? [] : [`skipped ${count(skipped)}`])
     ].join('  ')

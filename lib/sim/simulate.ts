@@ -1,4 +1,5 @@
 /** Wires a simulation: fleet, pacer, transport, run and progress; from start to summary. */
+import type { BodyFormat } from './bodies.js'
 import { HttpTransport } from './http-transport.js'
 import { Fleet } from './model.js'
 import { Pacer } from './pacer.js'
@@ -6,6 +7,7 @@ import { Progress, type ProgressStream } from './progress.js'
 import { Run } from './run.js'
 import { TruthFile } from './truth.js'
 import { summarize, type Summary } from './summary.js'
+import { UdpTransport, type UdpTransportOptions } from './udp-transport.js'
 
 const DRAIN_DEADLINE_MS = 10_000
 
@@ -19,13 +21,19 @@ export interface SimulationOptions {
   readonly anomalyRate: number
   readonly batchSize: number
   readonly seed: number
+  readonly format: BodyFormat
   readonly connectionsMax: number
   readonly token: string | null
   /** File for the anomalies that are put in, see truth.ts; null: none is written. */
   readonly truthFile: string | null
+  /** Null: HTTP. */
+  readonly udp: UdpOptions | null
   /** How long the last answers are waited for. */
   readonly drainDeadlineMs?: number
 }
+
+/** Points go over UDP; the server is asked over HTTP what arrived. */
+export type UdpOptions = Pick<UdpTransportOptions, 'udpUrl' | 'pointsPerPacket' | 'sender'>
 
 /**
  * Sends points until the time is up or `stop` is aborted, waits for the answers, and says what it came to.
@@ -44,7 +52,8 @@ export async function simulate (options: SimulationOptions, stream: ProgressStre
     }
   })
   const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
-  const transport = new HttpTransport({ ...options, ids: fleet.ids })
+  const udp = options.udp === null ? null : await UdpTransport.connect({ ...options.udp, url: options.url, ids: fleet.ids })
+  const transport = udp ?? new HttpTransport({ ...options, ids: fleet.ids })
   const run = new Run(fleet, pacer, transport)
   const progress = new Progress(stream, {
     stats: transport.stats,
@@ -66,6 +75,7 @@ export async function simulate (options: SimulationOptions, stream: ProgressStre
     latencies: progress.latencies,
     skippedLate: pacer.skippedPoints,
     skippedUnanswered: run.skippedPoints,
-    anomalies
+    anomalies,
+    udp: udp?.outcome ?? null
   })
 }

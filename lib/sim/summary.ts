@@ -1,6 +1,7 @@
 /** What a run came to: figures, as text for people and as JSON for scripts. */
 import type { Histogram } from './histogram.js'
 import type { TransportStats } from './transport.js'
+import type { UdpOutcome } from './udp-transport.js'
 
 /** Share of the points that must be accepted for a run to count as good. */
 const ACCEPTED_SHARE_MIN = 0.99
@@ -36,6 +37,8 @@ export interface Summary {
   readonly latency_ms: { readonly p50: number, readonly p90: number, readonly p99: number, readonly max: number }
   /** Of the points that were sent, or that the server was too slow for. */
   readonly accepted_share: number
+  /** Packets over UDP; null over HTTP. */
+  readonly udp: UdpOutcome | null
   readonly ok: boolean
 }
 
@@ -46,6 +49,7 @@ export interface Outcome {
   readonly skippedLate: number
   readonly skippedUnanswered: number
   readonly anomalies: number
+  readonly udp: UdpOutcome | null
 }
 
 export function summarize (plan: Plan, outcome: Outcome): Summary {
@@ -71,26 +75,46 @@ export function summarize (plan: Plan, outcome: Outcome): Summary {
     rate_sent: seconds > 0 ? round(stats.sentPoints / seconds, 2) : 0,
     latency_ms: { p50: ms(latencies.quantile(0.5)), p90: ms(latencies.quantile(0.9)), p99: ms(latencies.quantile(0.99)), max: ms(latencies.maxMicros) },
     accepted_share: acceptedShare,
+    udp: outcome.udp,
     ok: acceptedShare >= ACCEPTED_SHARE_MIN
   }
 }
 
 /** The summary as aligned lines. */
 export function summaryText (summary: Summary): string {
-  const { latency_ms: latency } = summary
+  const { latency_ms: latency, udp } = summary
   const waits = summary.asked_to_wait === 0 ? '' : `; ${count(summary.asked_to_wait)} answers asked to wait (Retry-After)`
-  const lines: Array<readonly [string, string]> = [
-    ['Sent', `${count(summary.sent)} points in ${count(summary.requests)} requests, ${summary.seconds.toFixed(1)} s`],
+  const lines: Line[] = [
+    ['Sent', `${count(summary.sent)} points in ${count(summary.requests)} ${udp === null ? 'requests' : 'packets'}, ${summary.seconds.toFixed(1)} s`],
+    ...(udp === null ? [] : packetLines(udp)),
     ['Accepted', `${count(summary.accepted)} (${percent(summary.accepted_share)})`],
     ['Failed', `${count(summary.failed)}${waits}`],
     ...summary.failures.map(({ cause, points, example }) => ['', `${count(points)} ${describeCause(cause)}${example === '' ? '' : `: ${example}`}`] as const),
     ['Skipped', describeSkipped(summary)],
     ['Rate', `${count(Math.round(summary.rate_sent))} points/s of ${count(summary.rate_asked)} asked for`],
-    ['Latency', `p50 ${milliseconds(latency.p50)}, p90 ${milliseconds(latency.p90)}, p99 ${milliseconds(latency.p99)}, max ${milliseconds(latency.max)}`],
+    ...(udp === null ? [latencyLine(latency)] : []),
     ['Anomalies', `${count(summary.anomalies)} points sent with a value beyond its limit`],
     ['Seed', String(summary.seed)]
   ]
   return lines.map(([title, text]) => title.padEnd(11) + text).join('\n')
+}
+
+type Line = readonly [title: string, text: string]
+
+function latencyLine (latency: Summary['latency_ms']): Line {
+  return ['Latency', `p50 ${milliseconds(latency.p50)}, p90 ${milliseconds(latency.p90)}, p99 ${milliseconds(latency.p99)}, max ${milliseconds(latency.max)}`]
+}
+
+function packetLines ({ sender, epoch, sent, received, missing, not_sent: notSent, kernel_drops: kernelDrops, shed, malformed }: UdpOutcome): Line[] {
+  const name = `sender ${sender}, epoch ${epoch}`
+  if (received === null || missing === null) return [['Received', `unknown: the server gave no account of ${name}`]]
+  const some = (packets: number | null, words: string): string[] => packets === null || packets === 0 ? [] : [`${count(packets)} ${words}`]
+  const causes = [...some(notSent, 'not sent by this machine'), ...some(kernelDrops, 'dropped by the server\'s kernel (all senders)')]
+  const unused = [...some(shed, 'dropped for want of room (all senders)'), ...some(malformed, 'refused (all senders)')]
+  return [
+    ['Received', `${count(received)} of ${count(sent)} packets of ${name}${unused.length === 0 ? '' : `; ${unused.join(', ')}`}`],
+    ['Missing', `${count(missing)} packets${causes.length === 0 ? '' : `: ${causes.join(', ')}`}`]
+  ]
 }
 
 /** Why a run was not good: one line. */
@@ -109,6 +133,7 @@ function describeSkipped ({ skipped_late: late, skipped_unanswered: unanswered }
 const CAUSES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset by the server',
+  lost: 'did not arrive, at the points of a full packet each',
   EPIPE: 'connection closed by the server',
   UND_ERR_SOCKET: 'connection closed by the server',
   UND_ERR_CONNECT_TIMEOUT: 'no connection in time',

@@ -23,6 +23,8 @@ export interface TransportStats {
   readonly failures: Map<string, Failure>
   /** Answers that asked to wait (Retry-After). They are counted only: the run goes on at its rate. */
   askedToWait: number
+  /** Messages are answered one by one; else there are no latencies, and points count as accepted only after drain(). */
+  readonly answered: boolean
   /** From send() to the answer, waiting for a free connection included; since somebody last absorbed it. */
   readonly latencies: Histogram
 }

@@ -8,13 +8,15 @@ import { arrived, openBench } from '../lib/ingress/udp/fake-intake.js'
 const spec = readFileSync(new URL('../../../protocol/SPEC.md', import.meta.url), 'utf8')
 const examples = Array.from(spec.matchAll(/```python\n(.*?)```/gs), match => match[1]!)
 
-const skip = spawnSync('python3', ['-c', 'import msgpack']).status === 0 ? false : "python3 -c 'import msgpack' fails here"
+/** The one on the path may be another than the one that the system's packages are for. */
+const python = ['python3', '/usr/bin/python3'].find(each => spawnSync(each, ['-c', 'import msgpack']).status === 0)
+const skip = python === undefined ? 'no python3 here has msgpack (Debian: python3-msgpack, else: pip install msgpack)' : false
 
 /** The example that holds `word`, run against another port. */
 async function runExample (word: string, port: number): Promise<number> {
   const program = examples.find(example => example.includes(word))!.replace('8081', String(port))
-  const python = spawn('python3', ['-c', program], { stdio: 'inherit' })
-  const [code] = await once(python, 'exit') as [number]
+  const child = spawn(python!, ['-c', program], { stdio: 'inherit' })
+  const [code] = await once(child, 'exit') as [number]
   return code
 }
 

@@ -22,6 +22,8 @@ t.test('without any source every setting has its default', t => {
     host: '0.0.0.0',
     port: 8080,
     workers: Math.min(4, Math.max(2, Math.floor(availableParallelism() / 2))),
+    udpPorts: [8081],
+    udpReceiveBufferBytes: 8 * 1024 * 1024,
     dataDir: resolve('data'),
     databaseUrl: null,
     spoolDir: '',
@@ -111,7 +113,8 @@ t.test('every problem is named at once, as the person wrote the setting', t => {
 t.test('the ends of every range are taken, and what lies beyond is not', t => {
   const edges: Array<[string, string[], string[]]> = [
     ['PORT', ['0', '65535'], ['-1', '65536', '80.5', 'http']],
-    ['WORKERS', ['1', '47'], ['0', '65']],
+    ['WORKERS', ['1', '46'], ['0', '65']],
+    ['UDP_PORT', ['off', '0', '8081,8082', ' 1 , 65535', '0,0'], [',', '8081,', '65536', '-1', '8081,8081', 'on', Array(17).fill('0').join(',')]],
     ['BATCH_SIZE', ['1', '100000'], ['0', '100001']],
     ['BATCH_TIMEOUT', ['1ms', '60s'], ['0', '61s']],
     ['MAX_BODY_BYTES', ['1KB', '64MB'], ['1023', '65MB']],
@@ -127,9 +130,10 @@ t.test('the ends of every range are taken, and what lies beyond is not', t => {
 })
 
 t.test('settings that do not fit each other', t => {
-  t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '7' } }), [])
-  t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '6' } }), [
-    { setting: 'MAX_CONNECTIONS', message: '6 is too few for 4 WORKERS: raise it to 7 or more, or lower WORKERS' }
+  t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '8' } }), [])
+  t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: 'off', MAX_CONNECTIONS: '7' } }), [])
+  t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: '1,2', MAX_CONNECTIONS: '8' } }), [
+    { setting: 'MAX_CONNECTIONS', message: '8 is too few for 4 WORKERS and 2 of UDP_PORT: raise it to 9 or more, or lower WORKERS' }
   ])
   t.same(problemsOf({ env: { WORKERS: '4.5', MAX_CONNECTIONS: '6' } }).map(({ setting }) => setting), ['WORKERS'], 'not compared with a value that is not there')
   t.same(problemsOf({ env: { RETENTION: '7d', TIME_WINDOW_PAST: '7d' } }), [])

@@ -101,15 +101,26 @@ export interface Ingest {
   readonly program: Program
   readonly url: string
   readonly dataDir: string
+  /** Empty unless startIngest was asked for some. */
+  readonly udpPorts: readonly number[]
+}
+
+export interface IngestOptions {
+  readonly dataDir: string
+  readonly databaseUrl?: string
+  readonly args?: readonly string[]
+  readonly env?: Record<string, string>
+  /** UDP_PORT; without it: off. */
+  readonly udpPort?: string
 }
 
 /** Starts orbitstream-ingest on free ports and waits until it serves. */
-export async function startIngest (owner: Owner, options: { dataDir: string, databaseUrl?: string, args?: readonly string[], env?: Record<string, string> }): Promise<Ingest> {
+export async function startIngest (owner: Owner, options: IngestOptions): Promise<Ingest> {
   const program = startProgram(owner, 'orbitstream-ingest', [
-    'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', options.dataDir,
+    'start', '--host', '127.0.0.1', '--port', '0', '--udp-port', options.udpPort ?? 'off', '--data-dir', options.dataDir,
     ...(options.databaseUrl === undefined ? [] : ['--database-url', options.databaseUrl]),
     ...(options.args ?? [])
   ], { env: { LOG_LEVEL: 'info', ...options.env } })
   const ready = await program.line((line) => line.msg === 'ready')
-  return { program, url: `http://127.0.0.1:${String(ready['port'])}`, dataDir: options.dataDir }
+  return { program, url: `http://127.0.0.1:${String(ready['port'])}`, dataDir: options.dataDir, udpPorts: ready['udpPorts'] as number[] }
 }

@@ -1,5 +1,7 @@
 /** Slots as health and metrics see them, with a report of a worker that is well. */
 import type { WorkerReport } from '../../lib/cluster/messages.js'
+import type { UdpCounters } from '../../lib/ingress/udp/listener.js'
+import { MALFORMED_REASONS } from '../../protocol/packet.js'
 import type { Slot } from '../../lib/cluster/slots.js'
 import { PointCounters } from '../../lib/pipeline/pipeline.js'
 
@@ -14,6 +16,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     backlog: { frames: 0, rows: 0, bytes: 0, oldestMs: 0 },
     pressure: 'none',
     database: { state: 'ready', lastError: null, retries: 0 },
+    udp: null,
     metrics: [],
     ...changes
   }
@@ -40,4 +43,28 @@ export function slotOf (changes: Partial<Slot> = {}): Slot {
 
 export function pointsOf (changes: Partial<PointCounters>): PointCounters {
   return Object.assign(new PointCounters(), changes)
+}
+
+export function udpCountersOf (changes: Partial<UdpCounters> = {}): UdpCounters {
+  return {
+    packets: 0,
+    bytes: 0,
+    taken: 0,
+    heartbeats: 0,
+    points: 0,
+    malformed: Object.fromEntries(MALFORMED_REASONS.map((reason) => [reason, 0])) as UdpCounters['malformed'],
+    rejectedPoints: 0,
+    duplicatePoints: 0,
+    stalePoints: 0,
+    shed: 0,
+    shedPoints: 0,
+    kernelDrops: null,
+    gaps: 0,
+    late: 0,
+    duplicates: 0,
+    stale: 0,
+    restarts: 0,
+    evicted: 0,
+    ...changes
+  }
 }

@@ -1,7 +1,7 @@
 /** What the HTTP routes count: plain numbers, increased in place; the cluster code makes metrics of them. */
 
 /** The label of a request in metrics: a small fixed set, whatever paths clients ask for. */
-export type RouteName = 'index' | 'telemetry' | 'batch' | 'health' | 'metrics' | 'limits' | 'anomalies' | 'stream' | 'unknown'
+export type RouteName = 'index' | 'telemetry' | 'batch' | 'health' | 'metrics' | 'limits' | 'anomalies' | 'stream' | 'senders' | 'unknown'
 
 /** Requests of one route by outcome. */
 export class RouteCounters {
@@ -25,6 +25,7 @@ export class HttpCounters {
     limits: new RouteCounters(),
     anomalies: new RouteCounters(),
     stream: new RouteCounters(),
+    senders: new RouteCounters(),
     unknown: new RouteCounters()
   }
 

@@ -8,6 +8,7 @@ import type { DecodeRules } from '../../../protocol/point.js'
 import type { PointColumns } from '../../../protocol/columns.js'
 import type { SatelliteTable } from '../../../protocol/satellites.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../../protocol/json.js'
+import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../../protocol/packet-body.js'
 
 /** Fills `columns` from a body, or says why not. Times absent are `nowMicros`. */
 export type Decode = (
@@ -24,15 +25,19 @@ export interface BodyFormat {
 const JSON_TYPES = ['application/json', '', 'application/x-www-form-urlencoded']
 const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl']
 
+export const MSGPACK_TYPES: readonly string[] = ['application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack']
+
 /** Bodies that hold one point. */
 export const POINT_FORMATS: readonly BodyFormat[] = [
-  { types: JSON_TYPES, decode: decodeJsonPoint }
+  { types: JSON_TYPES, decode: decodeJsonPoint },
+  { types: MSGPACK_TYPES, decode: decodeMsgpackPoint }
 ]
 
 /** Bodies that hold any number of points. */
 export const BATCH_FORMATS: readonly BodyFormat[] = [
   { types: JSON_TYPES, decode: decodeJsonBatch },
-  { types: NDJSON_TYPES, decode: decodeNdjson }
+  { types: NDJSON_TYPES, decode: decodeNdjson },
+  { types: MSGPACK_TYPES, decode: decodeMsgpackBatch }
 ]
 
 export class FormatTable {

@@ -5,6 +5,7 @@
  * A handler that throws has met a programmer's error: the client gets 500 if that is still possible, and the process
  * ends by the exception.
  */
+import { MsgpackExchange, acceptsMsgpack } from './msgpack-answers.js'
 import { replyError } from './reply.js'
 import type { HttpExchange, HttpHandler, HttpRequest } from './engine.js'
 import type { TokenCheck } from './tokens.js'
@@ -35,7 +36,8 @@ interface Entry {
 export function createRouter (table: RouteTable, tokens: TokenCheck, counters: HttpCounters): HttpHandler {
   const paths = new Paths(table, counters)
   const unknown = counters.requests.unknown
-  return (request, exchange) => {
+  return (request, plainExchange) => {
+    const exchange = acceptsMsgpack(request.header('accept')) ? new MsgpackExchange(plainExchange) : plainExchange
     let parameter = ''
     let entry = paths.exact.get(request.path)
     if (entry === undefined) {

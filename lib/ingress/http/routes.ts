@@ -4,12 +4,13 @@ import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
 import { createPointHandler } from './points.js'
 import { PointAnswers, replyAnswer, replyError, replyJson } from './reply.js'
 import { crash, createRouter } from './router.js'
+import { readSenderQuery } from './senders.js'
 import { TokenCheck } from './tokens.js'
 import type { Config } from '../../config.js'
 import type { Intake } from '../../pipeline/intake.js'
 import type { PointColumns } from '../../../protocol/columns.js'
-import type { HttpCounters } from './counters.js'
-import type { HttpHandler } from './engine.js'
+import type { HttpCounters, RouteCounters } from './counters.js'
+import type { HttpExchange, HttpHandler } from './engine.js'
 import type { PointContext } from './points.js'
 import type { RouteHandler, RouteTable } from './router.js'
 import type { StatusAnswer, StatusPort } from './status-port.js'
@@ -33,6 +34,7 @@ export function createHandler (parts: HandlerParts): HttpHandler {
     '/telemetry/batch': { name: 'batch', methods: { POST: createBatchRoute(context) } },
     '/health': { name: 'health', methods: { GET: createStatusRoute(async () => await status.health()) } },
     '/metrics': { name: 'metrics', methods: { GET: createStatusRoute(async () => await status.metrics()) } },
+    '/udp/senders': { name: 'senders', methods: { GET: createSendersRoute(status) } },
     ...parts.routes
   }
   const table = { ...routes, '/': { name: 'index', methods: { GET: createIndexRoute(routes) } } } as const
@@ -62,14 +64,24 @@ function createBatchRoute (context: PointContext): RouteHandler {
 
 /** An answer that the primary gives; it fails by an OperatingError when the primary cannot. */
 function createStatusRoute (ask: () => Promise<StatusAnswer>): RouteHandler {
-  return (_request, exchange, counters) => {
-    ask().then(
-      (answer) => replyAnswer(exchange, counters, answer),
-      (error: unknown) => {
-        if (error instanceof OperatingError) replyError(exchange, counters, error.code, { message: error.message })
-        else crash(exchange, counters, error)
-      })
+  return (_request, exchange, counters) => replyStatus(ask(), exchange, counters)
+}
+
+function createSendersRoute (status: StatusPort): RouteHandler {
+  return (request, exchange, counters) => {
+    const query = readSenderQuery(request.query)
+    if ('message' in query) replyError(exchange, counters, 'invalid_query', query)
+    else replyStatus(status.senders(query), exchange, counters)
   }
+}
+
+function replyStatus (asked: Promise<StatusAnswer>, exchange: HttpExchange, counters: RouteCounters): void {
+  asked.then(
+    (answer) => replyAnswer(exchange, counters, answer),
+    (error: unknown) => {
+      if (error instanceof OperatingError) replyError(exchange, counters, error.code, { message: error.message })
+      else crash(exchange, counters, error)
+    })
 }
 
 /** Says what there is to ask for. */

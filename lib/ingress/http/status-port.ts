@@ -8,9 +8,18 @@ export interface StatusAnswer {
   readonly headers?: Headers
 }
 
+/** A page of UDP senders, by name. */
+export interface SenderQuery {
+  readonly offset: number
+  readonly limit: number
+  /** This one alone; null: all. */
+  readonly sender: string | null
+}
+
 export interface StatusPort {
   health (): Promise<StatusAnswer>
   metrics (): Promise<StatusAnswer>
+  senders (query: SenderQuery): Promise<StatusAnswer>
 }
 
 /** What is asked of the primary beside its status: it alone queries the database for clients. Queries as sent, bodies parsed. */

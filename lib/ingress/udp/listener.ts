@@ -11,16 +11,18 @@
  *
  * The hot path makes no object per packet beyond those of dgram.
  */
-import { createSocket, type Socket } from 'node:dgram'
-import { isIPv6 } from 'node:net'
+import type { Socket } from 'node:dgram'
 import type { ErrorCode } from '../../errors.js'
 import type { Intake } from '../../pipeline/intake.js'
 import { MALFORMED_REASONS, decodePacket, type MalformedPacket, type MalformedReason } from '../../../protocol/packet.js'
+import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
 import { SenderTable, type SenderPage, type SequenceTotals, type Verdict } from './senders.js'
 
 /** How often the kernel is asked what it dropped. */
 const KERNEL_DROPS_INTERVAL_MS = 1_000
+/** Longest time that is spent on what the kernel holds when the listener is about to close. */
+const CATCH_UP_MS = 500
 
 export interface UdpSettings {
   readonly host: string
@@ -65,8 +67,10 @@ export interface UdpListener {
   counters (): UdpCounters
   /** Asks the kernel now, for counters that are fresh; without it they are up to a second old. */
   refreshKernelDrops (): Promise<void>
-  /** A page of senders, by name. */
-  listSenders (offset: number, limit: number): SenderPage
+  /** A page of senders, by name; with a name, that sender alone. */
+  listSenders (offset: number, limit: number, name?: string | null): SenderPage
+  /** Takes what the kernel has received already, for a moment at most: nobody sends it again. */
+  catchUp (): Promise<void>
   /** Stops receiving; resolves when the socket is closed. */
   close (): Promise<void>
 }
@@ -75,33 +79,7 @@ export interface UdpListener {
  * Opens the socket. Rejects with a sentence for people if the address cannot be had (the system's error is its cause).
  */
 export async function listenUdp (settings: UdpSettings, intake: Intake, log: UdpLog): Promise<UdpListener> {
-  const socket = createSocket(isIPv6(settings.host) ? 'udp6' : 'udp4')
-  await bind(socket, settings)
-  return new DgramListener(socket, settings, intake, log)
-}
-
-async function bind (socket: Socket, settings: UdpSettings): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException): void => {
-      socket.close()
-      reject(new Error(bindFault(error, settings), { cause: error }))
-    }
-    socket.once('error', onError)
-    // exclusive: in a cluster the primary would otherwise share one socket out among the workers.
-    socket.bind({ address: settings.host, port: settings.port, exclusive: true }, () => {
-      socket.off('error', onError)
-      resolve()
-    })
-  })
-}
-
-function bindFault (error: NodeJS.ErrnoException, { host, port }: UdpSettings): string {
-  switch (error.code) {
-    case 'EADDRINUSE': return `UDP port ${port} is in use by another program: stop it, or choose another with UDP_PORT.`
-    case 'EACCES': return `UDP port ${port} may not be used by this user: choose one above 1023 with UDP_PORT.`
-    case 'EADDRNOTAVAIL': return `${host} is not an address of this machine: choose another with HOST.`
-    default: return `Cannot listen on UDP ${host}:${port}: ${error.message}.`
-  }
+  return new DgramListener(await bindUdp(settings.host, settings.port), settings, intake, log)
 }
 
 /** Asks for a receive buffer and says what the kernel gave; warns if that is less. */
@@ -167,8 +145,19 @@ class DgramListener implements UdpListener {
     if (drops !== null) this.count.kernelDrops = Math.max(drops, this.count.kernelDrops ?? 0)
   }
 
-  listSenders (offset: number, limit: number): SenderPage {
-    return this.senders.list(offset, limit)
+  listSenders (offset: number, limit: number, name: string | null = null): SenderPage {
+    return this.senders.list(offset, limit, name)
+  }
+
+  async catchUp (): Promise<void> {
+    const untilMs = performance.now() + CATCH_UP_MS
+    let before = -1
+    // A turn of the event loop reads what is there, up to a bound; one that brings nothing was the last.
+    while (this.count.packets !== before && performance.now() < untilMs) {
+      before = this.count.packets
+      // The first may come before this turn has read anything, the second comes after the next one has.
+      for (let turn = 0; turn < 2; turn++) await new Promise(resolve => setImmediate(resolve))
+    }
   }
 
   close (): Promise<void> {
@@ -216,9 +205,15 @@ class DgramListener implements UdpListener {
     return false
   }
 
+  /** Why there is no room. The soft bound asks senders to slow down, which UDP cannot say: only the hard one sheds. */
+  private noRoom (): ErrorCode | null {
+    const code = this.intake.refusal()?.code ?? null
+    return code === 'too_busy' ? null : code
+  }
+
   private offer (points: number): void {
     const { count, intake } = this
-    this.offerError = intake.refusal()?.code ?? null
+    this.offerError = this.noRoom()
     if (this.offerError !== null) intake.shed(points)
     // 'received' is told before offer() returns, so one callback serves all packets; a refusal is counted there.
     else intake.offer('received', this.onAck)

@@ -166,9 +166,9 @@ export class SenderTable {
     return this.place(sender, seq)
   }
 
-  /** Senders by name, so that pages stay in place while packets arrive. */
-  list (offset: number, limit: number): SenderPage {
-    const names = Array.from(this.senders.keys()).sort()
+  /** Senders by name, so that pages stay in place while packets arrive; with a name, that sender alone. */
+  list (offset: number, limit: number, name: string | null = null): SenderPage {
+    const names = name === null ? Array.from(this.senders.keys()).sort() : [name].filter(each => this.senders.has(each))
     const page = names.slice(offset, offset + limit)
     return { total: names.length, offset, senders: page.flatMap(name => this.senders.get(name)?.summary() ?? []) }
   }

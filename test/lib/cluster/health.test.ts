@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { addPoints, healthAnswer, sumPoints, type HealthSources } from '../../../lib/cluster/health.js'
+import type { WorkerReport } from '../../../lib/cluster/messages.js'
+import type { UdpCounters } from '../../../lib/ingress/udp/listener.js'
 import type { DrainState } from '../../../lib/store/drain.js'
+import { UdpTotals } from '../../../lib/cluster/udp-totals.js'
 import { PointCounters } from '../../../lib/pipeline/pipeline.js'
-import { pointsOf, reportOf, slotOf } from '../../support/slots.js'
+import { pointsOf, reportOf, slotOf, udpCountersOf } from '../../support/slots.js'
 
 function ask (changes: Partial<HealthSources>): { readonly status: number, readonly body: Record<string, unknown> } {
   const answer = healthAnswer({
@@ -11,6 +14,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     startedMs: performance.now() - 5000,
     slots: [slotOf()],
     retired: new PointCounters(),
+    retiredUdp: new UdpTotals(),
     database: { kind: 'plain', embedded: true },
     maintenanceError: null,
     limits: { version: 3, complaint: null },
@@ -99,5 +103,32 @@ t.test('points are those of all workers, the dead included, and are conserved', 
   const sum = sumPoints(slots, retired)
   addPoints(sum, retired)
   t.equal(sum.received, 33)
+  t.end()
+})
+
+t.test('UDP: counters of all UDP workers, the dead included', (t) => {
+  const retiredUdp = new UdpTotals()
+  retiredUdp.add(udpCountersOf({ packets: 10, taken: 7, gaps: 3, late: 1, kernelDrops: 4 }))
+  const udp = (port: number, counters: Partial<UdpCounters>): WorkerReport => reportOf({ udp: { port, receiveBufferBytes: 1000, counters: udpCountersOf(counters) } })
+  const slots = [
+    slotOf(),
+    slotOf({ number: 1, report: udp(8081, { packets: 5, taken: 4, shed: 1, shedPoints: 25, kernelDrops: 2 }) }),
+    slotOf({ number: 2, report: udp(8082, { packets: 3, malformed: { ...udpCountersOf().malformed, empty: 3 } }) })
+  ]
+  const first = ask({ slots, retiredUdp }).body['udp']
+  t.match(first, {
+    packets: 18,
+    taken: 11,
+    gaps: 3,
+    late: 1,
+    missing: 2,
+    shed: 1,
+    shed_points: 25,
+    kernel_drops: 6,
+    malformed: { empty: 3, bad_shape: 0 },
+    sockets: [{ port: 8081, receive_buffer_bytes: 1000 }, { port: 8082, receive_buffer_bytes: 1000 }]
+  })
+  t.strictSame(ask({ slots, retiredUdp }).body['udp'], first, 'asking changes nothing')
+  t.match(ask({}).body['udp'], { packets: 0, kernel_drops: null, sockets: [] })
   t.end()
 })

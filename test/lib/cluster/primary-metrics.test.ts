@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { HttpCounters } from '../../../lib/ingress/http/counters.js'
+import { countHttp } from '../../../lib/cluster/listener-http.js'
 import type { MetricsJson } from '../../../lib/cluster/messages.js'
 import { Conservation } from '../../../lib/cluster/conservation.js'
 import { PrimaryMetrics } from '../../../lib/cluster/primary-metrics.js'
@@ -23,7 +24,6 @@ class FakeWorker {
   constructor (readonly slot: number) {
     this.metrics = new WorkerMetrics({
       slot,
-      http: this.http,
       anomalies: new Float64Array(METRIC_COUNT * KINDS_MAX),
       limitsVersion: () => 1,
       lanes: {
@@ -35,6 +35,7 @@ class FakeWorker {
         })
       }
     })
+    countHttp(this.metrics, this.http)
   }
 
   async report (): Promise<MetricsJson> {

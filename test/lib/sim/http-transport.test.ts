@@ -11,7 +11,7 @@ const TIME_MS = Date.UTC(2024, 5, 1)
 const DEADLINE_MS = 5_000
 
 function makeTransport (t: Test, url: URL, options: Partial<HttpTransportOptions> = {}): HttpTransport {
-  const transport = new HttpTransport({ url, ids: ['SAT-0001', 'SAT-0002'], batchSize: 1, connectionsMax: 4, token: null, ...options })
+  const transport = new HttpTransport({ url, ids: ['SAT-0001', 'SAT-0002'], batchSize: 1, format: 'json', connectionsMax: 4, token: null, ...options })
   t.teardown(async () => await transport.close())
   return transport
 }

@@ -4,7 +4,7 @@ import { waitForServer } from '../../../lib/sim/server-check.js'
 import { accept, refuse, startServer } from './http-server.js'
 
 const options = (url: URL, changes: Partial<SimulationOptions> = {}): SimulationOptions => ({
-  url, satellites: 10, rate: 20, durationMs: 500, anomalyRate: 0.1, batchSize: 1, seed: 42, connectionsMax: 10, token: null, truthFile: null, ...changes
+  url, satellites: 10, rate: 20, durationMs: 500, anomalyRate: 0.1, batchSize: 1, format: 'json', seed: 42, connectionsMax: 10, token: null, truthFile: null, udp: null, ...changes
 })
 
 const silent = { write: () => true }

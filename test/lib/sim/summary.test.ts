@@ -5,12 +5,12 @@ import { describeCause, milliseconds, summarize, summaryText, verdictText, type 
 
 function makeSummary (changes: Partial<TransportStats>, outcome: Partial<Outcome> = {}, failures: ReadonlyArray<[string, string, number]> = []): Summary {
   const stats: TransportStats = {
-    sentMessages: 1_000, sentPoints: 1_000, acceptedPoints: 1_000, failedPoints: 0, failures: new Map(), askedToWait: 0, latencies: new Histogram(), ...changes
+    sentMessages: 1_000, sentPoints: 1_000, acceptedPoints: 1_000, failedPoints: 0, failures: new Map(), askedToWait: 0, answered: true, latencies: new Histogram(), ...changes
   }
   for (const failure of failures) countFailure(stats, ...failure)
   const latencies = new Histogram()
   latencies.record(1_234)
-  return summarize({ seed: 9, satellites: 10, pointsPerSecond: 500 }, { sendingMs: 2_000, stats, latencies, skippedLate: 0, skippedUnanswered: 0, anomalies: 12, ...outcome })
+  return summarize({ seed: 9, satellites: 10, pointsPerSecond: 500 }, { sendingMs: 2_000, stats, latencies, skippedLate: 0, skippedUnanswered: 0, anomalies: 12, udp: null, ...outcome })
 }
 
 t.test('a good run', t => {

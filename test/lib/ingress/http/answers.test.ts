@@ -188,5 +188,5 @@ onBothEngines('GET / names every endpoint', async (t, engine) => {
   const { send } = await startRig(t, engine)
   const answer = await send('/', { method: 'GET' })
   t.equal(answer.status, 200)
-  t.same(JSON.parse(answer.text), { name: 'OrbitStream', endpoints: ['POST /telemetry', 'POST /telemetry/batch', 'GET /health', 'GET /metrics'] })
+  t.same(JSON.parse(answer.text), { name: 'OrbitStream', endpoints: ['POST /telemetry', 'POST /telemetry/batch', 'GET /health', 'GET /metrics', 'GET /udp/senders'] })
 })

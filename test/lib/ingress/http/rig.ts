@@ -14,7 +14,7 @@ import type { Test } from 'tap'
 import type { ErrorCode } from '../../../../lib/errors.js'
 import type { AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 import type { HttpEngine, HttpHandler, HttpServer } from '../../../../lib/ingress/http/engine.js'
-import type { StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
+import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
 
 export const NOW_MICROS = 1_800_000_000_000_000
 export const MAX_BODY_BYTES = 1_000_000
@@ -76,6 +76,8 @@ export class FakeIntake implements Intake {
 /** Answers at once, unless somebody listens for 'asked': then after 'go'. */
 export class FakeStatus implements StatusPort {
   readonly events = new EventEmitter()
+  /** What was asked of senders(). */
+  readonly queries: SenderQuery[] = []
   answer: StatusAnswer | Error = { status: 200, contentType: 'application/json', body: '{"status":"healthy"}' }
 
   async health (): Promise<StatusAnswer> {
@@ -83,6 +85,11 @@ export class FakeStatus implements StatusPort {
   }
 
   async metrics (): Promise<StatusAnswer> {
+    return await this.reply()
+  }
+
+  async senders (query: SenderQuery): Promise<StatusAnswer> {
+    this.queries.push(query)
     return await this.reply()
   }
 

@@ -58,3 +58,21 @@ onBothEngines('a client that has gone before the status port answers', async (t,
   t.equal((await send('/', { method: 'GET' })).status, 200)
   t.match(counters.requests.health, { ok: 0, aborted: 1 })
 })
+
+onBothEngines('the senders that are asked for', async (t, engine) => {
+  const { status, send } = await startRig(t, engine)
+  status.answer = { status: 200, contentType: 'application/json', body: '{"total":0}' }
+  for (const query of ['', '?offset=0&limit=1000', '?sender=a%20b&offset=20', '?sender=']) t.equal((await send(`/udp/senders${query}`, { method: 'GET' })).text, '{"total":0}')
+  t.strictSame(status.queries, [
+    { offset: 0, limit: 100, sender: null },
+    { offset: 0, limit: 1000, sender: null },
+    { offset: 20, limit: 100, sender: 'a b' },
+    { offset: 0, limit: 100, sender: '' }
+  ])
+  for (const query of ['offset=-1', 'limit=0', 'limit=1001', 'limit=1e2', 'offset=1000001', 'offset=', 'limit=1&limit=1', 'page=1']) {
+    const answer = await send(`/udp/senders?${query}`, { method: 'GET' })
+    t.equal(answer.status, 400, query)
+    t.equal(errorOf(answer).code, 'invalid_query')
+  }
+  t.equal(status.queries.length, 4)
+})

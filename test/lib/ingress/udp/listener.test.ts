@@ -82,6 +82,33 @@ t.test('malformed packets are counted by reason, and keep their place in the seq
   t.match(listener.listSenders(0, 1).senders, [{ received: 3, missing: 0 }], 'what arrived is not missing')
 })
 
+t.test('the soft bound, which asks senders to slow down, does not shed', async t => {
+  const { intake, listener, send } = await openBench(t)
+  intake.refused = { code: 'too_busy', retryAfterSeconds: 1 }
+  await send(frame('bench', 1, 0))
+  t.match(listener.counters(), { taken: 1, points: 2, shed: 0 })
+})
+
+t.test('a listener that is about to close takes what was sent before', async t => {
+  const { intake, listener } = await openBench(t, 1_000_000)
+  const socket = createSocket('udp4')
+  t.teardown(() => { socket.close() })
+  for (let seq = 0; seq < 300; seq++) socket.send(frame('bench', 1, seq), listener.port, '127.0.0.1')
+  await new Promise<void>(resolve => { socket.send(frame('bench', 1, 300), listener.port, '127.0.0.1', () => { resolve() }) })
+  await listener.catchUp()
+  await listener.close()
+  t.equal(intake.stored.length, 602)
+})
+
+t.test('a page of senders, or one of them', async t => {
+  const { listener, send } = await openBench(t)
+  await send(frame('b', 1, 0), frame('a', 1, 0), frame('c', 1, 0))
+  t.match(listener.listSenders(1, 1), { total: 3, offset: 1, senders: [{ sender: 'b' }] })
+  t.match(listener.listSenders(0, 10, 'c'), { total: 1, senders: [{ sender: 'c' }] })
+  t.match(listener.listSenders(1, 10, 'c'), { total: 1, senders: [] })
+  t.match(listener.listSenders(0, 10, 'd'), { total: 0, senders: [] })
+})
+
 t.test('without room points are shed and counted, and the sequence goes on', async t => {
   const { intake, listener, send } = await openBench(t)
   intake.refused = { code: 'overloaded', retryAfterSeconds: 5 }

@@ -1,0 +1,39 @@
+/** A worker's HTTP server: engine, routes, and their counters as metrics. */
+import { HttpCounters } from '../ingress/http/counters.js'
+import { loadEngine } from '../ingress/http/load-engine.js'
+import { createHandler } from '../ingress/http/routes.js'
+import type { Listener, ListenerParts } from './listener.js'
+import type { WorkerMetrics } from './worker-metrics.js'
+
+export async function openHttpListener ({ settings, pipeline, status, routes, metrics, log }: ListenerParts): Promise<Listener> {
+  const { config, listener } = settings
+  const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
+  countHttp(metrics, counters)
+  const engine = await loadEngine(config.httpEngine, (message) => log.warn(message))
+  const server = await engine.listen(config.host, listener.port, createHandler({
+    intake: pipeline,
+    status,
+    config,
+    counters,
+    routes,
+    now: () => Date.now() * 1000
+  }))
+  return {
+    engine: engine.name,
+    refresh: async () => { await Promise.resolve() },
+    udp: () => null,
+    senders: ({ offset }) => ({ total: 0, offset, senders: [] }),
+    // A request that is not answered is sent again.
+    catchUp: async () => { await Promise.resolve() },
+    close: async (deadlineMs) => { await server.close(deadlineMs) }
+  }
+}
+
+export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
+  metrics.counter({ name: 'orbitstream_http_requests_total', help: 'HTTP requests by route and outcome.', labelNames: ['route', 'outcome'] }, (counter) => {
+    for (const [route, counts] of Object.entries(http.requests)) {
+      for (const [outcome, count] of Object.entries(counts)) counter.inc({ route, outcome }, count as number)
+    }
+  })
+  metrics.counter({ name: 'orbitstream_http_body_bytes_total', help: 'Bytes of request bodies as they came over the network.' }, (counter) => counter.inc(http.bodyBytes))
+}

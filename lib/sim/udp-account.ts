@@ -1,0 +1,67 @@
+/** Asks the server what became of the packets of one sender in one epoch. */
+import { request } from 'undici'
+
+const ANSWER_TIMEOUT_MS = 3_000
+
+/** What the server knows of the sender. */
+export interface SenderAccount {
+  readonly highest: number
+  /** Packets, each counted once, heartbeats too. */
+  readonly received: number
+  readonly missing: number
+}
+
+/** What the server dropped of all senders together, in packets. */
+export interface DropAccount {
+  readonly kernelDrops: number
+  readonly shed: number
+  readonly malformed: number
+}
+
+export class UdpAccount {
+  private readonly base: string
+
+  constructor (apiUrl: URL, private readonly sender: string, private readonly epoch: number) {
+    this.base = apiUrl.origin + apiUrl.pathname.replace(/\/+$/, '')
+  }
+
+  /** Null: the server has not heard of this epoch, or does not answer. */
+  async ofSender (): Promise<SenderAccount | null> {
+    const answer = await this.ask(`/udp/senders?sender=${encodeURIComponent(this.sender)}`)
+    const senders = listOf(fieldOf(answer, 'senders'))
+    const own = senders.find(each => fieldOf(each, 'epoch') === this.epoch)
+    return own === undefined ? null : { highest: numberOf(own, 'highest'), received: numberOf(own, 'received'), missing: numberOf(own, 'missing') }
+  }
+
+  /** Null: the server does not answer. */
+  async ofDrops (): Promise<DropAccount | null> {
+    const udp = fieldOf(await this.ask('/health'), 'udp')
+    if (udp === undefined) return null
+    const malformed = fieldOf(udp, 'malformed')
+    const malformedPackets = typeof malformed === 'object' && malformed !== null ? Object.values(malformed).reduce((sum: number, packets) => sum + Number(packets), 0) : 0
+    return { kernelDrops: numberOf(udp, 'kernel_drops'), shed: numberOf(udp, 'shed'), malformed: malformedPackets }
+  }
+
+  private async ask (path: string): Promise<unknown> {
+    try {
+      const answer = await request(this.base + path, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+      return await answer.body.json()
+    } catch {
+      // It will be asked again, or the summary says that it did not answer.
+      return null
+    }
+  }
+}
+
+function fieldOf (value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+}
+
+function listOf (value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+function numberOf (value: unknown, name: string): number {
+  const field = fieldOf(value, name)
+  return typeof field === 'number' ? field : 0
+}

@@ -1,0 +1,30 @@
+/** A program: malformed packets to a port (first argument), as fast as this process can, for so many ms (second). Prints how many. */
+import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+
+const PACKETS_A_TURN = 64
+const [port, durationMs] = process.argv.slice(2).map(Number)
+const valid = Buffer.from('9501a362616405009193a153c0cb40524d70a3d70a3d', 'hex')
+const packets = Array.from({ length: 256 }, (_, index) => {
+  // Half of them begin as a valid frame does, so that the decoder gets far.
+  const packet = index % 2 === 0 ? randomBytes(1 + index * 5) : Buffer.concat([valid.subarray(0, 1 + index % (valid.length - 1)), randomBytes(index)])
+  packet[packet.length - 1] = 0xc1
+  return packet
+})
+const socket = createSocket('udp4')
+const endMs = performance.now() + (durationMs ?? 0)
+let sent = 0
+
+function turn (): void {
+  if (performance.now() >= endMs) {
+    process.stdout.write(`${sent}\n`)
+    socket.close()
+    return
+  }
+  let waiting = PACKETS_A_TURN
+  for (let index = 0; index < PACKETS_A_TURN; index++) {
+    const packet = packets[sent++ % packets.length]
+    if (packet !== undefined) socket.send(packet, () => { if (--waiting === 0) setImmediate(turn) })
+  }
+}
+socket.connect(port ?? 0, '127.0.0.1', turn)
