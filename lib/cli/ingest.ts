@@ -10,6 +10,11 @@ import { config } from './commands/config.js'
 import { databaseUrl } from './commands/database-url.js'
 import { limits } from './commands/limits.js'
 import { migrate } from './commands/migrate.js'
+import { quarantineDrop } from './commands/quarantine-drop.js'
+import { quarantineList } from './commands/quarantine-list.js'
+import { quarantineRetry } from './commands/quarantine-retry.js'
+import { spoolDrain } from './commands/spool-drain.js'
+import { spoolInspect } from './commands/spool-inspect.js'
 import { start } from './commands/start.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
@@ -19,8 +24,8 @@ import type { Option } from './options.js'
 
 const PROGRAM = 'orbitstream-ingest'
 
-/** Every command; a new one is a file in commands/ and a word here. */
-const COMMANDS: readonly Command[] = [start, migrate, limits, config, databaseUrl]
+/** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
+const COMMANDS: readonly Command[] = [start, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, quarantineList, quarantineRetry, quarantineDrop]
 
 interface Output {
   readonly print: (text: string) => void
@@ -36,20 +41,36 @@ function settingOptions ({ settings }: Command): Option[] {
     ))
 }
 
-function topLevel (argv: readonly string[], output: Output): number {
-  const [first] = argv
+/** The command that a command line begins with; null if there is none. */
+function findCommand (argv: readonly string[]): Command | null {
+  return COMMANDS.find(({ name }) => name.split(' ').every((word, index) => word === argv[index])) ?? null
+}
+
+/** Help, version, or what is wrong with a command line that begins with no command. */
+function withoutCommand (argv: readonly string[], output: Output): number {
+  const group = COMMANDS.some(({ name }) => name.startsWith(`${argv[0] ?? ''} `)) ? argv[0] : undefined
+  const [program, commands, rest] = group === undefined
+    ? [PROGRAM, COMMANDS, argv]
+    : [`${PROGRAM} ${group}`, COMMANDS.filter(({ name }) => name.startsWith(`${group} `)), argv.slice(1)]
+  const [word] = rest
   const parsed = parseArguments({
-    program: PROGRAM,
+    program,
     summary: 'OrbitStream takes telemetry of satellites over the network and stores it in PostgreSQL.',
     options: [],
     positionals: { usage: '<command>', min: 0, max: Infinity },
-    epilogue: `Commands:\n${columns(COMMANDS.map(({ name, summary }) => [`  ${name}`, summary]))}\n\nOptions of a command: ${PROGRAM} <command> --help`
-  }, first === undefined ? ['--help'] : argv.slice(0, 1))
+    epilogue: `Commands:\n${columns(commands.map(({ name, summary }) => [`  ${name}`, summary]))}\n\nOptions of a command: ${program} <command> --help`
+  }, word === undefined ? ['--help'] : [word])
   // Nothing to do is no success: a script that lost its command must notice.
-  if (first === undefined) return end({ exitCode: 2, text: parsed.kind === 'exit' ? parsed.text : '' }, output)
+  if (word === undefined) return end({ exitCode: 2, text: parsed.kind === 'exit' ? parsed.text : '' }, output)
   if (parsed.kind === 'exit') return end(parsed, output)
-  const meant = nearest(first, COMMANDS.map(({ name }) => name))
-  return end(usageError(PROGRAM, [`"${first}" is not a command${meant === null ? '' : `; did you mean ${meant}?`}`]), output)
+  return end(usageError(program, [describeUnknown(word, group, commands)]), output)
+}
+
+function describeUnknown (word: string, group: string | undefined, commands: readonly Command[]): string {
+  const prefix = group === undefined ? '' : `${group} `
+  // Of a group that is not understood the first word is what was meant.
+  const meant = nearest(word, commands.map(({ name }) => name.slice(prefix.length).split(' ')[0] ?? ''))
+  return `"${prefix}${word}" is not a command${meant === null ? '' : `; did you mean ${prefix}${meant}?`}`
 }
 
 function end ({ exitCode, text }: { exitCode: number, text: string }, { print, complain }: Output): number {
@@ -83,9 +104,9 @@ export async function main (argv: readonly string[]): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
-  const command = COMMANDS.find(({ name }) => name === argv[0])
+  const command = findCommand(argv)
   try {
-    process.exitCode = command === undefined ? topLevel(argv, output) : await runCommand(command, argv.slice(1), output)
+    process.exitCode = command === null ? withoutCommand(argv, output) : await runCommand(command, argv.slice(command.name.split(' ').length), output)
   } catch (error) {
     output.complain(describeFailure(error))
     process.exitCode = 1

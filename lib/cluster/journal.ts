@@ -48,7 +48,8 @@ export async function openOrphans (config: Config, log: Log, lifecycle: Lifecycl
   return orphans
 }
 
-async function openSlot (directory: string, config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool> {
+/** Opens the spool of one slot, which nobody else may have open; the lifecycle closes it and gives its lock back. */
+export async function openSlot (directory: string, config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool> {
   await realFiles.makeDirectory(directory)
   const lock = await lockDirectory(directory, 'spool slot')
   lifecycle.push('the lock of the spool slot', async () => { await lock.release() })

@@ -6,11 +6,11 @@
  * It handles no point. When it ends politely, workers first store what they accepted.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { spoolDirectory, writersOf, type Config } from '../config.js'
+import { writersOf, type Config } from '../config.js'
 import { Backoff } from '../backoff.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
@@ -18,9 +18,7 @@ import { Lifecycle } from '../lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
 import type { Log } from '../log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
-import { lockDirectory } from '../store/data-directory.js'
 import { connect, type Database, type DatabaseConnection } from '../store/db.js'
-import { startEmbedded } from '../store/embedded.js'
 import { startMaintenance, type Maintenance } from '../store/maintenance.js'
 import { migrate } from '../store/migrate.js'
 import { QueryConnection } from '../store/query-connection.js'
@@ -30,6 +28,7 @@ import { AnomalyHub } from './anomaly-hub.js'
 import { Conservation } from './conservation.js'
 import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
+import { lockInstance, openDatabase } from './instance.js'
 import { LimitsDistribution } from './limits-distribution.js'
 import { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings, Question, ToPrimary } from './messages.js'
@@ -113,10 +112,7 @@ class RunningPrimary implements Primary {
 
   async start (): Promise<void> {
     const { config, log } = this
-    await mkdir(config.dataDir, { recursive: true })
-    const lock = await lockDirectory(config.dataDir, 'DATA_DIR')
-    this.lifecycle.push('the lock of DATA_DIR', () => lock.release())
-    await this.lockSpool()
+    await lockInstance(config, this.lifecycle)
     this.instanceId = await readInstanceId(config.dataDir)
     this.port = await freePort(config.host, config.port)
     this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
@@ -156,24 +152,9 @@ class RunningPrimary implements Primary {
     }
   }
 
-  /** A spool directory of its own place could be given to two instances. */
-  private async lockSpool (): Promise<void> {
-    const directory = spoolDirectory(this.config)
-    if (directory === null) return
-    await mkdir(directory, { recursive: true })
-    const lock = await lockDirectory(directory, 'SPOOL_DIR')
-    this.lifecycle.push('the lock of SPOOL_DIR', () => lock.release())
-  }
-
   private async openDatabase (): Promise<void> {
     const { config, log } = this
-    if (config.databaseUrl === null) {
-      const embedded = await startEmbedded({ dataDir: config.dataDir, log })
-      this.lifecycle.push('the embedded PostgreSQL', () => embedded.stop())
-      this.databaseUrl = embedded.url
-    } else {
-      this.databaseUrl = config.databaseUrl
-    }
+    this.databaseUrl = await openDatabase(config, log, this.lifecycle)
     const db = await this.connectPatiently()
     try {
       const { applied, kind } = await migrate(db, { ...config, log })

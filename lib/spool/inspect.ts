@@ -1,9 +1,15 @@
-/** What a spool holds, for operators: reads, changes nothing. A running spool may be looked at; it moves on meanwhile. */
-import type { Position } from '../pipeline/journal.js'
-import type { Files } from './files.js'
+/**
+ * What a spool holds, for operators: reads, changes nothing. A running spool may be looked at; it moves on meanwhile,
+ * so the ledger's position is to be read before, and a fault that it seems to have is to be looked at once more.
+ */
+import type { LedgerFault, Position } from '../pipeline/journal.js'
+import { errorCode, type Files } from './files.js'
 import type { Gap } from './gap.js'
+import { judgePosition } from './ledger-position.js'
+import { POSITION_START } from './position.js'
+import { IN_LEDGER_FILE } from './segment-log.js'
 import { readSpoolId } from './recovery.js'
-import { findSegments, surveySegments, type DamagedBytes } from './survey.js'
+import { findSegments, surveySegments, type DamagedBytes, type FrameSum, type SegmentSurvey } from './survey.js'
 
 export interface SegmentInspection {
   readonly name: string
@@ -21,6 +27,8 @@ export interface SegmentInspection {
   readonly damaged: readonly DamagedBytes[]
   /** Unfinished bytes at the end: of a crash, or of a write that is under way. */
   readonly tornBytes: number
+  /** Frames that the ledger does not cover. */
+  readonly waiting: FrameSum
 }
 
 export interface SpoolInspection {
@@ -33,13 +41,57 @@ export interface SpoolInspection {
   readonly rows: number
   /** The newest frame; null if there is none. */
   readonly last: Position | null
+  /** Frames that the ledger does not cover; all of them if its position is not known. */
+  readonly waiting: FrameSum
+  /** Why the next start would not store these frames in that database; null also if the ledger is not known. */
+  readonly fault: LedgerFault | null
 }
 
-/** @param directory of one slot */
-export async function inspectSpool (files: Files, directory: string): Promise<SpoolInspection> {
-  const found = await findSegments(files, directory)
-  const surveys = await surveySegments(files, found.filter((one) => !one.unfinished))
-  const segments = surveys.map(({ segment, stretches, headerDamaged, damaged, torn }): SegmentInspection => ({
+/** Segments may be removed while they are looked at; each time the look begins anew. */
+const LOOKS_MAX = 5
+
+/** The id of the spool in a slot's directory; null if nothing there tells it. */
+export async function identifySpool (files: Files, directory: string): Promise<string | null> {
+  return await again(async () => await readSpoolId(files, directory) ??
+    (await findSegments(files, directory)).find((one) => one.header !== null)?.header?.spoolId ?? null)
+}
+
+/**
+ * @param directory of one slot
+ * @param ledger where the ledger stands; null: it has no row for this spool; undefined: not known
+ */
+export async function inspectSpool (files: Files, directory: string, ledger?: Position | null): Promise<SpoolInspection> {
+  const spoolId = await identifySpool(files, directory)
+  const surveys = await again(async () => {
+    const found = await findSegments(files, directory)
+    return await surveySegments(files, found.filter((one) => !one.unfinished), ledger ?? POSITION_START)
+  })
+  const segments = surveys.map(describeSegment)
+  const last = surveys[surveys.length - 1]?.last ?? null
+  const sum = (valueOf: (segment: SegmentInspection) => number): number => segments.reduce((total, segment) => total + valueOf(segment), 0)
+  return {
+    directory,
+    spoolId,
+    segments,
+    gaps: surveys.flatMap((survey) => survey.gaps),
+    frames: sum(({ frames }) => frames),
+    rows: sum(({ rows }) => rows),
+    last,
+    waiting: { frames: sum(({ waiting }) => waiting.frames), rows: sum(({ waiting }) => waiting.rows), bytes: sum(({ waiting }) => waiting.bytes) },
+    fault: ledger === undefined ? null : judge(spoolId, surveys, ledger, (await files.list(directory)).includes(IN_LEDGER_FILE))
+  }
+}
+
+/** As the next start would. */
+function judge (spoolId: string | null, surveys: readonly SegmentSurvey[], ledger: Position | null, inLedger: boolean): LedgerFault | null {
+  if (spoolId === null) return null
+  const epoch = Math.max(Date.now(), ...surveys.map(({ segment }) => segment.epoch + 1))
+  const last = surveys[surveys.length - 1]?.last ?? POSITION_START
+  return judgePosition({ spoolId, epoch, last, released: surveys[0]?.segment.base ?? POSITION_START, inLedger }, ledger)
+}
+
+function describeSegment ({ segment, stretches, headerDamaged, damaged, torn, beyond }: SegmentSurvey): SegmentInspection {
+  return {
     name: segment.name,
     epoch: segment.epoch,
     firstSequence: stretches[0]?.first ?? null,
@@ -50,16 +102,17 @@ export async function inspectSpool (files: Files, directory: string): Promise<Sp
     fileBytes: segment.bytes,
     headerDamaged,
     damaged,
-    tornBytes: torn?.bytes ?? 0
-  }))
-  const spoolId = await readSpoolId(files, directory) ?? found.find((one) => one.header !== null)?.header?.spoolId ?? null
-  return {
-    directory,
-    spoolId,
-    segments,
-    gaps: surveys.flatMap((survey) => survey.gaps),
-    frames: segments.reduce((sum, segment) => sum + segment.frames, 0),
-    rows: segments.reduce((sum, segment) => sum + segment.rows, 0),
-    last: surveys[surveys.length - 1]?.last ?? null
+    tornBytes: torn?.bytes ?? 0,
+    waiting: beyond
+  }
+}
+
+async function again<T> (look: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await look()
+    } catch (error) {
+      if (looks === LOOKS_MAX || errorCode(error) !== 'ENOENT') throw error
+    }
   }
 }

@@ -30,6 +30,14 @@ export interface DamagedBytes {
   readonly bytes: number
 }
 
+/** Frames that count, added up. */
+export interface FrameSum {
+  readonly frames: number
+  readonly rows: number
+  /** Of payloads. */
+  readonly bytes: number
+}
+
 /** One segment, looked at from end to end. */
 export interface SegmentSurvey {
   readonly segment: Segment
@@ -44,6 +52,8 @@ export interface SegmentSurvey {
   readonly torn: DamagedBytes | null
   /** The last frame that counts in it; its base if there is none. */
   readonly last: Position
+  /** Its frames beyond the position that was asked for. */
+  readonly beyond: FrameSum
 }
 
 /** The segments of a directory, oldest first. */
@@ -73,13 +83,16 @@ async function readHeader (files: Files, path: string): Promise<Pick<FoundSegmen
   }
 }
 
-/** Looks at all of `found`, which belong to one spool and are in order. */
-export async function surveySegments (files: Files, found: readonly FoundSegment[]): Promise<SegmentSurvey[]> {
+/**
+ * Looks at all of `found`, which belong to one spool and are in order.
+ * @param covered frames beyond this position are added up
+ */
+export async function surveySegments (files: Files, found: readonly FoundSegment[], covered = POSITION_START): Promise<SegmentSurvey[]> {
   const surveys: SegmentSurvey[] = []
   let last = POSITION_START
   for (const [index, one] of found.entries()) {
     const next = found[index + 1]
-    const survey = await surveySegment(files, one, last, next === undefined ? 'end' : limitBefore(next))
+    const survey = await surveySegment(files, one, last, next === undefined ? 'end' : limitBefore(next), covered)
     surveys.push(survey)
     last = comparePositions(survey.last, last) > 0 ? survey.last : last
   }
@@ -95,12 +108,12 @@ function limitBefore ({ header, parsed }: FoundSegment): Position {
  * @param before the last frame that counts in the segments before
  * @param limit base of the segment that follows: frames beyond it count for nothing. 'end': this is the last one.
  */
-async function surveySegment (files: Files, found: FoundSegment, before: Position, limit: Position | 'end'): Promise<SegmentSurvey> {
+async function surveySegment (files: Files, found: FoundSegment, before: Position, limit: Position | 'end', covered: Position): Promise<SegmentSurvey> {
   const { epoch, firstSequence } = found.header ?? found.parsed
   // Never later than it was: what stands at the base or before is taken for committed.
   const base = found.header?.base ?? (firstSequence > 1 ? { epoch, sequence: firstSequence - 1 } : before)
   const segment: Segment = { name: found.name, path: found.path, epoch, firstSequence, base, bytes: found.bytes }
-  const collector = new Collector(segment, limit)
+  const collector = new Collector(segment, limit, covered)
   const file = await files.open(found.path, 'read')
   try {
     await new SegmentScanner(file, {
@@ -126,8 +139,9 @@ class Collector {
   private expected: number
   /** Damage of which it is not known yet whether a frame that counts follows. */
   private pending: DamagedBytes | null = null
+  private readonly beyond = { frames: 0, rows: 0, bytes: 0 }
 
-  constructor (private readonly segment: Segment, private readonly limit: Position | 'end') {
+  constructor (private readonly segment: Segment, private readonly limit: Position | 'end', private readonly covered: Position) {
     this.last = segment.base
     this.expected = segment.firstSequence
   }
@@ -156,6 +170,11 @@ class Collector {
       })
     }
     this.rowFormats.add(header.rowFormat)
+    if (comparePositions(header, this.covered) > 0) {
+      this.beyond.frames++
+      this.beyond.rows += header.rows
+      this.beyond.bytes += payload.length
+    }
     this.expected = sequence + 1
     this.last = { epoch, sequence }
     return true
@@ -164,8 +183,8 @@ class Collector {
   finish (): Omit<SegmentSurvey, 'headerDamaged'> {
     const torn = this.limit === 'end' ? this.pending : null
     if (this.limit !== 'end') this.closeBeforeNext(this.limit)
-    const { segment, stretches, damaged, gaps, rowFormats, last } = this
-    return { segment, stretches, damaged, gaps, rowFormats, torn, last }
+    const { segment, stretches, damaged, gaps, rowFormats, last, beyond } = this
+    return { segment, stretches, damaged, gaps, rowFormats, torn, last, beyond }
   }
 
   /** What is missing between the last frame here and the base of the segment that follows. */

@@ -16,8 +16,8 @@ import { anomaliesOf, anomalyCountOf, telemetryOf } from '../pipeline/payload.js
 import { CopySorter } from './copy-rows.js'
 import { commitRun, enterLedger, readLedger, type CommitRows, type CopyStream } from './commit.js'
 import type { Database } from './db.js'
-import { ensurePartitionsFor, isMissingPartition } from './missing-partition.js'
-import { isDataError, separateRun, splitRows } from './poison.js'
+import { separateRefused } from './missing-partition.js'
+import { isDataError, separateRun } from './poison.js'
 import { Backoff } from '../backoff.js'
 
 export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended'
@@ -193,8 +193,7 @@ export class Drain {
   private async storeWithoutPoison (from: Position, run: FrameRun, cause: unknown): Promise<false> {
     const { connect, options: { log } } = this
     const startedMs = performance.now()
-    if (isMissingPartition(cause)) await ensurePartitionsFor(connect, splitRows(run.payloads.map(telemetryOf)))
-    const { points, anomalies, poison, poisonPoints } = await separateRun(connect, run.payloads)
+    const { points, anomalies, poison, poisonPoints } = await separateRun(connect, run.payloads, async (rows) => await separateRefused(connect, rows, cause))
     const rows: CommitRows = {
       copy: this.sorter.sort(points, points.length),
       copyRows: points.length,

@@ -63,10 +63,19 @@ export interface SeparatedRows {
   readonly poisonPoints: number
 }
 
-/** Splits the rows of payloads into those that the server takes and those that it does not. */
-export async function separateRun (connect: () => Promise<Database>, payloads: readonly Buffer[]): Promise<SeparatedRows> {
+/** Rows of one kind, sorted out. */
+interface Separated {
+  readonly good: Buffer[]
+  readonly poison: PoisonRow[]
+}
+
+/**
+ * Splits the rows of payloads into those that the server takes and those that it does not.
+ * @param separatePoints how points are sorted out
+ */
+export async function separateRun (connect: () => Promise<Database>, payloads: readonly Buffer[], separatePoints: (rows: readonly Buffer[]) => Promise<Separated>): Promise<SeparatedRows> {
   const pointsOf = payloads.map((payload) => splitRows([telemetryOf(payload)]))
-  const points = await separatePoison(connect, pointsOf.flat())
+  const points = await separatePoints(pointsOf.flat())
   const refused = new Map(points.poison.map((row) => [row.bytes, row]))
   const candidates: Buffer[] = []
   const orphans: PoisonRow[] = []
@@ -84,7 +93,7 @@ export async function separateRun (connect: () => Promise<Database>, payloads: r
 }
 
 /** Splits rows into those that the server takes and those that it does not. */
-export async function separatePoison (connect: () => Promise<Database>, rows: readonly Buffer[], kind: RowKind = POINTS): Promise<{ good: Buffer[], poison: PoisonRow[] }> {
+export async function separatePoison (connect: () => Promise<Database>, rows: readonly Buffer[], kind: RowKind = POINTS): Promise<Separated> {
   const good: Buffer[] = []
   const poison: PoisonRow[] = []
   const pending = rows.length === 0 ? [] : [rows]

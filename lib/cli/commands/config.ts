@@ -1,13 +1,7 @@
 /** `config`: the effective configuration, secrets masked. */
 import { configTable, describeConfig } from '../../config.js'
 import { defineCommand } from '../command.js'
-import type { ConfigRow } from '../../config.js'
-
-function table (rows: readonly ConfigRow[]): string {
-  const nameWidth = Math.max(...rows.map(({ name }) => name.length))
-  const valueWidth = Math.max(...rows.map(({ value }) => value.length))
-  return rows.map(({ name, value, source }) => `${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}`).join('\n')
-}
+import { table } from '../table.js'
 
 export const config = defineCommand({
   name: 'config',
@@ -25,7 +19,7 @@ export const config = defineCommand({
     const rows = describeConfig(config, sources)
     if (values.markdown) print(configTable())
     else if (values.json) print(JSON.stringify(Object.fromEntries(rows.map(({ name, value, source }) => [name, { value, source }])), null, 2))
-    else print(table(rows))
+    else print(table(rows.map(({ name, value, source }) => [name, value, source])))
     return await Promise.resolve(0)
   }
 })

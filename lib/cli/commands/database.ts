@@ -1,25 +1,56 @@
 /** How commands other than `start` reach the database: the given one, or the embedded one, started if it does not run. */
-import type { Config } from '../../config.js'
+import { spoolDirectory, type Config } from '../../config.js'
 import { Lifecycle } from '../../lifecycle.js'
-import type { Log } from '../../log.js'
+import { createLogger, type Log } from '../../log.js'
 import { lockDirectory } from '../../store/data-directory.js'
 import { connect, type Database } from '../../store/db.js'
 import { embeddedUrl, startEmbedded } from '../../store/embedded.js'
-import { mkdir } from 'node:fs/promises'
+import { StartupError, systemCode } from '../../store/startup-error.js'
+import { mkdir, stat } from 'node:fs/promises'
 
 const CONNECT_TIMEOUT_MS = 5_000
 
-/** Runs `work` with a connection; what was opened for it is closed afterwards. */
-export async function withDatabase<T> (config: Config, log: Log, work: (db: Database) => Promise<T>): Promise<T> {
+const OPTIONS = { applicationName: 'orbitstream command', connectTimeoutMs: CONNECT_TIMEOUT_MS }
+
+/** A log on standard error, for commands whose standard output is read by other programs. */
+export function errorLog (config: Config, name: string): Log {
+  return createLogger({ level: config.logLevel, name, destination: { write: (line) => process.stderr.write(line) } })
+}
+
+/** Runs `work` with a connection, and a way to open more; what was opened for it is closed afterwards. */
+export async function withDatabase<T> (config: Config, log: Log, work: (db: Database, connectAgain: () => Promise<Database>) => Promise<T>): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
     const url = config.databaseUrl ?? await openEmbedded(config.dataDir, log, lifecycle)
-    const db = await connect(url, { applicationName: 'orbitstream command', connectTimeoutMs: CONNECT_TIMEOUT_MS })
+    const db = await connect(url, OPTIONS)
     lifecycle.push('the connection', () => db.close())
-    return await work(db)
+    return await work(db, () => connect(url, OPTIONS))
   } finally {
     await lifecycle.release()
   }
+}
+
+/** A connection to a database that runs already, or why there is none. Starts nothing. */
+export async function findDatabase (config: Config): Promise<Database | string> {
+  const embedded = config.databaseUrl === null ? await embeddedUrl(config.dataDir) : { url: config.databaseUrl, running: true }
+  if (embedded === null) return `There is no database in ${config.dataDir} yet.`
+  if (!embedded.running) return 'The embedded PostgreSQL is not running; it runs while the server does.'
+  try {
+    return await connect(embedded.url, OPTIONS)
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** SPOOL_DIR, which must be there; null if it is off. */
+export async function existingSpoolDirectory (config: Config): Promise<string | null> {
+  const directory = spoolDirectory(config)
+  if (directory === null) return null
+  await stat(directory).catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error
+    throw new StartupError(`there is no spool directory ${directory}; the first start makes it`)
+  })
+  return directory
 }
 
 async function openEmbedded (dataDir: string, log: Log, lifecycle: Lifecycle): Promise<string> {

@@ -1,34 +1,17 @@
 /** The program orbitstream-ingest from outside: exit codes, and what goes to which output. */
 import t from 'tap'
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { configTable, describeSettings } from '../../../lib/config.js'
 import { version } from '../../../lib/version.js'
+import { environment, INGEST, runIngest, type Outcome } from '../../support/command.js'
 
-const PROGRAM = fileURLToPath(new URL('../../../../bin/orbitstream-ingest', import.meta.url))
-
-interface Outcome { readonly code: number, readonly out: string, readonly err: string }
-
-/** The environment of the tests without settings of OrbitStream. */
-function environment (settings: Record<string, string>): NodeJS.ProcessEnv {
-  const own = new Set(describeSettings().map(({ env }) => env))
-  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !own.has(name))), ...settings }
-}
-
-async function run (line: string, settings: Record<string, string> = {}): Promise<Outcome> {
-  const words = line.split(' ').filter(word => word !== '')
-  return await new Promise(resolve => {
-    const child = execFile(process.execPath, [PROGRAM, ...words], { env: environment(settings) }, (_, out, err) => {
-      resolve({ code: child.exitCode ?? -1, out, err })
-    })
-  })
-}
+const run = async (line: string, settings: Record<string, string> = {}): Promise<Outcome> => await runIngest(line.split(' ').filter(word => word !== ''), settings)
 
 t.test('help and version go to standard output', async t => {
   const help = await run('--help')
   t.match(help, { code: 0, err: '', out: /^Usage: orbitstream-ingest <command>/ })
-  for (const name of ['start', 'migrate', 'config', 'database-url']) t.match(help.out, new RegExp(`^ {2}${name} +\\S`, 'm'))
+  for (const name of ['start', 'migrate', 'config', 'database-url', 'spool inspect', 'spool drain', 'quarantine list', 'quarantine retry', 'quarantine drop']) t.match(help.out, new RegExp(`^ {2}${name} +\\S`, 'm'))
   t.same(await run('--version'), { code: 0, err: '', out: `${version()}\n` })
   const command = await run('config --help')
   t.match(command, { code: 0, err: '', out: /--batch-size <integer> +Points at which a batch is closed and written\.\s+\(default\s+1000;\s+variable\s+BATCH_SIZE\)/ })
@@ -39,6 +22,20 @@ t.test('a wrong use goes to standard error, with code 2', async t => {
   const lines: Array<[string, RegExp]> = [
     ['', /^Usage: orbitstream-ingest <command>/],
     ['cnofig', /^error: "cnofig" is not a command; did you mean config\?\nTry: orbitstream-ingest --help\n$/],
+    ['spool', /^Usage: orbitstream-ingest spool <command>/],
+    ['spol inspect', /^error: "spol" is not a command; did you mean spool\?\nTry: orbitstream-ingest --help\n$/],
+    ['spool inspct', /^error: "spool inspct" is not a command; did you mean spool inspect\?\nTry: orbitstream-ingest spool --help\n$/],
+    ['spool purple', /^error: "spool purple" is not a command\n/],
+    ['spool --jsn', /^error: unknown option --jsn\n/],
+    ['spool inspect now', /^error: "now" is one word too many\nTry: orbitstream-ingest spool inspect --help\n$/],
+    ['spool drain --timeout x', /^error: --timeout: /],
+    ['quarantine list 5', /^error: "5" is one word too many\n/],
+    ['quarantine list --limit 0', /^error: --limit: 0 is out of range/],
+    ['quarantine retry', /^error: say which rows: give their ids, or --all\n$/],
+    ['quarantine retry 1 --all', /^error: give ids or --all, not both\n$/],
+    ['quarantine retry 1 07', /^error: "07" is not an id; quarantine list shows the ids\n$/],
+    ['quarantine drop 9223372036854775808 --yes', /^error: "9223372036854775808" is not an id/],
+    ['quarantine drop --all', /^error: these points were acknowledged and exist nowhere else; add --yes/],
     ['purple', /^error: "purple" is not a command\n/],
     ['-- config', /^error: "--" is not a command\n/],
     ['--prot 5 config', /^error: unknown option --prot\n/],
@@ -99,8 +96,27 @@ t.test('migrate says in a sentence that the database cannot be reached', async t
   t.match(await run('migrate --database-url postgres://me:hunter2@127.0.0.1:1/d'), { code: 1, err: /^error: The database cannot be reached: [^\n]*\n$/ })
 })
 
+t.test('a group of commands has its own help', async t => {
+  const group = await run('quarantine --help')
+  t.match(group, { code: 0, err: '', out: /^Usage: orbitstream-ingest quarantine <command>/ })
+  for (const name of ['list', 'retry', 'drop']) t.match(group.out, new RegExp(`^ {2}quarantine ${name} +\\S`, 'm'))
+  t.notMatch(group.out, 'migrate')
+  for (const name of ['spool inspect', 'spool drain', 'quarantine list', 'quarantine retry', 'quarantine drop']) {
+    t.match(await run(`${name} --help`), { code: 0, err: '', out: `Usage: orbitstream-ingest ${name}` })
+  }
+})
+
+t.test('without a spool there is nothing to look at or to drain; a directory that is not there is an error', async t => {
+  const off = { code: 0, err: '', out: 'SPOOL_DIR is off: no points wait on disk.\n' }
+  t.same(await run('spool inspect', { SPOOL_DIR: 'off' }), off)
+  t.same(await run('spool drain', { SPOOL_DIR: 'off' }), off)
+  for (const command of ['spool inspect', 'spool drain']) {
+    t.same(await run(`${command} --spool-dir /nowhere/at/all`), { code: 1, out: '', err: 'error: there is no spool directory /nowhere/at/all; the first start makes it\n' })
+  }
+})
+
 t.test('a reader that leaves early is no failure', async t => {
-  const child = spawn(process.execPath, [PROGRAM, 'config'], { env: environment({}), stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [INGEST, 'config'], { env: environment({}), stdio: ['ignore', 'pipe', 'pipe'] })
   child.stdout.destroy()
   let err = ''
   child.stderr.on('data', (chunk: Buffer) => { err += chunk.toString() })

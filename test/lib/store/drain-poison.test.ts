@@ -90,3 +90,30 @@ t.test('making the partition fails twice: tried again', async (t) => {
   rig.check(t)
   t.equal(rig.drain.retries, 2)
 })
+
+t.test('a time that no partition can hold does not keep its neighbours from theirs', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : serverError('23514', 'no partition of relation "telemetry" found for row')
+  rig.append(3)
+  // The whole span is refused; the single day is made.
+  rig.fail('SELECT orbitstream_ensure_partitions', 1, { error: () => serverError('22023', 'more than 4000 days') })
+  await rig.finish()
+  rig.check(t)
+  const day = new Date('2023-11-14T00:00:00Z')
+  t.strictSame(rig.server.partitions, [[day, day]])
+  t.equal(rig.drain.retries, 0)
+})
+
+t.test('a row that lacks only its partition is stored also beside one that is refused for itself', async (t) => {
+  const rig = new Rig()
+  rig.server.refuses = (row) => {
+    if (valueOf(row) === 1) return serverError('22021')
+    return valueOf(row) === 2 && rig.server.partitions.length === 0 ? serverError('23514', 'no partition of relation "telemetry" found for row') : null
+  }
+  rig.append(4)
+  await rig.finish()
+  t.equal(rig.server.partitions.length, 1)
+  t.strictSame(rig.server.rows.map(valueOf).sort(), [0, 2, 3])
+  t.match(rig.server.quarantined, [{ sqlState: '22021' }])
+  rig.check(t)
+})

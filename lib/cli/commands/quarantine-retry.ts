@@ -1,0 +1,32 @@
+/** `quarantine retry`: stores the points that PostgreSQL takes now, for instance after a column or a constraint was changed. */
+import { retryQuarantined } from '../../store/quarantine.js'
+import { defineCommand } from '../command.js'
+import { counted, printable } from '../table.js'
+import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuarantine } from './quarantine.js'
+
+const PROGRESS_INTERVAL_MS = 1_000
+
+export const quarantineRetry = defineCommand({
+  name: 'quarantine retry',
+  summary: 'Try to store refused points again; those that are refused once more stay.',
+  options: [ALL_OPTION],
+  positionals: IDS,
+  settings: QUARANTINE_SETTINGS,
+  async run ({ config, values, positionals, print, complain }) {
+    const selected = selectRows(positionals, values.all)
+    if ('problem' in selected) {
+      complain(`error: ${selected.problem}`)
+      return 2
+    }
+    let shownMs = performance.now()
+    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (_, connect) => await retryQuarantined(connect, selected.rows, (outcome) => {
+      if (performance.now() - shownMs < PROGRESS_INTERVAL_MS) return
+      shownMs = performance.now()
+      print(`${counted(outcome.stored, 'row')} stored, ${counted(outcome.refused, 'row')} refused so far`)
+    }))
+    print(`${counted(stored, 'row')} stored, ${counted(refused, 'row')} still refused.`)
+    for (const [reason, rows] of reasons) complain(`error: ${counted(rows, 'row')}: ${printable(reason)}`)
+    if (unknown.length > 0) complain(unknownLine(unknown))
+    return refused === 0 && unknown.length === 0 ? 0 : 1
+  }
+})

@@ -1,0 +1,152 @@
+/** `spool inspect`: what waits on disk, what is damaged, what the database has already. Changes nothing, starts nothing. */
+import type { Config } from '../../config.js'
+import type { Position } from '../../pipeline/journal.js'
+import { realFiles } from '../../spool/files.js'
+import { describeGap } from '../../spool/gap.js'
+import { identifySpool, inspectSpool, type SegmentInspection, type SpoolInspection } from '../../spool/inspect.js'
+import { listSlots, slotDirectory } from '../../spool/slots.js'
+import { comparePositions, describePosition } from '../../spool/position.js'
+import type { Database } from '../../store/db.js'
+import { lookUpLedger, type LedgerEntry } from '../../store/ledger.js'
+import { defineCommand } from '../command.js'
+import { counted, table } from '../table.js'
+import { existingSpoolDirectory, findDatabase } from './database.js'
+
+interface SlotInspection extends SpoolInspection {
+  readonly slot: number
+  /** Null: the database has no row for this spool, or was not asked. */
+  readonly ledger: LedgerEntry | null
+}
+
+interface Inspection {
+  /** Null: SPOOL_DIR is off. */
+  readonly directory: string | null
+  /** `reason`: why the ledger is not known; null if it is. */
+  readonly database: { readonly reachable: boolean, readonly reason: string | null }
+  readonly slots: readonly SlotInspection[]
+  /** Rows that wait to be stored; without the ledger all that are on disk. */
+  readonly waitingRows: number
+}
+
+/** A server that runs moves on between the look at its ledger and the look at its segments: a fault must show each time. */
+const LOOKS_MAX = 3
+
+/** The database's word on spools, until it fails. */
+class Ledger {
+  constructor (private readonly db: Database | null, public reason: string | null) {}
+
+  /** Undefined: not known. */
+  async of (spoolId: string | null): Promise<LedgerEntry | null | undefined> {
+    if (this.db === null || this.reason !== null || spoolId === null) return undefined
+    try {
+      return await lookUpLedger(this.db, spoolId)
+    } catch (error) {
+      this.reason = (error as Error).message
+      return undefined
+    }
+  }
+}
+
+async function inspectSlot (directory: string, slot: number, ledger: Ledger): Promise<SlotInspection> {
+  const path = slotDirectory(directory, slot)
+  for (let looks = 1; ; looks++) {
+    const entry = await ledger.of(await identifySpool(realFiles, path))
+    const inspection = await inspectSpool(realFiles, path, entry?.position ?? entry as null | undefined)
+    if (inspection.fault === null || looks === LOOKS_MAX) return { slot, ...inspection, ledger: entry ?? null }
+  }
+}
+
+async function inspect (config: Config): Promise<Inspection> {
+  const directory = await existingSpoolDirectory(config)
+  const found = await findDatabase(config)
+  const [db, reason] = typeof found === 'string' ? [null, found] : [found, null]
+  try {
+    const ledger = new Ledger(db, reason)
+    const slots: SlotInspection[] = []
+    for (const slot of directory === null ? [] : await listSlots(realFiles, directory)) slots.push(await inspectSlot(directory ?? '', slot, ledger))
+    return {
+      directory,
+      database: { reachable: ledger.reason === null, reason: ledger.reason },
+      slots,
+      waitingRows: slots.reduce((sum, { waiting }) => sum + waiting.rows, 0)
+    }
+  } finally {
+    await db?.close()
+  }
+}
+
+function segmentRemarks ({ headerDamaged, damaged, tornBytes }: SegmentInspection): string {
+  const damagedBytes = damaged.reduce((sum, { bytes }) => sum + bytes, 0)
+  return [
+    ...(headerDamaged ? ['header damaged'] : []),
+    ...(damagedBytes > 0 ? [`${counted(damagedBytes, 'byte')} damaged`] : []),
+    ...(tornBytes > 0 ? [`${counted(tornBytes, 'byte')} unfinished at the end`] : [])
+  ].join('; ')
+}
+
+function segmentTable (segments: readonly SegmentInspection[], waitingHead: string): string {
+  return table([
+    ['  segment', 'epoch', 'sequences', 'frames', 'rows', 'bytes', waitingHead, ''],
+    ...segments.map((segment) => [
+      `  ${segment.name}`,
+      String(segment.epoch),
+      segment.firstSequence === null || segment.lastSequence === null ? '-' : `${segment.firstSequence} to ${segment.lastSequence}`,
+      segment.frames,
+      segment.rows,
+      segment.fileBytes,
+      segment.waiting.rows,
+      segmentRemarks(segment)
+    ])
+  ])
+}
+
+function ledgerLine ({ ledger, spoolId }: SlotInspection, known: boolean): string {
+  if (spoolId === null) return '  ledger: nothing in this directory tells its spool'
+  if (!known) return '  ledger: not known, the database was not reached'
+  if (ledger === null) return '  ledger: the database has no row for this spool: nothing of it was stored yet'
+  return `  ledger: ${describePosition(ledger.position)}; ${counted(ledger.storedRows, 'row')} stored, last at ${ledger.updatedAt.toISOString()}`
+}
+
+function gapLines ({ gaps, ledger }: SlotInspection): string[] {
+  const covered = (end: Position): boolean => ledger !== null && comparePositions(end, ledger.position) <= 0
+  return gaps.map((gap) => {
+    const stored = gap.toSequence !== null && covered({ epoch: gap.epoch, sequence: gap.toSequence })
+    return `  ${stored ? 'damage, after they were stored' : 'DAMAGE'}: ${describeGap(gap)}`
+  })
+}
+
+function slotText (slot: SlotInspection, known: boolean): string {
+  return [
+    `slot-${slot.slot}: spool ${slot.spoolId ?? 'unknown'}, ${counted(slot.rows, 'row')} on disk in ${counted(slot.frames, 'frame')}`,
+    ledgerLine(slot, known),
+    ...(slot.segments.length === 0 ? ['  no segments'] : [segmentTable(slot.segments, known ? 'rows to store' : 'rows at most to store')]),
+    ...gapLines(slot),
+    ...(slot.fault === null ? [] : [`  FAULT (${slot.fault.kind}): ${slot.fault.message}`])
+  ].join('\n')
+}
+
+function inspectionText ({ directory, database, slots, waitingRows }: Inspection): string {
+  if (directory === null) return 'SPOOL_DIR is off: no points wait on disk.'
+  const frames = slots.reduce((sum, { waiting }) => sum + waiting.frames, 0)
+  return [
+    `Spool directory ${directory}`,
+    ...(database.reason === null ? [] : [`The database was not asked, so a part of these rows may be stored already: ${database.reason}`]),
+    '',
+    ...slots.map((slot) => `${slotText(slot, database.reachable)}\n`),
+    waitingRows === 0 ? 'Nothing waits to be stored.' : `${counted(waitingRows, 'row')} in ${counted(frames, 'frame')} ${database.reachable ? 'wait' : 'at most wait'} to be stored.`
+  ].join('\n')
+}
+
+export const spoolInspect = defineCommand({
+  name: 'spool inspect',
+  summary: 'Show what waits on disk to be stored, and what is damaged; also while the server runs or the database is away.',
+  options: [
+    { name: 'json', type: 'boolean', help: 'Print JSON.' }
+  ],
+  settings: ['dataDir', 'spoolDir', 'databaseUrl'],
+  async run ({ config, values, print }) {
+    const inspection = await inspect(config)
+    print(values.json ? JSON.stringify(inspection, null, 2) : inspectionText(inspection))
+    return 0
+  }
+})

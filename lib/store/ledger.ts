@@ -1,0 +1,20 @@
+/** The ledger as operators look at it: read without locks, so that nothing waits for them. */
+import type { Position } from '../pipeline/journal.js'
+import type { Database } from './db.js'
+
+/** The row of one spool. */
+export interface LedgerEntry {
+  readonly position: Position
+  /** Rows of this spool that were stored, since it is. */
+  readonly storedRows: number
+  readonly updatedAt: Date
+}
+
+/** Null: the database does not know this spool. */
+export async function lookUpLedger (db: Database, spoolId: string): Promise<LedgerEntry | null> {
+  const { rows } = await db.query<{ epoch: string, last_sequence: string, rows_total: string, updated_at: Date }>(
+    'SELECT epoch::text, last_sequence::text, rows_total::text, updated_at FROM ingest_ledger WHERE spool_id = $1', [spoolId])
+  const row = rows[0]
+  if (row === undefined) return null
+  return { position: { epoch: Number(row.epoch), sequence: Number(row.last_sequence) }, storedRows: Number(row.rows_total), updatedAt: row.updated_at }
+}
