@@ -1,0 +1,52 @@
+/** Ceiling of all storing: COPY of the same rows, encoded and sorted beforehand, into the same table by one connection. */
+import { PointColumns } from '../../protocol/columns.js'
+import { SatelliteTable } from '../../protocol/satellites.js'
+import { RowBuffer, ROW_COLUMNS } from '../../lib/pipeline/rows.js'
+import { CopySorter } from '../../lib/store/copy-rows.js'
+import { pointOf } from '../points.js'
+import type { RunRecord } from '../result.js'
+import { Costs, type Session } from '../session.js'
+import { countRows, empty } from '../stored.js'
+
+/** As many as a worker's COPY holds under full load. */
+const ROWS = 40_000
+const SATELLITES = 100
+const COPY = `COPY telemetry (${ROW_COLUMNS.map((name) => `"${name}"`).join(', ')}) FROM STDIN (FORMAT binary)`
+
+/** A whole COPY stream. */
+export function copyStream (rows: number, satellites: number): Buffer {
+  const columns = new PointColumns(rows)
+  const table = new SatelliteTable()
+  const nowMicros = Date.now() * 1000
+  for (let number = 0; number < rows; number++) {
+    const { satelliteId, battery, storage, signal } = pointOf(number, satellites)
+    const satellite = table.byId(satelliteId)
+    if (satellite === null) throw new Error(`${satelliteId} is not an id`)
+    columns.values.set([battery, storage, signal], columns.push(satellite, nowMicros + number) * 3)
+  }
+  const buffer = new RowBuffer(rows * 64)
+  buffer.append(columns)
+  return new CopySorter().sort([buffer.take()], rows)
+}
+
+export async function measureCopy (session: Session): Promise<RunRecord> {
+  const { db, server, plan } = session
+  await empty(db)
+  const stream = copyStream(ROWS, SATELLITES)
+  const copier = await server.connect()
+  try {
+    const costs = await Costs.begin(session)
+    const cpuBefore = process.cpuUsage()
+    const startMs = performance.now()
+    let sent = 0
+    while (performance.now() - startMs < plan.seconds * 1000) sent += await copier.copyIn(COPY, [stream])
+    const seconds = (performance.now() - startMs) / 1000
+    const { user, system } = process.cpuUsage(cpuBefore)
+    const cost = await costs.end((user + system) / 1e6)
+    const stored = await countRows(db)
+    const problems = stored === sent ? [] : [`${sent} rows were taken and ${stored} are there`]
+    return { rate: stored / seconds, seconds, sent, acknowledged: sent, stored, ...cost, problems }
+  } finally {
+    await copier.close()
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * Load generators are processes of their own. They are told a job, prepare it, say that they are ready, start when they
+ * are told, and give one result.
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+type ToParent<Result> =
+  | { readonly type: 'hello' }
+  | { readonly type: 'ready', readonly info: unknown }
+  | { readonly type: 'done', readonly result: Result, readonly cpuSeconds: number }
+  | { readonly type: 'failed', readonly message: string }
+
+/** A prepared load. */
+export interface Load<Result> {
+  /** What it said when it was ready. */
+  readonly info: unknown
+  /** Processor time of the run, once it has ended. */
+  cpuSeconds: number
+  /** Starts it; resolves with its result. */
+  run (): Promise<Result>
+  /** Asks a load without an end for its result. */
+  finish (): void
+}
+
+/** Starts a generator and waits until it is prepared. */
+export async function prepareLoad<Result> (file: string, job: unknown): Promise<Load<Result>> {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const channel = new Channel<Result>(child)
+  await channel.next('hello')
+  child.send({ type: 'job', job })
+  const ready = await channel.next('ready')
+  const load: Load<Result> = {
+    info: ready.info,
+    cpuSeconds: 0,
+    async run () {
+      child.send({ type: 'go' })
+      const done = await channel.next('done')
+      load.cpuSeconds = done.cpuSeconds
+      return done.result
+    },
+    finish: () => { child.send({ type: 'finish' }) }
+  }
+  return load
+}
+
+class Channel<Result> {
+  private readonly messages: Array<ToParent<Result>> = []
+  private wake: () => void = () => {}
+  private ended = false
+
+  constructor (child: ChildProcess) {
+    child.on('message', (message) => {
+      this.messages.push(message as ToParent<Result>)
+      this.wake()
+    })
+    child.once('exit', () => {
+      this.ended = true
+      this.wake()
+    })
+  }
+
+  async next<Type extends ToParent<Result>['type']> (type: Type): Promise<Extract<ToParent<Result>, { type: Type }>> {
+    for (;;) {
+      const message = this.messages.shift()
+      if (message?.type === type) return message as Extract<ToParent<Result>, { type: Type }>
+      if (message?.type === 'failed') throw new Error(message.message)
+      if (message === undefined && this.ended) throw new Error('a load generator ended before it was done')
+      if (message === undefined) await new Promise<void>((resolve) => { this.wake = resolve })
+    }
+  }
+}
+
+/** What a generator is made of: `prepare` gives what runs when the start is told. */
+export interface Generator<Result> {
+  readonly info?: unknown
+  run (): Promise<Result>
+  /** For those without an end of their own. */
+  finish? (): void
+}
+
+/** The child's half: waits for the job, prepares, runs, exits. Who gives the job and who takes it agree on its type. */
+export function serveLoad<Result> (prepare: (job: never) => Promise<Generator<Result>>): void {
+  let generator: Generator<Result> | null = null
+  const tell = (message: ToParent<Result>, then: () => void = () => {}): void => { process.send?.(message, undefined, undefined, then) }
+  const fail = (error: unknown): void => tell({ type: 'failed', message: error instanceof Error ? error.stack ?? error.message : String(error) }, () => process.exit(1))
+  process.on('message', (message: { type: 'job', job: never } | { type: 'go' } | { type: 'finish' }) => {
+    if (message.type === 'job') {
+      prepare(message.job).then((made) => {
+        generator = made
+        tell({ type: 'ready', info: made.info ?? null })
+      }, fail)
+    } else if (message.type === 'go') {
+      const before = process.cpuUsage()
+      generator?.run().then((result) => {
+        const { user, system } = process.cpuUsage(before)
+        tell({ type: 'done', result, cpuSeconds: (user + system) / 1e6 }, () => process.exit(0))
+      }, fail)
+    } else {
+      generator?.finish?.()
+    }
+  })
+  process.on('disconnect', () => process.exit(1))
+  tell({ type: 'hello' })
+}

@@ -1,0 +1,31 @@
+/** The figures in Markdown, for docs/PERFORMANCE.md: put between two markers, the rest of the file stays as it is. */
+import type { Report } from '../result.js'
+import { COLUMNS, figure, machineText, rowOf, targetText } from './figures.js'
+
+export const BEGIN_MARKER = '<!-- figures: written by npm run bench -- --update-docs -->'
+export const END_MARKER = '<!-- end of figures -->'
+
+function table (heads: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return [line(heads), line(heads.map((_, column) => column === 0 ? '---' : '---:')), ...rows.map(line)].join('\n')
+}
+
+export function renderMarkdown (report: Report): string {
+  const rows = report.measurements.map(rowOf)
+  const used = COLUMNS.filter(({ key }) => rows.some((row) => row[key] !== ''))
+  return [
+    machineText(report),
+    table(used.map(({ title }) => title), rows.map((row) => used.map(({ key }) => row[key]))),
+    table(['ratio', 'median'], report.ratios.map(({ title, value }) => [title, value.toFixed(2)])),
+    table(['target', 'measured', 'needed', 'aim', ''], report.targets.map((target) => [
+      `${target.title}${target.unit === '' ? '' : `, ${target.unit}`}`, figure(target.measured), figure(target.atLeast), figure(target.aim), targetText(target)]))
+  ].join('\n\n')
+}
+
+/** The document with new figures; throws if the markers are not there. */
+export function replaceFigures (document: string, figures: string): string {
+  const begin = document.indexOf(BEGIN_MARKER)
+  const end = document.indexOf(END_MARKER)
+  if (begin < 0 || end < begin) throw new Error('the document has no place for the figures: the markers are missing')
+  return `${document.slice(0, begin + BEGIN_MARKER.length)}\n\n${figures}\n\n${document.slice(end)}`
+}

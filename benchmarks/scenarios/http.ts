@@ -1,0 +1,78 @@
+/** HTTP: autocannon with one point a request, and the light sender with all formats and sizes of batches. */
+import type { Format } from '../bodies.js'
+import { prepareLoad } from '../load/child.js'
+import type { AutocannonJob, AutocannonResult } from '../load/jobs.js'
+import type { RunRecord } from '../result.js'
+import { Costs, type Results, type Session } from '../session.js'
+import { countRows, empty, ledgerTotal, settle } from '../stored.js'
+import { runThroughput } from './throughput.js'
+
+interface Case {
+  readonly name: string
+  readonly title: string
+  readonly format: Format
+  readonly batch: number
+  /** Measured in a short run too. */
+  readonly important: boolean
+}
+
+const CASES: readonly Case[] = [
+  { name: 'http_json_1', title: 'HTTP, JSON, one point a request', format: 'json', batch: 1, important: true },
+  { name: 'http_json_10', title: 'HTTP, JSON, 10 a request', format: 'json', batch: 10, important: false },
+  { name: 'http_json_100', title: 'HTTP, JSON, 100 a request', format: 'json', batch: 100, important: false },
+  { name: 'http_json_1000', title: 'HTTP, JSON, 1000 a request', format: 'json', batch: 1000, important: true },
+  { name: 'http_json_10000', title: 'HTTP, JSON, 10,000 a request', format: 'json', batch: 10_000, important: false },
+  { name: 'http_ndjson_1000', title: 'HTTP, NDJSON, 1000 a request', format: 'ndjson', batch: 1000, important: false },
+  { name: 'http_msgpack_1000', title: 'HTTP, msgpack frames, 1000 a request', format: 'msgpack', batch: 1000, important: true },
+  { name: 'http_gzip_1000', title: 'HTTP, JSON with gzip, 1000 a request', format: 'gzip', batch: 1000, important: false }
+]
+
+/** The promise of the first release. */
+export const FIXED_RATE = 10_000
+const FIXED_CONNECTIONS = 100
+const FREE_CONNECTIONS = 64
+const AUTOCANNON_BODIES = 200
+const SATELLITES = 100
+/** The last second's requests go out at once and take part of one more. */
+const FIXED_SECONDS_MIN = 5
+
+export async function measureHttp (session: Session, results: Results): Promise<void> {
+  const { plan } = session
+  const fixed = await runAutocannon(session, FIXED_CONNECTIONS, FIXED_RATE)
+  results.add('http', 'autocannon_10000', `autocannon, ${FIXED_RATE.toLocaleString('en-US')} requests/s of one point`, 'points/s', fixed)
+  results.add('http', 'autocannon_free', 'autocannon, one point a request, as fast as it goes', 'points/s', await runAutocannon(session, FREE_CONNECTIONS, null))
+  for (const { name, title, format, batch, important } of CASES) {
+    if (!important && !plan.thorough) continue
+    if (format === 'msgpack' && !await takesMsgpack(session)) {
+      results.skip(title, 'the server does not take msgpack')
+      continue
+    }
+    results.add('http', name, title, 'points/s', await runThroughput(session, { format, batch, seconds: plan.seconds }))
+  }
+}
+
+/** Asks with an empty frame: 415 is a server that does not know the format. */
+export async function takesMsgpack ({ server }: Session): Promise<boolean> {
+  const answer = await fetch(`${server.url}/telemetry/batch`, { method: 'POST', headers: { 'content-type': 'application/msgpack' }, body: Uint8Array.of(0x90) })
+  await answer.arrayBuffer()
+  return answer.status !== 415
+}
+
+async function runAutocannon (session: Session, connections: number, requestsPerSecond: number | null): Promise<RunRecord> {
+  const { db, server, plan } = session
+  await empty(db)
+  const seconds = requestsPerSecond === null ? Math.max(2, Math.round(plan.seconds)) : Math.max(FIXED_SECONDS_MIN, Math.round(plan.latencySeconds))
+  const job: AutocannonJob = { url: `${server.url}/telemetry`, points: { satellites: SATELLITES, bodies: AUTOCANNON_BODIES, batch: 1 }, connections, requestsPerSecond, seconds }
+  const load = await prepareLoad<AutocannonResult>('./autocannon-sender.js', job)
+  const before = await ledgerTotal(db)
+  const costs = await Costs.begin(session)
+  const result = await load.run()
+  await settle(db, before, result.acknowledged)
+  const cost = await costs.end(load.cpuSeconds)
+  const stored = await countRows(db)
+  const problems: string[] = []
+  if (stored < result.acknowledged) problems.push(`${result.acknowledged - stored} points were acknowledged and are not stored`)
+  if (stored > result.sent) problems.push(`${stored - result.sent} points are stored more often than they were sent`)
+  if (requestsPerSecond !== null && result.acknowledged < 0.99 * result.sent) problems.push(`only ${result.acknowledged} of ${result.sent} requests succeeded`)
+  return { rate: stored / result.seconds, seconds: result.seconds, sent: result.sent, acknowledged: result.acknowledged, stored, latency: result.latency, ...cost, problems }
+}

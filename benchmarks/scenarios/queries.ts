@@ -1,0 +1,74 @@
+/** What people ask while points come in: times of three queries, with 100,000 points/s arriving beside them. */
+import { prepareLoad } from '../load/child.js'
+import type { PacedJob, PacedResult } from '../load/jobs.js'
+import { satelliteOf } from '../points.js'
+import type { Results, Session } from '../session.js'
+import { latencyOf } from '../statistics.js'
+import { empty, ledgerTotal, settle } from '../stored.js'
+import { pointsIn, refusals } from './throughput.js'
+import { fillTable } from './fill.js'
+
+const SATELLITES = 100
+const BATCH = 1000
+const REQUESTS_PER_SECOND = 100
+
+const QUERIES = [
+  {
+    name: 'query_satellite',
+    title: "one satellite's last five minutes",
+    sql: `SELECT * FROM telemetry WHERE satellite_id = '${satelliteOf(42, SATELLITES)}' AND "time" > now() - interval '5 minutes' ORDER BY "time"`
+  },
+  {
+    name: 'query_latest',
+    title: 'latest point of all satellites',
+    sql: "SELECT DISTINCT ON (satellite_id) * FROM telemetry WHERE \"time\" > now() - interval '5 minutes' ORDER BY satellite_id, \"time\" DESC"
+  },
+  {
+    name: 'query_buckets',
+    title: 'five minutes in buckets of a second, one satellite',
+    sql: 'SELECT date_bin(\'1 second\', "time", \'2000-01-01\') AS bucket, avg(battery_charge_percent), min(signal_strength_dbm), max(storage_usage_mb) ' +
+      `FROM telemetry WHERE satellite_id = '${satelliteOf(7, SATELLITES)}' AND "time" > now() - interval '5 minutes' GROUP BY 1 ORDER BY 1`
+  }
+] as const
+
+export async function measureQueries (session: Session, results: Results): Promise<void> {
+  const { db, server, plan } = session
+  await empty(db)
+  await fillTable(db, { rows: plan.queryRows, satellites: SATELLITES, spanSeconds: 300 })
+  const job: PacedJob = {
+    target: { host: '127.0.0.1', port: server.port, path: '/telemetry/batch', format: 'json' },
+    points: { satellites: SATELLITES, bodies: 60, batch: BATCH },
+    single: false,
+    connections: 32,
+    seconds: plan.latencySeconds,
+    requestsPerSecond: REQUESTS_PER_SECOND,
+    probesPerSecond: 0,
+    probePath: ''
+  }
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', job)
+  const before = await ledgerTotal(db)
+  const asker = await server.connect()
+  try {
+    const beside = { running: true }
+    const sending = load.run().finally(() => { beside.running = false })
+    const times = QUERIES.map((): number[] => [])
+    while (beside.running) {
+      for (const [position, { sql }] of QUERIES.entries()) {
+        const startMs = performance.now()
+        await asker.query(sql)
+        times[position]?.push(performance.now() - startMs)
+      }
+    }
+    const result = await sending
+    const acknowledged = pointsIn(result.acknowledged, BATCH)
+    const { committed } = await settle(db, before, acknowledged)
+    const problems = [...committed < acknowledged ? [`${acknowledged - committed} points were acknowledged and are not stored`] : [], ...refusals(result.statuses)]
+    const counts = { sent: pointsIn(result.sent, BATCH), acknowledged, stored: committed, seconds: result.seconds, problems }
+    for (const [position, { name, title }] of QUERIES.entries()) {
+      const own = times[position] ?? []
+      results.add('queries', name, title, 'queries/s', { rate: own.length / result.seconds, latency: latencyOf(own), ...counts })
+    }
+  } finally {
+    await asker.close()
+  }
+}

@@ -1,0 +1,63 @@
+import t from 'tap'
+import { parseArguments } from '../../benchmarks/arguments.js'
+import { planOf } from '../../benchmarks/plan.js'
+import type { BenchArguments } from '../../benchmarks/arguments.js'
+
+function options (...argv: string[]): BenchArguments {
+  const parsed = parseArguments(argv)
+  if (parsed.kind !== 'run') throw new Error(JSON.stringify(parsed))
+  return parsed.options
+}
+
+t.test('without arguments: three runs of all but growth', t => {
+  const plan = planOf(options())
+  t.equal(plan.mode, 'default')
+  t.equal(plan.runs, 3)
+  t.notOk(plan.groups.includes('growth'))
+  t.end()
+})
+
+t.test('full measures growth too, five times', t => {
+  const plan = planOf(options('--full'))
+  t.equal(plan.runs, 5)
+  t.ok(plan.groups.includes('growth'))
+  t.end()
+})
+
+t.test('quick is one run, and runs and seconds can be given', t => {
+  t.equal(planOf(options('--quick')).runs, 1)
+  const plan = planOf(options('--quick', '--runs', '4', '--seconds', '0.5'))
+  t.equal(plan.runs, 4)
+  t.equal(plan.seconds, 0.5)
+  t.equal(plan.latencySeconds, 0.5)
+  t.end()
+})
+
+t.test('groups, switches, another program and its arguments', t => {
+  const given = options('--only', 'http, udp', '--check', '--update-baseline', '--update-docs', '--program', '/x', '--', '--workers', '1')
+  t.same(given.only, ['http', 'udp'])
+  t.ok(given.check && given.updateBaseline && given.updateDocs)
+  t.equal(given.program, '/x')
+  t.same(given.programArguments, ['--workers', '1'])
+  t.end()
+})
+
+t.test('what is not understood is said', t => {
+  const cases: Array<[string[], RegExp]> = [
+    [['--fast'], /--fast is not known/],
+    [['stray'], /stray is not known/],
+    [['--quick', '--full'], /exclude/],
+    [['--runs', '0'], /--runs/],
+    [['--runs', '1.5'], /--runs/],
+    [['--runs='], /--runs/],
+    [['--seconds', 'x'], /--seconds/],
+    [['--only', 'http,tcp'], /tcp is not a group/]
+  ]
+  for (const [argv, message] of cases) {
+    const parsed = parseArguments(argv)
+    t.equal(parsed.kind, 'error', argv.join(' '))
+    if (parsed.kind === 'error') t.match(parsed.message, message)
+  }
+  t.equal(parseArguments(['--help']).kind, 'help')
+  t.end()
+})

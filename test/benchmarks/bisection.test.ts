@@ -1,0 +1,40 @@
+import t from 'tap'
+import * as fc from 'fast-check'
+import { bisect } from '../../benchmarks/bisection.js'
+
+const search = { start: 100, factor: 2, high: 10_000, steps: 20 }
+const upTo = (limit: number) => async (rate: number) => await Promise.resolve({ holds: rate <= limit, outcome: rate })
+
+t.test('finds the limit from below and from above', async t => {
+  for (const limit of [101, 777, 5000]) {
+    const best = await bisect(search, upTo(limit))
+    t.ok(best !== null && best.rate <= limit && best.rate > limit * 0.97, `${limit}: ${String(best?.rate)}`)
+  }
+  const below = await bisect(search, upTo(30))
+  t.ok(below !== null && below.rate <= 30 && below.rate > 25)
+})
+
+t.test('stops at the highest rate', async t => {
+  let attempts = 0
+  const best = await bisect(search, async rate => {
+    attempts++
+    return await Promise.resolve({ holds: true, outcome: rate })
+  })
+  t.equal(best?.rate, 10_000)
+  t.ok(attempts < search.steps)
+})
+
+t.test('null when nothing holds', async t => {
+  t.equal(await bisect({ ...search, steps: 5 }, upTo(0)), null)
+})
+
+t.test('never gives a rate that failed, and tries no more often than it may', async () => {
+  await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: 1, max: 12 }), async (limit, steps) => {
+    let attempts = 0
+    const best = await bisect({ ...search, steps }, async rate => {
+      attempts++
+      return await upTo(limit)(rate)
+    })
+    return attempts <= steps && (best === null || best.rate <= limit)
+  }))
+})

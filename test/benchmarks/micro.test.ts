@@ -1,0 +1,22 @@
+import t from 'tap'
+import { microCases } from '../../benchmarks/micro/cases.js'
+import { measureCase } from '../../benchmarks/micro/measure.js'
+
+t.test('every piece runs, and does not give up', t => {
+  for (const { name, call } of microCases()) t.doesNotThrow(call, name)
+  t.end()
+})
+
+t.test('points per second follow from the points of a call', t => {
+  let calls = 0
+  const spin = (): void => {
+    calls++
+    const endMs = performance.now() + 1
+    while (performance.now() < endMs);
+  }
+  const figure = measureCase({ name: 'spin', points: 100, call: spin }, { runMs: 20, runs: 3 })
+  t.ok(calls > 0)
+  t.ok(figure.pointsPerSecond <= 100_000 && figure.pointsPerSecond > 10_000, String(figure.pointsPerSecond))
+  t.ok(Math.abs(figure.nanosPerPoint * figure.pointsPerSecond - 1e9) < 1)
+  t.end()
+})
