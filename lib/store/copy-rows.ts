@@ -42,6 +42,7 @@ export class CopySorter {
   private readonly ranks = new SatelliteRanks()
   private order = new Uint32Array(4096)
   private bounds = new Uint32Array(1024)
+  private stream = Buffer.alloc(0)
 
   /** @param rowEnd finds the end of a row; every kind of row begins with the fields of writeRowHead */
   constructor (private readonly rowEnd: (view: DataView, start: number) => number = telemetryRowEnd) {}
@@ -49,7 +50,7 @@ export class CopySorter {
   /**
    * @param payloads batches of whole rows
    * @param rows how many rows they hold together
-   * @returns the whole COPY stream, header and trailer included
+   * @returns the whole COPY stream, header and trailer included; valid until the next call
    */
   sort (payloads: readonly Buffer[], rows: number): Buffer {
     this.locate(payloads, rows)
@@ -123,7 +124,8 @@ export class CopySorter {
     const count = order.length
     let bytes = COPY_HEADER.length + COPY_TRAILER.length
     for (const { length } of payloads) bytes += length
-    const stream = Buffer.allocUnsafeSlow(bytes)
+    if (this.stream.length < bytes) this.stream = Buffer.allocUnsafeSlow(bytes + (bytes >>> 2))
+    const { stream } = this
     let at = COPY_HEADER.copy(stream)
     for (let i = 0; i < count;) {
       const row = order[i] as number
@@ -137,7 +139,7 @@ export class CopySorter {
       }
       at += (payloads[payload[row] as number] as Buffer).copy(stream, at, from, to)
     }
-    COPY_TRAILER.copy(stream, at)
-    return stream
+    at += COPY_TRAILER.copy(stream, at)
+    return stream.subarray(0, at)
   }
 }

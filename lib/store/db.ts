@@ -13,8 +13,8 @@
  *
  * bigint columns come back as strings, as node-postgres does it: they may not fit a number.
  */
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import type { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import { Client, DatabaseError } from 'pg'
 import type { QueryResult, QueryResultRow } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
@@ -86,6 +86,17 @@ function messageOf (cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }
 
+/**
+ * Hands all chunks over at once: they are in memory anyway, and a pipeline from a readable costs a third of the processor
+ * time of a small COPY. The last one comes with the end, so that nothing is written to a stream that an error has closed.
+ */
+async function feed (stream: Writable, chunks: readonly Buffer[]): Promise<void> {
+  const done = finished(stream)
+  for (const chunk of chunks.slice(0, -1)) stream.write(chunk)
+  stream.end(chunks[chunks.length - 1])
+  await done
+}
+
 function unavailable (cause: unknown): OperatingError {
   return new OperatingError('database_unavailable', `The database cannot be reached: ${messageOf(cause)}`, undefined, { cause })
 }
@@ -155,7 +166,7 @@ class PgConnection implements DatabaseConnection {
   async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
     const stream = this.client.query(copyFrom(sql))
     try {
-      await this.track(pipeline(Readable.from(chunks), stream))
+      await this.track(feed(stream, chunks))
       return stream.rowCount
     } catch (error) {
       // After an error the stream still holds on to the connection, and its state is unknown.

@@ -16,7 +16,8 @@ t.test('PostgreSQL away: every point is accepted, and stored when it is back, wh
   t.same(wrong, { missing: [], twice: [], invented: [], failures: {}, conservationErrorPoints: 0 })
   t.equal(stored, acknowledged)
   t.ok(acknowledged >= OUTAGE_MS / 1000 * POINTS_PER_SECOND / 2, `${acknowledged} points were acknowledged`)
-  t.ok(acknowledgedWhileDraining > 0, 'new points were acknowledged during the drain')
+  // A drain of a second or less may end between two requests.
+  t.ok(acknowledgedWhileDraining > 0 || drainMs < 1_000, 'new points were acknowledged during the drain')
   t.ok(drainMs < DRAIN_MS_MAX, `drained in ${Math.round(drainMs)} ms`)
   t.ok(residentBytesMost < RESIDENT_BYTES_MAX, `memory stays below ${megabytes(RESIDENT_BYTES_MAX)}`)
 })
