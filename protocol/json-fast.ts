@@ -1,11 +1,10 @@
 /**
  * The fast path of JSON: bytes to columns in one pass, with no object and no string made per point.
  *
- * It reads what almost all senders write: flat objects with known fields, each once and in any order, strings
- * without escapes, numbers that one exact operation on two doubles gives. At anything else, and at any fault, it gives
- * up the whole body and returns false; json-exact.ts then decides. So it never needs words, and being too strict here
- * costs time only. What it does accept, it must accept with the very values of JSON.parse: a property test compares
- * the two.
+ * It reads what almost all senders write: flat objects with known fields, each once and in any order, strings without
+ * escapes. At anything else, and at any fault, it gives up the whole body and returns false; json-exact.ts then decides.
+ * So it never needs words, and being too strict here costs time only. What it does accept, it must accept with the very
+ * values of JSON.parse: a property test compares the two.
  *
  * The readers take a position and return the position after what they read, or GIVE_UP. What they read goes into fields
  * and scratch arrays, because a double that is returned would be an object on the heap.
@@ -258,7 +257,7 @@ class FastReader {
     return after
   }
 
-  /** A number at `position`, into numbers[slot], if mantissa and power of ten are exact as doubles: one rounding, as in JSON.parse. */
+  /** A number at `position`, into numbers[slot]. Where mantissa and power of ten are exact as doubles, one operation on both rounds once, as JSON.parse does. */
   private readNumber (position: number, slot: number): number {
     const bytes = this.bytes
     const isNegative = bytes[position] === MINUS
@@ -291,10 +290,17 @@ class FastReader {
       if (at === first) return GIVE_UP
       power += sign === MINUS ? -exponent : exponent
     }
-    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return GIVE_UP
+    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return this.readLongNumber(position, at, slot)
     const size = power < 0 ? mantissa / (POWERS_OF_TEN[-power] ?? NaN) : mantissa * (POWERS_OF_TEN[power] ?? NaN)
     this.numbers[slot] = isNegative ? -size : size
     return at
+  }
+
+  /** A number of JSON's form with more digits than a double holds, as languages print those that they have calculated: 0.30000000000000004. */
+  private readLongNumber (start: number, end: number, slot: number): number {
+    const value = Number(this.bytes.toString('latin1', start, end))
+    this.numbers[slot] = value
+    return Number.isFinite(value) ? end : GIVE_UP
   }
 }
 

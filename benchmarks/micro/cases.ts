@@ -4,18 +4,23 @@ import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeFault } from '../../protocol/faults.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import { readBatchExactly } from '../../protocol/json-exact.js'
+import { METRICS } from '../../protocol/metrics.js'
 import { decodeMsgpackBatch } from '../../protocol/packet-body.js'
 import { PacketEncoder } from '../../protocol/packet-encoder.js'
 import { PointReader, type DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
+import { AnomalyColumns } from '../../lib/limits/anomaly-columns.js'
+import type { LimitSet } from '../../lib/limits/limit-set.js'
+import { LimitTable } from '../../lib/limits/limit-table.js'
 import { RowBuffer } from '../../lib/pipeline/rows.js'
 import { CopySorter } from '../../lib/store/copy-rows.js'
 import { encodeBody, encodeFrame, encodeJsonWithoutTime } from '../bodies.js'
-import { pointsOf, type BenchPoint } from '../points.js'
+import { pointsOf, satelliteOf, type BenchPoint } from '../points.js'
 import type { MicroCase } from './measure.js'
 
 const POINTS = 1000
 const SATELLITES = 100
+const OVERRIDES = 1000
 /** Frames of a COPY under load. */
 const FRAMES = 20
 /** The bodies' times are of 2009. */
@@ -66,6 +71,21 @@ function filled (): PointColumns {
   return own
 }
 
+/** Limits that no point breaks: what is measured is the look at each value. */
+const LIMITS: LimitSet = { default: Object.fromEntries(METRICS.map(({ name, limit }) => [name, { [limit.side]: { critical: limit.value } }])), overrides: {} }
+
+/** With one for each of very many satellites, those of the points among them. */
+const MANY_LIMITS: LimitSet = {
+  ...LIMITS,
+  overrides: Object.fromEntries(Array.from({ length: OVERRIDES }, (_, number) => [satelliteOf(number, OVERRIDES), { battery_charge_percent: { low: { critical: number % 10 } } }]))
+}
+
+function judging (name: string, own: PointColumns, set: LimitSet): MicroCase {
+  const table = new LimitTable({ version: 1, set })
+  const anomalies = new AnomalyColumns()
+  return { name, points: POINTS, call: () => { table.judge(own, satellites.generation, anomalies) } }
+}
+
 /** As a sender writes doubles that it computed. */
 function withAllDigits (point: BenchPoint): BenchPoint {
   return { ...point, battery: point.battery + 1 / 3, signal: point.signal - 1 / 3 }
@@ -95,6 +115,8 @@ export function microCases (): MicroCase[] {
     decoding('msgpack frame', decodeMsgpackBatch, frame, POINTS),
     validating(),
     { name: 'encode msgpack frame (sender)', points: POINTS, call: () => { encodeFrame(encoder, points, nowMicros) } },
+    judging('check limits', own, LIMITS),
+    judging(`check limits, ${OVERRIDES} overrides`, own, MANY_LIMITS),
     { name: 'encode rows', points: POINTS, call: () => { buffer.append(own); buffer.take() } },
     { name: `sort ${FRAMES} frames for COPY`, points: POINTS * FRAMES, call: () => { sorter.sort(frames, POINTS * FRAMES) } },
     { name: 'CRC32 of rows', points: POINTS, call: () => { crc32(payload) } }

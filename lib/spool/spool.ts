@@ -71,7 +71,7 @@ export interface SpoolCounters {
 }
 
 const SEGMENT_BYTES = 64 * 1024 * 1024
-const MEMORY_MAX_BYTES = 64 * 1024 * 1024
+const MEMORY_MAX_BYTES = 24 * 1024 * 1024
 const RESERVE_BYTES = 256 * 1024 * 1024
 const ROOM_INTERVAL_MS = 1000
 

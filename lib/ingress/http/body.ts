@@ -1,8 +1,9 @@
 /**
  * Reading one body: gathers its chunks, holds the bound in bytes, and sees when it stalls. Shared by both engines.
  *
- * A body that arrives in one chunk is handed on as it is, without a copy. Exactly one of onBody and onFailure is
- * called, unless the reader is dropped first.
+ * A body that arrives in one chunk is handed on as it is, without a copy; the room for bodies of several chunks is used
+ * again and again. Either way a body is only valid during onBody. Exactly one of onBody and onFailure is called, unless
+ * the reader is dropped first.
  */
 import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
 import type { BodyFailure, HttpRequest } from './engine.js'
@@ -13,6 +14,8 @@ const TICKS_PER_STALL = 8
 const FIRST_BYTES = 16 * 1024
 /** Memory of one worker for bodies that have not arrived in whole. */
 const BODIES_BYTES_MAX = 256 * 1024 * 1024
+/** Beside that, what is kept for the next bodies. */
+const SPARE_BYTES_MAX = 8 * 1024 * 1024
 
 /** Something with a deadline in sweeps. */
 export interface Watched {
@@ -22,6 +25,9 @@ export interface Watched {
 /** All bodies under way in a server: one timer for their stalls, no timer and no clock call per request; and their memory. */
 export class BodyWatch {
   private readonly watched = new Set<Watched>()
+  /** Memory that no body has now, by its size: powers of two times FIRST_BYTES. */
+  private readonly spares = new Map<number, Buffer[]>()
+  private spareBytes = 0
   private heldBytes = 0
   private readonly timer: NodeJS.Timeout
   /** Bytes that a body must bring in one stall time. */
@@ -43,21 +49,43 @@ export class BodyWatch {
     this.watched.delete(each)
   }
 
-  /** Asks for room; false when the bodies under way have it all. The first one always gets what it asks for. */
-  reserve (bytes: number): boolean {
-    if (this.heldBytes > 0 && this.heldBytes + bytes > this.heldBytesMax) return false
+  /**
+   * Room of at least so many bytes; null when the bodies under way have it all. A body alone always gets what it asks for.
+   * @param ownBytes what the asker has, to be given back once it has moved
+   */
+  takeRoom (bytesMin: number, ownBytes: number): Buffer | null {
+    const bytes = roomFor(bytesMin)
+    const othersBytes = this.heldBytes - ownBytes
+    if (othersBytes > 0 && othersBytes + bytes > this.heldBytesMax) return null
     this.heldBytes += bytes
-    return true
+    const spare = this.spares.get(bytes)?.pop()
+    if (spare === undefined) return Buffer.allocUnsafeSlow(bytes)
+    this.spareBytes -= bytes
+    return spare
   }
 
-  release (bytes: number): void {
-    this.heldBytes -= bytes
+  /** Takes room back; nobody may hold on to it. */
+  giveBack (room: Buffer): void {
+    const { length } = room
+    this.heldBytes -= length
+    if (this.spareBytes + length > SPARE_BYTES_MAX) return
+    this.spareBytes += length
+    const alike = this.spares.get(length)
+    if (alike === undefined) this.spares.set(length, [room])
+    else alike.push(room)
   }
 
   close (): void {
     clearInterval(this.timer)
     this.watched.clear()
   }
+}
+
+/** Few sizes, so that room of one body fits another. */
+function roomFor (bytes: number): number {
+  let room = FIRST_BYTES
+  while (room < bytes) room *= 2
+  return room
 }
 
 /** Counts sweeps. The first one may come right after the start, hence one more than the stall time has. */
@@ -125,7 +153,7 @@ export class BodyReader implements Watched {
   /** Forgets the body; later chunks are ignored. */
   drop (): void {
     this.open = false
-    if (this.buffer !== null) this.watch.release(this.buffer.length)
+    if (this.buffer !== null) this.watch.giveBack(this.buffer)
     this.buffer = null
     this.watch.delete(this)
   }
@@ -137,9 +165,15 @@ export class BodyReader implements Watched {
   }
 
   private finish (): void {
-    const body = this.buffer?.subarray(0, this.length)
+    const room = this.buffer
+    if (room === null) return
+    this.buffer = null
     this.drop()
-    if (body !== undefined) this.onBody(body)
+    try {
+      this.onBody(room.subarray(0, this.length))
+    } finally {
+      this.watch.giveBack(room)
+    }
   }
 
   /** False: there is no room for it. */
@@ -152,14 +186,15 @@ export class BodyReader implements Watched {
     return true
   }
 
-  /** Doubles the room; never takes a declared length on trust. Null: there is none. */
+  /** Twice the room, or more; never takes a declared length on trust. Null: there is none. */
   private grow (bytesMin: number): Buffer | null {
-    const room = Math.max(bytesMin, Math.min(this.bytesMax, Math.max(FIRST_BYTES, bytesMin * 2)))
-    const held = this.buffer?.length ?? 0
-    if (!this.watch.reserve(room - held)) return null
-    const buffer = Buffer.allocUnsafeSlow(room)
-    this.buffer?.copy(buffer, 0, 0, this.length)
-    this.buffer = buffer
-    return buffer
+    const larger = this.watch.takeRoom(bytesMin, this.buffer?.length ?? 0)
+    if (larger === null) return null
+    if (this.buffer !== null) {
+      this.buffer.copy(larger, 0, 0, this.length)
+      this.watch.giveBack(this.buffer)
+    }
+    this.buffer = larger
+    return larger
   }
 }
