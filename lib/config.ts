@@ -35,6 +35,8 @@ export interface Config extends ThresholdSettings {
   readonly spoolDir: string
   /** Bytes on disk of the whole instance's spool. */
   readonly spoolMaxBytes: number
+  /** Bytes that the spool leaves free on its file system. */
+  readonly spoolReserveBytes: number
   /** Rows at which a batch closes. */
   readonly batchSize: number
   readonly batchTimeoutMs: number
@@ -113,6 +115,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   databaseUrl: { env: 'DATABASE_URL', type: url(['postgres', 'postgresql']), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', mask: maskUrl },
   spoolDir: { env: 'SPOOL_DIR', type: pathOrOff(), default: { value: () => '', label: 'DATA_DIR/spool' }, help: 'Directory where points are safe on disk before they are acknowledged; `off` acknowledges after COMMIT.' },
   spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; beyond it points are refused.' },
+  spoolReserveBytes: { env: 'SPOOL_RESERVE_BYTES', type: size({ min: 0, max: bytes('1024TB') }), default: '256MB', help: 'What the spool leaves free on its file system; with less points are refused.' },
   batchSize: { env: 'BATCH_SIZE', type: integer({ min: 1, max: 100_000 }), default: '1000', help: 'Points at which a batch is closed and written.' },
   batchTimeoutMs: { env: 'BATCH_TIMEOUT', type: duration({ min: 1, max: ms('60s') }), default: '1s', help: 'Longest time that a point waits for its batch to fill.' },
   maxConnections: { env: 'MAX_CONNECTIONS', type: integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), default: '50', help: `Most database connections of all processes together; at least one for each of WORKERS and UDP_PORT, and ${CONNECTIONS_BESIDE_WORKERS} more.` },

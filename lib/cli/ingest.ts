@@ -15,6 +15,7 @@ import { quarantineList } from './commands/quarantine-list.js'
 import { quarantineRetry } from './commands/quarantine-retry.js'
 import { spoolDrain } from './commands/spool-drain.js'
 import { spoolInspect } from './commands/spool-inspect.js'
+import { spoolResolve } from './commands/spool-resolve.js'
 import { start } from './commands/start.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
@@ -25,7 +26,7 @@ import type { Option } from './options.js'
 const PROGRAM = 'orbitstream-ingest'
 
 /** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
-const COMMANDS: readonly Command[] = [start, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, quarantineList, quarantineRetry, quarantineDrop]
+const COMMANDS: readonly Command[] = [start, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop]
 
 interface Output {
   readonly print: (text: string) => void

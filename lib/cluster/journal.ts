@@ -59,6 +59,7 @@ export async function openSlot (directory: string, config: Config, log: Log, lif
     rowFormat: ROW_FORMAT,
     // The bound is shared out over the workers.
     maxBytes: Math.floor(config.spoolMaxBytes / writersOf(config)),
+    reserveBytes: config.spoolReserveBytes,
     memoryMaxBytes: config.memoryMaxBytes,
     onFatal: hooks.onFatal,
     onSync: hooks.onSync,

@@ -4,7 +4,7 @@
  *
  * All methods reject with the system's error (`code` is ENOSPC, EIO, ...). None retries, none hides a short write.
  */
-import { mkdir, open, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readFile, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises'
 
 export interface OpenFile {
   /** Writes the buffers one after the other at `position`. Gives the bytes that were written: fewer on a full disk. */
@@ -35,6 +35,8 @@ export interface Files {
   unlink (path: string): Promise<void>
   /** Bytes that an ordinary user may still write on this directory's file system. */
   freeBytes (path: string): Promise<number>
+  /** Which start of the machine this is, as 32 hexadecimal digits: what was written and not synced is there until the next. '' if nothing tells it. */
+  bootId (): Promise<string>
 }
 
 /** Whether an error means that there is no room: disk, quota, or file size limit. */
@@ -124,5 +126,10 @@ export const realFiles: Files = {
   async freeBytes (path) {
     const { bavail, bsize } = await statfs(path)
     return bavail * bsize
+  },
+  async bootId () {
+    const text = await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(() => '')
+    const digits = text.trim().replaceAll('-', '')
+    return /^[0-9a-f]{32}$/.test(digits) ? digits : ''
   }
 }

@@ -1,14 +1,16 @@
 /**
  * What a spool holds, for operators: reads, changes nothing. A running spool may be looked at; it moves on meanwhile,
- * so the ledger's position is to be read before, and a fault that it seems to have is to be looked at once more.
+ * so what it knows of its ledger is to be read first, then the ledger's position, then the rest, and a fault that it seems
+ * to have is to be looked at once more.
  */
 import type { LedgerFault, Position } from '../pipeline/journal.js'
 import { errorCode, type Files } from './files.js'
 import type { Gap } from './gap.js'
 import { judgePosition } from './ledger-position.js'
-import { POSITION_START } from './position.js'
-import { IN_LEDGER_FILE } from './segment-log.js'
+import { readLedgerNote } from './ledger-note.js'
+import { POSITION_START, comparePositions } from './position.js'
 import { readSpoolId } from './recovery.js'
+import { standOf } from './resolution.js'
 import { findSegments, surveySegments, type DamagedBytes, type FrameSum, type SegmentSurvey } from './survey.js'
 
 export interface SegmentInspection {
@@ -56,11 +58,17 @@ export async function identifySpool (files: Files, directory: string): Promise<s
     (await findSegments(files, directory)).find((one) => one.header !== null)?.header?.spoolId ?? null)
 }
 
+/** The last frame of which the spool knows by itself that it was committed. */
+export async function readCommitted (files: Files, directory: string, spoolId: string): Promise<Position> {
+  return (await readLedgerNote(files, directory, spoolId)).note?.committed ?? POSITION_START
+}
+
 /**
  * @param directory of one slot
  * @param ledger where the ledger stands; null: it has no row for this spool; undefined: not known
+ * @param committed of a spool that may run: what readCommitted() said before the ledger was read
  */
-export async function inspectSpool (files: Files, directory: string, ledger?: Position | null): Promise<SpoolInspection> {
+export async function inspectSpool (files: Files, directory: string, ledger?: Position | null, committed: Position | null = null): Promise<SpoolInspection> {
   const spoolId = await identifySpool(files, directory)
   const surveys = await again(async () => {
     const found = await findSegments(files, directory)
@@ -78,16 +86,17 @@ export async function inspectSpool (files: Files, directory: string, ledger?: Po
     rows: sum(({ rows }) => rows),
     last,
     waiting: { frames: sum(({ waiting }) => waiting.frames), rows: sum(({ waiting }) => waiting.rows), bytes: sum(({ waiting }) => waiting.bytes) },
-    fault: ledger === undefined ? null : judge(spoolId, surveys, ledger, (await files.list(directory)).includes(IN_LEDGER_FILE))
+    fault: ledger === undefined ? null : await judge(files, directory, spoolId, surveys, ledger, committed)
   }
 }
 
 /** As the next start would. */
-function judge (spoolId: string | null, surveys: readonly SegmentSurvey[], ledger: Position | null, inLedger: boolean): LedgerFault | null {
+async function judge (files: Files, directory: string, spoolId: string | null, surveys: readonly SegmentSurvey[], ledger: Position | null, committed: Position | null): Promise<LedgerFault | null> {
   if (spoolId === null) return null
-  const epoch = Math.max(Date.now(), ...surveys.map(({ segment }) => segment.epoch + 1))
-  const last = surveys[surveys.length - 1]?.last ?? POSITION_START
-  return judgePosition({ spoolId, epoch, last, released: surveys[0]?.segment.base ?? POSITION_START, inLedger }, ledger)
+  const stand = await standOf(files, directory, spoolId, surveys)
+  // What was committed since the ledger was read does not count against it.
+  const note = committed !== null && comparePositions(committed, stand.note.committed) < 0 ? { ...stand.note, committed } : stand.note
+  return judgePosition({ ...stand, note }, ledger)
 }
 
 function describeSegment ({ segment, stretches, headerDamaged, damaged, torn, beyond }: SegmentSurvey): SegmentInspection {

@@ -3,48 +3,75 @@
  * it cannot: a wrong database would get points twice, or miss them.
  */
 import type { LedgerFault, Position } from '../pipeline/journal.js'
+import type { LedgerNote } from './ledger-note.js'
 import { POSITION_START, comparePositions, describePosition } from './position.js'
 
+/** What a spool knows by itself. */
 export interface SpoolStand {
   readonly spoolId: string
-  /** Of this opening. */
+  /** Of this opening, or of the next. */
   readonly epoch: number
-  /** The newest frame that is durable. */
-  readonly last: Position
-  /** Frames up to it were committed, as far as the spool knows by itself. */
+  /** Frames up to it were committed, as far as the segments tell: what stands before them is gone. */
   readonly released: Position
-  /** Frames were given out for a ledger before, in this process or an earlier one: it must have a row. */
-  readonly inLedger: boolean
+  readonly note: LedgerNote
+  /** The last frames of stretches of an epoch: a frame exists, or existed, if one of its epoch stands there or behind. */
+  readonly ends: readonly Position[]
+  /** Epochs of which damage has hidden how far they went. */
+  readonly endless: ReadonlySet<number>
+}
+
+/** Frames up to it are known to be committed. */
+export function committedOf ({ released, note }: Pick<SpoolStand, 'released' | 'note'>): Position {
+  return comparePositions(released, note.committed) > 0 ? released : note.committed
+}
+
+/** The newest frame at `position` or before that exists, or existed. */
+export function newestFrameUpTo ({ ends, endless, note, released }: Pick<SpoolStand, 'ends' | 'endless' | 'note' | 'released'>, position: Position): Position {
+  if (endless.has(position.epoch)) return position
+  let newest = POSITION_START
+  for (const end of [...ends, released, note.committed, note.sent]) {
+    const frame = end.epoch === position.epoch && end.sequence > position.sequence ? position : end
+    if (comparePositions(frame, position) <= 0 && comparePositions(frame, newest) > 0) newest = frame
+  }
+  return newest
+}
+
+/** Whether nothing speaks against a frame of an earlier epoch: what there was is not known. */
+function mayExist ({ epoch, note }: SpoolStand, position: Position): boolean {
+  return !note.complete && position.epoch < epoch
 }
 
 /** @param position null: the database has no ledger row for this spool */
 export function judgePosition (stand: SpoolStand, position: Position | null): LedgerFault | null {
-  const { spoolId, epoch, last, released, inLedger } = stand
-  const setRow = `To go on with this database nevertheless, set the row of spool ${spoolId} in ingest_ledger to ${describePosition(released)}; ` +
-    'all frames after that are then stored, so make sure that it does not hold them yet.'
+  const { spoolId, note } = stand
+  const committed = committedOf(stand)
   if (position === null) {
-    if (!inLedger && comparePositions(released, POSITION_START) === 0) return null
+    if (!note.given && comparePositions(committed, POSITION_START) === 0) return null
     return {
       kind: 'ledger_missing',
-      message: `The database has no ledger row for spool ${spoolId}, but this spool has given frames to some database, up to ${describePosition(released)} for sure. ` +
-        `This is another database, or it was restored from before the spool was used. Connect the right one, or restore a later backup. ${setRow}`
+      message: `The database has no ledger row for spool ${spoolId}, but this spool has given frames to some database, up to ${describePosition(committed)} for sure. ` +
+        `This is another database, it was restored from before the spool was used, or the row was deleted. Connect the right one, or restore a later backup. ${WAY_ON}`
     }
   }
-  if (comparePositions(position, released) < 0) {
+  if (comparePositions(position, committed) < 0) {
     return {
       kind: 'ledger_behind',
-      message: `The ledger of spool ${spoolId} stands at ${describePosition(position)}, but frames up to ${describePosition(released)} were committed or are gone from the spool. ` +
-        'The database was restored from a backup, has lost commits, or is another one; or segments were removed by hand. ' +
-        `Restore a later state of the database, or accept that the points between are missing. ${setRow}`
+      message: `The ledger of spool ${spoolId} stands at ${describePosition(position)}, but frames up to ${describePosition(committed)} were committed. ` +
+        'The database was restored from a backup, has lost commits, or is another one; or its row was set back. ' +
+        `Restore a later state of the database, or put the row right. ${WAY_ON}`
     }
   }
-  if (position.epoch > epoch || (position.epoch === epoch && comparePositions(position, last) > 0)) {
+  const limit = note.sentExact ? note.sent : mayExist(stand, position) ? position : newestFrameUpTo(stand, position)
+  if (comparePositions(position, limit) > 0) {
     return {
       kind: 'ledger_ahead',
-      message: `The ledger of spool ${spoolId} stands at ${describePosition(position)}, beyond every frame of this spool (epoch ${epoch} began with this start; the newest frame is ${describePosition(last)}). ` +
-        'The spool directory is an old copy, another process runs on a copy of it, or the clock was set back. ' +
-        `Stop the other process, or move an old copy away, so that a new spool begins. ${setRow}`
+      message: `The ledger of spool ${spoolId} stands at ${describePosition(position)}, but no frame beyond ${describePosition(limit)} ${note.sentExact ? 'was given to a database' : 'is known here'}. ` +
+        'Its row was set ahead, the spool directory is an old copy or has lost segments, or another process runs on a copy of it. ' +
+        `Stop the other process, or put the row right. ${WAY_ON}`
     }
   }
   return null
 }
+
+const WAY_ON = 'To go on with what is there, stop the server and run "orbitstream-ingest spool resolve": ' +
+  'it says how many points are concerned, and asks whether the database has them. Until then nothing of this spool is stored.'

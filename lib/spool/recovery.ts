@@ -13,9 +13,9 @@ import { errorCode, type Files } from './files.js'
 import type { Stretch } from './frame-queue.js'
 import { QUARANTINE_DIRECTORY, quarantine, type Gap } from './gap.js'
 import { POSITION_START, comparePositions } from './position.js'
-import { IN_LEDGER_FILE } from './segment-log.js'
+import { NOTE_START, readLedgerNote, type FoundNote } from './ledger-note.js'
 import { SEGMENT_HEADER_BYTES, newSpoolId, type Segment } from './segment.js'
-import { findSegments, surveySegments, type FoundSegment, type SegmentSurvey } from './survey.js'
+import { endlessEpochs, findSegments, surveySegments, type FoundSegment, type SegmentSurvey } from './survey.js'
 
 const ID_FILE = 'spool-id'
 const ID_LINE = /^([0-9a-f]{32}) ([0-9a-f]{8})\n$/
@@ -46,8 +46,9 @@ export interface RecoveredSpool {
   readonly torn: { readonly segment: Segment, readonly offset: number } | null
   /** Segments of which not even the header was finished. */
   readonly unfinished: readonly string[]
-  /** Frames were given out for a ledger before. */
-  readonly inLedger: boolean
+  readonly foundNote: FoundNote
+  /** Epochs of which damage has hidden how far they went. */
+  readonly endless: ReadonlySet<number>
   readonly report: Recovery
 }
 
@@ -65,15 +66,18 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
   await syncLast(files, surveys)
   const last = surveys[surveys.length - 1]
   const stretches = surveys.flatMap((survey) => survey.stretches)
+  const foundNote = await findNote(files, directory, spoolId, all.length === 0)
+  const known = [foundNote.note?.sent.epoch ?? 0, ...all.map((one) => Math.max(one.parsed.epoch, one.header?.epoch ?? 0))]
   return {
     spoolId,
-    epoch: Math.max(nowMs, 1, ...all.map((one) => Math.max(one.parsed.epoch, one.header?.epoch ?? 0) + 1)),
+    epoch: Math.max(nowMs, 1, ...known.map((epoch) => epoch + 1)),
     last: surveys.reduce((last, survey) => comparePositions(survey.last, last) > 0 ? survey.last : last, POSITION_START),
     segments: surveys.map((survey) => survey.segment),
     stretches,
     torn: last?.torn ? { segment: last.segment, offset: last.torn.offset } : null,
     unfinished: all.filter((one) => one.unfinished).map((one) => one.path),
-    inLedger: (await files.list(directory)).includes(IN_LEDGER_FILE),
+    foundNote,
+    endless: endlessEpochs(surveys),
     report: {
       frames: stretches.reduce((sum, stretch) => sum + stretch.last - stretch.first + 1, 0),
       rows: stretches.reduce((sum, stretch) => sum + stretch.rows, 0),
@@ -84,6 +88,12 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
       segments: surveys.length
     }
   }
+}
+
+/** A spool without a note, and without a segment, is a new one. */
+async function findNote (files: Files, directory: string, spoolId: string, empty: boolean): Promise<FoundNote> {
+  const found = await readLedgerNote(files, directory, spoolId)
+  return found.note === null && empty ? { ...found, note: NOTE_START } : found
 }
 
 /** The segments; those that were never finished count only for their epochs. */

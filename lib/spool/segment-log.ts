@@ -5,11 +5,9 @@
 import { join } from 'node:path'
 import type { Position } from '../pipeline/journal.js'
 import type { Files, OpenFile } from './files.js'
+import { LedgerNoteFile, type FoundNote, type LedgerNote } from './ledger-note.js'
 import { comparePositions } from './position.js'
 import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentName, type Segment } from './segment.js'
-
-/** Empty; its name says it all. */
-export const IN_LEDGER_FILE = 'in-ledger'
 
 /** The segment that frames are written to. `segment.bytes` ends at the last frame that is durable. */
 export interface ActiveSegment {
@@ -30,8 +28,10 @@ export interface SegmentLogStart {
   readonly segments: readonly Segment[]
   /** Called after a segment was removed: there is more room. */
   readonly onRemoved: () => void
-  /** The file that noteInLedger() makes is there. */
-  readonly inLedger: boolean
+  /** What the spool knows of its ledger. */
+  readonly foundNote: FoundNote
+  /** Epochs of which damage has hidden how far they went. */
+  readonly endless: ReadonlySet<number>
 }
 
 export class SegmentLog {
@@ -41,8 +41,8 @@ export class SegmentLog {
   active: ActiveSegment | null = null
   /** The frame up to which all are released: what the ledger covers, as far as it is known here. */
   released: Position
-  /** Frames were given out for a ledger before: a database without a row for this spool is another one. */
-  inLedger: boolean
+  readonly noteFile: LedgerNoteFile
+  readonly endless: ReadonlySet<number>
   private readonly files: Files
   private readonly directory: string
   private readonly segments: Segment[]
@@ -59,7 +59,8 @@ export class SegmentLog {
     this.last = start.last
     this.segments = [...start.segments]
     this.onRemoved = start.onRemoved
-    this.inLedger = start.inLedger
+    this.endless = start.endless
+    this.noteFile = new LedgerNoteFile(start.files, start.directory, start.spoolId, start.foundNote)
     // Everything before the oldest segment was released, or lost and reported.
     this.released = this.segments[0]?.base ?? this.last
   }
@@ -72,6 +73,15 @@ export class SegmentLog {
   /** No frame on disk is needed any more. Not so while frames that damage has cost stand after the ledger: their segment keeps the base. */
   get allReleased (): boolean {
     return comparePositions(this.released, this.last) >= 0
+  }
+
+  get note (): LedgerNote {
+    return this.noteFile.note
+  }
+
+  /** Where frames are known to end: see SpoolStand. */
+  get ends (): readonly Position[] {
+    return [...this.segments.map(({ base }) => base), this.last]
   }
 
   get count (): number {
@@ -108,6 +118,7 @@ export class SegmentLog {
     await this.abandon()
     this.segments.push(segment)
     this.active = { segment, file, previousCrc: header.crc }
+    this.noteFile.secureSoon()
     this.removeReleased()
   }
 
@@ -125,25 +136,13 @@ export class SegmentLog {
   }
 
   /**
-   * Makes it durable that frames are given out, before the first one is: segments alone do not tell which of their frames
-   * were committed. A disk that takes no file does not keep the spool from being drained.
-   */
-  async noteInLedger (): Promise<void> {
-    if (this.inLedger) return
-    this.inLedger = true
-    try {
-      const file = await this.files.replace(join(this.directory, IN_LEDGER_FILE))
-      await file.close()
-      await this.files.syncDirectory(this.directory)
-    } catch {}
-  }
-
-  /**
    * Gives back all the space there is, for a disk so full that not even a header fits. Only when all frames are released.
    * The newest segment stays, cut down to its header: it keeps the epochs growing even if the clock was set back.
    */
   async empty (): Promise<void> {
     await this.abandon()
+    // With the frames goes what tells how far they went: a ledger that stands there would seem to be ahead.
+    if (!await this.noteFile.secure()) throw Object.assign(new Error('the note of the ledger cannot be written'), { code: 'ENOSPC' })
     while (this.segments.length > 1) this.removeOldest()
     await this.removing
     const segment = this.segments[0]
@@ -157,10 +156,11 @@ export class SegmentLog {
     }
   }
 
-  /** Closes the active file, when the removals under way are done. */
+  /** Closes the active file and the note, when the removals under way are done. */
   async close (): Promise<void> {
     await this.abandon()
     await this.removing
+    await this.noteFile.close()
   }
 
   /**

@@ -4,7 +4,7 @@
  *   slot-0/
  *     spool-id                                    the spool's id and its CRC32, as text
  *     0001760000000000-0000000000000001-00.seg    epoch, first sequence, copy
- *     in-ledger                                   empty; frames were given out to a database, whose ledger has a row for it
+ *     in-ledger                                   what the spool knows of its ledger, see ledger-note.ts
  *     quarantine/                                 copies of damaged bytes
  *
  *   0       64      128

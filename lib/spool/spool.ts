@@ -164,6 +164,7 @@ export class Spool implements Journal {
       if (!isSpaceError(error)) throw error
       this.room.noteFull()
     }
+    await this.log.noteFile.open()
     await this.room.check()
     this.room.start(this.options.roomIntervalMs ?? ROOM_INTERVAL_MS)
   }
@@ -233,7 +234,10 @@ export class Spool implements Journal {
     const fault = judgePosition(this.log, position)
     this.resumed = fault === null
     if (fault !== null) return fault
-    if (position !== null) this.log.release(position)
+    if (position !== null) {
+      this.log.release(position)
+      void this.log.noteFile.believe(position)
+    }
     const { rows } = this.queue.backlog(this.now())
     const batches = this.queue.rewind(this.log.released)
     this.counters.rowsReleased += rows - this.queue.backlog(this.now()).rows
@@ -252,7 +256,7 @@ export class Spool implements Journal {
     this.taking = true
     try {
       for (;;) {
-        if (this.closing !== null || this.interrupted) {
+        if (this.givesNone()) {
           this.interrupted = false
           return null
         }
@@ -260,10 +264,9 @@ export class Spool implements Journal {
         if (next === null) {
           if (this.ended && this.writer.idle) return null
           await new Promise<void>((resolve) => { this.wakeTaker = resolve })
-        } else if (!this.log.inLedger) {
-          await this.log.noteInLedger()
         } else if (isFrame(next)) {
-          return this.queue.take(bytesMax)
+          const run = this.queue.take(bytesMax)
+          if (await this.announce(run)) return run
         } else {
           await this.readBack(next, bytesMax)
         }
@@ -283,6 +286,7 @@ export class Spool implements Journal {
     const batches = this.queue.release(run)
     this.counters.rowsReleased += run.rows
     this.log.release({ epoch: run.epoch, sequence: run.lastSequence })
+    this.log.noteFile.commit(run)
     this.afterRelease(batches)
   }
 
@@ -300,6 +304,17 @@ export class Spool implements Journal {
   async close (): Promise<void> {
     this.closing ??= this.closeNow()
     await this.closing
+  }
+
+  private givesNone (): boolean {
+    return this.closing !== null || this.interrupted
+  }
+
+  /** Notes that the run is given out. False: it is not, since resume() has put it back meanwhile, or interrupt() or close() came. */
+  private async announce (run: FrameRun): Promise<boolean> {
+    const { generation } = this.queue
+    await this.log.noteFile.send(run)
+    return generation === this.queue.generation && !this.givesNone()
   }
 
   private async closeNow (): Promise<void> {

@@ -69,6 +69,11 @@ export async function findSegments (files: Files, directory: string): Promise<Fo
   return found.sort((left, right) => compareSegmentNames(order(left), order(right)))
 }
 
+/** Epochs of which damage has hidden how far they went. */
+export function endlessEpochs (surveys: readonly SegmentSurvey[]): ReadonlySet<number> {
+  return new Set(surveys.flatMap(({ gaps }) => gaps).filter(({ toSequence }) => toSequence === null).map(({ epoch }) => epoch))
+}
+
 async function readHeader (files: Files, path: string): Promise<Pick<FoundSegment, 'bytes' | 'header' | 'unfinished'>> {
   const file = await files.open(path, 'read')
   try {

@@ -18,3 +18,16 @@ export async function lookUpLedger (db: Database, spoolId: string): Promise<Ledg
   if (row === undefined) return null
   return { position: { epoch: Number(row.epoch), sequence: Number(row.last_sequence) }, storedRows: Number(row.rows_total), updatedAt: row.updated_at }
 }
+
+/**
+ * Sets the row of a spool by the decision of a person.
+ * False: the ledger does not stand where it was seen (null: no row); nothing is changed.
+ * @param storedRows that a new row begins with
+ */
+export async function setLedger (db: Database, spoolId: string, seen: Position | null, position: Position, storedRows: number): Promise<boolean> {
+  const { rowCount } = seen === null
+    ? await db.query('INSERT INTO ingest_ledger (spool_id, epoch, last_sequence, rows_total) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING', [spoolId, position.epoch, position.sequence, storedRows])
+    : await db.query('UPDATE ingest_ledger SET epoch = $4, last_sequence = $5, updated_at = now() WHERE spool_id = $1 AND epoch = $2 AND last_sequence = $3',
+      [spoolId, seen.epoch, seen.sequence, position.epoch, position.sequence])
+  return rowCount === 1
+}

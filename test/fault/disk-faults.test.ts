@@ -1,6 +1,7 @@
 /** A disk that is full, or that fails to write down: no point is acknowledged that is not stored later. */
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { request } from 'undici'
 import { eventually } from '../support/eventually.js'
 import { conservationErrorPoints, drained, readHealth, readyWorkers } from '../support/health.js'
 import { JournalClient } from '../support/journal-client.js'
@@ -155,3 +156,16 @@ for (const { what, when } of [{ what: 'one fdatasync fails', when: '3' }, { what
     await verify(t, postgres, [client])
   })
 }
+
+t.test('SPOOL_RESERVE_BYTES is left free: with less points are refused, without any they are taken', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const post = async (reserve: string): Promise<{ status: number, body: unknown }> => {
+    const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '1', '--spool-reserve-bytes', reserve] })
+    const { statusCode, body } = await request(`${ingest.url}/telemetry`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"satellite_id":"A","storage_usage_mb":1}' })
+    const answer = { status: statusCode, body: await body.json().catch(() => null) }
+    t.equal(await ingest.program.stop(), 0)
+    return answer
+  }
+  t.match(await post('1024TB'), { status: 503, body: { error: { code: 'spool_full' } } })
+  t.match(await post('0'), { status: 202 })
+})

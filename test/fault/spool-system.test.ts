@@ -11,8 +11,8 @@ import { appendAll, drain, makeDirectory, openTestSpool } from '../lib/spool/sup
 
 const CHILD = fileURLToPath(new URL('./spool-child.js', import.meta.url))
 const FRAMES = 12
-/** Syncs before the first frame's: the id, the first segment's header. */
-const SYNCS_BEFORE = 2
+/** Syncs before the first frame's: the id, the first segment's header, the note of the ledger. */
+const SYNCS_BEFORE = 3
 
 const straceMissing = spawnSync('strace', ['-V']).status === 0 ? false : 'strace is not installed'
 

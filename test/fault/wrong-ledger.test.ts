@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import { request } from 'undici'
+import { runIngest } from '../support/command.js'
 import { drained, readHealth } from '../support/health.js'
 import { JournalClient } from '../support/journal-client.js'
 import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
@@ -11,13 +12,10 @@ import { startIngest } from '../support/program.js'
 import { verify, withDatabase } from '../support/verify.js'
 
 const FAULTS = [
-  { what: 'deleted', kind: 'ledger_missing', sql: 'DELETE FROM ingest_ledger', says: /has no ledger row for spool .* restore a later backup/ },
-  { what: 'set back', kind: 'ledger_behind', sql: 'UPDATE ingest_ledger SET last_sequence = 1', says: /The ledger of spool .* Restore a later state of the database/ },
-  { what: 'set ahead', kind: 'ledger_ahead', sql: 'UPDATE ingest_ledger SET last_sequence = last_sequence + 1000000', says: /beyond every frame of this spool .* Stop the other process/ }
+  { what: 'deleted', kind: 'ledger_missing', sql: 'DELETE FROM ingest_ledger', says: /has no ledger row for spool .* restore a later backup/, choice: '--already-stored' },
+  { what: 'set back', kind: 'ledger_behind', sql: 'UPDATE ingest_ledger SET last_sequence = 1', says: /The ledger of spool .* Restore a later state of the database/, choice: '--already-stored' },
+  { what: 'set ahead', kind: 'ledger_ahead', sql: 'UPDATE ingest_ledger SET last_sequence = last_sequence + 1000000', says: /no frame beyond .* was given to a database\. .* Stop the other process/, choice: '--store-again' }
 ] as const
-
-/** What the message tells to do. */
-const INSTRUCTION = /set the row of spool (\w+) in ingest_ledger to epoch (\d+), sequence (\d+);/
 
 t.setTimeout(200_000)
 
@@ -25,14 +23,7 @@ async function storedRows (postgres: TestPostgres): Promise<number> {
   return await withDatabase(postgres, async (db) => Number((await db.query<{ count: string }>('SELECT count(*) FROM telemetry')).rows[0]?.count))
 }
 
-async function follow (postgres: TestPostgres, message: string): Promise<void> {
-  const [, spool, epoch, sequence] = INSTRUCTION.exec(message) ?? []
-  if (spool === undefined) throw new Error(`the message does not say what to do: ${message}`)
-  await withDatabase(postgres, async (db) => await db.query(
-    'INSERT INTO ingest_ledger (spool_id, epoch, last_sequence) VALUES ($1, $2, $3) ON CONFLICT (spool_id) DO UPDATE SET epoch = $2, last_sequence = $3', [spool, epoch, sequence]))
-}
-
-for (const { what, kind, sql, says } of FAULTS) {
+for (const { what, kind, sql, says, choice } of FAULTS) {
   t.test(`the ledger's row ${what}: says so, takes points on, and goes on once the row is right`, async (t) => {
     const postgres = await startTestPostgres(t)
     const dataDir = await temporaryDirectory(t)
@@ -55,7 +46,8 @@ for (const { what, kind, sql, says } of FAULTS) {
     await client.stop()
     t.equal(await first.program.stop(), 0)
 
-    await follow(postgres, String(line.msg))
+    t.match(line.msg, /"orbitstream-ingest spool resolve"/)
+    t.match(await runIngest(['spool', 'resolve', choice, '--yes', '--data-dir', dataDir, '--database-url', postgres.url]), { code: 0 })
     const second = await startIngest(t, start)
     await drained(second.url)
     const answer = await request(`${second.url}/telemetry?ack=committed`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"satellite_id":"LATER","storage_usage_mb":1}' })

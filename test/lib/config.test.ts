@@ -28,6 +28,7 @@ t.test('without any source every setting has its default', t => {
     databaseUrl: null,
     spoolDir: '',
     spoolMaxBytes: 10 * 1024 ** 3,
+    spoolReserveBytes: 256 * 1024 * 1024,
     batchSize: 1000,
     batchTimeoutMs: 1000,
     maxConnections: 50,

@@ -3,7 +3,7 @@ import type { Config } from '../../config.js'
 import type { Position } from '../../pipeline/journal.js'
 import { realFiles } from '../../spool/files.js'
 import { describeGap } from '../../spool/gap.js'
-import { identifySpool, inspectSpool, type SegmentInspection, type SpoolInspection } from '../../spool/inspect.js'
+import { identifySpool, inspectSpool, readCommitted, type SegmentInspection, type SpoolInspection } from '../../spool/inspect.js'
 import { listSlots, slotDirectory } from '../../spool/slots.js'
 import { comparePositions, describePosition } from '../../spool/position.js'
 import type { Database } from '../../store/db.js'
@@ -50,8 +50,10 @@ class Ledger {
 async function inspectSlot (directory: string, slot: number, ledger: Ledger): Promise<SlotInspection> {
   const path = slotDirectory(directory, slot)
   for (let looks = 1; ; looks++) {
-    const entry = await ledger.of(await identifySpool(realFiles, path))
-    const inspection = await inspectSpool(realFiles, path, entry?.position ?? entry as null | undefined)
+    const spoolId = await identifySpool(realFiles, path)
+    const committed = spoolId === null ? null : await readCommitted(realFiles, path, spoolId)
+    const entry = await ledger.of(spoolId)
+    const inspection = await inspectSpool(realFiles, path, entry?.position ?? entry as null | undefined, committed)
     if (inspection.fault === null || looks === LOOKS_MAX) return { slot, ...inspection, ledger: entry ?? null }
   }
 }

@@ -101,6 +101,8 @@ export type Operation = 'create' | 'write' | 'sync' | 'syncDirectory' | 'truncat
 
 export class FakeDisk {
   readonly directories = new Map<string, Directory>()
+  /** Starts of the machine. */
+  boots = 1
   capacityBytes = Number.POSITIVE_INFINITY
   /** Faults to come, per operation: how many go well before, and what then. */
   readonly faults = new Map<Operation, Array<{ after: number, fault: Fault }>>()
@@ -130,6 +132,7 @@ export class FakeDisk {
   /** Everything that was not synced is lost, or not, or torn. */
   powerCut (): void {
     const { random } = this
+    this.boots++
     const inodes = new Set<Inode>()
     for (const { entries, durable } of this.directories.values()) {
       for (const name of new Set([...entries.keys(), ...durable.keys()])) {
@@ -183,6 +186,8 @@ export class FakeDisk {
 export class FakeFiles implements Files {
   /** With a gate operations wait for step(); without one they happen at once. */
   gated = false
+  /** No operation meets a fault. */
+  faultless = false
   dead = false
   private readonly waiting: Array<() => void> = []
 
@@ -208,7 +213,7 @@ export class FakeFiles implements Files {
     return await new Promise<T>((resolve, reject) => {
       const run = (): void => {
         try {
-          const fault = operation === null ? null : this.disk.next(operation)
+          const fault = operation === null || this.faultless ? null : this.disk.next(operation)
           if (fault !== null && operation !== 'write' && operation !== 'sync') throw systemError(fault === 'short' ? 'EIO' : fault, operation ?? '')
           resolve(what(fault))
         } catch (error) {
@@ -279,6 +284,10 @@ export class FakeFiles implements Files {
 
   async freeBytes (): Promise<number> {
     return await this.perform(null, () => Math.max(0, this.disk.capacityBytes - this.disk.usedBytes))
+  }
+
+  async bootId (): Promise<string> {
+    return await this.perform(null, () => this.disk.boots.toString(16).padStart(32, '0'))
   }
 
   private add (path: string): OpenFile {

@@ -13,12 +13,17 @@ t.test('counts what the ledger does not cover, across segments and within one', 
   const all = await inspectSpool(realFiles, directory)
   t.ok(all.segments.length > 2, 'several segments')
   t.match(all, { frames: 9, rows: 9, waiting: { frames: 9, rows: 9, bytes: 45 }, fault: null })
+  t.match(await inspectSpool(realFiles, directory, null), { waiting: { rows: 9 }, fault: null }, 'a database that never saw this spool')
+  t.match(await inspectSpool(realFiles, directory, { epoch: spool.epoch, sequence: 1 }), { fault: { kind: 'ledger_ahead' } }, 'none was given out yet')
+  const second = await openTestSpool(t, { directory })
+  second.spool.resume(null)
+  for (let rows = 0; rows < 9;) rows += (await second.spool.take(1_000))?.rows ?? 9
+  await second.spool.close()
   for (let sequence = 0; sequence <= 9; sequence++) {
     const { waiting, fault, segments } = await inspectSpool(realFiles, directory, { epoch: spool.epoch, sequence })
     t.same({ waiting, fault }, { waiting: { frames: 9 - sequence, rows: 9 - sequence, bytes: 5 * (9 - sequence) }, fault: null })
     t.equal(segments.reduce((sum, segment) => sum + segment.waiting.rows, 0), 9 - sequence)
   }
-  t.match(await inspectSpool(realFiles, directory, null), { waiting: { rows: 9 }, fault: null }, 'a database that never saw this spool')
 })
 
 t.test('says what the next start would say of a ledger that does not fit', async (t) => {

@@ -3,7 +3,8 @@
  * SEED=n repeats one run; STEPS=n makes it longer.
  */
 import t from 'tap'
-import { World, type WorldCounts } from './model.js'
+import { World } from './model.js'
+import { NO_COUNTS, type WorldCounts } from './model-parts.js'
 import { generator } from './generator.js'
 
 const STEPS = Number(process.env.STEPS ?? 100_000)
@@ -40,11 +41,12 @@ t.test('histories that found a fault once', async (t) => {
 t.test('random histories: acknowledged is stored, once, in order, or reported as damaged', { timeout: 120_000 + STEPS }, async (t) => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 0x1_0000_0000))
   t.comment(`SEED=${seed}`)
-  const sum: WorldCounts = { acknowledged: 0, stored: 0, refusedFull: 0, refusedFailed: 0, crashes: 0, flips: 0, gaps: 0, lost: 0, readBack: 0, fatals: 0 }
+  const sum: WorldCounts = { ...NO_COUNTS }
   for (let step = 0, world = 0; step < STEPS; step += STEPS_OF_A_WORLD, world++) {
     const counts = await runWorld(seed + world, STEPS_OF_A_WORLD, true)
     for (const key of Object.keys(sum) as Array<keyof WorldCounts>) sum[key] += counts[key]
   }
   t.comment(JSON.stringify(sum))
-  for (const [what, count] of Object.entries(sum)) t.ok(count > 0, `${what} was met: ${count}`)
+  // False alarms need damage and a power cut at once: they are allowed then, and as good as never met.
+  for (const [what, count] of Object.entries(sum)) if (what !== 'falseAlarms') t.ok(count > 0, `${what} was met: ${count}`)
 })

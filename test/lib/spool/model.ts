@@ -5,46 +5,22 @@
  * - what was acknowledged is stored, or was hit by a flipped bit and reported;
  * - nothing is stored twice, in another order, that was not sent, or that was refused with spool_full;
  * - every batch of a process that lived is answered exactly once;
- * - the spool never takes its own ledger for a wrong one.
+ * - the spool never takes its own ledger for a wrong one, unless damage hid what it knew;
+ * - a ledger that was set back, set ahead, deleted or restored is noticed, also at a second start, and with what the
+ *   operator decides then nothing is stored twice, and nothing is gone beyond what the plan says.
  */
 import assert from 'node:assert/strict'
+import { readLedgerNote } from '../../../lib/spool/ledger-note.js'
+import { chosen, planResolution, writeResolution, type Choice, type Resolution } from '../../../lib/spool/resolution.js'
 import { openSpool, type Spool } from '../../../lib/spool/spool.js'
-import { comparePositions } from '../../../lib/spool/position.js'
+import { POSITION_START, comparePositions } from '../../../lib/spool/position.js'
 import type { Gap } from '../../../lib/spool/gap.js'
-import type { ErrorCode } from '../../../lib/errors.js'
-import type { ClosedBatch, FrameRun, Position } from '../../../lib/pipeline/journal.js'
+import type { FrameRun, Position } from '../../../lib/pipeline/journal.js'
+import { ModelBatch, NO_COUNTS, covers, pick, type Saved, type WorldCounts } from './model-parts.js'
+import { isPromised, pickTampering, type Tampering } from './tampering.js'
 import { FakeDisk, FakeFiles, type Fault, type Operation, type Random } from './fake-files.js'
 
 const DIRECTORY = '/data/spool/slot-0'
-
-class ModelBatch implements ClosedBatch {
-  payload: Buffer
-  readonly rows: number
-  readonly awaitsCommit: boolean
-  answer: ErrorCode | null | undefined = undefined
-  committedAnswer: ErrorCode | null | undefined = undefined
-  /** Of its frame, once acknowledged. */
-  position: Position | null = null
-
-  constructor (private readonly world: World, readonly id: number, random: Random) {
-    this.payload = Buffer.from(`${id}:${'x'.repeat(random(4) === 0 ? random(300) : random(20))}`)
-    this.rows = 1 + random(5)
-    this.awaitsCommit = random(2) === 0
-  }
-
-  spooled (error: ErrorCode | null): void {
-    assert.equal(this.answer, undefined, `batch ${this.id} is answered twice`)
-    this.answer = error
-    if (error === null) this.position = this.world.nextPosition()
-  }
-
-  committed (error: ErrorCode | null): void {
-    assert.equal(this.answer, null, `batch ${this.id} is committed before it was spooled`)
-    assert.equal(this.committedAnswer, undefined, `batch ${this.id} is told twice of its commit`)
-    this.committedAnswer = error
-    if (error === null) assert.ok(this.world.stored.has(this.id), `batch ${this.id} is told committed, and is not stored`)
-  }
-}
 
 interface Process {
   readonly files: FakeFiles
@@ -58,22 +34,8 @@ interface Process {
   run: FrameRun | null
 }
 
-/** Counts of what happened, so that a test can tell that the faults were met. */
-export interface WorldCounts {
-  acknowledged: number
-  stored: number
-  refusedFull: number
-  refusedFailed: number
-  crashes: number
-  flips: number
-  gaps: number
-  lost: number
-  readBack: number
-  fatals: number
-}
-
 export class World {
-  readonly counts: WorldCounts = { acknowledged: 0, stored: 0, refusedFull: 0, refusedFailed: 0, crashes: 0, flips: 0, gaps: 0, lost: 0, readBack: 0, fatals: 0 }
+  readonly counts: WorldCounts = { ...NO_COUNTS }
   /** Positions by id of what the database holds, in order of their commits. */
   readonly stored = new Map<number, Position>()
   private readonly disk: FakeDisk
@@ -82,10 +44,20 @@ export class World {
   /** Epochs whose last segment ended in torn bytes when it was recovered. */
   private readonly tornEpochs = new Set<number>()
   private ledger: Position | null = null
+  /** As the row of the ledger counts them. */
+  private ledgerRows = 0
+  private backup: Saved | null = null
+  /** Stretches of frames of which some went with a database that was restored. */
+  private readonly gone: Array<{ readonly after: Position, readonly through: Position }> = []
+  /** Rows that were promised to be stored again. */
+  private again: { readonly after: Position, readonly through: Position, readonly rows: number } | null = null
   private process: Process | null = null
   private clockMs = 1_000_000
   private lastStoredId = -1
   private readFaults = 0
+  private settling = false
+  /** Between the restore of a backup and the plan that says what is gone. */
+  private restoring = false
   private readonly bounds: { readonly segmentBytes: number, readonly memoryMaxBytes: number, readonly maxBytes: number }
 
   constructor (private readonly random: Random, private readonly faults: boolean) {
@@ -111,26 +83,23 @@ export class World {
   /** The faults end; everything is drained; then what must hold is checked. */
   async settle (): Promise<WorldCounts> {
     this.disk.heal()
+    this.settling = true
     if (this.process?.fatal === true) this.crash(this.process)
-    let process = this.process
-    for (let start = 1; process === null; start++) {
-      assert.ok(start <= 20, 'the spool does not start')
-      process = await this.open()
-    }
-    const { spool } = process
+    let process = await this.running()
     for (let turn = 0; turn < 3; turn++) {
-      await this.pump(process, spool.checkRoom())
+      await this.pump(process, process.spool.checkRoom())
       await this.io(process, Number.POSITIVE_INFINITY)
     }
     this.append(process, 1)
     await this.io(process, Number.POSITIVE_INFINITY)
-    for (let turn = 0; spool.backlog().frames > 0; turn++) {
-      assert.ok(turn < 10_000, `the spool does not run empty: ${JSON.stringify(spool.backlog())}`)
+    for (let turn = 0; process.spool.backlog().frames > 0 || !process.resumed; turn++) {
+      assert.ok(turn < 10_000, `the spool does not run empty: ${JSON.stringify(process.spool.backlog())}`)
       await this.drain(process)
+      process = await this.running()
       await this.io(process, Number.POSITIVE_INFINITY)
     }
     this.check(process)
-    await this.pump(process, spool.close())
+    await this.pump(process, process.spool.close())
     return this.counts
   }
 
@@ -172,7 +141,15 @@ export class World {
     if (!process.resumed) {
       // A take() that still waits goes on; a run that it gave before is given out again.
       process.run = null
-      assert.equal(spool.resume(this.ledger), null, 'the spool refuses its own ledger')
+      if (this.faults && !this.settling && random(8) === 0 && await this.tamper(process)) return
+      const fault = spool.resume(this.ledger)
+      if (fault !== null) {
+        // Only damage can make a spool forget how far it went.
+        assert.ok(this.mayLose && fault.kind !== 'ledger_behind', `the spool refuses its own ledger: ${fault.message}`)
+        this.counts.falseAlarms++
+        await this.resolve(process, 'already-stored')
+        return
+      }
       // As the drain does: a spool that the ledger does not know is entered before its first frame is asked for.
       this.ledger ??= { epoch: 0, sequence: 0 }
       process.resumed = true
@@ -202,9 +179,130 @@ export class World {
       assert.equal(run.payloads.length, run.lastSequence - run.firstSequence + 1)
       for (const [index, payload] of run.payloads.entries()) this.store(payload, { epoch: run.epoch, sequence: run.firstSequence + index })
       this.ledger = { epoch: run.epoch, sequence: run.lastSequence }
+      this.ledgerRows += run.rows
+      if (this.again === null && this.random(40) === 0) this.backup = this.save()
     }
     if (fate >= 18) process.resumed = false
     else process.spool.release(run)
+  }
+
+  /** Somebody changes the ledger, or restores the database; the spool must notice, also at the start after. */
+  private async tamper (process: Process): Promise<boolean> {
+    const { disk, backup } = this
+    // What is about to be given out counts as given out.
+    if (process.taking !== null) return false
+    const { note } = await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)
+    const tampering = note === null ? null : pickTampering(this.random, note, this.ledger, backup?.ledger ?? null)
+    if (note === null || tampering === null || !isPromised(tampering, note, this.mayLose)) return false
+    const before = this.save()
+    const restored = tampering.what === 'restored' ? backup : null
+    if (restored !== null) {
+      this.load(restored)
+      this.backup = null
+      this.restoring = true
+    }
+    this.ledger = tampering.position
+    if (this.ledger === null) this.ledgerRows = 0
+    this.counts[tampering.what]++
+    assert.match(process.spool.resume(this.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed: ${JSON.stringify([before.ledger, this.ledger, note])}`)
+    this.append(process, this.random(3))
+    await this.io(process, Number.POSITIVE_INFINITY)
+    await this.end(process)
+    const kept = (await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)).note
+    const { boots } = disk
+    const again = await this.running()
+    const noticed = disk.boots === boots && kept !== null && isPromised(tampering, kept, this.mayLose)
+    if (noticed) assert.match(again.spool.resume(this.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed at the second start`)
+    await this.goOn(again, tampering.what, before, noticed)
+    return true
+  }
+
+  /** What the operator does, who knows what happened. */
+  private async goOn (process: Process, what: Tampering['what'], before: Saved, noticed: boolean): Promise<void> {
+    const committed = (await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)).note?.committed
+    if (!noticed && what !== 'restored') {
+      // A power cut, or faults of the disk, took what was noted.
+      this.ledger = before.ledger
+      this.ledgerRows = before.ledgerRows
+    } else if (what === 'restored') {
+      await this.resolve(process, 'store-again', before)
+      this.restoring = false
+    } else if (before.ledger !== null && committed !== undefined && comparePositions(committed, before.ledger) === 0) {
+      await this.resolve(process, what === 'setAhead' ? 'store-again' : 'already-stored')
+    } else {
+      // A transaction whose end the spool did not see: the row is put right by hand.
+      this.ledger = before.ledger
+      this.ledgerRows = before.ledgerRows
+    }
+  }
+
+  private async resolve (process: Process, choice: Choice, before: Saved | null = null): Promise<void> {
+    const { spoolId } = process.spool
+    await this.shutDown(process)
+    this.disk.heal()
+    const files = this.plainFiles()
+    const plan = await planResolution(files, DIRECTORY, spoolId, this.ledger === null ? null : { position: this.ledger, storedRows: this.ledgerRows })
+    if (plan === null) return
+    if (before !== null) this.checkPlan(plan, before)
+    const { position, rows } = chosen(plan, choice, this.ledgerRows)
+    if (this.ledger === null && choice === 'already-stored') this.ledgerRows = rows ?? 0
+    this.ledger = position
+    await writeResolution(files, DIRECTORY, spoolId, { position, rows })
+  }
+
+  /** After a restored backup: its numbers are those of the points that the database had before. */
+  private checkPlan ({ lower, upper, between, gone }: Resolution, before: Saved): void {
+    const rowsIn = (after: Position, through: Position): number => this.rowsOf(before.stored, after, through)
+    // A power cut may have taken the newest that was noted, and brought back segments that stood before removed ones.
+    this.gone.push({ after: this.ledger ?? POSITION_START, through: before.ledger ?? POSITION_START })
+    this.again = { after: lower, through: upper, rows: between.rows }
+    if (this.mayLose || this.ledger === null) return
+    const lost = rowsIn(this.ledger, upper) - between.rows
+    if (gone === null) assert.equal(lost, 0, 'nothing is gone')
+    else if (gone.rows !== null) assert.equal(gone.rows, lost, 'rows that are gone')
+  }
+
+  private rowsOf (stored: ReadonlyMap<number, Position>, after: Position, through: Position): number {
+    return [...stored].filter(([, position]) => comparePositions(position, after) > 0 && comparePositions(position, through) <= 0)
+      .reduce((sum, [id]) => sum + (this.batches[id]?.rows ?? 0), 0)
+  }
+
+  private save (): Saved {
+    return { ledger: this.ledger, ledgerRows: this.ledgerRows, stored: new Map(this.stored), lastStoredId: this.lastStoredId }
+  }
+
+  private load (saved: Saved): void {
+    this.ledger = saved.ledger
+    this.ledgerRows = saved.ledgerRows
+    this.lastStoredId = saved.lastStoredId
+    this.stored.clear()
+    for (const [id, position] of saved.stored) this.stored.set(id, position)
+  }
+
+  /** Ends the process one way or the other, without a power cut; then the faults end. */
+  private async end (process: Process): Promise<void> {
+    if (this.random(2) === 0) {
+      await this.shutDown(process)
+    } else {
+      process.files.kill()
+      this.process = null
+    }
+    this.disk.heal()
+  }
+
+  /** The process, started if there is none. */
+  private async running (): Promise<Process> {
+    for (let start = 1; start <= 20; start++) {
+      const process = this.process ?? await this.open()
+      if (process !== null) return process
+    }
+    throw new Error('the spool does not start')
+  }
+
+  private plainFiles (): FakeFiles {
+    const files = new FakeFiles(this.disk)
+    files.faultless = true
+    return files
   }
 
   private store (payload: Buffer, position: Position): void {
@@ -257,7 +355,7 @@ export class World {
   }
 
   private flip (): void {
-    const paths = this.disk.paths().filter((path) => path.endsWith('.seg') || path.endsWith('spool-id'))
+    const paths = this.disk.paths().filter((path) => path.endsWith('.seg') || path.endsWith('spool-id') || path.endsWith('in-ledger'))
     if (paths.length === 0) return
     const inode = this.disk.inode(pick(this.random, paths))
     if (inode.current.length === 0) return
@@ -308,8 +406,8 @@ export class World {
   private noteGap (gap: Gap): void {
     this.gaps.push(gap)
     this.counts.gaps++
-    if (this.mayLose) return
-    const hit = this.batches.find((batch) => batch.position !== null && !this.stored.has(batch.id) && covers(gap, batch.position))
+    if (this.mayLose || this.restoring) return
+    const hit = this.batches.find((batch) => batch.position !== null && !this.stored.has(batch.id) && !this.isGone(batch.position) && covers(gap, batch.position))
     assert.equal(hit, undefined, `a gap without a flipped bit: ${JSON.stringify(gap)}`)
   }
 
@@ -342,11 +440,17 @@ export class World {
       if (batch.answer === 'spool_failed') this.counts.refusedFailed++
       if (batch.answer !== null || this.stored.has(batch.id)) continue
       this.counts.lost++
-      assert.ok(this.mayLose && this.isExcused(batch), `batch ${batch.id} at ${JSON.stringify(batch.position)} was acknowledged, and is gone without a word`)
+      assert.ok(batch.position !== null && (this.isGone(batch.position) || (this.mayLose && this.isExcused(batch))), `batch ${batch.id} at ${JSON.stringify(batch.position)} was acknowledged, and is gone without a word`)
     }
+    if (this.again !== null && !this.mayLose) assert.equal(this.rowsOf(this.stored, this.again.after, this.again.through), this.again.rows, 'what was promised is stored again')
     const { rowsAppended, recoveredRows, rowsReleased, rowsLost, framesReadBack } = process.spool.counters
     assert.equal(rowsAppended + recoveredRows, rowsReleased + rowsLost, 'rows are not conserved')
     this.counts.readBack += framesReadBack
+  }
+
+  /** Lost with a database that was restored, and told by the plan. */
+  private isGone (position: Position): boolean {
+    return this.gone.some(({ after, through }) => comparePositions(position, after) > 0 && comparePositions(position, through) <= 0)
   }
 
   private checkAnswers (process: Process): void {
@@ -357,18 +461,11 @@ export class World {
   private isExcused (batch: ModelBatch): boolean {
     const { position } = batch
     assert.ok(position !== null)
+    if (this.isGone(position)) return true
     if (this.gaps.some((gap) => covers(gap, position))) return true
     const later = [...this.stored.values()].some((stored) => stored.epoch === position.epoch && stored.sequence > position.sequence)
     return this.tornEpochs.has(position.epoch) && !later
   }
-}
-
-function covers (gap: Gap, position: Position): boolean {
-  return gap.epoch === position.epoch && gap.fromSequence <= position.sequence && (gap.toSequence === null || gap.toSequence >= position.sequence)
-}
-
-function pick<T> (random: Random, list: readonly T[]): T {
-  return list[random(list.length)]!
 }
 
 async function flush (): Promise<void> {
