@@ -10,7 +10,8 @@ module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
     { name: 'protocol-imports-nothing-of-lib', severity: 'error', from: { path: '^protocol/' }, to: { path: '^lib/' } },
-    { name: 'product-imports-no-tests', severity: 'error', from: { path: '^(lib|protocol)/' }, to: { path: '^(test|benchmarks)/' } },
+    { name: 'product-imports-no-tests', severity: 'error', from: { path: '^(lib|protocol)/' }, to: { path: '^(test|benchmarks|grafana)/' } },
+    { name: 'dashboards-know-the-catalogue-alone', severity: 'error', from: { path: '^grafana/' }, to: { path: '^(lib|test|benchmarks)/' } },
     { name: 'ingress-stands-alone', severity: 'error', from: { path: '^lib/ingress/' }, to: { path: '^lib/(spool|store|cluster|sim|cli)/' } },
     { name: 'spool-stands-alone', severity: 'error', from: { path: '^lib/spool/' }, to: { path: '^lib/(ingress|store|cluster|sim|cli)/' } },
     { name: 'store-stands-alone', severity: 'error', from: { path: '^lib/store/' }, to: { path: '^lib/(ingress|spool|cluster|sim|cli)/' } },

@@ -25,7 +25,7 @@ export interface BenchArguments {
 export const HELP = `Usage: npm run bench -- [options] [-- arguments of orbitstream-ingest start]
 
   --quick             about one minute: one short run of the most important
-  --full              everything, growth included; about an hour
+  --full              everything, growth and dashboards included; about an hour
   --runs N            runs of each measurement (3; --quick 1; --full 5)
   --seconds S         length of a run
   --only a,b          groups: ${GROUPS.join(', ')}

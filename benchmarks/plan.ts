@@ -4,7 +4,7 @@ import type { Group } from './result.js'
 
 export type Mode = 'quick' | 'default' | 'full'
 
-export const GROUPS = ['ceilings', 'http', 'udp', 'latency', 'queries', 'growth'] as const satisfies readonly Group[]
+export const GROUPS = ['ceilings', 'http', 'spool', 'udp', 'latency', 'queries', 'growth', 'dashboards'] as const satisfies readonly Group[]
 
 export interface Plan {
   readonly mode: Mode
@@ -21,17 +21,21 @@ export interface Plan {
   /** Points per second of the latency runs. */
   readonly latencyRates: readonly number[]
   readonly queryRows: number
+  readonly dashboardRows: number
 }
 
 const PLANS: Readonly<Record<Mode, Omit<Plan, 'mode' | 'groups'>>> = {
-  quick: { runs: 1, seconds: 2, latencySeconds: 3, udpSteps: 5, thorough: false, latencyRates: [10_000], queryRows: 300_000 },
-  default: { runs: 3, seconds: 1.2, latencySeconds: 2, udpSteps: 6, thorough: true, latencyRates: [1_000, 10_000, 100_000], queryRows: 1_000_000 },
-  full: { runs: 5, seconds: 10, latencySeconds: 20, udpSteps: 12, thorough: true, latencyRates: [1_000, 10_000, 100_000], queryRows: 3_000_000 }
+  quick: { runs: 1, seconds: 2, latencySeconds: 3, udpSteps: 5, thorough: false, latencyRates: [10_000], queryRows: 300_000, dashboardRows: 1_000_000 },
+  default: { runs: 3, seconds: 1.2, latencySeconds: 2, udpSteps: 6, thorough: true, latencyRates: [1_000, 10_000, 100_000], queryRows: 3_000_000, dashboardRows: 2_000_000 },
+  full: { runs: 5, seconds: 10, latencySeconds: 20, udpSteps: 12, thorough: true, latencyRates: [1_000, 10_000, 100_000], queryRows: 20_000_000, dashboardRows: 20_000_000 }
 }
+
+/** Groups that a mode has no time for. */
+const LEFT_OUT: Readonly<Record<Mode, readonly Group[]>> = { quick: ['spool', 'growth', 'dashboards'], default: ['growth', 'dashboards'], full: [] }
 
 export function planOf (options: BenchArguments): Plan {
   const plan = PLANS[options.mode]
-  const groups = options.only ?? GROUPS.filter((group) => group !== 'growth' || options.mode === 'full')
+  const groups = options.only ?? GROUPS.filter((group) => !LEFT_OUT[options.mode].includes(group))
   return {
     ...plan,
     mode: options.mode,

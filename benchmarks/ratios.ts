@@ -16,6 +16,8 @@ const PAIRS: readonly Pair[] = [
   { name: 'msgpack_of_copy', title: 'msgpack frames, 1000 a request, stored ÷ raw COPY', of: 'http_msgpack_1000', ceiling: 'ceiling_copy' },
   { name: 'json_of_drop', title: 'JSON, 1000 a request, stored ÷ decoded and dropped', of: 'http_json_1000', ceiling: 'ceiling_drop_1000' },
   { name: 'single_of_drop', title: 'JSON, one point a request, stored ÷ decoded and dropped', of: 'http_json_1', ceiling: 'ceiling_drop_1' },
+  { name: 'spool_full', title: 'JSON, 1000 a request, with the spool ÷ without', of: 'spool_full', ceiling: 'spool_full_off' },
+  { name: 'spool_few', title: 'JSON, 1000 a request, 12 connections, with the spool ÷ without', of: 'spool_few', ceiling: 'spool_few_off' },
   { name: 'udp_of_count', title: 'UDP stored ÷ UDP counted', of: 'udp', ceiling: 'ceiling_udp' }
 ]
 

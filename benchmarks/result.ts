@@ -33,7 +33,7 @@ export interface RunRecord {
   readonly problems: readonly string[]
 }
 
-export type Group = 'ceilings' | 'http' | 'udp' | 'latency' | 'queries' | 'growth'
+export type Group = 'ceilings' | 'http' | 'spool' | 'udp' | 'latency' | 'queries' | 'growth' | 'dashboards'
 
 export interface Measurement {
   /** Key in baselines: never changed. */

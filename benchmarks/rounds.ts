@@ -3,10 +3,12 @@ import { measureDrop } from './ceilings/http-drop.js'
 import { measureFdatasync } from './ceilings/fdatasync.js'
 import { measureCopy } from './ceilings/raw-copy.js'
 import type { Group } from './result.js'
+import { measureDashboards } from './scenarios/dashboards.js'
 import { measureGrowth } from './scenarios/growth.js'
 import { measureHttp } from './scenarios/http.js'
 import { measureLatency } from './scenarios/latency.js'
 import { measureQueries } from './scenarios/queries.js'
+import { measureSpool } from './scenarios/spool.js'
 import { runThroughput } from './scenarios/throughput.js'
 import { measureUdp, measureUdpCount } from './scenarios/udp.js'
 import type { Results, Session } from './session.js'
@@ -27,10 +29,12 @@ async function measureCeilings (session: Session, results: Results): Promise<voi
 const MEASURES: Readonly<Record<Group, (session: Session, results: Results) => Promise<void>>> = {
   ceilings: measureCeilings,
   http: measureHttp,
+  spool: measureSpool,
   udp: measureUdp,
   latency: measureLatency,
   queries: measureQueries,
-  growth: measureGrowth
+  growth: measureGrowth,
+  dashboards: measureDashboards
 }
 
 /** @param tell says how far it is */

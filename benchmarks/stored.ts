@@ -9,9 +9,13 @@ const QUIET_MS = 1_500
 const STORE_DEADLINE_MS = 120_000
 const PROBLEMS_MAX = 5
 
-/** An empty table, and nothing of earlier runs that the database still has to write. */
+/** Tables that hold the points; rollups go with what they were made of. Another build may not have all of them. */
+const POINT_TABLES = ['telemetry', 'rollup_10s', 'rollup_1m', 'rollup_dirty', 'satellites_last', 'satellites_late']
+
+/** Empty tables, and nothing of earlier runs that the database still has to write. */
 export async function empty (db: Database): Promise<void> {
-  await db.query('TRUNCATE telemetry')
+  const { rows } = await db.query<{ tables: string }>("SELECT string_agg(name, ', ') AS tables FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL", [POINT_TABLES])
+  await db.query(`TRUNCATE ${rows[0]?.tables ?? ''}`)
   await db.query('CHECKPOINT')
 }
 

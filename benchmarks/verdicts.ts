@@ -49,9 +49,13 @@ export function targetsOf (measurements: readonly Measurement[], ratios: readonl
     high('UDP, nothing missing', 'points/s', 250_000, 450_000, rateOf(measurements, 'udp')),
     high('JSON batch ÷ raw COPY', '', 0.6, 0.8, ratio('json_of_copy')),
     high('msgpack ÷ raw COPY', '', 0.7, 0.9, ratio('msgpack_of_copy')),
+    high('JSON batch, with the spool ÷ without', '', 0.85, 1, ratio('spool_full')),
     low('202, p99 at 10,000 requests/s', 'ms', 20, 8, latencyOf(measurements, 'latency_ack_10000')?.p99 ?? NaN),
     low('visible to SELECT, p99 at 10,000 points/s', 'ms', 50, 20, latencyOf(measurements, 'latency_visible_10000')?.p99 ?? NaN),
-    low('memory of a worker at full load', 'MB', 200, 120, peakOf(measurements, 'http_json_1000', 'worker')),
+    low('memory of a worker at full load', 'MB', 200, 120, largestPeak(measurements.filter(({ group }) => group === 'http'))),
+    low("one satellite's last five minutes at 10,000 points/s, median", 'ms', 100, 50, latencyOf(measurements, 'query_satellite')?.p50 ?? NaN),
+    low('latest point of 1,000 satellites at 10,000 points/s, median', 'ms', 50, 25, latencyOf(measurements, 'query_latest')?.p50 ?? NaN),
+    low('the fleet by the minute, an hour, median', 'ms', 300, 150, latencyOf(measurements, 'query_fleet')?.p50 ?? NaN),
     low('CPU per point, 100,000 satellites ÷ 100', '', 1.5, 1.2, cpuOf(measurements, 'growth_satellites_100000') / cpuOf(measurements, 'growth_satellites_100')),
     low('CPU per point, 50M rows ÷ none', '', 1.2, 1.05, cpuOf(measurements, 'growth_rows_50000000') / cpuOf(measurements, 'growth_rows_0'))
   ]
@@ -74,6 +78,8 @@ function cpuOf (measurements: readonly Measurement[], name: string): number {
   return median(runsOf(measurements, name).map(cpuMicrosPerPoint))
 }
 
-function peakOf (measurements: readonly Measurement[], name: string, role: string): number {
-  return median(runsOf(measurements, name).map(({ peakBytes }) => (peakBytes?.[role] ?? NaN) / 1e6))
+/** Of a worker, in MB: the load that takes most; of its runs the median. */
+function largestPeak (measurements: readonly Measurement[]): number {
+  const peaks = measurements.map(({ runs }) => median(runs.map(({ peakBytes }) => (peakBytes?.['worker'] ?? NaN) / 1e6))).filter((peak) => !Number.isNaN(peak))
+  return peaks.length === 0 ? NaN : Math.max(...peaks)
 }

@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { METRICS } from '../protocol/metrics.js'
 import type { MetricName } from '../protocol/point.js'
-import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
+import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, secret, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** The default critical limit of each metric: one setting a metric of the catalogue. */
@@ -53,6 +53,13 @@ export interface Config extends ThresholdSettings {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   /** Age at which telemetry is dropped. */
   readonly retentionMs: number
+  /** Age at which TimescaleDB compresses a chunk. */
+  readonly compressAfterMs: number
+  /** Span of time that a chunk of TimescaleDB holds. */
+  readonly chunkIntervalMs: number
+  readonly timescaleDirectCompress: 'on' | 'off'
+  /** Password of the role orbitstream_reader; null: its login stays as it is. */
+  readonly readerPassword: string | null
   readonly shutdownDeadlineMs: number
   /** Which HTTP engine: uWebSockets.js where it loads, or forced. */
   readonly httpEngine: 'auto' | 'uws' | 'node'
@@ -127,6 +134,10 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   apiTokens: { env: 'API_TOKENS', type: list(TOKEN_LENGTH_MIN), default: { value: () => Object.freeze([]), label: 'none: no token is asked for' }, help: 'Tokens of which a request must send one as Authorization: Bearer.', mask: tokens => tokens.map(() => '***').join(',') },
   logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
   retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
+  compressAfterMs: { env: 'COMPRESS_AFTER', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '2h', help: 'Age at which TimescaleDB compresses telemetry.' },
+  chunkIntervalMs: { env: 'CHUNK_INTERVAL', type: duration({ min: ms('1m'), max: ms('365d') }), default: '1h', help: 'Span of time in one chunk of TimescaleDB; new chunks follow a change.' },
+  timescaleDirectCompress: { env: 'TIMESCALE_DIRECT_COMPRESS', type: oneOf(['on', 'off']), default: 'off', help: 'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.' },
+  readerPassword: { env: 'READER_PASSWORD', type: secret(8), default: { value: () => null, label: 'none: the role cannot log in' }, help: 'Password that the read-only database role orbitstream_reader gets, for Grafana.', mask: password => password === null ? '' : '***' },
   shutdownDeadlineMs: { env: 'SHUTDOWN_DEADLINE', type: duration({ min: 100, max: ms('1h') }), default: '30s', help: 'Longest time that a polite stop takes.' },
   httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs.' },
   ...thresholdSettings()

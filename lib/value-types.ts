@@ -227,6 +227,19 @@ export function url (schemes: readonly string[]): ValueType<string> {
   }
 }
 
+/** A password or the like: printable ASCII, which every client and server reads as the same bytes. */
+export function secret (lengthMin: number): ValueType<string | null> {
+  return {
+    name: 'text',
+    allowed: `${lengthMin} or more letters, digits and signs of ASCII`,
+    format: text => text ?? '',
+    parse (text) {
+      if (!/^[ -~]*$/.test(text)) return bad('has characters beyond ASCII')
+      return text.length >= lengthMin ? good(text) : bad(`has ${text.length} characters; at least ${lengthMin} are needed`)
+    }
+  }
+}
+
 /** Texts between commas, each at least `lengthMin` characters long. */
 export function list (lengthMin: number): ValueType<readonly string[]> {
   return {

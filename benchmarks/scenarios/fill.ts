@@ -4,17 +4,19 @@ import type { Database } from '../../lib/store/db.js'
 export interface Fill {
   readonly rows: number
   readonly satellites: number
-  /** The rows spread over this time before now. */
+  /** The rows spread over this time. */
   readonly spanSeconds: number
+  /** The end of that time; without it: now. */
+  readonly untilSecondsAgo?: number
 }
 
 /** Rows of one sorted block, as one COPY under load holds. */
 const BLOCK_ROWS = 40_000
 const STATEMENT_ROWS = 2_000_000
 
-export async function fillTable (db: Database, { rows, satellites, spanSeconds }: Fill): Promise<void> {
+export async function fillTable (db: Database, { rows, satellites, spanSeconds, untilSecondsAgo = 0 }: Fill): Promise<void> {
   // One end of time for all statements.
-  const nowMicros = Date.now() * 1000
+  const nowMicros = (Date.now() - untilSecondsAgo * 1000) * 1000
   const perSatellite = Math.max(1, Math.floor(BLOCK_ROWS / satellites))
   const microsPerRow = spanSeconds * 1e6 / rows
   for (let from = 0; from < rows; from += STATEMENT_ROWS) {
@@ -25,6 +27,23 @@ export async function fillTable (db: Database, { rows, satellites, spanSeconds }
       'FROM generate_series($7::bigint, $8::bigint) n',
       [nowMicros, rows, perSatellite * satellites, perSatellite, satellites, microsPerRow, from, to])
   }
+  await rollUp(db, untilSecondsAgo + spanSeconds)
   await db.query("SELECT brin_summarize_new_values(c.oid) FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'brin' AND c.relkind = 'i' AND c.relname LIKE '%telemetry%'")
   await db.query('CHECKPOINT')
+}
+
+/** Half an hour of buckets in one transaction. */
+const BUCKETS = 180
+
+/** These rows did not come by COPY: rollups are told, and made, before anything is measured. */
+async function rollUp (db: Database, spanSeconds: number): Promise<void> {
+  const { rows } = await db.query<{ there: boolean }>("SELECT to_regprocedure('orbitstream_roll_up_again(integer)') IS NOT NULL AS there")
+  if (rows[0]?.there !== true) return
+  await db.query("INSERT INTO rollup_dirty (bucket) SELECT generate_series(time_bucket('10 seconds', now() - ($1::float8 + 60) * interval '1 second'), now(), '10 seconds')", [spanSeconds])
+  await db.query("SELECT orbitstream_note_latest(now() - ($1::float8 + 60) * interval '1 second', now())", [spanSeconds])
+  // The primary may be at it too: then it is asked again.
+  const left = async (): Promise<boolean> => (await db.query('SELECT FROM rollup_dirty WHERE bucket < (SELECT watermark FROM rollup_state) LIMIT 1')).rowCount > 0
+  while (await left()) await db.query('SELECT orbitstream_roll_up_again($1)', [BUCKETS])
+  // As autovacuum does within minutes.
+  await db.query('VACUUM ANALYZE rollup_10s, rollup_1m, satellites_last, telemetry')
 }

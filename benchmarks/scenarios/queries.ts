@@ -1,4 +1,4 @@
-/** What people ask while points come in: times of three queries, with 100,000 points/s arriving beside them. */
+/** What people ask while points come in: times of four queries, with 10,000 points/s of 1,000 satellites arriving beside them. */
 import { prepareLoad } from '../load/child.js'
 import type { PacedJob, PacedResult } from '../load/jobs.js'
 import { satelliteOf } from '../points.js'
@@ -8,9 +8,11 @@ import { empty, ledgerTotal, settle } from '../stored.js'
 import { pointsIn, refusals } from './throughput.js'
 import { fillTable } from './fill.js'
 
-const SATELLITES = 100
-const BATCH = 1000
+const SATELLITES = 1_000
+const BATCH = 100
 const REQUESTS_PER_SECOND = 100
+/** As many rows a second as arrive. */
+const FILL_ROWS_PER_SECOND = BATCH * REQUESTS_PER_SECOND
 
 const QUERIES = [
   {
@@ -21,7 +23,12 @@ const QUERIES = [
   {
     name: 'query_latest',
     title: 'latest point of all satellites',
-    sql: "SELECT DISTINCT ON (satellite_id) * FROM telemetry WHERE \"time\" > now() - interval '5 minutes' ORDER BY satellite_id, \"time\" DESC"
+    sql: 'SELECT * FROM satellites_latest'
+  },
+  {
+    name: 'query_fleet',
+    title: 'the whole fleet by the minute, an hour',
+    sql: "SELECT bucket, sum(points), avg(battery_charge_percent_avg), min(signal_strength_dbm_min), max(storage_usage_mb_max) FROM telemetry_1m WHERE bucket > now() - interval '1 hour' GROUP BY 1 ORDER BY 1"
   },
   {
     name: 'query_buckets',
@@ -34,7 +41,7 @@ const QUERIES = [
 export async function measureQueries (session: Session, results: Results): Promise<void> {
   const { db, server, plan } = session
   await empty(db)
-  await fillTable(db, { rows: plan.queryRows, satellites: SATELLITES, spanSeconds: 300 })
+  await fillTable(db, { rows: plan.queryRows, satellites: SATELLITES, spanSeconds: plan.queryRows / FILL_ROWS_PER_SECOND })
   const job: PacedJob = {
     target: { host: '127.0.0.1', port: server.port, path: '/telemetry/batch', format: 'json' },
     points: { satellites: SATELLITES, bodies: 60, batch: BATCH },

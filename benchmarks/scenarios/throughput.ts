@@ -11,6 +11,10 @@ export interface Throughput {
   readonly batch: number
   readonly seconds: number
   readonly satellites?: number
+  /** Without it: as many as fill the server. */
+  readonly connections?: number
+  /** What an answer means; without it as the server has it. */
+  readonly ack?: 'received'
   /** Leaves what is in the table. */
   readonly keepRows?: boolean
 }
@@ -27,10 +31,10 @@ const BODIES_PER_CONNECTION_MAX = 20
 /** The job of a load, by the size of its batches. */
 export function httpJob (session: Session, load: Throughput): HttpJob {
   const { batch, format, satellites = SATELLITES } = load
-  const connections = Math.min(CONNECTIONS_MAX, Math.max(CONNECTIONS_MIN, Math.floor(POINTS_ON_THEIR_WAY / batch)))
+  const connections = load.connections ?? Math.min(CONNECTIONS_MAX, Math.max(CONNECTIONS_MIN, Math.floor(POINTS_ON_THEIR_WAY / batch)))
   const pointsMade = Math.max(POINTS_MADE, satellites)
   const perConnection = Math.min(BODIES_PER_CONNECTION_MAX, Math.max(1, Math.ceil(pointsMade / batch / connections)))
-  const path = batch === 1 ? '/telemetry' : '/telemetry/batch'
+  const path = `${batch === 1 ? '/telemetry' : '/telemetry/batch'}${load.ack === undefined ? '' : `?ack=${load.ack}`}`
   return {
     target: { host: '127.0.0.1', port: session.server.port, path, format },
     points: { satellites, bodies: connections * perConnection, batch },

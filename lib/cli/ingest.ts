@@ -8,6 +8,7 @@ import { nearest } from '../value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import { config } from './commands/config.js'
 import { databaseUrl } from './commands/database-url.js'
+import { health } from './commands/health.js'
 import { limits } from './commands/limits.js'
 import { migrate } from './commands/migrate.js'
 import { quarantineDrop } from './commands/quarantine-drop.js'
@@ -26,7 +27,9 @@ import type { Option } from './options.js'
 const PROGRAM = 'orbitstream-ingest'
 
 /** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
-const COMMANDS: readonly Command[] = [start, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop]
+const COMMANDS: readonly Command[] = [
+  start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop
+]
 
 interface Output {
   readonly print: (text: string) => void

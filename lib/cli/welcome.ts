@@ -2,13 +2,7 @@
 import { resolve } from 'node:path'
 import { METRICS } from '../../protocol/metrics.js'
 import type { Config } from '../config.js'
-
-/** An address to type: "every network" is no address to connect to. */
-function reachable (host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1'
-  if (host === '::') return '[::1]'
-  return host.includes(':') ? `[${host}]` : host
-}
+import { reachable } from './address.js'
 
 function psql ({ databaseUrl, dataDir }: Config): string {
   if (databaseUrl !== null) return 'psql "$DATABASE_URL"'

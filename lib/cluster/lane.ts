@@ -2,6 +2,7 @@
 import type { Log } from '../log.js'
 import type { Journal } from '../pipeline/journal.js'
 import { connect } from '../store/db.js'
+import { inspectDirectCompress } from '../store/direct-compress.js'
 import { Drain } from '../store/drain.js'
 
 /**
@@ -18,6 +19,8 @@ export interface LaneOptions {
   /** What the worker listens to. */
   readonly listener: keyof typeof COPY_BYTES_MAX
   readonly applicationName: string
+  /** Whether TimescaleDB is to compress large COPYs at once. */
+  readonly directCompress: boolean
   readonly log: Log
   readonly onCommitted: (stored: number, milliseconds: number) => void
 }
@@ -31,11 +34,12 @@ export class Lane {
   readonly drained: Promise<void>
 
   constructor (options: LaneOptions) {
-    const { journal, databaseUrl, listener, applicationName, log, onCommitted } = options
+    const { journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted } = options
     this.journal = journal
     this.drain = new Drain({
       journal,
       connect: () => connect(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS }),
+      ...directCompress ? { directCompress: inspectDirectCompress } : {},
       log,
       copyBytesMax: COPY_BYTES_MAX[listener],
       onCommitted: (stored, quarantined, milliseconds) => {

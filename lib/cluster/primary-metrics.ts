@@ -48,10 +48,18 @@ export class PrimaryMetrics {
   }
 
   async answer (): Promise<StatusAnswer> {
+    return { status: 200, contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await (await this.all()).metrics() }
+  }
+
+  /** The same sums, for the primary itself. */
+  async totals (): Promise<MetricsJson> {
+    return await (await this.all()).getMetricsAsJSON()
+  }
+
+  private async all (): Promise<Registry> {
     const own = await this.registry.getMetricsAsJSON()
     const workers = this.slots().flatMap(({ report }) => report === null ? [] : [report.metrics])
-    const registry = sum([own, ...await this.compactRetired(), ...workers])
-    return { status: 200, contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await registry.metrics() }
+    return sum([own, ...await this.compactRetired(), ...workers])
   }
 
   /** The retired as one, so that a worker that keeps dying does not fill the memory. */

@@ -16,9 +16,10 @@ import { freeUdpPorts } from '../ingress/udp/bind.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { Lifecycle } from '../lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
-import type { Log } from '../log.js'
+import { rateLimited, type Log } from '../log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import { connect, type Database, type DatabaseConnection } from '../store/db.js'
+import { directCompressHindrance } from '../store/direct-compress.js'
 import { startMaintenance, type Maintenance } from '../store/maintenance.js'
 import { migrate } from '../store/migrate.js'
 import { QueryConnection } from '../store/query-connection.js'
@@ -28,6 +29,7 @@ import { AnomalyHub } from './anomaly-hub.js'
 import { Conservation } from './conservation.js'
 import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
+import { IngestStepCutter } from './ingest-steps.js'
 import { lockInstance, openDatabase } from './instance.js'
 import { LimitsDistribution } from './limits-distribution.js'
 import { LimitsKeeper } from './limits-keeper.js'
@@ -40,6 +42,8 @@ import { UdpTotals } from './udp-totals.js'
 const CONNECT_TIMEOUT_MS = 5_000
 const CONNECT_RETRY_MS_MIN = 200
 const CONNECT_RETRY_MS_MAX = 5_000
+/** While the database is waited for, the same cause is said this often; a new one at once. */
+const WAITING_SAID_INTERVAL_MS = 60_000
 /** Reports are asked for this often, so that little is missing from the sums when a worker is killed. */
 const REPORT_INTERVAL_MS = 1_000
 /** A worker that does not report within this time is shown with its last report. */
@@ -94,6 +98,7 @@ class RunningPrimary implements Primary {
   private metrics: PrimaryMetrics | null = null
   private readonly conservation: Conservation
   private maintenance: Maintenance | null = null
+  private steps: IngestStepCutter | null = null
   private databaseKind = ''
   private instanceId = ''
   private lastEpoch = 0
@@ -162,6 +167,8 @@ class RunningPrimary implements Primary {
       const { rows } = await db.query<{ epoch: string }>('SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
       this.lastEpoch = Number(rows[0]?.epoch)
       if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
+      const reason = config.timescaleDirectCompress === 'on' ? await directCompressHindrance(db) : null
+      if (reason !== null) log.warn({ reason }, 'TIMESCALE_DIRECT_COMPRESS has no effect here')
     } finally {
       await db.close()
     }
@@ -173,19 +180,22 @@ class RunningPrimary implements Primary {
 
   /** Waits for a database that is not there yet, as it happens when both are started together. */
   private async connectPatiently (): Promise<Database> {
-    for (let tries = 0; ; tries++) {
+    const warn = rateLimited(this.log, WAITING_SAID_INTERVAL_MS)
+    for (;;) {
       try {
         return await this.connectOnce()
       } catch (error) {
         if (this.stopping) throw new StartupError('Stopped before the database was there.', { cause: error })
-        if (tries === 0) this.log.warn({ error: (error as Error).message }, 'waiting for the database; is DATABASE_URL right?')
+        warn({}, `waiting for the database; is DATABASE_URL right? ${(error as Error).message}`)
         await this.connectBackoff.wait()
       }
     }
   }
 
   private async startMaintenance (): Promise<void> {
-    const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log })
+    const steps = new IngestStepCutter(this.instanceId, Date.now())
+    this.steps = steps
+    const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log, steps })
     this.maintenance = maintenance
     this.lifecycle.push('maintenance', () => maintenance.close())
     await maintenance.runNow()
@@ -219,7 +229,7 @@ class RunningPrimary implements Primary {
     this.metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind)
     this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
     slots.start()
-    const timer = setInterval(() => { void this.collectReports() }, REPORT_INTERVAL_MS)
+    const timer = setInterval(() => { void this.noteReports() }, REPORT_INTERVAL_MS)
     this.lifecycle.push('the report timer', () => clearInterval(timer))
     await this.allReady()
   }
@@ -330,6 +340,11 @@ class RunningPrimary implements Primary {
       maintenanceError: this.maintenance?.lastError ?? null,
       limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }
     })
+  }
+
+  private async noteReports (): Promise<void> {
+    await this.collectReports()
+    if (this.metrics !== null) this.steps?.sample(await this.metrics.totals(), Date.now())
   }
 
   /** Fresh reports of all workers that answer in time. */

@@ -75,6 +75,8 @@ export class SpoolDrain {
       journal: spool,
       databaseUrl: this.options.databaseUrl,
       listener: 'http',
+      // What waits comes in small frames as a rule.
+      directCompress: false,
       applicationName: `orbitstream drain of slot ${state.slot}`,
       log: this.options.log,
       onCommitted: (stored) => {

@@ -109,6 +109,7 @@ class Worker {
       journal,
       databaseUrl: this.settings.databaseUrl,
       listener: this.settings.listener.kind,
+      directCompress: this.settings.config.timescaleDirectCompress === 'on',
       applicationName,
       log: this.log,
       onCommitted: (stored, milliseconds) => this.metrics.observeCommit(stored, milliseconds)

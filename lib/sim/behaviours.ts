@@ -3,6 +3,9 @@
  *
  * A metric without an entry gets a random walk on the good side of its limit. Every course stays within the
  * default limit of its metric with a margin; values beyond it come from `beyond` alone, when the fleet asks.
+ *
+ * As a real sensor does, each gives its readings in steps of its converter, and its noise drifts over seconds: readings that
+ * follow one another closely are often the same.
  */
 import type { Metric } from '../../protocol/metrics.js'
 import type { Random } from './random.js'
@@ -24,15 +27,36 @@ export interface Course {
 }
 
 export interface Behaviour {
+  /** Steps of the converter in one unit: a whole number, so that readings have no rounding errors. */
+  readonly stepsPerUnit: number
   /** Range of the values that break the limit. */
   readonly beyond: readonly [low: number, high: number]
   start (random: Random): Course
+}
+
+const DRIFT_SECONDS = 20
+
+/** Noise between two bounds that forgets where it was within some twenty seconds, however often it is asked. */
+class Drift {
+  private value = 0
+
+  /** @param amplitude the bounds lie so far from 0 */
+  constructor (private readonly amplitude: number) {}
+
+  /** An autoregressive process of first order: the spread stays the same for every length of step. */
+  next (stepSeconds: number, random: Random): number {
+    const kept = Math.exp(-stepSeconds / DRIFT_SECONDS)
+    const pushed = this.value * kept + Math.sqrt(1 - kept * kept) * this.amplitude * random.between(-1, 1)
+    this.value = Math.min(this.amplitude, Math.max(-this.amplitude, pushed))
+    return this.value
+  }
 }
 
 /** Charges towards `top` in the sun, slower as it fills; drains evenly by `depth` in eclipse. */
 class BatteryCourse implements Course {
   private readonly top: number
   private readonly depth: number
+  private readonly noise = new Drift(0.2)
 
   constructor (random: Random) {
     this.top = random.between(88, 98)
@@ -41,7 +65,7 @@ class BatteryCourse implements Course {
 
   next (view: OrbitView, random: Random): number {
     const missing = view.sunlit ? (1 - view.arcShare) ** 2 : view.arcShare
-    return this.top - this.depth * missing + random.between(-0.2, 0.2)
+    return this.top - this.depth * missing + this.noise.next(view.stepSeconds, random)
   }
 }
 
@@ -74,6 +98,7 @@ class StorageCourse implements Course {
 class SignalCourse implements Course {
   private readonly floorDbm: number
   private readonly riseDb: number
+  private readonly noise = new Drift(0.8)
 
   constructor (random: Random) {
     this.floorDbm = random.between(-95, -92)
@@ -81,7 +106,7 @@ class SignalCourse implements Course {
   }
 
   next (view: OrbitView, random: Random): number {
-    return this.floorDbm + this.riseDb * view.elevation + random.between(-0.8, 0.8)
+    return this.floorDbm + this.riseDb * view.elevation + this.noise.next(view.stepSeconds, random)
   }
 }
 
@@ -103,9 +128,9 @@ class WalkCourse implements Course {
 }
 
 const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
-  battery_charge_percent: { beyond: [0.5, 9.5], start: random => new BatteryCourse(random) },
-  storage_usage_mb: { beyond: [95_500, 100_000], start: random => new StorageCourse(random) },
-  signal_strength_dbm: { beyond: [-120, -100.5], start: random => new SignalCourse(random) }
+  battery_charge_percent: { stepsPerUnit: 4, beyond: [0.5, 9.5], start: random => new BatteryCourse(random) },
+  storage_usage_mb: { stepsPerUnit: 1, beyond: [95_500, 100_000], start: random => new StorageCourse(random) },
+  signal_strength_dbm: { stepsPerUnit: 2, beyond: [-120, -100.5], start: random => new SignalCourse(random) }
 }
 
 /** The metric's entry in the table, or a walk near its limit. */
@@ -119,6 +144,7 @@ export function behaviourOf (metric: Metric): Behaviour {
   const [low, high] = order(limit + good * size * 0.1, limit + good * size)
   const [beyondHigh, beyondLow] = [limit - good * size * 0.01, limit - good * size * 0.2]
   return {
+    stepsPerUnit: 100,
     beyond: [Math.min(beyondLow, beyondHigh), Math.max(beyondLow, beyondHigh)],
     start: random => new WalkCourse(low, high, random)
   }

@@ -2,8 +2,8 @@
  * The fleet: satellites on low orbits whose metrics move plausibly.
  *
  * Reproducible: the same seed, number of satellites, anomaly rate and moments give the same values. Each satellite
- * has its own stream of random numbers, so its values do not depend on when the others are asked. Values have at most
- * two decimals. With the chance of `anomalyRate` a point has exactly one metric beyond its limit, and `onAnomaly` is told.
+ * has its own stream of random numbers, so its values do not depend on when the others are asked. Values are readings in
+ * steps of the sensor, with at most two decimals. With the chance of `anomalyRate` a point has exactly one metric beyond its limit, and `onAnomaly` is told.
  */
 import { METRICS, type Metric } from '../../protocol/metrics.js'
 import { behaviourOf, type Behaviour, type Course, type OrbitView } from './behaviours.js'
@@ -74,7 +74,7 @@ export class Fleet {
     if (satellite === undefined) throw new RangeError(`the fleet has no satellite ${index}`)
     this.look(satellite, elapsedSeconds)
     let metric = 0
-    for (const course of satellite.courses) values[metric++] = roundToHundredths(course.next(this.view, satellite.random))
+    for (const course of satellite.courses) values[metric] = this.reading(metric++, course.next(this.view, satellite.random))
     if (satellite.random.unit() < this.anomalyRate) this.breakLimit(index, satellite.random, elapsedSeconds, values)
   }
 
@@ -103,12 +103,14 @@ export class Fleet {
     const metric = Math.floor(random.unit() * this.behaviours.length)
     const behaviour = this.behaviours[metric]
     if (behaviour === undefined) return
-    const value = roundToHundredths(random.between(...behaviour.beyond))
+    const value = this.reading(metric, random.between(...behaviour.beyond))
     values[metric] = value
     this.onAnomaly({ satellite, metric, elapsedSeconds, value })
   }
-}
 
-function roundToHundredths (value: number): number {
-  return Math.round(value * 100) / 100
+  /** What the sensor tells of a value. */
+  private reading (metric: number, value: number): number {
+    const steps = this.behaviours[metric]?.stepsPerUnit ?? 1
+    return Math.round(value * steps) / steps
+  }
 }

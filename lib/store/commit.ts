@@ -4,6 +4,8 @@
  *   BEGIN
  *   UPDATE ingest_ledger … WHERE spool_id = … AND epoch = … AND last_sequence = …   compare and set: one row, or stop
  *   COPY telemetry FROM STDIN (FORMAT binary)                                       count must equal what was sent
+ *   SELECT orbitstream_note_rows(…)                                                 whether rows are late: sql/0005
+ *   [COPY satellites_late FROM STDIN (FORMAT binary)]                               if they are
  *   [COPY anomalies FROM STDIN (FORMAT binary)]                                     here too
  *   [INSERT INTO quarantined_rows]
  *   COMMIT
@@ -15,20 +17,21 @@
 import type { FrameRun, Position } from '../pipeline/journal.js'
 import { ANOMALY_COLUMNS } from '../pipeline/anomaly-rows.js'
 import { ROW_COLUMNS } from '../pipeline/rows.js'
+import type { CopyStream, RowTimes } from './copy-rows.js'
 import type { Database } from './db.js'
+import type { DirectCompress } from './direct-compress.js'
 import type { PoisonRow } from './poison.js'
+
+/** A little inside of 4713 BC and 294276 AD. */
+const TIMESTAMP_SECONDS_MIN = -2.1e11
+const TIMESTAMP_SECONDS_MAX = 9.2e12
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 const COPY_SQL = {
   telemetry: `COPY telemetry (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`,
+  satellites_late: `COPY satellites_late (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`,
   anomalies: `COPY anomalies (${ANOMALY_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
-}
-
-/** A whole COPY stream. */
-export interface CopyStream {
-  readonly copy: Buffer
-  readonly copyRows: number
 }
 
 /** The position that the ledger shows; null if it has no row. Waits for a transaction that is still under way on it. */
@@ -50,6 +53,8 @@ export interface CommitRows extends CopyStream {
   /** Without it: no anomaly. */
   readonly anomalies?: CopyStream | null
   readonly poison: readonly PoisonRow[]
+  /** Without it late rows are not noted. */
+  readonly times?: RowTimes
 }
 
 /**
@@ -57,21 +62,41 @@ export interface CommitRows extends CopyStream {
  * False: the ledger is not at `from`; nothing was stored, read it again. Throws what the database or the connection threw:
  * then the outcome is unknown and the connection must be thrown away.
  */
-export async function commitRun (db: Database, spoolId: string, from: Position, run: FrameRun, rows: CommitRows): Promise<boolean> {
-  await db.query('BEGIN')
+export async function commitRun (db: Database, spoolId: string, from: Position, run: FrameRun, rows: CommitRows, compress: DirectCompress | null = null): Promise<boolean> {
+  // One text for both: a round trip less for each transaction.
   const moved = await db.query(
-    'UPDATE ingest_ledger SET epoch = $4, last_sequence = $5, rows_total = rows_total + $6, updated_at = now() ' +
-    'WHERE spool_id = $1 AND epoch = $2 AND last_sequence = $3',
-    [spoolId, from.epoch, from.sequence, run.epoch, run.lastSequence, rows.copyRows])
+    `BEGIN; UPDATE ingest_ledger SET epoch = ${run.epoch}, last_sequence = ${run.lastSequence}, rows_total = rows_total + ${rows.copyRows}, updated_at = now() ` +
+    `WHERE spool_id = '${spoolId.replaceAll("'", "''")}' AND epoch = ${from.epoch} AND last_sequence = ${from.sequence}`)
   if (moved.rowCount !== 1) {
     await db.query('ROLLBACK')
     return false
   }
-  if (rows.copyRows > 0) await copyRows(db, 'telemetry', rows)
+  if (rows.copyRows > 0) {
+    await compress?.prepare(db, rows.copyRows)
+    await copyRows(db, 'telemetry', rows)
+    if (rows.times !== undefined) await noteRows(db, rows.times)
+  }
   if (rows.anomalies != null && rows.anomalies.copyRows > 0) await copyRows(db, 'anomalies', rows.anomalies)
   for (const poison of rows.poison) await insertPoison(db, spoolId, run, poison)
   await db.query('COMMIT')
   return true
+}
+
+/**
+ * After the COPY, in its transaction: late rows are noted, so that rollups and satellites_latest miss none, however late it
+ * comes or commits. Rows that are in time cost a look at one row.
+ */
+export async function noteRows (db: Database, times: RowTimes): Promise<void> {
+  const { rows } = await db.query<{ late: boolean }>(
+    'SELECT public.orbitstream_note_rows(to_timestamp($1::double precision), ARRAY(SELECT to_timestamp(b) FROM unnest($2::double precision[]) b)) AS late',
+    // A millisecond less than the earliest: fractions of seconds are not exact here.
+    [seconds(times.lowestMicros) - 0.001, times.bucketsMicros.map(seconds)])
+  if (rows[0]?.late === true) await copyRows(db, 'satellites_late', times.newest())
+}
+
+/** As far as to_timestamp goes: what lies beyond is as late, or as early. */
+function seconds (micros: number): number {
+  return Math.min(Math.max(micros / 1e6, TIMESTAMP_SECONDS_MIN), TIMESTAMP_SECONDS_MAX)
 }
 
 /** COPYs a stream into a table; fails unless the server took as many rows as are in it. */

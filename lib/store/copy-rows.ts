@@ -12,6 +12,25 @@
 import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd as telemetryRowEnd, rowTimeMicros } from '../pipeline/rows.js'
 import { SatelliteRanks } from './satellite-ranks.js'
 
+/** Width of a bucket of rollup_dirty. */
+const BUCKET_MICROS = 10_000_000
+
+/** A whole COPY stream. */
+export interface CopyStream {
+  readonly copy: Buffer
+  readonly copyRows: number
+}
+
+/** What has to be known of the rows of a COPY if some of them come late. */
+export interface RowTimes {
+  /** The earliest time, microseconds since 1970. */
+  readonly lowestMicros: number
+  /** Borders of the buckets that hold the rows, microseconds since 1970; each once, in no order. */
+  readonly bucketsMicros: readonly number[]
+  /** The newest row of each satellite; takes the place of the sorter's stream. */
+  newest (): CopyStream
+}
+
 /** "PGCOPY\n\xff\r\n\0", flags 0, no header extension. Source: PostgreSQL manual, "COPY", "Binary Format". */
 const COPY_HEADER = Buffer.from('5047434f50590aff0d0a000000000000000000', 'hex')
 /** A tuple with field count -1. */
@@ -61,6 +80,34 @@ export class CopySorter {
     if (rows * 4 < this.ranks.highest) this.placeByComparing(order)
     else this.placeByCounting(order)
     return this.write(payloads, order)
+  }
+
+  /** The times of the rows sorted last. @param payloads those of the last sort */
+  times (payloads: readonly Buffer[], rows: number): RowTimes {
+    const { time } = this.index
+    const buckets = new Set<number>()
+    let lowestMicros = Infinity
+    let last = NaN
+    for (let row = 0; row < rows; row++) {
+      const micros = time[row] as number
+      if (micros < lowestMicros) lowestMicros = micros
+      const bucket = Math.floor(micros / BUCKET_MICROS)
+      // Nearly always the same as before: no look-up.
+      if (bucket !== last) buckets.add(last = bucket)
+    }
+    return {
+      lowestMicros,
+      bucketsMicros: Array.from(buckets, bucket => bucket * BUCKET_MICROS),
+      newest: () => this.newest(payloads, rows)
+    }
+  }
+
+  /** Rows of a satellite stand together and in order of time: the last one of each. */
+  private newest (payloads: readonly Buffer[], rows: number): CopyStream {
+    const { rank } = this.index
+    const order = this.order.subarray(0, rows)
+    const picked = order.filter((row, at) => at + 1 === rows || rank[order[at + 1] as number] !== rank[row])
+    return { copy: this.write(payloads, picked), copyRows: picked.length }
   }
 
   private locate (payloads: readonly Buffer[], rows: number): void {

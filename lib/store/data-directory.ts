@@ -38,14 +38,11 @@ const ATTEMPTS_MAX = 100
  * @param what what the directory is, for the message: "data directory"
  */
 export async function lockDirectory (directory: string, what: string): Promise<DirectoryLock> {
-  await mkdir(directory, { recursive: true })
+  await mkdir(directory, { recursive: true }).catch((cause: unknown) => { throw unusable(what, directory, cause) })
   const real = await realpath(directory)
   const path = join(real, LOCK_FILE)
   const holder: Holder = { pid: process.pid, start: await processStart(process.pid) ?? '', nonce: randomUUID() }
-  const other = await acquire(path, holder, 0).catch((cause: unknown) => {
-    if (systemCode(cause) !== 'ENOSPC') throw cause
-    throw new StartupError(`The disk of the ${what} ${real} is full: not even a lock file finds room. Free some space, then start again; what lies in the directory stays.`, { cause })
-  })
+  const other = await acquire(path, holder, 0).catch((cause: unknown) => { throw unusable(what, real, cause) })
   if (other !== null) {
     throw new StartupError(`The ${what} ${real} is in use by process ${other.pid}. Stop that one, or give this one another directory.`)
   }
@@ -55,6 +52,20 @@ export async function lockDirectory (directory: string, what: string): Promise<D
       released ??= removeOwn(path, holder)
       await released
     }
+  }
+}
+
+/** What to do where the directory takes no file; other errors stay as they are. */
+function unusable (what: string, directory: string, cause: unknown): unknown {
+  switch (systemCode(cause)) {
+    case 'ENOSPC':
+      return new StartupError(`The disk of the ${what} ${directory} is full: not even a lock file finds room. Free some space, then start again; what lies in the directory stays.`, { cause })
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new StartupError(`User id ${process.getuid?.() ?? 'unknown'} may not write to the ${what} ${directory}: give the directory to that user (chown), or choose another one.`, { cause })
+    default:
+      return cause
   }
 }
 

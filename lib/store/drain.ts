@@ -13,8 +13,9 @@ import type { FrameRun, Journal, LedgerFault, Position } from '../pipeline/journ
 import type { Log } from '../log.js'
 import { anomalyRowEnd } from '../pipeline/anomaly-rows.js'
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../pipeline/payload.js'
-import { CopySorter } from './copy-rows.js'
-import { commitRun, enterLedger, readLedger, type CommitRows, type CopyStream } from './commit.js'
+import { CopySorter, type CopyStream } from './copy-rows.js'
+import { commitRun, enterLedger, readLedger, type CommitRows } from './commit.js'
+import type { DirectCompress } from './direct-compress.js'
 import type { Database } from './db.js'
 import { separateRefused } from './missing-partition.js'
 import { isDataError, separateRun } from './poison.js'
@@ -26,6 +27,8 @@ export interface DrainOptions {
   readonly journal: Journal
   readonly connect: () => Promise<Database>
   readonly log: Log
+  /** Whether each new connection compresses large COPYs at once; without it none does. */
+  readonly directCompress?: (db: Database) => Promise<DirectCompress>
   /** Bytes of rows in one COPY, at most. */
   readonly copyBytesMax: number
   /** After each COMMIT: points stored, points quarantined, and how long the transaction took. */
@@ -54,6 +57,8 @@ export class Drain {
   private db: Database | null = null
   private attempt: Attempt | null = null
   private readonly sorter = new CopySorter()
+  /** Of the connection opened last. */
+  private compress: DirectCompress | null = null
   private lost: Error | null = null
   private readonly anomalySorter = new CopySorter(anomalyRowEnd)
   private closed = false
@@ -90,6 +95,7 @@ export class Drain {
       journal.interrupt()
     }
     try {
+      this.compress = await this.options.directCompress?.(db) ?? null
       const position = await this.resume(db)
       if (position === null) return true
       // While frames wait, only a COMMIT shows that the database takes points again.
@@ -145,9 +151,11 @@ export class Drain {
   /** False: the ledger moved under us; read it again. */
   private async store (db: Database, from: Position, run: FrameRun): Promise<boolean> {
     const startedMs = performance.now()
+    const points = run.payloads.map(telemetryOf)
     const rows: CommitRows = {
-      copy: this.sorter.sort(run.payloads.map(telemetryOf), run.rows),
+      copy: this.sorter.sort(points, run.rows),
       copyRows: run.rows,
+      times: this.sorter.times(points, run.rows),
       anomalies: this.sortAnomalies(run.payloads),
       poison: []
     }
@@ -168,7 +176,7 @@ export class Drain {
   private async commit (db: Database, from: Position, run: FrameRun, rows: CommitRows, quarantined: number, startedMs: number): Promise<boolean> {
     const end = { epoch: run.epoch, sequence: run.lastSequence }
     this.attempt = { end, stored: rows.copyRows, quarantined, startedMs }
-    return await commitRun(db, this.options.journal.spoolId, from, run, rows)
+    return await commitRun(db, this.options.journal.spoolId, from, run, rows, this.compress)
   }
 
   /** The last attempt has committed, whether its answer came or not. */
@@ -197,6 +205,7 @@ export class Drain {
     const rows: CommitRows = {
       copy: this.sorter.sort(points, points.length),
       copyRows: points.length,
+      times: this.sorter.times(points, points.length),
       anomalies: anomalies.length === 0 ? null : { copy: this.anomalySorter.sort(anomalies, anomalies.length), copyRows: anomalies.length },
       poison
     }

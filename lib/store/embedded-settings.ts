@@ -29,6 +29,9 @@ checkpoint_timeout = '15min'
 # These binaries are built without lz4, and pglz costs more processor time than the smaller log saves.
 wal_compression = off
 
+# Queries over many partitions look dear beforehand, and are over before their code would be compiled.
+jit = off
+
 # Also freezes old rows and keeps the statistics fresh.
 autovacuum = on
 

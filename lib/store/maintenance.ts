@@ -2,6 +2,8 @@
  * Maintenance of the database, run by the primary at start and then on timers.
  *
  *   partitions   those ahead are made, those past retention are dropped
+ *   rollups      buckets that are over are rolled up, and the last point of each satellite is noted
+ *   statistics   what the server counted is stored, see ingest-stats.ts
  *   summaries    new pages of the BRIN indexes get their entries: pages without one are read by every query
  *
  * It promises to outlive the database: what fails stays due and is tried again with a growing pause, and an outage is
@@ -12,21 +14,28 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Database } from './db.js'
+import { storeIngestSteps } from './ingest-stats.js'
+import type { IngestSteps } from './ingest-stats.js'
 import { DAY_MS, dropPartitions, ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
+import { dropRollups, RollUp } from './rollups.js'
 import type { StoreLog } from './store-log.js'
 
 export interface MaintenanceIntervals {
   readonly partitionsMs: number
   readonly summariesMs: number
+  readonly rollupsMs: number
+  readonly statisticsMs: number
 }
 
 export interface MaintenanceOptions {
   readonly connect: () => Promise<Database>
   readonly settings: PartitionSettings
   readonly log: StoreLog
-  /** Without it: partitions every ten minutes, summaries every minute. */
-  readonly intervals?: MaintenanceIntervals
+  /** What the server counts; without it nothing is stored of that. */
+  readonly steps?: IngestSteps
+  /** Without it: partitions every ten minutes, summaries every ten seconds, rollups and statistics every two seconds. */
+  readonly intervals?: Partial<MaintenanceIntervals>
   /** Milliseconds since 1970, for tests; without it the host's clock. */
   readonly now?: () => number
 }
@@ -47,7 +56,7 @@ interface Task {
   run (database: Database): Promise<void>
 }
 
-const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 60_000 }
+const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 2_000 }
 const RETRY_MIN_MS = 500
 const RETRY_MAX_MS = 60_000
 /** Dropping waits for readers of a partition, and whoever comes then waits behind it: rather later than long. */
@@ -66,13 +75,16 @@ class Keeper implements Maintenance {
   /** The run under way; runs follow one another. */
   private running: Promise<void> = Promise.resolve()
   private database: Database | null = null
+  private readonly rollUp = new RollUp()
   /** Rows ever inserted into a partition when its index was last summarised. */
   private readonly summarised = new Map<string, string>()
 
   constructor (private readonly options: MaintenanceOptions) {
-    const { partitionsMs, summariesMs } = options.intervals ?? INTERVALS
+    const { partitionsMs, summariesMs, rollupsMs, statisticsMs } = { ...INTERVALS, ...options.intervals }
     this.tasks = [
       { intervalMs: partitionsMs, dueMs: 0, run: database => this.keepPartitions(database) },
+      { intervalMs: rollupsMs, dueMs: 0, run: database => this.rollUp.run(database) },
+      { intervalMs: statisticsMs, dueMs: 0, run: database => this.storeSteps(database) },
       { intervalMs: summariesMs, dueMs: 0, run: database => this.summarise(database) }
     ]
     this.loop = this.repeat()
@@ -154,6 +166,12 @@ class Keeper implements Maintenance {
     if (made.length > 0) log.info({ partitions: made }, `${made.length} partitions were made`)
     const dropped = await dropPartitions(database, settings, Math.min(hostMs, serverMs))
     if (dropped.length > 0) log.info({ partitions: dropped }, `${dropped.length} partitions past RETENTION were dropped`)
+    await dropRollups(database)
+  }
+
+  private async storeSteps (database: Database): Promise<void> {
+    const { steps, settings } = this.options
+    if (steps !== undefined) await storeIngestSteps(database, steps, settings.retentionMs)
   }
 
   /** Only where rows came in since the last time: each call reads the whole map of its index. */
@@ -171,7 +189,7 @@ class Keeper implements Maintenance {
   }
 }
 
-/** BRIN indexes of the partitions that ever got a row. */
+/** BRIN indexes of the partitions or chunks that ever got a row. */
 const INDEXES = `
   SELECT i.indexrelid::regclass::text AS index, s.n_tup_ins::text AS inserted
   FROM pg_inherits h

@@ -5,21 +5,32 @@
  * advisory lock of the session, so that any number of hosts may start at once: the first one works, the others wait
  * and find nothing to do. Refused with a StartupError: a migration that was changed after it was applied, and a
  * schema that is newer than the code.
+ *
+ * Behind the migrations stands what follows the configuration and not a version: partitions, policies of TimescaleDB,
+ * and what the read-only role may see. It is compared at each start and changed where it differs.
  */
 import { METRICS } from '../../protocol/metrics.js'
 import { isConnectionError } from './db.js'
 import type { Database } from './db.js'
 import { ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
+import { readerStatements } from './reader.js'
+import type { ReaderSettings } from './reader.js'
+import { prepareServer, serverKind } from './server-kind.js'
+import type { ServerKind } from './server-kind.js'
 import { identifier, readMigrations } from './sql-files.js'
 import type { Migration } from './sql-files.js'
+import { policyStatements } from './timescale-policies.js'
+import type { PolicySettings } from './timescale-policies.js'
 import { StartupError } from './startup-error.js'
 import type { StoreLog } from './store-log.js'
 
-/** What the schema is made for: with TimescaleDB in the server or without. */
-export type ServerKind = 'plain' | 'timescale'
+export type { ServerKind } from './server-kind.js'
 
-export interface MigrationSettings extends PartitionSettings {
+/** What follows the configuration. */
+export interface SchemaSettings extends PartitionSettings, PolicySettings, ReaderSettings {}
+
+export interface MigrationSettings extends SchemaSettings {
   readonly log: StoreLog
   /** Folder of the migrations; without it: sql/ of this package. */
   readonly directory?: string
@@ -37,6 +48,10 @@ export interface MigrationPlan {
   readonly kind: ServerKind
   readonly version: number
   readonly pending: readonly Migration[]
+  /** All migrations of this kind of server. */
+  readonly known: readonly Migration[]
+  /** There is a table telemetry already, of the first release: a pending migration takes it over with its rows. */
+  readonly adopts: boolean
 }
 
 interface AppliedMigration {
@@ -48,6 +63,9 @@ interface AppliedMigration {
 
 /** Any number does that nobody else locks. */
 const MIGRATION_LOCK = 7_305_110_400
+
+/** The migration that makes the table telemetry. */
+const TELEMETRY_VERSION = 2
 
 const CREATE_HISTORY = `
   CREATE TABLE IF NOT EXISTS public.schema_migrations (
@@ -64,9 +82,11 @@ export async function migrate (database: Database, settings: MigrationSettings):
   try {
     const plan = await planMigrations(database, settings.directory)
     await database.query(CREATE_HISTORY)
+    if (plan.kind === 'timescale') await prepareServer(database)
     for (const migration of plan.pending) await apply(database, migration, settings.log)
-    await addMetricColumns(database)
+    await addMetricColumns(database, plan)
     if (plan.kind === 'plain') await ensurePartitions(database, settings, Date.now())
+    for (const { sql } of await planSettings(database, plan.kind, settings)) await database.query(sql)
     return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
   } finally {
     // A lost connection has given its lock back by itself, and its error is the one that counts.
@@ -82,7 +102,21 @@ export async function planMigrations (database: Database, directory?: string): P
   const known = all.filter(migration => migration.kind === 'common' || migration.kind === kind)
   for (const row of applied) check(row, known)
   const done = new Set(applied.map(row => row.version))
-  return { kind, version: known.at(-1)?.version ?? 0, pending: known.filter(migration => !done.has(migration.version)) }
+  const pending = known.filter(migration => !done.has(migration.version))
+  const adopts = pending.some(migration => migration.version === TELEMETRY_VERSION) && await exists(database, 'public.telemetry')
+  return { kind, version: known.at(-1)?.version ?? 0, known, pending, adopts }
+}
+
+export interface SettingStatement {
+  readonly sql: string
+  /** As it may be printed: without secrets. */
+  readonly shown: string
+}
+
+/** Statements by which the schema would follow the configuration; changes nothing. */
+export async function planSettings (database: Database, kind: ServerKind, settings: SchemaSettings): Promise<SettingStatement[]> {
+  const policies = kind === 'timescale' ? await policyStatements(database, settings) : []
+  return [...policies.map(sql => ({ sql, shown: sql })), ...await readerStatements(database, settings)]
 }
 
 async function lock (database: Database, log: StoreLog): Promise<void> {
@@ -93,9 +127,13 @@ async function lock (database: Database, log: StoreLog): Promise<void> {
 }
 
 async function readHistory (database: Database): Promise<AppliedMigration[]> {
-  const { rows: found } = await database.query<{ there: boolean }>("SELECT to_regclass('public.schema_migrations') IS NOT NULL AS there")
-  if (found[0]?.there !== true) return []
+  if (!await exists(database, 'public.schema_migrations')) return []
   return (await database.query<AppliedMigration>('SELECT version, name, checksum, kind FROM public.schema_migrations ORDER BY version')).rows
+}
+
+async function exists (database: Database, relation: string): Promise<boolean> {
+  const { rows } = await database.query<{ there: boolean }>(`SELECT to_regclass('${relation}') IS NOT NULL AS there`)
+  return rows[0]?.there === true
 }
 
 /** A schema keeps the kind that it was made with; a new one takes TimescaleDB where there are migrations for it. */
@@ -103,8 +141,7 @@ async function kindOf (database: Database, all: readonly Migration[], applied: r
   for (const row of applied) {
     if (row.kind === 'plain' || row.kind === 'timescale') return row.kind
   }
-  const { rowCount } = await database.query("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'")
-  return rowCount > 0 && all.some(migration => migration.kind === 'timescale') ? 'timescale' : 'plain'
+  return all.some(migration => migration.kind === 'timescale') ? await serverKind(database) : 'plain'
 }
 
 function check (row: AppliedMigration, known: readonly Migration[]): void {
@@ -133,13 +170,17 @@ async function apply (database: Database, migration: Migration, log: StoreLog): 
   log.info({ migration: name, kind }, `Migration ${name} was applied`)
 }
 
-/** A metric that was appended to the catalogue gets its column; looked up first, since ALTER TABLE would lock. */
-async function addMetricColumns (database: Database): Promise<void> {
+/** A metric that was appended to the catalogue gets its column and its rollups; looked up first, since ALTER TABLE would lock. */
+async function addMetricColumns (database: Database, plan: MigrationPlan): Promise<void> {
   const { rows } = await database.query<{ name: string }>(
     "SELECT attname AS name FROM pg_attribute WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped")
   const present = new Set(rows.map(row => row.name))
   const missing = METRICS.filter(metric => !present.has(metric.name))
   if (missing.length === 0) return
   const columns = missing.map(metric => `ADD COLUMN ${identifier(metric.name)} double precision`)
-  await database.query(`ALTER TABLE public.telemetry ${columns.join(', ')}`)
+  const again = plan.known.filter(migration => migration.again).map(migration => migration.sql)
+  await database.query('BEGIN')
+  await database.query(`SET LOCAL search_path TO public; ALTER TABLE public.telemetry ${columns.join(', ')}`)
+  for (const sql of again) await database.query(sql)
+  await database.query('COMMIT')
 }

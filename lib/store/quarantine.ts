@@ -5,7 +5,7 @@
  * COMMIT whose answer was lost, store no row twice.
  */
 import { ROW_COLUMNS, rowEnd, rowToPoint } from '../pipeline/rows.js'
-import { copyRows } from './commit.js'
+import { copyRows, noteRows } from './commit.js'
 import { CopySorter } from './copy-rows.js'
 import type { Database } from './db.js'
 import { separateRefused } from './missing-partition.js'
@@ -133,7 +133,11 @@ async function storeAndDelete (connect: () => Promise<Database>, waiting: readon
     const { rows } = await db.query<{ id: string }>('DELETE FROM quarantined_rows WHERE id = ANY($1::bigint[]) RETURNING id::text', [waiting.map(({ id }) => id)])
     const taken = new Set(rows.map(({ id }) => id))
     const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
-    if (payloads.length > 0) await copyRows(db, 'telemetry', { copy: new CopySorter().sort(payloads, payloads.length), copyRows: payloads.length })
+    if (payloads.length > 0) {
+      const sorter = new CopySorter()
+      await copyRows(db, 'telemetry', { copy: sorter.sort(payloads, payloads.length), copyRows: payloads.length })
+      await noteRows(db, sorter.times(payloads, payloads.length))
+    }
     await db.query('COMMIT')
     return payloads.length
   })

@@ -8,11 +8,15 @@
  *   {{metric_names}}      "a", "b"
  *   {{metric_literals}}   'a', 'b'
  *   {{partition_lock}}    key of the advisory lock that guards partitions
+ *
+ * and so on: see PLACEHOLDERS. A file whose first line is AGAIN is safe to run twice, and is run again when the catalogue
+ * of metrics has grown.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { METRICS } from '../../protocol/metrics.js'
+import { ROLLUP_LATE_AFTER } from './rollups.js'
 
 export type FileKind = 'common' | 'plain' | 'timescale'
 
@@ -25,6 +29,8 @@ export interface Migration {
   readonly checksum: string
   /** Ready to run. */
   readonly sql: string
+  /** To be run once more when a metric is new. */
+  readonly again: boolean
 }
 
 /** From dist/lib/store to the root of the package. */
@@ -32,12 +38,59 @@ const SQL_DIR = fileURLToPath(new URL('../../../sql', import.meta.url))
 const FILE_NAME = /^((\d{4})-[a-z0-9-]+)\.(common|plain|timescale)\.sql$/
 /** Key of the advisory lock under which partitions are made and dropped: any number that nobody else locks. */
 export const PARTITION_LOCK = 7_305_110_401
+/** Key of the lock under which one host at a time rolls up. */
+const ROLLUP_LOCK = 7_305_110_402
+/** Key of the lock that those share who store rows, see sql/0005. */
+const WRITER_LOCK = 7_305_110_403
+const AGAIN = '-- Run again when the catalogue of metrics grows.\n'
 
 const PLACEHOLDERS: Readonly<Record<string, string>> = {
   metric_columns: METRICS.map(metric => `${identifier(metric.name)} double precision`).join(',\n  '),
   metric_names: METRICS.map(metric => identifier(metric.name)).join(', '),
   metric_literals: METRICS.map(metric => literal(metric.name)).join(', '),
-  partition_lock: String(PARTITION_LOCK)
+  metric_add_columns: forMetrics(metric => [`ADD COLUMN IF NOT EXISTS ${identifier(metric)} double precision`]),
+  metric_excluded: forMetrics(metric => [`${identifier(metric)} = excluded.${identifier(metric)}`]),
+  rollup_add_columns: forMetrics(metric => rollupColumns(metric).map((column, index) => `ADD COLUMN IF NOT EXISTS ${column} ${index === 0 ? 'bigint NOT NULL DEFAULT 0' : 'double precision'}`)),
+  rollup_names: forMetrics(rollupColumns),
+  rollup_excluded: forMetrics(metric => rollupColumns(metric).map(column => `${column} = excluded.${column}`)),
+  rollup_from_raw: forMetrics(fromRaw),
+  rollup_from_rollup: forMetrics(fromRollup),
+  rollup_named_from_raw: forMetrics(metric => named(metric, fromRaw(metric))),
+  rollup_named_from_rollup: forMetrics(metric => named(metric, fromRollup(metric))),
+  rollup_shown: forMetrics(shown),
+  rollup_late_after: `interval '${ROLLUP_LATE_AFTER}'`,
+  partition_lock: String(PARTITION_LOCK),
+  rollup_lock: String(ROLLUP_LOCK),
+  writer_lock: String(WRITER_LOCK)
+}
+
+function forMetrics (columns: (metric: string) => readonly string[]): string {
+  return METRICS.flatMap(metric => columns(metric.name)).join(', ')
+}
+
+/** What rollups keep of a metric: count, min, max, sum. */
+function rollupColumns (metric: string): string[] {
+  return ['count', 'min', 'max', 'sum'].map(aggregate => identifier(`${metric}_${aggregate}`))
+}
+
+/** They from points. */
+function fromRaw (metric: string): string[] {
+  return ['count', 'min', 'max', 'sum'].map(aggregate => `${aggregate}(${identifier(metric)})`)
+}
+
+/** They from finer rollups. */
+function fromRollup (metric: string): string[] {
+  return rollupColumns(metric).map((column, index) => `${['sum', 'min', 'max', 'sum'][index]}(${column})${index === 0 ? '::bigint' : ''}`)
+}
+
+function named (metric: string, expressions: readonly string[]): string[] {
+  return rollupColumns(metric).map((column, index) => `${expressions[index]} AS ${column}`)
+}
+
+/** What the views show of a metric: count, min, max, avg. */
+function shown (metric: string): string[] {
+  const [count = '', min = '', max = '', sum = ''] = rollupColumns(metric)
+  return [count, min, max, `${sum} / nullif(${count}, 0) AS ${identifier(`${metric}_avg`)}`]
 }
 
 /** A name as SQL has it. */
@@ -64,7 +117,8 @@ async function readMigration (directory: string, file: string): Promise<Migratio
     name,
     kind: kind as FileKind,
     checksum: createHash('sha256').update(text).digest('hex'),
-    sql: fill(text, file)
+    sql: fill(text, file),
+    again: text.startsWith(AGAIN)
   }
 }
 

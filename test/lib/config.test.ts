@@ -40,6 +40,10 @@ t.test('without any source every setting has its default', t => {
     apiTokens: [],
     logLevel: 'info',
     retentionMs: 30 * 86_400_000,
+    compressAfterMs: 2 * 3_600_000,
+    chunkIntervalMs: 3_600_000,
+    timescaleDirectCompress: 'off',
+    readerPassword: null,
     shutdownDeadlineMs: 30_000,
     httpEngine: 'auto',
     threshold_battery_charge_percent: 10,
@@ -169,6 +173,7 @@ t.test('secrets are neither shown nor repeated', t => {
   t.match(tokens, '***,***')
   t.notMatch(tokens, secret)
   t.notMatch(JSON.stringify(loadConfig({ env: { DATABASE_URL: `mysql://me:${secret}@h`, API_TOKENS: `${secret},x` } })), secret)
+  t.notMatch(shown({ READER_PASSWORD: secret }), secret)
   t.end()
 })
 

@@ -17,8 +17,14 @@ export function environment (settings: Record<string, string>): NodeJS.ProcessEn
 
 /** @param words behind the program's name */
 export async function runIngest (words: readonly string[], settings: Record<string, string> = {}): Promise<Outcome> {
+  return await runProgram('orbitstream-ingest', words, settings)
+}
+
+/** @param name in bin/ */
+export async function runProgram (name: string, words: readonly string[], settings: Record<string, string> = {}): Promise<Outcome> {
+  const program = fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url))
   return await new Promise(resolve => {
-    const child = execFile(process.execPath, [INGEST, ...words], { env: environment(settings), timeout: TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX }, (_, out, err) => {
+    const child = execFile(process.execPath, [program, ...words], { env: environment(settings), timeout: TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX }, (_, out, err) => {
       resolve({ code: child.exitCode ?? -1, out, err })
     })
   })

@@ -11,6 +11,8 @@ import type { Database, QueryOutcome } from '../../lib/store/db.js'
 import { decodeCopy, rowText, type PlainRow } from './rows.js'
 
 const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT orbitstream_ensure_partitions', 'COMMIT', 'ROLLBACK'] as const
+const BEGIN_AND = 'BEGIN; '
+const MOVE = /SET epoch = (?<toEpoch>\d+), last_sequence = (?<toSequence>\d+), .* WHERE spool_id = '[^']+' AND epoch = (?<epoch>\d+) AND last_sequence = (?<sequence>\d+)$/
 export type StatementKind = typeof KINDS[number] | 'COPY' | 'connect'
 
 export interface Fault {
@@ -113,10 +115,16 @@ export class FakeConnection implements Database {
   }
 
   async query <Row extends object> (text: string, values: readonly unknown[] = []): Promise<QueryOutcome<Row>> {
+    // No row is late here.
+    if (text.startsWith('SELECT public.orbitstream_note_rows')) return { rows: [{ late: false }] as unknown as Row[], rowCount: 1 }
+    if (text.startsWith(BEGIN_AND)) {
+      await this.query('BEGIN')
+      return await this.query<Row>(text.slice(BEGIN_AND.length))
+    }
     const kind = KINDS.find((each) => text.startsWith(each))
     if (kind === undefined) throw new Error(`the fake does not know: ${text}`)
     this.assertAlive()
-    const outcome = await this.server.strike(kind, kind, this, () => this.run(kind, values))
+    const outcome = await this.server.strike(kind, kind, this, () => this.run(kind, text, values))
     return outcome as QueryOutcome<Row>
   }
 
@@ -158,13 +166,13 @@ export class FakeConnection implements Database {
     return this.work
   }
 
-  private run (kind: typeof KINDS[number], values: readonly unknown[]): QueryOutcome<object> {
+  private run (kind: typeof KINDS[number], text: string, values: readonly unknown[]): QueryOutcome<object> {
     const { server } = this
     switch (kind) {
       case 'BEGIN': this.work = { ledger: null, rows: [], quarantined: [] }; break
       case 'SELECT epoch': return this.readLedger()
       case 'INSERT INTO ingest_ledger': server.ledger ??= { epoch: 0, sequence: 0 }; break
-      case 'UPDATE ingest_ledger': return this.moveLedger(values as [string, number, number, number, number, number])
+      case 'UPDATE ingest_ledger': return this.moveLedger(text)
       case 'INSERT INTO quarantined_rows': this.quarantine(values); break
       case 'SELECT orbitstream_ensure_partitions': server.partitions.push(values as [Date, Date]); break
       case 'COMMIT': this.commit(); break
@@ -178,8 +186,11 @@ export class FakeConnection implements Database {
     return ledger === null ? { rows: [], rowCount: 0 } : { rows: [{ epoch: String(ledger.epoch), last_sequence: String(ledger.sequence) }], rowCount: 1 }
   }
 
-  private moveLedger ([, epoch, sequence, toEpoch, toSequence]: [string, number, number, number, number, number]): QueryOutcome<object> {
+  private moveLedger (text: string): QueryOutcome<object> {
     const { ledger } = this.server
+    const move = MOVE.exec(text)?.groups
+    if (move === undefined) throw new Error(`the fake does not know: ${text}`)
+    const [toEpoch, toSequence, epoch, sequence] = [move['toEpoch'], move['toSequence'], move['epoch'], move['sequence']].map(Number) as [number, number, number, number]
     if (ledger?.epoch !== epoch || ledger.sequence !== sequence) return { rows: [], rowCount: 0 }
     this.transaction().ledger = { epoch: toEpoch, sequence: toSequence }
     return { rows: [], rowCount: 1 }

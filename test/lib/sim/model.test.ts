@@ -57,9 +57,21 @@ t.test('values stay on the good side of the default limits, with a margin, over 
     const margin = Math.abs(limit.value) * 0.03
     if (limit.side === 'low') t.ok(values.every(value => value > limit.value + margin), name)
     else t.ok(values.every(value => value >= 0 && value < limit.value - margin), name)
-    t.ok(values.every(value => Math.round(value * 100) / 100 === value), `${name} has at most two decimals`)
+    const step = [0.25, 1, 0.5][metric]!
+    t.ok(values.every(value => value % step === 0), `${name} comes in steps`)
   })
   t.ok(points.every(ofSatellite => ofSatellite.every(point => point[0]! <= 100)), 'no battery over 100%')
+  t.end()
+})
+
+t.test('readings that follow one another closely are mostly the same, those a minute apart are not', t => {
+  const quick = course({}, every(0.01, 60)).points.flat()
+  const slow = course({}, every(60, ORBIT_SECONDS)).points.flat()
+  METRICS.forEach(({ name }, metric) => {
+    const changed = (points: readonly number[][]): number => points.filter((point, at) => at > 0 && point[metric] !== points[at - 1]![metric]).length / points.length
+    t.ok(changed(quick) < 0.12, `${name}: ${changed(quick)} of the readings at 100 Hz differ from the one before`)
+    t.ok(changed(slow) > 0.5, `${name}: ${changed(slow)} of those a minute apart`)
+  })
   t.end()
 })
 

@@ -39,12 +39,13 @@ async function column<T> (database: Database, sql: string): Promise<T[]> {
 t.test('an empty database', async t => {
   const { database } = await emptyDatabase(t)
   const plan = await planMigrations(database)
-  t.same(plan.pending.map(migration => migration.name), ['0001-ledger', '0002-telemetry', '0003-anomalies', '0004-limits'])
+  const all = plan.pending.map(migration => migration.name)
+  t.same(all.slice(0, 2), ['0001-ledger', '0002-telemetry'])
   t.same(await column(database, "SELECT to_regclass('schema_migrations') AS value"), [null], 'a plan changes nothing')
 
   const outcome = await migrate(database, SETTINGS)
-  t.same(outcome, { applied: ['0001-ledger', '0002-telemetry', '0003-anomalies', '0004-limits'], kind: 'plain', version: 4 })
-  t.same(await migrate(database, SETTINGS), { applied: [], kind: 'plain', version: 4 }, 'once')
+  t.same(outcome, { applied: all, kind: 'plain', version: parseInt(all.at(-1)!, 10) })
+  t.same(await migrate(database, SETTINGS), { ...outcome, applied: [] }, 'once')
   t.same((await planMigrations(database)).pending, [])
 
   const columns = await database.query("SELECT column_name, data_type, is_nullable, collation_name FROM information_schema.columns WHERE table_name = 'telemetry' ORDER BY ordinal_position")
@@ -59,17 +60,17 @@ t.test('an empty database', async t => {
   const today = new Date().toISOString().slice(0, 10).replaceAll('-', '')
   t.ok(names.includes(`telemetry_p${today}`))
   const indexes = await column<string>(database, `SELECT indexdef AS value FROM pg_indexes WHERE tablename = 'telemetry_p${today}'`)
-  t.equal(indexes.length, 1)
-  t.match(indexes[0], /USING brin \(satellite_id, "time"\) WITH \(pages_per_range='1'\)/)
+  t.equal(indexes.length, 2)
+  t.match(indexes.sort()[0], /USING brin \(satellite_id, "time"\) WITH \(pages_per_range='1'\)/)
 })
 
 t.test('several hosts at once', async t => {
   const { url } = await emptyDatabase(t)
   const hosts = await Promise.all([1, 2, 3, 4].map(() => open(t, url)))
   const outcomes = await Promise.all(hosts.map(host => migrate(host, SETTINGS)))
-  t.same(outcomes.map(outcome => outcome.applied.length).sort(), [0, 0, 0, 4])
-  t.ok(outcomes.every(outcome => outcome.version === 4))
-  t.same(await column(hosts[0]!, 'SELECT count(*)::int AS value FROM schema_migrations'), [4])
+  t.same(outcomes.filter(outcome => outcome.applied.length > 0).length, 1)
+  t.ok(outcomes.every(outcome => outcome.version === outcomes[0]!.version))
+  t.same(await column(hosts[0]!, 'SELECT count(*)::int AS value FROM schema_migrations'), [Math.max(...outcomes.map(outcome => outcome.applied.length))])
   t.same(await column(hosts[0]!, "SELECT count(*)::int AS value FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), [0])
 })
 
@@ -78,7 +79,7 @@ t.test('partitions made by several hosts at once', async t => {
   await migrate(database, SETTINGS)
   const hosts = await Promise.all([1, 2, 3, 4].map(() => open(t, url)))
   const made = await Promise.all(hosts.map(host => column<string>(host, "SELECT orbitstream_ensure_partitions('2031-01-01', '2031-01-09 12:00Z') AS value")))
-  t.same(made.flat().sort(), ['anomalies', 'telemetry'].flatMap(table => [1, 2, 3, 4, 5, 6, 7, 8, 9].map(day => `${table}_p2031010${day}`)))
+  t.same(made.flat().sort(), ['anomalies', 'rollup_10s', 'rollup_1m', 'telemetry'].flatMap(table => [1, 2, 3, 4, 5, 6, 7, 8, 9].map(day => `${table}_p2031010${day}`)))
   await t.rejects(database.query("SELECT orbitstream_ensure_partitions('2031-01-01', '9999-01-01')"), /more than 4000 days/)
   t.same(await column(database, "SELECT orbitstream_drop_partitions('2020-01-01') AS value"), [])
 })
@@ -87,7 +88,7 @@ t.test('days are those of UTC, whatever the session keeps', async t => {
   const { database } = await emptyDatabase(t)
   await database.query("SET timezone = 'America/New_York'")
   await migrate(database, SETTINGS)
-  t.same(await column(database, "SELECT orbitstream_ensure_partitions('2031-03-09T23:00Z', '2031-03-10T01:00Z') AS value ORDER BY 1"), ['anomalies_p20310309', 'anomalies_p20310310', 'telemetry_p20310309', 'telemetry_p20310310'])
+  t.same(await column(database, "SELECT orbitstream_ensure_partitions('2031-03-09T23:00Z', '2031-03-10T01:00Z') AS value ORDER BY 1"), ['anomalies', 'rollup_10s', 'rollup_1m', 'telemetry'].flatMap(table => [`${table}_p20310309`, `${table}_p20310310`]))
   await database.query("INSERT INTO telemetry VALUES ('2031-03-09T00:00Z', 'A'), ('2031-03-10T23:59:59.999999Z', 'B')")
   t.same(await column(database, 'SELECT tableoid::regclass::text AS value FROM telemetry ORDER BY 1'), ['telemetry_p20310309', 'telemetry_p20310310'])
 })
@@ -133,9 +134,12 @@ t.test('names and placeholders that do not read', async t => {
 t.test('a metric that is new in the catalogue gets its column', async t => {
   const { database } = await emptyDatabase(t)
   await migrate(database, SETTINGS)
-  await database.query(`ALTER TABLE telemetry DROP COLUMN ${NAMES.at(-1)!}`)
+  await database.query(`ALTER TABLE telemetry DROP COLUMN ${NAMES.at(-1)!} CASCADE`)
+  await database.query(`ALTER TABLE rollup_10s DROP COLUMN ${NAMES.at(-1)!}_count CASCADE; ALTER TABLE satellites_last DROP COLUMN ${NAMES.at(-1)!} CASCADE`)
   await migrate(database, SETTINGS)
   await database.query(`INSERT INTO telemetry (time, satellite_id, ${NAMES.at(-1)!}) VALUES (now(), 'A', 1)`)
+  t.same(await column(database, `SELECT ${NAMES.at(-1)!}_count::int AS value FROM telemetry_1m`), [1])
+  t.same(await column(database, `SELECT ${NAMES.at(-1)!} AS value FROM satellites_latest`), [1])
 })
 
 /** The table as the first release made it: types of another mind, an index, rows everywhere. */

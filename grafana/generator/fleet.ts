@@ -1,0 +1,157 @@
+/** Fleet: is everything well, and if not, which satellites? */
+import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
+import type * as stat from '@grafana/grafana-foundation-sdk/stat'
+import type * as table from '@grafana/grafana-foundation-sdk/table'
+import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
+import { METRICS } from '../../protocol/metrics.js'
+import { board, type BoardBuilder } from './boards.js'
+import { COLOUR, drawn, property, satelliteColumn, statPanel, statusColumn, tablePanel, timePanel, unitOf } from './panels.js'
+import { sqlTarget } from './sources.js'
+import { bucket, ingestNow, ingestOverTime, metricTitle, name, perSecond, STATS_WITH_ANOMALIES, status } from './sql.js'
+
+const ROWS_MAX = 1000
+/** Places of the lists of anomalies: each metric with each severity. */
+const KINDS = Array.from({ length: METRICS.length * 2 }, (_, index) => index + 1)
+/** The choice of the dashboard as an interval. */
+// eslint-disable-next-line no-template-curly-in-string
+const SILENT = '${silent:sqlstring}::interval'
+
+export function fleetBoard (): BoardBuilder {
+  return board('fleet', 'All satellites: what comes in, who is silent, and whose last values are out of their limits.', 'now-1h')
+    .withVariable(new dashboard.CustomVariableBuilder('silent').label('Silent after').description('A satellite without a point for this long counts as silent.')
+      .values('10s,30s,1m,5m,15m,1h,1d').current({ selected: true, text: '1m', value: '1m' }))
+    .withPanel(pointsNow())
+    .withPanel(heardNow())
+    .withPanel(silentNow())
+    .withPanel(outOfLimits())
+    .withPanel(anomaliesNow())
+    .withPanel(lastStored())
+    .withPanel(points())
+    .withPanel(heard())
+    .withPanel(anomalies())
+    .withPanel(latestValues())
+    .withPanel(silentSatellites())
+}
+
+function pointsNow (): stat.PanelBuilder {
+  return statPanel({ id: 1, title: 'Points/s now', description: 'Points that are stored, a second, over the last ten to twenty seconds.', width: 4, height: 4, unit: 'short', none: '0' })
+    .withTarget(sqlTarget('A', 'table', ingestNow('Points/s now', "coalesce(sum(committed_points) FILTER (WHERE \"time\" > now() - interval '20 seconds') / nullif(sum(seconds) FILTER (WHERE \"time\" > now() - interval '20 seconds'), 0), 0)")))
+}
+
+function heardNow (): stat.PanelBuilder {
+  return statPanel({ id: 2, title: 'Satellites heard now', description: 'Satellites with a point within the time chosen above.', width: 4, height: 4, unit: 'short', none: '0' })
+    .withTarget(sqlTarget('A', 'table', `SELECT count(*) AS "Satellites heard now" FROM satellites_latest WHERE "time" > now() - ${SILENT}`))
+}
+
+function silentNow (): stat.PanelBuilder {
+  return statPanel({ id: 3, title: 'Silent now', description: 'Known satellites without a point for the time chosen above; the table below names them.', width: 4, height: 4, unit: 'short', none: '0', scale: { warning: 1 } })
+    .withTarget(sqlTarget('A', 'table', `SELECT count(*) AS "Silent now" FROM satellites_latest WHERE "time" <= now() - ${SILENT}`))
+}
+
+function outOfLimits (): stat.PanelBuilder {
+  const broken = METRICS.map((_, index) => `(${status(`value_${index}`, `(limits_${index})`)}) IN ('warning', 'critical')`).join(' OR ')
+  return statPanel({ id: 4, title: 'Out of limits now', description: 'Satellites whose last point has a value beyond a limit that counts now; also those that are silent since.', width: 4, height: 4, unit: 'short', none: '0', scale: { critical: 1 } })
+    .withTarget(sqlTarget('A', 'table', `
+      WITH ${latestWithLimits()}
+      SELECT count(*) FILTER (WHERE ${broken}) AS "Out of limits now" FROM judged`))
+}
+
+function anomaliesNow (): stat.PanelBuilder {
+  return statPanel({ id: 5, title: 'Anomalies/s', description: 'Values beyond a limit, a second, over the last minute.', width: 4, height: 4, unit: 'short', decimals: 1, none: '0', scale: { critical: 0.001 } })
+    .withTarget(sqlTarget('A', 'table', `
+      SELECT coalesce(sum(kind.count), 0)::double precision / 60 AS "Anomalies/s"
+      FROM ${STATS_WITH_ANOMALIES} WHERE stats."time" > now() - interval '1 minute'`))
+}
+
+function lastStored (): stat.PanelBuilder {
+  return statPanel({ id: 6, title: 'Last point stored', description: 'Time since points were last stored. Grows while nothing comes in, or while the database takes no points: see Ingest.', width: 4, height: 4, unit: 's', decimals: 0, scale: { warning: 10, critical: 60 } })
+    .withTarget(sqlTarget('A', 'table', 'SELECT extract(epoch FROM now() - max(updated_at))::double precision AS "Last point stored" FROM ingest_ledger WHERE rows_total > 0'))
+}
+
+function points (): timeseries.PanelBuilder {
+  return timePanel({ id: 7, title: 'Points/s', description: 'Points that were accepted and points that were stored. Stored below accepted: the database is behind, and points wait in the spool.', width: 8, height: 8, unit: 'short', interval: '10s', min: 0, legend: ['mean', 'max', 'lastNotNull'] })
+    .withTarget(sqlTarget('A', 'time_series', ingestOverTime([
+      { title: 'accepted', sql: perSecond('http_points + udp_points') },
+      { title: 'stored', sql: perSecond('committed_points') }
+    ])))
+    .overrideByName('accepted', drawn(COLOUR.main))
+    .overrideByName('stored', drawn(COLOUR.ok))
+}
+
+function heard (): timeseries.PanelBuilder {
+  return timePanel({ id: 8, title: 'Satellites heard', description: 'Satellites with a point within ten seconds. A step down: satellites fell silent together.', width: 8, height: 8, unit: 'short', decimals: 0, interval: '10s', min: 0 })
+    .withTarget(sqlTarget('A', 'time_series', ingestOverTime([{ title: 'satellites', sql: 'max(satellites_heard)', of: 'max' }])))
+    .overrideByName('satellites', drawn(COLOUR.main))
+}
+
+/** Grouped by the lists of kinds, of which there are few, before they are taken apart: half the time. */
+function anomalies (): timeseries.PanelBuilder {
+  return timePanel({ id: 9, title: 'Anomalies/s by metric and severity', description: 'Values beyond a limit, counted as they came in.', width: 8, height: 8, unit: 'short', interval: '10s', min: 0, bars: true, stacked: true, none: 'No anomalies in this time range' })
+    .withTarget(sqlTarget('A', 'time_series', `
+      WITH steps AS MATERIALIZED (
+        SELECT ${bucket('"time"', 10)} AS bucket, instance, anomaly_kinds, sum(seconds) AS seconds,
+               ARRAY[${KINDS.map((kind) => `sum(anomaly_counts[${kind}])`).join(', ')}] AS counts
+        FROM ingest_stats WHERE $__timeFilter("time") GROUP BY 1, 2, 3
+      ), covered AS (
+        SELECT bucket, max(seconds) AS seconds FROM (SELECT bucket, instance, sum(seconds) AS seconds FROM steps GROUP BY 1, 2) by_server GROUP BY 1
+      )
+      SELECT bucket AS "time", ${metricTitle("split_part(kind.name, ' ', 1)")} || ', ' || split_part(kind.name, ' ', 2) AS metric, (sum(kind.count) / max(covered.seconds))::double precision AS value
+      FROM steps CROSS JOIN LATERAL unnest(string_to_array(anomaly_kinds, ','), counts) kind (name, count) JOIN covered USING (bucket)
+      WHERE kind.name IS NOT NULL GROUP BY bucket, kind.name
+      ORDER BY 1`))
+}
+
+/**
+ * `judged`: satellite_id, "time", and for each metric value_N with its limits as a row limits_N.
+ * Limits are resolved once for all satellites.
+ */
+function latestWithLimits (): string {
+  const values = METRICS.map((metric, index) => `latest.${name(metric.name)} AS value_${index}, limits_${index}`)
+  const joins = METRICS.map((metric, index) => `LEFT JOIN bounds limits_${index} ON limits_${index}.satellite_id = latest.satellite_id AND limits_${index}.metric = '${metric.name}'`)
+  return `latest AS MATERIALIZED (
+      SELECT * FROM satellites_latest
+    ), bounds AS MATERIALIZED (
+      SELECT resolved.* FROM limits, orbitstream_limits_of(limits.limits, ARRAY(SELECT satellite_id FROM latest)) resolved
+    ), judged AS (
+      SELECT latest.satellite_id, latest."time", ${values.join(', ')}
+      FROM latest ${joins.join(' ')}
+    )`
+}
+
+function latestValues (): table.PanelBuilder {
+  const statuses = METRICS.map((_, index) => `status_${index}`)
+  const columns = METRICS.map((metric, index) => `value_${index} AS ${name(metric.title)}, status_${index} AS ${name(`${metric.title} limits`)}`)
+  const builder = tablePanel({
+    id: 10,
+    title: 'Latest values',
+    description: `The last point of each satellite, the worst first, at most ${ROWS_MAX}. Colours tell how a value stands to the limits that count now for its satellite. A click on a satellite leads to its dashboard.`,
+    width: 16,
+    height: 14,
+    none: 'No satellite has sent a point'
+  }).withTarget(sqlTarget('A', 'table', `
+    WITH ${latestWithLimits()}, stated AS (
+      SELECT satellite_id, "time", ${METRICS.map((_, index) => `value_${index}, ${status(`value_${index}`, `(limits_${index})`)} AS status_${index}`).join(', ')}
+      FROM judged
+    )
+    SELECT satellite_id AS "Satellite", extract(epoch FROM now() - "time")::double precision AS "Last point", ${columns.join(', ')}
+    FROM stated
+    ORDER BY greatest(${statuses.map((column) => `CASE ${column} WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END`).join(', ')}) DESC, satellite_id
+    LIMIT ${ROWS_MAX}`))
+    .overrideByName('Satellite', satelliteColumn(180))
+    .overrideByName('Last point', [property('unit', 's'), property('decimals', 0), property('custom.width', 110), property('description', 'How long ago')])
+  for (const metric of METRICS) {
+    builder.overrideByName(metric.title, [property('unit', unitOf(metric)), property('decimals', 1)])
+      .overrideByName(`${metric.title} limits`, statusColumn(110))
+  }
+  return builder
+}
+
+function silentSatellites (): table.PanelBuilder {
+  return tablePanel({ id: 11, title: 'Silent satellites', description: 'Known satellites without a point for the time chosen above, the longest first, at most 500.', width: 8, height: 14, none: 'No satellite is silent' })
+    .withTarget(sqlTarget('A', 'table', `
+      SELECT satellite_id AS "Satellite", "time" AS "Last point", extract(epoch FROM now() - "time")::double precision AS "Silent for"
+      FROM satellites_latest WHERE "time" <= now() - ${SILENT} ORDER BY "time" LIMIT 500`))
+    .overrideByName('Satellite', satelliteColumn(180))
+    .overrideByName('Last point', [property('unit', 'dateTimeAsIso'), property('custom.width', 170)])
+    .overrideByName('Silent for', [property('unit', 'dtdurations'), property('decimals', 0)])
+}

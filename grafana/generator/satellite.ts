@@ -1,0 +1,168 @@
+/** Satellite: what one of them sent, held against its limits. */
+import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
+import type * as stat from '@grafana/grafana-foundation-sdk/stat'
+import type * as table from '@grafana/grafana-foundation-sdk/table'
+import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
+import { METRICS, type Metric } from '../../protocol/metrics.js'
+import { annotation, board, type BoardBuilder } from './boards.js'
+import { COLOUR, drawn, property, statPanel, statusColumn, tablePanel, timePanel, unitOf } from './panels.js'
+import { POSTGRES, sqlTarget, tidy } from './sources.js'
+import { bucket, FROM, literal, metricTitle, name, RANGE, rolled, SATELLITE, status, TO } from './sql.js'
+
+/** Up to here every point is shown, with some room for "the last five minutes"; then steps of ten seconds; then minutes. */
+const RAW_MAX = "interval '330 seconds'"
+const TEN_SECONDS_MAX = "interval '6 hours'"
+const LIMIT_LINES = [
+  { title: 'high critical', column: 'high_critical', colour: COLOUR.critical },
+  { title: 'high warning', column: 'high_warning', colour: COLOUR.warning },
+  { title: 'low warning', column: 'low_warning', colour: COLOUR.warning },
+  { title: 'low critical', column: 'low_critical', colour: COLOUR.critical }
+] as const
+/** Changes of the limits in one time range whose lines are drawn. */
+const LIMIT_CHANGES_MAX = 20
+const ANOMALIES_MAX = 10_000
+
+export function satelliteBoard (): BoardBuilder {
+  const builder = board('satellite', 'One satellite: each metric with its limits and anomalies. Every point up to five minutes, above that averages between the least and the greatest value.', 'now-5m')
+    .withVariable(satelliteVariable())
+    .annotation(annotation('Anomalies', COLOUR.critical, anomalyRuns()))
+    .withPanel(lastPoint())
+    .withPanel(rate())
+    .withPanel(now())
+  METRICS.forEach((metric, index) => builder.withPanel(metricPanel(metric, 10 + index)))
+  return builder.withPanel(anomalies())
+}
+
+function satelliteVariable (): dashboard.QueryVariableBuilder {
+  const sql = tidy(`
+    SELECT satellite_id FROM satellites_latest WHERE satellite_id ILIKE '%' || '$__searchFilter' ORDER BY 1 LIMIT 1000`)
+  return new dashboard.QueryVariableBuilder('satellite').label('Satellite').description('Type a part of its name to search; at most 1,000 are listed.')
+    .datasource(POSTGRES).query(sql).definition(sql).refresh(dashboard.VariableRefresh.OnDashboardLoad).sort(dashboard.VariableSort.Disabled)
+}
+
+function lastPoint (): stat.PanelBuilder {
+  return statPanel({ id: 1, title: 'Last point', description: 'Time since the newest point of this satellite, by the time that it carries.', width: 4, height: 6, unit: 's', decimals: 0, none: 'Never heard', scale: { warning: 60, critical: 600 } })
+    .withTarget(sqlTarget('A', 'table', `
+      SELECT extract(epoch FROM now() - "time")::double precision AS "Last point" FROM satellites_latest WHERE satellite_id = ${SATELLITE}`))
+}
+
+function rate (): stat.PanelBuilder {
+  return statPanel({ id: 2, title: 'Points/s', description: 'Points of this satellite a second, over the last full minute.', width: 4, height: 6, unit: 'short', decimals: 1, none: '0' })
+    .withTarget(sqlTarget('A', 'table', `
+      SELECT coalesce(sum(points), 0)::double precision / 60 AS "Points/s" FROM telemetry_10s
+      WHERE satellite_id = ${SATELLITE} AND bucket >= time_bucket('10 seconds', now()) - interval '1 minute' AND bucket < time_bucket('10 seconds', now())`))
+}
+
+function now (): table.PanelBuilder {
+  const rows = METRICS.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ${literal(metric.unit)}, (SELECT ${name(metric.name)} FROM latest))`)
+  return tablePanel({ id: 3, title: 'Now', description: 'The last point, and the limits that count now for this satellite: the default, or the override that fits it best.', width: 16, height: 6, decimals: 2, none: 'Choose a satellite' })
+    .withTarget(sqlTarget('A', 'table', `
+      WITH latest AS MATERIALIZED (
+        SELECT * FROM satellites_latest WHERE satellite_id = ${SATELLITE}
+      ), bounds AS (
+        SELECT resolved.* FROM limits, orbitstream_limits_of(limits.limits, ARRAY[${SATELLITE}]) resolved
+      )
+      SELECT title AS "Metric", value AS "Value", unit AS "Unit", ${status('value', 'bounds')} AS "Limits",
+             ${LIMIT_LINES.toReversed().map(({ title, column }) => `${column} AS ${name(title)}`).join(', ')}
+      FROM (VALUES ${rows.join(', ')}) metric (place, name, title, unit, value) LEFT JOIN bounds ON bounds.metric = metric.name
+      ORDER BY place`))
+    .overrideByName('Limits', statusColumn(110))
+    .overrideByName('Unit', [property('custom.width', 80)])
+    .overrideByRegexp('/^(low|high) /', [property('noValue', 'none')])
+}
+
+function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
+  const builder = timePanel({
+    id,
+    title: metric.title,
+    description: 'Up to five minutes every point. Above, the average, in a band from the least to the greatest value: of ten seconds up to six hours, of a minute and more beyond. Dashed: the limits of this satellite, also those of before they were changed.',
+    width: 24,
+    height: 8,
+    unit: unitOf(metric),
+    interval: '1s',
+    legend: ['min', 'mean', 'max', 'lastNotNull'],
+    none: 'No points of this satellite in this time range'
+  })
+    .withTarget(sqlTarget('A', 'time_series', valuesOf(metric)))
+    .withTarget(sqlTarget('B', 'time_series', limitLinesOf(metric)))
+    .overrideByName('value', [...drawn(COLOUR.main, ['fillOpacity', 0], ['showPoints', 'auto'], ['pointSize', 3])])
+    .overrideByName('average', drawn(COLOUR.main, ['fillOpacity', 0], ['lineWidth', 2]))
+    .overrideByName('least', drawn(COLOUR.band, ['fillOpacity', 0], ['lineWidth', 0]))
+    .overrideByName('greatest', drawn(COLOUR.band, ['fillOpacity', 25], ['lineWidth', 0], ['fillBelowTo', 'least']))
+  for (const { title, colour } of LIMIT_LINES) {
+    builder.overrideByName(title, drawn(colour, ['fillOpacity', 0], ['lineWidth', 1], ['lineStyle', { fill: 'dash', dash: [10, 8] }]))
+  }
+  return builder
+}
+
+/** Of the three parts the server runs one: which is decided by constants. */
+function valuesOf (metric: Metric): string {
+  const [count, min, max, avg] = (['count', 'min', 'max', 'avg'] as const).map((aggregate) => rolled(metric, aggregate))
+  const series = (values: string): string => `CROSS JOIN LATERAL (VALUES ${values}) series (metric, value)`
+  return `
+    SELECT "time", 'value' AS metric, ${name(metric.name)} AS value
+    FROM telemetry
+    WHERE ${RANGE} <= ${RAW_MAX} AND satellite_id = ${SATELLITE} AND $__timeFilter("time") AND ${name(metric.name)} IS NOT NULL
+    UNION ALL
+    SELECT bucket, series.metric, series.value
+    FROM telemetry_10s ${series(`('average', ${avg}), ('least', ${min}), ('greatest', ${max})`)}
+    WHERE ${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX} AND satellite_id = ${SATELLITE} AND $__timeFilter(bucket) AND ${count} > 0
+    UNION ALL
+    SELECT wide.bucket, series.metric, series.value
+    FROM (
+      SELECT ${bucket('bucket', 60)} AS bucket, sum(${avg} * ${count}) / sum(${count})::double precision AS average, min(${min}) AS least, max(${max}) AS greatest
+      FROM telemetry_1m
+      WHERE ${RANGE} > ${TEN_SECONDS_MAX} AND satellite_id = ${SATELLITE} AND $__timeFilter(bucket) AND ${count} > 0 GROUP BY 1
+    ) wide ${series("('average', average), ('least', least), ('greatest', greatest)")}
+    ORDER BY 1`
+}
+
+/** A line from the begin to the end of the time in which a set of limits counted, for each limit that it has. */
+function limitLinesOf (metric: Metric): string {
+  return `
+    WITH counted AS (
+      SELECT greatest(changed_at, ${FROM}) AS begins, lead(changed_at - interval '1 millisecond', 1, ${TO}) OVER (ORDER BY version) AS ends, limits
+      FROM (
+        SELECT * FROM limits_history
+        WHERE changed_at <= ${TO} AND version >= coalesce((SELECT max(version) FROM limits_history WHERE changed_at <= ${FROM}), 0)
+        ORDER BY version DESC LIMIT ${LIMIT_CHANGES_MAX}
+      ) newest
+    )
+    SELECT edge AS "time", line.title AS metric, line.value
+    FROM counted
+      CROSS JOIN LATERAL orbitstream_limits_of(limits, ARRAY[${SATELLITE}]) bounds
+      CROSS JOIN LATERAL (VALUES ${LIMIT_LINES.map(({ title, column }) => `(${literal(title)}, bounds.${column})`).join(', ')}) line (title, value)
+      CROSS JOIN LATERAL (VALUES (begins), (ends)) edges (edge)
+    WHERE bounds.metric = ${literal(metric.name)} AND line.value IS NOT NULL
+    ORDER BY 1`
+}
+
+/** Anomalies of one kind that follow one another closely are one mark: a hundredth of the time range, at least ten seconds. */
+function anomalyRuns (): string {
+  return `
+    SELECT min("time") AS "time", max("time") AS timeend,
+           format('%s %s %s: %s, %s points', ${metricTitle('metric')}, CASE side WHEN 'low' THEN 'below' ELSE 'above' END, limit_value,
+             CASE side WHEN 'low' THEN min(value) ELSE max(value) END, count(*)) AS text,
+           severity AS tags
+    FROM (
+      SELECT *, sum(starts) OVER (PARTITION BY metric, severity, side, limit_value ORDER BY "time") AS run
+      FROM (
+        SELECT *, CASE WHEN "time" - lag("time") OVER (PARTITION BY metric, severity, side, limit_value ORDER BY "time") < greatest(interval '10 seconds', ${RANGE} / 100) THEN 0 ELSE 1 END AS starts
+        FROM (
+          SELECT "time", metric, value, limit_value, severity, side FROM anomalies
+          WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT ${ANOMALIES_MAX}
+        ) newest
+      ) marked
+    ) numbered
+    GROUP BY metric, severity, side, limit_value, run ORDER BY 1`
+}
+
+function anomalies (): table.PanelBuilder {
+  return tablePanel({ id: 30, title: 'Anomalies', description: 'Values beyond a limit, the newest first, at most 500. "Version" is that of the limits that judged.', width: 24, height: 9, none: 'No anomalies in this time range' })
+    .withTarget(sqlTarget('A', 'table', `
+      SELECT "time" AS "Time", ${metricTitle('metric')} AS "Metric", value AS "Value", side AS "Side", limit_value AS "Limit", severity AS "Severity", limits_version AS "Version"
+      FROM anomalies WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT 500`))
+    .overrideByName('Time', [property('unit', 'dateTimeAsIso')])
+    .overrideByName('Severity', statusColumn(110))
+    .overrideByRegexp('/^(Value|Limit)$/', [property('decimals', 2)])
+}

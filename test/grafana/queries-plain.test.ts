@@ -1,0 +1,39 @@
+/** Every query of the dashboards on PostgreSQL without TimescaleDB. */
+import t from 'tap'
+import { connect } from '../../lib/store/db.js'
+import { migrate } from '../../lib/store/migrate.js'
+import { everyQueryAnswers } from '../support/dashboard-answers.js'
+import { allQueries, RANGES } from '../../grafana/queries/dashboards.js'
+import { expandMacros } from '../../grafana/queries/macros.js'
+import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
+import { SCHEMA_SETTINGS } from '../support/same-answers.js'
+
+const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
+const server = await startTestPostgres(t)
+
+t.test('with data', async (t) => {
+  const database = await connect(await createTestDatabase(server), OPTIONS)
+  t.teardown(() => database.close())
+  await everyQueryAnswers(t, database)
+})
+
+t.test('an empty database: no query fails, and alerts always have a number', async (t) => {
+  const database = await connect(await createTestDatabase(server), OPTIONS)
+  t.teardown(() => database.close())
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query('SET ROLE orbitstream_reader')
+  const to = new Date()
+  for (const { title, purpose, sql } of allQueries()) {
+    const text = expandMacros(sql, { from: new Date(to.getTime() - RANGES[1].rangeMs), to, intervalMs: 10_000, variables: { satellite: '', silent: '1m', __searchFilter: '%' } })
+    const { rows } = await database.query(text)
+    if (purpose === 'alert') t.ok(rows.length > 0 && rows.every((row) => Object.values(row).every((value) => value !== null)), title)
+  }
+})
+
+t.test('the reader reads, and no more', async (t) => {
+  const database = await connect(await createTestDatabase(server), OPTIONS)
+  t.teardown(() => database.close())
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query('SET ROLE orbitstream_reader')
+  for (const sql of ['DELETE FROM ingest_stats', 'UPDATE limits SET version = 2', 'DROP TABLE telemetry']) await t.rejects(database.query(sql), /permission denied|must be owner/)
+})

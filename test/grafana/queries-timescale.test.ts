@@ -1,0 +1,8 @@
+/** Every query of the dashboards on TimescaleDB: in WebAssembly, or on the server of TEST_TIMESCALE_URL. */
+import t from 'tap'
+import { everyQueryAnswers } from '../support/dashboard-answers.js'
+import { openTimescale } from '../support/timescale.js'
+
+t.test('with data', async (t) => {
+  await everyQueryAnswers(t, await openTimescale(t))
+})

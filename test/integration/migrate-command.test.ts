@@ -1,0 +1,47 @@
+/** `migrate --dry-run` and `migrate`, as people run them. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { connect } from '../../lib/store/db.js'
+import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
+
+const PROGRAM = fileURLToPath(new URL('../../../bin/orbitstream-ingest', import.meta.url))
+const server = await startTestPostgres(t)
+
+t.test('dry-run prints migrations and settings, without secrets, and does nothing', async t => {
+  const url = await createTestDatabase(server)
+  const env = { PATH: process.env.PATH ?? '', DATABASE_URL: url, READER_PASSWORD: 'hunter2-and-more' }
+  const run = async (...words: string[]): Promise<string> => (await promisify(execFile)(process.execPath, [PROGRAM, 'migrate', ...words], { env })).stdout
+  for (const turn of [1, 2]) {
+    const plan = await run('--dry-run')
+    t.match(plan, /-- 0001-ledger \(plain\)\n[^]*-- 0006-rollups \(plain\)/, `turn ${turn}`)
+    t.match(plan, /GRANT SELECT ON public\.telemetry, .* TO orbitstream_reader;/)
+    t.match(plan, /ALTER ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*';/)
+    t.match(plan, /-- \d+ migrations and 2 settings would be applied/)
+    t.notMatch(plan, 'hunter2')
+  }
+  t.match(await run(), /Applied: 0001-ledger, /)
+  env.READER_PASSWORD = ''
+  t.match(await run('--dry-run'), 'The database is up to date.')
+})
+
+t.test('a table of the first release is announced, and taken over with its rows', async t => {
+  const url = await createTestDatabase(server)
+  const db = await connect(url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+  t.teardown(() => db.close())
+  await db.query(`
+    CREATE TABLE telemetry (time timestamptz NOT NULL, satellite_id varchar(50) NOT NULL, battery_charge_percent real, storage_usage_mb real, signal_strength_dbm real);
+    INSERT INTO telemetry SELECT now() - i * interval '7 minutes', 'SAT-' || i % 9, i, i, -i FROM generate_series(0, 1999) i`)
+  const env = { PATH: process.env.PATH ?? '', DATABASE_URL: url }
+  const run = async (...words: string[]): Promise<string> => (await promisify(execFile)(process.execPath, [PROGRAM, 'migrate', ...words], { env })).stdout
+  const sums = async (): Promise<unknown> => (await db.query('SELECT count(*), sum(battery_charge_percent::float8) AS a, sum(storage_usage_mb::float8) AS b, sum(signal_strength_dbm::float8) AS c, min(time), max(time) FROM telemetry')).rows
+  const before = await sums()
+  t.match(await run('--dry-run'), /^-- The table telemetry is there already: it is taken over with all its rows/)
+  t.same((await db.query("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")).rows, [{ relname: 'telemetry' }], 'and nothing was done')
+  await run()
+  t.same(await sums(), before)
+  t.same((await db.query('SELECT sum(points)::int AS points FROM telemetry_1m')).rows, [{ points: 2_000 }], 'the rollups have them at once')
+  t.equal((await db.query('SELECT FROM satellites_latest')).rowCount, 9)
+  t.notMatch(await run('--dry-run'), 'is there already')
+})

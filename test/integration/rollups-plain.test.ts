@@ -1,0 +1,284 @@
+/** Rollups, satellites_latest and time_bucket on plain PostgreSQL: the answers of TimescaleDB, see timescale.test.ts. */
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import type { Test } from 'tap'
+import { connect } from '../../lib/store/db.js'
+import type { Database } from '../../lib/store/db.js'
+import { startMaintenance } from '../../lib/store/maintenance.js'
+import { migrate } from '../../lib/store/migrate.js'
+import { DAY_MS } from '../../lib/store/partitions.js'
+import { RollUp } from '../../lib/store/rollups.js'
+import { METRICS } from '../../protocol/metrics.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../support/postgres.js'
+import { readmeIsCovered, rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { pointStore } from '../support/stored-rows.js'
+
+const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
+const server = await startTestPostgres(t)
+
+async function open (t: Test, url: string): Promise<Database> {
+  const database = await connect(url, OPTIONS)
+  t.teardown(() => database.close())
+  return database
+}
+
+async function one<T> (database: Database, sql: string): Promise<T> {
+  return (await database.query<{ value: T }>(sql)).rows[0]!.value
+}
+
+const point = (satellite: string, timeMs: number, value = 1): { satellite: string, timeMs: number, values: number[] } => ({ satellite, timeMs, values: [value] })
+
+t.test('every documented query', async t => {
+  readmeIsCovered(t)
+  await sameAnswers(t, await open(t, await createTestDatabase(server)), async () => {})
+})
+
+const shown = METRICS.flatMap(({ name }) => ['count', 'min', 'max'].map(aggregate => `${name}_${aggregate}`))
+const averages = METRICS.map(({ name }) => `round(${name}_avg::numeric, 6)`)
+
+/** Rows in which a rollup differs from telemetry itself, and satellites whose latest point is another. */
+async function differences (database: Database): Promise<string> {
+  const rollup = (view: string, width: string): string => `
+    SELECT count(*) FROM (
+      SELECT bucket, satellite_id, points, ${[...shown, ...averages].join(', ')} FROM ${view}
+      EXCEPT
+      SELECT time_bucket('${width}', time), satellite_id, count(*),
+             ${METRICS.flatMap(({ name }) => ['count', 'min', 'max'].map(aggregate => `${aggregate}(${name})`)).join(', ')},
+             ${METRICS.map(({ name }) => `round(avg(${name})::numeric, 6)`).join(', ')} FROM telemetry GROUP BY 1, 2) wrong`
+  return await one(database, `
+    SELECT (${rollup('telemetry_10s', '10 seconds')}) || ' ' || (${rollup('telemetry_1m', '1 minute')}) || ' ' ||
+           ((SELECT coalesce(sum(points), 0) FROM telemetry_10s) - (SELECT count(*) FROM telemetry)) || ' ' ||
+           ((SELECT coalesce(sum(points), 0) FROM telemetry_1m) - (SELECT count(*) FROM telemetry)) || ' ' ||
+           (SELECT count(*) FROM (SELECT satellite_id, max(time) AS time FROM telemetry GROUP BY 1) raw
+            FULL JOIN satellites_latest l USING (satellite_id) WHERE raw.time IS DISTINCT FROM l.time) AS value`)
+}
+
+const SAME = '0 0 0 0 0'
+
+/** A thing that looks random, and is the same in each run. */
+function sequence (seed: number): (below: number) => number {
+  return (below) => (seed = seed * 48_271 % 2_147_483_647) % below
+}
+
+const left = (database: Database): Promise<string> => one(database, 'SELECT count(*)::text AS value FROM rollup_dirty WHERE bucket < (SELECT watermark FROM rollup_state)')
+
+t.test('rollups are the same as telemetry whatever comes when, rolled up or not', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  const nowMs = Date.now()
+  const next = sequence(1)
+  for (let turn = 0; turn < 6; turn++) {
+    await store(Array.from({ length: 300 }, () => ({
+      satellite: `SAT-${next(5)}`,
+      timeMs: nowMs + 100_000 - (next(4) === 0 ? next(20 * DAY_MS) : next(600_000)),
+      values: METRICS.map(() => next(5) === 0 ? null : next(1000) / 8)
+    })))
+    t.equal(await differences(database), SAME, `turn ${turn}: stored`)
+    t.not(await left(database), '0', 'some buckets got late rows')
+    await rollUp(database)
+    t.equal(await differences(database), SAME, `turn ${turn}: rolled up`)
+  }
+  t.equal(await left(database), '0', 'nothing is left to do')
+})
+
+t.test('rows that are in time are noted nowhere', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  await rollUp(database)
+  const store = await pointStore(database)
+  await store([point('A', Date.now()), point('B', Date.now() - 1_000)])
+  t.equal(await one(database, 'SELECT (SELECT count(*) FROM rollup_dirty) + (SELECT count(*) FROM satellites_late) || \'\' AS value'), '0')
+  await store([point('C', Date.now() - 60_000), point('C', Date.now() - 59_000), point('A', Date.now() - 30_000)])
+  t.same(await one(database, "SELECT array_agg(satellite_id || ' ' || (time < now() - interval '59500 ms') ORDER BY satellite_id) AS value FROM satellites_late"), ['A false', 'C false'], 'the newest of each')
+  t.equal(await differences(database), SAME)
+})
+
+t.test('a transaction under way is waited for, one that begins later counts as late', async t => {
+  const url = await createTestDatabase(server)
+  const [database, slow, later] = [await open(t, url), await open(t, url), await open(t, url)]
+  await migrate(database, SCHEMA_SETTINGS)
+  const watermark = (): Promise<Date> => one(database, 'SELECT (SELECT watermark FROM rollup_state) AS value')
+  const before = await watermark()
+  const insert = (satellite: string): string => `
+    INSERT INTO telemetry (time, satellite_id) SELECT (SELECT watermark FROM rollup_state) + interval '1 second', '${satellite}'`
+  const note = "SELECT orbitstream_note_rows((SELECT watermark FROM rollup_state) + interval '1 second', ARRAY[(SELECT watermark FROM rollup_state)]) AS late"
+  await later.query(`BEGIN; ${insert('later')}`)
+  t.same((await slow.query(`BEGIN; ${insert('slow')}; ${note}`)).rows, [{ late: false }])
+  await rollUp(database)
+  t.same(await watermark(), before, 'nothing is taken over while one that was told "in time" may still commit')
+  t.same((await later.query(note)).rows, [{ late: true }], 'the mark had moved')
+  await slow.query('COMMIT')
+  await later.query('ROLLBACK')
+  await database.query('SELECT orbitstream_roll_up(1)')
+  t.ok(await watermark() > before)
+  const satellites = (): Promise<string[]> => one(database, 'SELECT array_agg(satellite_id ORDER BY satellite_id) AS value FROM telemetry_10s')
+  t.same(await satellites(), ['slow'])
+  await later.query(`BEGIN;
+    INSERT INTO telemetry (time, satellite_id) SELECT time, 'later' FROM telemetry;
+    SELECT orbitstream_note_rows(time, ARRAY[time_bucket('10 seconds', time)]) FROM telemetry LIMIT 1;
+    COMMIT`)
+  t.same(await satellites(), ['later', 'slow'], 'read from telemetry')
+  t.equal(await left(database), '1')
+  await rollUp(database)
+  t.equal(await left(database), '0')
+  t.same(await satellites(), ['later', 'slow'])
+  await slow.query(`BEGIN; ${insert('failed')}; ${note}; ROLLBACK`)
+  await rollUp(database)
+  t.same(await satellites(), ['later', 'slow'], 'one that fails leaves nothing')
+})
+
+t.test('workers, the primary and readers at once', async t => {
+  const url = await createTestDatabase(server)
+  const database = await open(t, url)
+  await migrate(database, SCHEMA_SETTINGS)
+  const next = sequence(7)
+  const endMs = performance.now() + 2_500
+  const work = async (spool: string): Promise<void> => {
+    const store = await pointStore(await open(t, url), { spool })
+    while (performance.now() < endMs) await store(Array.from({ length: 1 + next(40) }, () => point(`SAT-${next(9)}`, Date.now() - next(next(3) === 0 ? 40_000 : 2_500), next(100))))
+  }
+  const keeper = await open(t, url)
+  const keep = async (): Promise<void> => {
+    while (performance.now() < endMs) await rollUp(keeper)
+  }
+  const answers: string[] = []
+  const read = async (): Promise<void> => {
+    while (performance.now() < endMs) answers.push(await differences(database))
+  }
+  await Promise.all([work('a'), work('b'), keep(), read()])
+  t.same([...new Set(answers)], [SAME], `${answers.length} answers`)
+  t.ok(answers.length > 5)
+  t.ok(await one(database, 'SELECT count(*) > 10 AS value FROM rollup_10s'), 'of which a part was rolled up')
+})
+
+t.test('a clock that was far ahead', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query("UPDATE rollup_state SET closing = now() + interval '1 day', latest_watermark = now() + interval '1 day', watermark = time_bucket('10 seconds', now() + interval '1 day')")
+  const store = await pointStore(database)
+  await store([point('A', Date.now() - 30_000), point('B', Date.now())])
+  t.equal(await differences(database), SAME)
+  await rollUp(database)
+  t.ok(await one(database, 'SELECT closing < now() AND latest_watermark < now() AND watermark < now() AS value FROM rollup_state'))
+  await store([point('A', Date.now()), point('B', Date.now())])
+  t.equal(await differences(database), SAME)
+})
+
+t.test('one host at a time rolls up', async t => {
+  const url = await createTestDatabase(server)
+  const [first, second] = [await open(t, url), await open(t, url)]
+  await migrate(first, SCHEMA_SETTINGS)
+  const state = (): Promise<string> => one(first, 'SELECT r::text AS value FROM rollup_state r')
+  await first.query('BEGIN; SELECT orbitstream_begin_roll_up()')
+  await first.query('COMMIT; BEGIN; SELECT orbitstream_roll_up(10)')
+  const before = await state()
+  await rollUp(second)
+  t.equal(await state(), before, 'the second host leaves it to the first')
+  await first.query('ROLLBACK')
+  await rollUp(second)
+  t.not(await state(), before)
+})
+
+t.test('points that people change or delete themselves', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  const beginMs = Date.now() - 600_000
+  await store([point('A', beginMs), point('A', beginMs + 1), point('B', beginMs), point('C', Date.now())])
+  await rollUp(database)
+  await database.query("DELETE FROM telemetry WHERE satellite_id = 'B'; UPDATE telemetry SET battery_charge_percent = 7 WHERE satellite_id = 'A'")
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
+  const [statement = ''] = /INSERT INTO rollup_dirty[^;]+/.exec(readme) ?? []
+  await database.query(statement.replace('2026-01-01 10:00Z', new Date(beginMs).toISOString()).replace('2026-01-01 11:00Z', new Date(beginMs + 60_000).toISOString()))
+  const wrong = (): Promise<string> => one(database, "SELECT string_agg(satellite_id || ' ' || points, ' ') || ' ' || max(battery_charge_percent_max) AS value FROM telemetry_10s WHERE satellite_id < 'C'")
+  t.equal(await wrong(), 'A 2 7', 'at once')
+  await rollUp(database)
+  t.equal(await left(database), '0')
+  t.equal(await wrong(), 'A 2 7')
+  t.equal(await one(database, 'SELECT sum(points)::text AS value FROM telemetry_1m'), '3')
+})
+
+t.test('work on late rows pauses', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  const keeper = new RollUp()
+  await store([point('A', Date.now() - 300_000)])
+  await keeper.run(database)
+  t.equal(await left(database), '0')
+  await store([point('A', Date.now() - 300_000)])
+  await keeper.run(database)
+  t.equal(await left(database), '1', 'not again at once')
+  t.equal(await differences(database), SAME)
+})
+
+t.test('a backlog larger than a turn, after an hour without maintenance', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query("UPDATE rollup_state SET watermark = time_bucket('10 seconds', now() - interval '4 hours'), latest_watermark = now() - interval '4 hours', closing = now() - interval '4 hours'")
+  const nowMs = Date.now()
+  await (await pointStore(database))(Array.from({ length: 1100 }, (_, index) => point('A', nowMs - index * 10_000)))
+  const count = (): Promise<string> => one(database, 'SELECT sum(points)::text AS value FROM telemetry_1m')
+  t.equal(await count(), '1100', 'right before')
+  await database.query('SELECT orbitstream_begin_roll_up()')
+  t.equal(await one(database, 'SELECT orbitstream_roll_up(360) AS value'), true)
+  t.equal(await count(), '1100', 'right halfway')
+  t.ok(await one(database, "SELECT (SELECT watermark FROM rollup_state) < now() - interval '1 hour' AS value"))
+  await rollUp(database)
+  t.equal(await count(), '1100', 'right after')
+  t.ok(await one(database, "SELECT (SELECT watermark FROM rollup_state) > now() - interval '1 minute' AS value"))
+})
+
+t.test('retention drops what it should and nothing younger: points, anomalies, rollups, satellites', async t => {
+  const url = await createTestDatabase(server)
+  const database = await open(t, url)
+  await migrate(database, SCHEMA_SETTINGS)
+  const nowMs = Date.now()
+  const dayMs = Math.floor(nowMs / DAY_MS) * DAY_MS
+  const store = await pointStore(database)
+  // Days are kept whole: the one in which retention ends loses nothing.
+  const times = [['gone', dayMs - 11 * DAY_MS + 1], ['gone', dayMs - 10 * DAY_MS - 1], ['kept', dayMs - 10 * DAY_MS], ['kept', nowMs - 10 * DAY_MS + 1000], ['kept', nowMs - 2 * DAY_MS], ['young', nowMs - 60_000]] as const
+  await store(times.map(([satellite, timeMs]) => point(satellite, timeMs)))
+  await database.query(`INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
+    SELECT to_timestamp(at / 1000.0), satellite, 'm', 1, 2, 'critical', 'low', 1 FROM unnest($1::text[], $2::bigint[]) a (satellite, at)`,
+  [times.map(([satellite]) => satellite), times.map(([, timeMs]) => timeMs)])
+  // Dirty buckets of days that go must not come back.
+  await rollUp(database)
+  await store([point('gone', dayMs - 11 * DAY_MS + 2)])
+  const counts = async (): Promise<string[]> => await Promise.all(['telemetry', 'anomalies', 'telemetry_10s', 'telemetry_1m', 'satellites_latest'].map(relation => one<string>(database,
+    `SELECT string_agg(satellite_id || ' ' || n, ' ' ORDER BY satellite_id) AS value FROM (SELECT satellite_id, count(*) AS n FROM ${relation} GROUP BY 1) c`)))
+  const runMaintenance = async (retentionMs: number): Promise<void> => {
+    const maintenance = startMaintenance({ connect: () => connect(url, OPTIONS), settings: { ...SCHEMA_SETTINGS, timeWindowPastMs: retentionMs, retentionMs }, log: silentLog, intervals: { rollupsMs: 3_600_000 } })
+    await maintenance.runNow()
+    t.equal(maintenance.lastError, null)
+    await maintenance.close()
+  }
+  await runMaintenance(30 * DAY_MS)
+  const [points] = await counts()
+  t.equal(points, 'gone 3 kept 3 young 1', 'a retention of 30 days drops nothing')
+  await runMaintenance(10 * DAY_MS)
+  t.same(await counts(), ['kept 3 young 1', 'kept 3 young 1', 'kept 3 young 1', 'kept 3 young 1', 'kept 1 young 1'], 'one of 10 days counts from the next start')
+  await rollUp(database)
+  t.equal(await differences(database), SAME)
+})
+
+t.test('the reader sees what is shown, and changes nothing', async t => {
+  const url = await createTestDatabase(server)
+  const database = await open(t, url)
+  await migrate(database, { ...SCHEMA_SETTINGS, readerPassword: 'correct horse' })
+  await (await pointStore(database))([point('A', Date.now())])
+  const login = new URL(url)
+  login.username = 'orbitstream_reader'
+  login.password = encodeURIComponent('correct horse')
+  const reader = await open(t, login.href)
+  for (const name of ['telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest']) {
+    t.equal((await reader.query(`SELECT FROM ${name}`)).rowCount, 1, name)
+  }
+  await t.rejects(reader.query('DELETE FROM telemetry'), { code: '42501' })
+  await t.rejects(reader.query('CREATE TABLE mine (a int)'), { code: '42501' })
+  login.password = 'wrong'
+  await t.rejects(connect(login.href, OPTIONS), { code: '28P01' })
+  await migrate(database, SCHEMA_SETTINGS)
+  await reader.query('SELECT 1')
+})

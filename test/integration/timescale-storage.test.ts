@@ -1,0 +1,150 @@
+/** How TimescaleDB keeps points: compression, retention, direct compress, and tables of the first release. */
+import t from 'tap'
+import { directCompressHindrance } from '../../lib/store/direct-compress.js'
+import { migrate, planSettings } from '../../lib/store/migrate.js'
+import { DAY_MS } from '../../lib/store/partitions.js'
+import { dropRollups } from '../../lib/store/rollups.js'
+import { METRICS } from '../../protocol/metrics.js'
+import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { pointStore } from '../support/stored-rows.js'
+import { chunks, column, refreshAll, rollUpAll, runPolicies, simulated } from '../support/timescale-rig.js'
+import { openTimescale } from '../support/timescale.js'
+
+const HOUR_MS = 3_600_000
+const NAMES = METRICS.map(metric => metric.name)
+const COPY_ROWS = 10_000
+
+t.test('compression loses nothing and takes late rows', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const hourMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+  const store = await pointStore(database)
+  const points = simulated(10, 100, hourMs - 5 * HOUR_MS, 10)
+  await store(points)
+  await store([{ satellite: 'young', timeMs: Date.now() - 1000, values: [1] }])
+  const sum = (): Promise<unknown[]> => column(database, `SELECT sum(${NAMES[0]!}::numeric)::text || ' ' || count(*) AS value FROM telemetry`)
+  const before = await sum()
+  await runPolicies(database, 'policy_compression')
+  t.equal((await chunks(database, 'is_compressed')).length, 1, 'the closed chunk')
+  t.same(await sum(), before, 'the same rows')
+  await store([{ satellite: 'SAT-0001', timeMs: hourMs - 5 * HOUR_MS + 500, values: [1_000] }])
+  t.same(await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = 1000`), [1], 'a late row goes into a compressed chunk')
+  await rollUp(database)
+  t.same(await column(database, `SELECT ${NAMES[0]!}_max AS value FROM telemetry_10s WHERE satellite_id = 'SAT-0001' ORDER BY bucket LIMIT 1`), [1000], 'and into the rollups')
+})
+
+t.test('retention drops what it should and nothing younger: points, anomalies, rollups, satellites', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  const nowMs = Date.now()
+  const ages: Array<[satellite: string, ageMs: number]> = [
+    ['gone', 45 * DAY_MS], ['gone', 31 * DAY_MS + HOUR_MS], ['kept', 30 * DAY_MS - HOUR_MS], ['kept', 29 * DAY_MS], ['kept', 3 * HOUR_MS], ['young', 1000]
+  ]
+  await store(ages.map(([satellite, ageMs]) => ({ satellite, timeMs: nowMs - ageMs, values: [1] })))
+  await database.query(`INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
+    SELECT to_timestamp(at / 1000.0), satellite, 'm', 1, 2, 'critical', 'low', 1 FROM unnest($1::text[], $2::bigint[]) a (satellite, at)`,
+  [ages.map(([satellite]) => satellite), ages.map(([, ageMs]) => nowMs - ageMs)])
+  await refreshAll(database)
+  await rollUpAll(database)
+  const counts = async (): Promise<unknown[]> => {
+    const found: unknown[] = []
+    for (const relation of ['telemetry', 'anomalies', 'telemetry_10s', 'telemetry_1m', 'satellites_latest']) {
+      found.push(...await column(database, `SELECT coalesce(string_agg(satellite_id || ' ' || n, ' ' ORDER BY satellite_id), '') AS value FROM (SELECT satellite_id, count(*) AS n FROM ${relation} GROUP BY 1) c`))
+    }
+    return found
+  }
+  t.same(await counts(), [...Array.from({ length: 4 }, () => 'gone 2 kept 3 young 1'), 'gone 1 kept 1 young 1'])
+  await runPolicies(database, 'policy_retention')
+  await dropRollups(database)
+  t.same(await counts(), [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1'])
+  await rollUpAll(database)
+  t.same(await counts(), [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1'], 'and nothing brings it back')
+})
+
+t.test('points of the simulator are compressed to an eighth and less', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  const hourMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+  for (const [index, [satellites, seconds, rate]] of ([[10, 100, 100], [30, 3_400, 1]] as const).entries()) {
+    const points = simulated(satellites, seconds, hourMs - (10 - 2 * index) * HOUR_MS, rate)
+    for (let at = 0; at < points.length; at += COPY_ROWS) await store(points.slice(at, at + COPY_ROWS))
+    const [chunk] = (await chunks(database)).slice(-1)
+    const [plain] = await column<string>(database, `SELECT pg_total_relation_size('${chunk!}')::text AS value`)
+    await database.query(`SELECT compress_chunk('${chunk!}')`)
+    const [compressed] = await column<string>(database, `SELECT after_compression_total_bytes::text AS value FROM chunk_compression_stats('telemetry') WHERE chunk_schema || '.' || chunk_name = '${chunk!}'`)
+    const ratio = Number(plain) / Number(compressed)
+    const perMillion = (bytes: string | undefined): string => (Number(bytes) / points.length).toFixed(1)
+    t.comment(`${rate} points/s of a satellite: ${points.length} points, ${perMillion(plain)} MB a million, compressed ${perMillion(compressed)} MB: ${ratio.toFixed(1)} to 1`)
+    t.ok(ratio >= 8, `${ratio}`)
+  }
+})
+
+t.test('direct compress: rows are the same, and it is known where it works', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const hindrance = await directCompressHindrance(database)
+  const points = simulated(20, 600, Date.now() - 3 * HOUR_MS)
+  const compressed = async (): Promise<number> => (await chunks(database, 'is_compressed')).length
+  await (await pointStore(database, { directCompress: true, spool: 'with' }))(points)
+  t.equal(await compressed() > 0, hindrance === null, hindrance ?? 'it works with continuous aggregates')
+  await database.query('DROP VIEW telemetry_1m, telemetry_10s, orbitstream_all_10s; DROP MATERIALIZED VIEW rollup_1m; DROP MATERIALIZED VIEW rollup_10s')
+  t.equal(await directCompressHindrance(database), null)
+  const store = await pointStore(database, { directCompress: true, spool: 'without' })
+  const shifted = points.map(point => ({ ...point, timeMs: point.timeMs - 5 * HOUR_MS }))
+  const before = await compressed()
+  await store(shifted.slice(0, 9_999))
+  t.equal(await compressed(), before, 'too few rows')
+  await store(shifted.map(point => ({ ...point, timeMs: point.timeMs - 5 * HOUR_MS })))
+  t.ok(await compressed() > before, 'compressed at once')
+  t.same(await column(database, 'SELECT count(*)::text AS value FROM telemetry'), [String(12_000 * 2 + 9_999)])
+  await database.query('CREATE UNIQUE INDEX telemetry_key ON telemetry (satellite_id, time, signal_strength_dbm)')
+  t.match(await directCompressHindrance(database), /telemetry_key/)
+})
+
+/** As the plain twin in migrate.test.ts. */
+const FIRST_RELEASE = `
+  CREATE TABLE telemetry (time timestamptz, satellite_id varchar(64), ${NAMES.map(name => `${name} real`).join(', ')});
+  CREATE INDEX ON telemetry (satellite_id, time DESC);
+  INSERT INTO telemetry SELECT now() - i * interval '15 minutes', 'SAT-' || i, i, i, NULL FROM generate_series(1, 200) i;
+  INSERT INTO telemetry VALUES ('1999-12-31T23:59:59Z', 'ancient', 1), (now() + interval '2 days', 'soon', 2)`
+
+t.test('a plain table of the first release is adopted without losing a row', async t => {
+  const database = await openTimescale(t)
+  await database.query(`${FIRST_RELEASE}, ('infinity', 'after all', 4), (NULL, 'no time', 5), (now(), NULL, 6)`)
+  await migrate(database, SCHEMA_SETTINGS)
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM telemetry'), [202])
+  t.same(await column(database, "SELECT row ->> 'satellite_id' AS value FROM quarantined_rows ORDER BY id"), ['after all', 'no time', null])
+  t.same(await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = substr(satellite_id, 5)::float AND satellite_id LIKE 'SAT-%'`), [200], 'values as they were')
+  t.ok((await chunks(database)).length < 600, 'no chunk for every hour since 1999')
+  await (await pointStore(database))(simulated(2, 2, Date.now()))
+  await rollUpAll(database)
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM satellites_latest'), [204])
+  t.same(await column(database, "SELECT sum(points)::text AS value FROM telemetry_1m WHERE bucket < now() - interval '5 minutes'"), ['201'], 'its rollups are made')
+})
+
+for (const compressed of [false, true]) {
+  t.test(`a hypertable of the first release is adopted, ${compressed ? 'compressed' : 'not compressed'}`, async t => {
+    const database = await openTimescale(t)
+    await database.query(`${FIRST_RELEASE.replaceAll(' real', compressed ? ' double precision' : ' real')};
+      SELECT create_hypertable('telemetry', 'time', migrate_data => true)`)
+    if (compressed) {
+      await database.query("ALTER TABLE telemetry SET (timescaledb.compress, timescaledb.compress_segmentby = 'satellite_id')")
+      await database.query("SELECT compress_chunk(c) FROM show_chunks('telemetry') c")
+    }
+    await migrate(database, SCHEMA_SETTINGS)
+    t.same(await column(database, 'SELECT count(*)::int AS value FROM telemetry'), [202])
+    t.same(await planSettings(database, 'timescale', SCHEMA_SETTINGS), [])
+    await (await pointStore(database))(simulated(2, 2, Date.now()))
+    t.same(await column(database, 'SELECT count(*)::int AS value FROM telemetry'), [206])
+  })
+}
+
+t.test('a table that is not of the first release is left alone', async t => {
+  const database = await openTimescale(t)
+  await database.query('CREATE TABLE telemetry (time timestamptz, satellite_id text, colour text)')
+  await t.rejects(migrate(database, SCHEMA_SETTINGS), { name: 'StartupError', message: /does not know \(colour\).*rename it/ })
+  await database.query('DROP TABLE telemetry; CREATE VIEW telemetry AS SELECT 1 AS one')
+  await t.rejects(migrate(database, SCHEMA_SETTINGS), { message: /neither a plain table nor a hypertable/ })
+})

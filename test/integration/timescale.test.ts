@@ -1,0 +1,78 @@
+/**
+ * The schema on TimescaleDB: in WebAssembly, or on the server of TEST_TIMESCALE_URL. The answers are those of
+ * plain PostgreSQL, see rollups-plain.test.ts.
+ */
+import t from 'tap'
+import { migrate, planMigrations, planSettings } from '../../lib/store/migrate.js'
+import { DAY_MS } from '../../lib/store/partitions.js'
+import { METRICS } from '../../protocol/metrics.js'
+import { sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { pointStore } from '../support/stored-rows.js'
+import { chunks, column, refreshAll, rollUpAll, simulated } from '../support/timescale-rig.js'
+import { openTimescale } from '../support/timescale.js'
+
+const HOUR_MS = 3_600_000
+const NAMES = METRICS.map(metric => metric.name)
+
+t.test('every documented query', async t => {
+  await sameAnswers(t, await openTimescale(t), refreshAll)
+})
+
+t.test('the schema', async t => {
+  const database = await openTimescale(t)
+  const plan = await planMigrations(database)
+  t.equal(plan.kind, 'timescale')
+  const fresh = (await planSettings(database, 'timescale', SCHEMA_SETTINGS)).map(({ sql }) => sql)
+  t.equal(fresh.filter(sql => sql.includes('add_')).length, 7, 'all of it, before the first migration')
+  await migrate(database, SCHEMA_SETTINGS)
+  t.same((await migrate(database, SCHEMA_SETTINGS)).applied, [], 'once')
+  t.same(await planSettings(database, 'timescale', SCHEMA_SETTINGS), [], 'nothing is left to set')
+
+  await (await pointStore(database))(simulated(2, 3, Date.now() - 5_000))
+  const [chunk] = await chunks(database)
+  const indexes = await column<string>(database, `SELECT indexdef AS value FROM pg_indexes WHERE schemaname || '.' || tablename = '${chunk!}' ORDER BY 1`)
+  t.match(indexes, [/USING brin \(satellite_id, "time"\) WITH \(pages_per_range='1'\)/, /USING brin \("time"\)/])
+  t.equal(indexes.length, 2)
+  t.same(await column(database, `
+    SELECT attname || coalesce(' segment ' || segmentby_column_index, ' order ' || orderby_column_index || CASE WHEN orderby_asc THEN '' ELSE ' desc' END) AS value
+    FROM timescaledb_information.compression_settings WHERE hypertable_name = 'telemetry' ORDER BY 1`), ['satellite_id segment 1', 'time order 1'])
+  t.same(await column(database, "SELECT attcollation::regcollation::text AS value FROM pg_attribute WHERE attrelid = 'telemetry'::regclass AND attname = 'satellite_id'"), ['"C"'])
+  t.same(await column(database, 'SELECT view_name::text AS value FROM timescaledb_information.continuous_aggregates WHERE materialized_only ORDER BY 1'), ['rollup_10s', 'rollup_1m'])
+})
+
+t.test('the reader sees what is shown', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  await (await pointStore(database))(simulated(2, 3, Date.now() - 5_000))
+  await refreshAll(database)
+  await database.query('SET ROLE orbitstream_reader')
+  for (const name of ['telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest']) {
+    t.ok((await database.query(`SELECT FROM ${name}`)).rowCount > 0, name)
+  }
+  await t.rejects(database.query('DELETE FROM telemetry'), { code: '42501' })
+  await database.query('RESET ROLE')
+})
+
+t.test('settings that change are applied at the next start', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const changed = { ...SCHEMA_SETTINGS, retentionMs: 2 * DAY_MS, compressAfterMs: 30 * 60_000, chunkIntervalMs: HOUR_MS / 2 }
+  t.equal((await planSettings(database, 'timescale', changed)).length, 1 + 2 * 5, 'the interval, compression, and four of retention')
+  await migrate(database, changed)
+  t.same(await planSettings(database, 'timescale', changed), [])
+  t.same(await column(database, 'SELECT time_interval::text AS value FROM timescaledb_information.dimensions WHERE hypertable_name = \'telemetry\''), ['00:30:00'])
+  t.same(await column(database, "SELECT proc_name || ' ' || coalesce(config ->> 'drop_after', config ->> 'compress_after') AS value FROM timescaledb_information.jobs WHERE job_id >= 1000 AND proc_name NOT LIKE '%refresh%' ORDER BY 1"),
+    ['policy_compression 00:30:00', ...Array.from({ length: 4 }, () => 'policy_retention 48:00:00')])
+})
+
+t.test('a metric that is new in the catalogue gets its column and its rollups', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  await (await pointStore(database))(simulated(1, 60, Date.now() - DAY_MS))
+  const name = NAMES.at(-1)!
+  await database.query(`DROP VIEW telemetry_1m, telemetry_10s, orbitstream_all_10s; DROP MATERIALIZED VIEW rollup_1m; DROP MATERIALIZED VIEW rollup_10s; ALTER TABLE telemetry DROP COLUMN ${name} CASCADE`)
+  await migrate(database, SCHEMA_SETTINGS)
+  await rollUpAll(database)
+  t.same(await column(database, `SELECT sum(points)::text || ' ' || sum(${name}_count)::text AS value FROM telemetry_1m`), ['60 0'])
+  t.same(await planSettings(database, 'timescale', SCHEMA_SETTINGS), [], 'with its policies')
+})

@@ -1,0 +1,57 @@
+/** The command health, against servers that answer as OrbitStream does, and others; test/deploy runs it against the real one. */
+import t from 'tap'
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { runIngest } from '../../support/command.js'
+import type { Owner } from '../../support/owner.js'
+
+const HEALTHY = { status: 'healthy', timestamp: '2026-11-24T00:00:00.000Z', reasons: [] }
+
+/** Gives its port. */
+async function serve (owner: Owner, listener: RequestListener): Promise<string> {
+  const server = createServer(listener)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  owner.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return String((server.address() as AddressInfo).port)
+}
+
+function answering (status: number, body: unknown): RequestListener {
+  return (request, response) => {
+    response.writeHead(request.url === '/health' ? status : 404).end(typeof body === 'string' ? body : JSON.stringify(body))
+  }
+}
+
+t.test('a server that accepts points', async t => {
+  const port = await serve(t, answering(200, HEALTHY))
+  t.same(await runIngest(['health'], { PORT: port }), { code: 0, out: 'healthy\n', err: '' }, 'HOST is every network: this machine is asked')
+  t.same(await runIngest(['health', '--host', 'localhost', '--port', port, '--json']), { code: 0, out: `${JSON.stringify(HEALTHY)}\n`, err: '' })
+  const degraded = await serve(t, answering(200, { ...HEALTHY, status: 'degraded', reasons: ['worker 1 is starting', 'the database does not take points: \u001b[31m'] }))
+  t.same(await runIngest(['health'], { PORT: degraded }), { code: 0, out: 'degraded\n  worker 1 is starting\n  the database does not take points: \\u001b[31m\n', err: '' })
+})
+
+t.test('a server that does not', async t => {
+  const unhealthy = await serve(t, answering(503, { ...HEALTHY, status: 'unhealthy', reasons: ['worker 0 is starting'] }))
+  t.same(await runIngest(['health'], { PORT: unhealthy }), { code: 1, out: 'unhealthy\n  worker 0 is starting\n', err: '' })
+  const stopping = await serve(t, answering(503, { error: { code: 'shutting_down', message: 'The server is shutting down.' } }))
+  t.same(await runIngest(['health'], { PORT: stopping }), { code: 1, out: '', err: 'error: The server is shutting down.\n' })
+})
+
+t.test('something else, or nothing', async t => {
+  for (const body of ['<html>', '{}', 'null', '{"status":"ok","reasons":[]}', '{"error":"no"}']) {
+    const port = await serve(t, answering(200, body))
+    t.same(await runIngest(['health'], { PORT: port }), { code: 1, out: '', err: `error: what answers at http://127.0.0.1:${port} is not OrbitStream (status 200); HOST and PORT name the server\n` }, body)
+  }
+  const silent = await serve(t, () => {})
+  t.same(await runIngest(['health', '--timeout', '300ms'], { PORT: silent }), { code: 1, out: '', err: `error: no answer from http://127.0.0.1:${silent} within 0.3 s\n` })
+  const closed = createServer().listen(0, '127.0.0.1')
+  await once(closed, 'listening')
+  const { port } = closed.address() as AddressInfo
+  closed.close()
+  await once(closed, 'close')
+  t.same(await runIngest(['health'], { PORT: String(port) }), { code: 1, out: '', err: `error: no server answers at http://127.0.0.1:${port}: connection refused (ECONNREFUSED)\n` })
+})

@@ -1,0 +1,75 @@
+/** docker-compose.yml as an engine reads it: merged, with the variables of .env put in; as much of it as tests ask for. */
+import { parse } from 'yaml'
+
+export interface Service {
+  readonly image?: string
+  readonly build?: string
+  readonly environment?: Readonly<Record<string, string | null>>
+  readonly command?: string | readonly string[]
+  readonly ports?: readonly string[]
+  readonly volumes?: readonly string[]
+  readonly profiles?: readonly string[]
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
+  readonly healthcheck?: { readonly test?: readonly string[], readonly disable?: boolean }
+  readonly restart?: string
+  readonly stop_grace_period?: string
+  readonly init?: boolean
+  readonly read_only?: boolean
+  readonly shm_size?: string
+  readonly ulimits?: Readonly<Record<string, { readonly soft: number, readonly hard: number }>>
+}
+
+export interface ComposeFile {
+  readonly services: Readonly<Record<string, Service>>
+  readonly volumes: Readonly<Record<string, unknown>>
+}
+
+/** `${NAME:-default}`, the one form that the file uses. */
+const VARIABLE = /\$\{(\w+):-([^}]*)\}/g
+
+/** The names of the variables, with the defaults that stand in the file; each must always have the same. */
+export function variablesOf (text: string): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [, name = '', standard = ''] of text.matchAll(VARIABLE)) {
+    if ((found.get(name) ?? standard) !== standard) throw new Error(`${name} has two defaults`)
+    found.set(name, standard)
+  }
+  return found
+}
+
+/** @param variables as in .env */
+export function parseCompose (text: string, variables: Readonly<Record<string, string>> = {}): ComposeFile {
+  const replaced = text.replace(VARIABLE, (_, name: string, standard: string) => variables[name] ?? standard)
+  // Comments may show how a variable is written.
+  if (replaced.split('\n').some((line) => !/^\s*#/.test(line) && line.includes('$'))) throw new Error('a variable in a form that is not known')
+  return parse(replaced, { merge: true }) as ComposeFile
+}
+
+export interface Mount {
+  /** A path that begins with ./, or the name of a volume. */
+  readonly source: string
+  readonly target: string
+  readonly readOnly: boolean
+}
+
+export function mountsOf ({ volumes = [] }: Service): Mount[] {
+  return volumes.map((volume) => {
+    const [source = '', target = '', mode = ''] = volume.split(':')
+    return { source, target, readOnly: mode === 'ro' }
+  })
+}
+
+export interface PublishedPort {
+  readonly address: string
+  readonly published: number
+  readonly target: number
+  readonly protocol: string
+}
+
+export function portsOf ({ ports = [] }: Service): PublishedPort[] {
+  return ports.map((port) => {
+    const [, address, published, target, protocol] = /^([\d.]+):(\d+):(\d+)\/(tcp|udp)$/.exec(port) ?? []
+    if (address === undefined || protocol === undefined) throw new Error(`not address:port:port/protocol: ${port}`)
+    return { address, published: Number(published), target: Number(target), protocol }
+  })
+}

@@ -1,0 +1,10 @@
+/** Rows of ingest_stats for tests. */
+import { IngestStepCutter } from '../../lib/cluster/ingest-steps.js'
+import type { IngestStep } from '../../lib/store/ingest-stats.js'
+
+/** A step of ten seconds in which nothing was counted, but for the changes. */
+export function ingestStep (timeMs: number, changes: Partial<IngestStep> = {}): IngestStep {
+  const cutter = new IngestStepCutter('a', timeMs - 1)
+  cutter.sample([], timeMs)
+  return { ...cutter.pending()[0]!, time: new Date(timeMs).toISOString(), seconds: 10, ...changes }
+}

@@ -1,0 +1,48 @@
+/** The one list of queries, run on one kind of server. */
+import { readFileSync } from 'node:fs'
+import type { Test } from 'tap'
+import type { Database } from '../../lib/store/db.js'
+import { migrate } from '../../lib/store/migrate.js'
+import { RollUp } from '../../lib/store/rollups.js'
+import { DAY_MS } from '../../lib/store/partitions.js'
+import { silentLog } from './postgres.js'
+import { ANOMALIES, QUERIES, queryData, README_QUERIES } from './queries.js'
+import { pointStore } from './stored-rows.js'
+
+export const SCHEMA_SETTINGS = {
+  retentionMs: 30 * DAY_MS, timeWindowPastMs: 30 * DAY_MS, timeWindowFutureMs: 300_000, compressAfterMs: 7_200_000, chunkIntervalMs: 3_600_000, log: silentLog
+}
+
+/** As the primary does every two seconds. */
+export const rollUp = async (database: Database): Promise<void> => await new RollUp().run(database)
+
+/** What policies do on a server that runs them. */
+export type RunPolicies = (database: Database) => Promise<void>
+
+/** An empty database gets the schema and points, in three parts with rollups between, and is asked everything. */
+export async function sameAnswers (t: Test, database: Database, runPolicies: RunPolicies): Promise<void> {
+  await migrate(database, SCHEMA_SETTINGS)
+  const data = queryData()
+  const store = await pointStore(database)
+  await store(data.early)
+  await runPolicies(database)
+  await rollUp(database)
+  await store(data.newest)
+  await store(data.late)
+  await database.query(ANOMALIES)
+  await runPolicies(database)
+  await rollUp(database)
+  for (const { name, sql, rows } of QUERIES) {
+    const answer = await database.query(sql)
+    t.same(answer.rows, rows(data), name)
+  }
+}
+
+/** Every query that README.md shows is in the list. */
+export function readmeIsCovered (t: Test): void {
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
+  const section = /\n## Queries\n([^]*?)\n## /.exec(readme)?.[1] ?? ''
+  const shown = [...section.matchAll(/```sql\n([^]*?)```/g)].flatMap(([, block = '']) => block.split(';'))
+    .map(text => text.replaceAll(/^--.*\n/gm, '').trim()).filter(text => text !== '')
+  t.same(shown, README_QUERIES.map(({ sql }) => sql))
+}

@@ -1,0 +1,48 @@
+/** Points that take the way of the product into a database: columns, rows, sorted COPY, one transaction with the ledger. */
+import type { Position } from '../../lib/pipeline/journal.js'
+import { RowBuffer } from '../../lib/pipeline/rows.js'
+import { commitRun, enterLedger } from '../../lib/store/commit.js'
+import { CopySorter } from '../../lib/store/copy-rows.js'
+import type { Database } from '../../lib/store/db.js'
+import { inspectDirectCompress } from '../../lib/store/direct-compress.js'
+import { PointColumns } from '../../protocol/columns.js'
+import { METRIC_COUNT } from '../../protocol/metrics.js'
+import type { Satellite } from '../../protocol/satellites.js'
+
+export interface StoredPoint {
+  readonly satellite: string
+  readonly timeMs: number
+  /** In the order of the catalogue. */
+  readonly values: ReadonlyArray<number | null>
+}
+
+/** Stores points as a worker does; each call of the function that it gives is one COPY. */
+export async function pointStore (db: Database, options: { directCompress?: boolean, spool?: string } = {}): Promise<(points: readonly StoredPoint[]) => Promise<void>> {
+  const compress = options.directCompress === true ? await inspectDirectCompress(db) : null
+  const spool = options.spool ?? 'test'
+  const sorter = new CopySorter()
+  const satellites = new Map<string, Satellite>()
+  const satelliteOf = (id: string): Satellite => {
+    const known = satellites.get(id) ?? { id, utf8: Buffer.from(id), index: satellites.size }
+    satellites.set(id, known)
+    return known
+  }
+  let from: Position = await enterLedger(db, spool)
+  return async (points) => {
+    const columns = new PointColumns()
+    for (const { satellite, timeMs, values } of points) {
+      const index = columns.push(satelliteOf(satellite), timeMs * 1000)
+      values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value ?? NaN })
+    }
+    const buffer = new RowBuffer(1 << 16)
+    buffer.append(columns)
+    const payload = buffer.take()
+    const sequence = from.sequence + 1
+    const run = { epoch: 1, firstSequence: sequence, lastSequence: sequence, rows: points.length, bytes: payload.length, payloads: [payload] }
+    const copy = sorter.sort([payload], points.length)
+    const times = sorter.times([payload], points.length)
+    const stored = await commitRun(db, spool, from, run, { copy, copyRows: points.length, poison: [], times }, compress)
+    if (!stored) throw new Error('the ledger is elsewhere')
+    from = { epoch: 1, sequence }
+  }
+}
