@@ -34,7 +34,7 @@ export interface MaintenanceOptions {
   readonly log: StoreLog
   /** What the server counts; without it nothing is stored of that. */
   readonly steps?: IngestSteps
-  /** Without it: partitions every ten minutes, summaries every ten seconds, rollups and statistics every two seconds. */
+  /** Without it: partitions every ten minutes, summaries every ten seconds, rollups every two seconds, statistics every second. */
   readonly intervals?: Partial<MaintenanceIntervals>
   /** Milliseconds since 1970, for tests; without it the host's clock. */
   readonly now?: () => number
@@ -56,7 +56,7 @@ interface Task {
   run (database: Database): Promise<void>
 }
 
-const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 2_000 }
+const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 1_000 }
 const RETRY_MIN_MS = 500
 const RETRY_MAX_MS = 60_000
 /** Dropping waits for readers of a partition, and whoever comes then waits behind it: rather later than long. */

@@ -45,6 +45,8 @@ export async function fill (database: Database): Promise<number> {
   await replaceLimits(database, 1, { ...limits, overrides: { 'SAT-*': { [FIRST.name]: { low: { critical: OVERRIDE } } } } }, 'test')
   await database.query("UPDATE limits_history SET changed_at = now() - interval '2 minutes' WHERE version = 2")
   await storeIngestSteps(database, { pending: () => steps(nowMs), stored: () => undefined }, SCHEMA_SETTINGS.retentionMs)
+  // On a busy machine they may have been stored too late to know.
+  await database.query('UPDATE ingest_stats SET satellites_heard = 2')
   await database.query("INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row) VALUES ('test', 1, 1, '23514', 'constraint', '{\"satellite_id\": \"SAT-0001\"}')")
   for (let turn = 0; turn < 3; turn++) await new RollUp().run(database)
   return nowMs
