@@ -12,6 +12,8 @@ import { Drain } from '../store/drain.js'
  */
 const COPY_BYTES_MAX = { http: 4 * 1024 * 1024, udp: 1024 * 1024 } as const
 const CONNECT_TIMEOUT_MS = 5_000
+/** A point is visible to queries at most this much later; in return a load of single points costs half the processor time. */
+const COMMIT_INTERVAL_MS = 10
 
 export interface LaneOptions {
   readonly journal: Journal
@@ -42,6 +44,7 @@ export class Lane {
       ...directCompress ? { directCompress: inspectDirectCompress } : {},
       log,
       copyBytesMax: COPY_BYTES_MAX[listener],
+      intervalMs: COMMIT_INTERVAL_MS,
       onCommitted: (stored, quarantined, milliseconds) => {
         this.quarantined += quarantined
         onCommitted(stored, milliseconds)

@@ -71,6 +71,8 @@ export interface Journal {
   readonly idle: boolean
   /** Set by the batcher: called each time the journal becomes idle. */
   onIdle: () => void
+  /** Set by the drain: called when a batch comes whose sender waits for the commit. */
+  onAwaited: () => void
   append (batch: ClosedBatch): void
   /** How full it is; cheap, asked for every request. */
   pressure (): Pressure

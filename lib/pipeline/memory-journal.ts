@@ -26,6 +26,7 @@ export class MemoryJournal implements Journal {
   readonly lostRows = 0
   releasedRows = 0
   onIdle: () => void = () => {}
+  onAwaited: () => void = () => {}
   private readonly frames: MemoryFrame[] = []
   /** Sequence of frames[0]. */
   private firstSequence = 1
@@ -53,6 +54,8 @@ export class MemoryJournal implements Journal {
     this.frames.push({ batch, appendedAtMs: performance.now() })
     this.bytes += batch.payload.length
     this.rows += batch.rows
+    // Only the commit makes it safe.
+    this.onAwaited()
     this.wakeTaker?.()
   }
 

@@ -71,7 +71,7 @@ export interface SpoolCounters {
 }
 
 const SEGMENT_BYTES = 64 * 1024 * 1024
-const MEMORY_MAX_BYTES = 24 * 1024 * 1024
+const MEMORY_MAX_BYTES = 16 * 1024 * 1024
 const RESERVE_BYTES = 256 * 1024 * 1024
 const ROOM_INTERVAL_MS = 1000
 
@@ -105,6 +105,7 @@ export class Spool implements Journal {
   readonly spoolId: string
   readonly counters: SpoolCounters
   onIdle: () => void = () => {}
+  onAwaited: () => void = () => {}
   private readonly log: SegmentLog
   private readonly writer: Writer
   private readonly queue: FrameQueue
@@ -220,6 +221,7 @@ export class Spool implements Journal {
     const refusal = this.refusal(bytes)
     if (refusal === null) {
       this.writer.append(batch)
+      if (batch.awaitsCommit === true) this.onAwaited()
     } else {
       this.counters.batchesRefused++
       // Frames that are released make way now, not at the next look.

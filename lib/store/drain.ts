@@ -20,6 +20,7 @@ import type { Database } from './db.js'
 import { separateRefused } from './missing-partition.js'
 import { isDataError, separateRun } from './poison.js'
 import { Backoff } from '../backoff.js'
+import { Pace } from './pace.js'
 
 export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended'
 
@@ -31,6 +32,8 @@ export interface DrainOptions {
   readonly directCompress?: (db: Database) => Promise<DirectCompress>
   /** Bytes of rows in one COPY, at most. */
   readonly copyBytesMax: number
+  /** From the beginning of a transaction to that of the next one, at least, while nobody waits for a commit. */
+  readonly intervalMs: number
   /** After each COMMIT: points stored, points quarantined, and how long the transaction took. */
   readonly onCommitted: (stored: number, quarantined: number, milliseconds: number) => void
 }
@@ -62,8 +65,12 @@ export class Drain {
   private lost: Error | null = null
   private readonly anomalySorter = new CopySorter(anomalyRowEnd)
   private closed = false
+  private readonly pace: Pace
 
-  constructor (private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)) {}
+  constructor (private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)) {
+    this.pace = new Pace(options.intervalMs)
+    options.journal.onAwaited = () => { this.pace.hurry() }
+  }
 
   /** Runs until the journal is ended and empty, or close() is called, or the ledger does not fit. Never throws for operating errors. */
   async run (): Promise<void> {
@@ -121,6 +128,7 @@ export class Drain {
     const { journal } = this.options
     let from = start
     for (;;) {
+      await this.pace.pause()
       const run = await journal.take(this.options.copyBytesMax)
       if (this.lost !== null) throw this.lost
       if (run === null) {
@@ -128,6 +136,7 @@ export class Drain {
         return true
       }
       if (this.closed) return true
+      this.pace.begin()
       if (!await this.store(db, from, run)) return false
       this.count()
       journal.release(run)

@@ -65,13 +65,14 @@ export class Rig {
   readonly drain: Drain
   private values = 0
 
-  constructor (copyBytesMax = 1_000_000, readonly backoff = new RecordedBackoff()) {
+  constructor (copyBytesMax = 1_000_000, readonly backoff = new RecordedBackoff(), intervalMs = 0) {
     const log = createLogger({ level: 'info', name: 'test', pretty: false, destination: { write: (line: string) => { this.lines.push(line) } } })
     this.drain = new Drain({
       journal: this.journal,
       connect: this.server.connect,
       log,
       copyBytesMax,
+      intervalMs,
       onCommitted: (stored, quarantined, milliseconds) => {
         assert.ok(milliseconds >= 0)
         this.commits++

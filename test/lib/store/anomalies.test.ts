@@ -35,7 +35,7 @@ async function rig (t: Test): Promise<Rig> {
   const store: Rig['store'] = async (...batches) => {
     const journal = new MemoryJournal({ spoolId: 'test/0', epoch: ++epoch, bytesMax: 1e9 })
     const sum = { stored: 0, quarantined: 0 }
-    const drain = new Drain({ journal, connect: open, log, copyBytesMax: 1e9, onCommitted: (stored, quarantined) => { sum.stored += stored; sum.quarantined += quarantined } })
+    const drain = new Drain({ journal, connect: open, log, copyBytesMax: 1e9, intervalMs: 0, onCommitted: (stored, quarantined) => { sum.stored += stored; sum.quarantined += quarantined } })
     for (const points of batches) journal.append({ payload: payloadOf(points), rows: points.length, spooled: () => {}, committed: () => {} })
     journal.end()
     await drain.run()
