@@ -73,7 +73,7 @@ async function prepare (db: Database, rows: number): Promise<void> {
   const [metric] = METRICS
   await db.query(`
     INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
-    SELECT now() - $1 * n / $2 * interval '1 second', 'SAT-' || lpad((n % ${SATELLITES})::text, 5, '0'), '${metric.name}', 1, 10, 'critical', 'low', 1
+    SELECT now() - $1::float8 * n / $2 * interval '1 second', 'SAT-' || lpad((n % ${SATELLITES})::text, 5, '0'), '${metric.name}', 1, 10, 'critical', 'low', 1
     FROM generate_series(1, $2::int) n`, [DAY_SECONDS, Math.round(rows * ANOMALY_SHARE)])
   // Rows like the one that the server wrote last.
   await db.query(`
