@@ -1,9 +1,9 @@
 /** A journal and the drain that empties it into the database over a connection of its own. */
 import type { Log } from '../log.js'
 import type { Journal } from '../pipeline/journal.js'
-import { connect } from '../store/db.js'
 import { inspectDirectCompress } from '../store/direct-compress.js'
 import { Drain } from '../store/drain.js'
+import { connectDurably } from '../store/durable-connection.js'
 
 /**
  * Bytes of rows in one COPY at most: large enough that its fixed costs do not count, small enough to be retried cheaply.
@@ -40,7 +40,7 @@ export class Lane {
     this.journal = journal
     this.drain = new Drain({
       journal,
-      connect: () => connect(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS }),
+      connect: () => connectDurably(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS }),
       ...directCompress ? { directCompress: inspectDirectCompress } : {},
       log,
       copyBytesMax: COPY_BYTES_MAX[listener],

@@ -112,8 +112,7 @@ export class Slots {
       // What a dead worker still had to say must not count for the one that took its place.
       if (slot.worker === worker) this.receive(slot, message)
     })
-    // A channel that breaks is followed by 'exit', which is where deaths are handled.
-    worker.on('error', () => {})
+    worker.on('error', (error) => this.failed(slot, worker, error))
     worker.on('exit', (code: number, signal: string | null) => this.died(slot, code, signal))
   }
 
@@ -149,6 +148,13 @@ export class Slots {
       case 'senders':
     }
     this.options.onMessage(slot, message)
+  }
+
+  /** A channel that breaks is followed by 'exit', which is where deaths are handled; a process that the system refuses is not. */
+  private failed (slot: Slot, worker: Worker, error: Error): void {
+    if (worker.process.pid !== undefined || slot.worker !== worker) return
+    slot.fatal = error.message
+    this.died(slot, 1, null)
   }
 
   private died (slot: Slot, code: number, signal: string | null): void {

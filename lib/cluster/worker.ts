@@ -123,7 +123,9 @@ class Worker {
       this.lanes.add(lane)
       // Nothing is appended to it: it is over when it is empty.
       spool.end()
-      void lane.drained.then(() => this.log.info({ ...spool.backlog() }, 'a slot that no worker owns was drained'))
+      void lane.drained.then(() => {
+        if (lane.drain.state === 'ended' && spool.backlog().frames === 0) this.log.info('a slot that no worker owns was drained')
+      })
     }
   }
 

@@ -129,8 +129,10 @@ export class Drain {
     let from = start
     for (;;) {
       await this.pace.pause()
+      // Nobody tells a pause that the connection is gone.
+      this.assertConnected()
       const run = await journal.take(this.options.copyBytesMax)
-      if (this.lost !== null) throw this.lost
+      this.assertConnected()
       if (run === null) {
         this.state = 'ended'
         return true
@@ -142,6 +144,10 @@ export class Drain {
       journal.release(run)
       from = { epoch: run.epoch, sequence: run.lastSequence }
     }
+  }
+
+  private assertConnected (): void {
+    if (this.lost !== null) throw this.lost
   }
 
   /** Where to go on; null if the ledger does not fit. */

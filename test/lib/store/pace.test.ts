@@ -48,3 +48,16 @@ t.test('a batch that waits for the commit is not kept waiting', async (t) => {
   await rig.finish(running)
   rig.check(t)
 })
+
+t.test('a connection that is lost during the pause is noticed when it is over', async (t) => {
+  const rig = new Rig(1_000_000, undefined, 50)
+  const running = rig.drain.run()
+  rig.journal.onAwaited = () => {}
+  await rig.append().settled
+  const [connection] = rig.server.connections
+  connection?.onLost(connection.lose())
+  await rig.server.reached('connect', 2)
+  t.equal(rig.drain.retries, 1, 'though no frame came')
+  await rig.finish(running)
+  rig.check(t)
+})
