@@ -92,7 +92,11 @@ LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
   until timestamptz;
 BEGIN
-  PERFORM pg_advisory_xact_lock_shared({{writer_lock}});
+  -- Somebody holds the lock for himself, which nothing here does: nobody will wait for us, so all rows count as late.
+  IF NOT pg_try_advisory_xact_lock_shared({{writer_lock}}) THEN
+    INSERT INTO rollup_dirty (bucket) SELECT unnest(buckets);
+    RETURN true;
+  END IF;
   -- A statement of its own, which sees what was committed before the lock was taken.
   SELECT closing INTO until FROM rollup_state;
   IF lowest >= until THEN

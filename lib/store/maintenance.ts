@@ -53,12 +53,17 @@ interface Task {
   readonly intervalMs: number
   /** On the monotonic clock. */
   dueMs: number
+  /** Why it failed the last time. */
+  error: string | null
+  /** Until it is tried again, should it fail. */
+  retryMs: number
   run (database: Database): Promise<void>
 }
 
 const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 1_000 }
 const RETRY_MIN_MS = 500
 const RETRY_MAX_MS = 60_000
+const ALL_IS_WELL = { dueMs: 0, error: null, retryMs: RETRY_MIN_MS }
 /** Dropping waits for readers of a partition, and whoever comes then waits behind it: rather later than long. */
 const LOCK_TIMEOUT = '2s'
 
@@ -76,16 +81,18 @@ class Keeper implements Maintenance {
   private running: Promise<void> = Promise.resolve()
   private database: Database | null = null
   private readonly rollUp = new RollUp()
+  /** Why there was no connection, or why it was lost; null: there was one to the end. */
+  private cutOff: string | null = null
   /** Rows ever inserted into a partition when its index was last summarised. */
   private readonly summarised = new Map<string, string>()
 
   constructor (private readonly options: MaintenanceOptions) {
     const { partitionsMs, summariesMs, rollupsMs, statisticsMs } = { ...INTERVALS, ...options.intervals }
     this.tasks = [
-      { intervalMs: partitionsMs, dueMs: 0, run: database => this.keepPartitions(database) },
-      { intervalMs: rollupsMs, dueMs: 0, run: database => this.rollUp.run(database) },
-      { intervalMs: statisticsMs, dueMs: 0, run: database => this.storeSteps(database) },
-      { intervalMs: summariesMs, dueMs: 0, run: database => this.summarise(database) }
+      { ...ALL_IS_WELL, intervalMs: partitionsMs, run: database => this.keepPartitions(database) },
+      { ...ALL_IS_WELL, intervalMs: rollupsMs, run: database => this.rollUp.run(database) },
+      { ...ALL_IS_WELL, intervalMs: statisticsMs, run: database => this.storeSteps(database) },
+      { ...ALL_IS_WELL, intervalMs: summariesMs, run: database => this.summarise(database) }
     ]
     this.loop = this.repeat()
   }
@@ -110,7 +117,7 @@ class Keeper implements Maintenance {
     let retryMs = RETRY_MIN_MS
     while (!this.closed()) {
       await this.run()
-      const failed = this.lastError !== null
+      const failed = this.cutOff !== null
       const pauseMs = failed ? retryMs : Math.min(...this.tasks.map(task => task.dueMs)) - performance.now()
       retryMs = failed ? Math.min(retryMs * 2, RETRY_MAX_MS) : RETRY_MIN_MS
       await delay(Math.max(pauseMs, 0), undefined, { signal: this.closing.signal }).catch(() => undefined)
@@ -132,28 +139,33 @@ class Keeper implements Maintenance {
       // Closed while it connected: nobody else would cut this connection.
       if (this.closed()) return
       await database.query(`SET lock_timeout = '${LOCK_TIMEOUT}'`)
-      for (const task of due) {
-        await task.run(database)
-        task.dueMs = performance.now() + task.intervalMs
-      }
-      this.succeeded()
+      for (const task of due) await this.perform(task, database)
+      this.cutOff = null
     } catch (error) {
-      this.failed(error)
+      this.cutOff = reasonOf(error)
     } finally {
       await this.database?.close()
       this.database = null
     }
+    if (!this.closed()) this.report(this.cutOff ?? this.tasks.find(({ error }) => error !== null)?.error ?? null)
   }
 
-  private succeeded (): void {
-    if (this.lastError !== null) this.options.log.info({}, 'Maintenance of the database works again')
-    this.lastError = null
+  /** One that fails is tried again by itself and does not hold up the others. Throws if the connection is gone. */
+  private async perform (task: Task, database: Database): Promise<void> {
+    try {
+      await task.run(database)
+      Object.assign(task, { error: null, retryMs: RETRY_MIN_MS, dueMs: performance.now() + task.intervalMs })
+    } catch (error) {
+      if (!database.alive) throw error
+      await database.query('ROLLBACK')
+      Object.assign(task, { error: reasonOf(error), retryMs: Math.min(task.retryMs * 2, RETRY_MAX_MS), dueMs: performance.now() + Math.max(task.retryMs, task.intervalMs) })
+    }
   }
 
-  private failed (error: unknown): void {
-    if (this.closed()) return
-    const reason = error instanceof Error ? error.message : String(error)
-    if (this.lastError === null) this.options.log.warn({ reason }, 'Maintenance of the database failed; it is tried again until it works')
+  private report (reason: string | null): void {
+    const { log } = this.options
+    if (reason === null && this.lastError !== null) log.info({}, 'Maintenance of the database works again')
+    if (reason !== null && this.lastError === null) log.warn({ reason }, 'Maintenance of the database failed; it is tried again until it works')
     this.lastError = reason
   }
 
@@ -187,6 +199,10 @@ class Keeper implements Maintenance {
       if (!present.has(index)) this.summarised.delete(index)
     }
   }
+}
+
+function reasonOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** BRIN indexes of the partitions or chunks that ever got a row. */

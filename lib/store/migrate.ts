@@ -11,7 +11,7 @@
  */
 import { METRICS } from '../../protocol/metrics.js'
 import { isConnectionError } from './db.js'
-import type { Database } from './db.js'
+import { sqlState, type Database } from './db.js'
 import { ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
 import { readerStatements } from './reader.js'
@@ -86,7 +86,7 @@ export async function migrate (database: Database, settings: MigrationSettings):
     for (const migration of plan.pending) await apply(database, migration, settings.log)
     await addMetricColumns(database, plan)
     if (plan.kind === 'plain') await ensurePartitions(database, settings, Date.now())
-    for (const { sql } of await planSettings(database, plan.kind, settings)) await database.query(sql)
+    for (const statement of await planSettings(database, plan.kind, settings)) await carryOut(database, statement, settings.log)
     return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
   } finally {
     // A lost connection has given its lock back by itself, and its error is the one that counts.
@@ -111,12 +111,23 @@ export interface SettingStatement {
   readonly sql: string
   /** As it may be printed: without secrets. */
   readonly shown: string
+  /** Points are stored without it. */
+  readonly optional?: boolean
 }
 
 /** Statements by which the schema would follow the configuration; changes nothing. */
 export async function planSettings (database: Database, kind: ServerKind, settings: SchemaSettings): Promise<SettingStatement[]> {
   const policies = kind === 'timescale' ? await policyStatements(database, settings) : []
-  return [...policies.map(sql => ({ sql, shown: sql })), ...await readerStatements(database, settings)]
+  return [...policies.map(sql => ({ sql, shown: sql })), ...(await readerStatements(database, settings)).map(statement => ({ ...statement, optional: true }))]
+}
+
+async function carryOut (database: Database, { sql, shown, optional = false }: SettingStatement, log: StoreLog): Promise<void> {
+  try {
+    await database.query(sql)
+  } catch (error) {
+    if (!optional || sqlState(error) === null || !database.alive) throw error
+    log.warn({ reason: error instanceof Error ? error.message : '' }, `The database refused this; points are stored all the same: ${shown}`)
+  }
 }
 
 async function lock (database: Database, log: StoreLog): Promise<void> {

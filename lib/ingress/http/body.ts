@@ -15,7 +15,7 @@ const FIRST_BYTES = 16 * 1024
 /** Memory of one worker for bodies that have not arrived in whole. */
 const BODIES_BYTES_MAX = 256 * 1024 * 1024
 /** Beside that, what is kept for the next bodies. */
-const SPARE_BYTES_MAX = 8 * 1024 * 1024
+const SPARE_BYTES_MAX = 4 * 1024 * 1024
 
 /** Something with a deadline in sweeps. */
 export interface Watched {

@@ -152,9 +152,12 @@ t.test('a reader that keeps a partition does not hold up the rest for long', asy
   await database.query('SELECT orbitstream_ensure_partitions(now() - interval \'12 days\', now() - interval \'12 days\')')
   await database.query('BEGIN')
   await database.query('SELECT FROM telemetry')
+  const closing = async (): Promise<unknown> => (await database.query('SELECT closing FROM rollup_state')).rows
+  const before = await closing()
   const maintenance = start(t, url)
   await maintenance.runNow()
   t.match(maintenance.lastError, /lock timeout/)
+  t.notSame(await closing(), before, 'rollups go on')
   await database.query('COMMIT')
   await maintenance.runNow()
   t.equal(maintenance.lastError, null)

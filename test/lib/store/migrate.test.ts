@@ -189,3 +189,17 @@ t.test('a table that is not of the first release is left alone', async t => {
   await database.query('DROP TABLE telemetry; CREATE VIEW telemetry AS SELECT 1 AS one')
   await t.rejects(migrate(database, SETTINGS), { message: /not a plain table/ })
 })
+
+t.test('a role for readers that belongs to somebody else does not keep the server from starting', async (t) => {
+  const { database, url } = await emptyDatabase(t)
+  const name = new URL(url).pathname.slice(1)
+  await database.query(`CREATE ROLE ${name}_owner LOGIN PASSWORD 'secret'; ALTER DATABASE ${name} OWNER TO ${name}_owner`)
+  await database.query('DO $$ BEGIN CREATE ROLE orbitstream_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$')
+  const login = Object.assign(new URL(url), { username: `${name}_owner`, password: 'secret' })
+  const owner = await open(t, login.href)
+  const warnings: string[] = []
+  const log = Object.assign(Object.create(silentLog) as typeof silentLog, { warn: (_: unknown, text: string) => { warnings.push(text) } })
+  await migrate(owner, { ...SETTINGS, log, readerPassword: 'correct horse' })
+  t.match(warnings, [/^The database refused this; points are stored all the same: ALTER ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*'$/])
+  await owner.query('SELECT FROM telemetry_10s')
+})
