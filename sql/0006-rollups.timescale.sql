@@ -60,15 +60,26 @@ LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
   until timestamptz;
 BEGIN
-  PERFORM pg_advisory_xact_lock_shared({{writer_lock}});
-  -- A statement of its own, which sees what was committed before the lock was taken.
-  SELECT closing INTO until FROM rollup_state;
-  IF lowest >= until THEN
-    RETURN false;
+  -- Any user of the server can take this lock. Rows are not kept waiting for one who does: they are noted as late ones.
+  IF pg_try_advisory_xact_lock_shared({{writer_lock}}) THEN
+    -- A statement of its own, which sees what was committed before the lock was taken.
+    SELECT closing INTO until FROM rollup_state;
+    IF lowest >= until THEN
+      RETURN false;
+    END IF;
   END IF;
   INSERT INTO rollup_dirty (bucket) SELECT b FROM unnest(buckets) b WHERE b < now() - {{rollup_late_after}};
   RETURN true;
 END
+$$;
+
+-- Enters each minute of a span of which telemetry has a chunk; the others have no rows.
+CREATE OR REPLACE FUNCTION orbitstream_enter_span (from_time timestamptz, to_time timestamptz) RETURNS void
+LANGUAGE sql SET search_path = public, pg_temp AS $$
+  INSERT INTO rollup_dirty (bucket)
+  SELECT DISTINCT m FROM timescaledb_information.chunks, generate_series(
+    time_bucket('1 minute', greatest(range_start, from_time)), least(range_end - interval '1 microsecond', to_time), interval '1 minute') m
+  WHERE hypertable_schema = 'public' AND hypertable_name = 'telemetry' AND range_end > from_time AND range_start <= to_time
 $$;
 
 -- Second step of the primary: takes over the newest points before `closing`. There is never more to do.
@@ -88,24 +99,32 @@ BEGIN
   IF state.closing > state.latest_watermark THEN
     PERFORM orbitstream_note_latest(state.latest_watermark, state.closing);
   END IF;
+  -- After a pause the policies may have gone past what was theirs to do before it, and past rows that were not yet late
+  -- by a `closing` from before it. Both are done again once they are old enough.
+  IF state.closing > state.latest_watermark + interval '10 minutes' THEN
+    PERFORM orbitstream_enter_span(state.latest_watermark - {{rollup_late_after}} - interval '30 minutes', state.closing);
+  END IF;
   PERFORM orbitstream_note_late();
   UPDATE rollup_state SET watermark = time_bucket('10 seconds', state.closing), latest_watermark = state.closing;
   RETURN false;
 END
 $$;
 
--- Spans of buckets, the newest first, that the policies do not reach, with the entries to remove once they are refreshed.
+-- Spans of minutes, the newest first, that the policies do not reach, with all their entries, to remove once the spans are
+-- refreshed. However many entries a minute has, it counts once.
 CREATE OR REPLACE FUNCTION orbitstream_late_rollups (buckets_max integer) RETURNS TABLE (from_time timestamptz, to_time timestamptz, ids bigint[])
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-  -- Full minutes: a refresh leaves out buckets that its span does not hold whole.
+  -- Full minutes: a refresh leaves out buckets that its span does not hold whole. One look into the index for each.
+  WITH RECURSIVE minutes AS (
+    SELECT 1 AS number, (SELECT time_bucket('1 minute', max(bucket)) FROM rollup_dirty WHERE bucket < now() - {{rollup_late_after}}) AS m
+    UNION ALL
+    SELECT number + 1, (SELECT time_bucket('1 minute', max(bucket)) FROM rollup_dirty WHERE bucket < m)
+    FROM minutes WHERE m IS NOT NULL AND number < buckets_max / 6
+  )
   SELECT min(m), max(m) + interval '1 minute', array_agg(id)
-  FROM (
-    SELECT m, id, m - dense_rank() OVER (ORDER BY m) * interval '1 minute' AS run
-    FROM (
-      SELECT time_bucket('1 minute', bucket) AS m, id FROM rollup_dirty
-      WHERE bucket < now() - {{rollup_late_after}} ORDER BY bucket DESC LIMIT buckets_max
-    ) late
-  ) numbered GROUP BY run ORDER BY 1 DESC
+  FROM (SELECT m, m + number * interval '1 minute' AS run FROM minutes) numbered
+  JOIN rollup_dirty ON bucket >= m AND bucket < m + interval '1 minute'
+  GROUP BY run ORDER BY 1 DESC
 $$;
 
 -- Policies drop rollups; this forgets what telemetry has nothing of any more. Whatever the width.
@@ -121,16 +140,21 @@ BEGIN
 END
 $$;
 
--- Rows that were there before: rollups are made anew in the background.
+-- Rows that were there before: rollups are made anew in the background. The newest are entered too: nobody knows when the
+-- policies run first.
 DO $$
 DECLARE
   until constant timestamptz := time_bucket('10 seconds', now() - interval '1 minute');
+  hour timestamptz;
 BEGIN
   INSERT INTO rollup_dirty (bucket)
-    SELECT DISTINCT time_bucket(interval '10 seconds', "time") FROM telemetry WHERE "time" < now() - {{rollup_late_after}} AND isfinite("time");
+    SELECT DISTINCT time_bucket(interval '1 minute', "time") FROM telemetry WHERE isfinite("time");
   IF NOT EXISTS (SELECT FROM rollup_state) THEN
     INSERT INTO rollup_state (closing, latest_watermark, watermark) VALUES (until, until, until);
-    PERFORM orbitstream_note_latest('-infinity', until);
+    -- Hour by hour: what is looked at in one piece is held at once. From the newest, so that few satellites are written twice.
+    FOR hour IN SELECT DISTINCT time_bucket('1 hour', bucket) FROM rollup_dirty WHERE bucket < until ORDER BY 1 DESC LOOP
+      PERFORM orbitstream_note_latest(hour, least(hour + interval '1 hour', until));
+    END LOOP;
   END IF;
 END
 $$;

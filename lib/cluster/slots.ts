@@ -52,7 +52,7 @@ export interface SlotsOptions {
 /** What a request leaves dies young: a small nursery keeps it in the processor's cache and a worker 30 MB smaller, at no cost that could be measured. */
 const YOUNG_HEAP_MB = 4
 /** For glibc: memory of large buffers goes back to the system when they are freed, also after many of them, and threads share arenas (mallopt(3)). */
-const WORKER_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_ARENA_MAX: '2' }
+const WORKER_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_ARENA_MAX: '2' }
 
 export class Slots {
   readonly all: readonly Slot[]

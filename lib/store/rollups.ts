@@ -82,7 +82,7 @@ async function refreshLate (database: Database, endMs: number): Promise<void> {
     for (const view of ['rollup_10s', 'rollup_1m']) {
       await database.query(`CALL refresh_continuous_aggregate('public.${view}', '${from.toISOString()}'::timestamptz, '${to.toISOString()}'::timestamptz)`)
     }
-    await database.query('DELETE FROM public.rollup_dirty WHERE id = ANY ($1)', [ids])
+    await database.query('DELETE FROM public.rollup_dirty WHERE bucket >= $1 AND bucket < $2 AND id = ANY ($3)', [from, to, ids])
     if (performance.now() > endMs) return
   }
 }

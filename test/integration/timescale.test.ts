@@ -3,11 +3,13 @@
  * plain PostgreSQL, see rollups-plain.test.ts.
  */
 import t from 'tap'
+import type { Database } from '../../lib/store/db.js'
 import { migrate, planMigrations, planSettings } from '../../lib/store/migrate.js'
 import { DAY_MS } from '../../lib/store/partitions.js'
 import { METRICS } from '../../protocol/metrics.js'
-import { sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { pointStore } from '../support/stored-rows.js'
+import type { StoredPoint } from '../support/stored-rows.js'
 import { chunks, column, refreshAll, rollUpAll, simulated } from '../support/timescale-rig.js'
 import { openTimescale } from '../support/timescale.js'
 
@@ -75,4 +77,72 @@ t.test('a metric that is new in the catalogue gets its column and its rollups', 
   await rollUpAll(database)
   t.same(await column(database, `SELECT sum(points)::text || ' ' || sum(${name}_count)::text AS value FROM telemetry_1m`), ['60 0'])
   t.same(await planSettings(database, 'timescale', SCHEMA_SETTINGS), [], 'with its policies')
+})
+
+/** Sum of the points in both rollups, without what the views add. */
+const rolledUp = (database: Database): Promise<string[]> =>
+  column(database, 'SELECT coalesce(sum(points), 0)::text AS value FROM rollup_10s UNION ALL SELECT coalesce(sum(points), 0)::text FROM rollup_1m')
+
+/** As if the last run had been so long ago. */
+const setBack = async (database: Database, span: string): Promise<void> => {
+  await database.query(`UPDATE rollup_state SET closing = now() - interval '${span}', latest_watermark = now() - interval '${span}', watermark = now() - interval '${span}'`)
+}
+
+t.test('rows that an outage kept from the policies are rolled up after it', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  const nowMs = Date.now()
+  const point = (minutes: number): StoredPoint => ({ satellite: 'SAT-1', timeMs: nowMs - minutes * 60_000, values: [1] })
+  // Young when they were stored: the oldest of them was not yet late, the newest had a clock that is ahead.
+  await setBack(database, '1 day')
+  const stored = [24 * 60 + 119, 24 * 60 + 60, 24 * 60 + 1, 24 * 60 - 4]
+  for (const minutes of stored) await store([point(minutes)])
+  await database.query('DELETE FROM rollup_dirty')
+  // After it, before the primary has moved its mark; and some hours later by another one.
+  await store([point(23 * 60), point(180)])
+  await store([point(5)])
+  await refreshAll(database)
+  t.same(await rolledUp(database), ['1', '1'], 'the policies reach the last hours')
+  await rollUpAll(database)
+  t.same(await rolledUp(database), ['7', '7'])
+  t.same(await column(database, 'SELECT sum(points)::text AS value FROM telemetry_10s UNION ALL SELECT sum(points)::text FROM telemetry_1m'), ['7', '7'])
+})
+
+t.test('a short pause enters nothing', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  await (await pointStore(database))(simulated(2, 3, Date.now() - 5_000))
+  await setBack(database, '9 minutes')
+  await rollUp(database)
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM rollup_dirty'), [0])
+})
+
+t.test('a minute that is entered often is refreshed once, with all of its entries', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query(`INSERT INTO rollup_dirty (bucket) SELECT time_bucket('1 minute', now()) - interval '5 hours' - m * interval '1 minute' + b * interval '10 seconds'
+    FROM generate_series(0, 69) m, generate_series(0, 5) b, generate_series(1, 20)`)
+  t.same((await database.query("SELECT to_time - from_time = interval '60 minutes' AS hour, cardinality(ids) AS entries FROM orbitstream_late_rollups(360)")).rows, [{ hour: true, entries: 60 * 6 * 20 }])
+  await rollUp(database)
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM rollup_dirty'), [10 * 6 * 20])
+  await database.query("INSERT INTO rollup_dirty (bucket) SELECT time_bucket('1 minute', now()) - interval '3 hours'")
+  t.same(await column(database, 'SELECT cardinality(ids) AS value FROM orbitstream_late_rollups(360)'), [1, 10 * 6 * 20], 'the newest first, apart')
+  await rollUp(database)
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM rollup_dirty'), [0])
+})
+
+t.test('rollups that are made anew hold the newest rows, whenever the policies run', async t => {
+  const database = await openTimescale(t)
+  await database.query(`CREATE TABLE telemetry (time timestamptz, satellite_id varchar(64), ${NAMES.map(name => `${name} real`).join(', ')});
+    INSERT INTO telemetry SELECT now() - i * interval '17 minutes', 'SAT-' || i % 10, i FROM generate_series(1, 60) i`)
+  await migrate(database, SCHEMA_SETTINGS)
+  t.same(await column(database, `SELECT ${NAMES[0]!} AS value FROM satellites_latest ORDER BY time DESC`), Array.from({ length: 10 }, (_, index) => index + 1), 'the last point of each')
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM satellites_last'), [10])
+  // As if ten hours had gone by without the policies.
+  await database.query(`CREATE TEMPORARY TABLE kept AS TABLE telemetry; TRUNCATE telemetry;
+    UPDATE kept SET time = time - interval '10 hours'; INSERT INTO telemetry TABLE kept;
+    UPDATE rollup_dirty SET bucket = bucket - interval '10 hours'`)
+  await rollUpAll(database)
+  t.same(await rolledUp(database), ['60', '60'])
 })

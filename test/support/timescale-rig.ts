@@ -1,6 +1,7 @@
 /** What tests of TimescaleDB ask and do: chunks, policies, points of the simulator. */
 import { Fleet } from '../../lib/sim/model.js'
 import type { Database } from '../../lib/store/db.js'
+import { ROLLUP_LATE_AFTER } from '../../lib/store/rollups.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
 import { rollUp } from './same-answers.js'
 import type { StoredPoint } from './stored-rows.js'
@@ -24,10 +25,10 @@ export async function refreshAll (database: Database): Promise<void> {
   for (let run = 0; run < 3; run++) await runPolicies(database, 'policy_refresh_continuous_aggregate')
 }
 
-/** Until no bucket of the past is left. */
+/** Until no bucket is left that is too old for the policies. */
 export async function rollUpAll (database: Database): Promise<void> {
   do await rollUp(database)
-  while ((await database.query("SELECT FROM rollup_dirty WHERE bucket < now() - interval '1 minute' LIMIT 1")).rowCount > 0)
+  while ((await database.query(`SELECT FROM rollup_dirty WHERE bucket < now() - interval '${ROLLUP_LATE_AFTER}' LIMIT 1`)).rowCount > 0)
 }
 
 /** Points as the simulator sends them without options but these. @param rate points a second of each satellite */
