@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS rollup_state (
   forever timestamptz NOT NULL DEFAULT 'infinity'
 );
 
--- Ten-second buckets that got rows after they were rolled up. No key: two transactions that note the same bucket must
--- not wait for one another.
+-- Buckets of ten seconds (on TimescaleDB also whole minutes) that got rows after they were rolled up. No key: two
+-- transactions that note the same bucket must not wait for one another.
 CREATE TABLE IF NOT EXISTS rollup_dirty (
   id bigint GENERATED ALWAYS AS IDENTITY,
   bucket timestamptz NOT NULL
