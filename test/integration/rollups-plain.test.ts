@@ -94,6 +94,23 @@ t.test('rows that are in time are noted nowhere', async t => {
   t.equal(await differences(database), SAME)
 })
 
+t.test('somebody who keeps the lock of those who store rows does not stop them, and no answer is wrong', async t => {
+  const url = await createTestDatabase(server)
+  const [database, other] = [await open(t, url), await open(t, url)]
+  await migrate(database, SCHEMA_SETTINGS)
+  const store = await pointStore(database)
+  await database.query("SET statement_timeout = '5s'")
+  const lock = /pg_try_advisory_xact_lock_shared\((\d+)\)/.exec(await one<string>(database, "SELECT prosrc AS value FROM pg_proc WHERE proname = 'orbitstream_note_rows'"))?.[1]
+  await other.query(`SELECT pg_advisory_lock(${String(lock)})`)
+  await store([point('A', Date.now()), point('B', Date.now() - 3_600_000)])
+  t.equal(await differences(database), SAME, 'while it is kept')
+  await other.query(`SELECT pg_advisory_unlock(${String(lock)})`)
+  await store([point('A', Date.now())])
+  await rollUp(database)
+  t.equal(await differences(database), SAME, 'afterwards')
+  t.equal(await left(database), '0', 'and the late buckets are done')
+})
+
 t.test('a transaction under way is waited for, one that begins later counts as late', async t => {
   const url = await createTestDatabase(server)
   const [database, slow, later] = [await open(t, url), await open(t, url), await open(t, url)]
