@@ -1,13 +1,14 @@
-/** Parts of the model: its batches, its counts, what a backup holds. */
+/** Parts of the model: its batches, its counts, and how its disk goes on. */
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../../../lib/errors.js'
-import type { ClosedBatch, Position } from '../../../lib/pipeline/journal.js'
+import type { ClosedBatch, FrameRun, Position } from '../../../lib/pipeline/journal.js'
 import type { Gap } from '../../../lib/spool/gap.js'
-import type { Random } from './fake-files.js'
+import type { Spool } from '../../../lib/spool/spool.js'
+import type { FakeFiles, Random } from './fake-files.js'
 
 /** What a batch knows of its world. */
 interface BatchWorld {
-  readonly stored: ReadonlyMap<number, Position>
+  holds (id: number): boolean
   nextPosition (): Position
 }
 
@@ -36,8 +37,21 @@ export class ModelBatch implements ClosedBatch {
     assert.equal(this.answer, null, `batch ${this.id} is committed before it was spooled`)
     assert.equal(this.committedAnswer, undefined, `batch ${this.id} is told twice of its commit`)
     this.committedAnswer = error
-    if (error === null) assert.ok(this.world.stored.has(this.id), `batch ${this.id} is told committed, and is not stored`)
+    if (error === null) assert.ok(this.world.holds(this.id), `batch ${this.id} is told committed, and is not stored`)
   }
+}
+
+/** A process of the model. */
+export interface Process {
+  readonly files: FakeFiles
+  readonly spool: Spool
+  readonly batches: ModelBatch[]
+  acknowledged: number
+  fatal: boolean
+  /** The drain's: whether it knows where the ledger stands. */
+  resumed: boolean
+  taking: Promise<void> | null
+  run: FrameRun | null
 }
 
 /** Counts of what happened, so that a test can tell that the faults were met. */
@@ -59,14 +73,6 @@ export interface WorldCounts {
   falseAlarms: number
 }
 
-/** What a backup of the database holds. */
-export interface Saved {
-  readonly ledger: Position | null
-  readonly ledgerRows: number
-  readonly stored: ReadonlyMap<number, Position>
-  readonly lastStoredId: number
-}
-
 export const NO_COUNTS: WorldCounts = Object.freeze({
   acknowledged: 0, stored: 0, refusedFull: 0, refusedFailed: 0, crashes: 0, flips: 0, gaps: 0, lost: 0, readBack: 0, fatals: 0, setBack: 0, setAhead: 0, deleted: 0, restored: 0, falseAlarms: 0
 })
@@ -77,4 +83,28 @@ export function covers (gap: Gap, position: Position): boolean {
 
 export function pick<T> (random: Random, list: readonly T[]): T {
   return list[random(list.length)]!
+}
+
+/** Lets what does not wait for the disk come to its end. */
+export async function flush (): Promise<void> {
+  await new Promise((resolve) => { setImmediate(resolve) })
+}
+
+export function rethrow (error: unknown): void {
+  setImmediate(() => { throw error as Error })
+}
+
+/** Lets operations happen until the promise is settled. False: cut off after that many. */
+export async function pumpFiles (files: FakeFiles, promise: Promise<boolean>, operationsMax: number): Promise<boolean> {
+  const state = { done: false }
+  const finished = promise.finally(() => { state.done = true })
+  finished.catch(() => {})
+  await flush()
+  for (let operations = 0; !state.done; operations++) {
+    if (operations >= operationsMax) return false
+    assert.ok(files.pending > 0, 'waits for nothing')
+    files.step()
+    await flush()
+  }
+  return await finished
 }

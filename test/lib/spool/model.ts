@@ -12,48 +12,32 @@
 import assert from 'node:assert/strict'
 import { readLedgerNote } from '../../../lib/spool/ledger-note.js'
 import { chosen, planResolution, writeResolution, type Choice, type Resolution } from '../../../lib/spool/resolution.js'
-import { openSpool, type Spool } from '../../../lib/spool/spool.js'
+import { openSpool } from '../../../lib/spool/spool.js'
 import { POSITION_START, comparePositions } from '../../../lib/spool/position.js'
 import type { Gap } from '../../../lib/spool/gap.js'
 import type { FrameRun, Position } from '../../../lib/pipeline/journal.js'
-import { ModelBatch, NO_COUNTS, covers, pick, type Saved, type WorldCounts } from './model-parts.js'
+import { failWholeFiles, flipBit } from './model-faults.js'
+import { ModelDatabase, type Saved } from './model-database.js'
+import { ModelBatch, NO_COUNTS, covers, flush, pick, pumpFiles, rethrow, type Process, type WorldCounts } from './model-parts.js'
 import { isPromised, pickTampering, type Tampering } from './tampering.js'
-import { FakeDisk, FakeFiles, type Fault, type Operation, type Random } from './fake-files.js'
+import { FakeDisk, FakeFiles, type Random } from './fake-files.js'
 
 const DIRECTORY = '/data/spool/slot-0'
 
-interface Process {
-  readonly files: FakeFiles
-  readonly spool: Spool
-  readonly batches: ModelBatch[]
-  acknowledged: number
-  fatal: boolean
-  /** The drain's: whether it knows where the ledger stands. */
-  resumed: boolean
-  taking: Promise<void> | null
-  run: FrameRun | null
-}
-
 export class World {
   readonly counts: WorldCounts = { ...NO_COUNTS }
-  /** Positions by id of what the database holds, in order of their commits. */
-  readonly stored = new Map<number, Position>()
   private readonly disk: FakeDisk
   private readonly batches: ModelBatch[] = []
+  private readonly database = new ModelDatabase(this.batches)
   private readonly gaps: Gap[] = []
   /** Epochs whose last segment ended in torn bytes when it was recovered. */
   private readonly tornEpochs = new Set<number>()
-  private ledger: Position | null = null
-  /** As the row of the ledger counts them. */
-  private ledgerRows = 0
-  private backup: Saved | null = null
   /** Stretches of frames of which some went with a database that was restored. */
   private readonly gone: Array<{ readonly after: Position, readonly through: Position }> = []
   /** Rows that were promised to be stored again. */
   private again: { readonly after: Position, readonly through: Position, readonly rows: number } | null = null
   private process: Process | null = null
   private clockMs = 1_000_000
-  private lastStoredId = -1
   private readFaults = 0
   private settling = false
   /** Between the restore of a backup and the plan that says what is gone. */
@@ -103,6 +87,11 @@ export class World {
     return this.counts
   }
 
+  /** Whether the database holds a batch. */
+  holds (id: number): boolean {
+    return this.database.stored.has(id)
+  }
+
   /** Sequence numbers go to acknowledged frames alone, in the order of their answers. */
   nextPosition (): Position {
     const process = this.process
@@ -142,7 +131,7 @@ export class World {
       // A take() that still waits goes on; a run that it gave before is given out again.
       process.run = null
       if (this.faults && !this.settling && random(8) === 0 && await this.tamper(process)) return
-      const fault = spool.resume(this.ledger)
+      const fault = spool.resume(this.database.ledger)
       if (fault !== null) {
         // Only damage can make a spool forget how far it went.
         assert.ok(this.mayLose && fault.kind !== 'ledger_behind', `the spool refuses its own ledger: ${fault.message}`)
@@ -151,7 +140,7 @@ export class World {
         return
       }
       // As the drain does: a spool that the ledger does not know is entered before its first frame is asked for.
-      this.ledger ??= { epoch: 0, sequence: 0 }
+      this.database.ledger ??= { epoch: 0, sequence: 0 }
       process.resumed = true
     } else if (process.run !== null) {
       this.commit(process, process.run)
@@ -175,12 +164,13 @@ export class World {
     process.run = null
     const fate = this.faults ? this.random(20) : 0
     if (fate !== 19) {
-      assert.ok(this.ledger === null || comparePositions({ epoch: run.epoch, sequence: run.firstSequence }, this.ledger) > 0, 'frames that the ledger covers are given out')
+      assert.ok(this.database.ledger === null || comparePositions({ epoch: run.epoch, sequence: run.firstSequence }, this.database.ledger) > 0, 'frames that the ledger covers are given out')
       assert.equal(run.payloads.length, run.lastSequence - run.firstSequence + 1)
-      for (const [index, payload] of run.payloads.entries()) this.store(payload, { epoch: run.epoch, sequence: run.firstSequence + index })
-      this.ledger = { epoch: run.epoch, sequence: run.lastSequence }
-      this.ledgerRows += run.rows
-      if (this.again === null && this.random(40) === 0) this.backup = this.save()
+      for (const [index, payload] of run.payloads.entries()) this.database.store(payload, { epoch: run.epoch, sequence: run.firstSequence + index })
+      this.counts.stored += run.payloads.length
+      this.database.ledger = { epoch: run.epoch, sequence: run.lastSequence }
+      this.database.ledgerRows += run.rows
+      if (this.again === null && this.random(40) === 0) this.database.backup = this.database.save()
     }
     if (fate >= 18) process.resumed = false
     else process.spool.release(run)
@@ -188,23 +178,23 @@ export class World {
 
   /** Somebody changes the ledger, or restores the database; the spool must notice, also at the start after. */
   private async tamper (process: Process): Promise<boolean> {
-    const { disk, backup } = this
+    const { disk, database: { backup } } = this
     // What is about to be given out counts as given out.
     if (process.taking !== null) return false
     const { note } = await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)
-    const tampering = note === null ? null : pickTampering(this.random, note, this.ledger, backup?.ledger ?? null)
+    const tampering = note === null ? null : pickTampering(this.random, note, this.database.ledger, backup?.ledger ?? null)
     if (note === null || tampering === null || !isPromised(tampering, note, this.mayLose)) return false
-    const before = this.save()
+    const before = this.database.save()
     const restored = tampering.what === 'restored' ? backup : null
     if (restored !== null) {
-      this.load(restored)
-      this.backup = null
+      this.database.load(restored)
+      this.database.backup = null
       this.restoring = true
     }
-    this.ledger = tampering.position
-    if (this.ledger === null) this.ledgerRows = 0
+    this.database.ledger = tampering.position
+    if (this.database.ledger === null) this.database.ledgerRows = 0
     this.counts[tampering.what]++
-    assert.match(process.spool.resume(this.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed: ${JSON.stringify([before.ledger, this.ledger, note])}`)
+    assert.match(process.spool.resume(this.database.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed: ${JSON.stringify([before.ledger, this.database.ledger, note])}`)
     this.append(process, this.random(3))
     await this.io(process, Number.POSITIVE_INFINITY)
     await this.end(process)
@@ -212,7 +202,7 @@ export class World {
     const { boots } = disk
     const again = await this.running()
     const noticed = disk.boots === boots && kept !== null && isPromised(tampering, kept, this.mayLose)
-    if (noticed) assert.match(again.spool.resume(this.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed at the second start`)
+    if (noticed) assert.match(again.spool.resume(this.database.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed at the second start`)
     await this.goOn(again, tampering.what, before, noticed)
     return true
   }
@@ -222,8 +212,8 @@ export class World {
     const committed = (await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)).note?.committed
     if (!noticed && what !== 'restored') {
       // A power cut, or faults of the disk, took what was noted.
-      this.ledger = before.ledger
-      this.ledgerRows = before.ledgerRows
+      this.database.ledger = before.ledger
+      this.database.ledgerRows = before.ledgerRows
     } else if (what === 'restored') {
       await this.resolve(process, 'store-again', before)
       this.restoring = false
@@ -231,8 +221,8 @@ export class World {
       await this.resolve(process, what === 'setAhead' ? 'store-again' : 'already-stored')
     } else {
       // A transaction whose end the spool did not see: the row is put right by hand.
-      this.ledger = before.ledger
-      this.ledgerRows = before.ledgerRows
+      this.database.ledger = before.ledger
+      this.database.ledgerRows = before.ledgerRows
     }
   }
 
@@ -241,42 +231,25 @@ export class World {
     await this.shutDown(process)
     this.disk.heal()
     const files = this.plainFiles()
-    const plan = await planResolution(files, DIRECTORY, spoolId, this.ledger === null ? null : { position: this.ledger, storedRows: this.ledgerRows })
+    const plan = await planResolution(files, DIRECTORY, spoolId, this.database.ledger === null ? null : { position: this.database.ledger, storedRows: this.database.ledgerRows })
     if (plan === null) return
     if (before !== null) this.checkPlan(plan, before)
-    const { position, rows } = chosen(plan, choice, this.ledgerRows)
-    if (this.ledger === null && choice === 'already-stored') this.ledgerRows = rows ?? 0
-    this.ledger = position
+    const { position, rows } = chosen(plan, choice, this.database.ledgerRows)
+    if (this.database.ledger === null && choice === 'already-stored') this.database.ledgerRows = rows ?? 0
+    this.database.ledger = position
     await writeResolution(files, DIRECTORY, spoolId, { position, rows })
   }
 
   /** After a restored backup: its numbers are those of the points that the database had before. */
   private checkPlan ({ lower, upper, between, gone }: Resolution, before: Saved): void {
-    const rowsIn = (after: Position, through: Position): number => this.rowsOf(before.stored, after, through)
+    const rowsIn = (after: Position, through: Position): number => this.database.rowsOf(before.stored, after, through)
     // A power cut may have taken the newest that was noted, and brought back segments that stood before removed ones.
-    this.gone.push({ after: this.ledger ?? POSITION_START, through: before.ledger ?? POSITION_START })
+    this.gone.push({ after: this.database.ledger ?? POSITION_START, through: before.ledger ?? POSITION_START })
     this.again = { after: lower, through: upper, rows: between.rows }
-    if (this.mayLose || this.ledger === null) return
-    const lost = rowsIn(this.ledger, upper) - between.rows
+    if (this.mayLose || this.database.ledger === null) return
+    const lost = rowsIn(this.database.ledger, upper) - between.rows
     if (gone === null) assert.equal(lost, 0, 'nothing is gone')
     else if (gone.rows !== null) assert.equal(gone.rows, lost, 'rows that are gone')
-  }
-
-  private rowsOf (stored: ReadonlyMap<number, Position>, after: Position, through: Position): number {
-    return [...stored].filter(([, position]) => comparePositions(position, after) > 0 && comparePositions(position, through) <= 0)
-      .reduce((sum, [id]) => sum + (this.batches[id]?.rows ?? 0), 0)
-  }
-
-  private save (): Saved {
-    return { ledger: this.ledger, ledgerRows: this.ledgerRows, stored: new Map(this.stored), lastStoredId: this.lastStoredId }
-  }
-
-  private load (saved: Saved): void {
-    this.ledger = saved.ledger
-    this.ledgerRows = saved.ledgerRows
-    this.lastStoredId = saved.lastStoredId
-    this.stored.clear()
-    for (const [id, position] of saved.stored) this.stored.set(id, position)
   }
 
   /** Ends the process one way or the other, without a power cut; then the faults end. */
@@ -305,38 +278,17 @@ export class World {
     return files
   }
 
-  private store (payload: Buffer, position: Position): void {
-    const id = Number(payload.toString().split(':')[0])
-    const batch = this.batches[id]
-    assert.ok(batch !== undefined, `stored what was never sent: ${payload.toString()}`)
-    assert.ok(id > this.lastStoredId, `batch ${id} is stored twice or after batch ${this.lastStoredId}`)
-    assert.ok(batch.answer !== 'spool_full' && batch.answer !== 'shutting_down', `batch ${id} was refused with ${String(batch.answer)}, and is stored`)
-    if (batch.position !== null) assert.deepEqual(position, batch.position)
-    this.lastStoredId = id
-    this.stored.set(id, position)
-    this.counts.stored++
-  }
-
   private injectFault (process: Process): void {
     const { random, disk } = this
     const dice = random(100)
     if (dice < 25) this.crash(process)
-    else if (dice < 30 && this.faults) this.flip()
+    else if (dice < 30) this.counts.flips += flipBit(disk, random)
     else if (dice < 55) disk.fail('sync', random(6) === 0 ? 'ENOSPC' : 'EIO', 1 + random(3))
     else if (dice < 65) disk.fail('write', pick(random, ['EIO', 'ENOSPC', 'short'] as const), 1 + random(3))
-    else if (dice < 75) this.failMeta()
+    else if (dice < 75) this.readFaults += failWholeFiles(disk, random)
     else if (dice < 85) disk.capacityBytes = disk.usedBytes + random(400)
     else if (dice < 95) disk.heal()
     else this.clockMs += random(2) === 0 ? -random(100_000) : random(100_000)
-  }
-
-  /** Faults of what is done with whole files; one alone is seldom more than a refusal, so two come together. */
-  private failMeta (): void {
-    for (let faults = 0; faults < 2; faults++) {
-      const operation = pick<Operation>(this.random, ['create', 'write', 'sync', 'syncDirectory', 'truncate', 'unlink', 'open', 'read'])
-      if (operation === 'read') this.readFaults++
-      this.disk.fail(operation, pick<Fault>(this.random, ['EIO', 'ENOSPC']), 1)
-    }
   }
 
   /** The process is killed, half of the time with a power cut. */
@@ -352,15 +304,6 @@ export class World {
     await this.pump(process, process.spool.close())
     this.checkAnswers(process)
     this.process = null
-  }
-
-  private flip (): void {
-    const paths = this.disk.paths().filter((path) => path.endsWith('.seg') || path.endsWith('spool-id') || path.endsWith('in-ledger'))
-    if (paths.length === 0) return
-    const inode = this.disk.inode(pick(this.random, paths))
-    if (inode.current.length === 0) return
-    inode.flip(this.random(inode.current.length * 8))
-    this.counts.flips++
   }
 
   /** Null: a crash or a fault came in the midst of the start. */
@@ -389,7 +332,7 @@ export class World {
       return true
     })
     const crashAfter = this.faults && this.random(10) === 0 ? this.random(30) : Number.POSITIVE_INFINITY
-    if (!await this.pumpFiles(files, settled, crashAfter) || failure !== null) {
+    if (!await pumpFiles(files, settled, crashAfter) || failure !== null) {
       if (failure !== null) assert.match((failure as { code?: string }).code ?? '', /^(E|spool_full|spool_failed)/, (failure as Error).stack ?? '')
       files.kill()
       if (this.random(2) === 0) this.disk.powerCut()
@@ -407,27 +350,12 @@ export class World {
     this.gaps.push(gap)
     this.counts.gaps++
     if (this.mayLose || this.restoring) return
-    const hit = this.batches.find((batch) => batch.position !== null && !this.stored.has(batch.id) && !this.isGone(batch.position) && covers(gap, batch.position))
+    const hit = this.batches.find((batch) => batch.position !== null && !this.database.stored.has(batch.id) && !this.isGone(batch.position) && covers(gap, batch.position))
     assert.equal(hit, undefined, `a gap without a flipped bit: ${JSON.stringify(gap)}`)
   }
 
   private async pump (process: Process, promise: Promise<unknown>): Promise<void> {
-    await this.pumpFiles(process.files, promise.then(() => true), Number.POSITIVE_INFINITY)
-  }
-
-  /** Lets operations happen until the promise is settled. False: cut off after that many. */
-  private async pumpFiles (files: FakeFiles, promise: Promise<boolean>, operationsMax: number): Promise<boolean> {
-    const state = { done: false }
-    const finished = promise.finally(() => { state.done = true })
-    finished.catch(() => {})
-    await flush()
-    for (let operations = 0; !state.done; operations++) {
-      if (operations >= operationsMax) return false
-      assert.ok(files.pending > 0, 'waits for nothing')
-      files.step()
-      await flush()
-    }
-    return await finished
+    await pumpFiles(process.files, promise.then(() => true), Number.POSITIVE_INFINITY)
   }
 
   private check (process: Process): void {
@@ -438,11 +366,11 @@ export class World {
     for (const batch of this.batches) {
       if (batch.answer === 'spool_full') this.counts.refusedFull++
       if (batch.answer === 'spool_failed') this.counts.refusedFailed++
-      if (batch.answer !== null || this.stored.has(batch.id)) continue
+      if (batch.answer !== null || this.database.stored.has(batch.id)) continue
       this.counts.lost++
       assert.ok(batch.position !== null && (this.isGone(batch.position) || (this.mayLose && this.isExcused(batch))), `batch ${batch.id} at ${JSON.stringify(batch.position)} was acknowledged, and is gone without a word`)
     }
-    if (this.again !== null && !this.mayLose) assert.equal(this.rowsOf(this.stored, this.again.after, this.again.through), this.again.rows, 'what was promised is stored again')
+    if (this.again !== null && !this.mayLose) assert.equal(this.database.rowsOf(this.database.stored, this.again.after, this.again.through), this.again.rows, 'what was promised is stored again')
     const { rowsAppended, recoveredRows, rowsReleased, rowsLost, framesReadBack } = process.spool.counters
     assert.equal(rowsAppended + recoveredRows, rowsReleased + rowsLost, 'rows are not conserved')
     this.counts.readBack += framesReadBack
@@ -463,15 +391,7 @@ export class World {
     assert.ok(position !== null)
     if (this.isGone(position)) return true
     if (this.gaps.some((gap) => covers(gap, position))) return true
-    const later = [...this.stored.values()].some((stored) => stored.epoch === position.epoch && stored.sequence > position.sequence)
+    const later = [...this.database.stored.values()].some((stored) => stored.epoch === position.epoch && stored.sequence > position.sequence)
     return this.tornEpochs.has(position.epoch) && !later
   }
-}
-
-async function flush (): Promise<void> {
-  await new Promise((resolve) => { setImmediate(resolve) })
-}
-
-function rethrow (error: unknown): void {
-  setImmediate(() => { throw error as Error })
 }
