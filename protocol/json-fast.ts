@@ -1,5 +1,6 @@
 /**
- * The fast path of JSON: bytes to columns in one pass, with no object and no string made per point.
+ * The fast path of JSON: bytes to columns in one pass, with no object made per point, and no string but for
+ * numbers of more digits than a double holds.
  *
  * It reads what almost all senders write: flat objects with known fields, each once and in any order, strings without
  * escapes. At anything else, and at any fault, it gives up the whole body and returns false; json-exact.ts then decides.

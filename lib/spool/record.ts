@@ -13,7 +13,7 @@
  *   32      8   time of the append, milliseconds since 1970
  *   40      4   CRC32 of the frame before (its last header field); of the segment's header for the first frame
  *   44      4   CRC32 of bytes 0 to 43 and the payload
- *   48      n   payload: rows of COPY BINARY without header and trailer
+ *   48      n   payload, in its row format (lib/pipeline/payload.ts)
  *
  * Invariants
  * - A frame whose CRC32 does not fit is never delivered, whatever the rest of it says.

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { within } from './eventually.js'
 import type { Owner } from './owner.js'
 import { onProcessEnd } from './process-end.js'
+import { environment } from './command.js'
 
 const ROOT = new URL('../../../', import.meta.url)
 const END_TIMEOUT_MS = 20_000
@@ -87,7 +88,7 @@ export interface ProgramOptions {
 export function startProgram (owner: Owner, name: string, args: readonly string[], options: ProgramOptions = {}): Program {
   const child = spawn(process.execPath, [fileURLToPath(new URL(`bin/${name}`, ROOT)), ...args], {
     cwd: options.cwd ?? fileURLToPath(ROOT),
-    env: { ...process.env, ...options.env },
+    env: environment(options.env ?? {}),
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const program = new Program(child)
