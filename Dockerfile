@@ -6,7 +6,7 @@
 #
 # Debian, not Alpine: the binaries of uWebSockets.js want glibc.
 
-FROM node:20.20.2-bookworm-slim AS build
+FROM node:22.23.2-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
@@ -15,7 +15,7 @@ COPY protocol protocol
 COPY lib lib
 RUN npm run build
 
-FROM node:20.20.2-bookworm-slim AS dependencies
+FROM node:22.23.2-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # The embedded PostgreSQL is an optional package; scripts would build what the stage before has built.
@@ -23,7 +23,7 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts
 # Binaries for other systems and versions of Node.js: 120 MB.
 RUN find node_modules/uWebSockets.js/dist/bin -name '*.node' ! -name "uws_linux_*_$(node -p process.versions.modules).node" -delete
 
-FROM node:20.20.2-bookworm-slim
+FROM node:22.23.2-bookworm-slim
 ENV NODE_ENV=production
 ENV DATA_DIR=/data
 ENV PATH=/app/bin:$PATH
@@ -31,6 +31,8 @@ WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin bin
 COPY sql sql
+# The user below may read them, however strict the umask was under which they were cloned.
+RUN chmod -R a+rX package.json LICENSE bin sql
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 # The spool and the instance's id: keep them in a volume.

@@ -1,14 +1,26 @@
-/** The stored baseline: ratios only, since figures are those of one machine on one day. */
+/** The stored baseline: ratios only, since figures are those of one machine on one day; each with how it was measured. */
 import { readFile, writeFile } from 'node:fs/promises'
+import type { Plan } from './plan.js'
+import { expectationOf } from './ratios.js'
 import type { Ratio, Verdict } from './result.js'
+
+export interface StoredRatio {
+  readonly value: number
+  /** See Ratio; null: not known. */
+  readonly spread: number | null
+  readonly mode: string
+  readonly runs: number
+  readonly seconds: number
+}
 
 export interface Baseline {
   readonly storedAt: string
-  readonly version: string
-  readonly ratios: Readonly<Record<string, number>>
+  /** Of the program that was measured last. */
+  readonly version: string | null
+  readonly ratios: Readonly<Record<string, StoredRatio>>
 }
 
-/** A ratio may be lower than the baseline's by this share. */
+/** A ratio may be worse than the baseline's by this share, or by the spread that it had then, where that is more. */
 export const FALL_MAX = 0.1
 
 /** Null: there is none. */
@@ -21,19 +33,43 @@ export async function readBaseline (path: URL): Promise<Baseline | null> {
   }
 }
 
-export async function writeBaseline (path: URL, version: string, ratios: readonly Ratio[]): Promise<void> {
-  const rounded = Object.fromEntries(ratios.map(({ name, value }) => [name, Number(value.toFixed(4))]))
-  const baseline: Baseline = { storedAt: new Date().toISOString(), version, ratios: rounded }
+export async function writeBaseline (path: URL, baseline: Baseline): Promise<void> {
   await writeFile(path, `${JSON.stringify(baseline, null, 2)}\n`)
 }
 
-/** A verdict for each ratio that the baseline has; one that was not measured now says nothing. */
-export function checkRatios (baseline: Baseline | null, ratios: readonly Ratio[]): Verdict[] {
+/** What was measured now takes the place of what was stored; the rest stays, but for ratios that exist no more. */
+export function mergeBaseline (before: Baseline | null, version: string | null, plan: Plan, ratios: readonly Ratio[]): Baseline {
+  const kept = Object.entries(before?.ratios ?? {}).filter(([name]) => expectationOf(name, plan) !== 'unknown')
+  const { mode, runs, seconds } = plan
+  const measured = ratios.map(({ name, value, spread }): [string, StoredRatio] => [name, { value: round(value), spread: round(spread), mode, runs, seconds }])
+  return { storedAt: new Date().toISOString(), version, ratios: Object.fromEntries([...kept, ...measured]) }
+}
+
+/** A verdict for each ratio of the baseline but those that the plan leaves out; nothing to compare is a failure. */
+export function checkRatios (baseline: Baseline | null, plan: Plan, ratios: readonly Ratio[]): Verdict[] {
   if (baseline === null) return [{ title: 'Baseline', passed: false, detail: 'there is none; make one with --update-baseline' }]
-  return ratios.flatMap(({ name, title, value }) => {
-    const before = baseline.ratios[name]
-    if (before === undefined) return []
-    const change = value / before - 1
-    return [{ title: `Baseline: ${title}`, passed: change >= -FALL_MAX, detail: `${value.toFixed(3)} against ${before.toFixed(3)} (${change >= 0 ? '+' : ''}${(change * 100).toFixed(1)}%)` }]
+  const verdicts = Object.entries(baseline.ratios).flatMap(([name, stored]): Verdict[] => {
+    const expectation = expectationOf(name, plan)
+    if (expectation === 'unknown') return [{ title: `Baseline: ${name}`, passed: false, detail: 'there is no such ratio any more; --update-baseline takes it out' }]
+    if (expectation === 'left out') return []
+    const ratio = ratios.find((measured) => measured.name === name)
+    return ratio === undefined ? [{ title: `Baseline: ${name}`, passed: false, detail: 'was not measured' }] : [compareRatio(ratio, stored)]
   })
+  const nothing = { title: 'Baseline', passed: false, detail: 'these groups have no ratio of the baseline: nothing was compared' }
+  return verdicts.length === 0 ? [nothing] : verdicts
+}
+
+function compareRatio ({ title, value, lower }: Ratio, { value: before, spread, mode, runs, seconds }: StoredRatio): Verdict {
+  const bound = Math.max(FALL_MAX, spread ?? 0)
+  const change = value / before - 1
+  const allowed = `${lower ? '+' : '-'}${(bound * 100).toFixed(0)}% allowed${bound > FALL_MAX ? ', the spread of the baseline' : ''}`
+  return {
+    title: `Baseline: ${title}`,
+    passed: (lower ? -change : change) >= -bound,
+    detail: `${value.toFixed(3)} against ${before.toFixed(3)} of ${mode}, ${runs} × ${seconds} s: ${change >= 0 ? '+' : ''}${(change * 100).toFixed(1)}%, ${allowed}`
+  }
+}
+
+function round (value: number): number {
+  return Number(value.toFixed(4))
 }

@@ -1,4 +1,7 @@
-/** The highest rate that holds: steps up while rates hold and down while none does, then halves the gap. */
+/**
+ * The highest rate that holds. Steps up while rates hold; down, by larger and larger steps, until one does; then halves the
+ * gap until it is narrow.
+ */
 
 export interface Trial<Outcome> {
   readonly holds: boolean
@@ -7,29 +10,43 @@ export interface Trial<Outcome> {
 
 export interface Search {
   readonly start: number
-  /** Step up or down until the answer lies between two rates that were tried. */
+  /** First step up or down; each further step down is the square of the one before. */
   readonly factor: number
+  /** Below this nothing is sought. */
+  readonly low: number
   readonly high: number
-  /** Trials at most. */
+  /** Ends when the lowest rate that failed is at most so many times the highest that held. */
+  readonly resolution: number
+  /** Trials at most, once a rate has held. */
   readonly steps: number
 }
 
-/** The best trial that held, or null if none did. */
-export async function bisect<Outcome> (search: Search, attempt: (rate: number) => Promise<Trial<Outcome>>): Promise<{ rate: number, outcome: Outcome } | null> {
-  let best: { rate: number, outcome: Outcome } | null = null
-  let failed: number | null = null
-  let rate = Math.min(search.start, search.high)
-  for (let step = 0; step < search.steps; step++) {
-    const { holds, outcome } = await attempt(rate)
-    if (holds) best = { rate, outcome }
-    else failed = rate
-    if (best !== null && best.rate >= search.high) break
-    rate = nextRate(best?.rate ?? null, failed, search)
-  }
-  return best
+export interface Found<Outcome> {
+  readonly rate: number
+  readonly outcome: Outcome
+  /** It is the end of the search: more may hold. */
+  readonly isHighest: boolean
 }
 
-function nextRate (held: number | null, failed: number | null, { factor, high }: Search): number {
-  if (held === null) return Math.round((failed ?? high) / factor)
-  return Math.round(failed === null ? Math.min(high, held * factor) : Math.sqrt(held * failed))
+/** The best trial that held, or null if none did. */
+export async function bisect<Outcome> (search: Search, attempt: (rate: number) => Promise<Trial<Outcome>>): Promise<Found<Outcome> | null> {
+  const { start, low, high, resolution, steps } = search
+  let best: Found<Outcome> | null = null
+  let failed: number | null = null
+  let factor = search.factor
+  let rate = Math.min(start, high)
+  for (let step = 0; best === null || step < steps; step++) {
+    const { holds, outcome } = await attempt(rate)
+    if (holds) best = { rate, outcome, isHighest: rate >= high }
+    else failed = rate
+    if (best === null) {
+      if (rate <= low) return null
+      rate = Math.max(low, Math.round(rate / factor))
+      factor *= factor
+    } else {
+      if (best.isHighest || (failed !== null && failed <= best.rate * resolution)) return best
+      rate = failed === null ? Math.min(high, Math.round(best.rate * search.factor)) : Math.round(Math.sqrt(best.rate * failed))
+    }
+  }
+  return best
 }

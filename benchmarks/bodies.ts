@@ -1,6 +1,8 @@
 /**
  * Requests made beforehand: head and body in one buffer, so that the sender does nothing but write it. Where the format
- * holds times of a fixed width, `refresh` puts the present one in.
+ * holds times of a fixed width, `refresh` puts the present one in: another one each time, so that what is stored tells how
+ * often a request was. In line protocol each point has a time of its own, since databases that speak it keep one value
+ * of a series and a time.
  */
 import { gzipSync } from 'node:zlib'
 import { PacketEncoder } from '../protocol/packet-encoder.js'
@@ -39,7 +41,7 @@ export interface Target {
 export interface PreparedRequest {
   readonly bytes: Buffer
   readonly points: number
-  /** Puts a time, in milliseconds since 1970, into every point. Only while the request is not on its way. */
+  /** Puts a time, in milliseconds since 1970 and later than the last one, into every point. Only while the request is not on its way. */
   refresh (nowMs: number): void
 }
 
@@ -56,7 +58,16 @@ export function prepareRequest (target: Target, points: readonly BenchPoint[], s
     '', ''
   ].join('\r\n')
   const bytes = Buffer.concat([Buffer.from(head), body])
-  return { bytes, points: points.length, refresh: refresher(target.format, bytes) }
+  const write = timeWriter(target.format, bytes, points)
+  let lastMs = 0
+  return {
+    bytes,
+    points: points.length,
+    refresh: (nowMs) => {
+      lastMs = Math.max(nowMs, lastMs + 1)
+      write(lastMs)
+    }
+  }
 }
 
 /** A body whose times are TIME_MS, or absent where they could not be refreshed. */
@@ -66,7 +77,7 @@ export function encodeBody (format: Format, points: readonly BenchPoint[], singl
     case 'ndjson': return Buffer.from(points.map((point) => `${jsonPoint(point, TIME_FIELD)}\n`).join(''))
     case 'gzip': return gzipSync(jsonText(points, single, ''))
     case 'line': return Buffer.from(points.map(linePoint).join(''))
-    case 'msgpack': return Buffer.from(encodeFrame(new PacketEncoder(FRAME_BYTES_MAX), points, TIME_MICROS))
+    case 'msgpack': return Buffer.from(encodeFrame(new PacketEncoder(FRAME_BYTES_MAX), points))
   }
 }
 
@@ -75,11 +86,34 @@ export function encodeJsonWithoutTime (points: readonly BenchPoint[], single: bo
   return Buffer.from(jsonText(points, single, ''))
 }
 
-/** A frame of all points, or as many as it has room for; valid until the encoder is used again. */
-export function encodeFrame (encoder: PacketEncoder, points: readonly BenchPoint[], timeMicros: number | null, sender = 'bench', seq = 0): Buffer {
+/** A packet over UDP, and where to write into it before it is sent again. */
+export interface PreparedPacket {
+  readonly bytes: Buffer
+  /** Four bytes: the sequence number. */
+  readonly sequenceAt: number
+  /** Eight bytes: microseconds since 1970. */
+  readonly timeAt: number
+}
+
+/** Five bytes wide, as every number is that is written afterwards; no other part of a packet looks like it. */
+const SEQUENCE_MARK = 0xabcd1234
+const SEQUENCE_BYTES = Buffer.from([0xce, 0xab, 0xcd, 0x12, 0x34])
+
+/** Only the first point has a time of its own, by which copies of a packet are told apart: the packet stays small. */
+export function preparePacket (encoder: PacketEncoder, points: readonly BenchPoint[], sender: string): PreparedPacket {
+  const bytes = Buffer.from(encodeFrame(encoder, points, (index) => index === 0 ? TIME_MICROS : null, sender, SEQUENCE_MARK))
+  // Behind the header, whose epoch looks the same.
+  return { bytes, sequenceAt: offsetsOf(bytes, SEQUENCE_BYTES)[0] as number + 1, timeAt: offsetsOf(bytes, TIME_WORD)[1] as number }
+}
+
+/** Each point has the same time. */
+const SAME_TIME = (): number => TIME_MICROS
+
+/** A frame of all points; valid until the encoder is used again. @param timeOf of the point at an index; null: that of receipt */
+export function encodeFrame (encoder: PacketEncoder, points: readonly BenchPoint[], timeOf: (index: number) => number | null = SAME_TIME, sender = 'bench', seq = 0): Buffer {
   encoder.begin(sender, TIME_MICROS, seq)
-  for (const { satelliteId, battery, storage, signal } of points) {
-    if (!encoder.add(satelliteId, timeMicros, [battery, storage, signal])) throw new RangeError(`a frame of ${points.length} points is too large`)
+  for (const [index, { satelliteId, battery, storage, signal }] of points.entries()) {
+    if (!encoder.add(satelliteId, timeOf(index), [battery, storage, signal])) throw new RangeError(`a frame of ${points.length} points is too large`)
   }
   return encoder.finish()
 }
@@ -95,13 +129,14 @@ function jsonPoint ({ satelliteId, battery, storage, signal }: BenchPoint, time:
   return `{"satellite_id":"${satelliteId}",${time}"battery_charge_percent":${battery},"storage_usage_mb":${storage},"signal_strength_dbm":${signal}}`
 }
 
-/** Influx line protocol, with a time in milliseconds (precision=ms). */
+/** Influx line protocol, with a time in nanoseconds. */
 function linePoint ({ satelliteId, battery, storage, signal }: BenchPoint): string {
-  return `telemetry,satellite_id=${satelliteId} battery_charge_percent=${battery},storage_usage_mb=${storage},signal_strength_dbm=${signal} ${TIME_MS}\n`
+  return `telemetry,satellite_id=${satelliteId} battery_charge_percent=${battery},storage_usage_mb=${storage},signal_strength_dbm=${signal} ${TIME_MS}${'0'.repeat(LINE_DIGITS)}\n`
 }
 
-function refresher (format: Format, bytes: Buffer): (nowMs: number) => void {
+function timeWriter (format: Format, bytes: Buffer, points: readonly BenchPoint[]): (nowMs: number) => void {
   if (format === 'gzip') return () => {}
+  if (format === 'line') return lineTimeWriter(bytes, points)
   if (format === 'msgpack') {
     // Behind the header, whose epoch looks the same.
     const offsets = offsetsOf(bytes, TIME_WORD).slice(1)
@@ -113,6 +148,39 @@ function refresher (format: Format, bytes: Buffer): (nowMs: number) => void {
   }
   const offsets = offsetsOf(bytes, TIME_DIGITS)
   return (nowMs) => overwrite(bytes, offsets, Buffer.from(String(nowMs)))
+}
+
+/** Nanoseconds within a millisecond. */
+const LINE_DIGITS = 6
+const NANOS_PER_MS = 10 ** LINE_DIGITS
+/** Requests of this process, which share the nanoseconds of a millisecond. */
+let lineRequests = 0
+
+/** The points of a satellite in a body follow one another by a nanosecond, and requests by as many as that takes. */
+function lineTimeWriter (bytes: Buffer, points: readonly BenchPoint[]): (nowMs: number) => void {
+  const offsets = offsetsOf(bytes, TIME_DIGITS)
+  const seen = new Map<string, number>()
+  const ranks = points.map(({ satelliteId }) => {
+    const rank = seen.get(satelliteId) ?? 0
+    seen.set(satelliteId, rank + 1)
+    return rank
+  })
+  const width = Math.max(...seen.values())
+  return (nowMs) => {
+    overwrite(bytes, offsets, Buffer.from(String(nowMs)))
+    const base = lineRequests++ % Math.floor(NANOS_PER_MS / width) * width
+    for (let point = 0; point < ranks.length; point++) {
+      writeDigits(bytes, (offsets[point] as number) + TIME_DIGITS.length, base + (ranks[point] as number))
+    }
+  }
+}
+
+function writeDigits (bytes: Buffer, at: number, value: number): void {
+  let rest = value
+  for (let digit = at + LINE_DIGITS - 1; digit >= at; digit--) {
+    bytes[digit] = 48 + rest % 10
+    rest = Math.floor(rest / 10)
+  }
 }
 
 function overwrite (bytes: Buffer, offsets: Uint32Array, value: Buffer): void {

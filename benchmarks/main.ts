@@ -1,95 +1,123 @@
 /**
  * `npm run bench`: starts the program, measures, prints a table, writes benchmarks/results/<date>.json and .html.
- * Exit code 1: something that must hold does not; 2: wrong arguments.
+ * Exit code 1: something that must hold does not, or not all could be measured; 2: wrong arguments; 128 and more: interrupted.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { cpus, loadavg, release, totalmem, type } from 'node:os'
-import { fileURLToPath } from 'node:url'
-import { version } from '../lib/version.js'
 import { HELP, parseArguments, type BenchArguments } from './arguments.js'
-import { checkRatios, readBaseline, writeBaseline } from './baseline.js'
-import { planOf } from './plan.js'
+import { checkRatios, readBaseline } from './baseline.js'
+import { onInterruption } from './interruption.js'
+import { describeMachine, diskVerdicts } from './machine.js'
+import { readCommit, readVersion } from './origin.js'
+import { BASELINE, refusalAfter, refusalOf, writeResults, writeUpdates } from './outputs.js'
+import { planOf, type Plan } from './plan.js'
 import { ratiosOf } from './ratios.js'
-import { renderHtml } from './report/html.js'
-import { renderMarkdown, replaceFigures } from './report/markdown.js'
 import { renderTable } from './report/table.js'
-import type { Machine, Report } from './result.js'
+import type { Report, Verdict } from './result.js'
 import { runRounds } from './rounds.js'
-import { ROOT } from './server.js'
+import { takeComplaints } from './servers.js'
 import { closeSession, openSession, Results } from './session.js'
 import { targetsOf, verdictsOf } from './verdicts.js'
 
-const BASELINE = new URL('benchmarks/baseline.json', ROOT)
-const RESULTS = new URL('benchmarks/results/', ROOT)
-const INTERRUPTED = 130
-const DOCUMENT = new URL('docs/PERFORMANCE.md', ROOT)
+/** A run of the benchmark: what is known of it at any moment. */
+class Bench {
+  private readonly results = new Results()
+  private readonly startMs = performance.now()
+  private server: Report['server'] = {}
 
-function machine (): Machine {
-  const [first] = cpus()
-  return {
-    cpu: first?.model.trim() ?? 'unknown',
-    cores: cpus().length,
-    memoryBytes: totalmem(),
-    system: `${type()} ${release()}`,
-    node: process.versions.node,
-    loadBefore: loadavg()[0] ?? 0
+  private constructor (private readonly options: BenchArguments, private readonly plan: Plan, private readonly origin: Pick<Report, 'startedAt' | 'version' | 'program' | 'commit' | 'argv' | 'machine'>) {}
+
+  static async prepare (options: BenchArguments, plan: Plan, argv: readonly string[]): Promise<Bench> {
+    const { program, dataDir } = options
+    const [version, commit, machine] = await Promise.all([readVersion(program), readCommit(), describeMachine(dataDir)])
+    for (const { detail } of diskVerdicts(machine)) tell(`WARNING: the data directory: ${detail}`)
+    return new Bench(options, plan, { startedAt: new Date().toISOString(), version, program, commit, argv, machine })
+  }
+
+  get empty (): boolean {
+    return this.results.measurements.length === 0
+  }
+
+  /** Measures everything; null, or why it ended early. */
+  async measure (): Promise<Error | null> {
+    const { program, programArguments, dataDir } = this.options
+    try {
+      const session = await openSession(this.plan, { program, args: programArguments, dataRoot: dataDir })
+      this.server = session.server.ready
+      try {
+        await runRounds(session, this.results, tell)
+      } finally {
+        await closeSession(session)
+      }
+      return null
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error))
+    }
+  }
+
+  /** @param failure why not all was measured */
+  async report (failure: string | null): Promise<Report> {
+    const { options, plan, results: { measurements, skipped } } = this
+    const ratios = ratiosOf(measurements)
+    const verdicts = [
+      ...endVerdicts(failure, takeComplaints()),
+      ...diskVerdicts(this.origin.machine),
+      ...verdictsOf(measurements, plan),
+      ...options.check ? checkRatios(await readBaseline(BASELINE), plan, ratios) : []
+    ]
+    const seconds = (performance.now() - this.startMs) / 1000
+    return { ...this.origin, seconds, plan, server: this.server, measurements, ratios, targets: targetsOf(measurements, ratios), verdicts, skipped }
   }
 }
 
-async function measure (options: BenchArguments): Promise<Report> {
+/** What speaks against the whole, and belongs to no run. */
+function endVerdicts (failure: string | null, complaints: readonly string[]): Verdict[] {
+  return [
+    ...failure === null ? [] : [{ title: 'Everything was measured', passed: false, detail: failure }],
+    ...complaints.length === 0 ? [] : [{ title: 'The server has nothing to complain of', passed: false, detail: complaints.join('; ') }]
+  ]
+}
+
+async function publish (report: Report): Promise<void> {
+  const paths = await writeResults(report)
+  process.stdout.write(`${renderTable(report)}\n\n${paths.join('\n')}\n`)
+}
+
+async function run (options: BenchArguments, argv: readonly string[]): Promise<number> {
   const plan = planOf(options)
-  const startedAt = new Date().toISOString()
-  const startMs = performance.now()
-  const host = machine()
-  const results = new Results()
-  const session = await openSession(plan, { program: options.program, args: options.programArguments })
-  let interruption: Promise<never> | null = null
-  const interrupt = (): void => { interruption ??= closeSession(session).then(() => process.exit(INTERRUPTED)) }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt)
-  try {
-    await runRounds(session, results, (text) => process.stderr.write(`${text}\n`))
-  } catch (error) {
-    // The measurement fails because the server goes: that is no news.
-    await (interruption as Promise<never> | null)
-    throw error
-  } finally {
-    for (const complaint of new Set(session.server.complaints)) process.stderr.write(`the server says: ${complaint}\n`)
-    await closeSession(session)
-  }
-  const { measurements, skipped } = results
-  const ratios = ratiosOf(measurements)
-  const verdicts = [...verdictsOf(measurements), ...options.check ? checkRatios(await readBaseline(BASELINE), ratios) : []]
-  const seconds = (performance.now() - startMs) / 1000
-  return {
-    startedAt, seconds, version: version(), mode: options.mode, machine: host, server: session.server.ready, measurements, ratios, targets: targetsOf(measurements, ratios), verdicts, skipped
-  }
+  const refusal = await refusalOf(options, plan)
+  if (refusal !== null) return complain(refusal, 2)
+  let bench: Bench | null = null
+  const interruption = onInterruption(async (what) => {
+    if (bench?.empty === false) await publish(await bench.report(what))
+  })
+  bench = await Bench.prepare(options, plan, argv)
+  const failure = await bench.measure()
+  await interruption.none()
+  if (failure !== null) tell(failure.stack ?? failure.message)
+  if (failure !== null && bench.empty) return complain('nothing was measured', 1)
+  const report = await bench.report(failure?.message ?? null)
+  await publish(report)
+  const refusedNow = refusalAfter(options, report)
+  if (refusedNow !== null) return complain(refusedNow, 1)
+  await writeUpdates(options, report)
+  return report.verdicts.every(({ passed }) => passed) ? 0 : 1
 }
 
-async function write (report: Report, options: BenchArguments): Promise<void> {
-  await mkdir(RESULTS, { recursive: true })
-  const name = report.startedAt.replaceAll(':', '-').replace(/\.\d+Z$/, 'Z')
-  const json = new URL(`${name}.json`, RESULTS)
-  const html = new URL(`${name}.html`, RESULTS)
-  await writeFile(json, `${JSON.stringify(report, null, 2)}\n`)
-  await writeFile(html, renderHtml(report))
-  if (options.updateBaseline) await writeBaseline(BASELINE, report.version, report.ratios)
-  if (options.updateDocs) await writeFile(DOCUMENT, replaceFigures(await readFile(DOCUMENT, 'utf8'), renderMarkdown(report)))
-  process.stdout.write(`${renderTable(report)}\n\n${fileURLToPath(json)}\n${fileURLToPath(html)}\n`)
+function complain (message: string, exitCode: number): number {
+  process.stderr.write(`error: ${message}\n`)
+  return exitCode
 }
 
-async function main (): Promise<number> {
-  const parsed = parseArguments(process.argv.slice(2))
+function tell (text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+async function main (argv: readonly string[]): Promise<number> {
+  const parsed = parseArguments(argv)
   if (parsed.kind === 'help') {
     process.stdout.write(`${HELP}\n`)
     return 0
   }
-  if (parsed.kind === 'error') {
-    process.stderr.write(`error: ${parsed.message}\n${HELP}\n`)
-    return 2
-  }
-  const report = await measure(parsed.options)
-  await write(report, parsed.options)
-  return report.verdicts.every(({ passed }) => passed) ? 0 : 1
+  return parsed.kind === 'error' ? complain(`${parsed.message}\n${HELP}`, 2) : await run(parsed.options, argv)
 }
 
-process.exitCode = await main()
+process.exitCode = await main(process.argv.slice(2))

@@ -1,4 +1,5 @@
 /** What a run of the benchmarks gives: plain data, written as JSON, from which table, page and Markdown are made. */
+import type { Plan } from './plan.js'
 
 /** Milliseconds; from the moment that a request was due, where the load was an open loop. */
 export interface Latency {
@@ -25,15 +26,19 @@ export interface RunRecord {
   readonly stored: number
   readonly latency?: Latency
   readonly cpuSeconds?: ByProcess
+  /** Seconds in statements, by what they were for, where the sessions of a database are measured. */
+  readonly busySeconds?: ByProcess
   /** Largest resident memory of a process of this kind, during the run. */
   readonly peakBytes?: ByProcess
   /** Processor time of the whole machine that went to other work, 0 to 1: above a few percent the figures mean little. */
   readonly otherCpuShare?: number
   /** What was not as it must be: a run with any of these fails the whole benchmark. */
   readonly problems: readonly string[]
+  /** What must be known to read the figures; shown with the title. */
+  readonly notes?: readonly string[]
 }
 
-export type Group = 'ceilings' | 'http' | 'spool' | 'udp' | 'latency' | 'queries' | 'growth' | 'dashboards'
+export type Group = 'ceilings' | 'http' | 'sustained' | 'spool' | 'udp' | 'latency' | 'queries' | 'growth' | 'rollups' | 'aggregates' | 'dashboards' | 'freshness'
 
 export interface Measurement {
   /** Key in baselines: never changed. */
@@ -46,12 +51,16 @@ export interface Measurement {
   readonly runs: readonly RunRecord[]
 }
 
-/** A throughput as a share of what the machine could do at most, measured in the same round. */
+/** A figure as a share of another of the same round: a throughput of what the machine could do at most, mostly. */
 export interface Ratio {
   readonly name: string
   readonly title: string
   /** Median over the rounds. */
   readonly value: number
+  /** Largest distance of a round from the median, as a share of the median. */
+  readonly spread: number
+  /** Smaller is better. */
+  readonly lower: boolean
 }
 
 export interface Verdict {
@@ -82,6 +91,8 @@ export interface Machine {
   readonly memoryBytes: number
   readonly system: string
   readonly node: string
+  /** Under the data directory of the server: what "on disk" means. Null: the system does not say. */
+  readonly fileSystem: string | null
   /** Load average of a minute before the start: other work makes figures worthless. */
   readonly loadBefore: number
 }
@@ -89,8 +100,15 @@ export interface Machine {
 export interface Report {
   readonly startedAt: string
   readonly seconds: number
-  readonly version: string
-  readonly mode: string
+  /** Of the program that was measured; null: it does not say. */
+  readonly version: string | null
+  /** Another program than that of this checkout; null: this one. */
+  readonly program: string | null
+  /** Of this checkout; null: not known. */
+  readonly commit: string | null
+  /** The arguments that made these figures. */
+  readonly argv: readonly string[]
+  readonly plan: Plan
   readonly machine: Machine
   /** Log line of the server when it was ready: workers, database. */
   readonly server: Readonly<Record<string, unknown>>

@@ -3,19 +3,21 @@ import { measureDrop } from './ceilings/http-drop.js'
 import { measureFdatasync } from './ceilings/fdatasync.js'
 import { measureCopy } from './ceilings/raw-copy.js'
 import type { Group } from './result.js'
+import { measureAggregates } from './scenarios/aggregates.js'
 import { measureDashboards } from './scenarios/dashboards.js'
+import { measureFreshness } from './scenarios/freshness.js'
 import { measureGrowth } from './scenarios/growth.js'
 import { measureHttp } from './scenarios/http.js'
 import { measureLatency } from './scenarios/latency.js'
 import { measureQueries } from './scenarios/queries.js'
+import { measureRollups } from './scenarios/rollups.js'
 import { measureSpool } from './scenarios/spool.js'
-import { runThroughput } from './scenarios/throughput.js'
+import { measureSustained } from './scenarios/sustained.js'
 import { measureUdp, measureUdpCount } from './scenarios/udp.js'
+import { warmUp } from './scenarios/warm-up.js'
 import type { Results, Session } from './session.js'
 
 const FDATASYNC_SECONDS = 1
-/** Code that was never run is slow at first; a server that runs for days does not show that. */
-const WARM_UP_SECONDS = 1
 
 async function measureCeilings (session: Session, results: Results): Promise<void> {
   const { server, plan } = session
@@ -23,29 +25,42 @@ async function measureCeilings (session: Session, results: Results): Promise<voi
   results.add('ceilings', 'ceiling_copy', 'raw COPY, one connection', 'points/s', await measureCopy(session))
   results.add('ceilings', 'ceiling_drop_1000', 'HTTP, decoded and dropped, 1000 a request', 'points/s', await measureDrop(session, 1000))
   results.add('ceilings', 'ceiling_drop_1', 'HTTP, decoded and dropped, one a request', 'points/s', await measureDrop(session, 1))
-  if (plan.thorough) results.add('ceilings', 'ceiling_udp', 'UDP, counted and dropped, nothing missing', 'points/s', await measureUdpCount(session, results.bestRate('ceiling_udp')))
+  if (plan.thorough) results.add('ceilings', 'ceiling_udp', 'UDP, counted and dropped, nothing missing', 'points/s', await measureUdpCount(session, results.medianRate('ceiling_udp')))
 }
 
-const MEASURES: Readonly<Record<Group, (session: Session, results: Results) => Promise<void>>> = {
+const MEASURES: Steps['measures'] = {
   ceilings: measureCeilings,
   http: measureHttp,
+  sustained: measureSustained,
   spool: measureSpool,
   udp: measureUdp,
   latency: measureLatency,
   queries: measureQueries,
   growth: measureGrowth,
-  dashboards: measureDashboards
+  rollups: measureRollups,
+  aggregates: measureAggregates,
+  dashboards: measureDashboards,
+  freshness: measureFreshness
 }
 
-/** @param tell says how far it is */
-export async function runRounds (session: Session, results: Results, tell: (text: string) => void): Promise<void> {
+export interface Steps {
+  readonly warmUp: (session: Session) => Promise<void>
+  readonly measures: Readonly<Record<Group, (session: Session, results: Results) => Promise<void>>>
+}
+
+/** @param tell says how far it is. Rejects with the name of the step that failed; what was added to the results stays */
+export async function runRounds (session: Session, results: Results, tell: (text: string) => void, steps: Steps = { warmUp, measures: MEASURES }): Promise<void> {
   const { runs, groups } = session.plan
-  tell('warming up')
-  for (const batch of [1, 1000]) await runThroughput(session, { format: 'json', batch, seconds: WARM_UP_SECONDS })
-  for (let round = 1; round <= runs; round++) {
-    for (const group of groups) {
-      tell(`round ${round} of ${runs}: ${group}`)
-      await MEASURES[group](session, results)
+  const step = async (name: string, work: () => Promise<void>): Promise<void> => {
+    tell(name)
+    try {
+      await work()
+    } catch (cause) {
+      throw new Error(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
     }
+  }
+  await step('warming up', () => steps.warmUp(session))
+  for (let round = 1; round <= runs; round++) {
+    for (const group of groups) await step(`round ${round} of ${runs}: ${group}`, () => steps.measures[group](session, results))
   }
 }

@@ -3,23 +3,30 @@
  * database and a data directory of its own, which is removed at the end.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { once } from 'node:events'
+import { chmodSync, mkdtempSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { connect, type Database } from '../lib/store/db.js'
 import { embeddedUrl } from '../lib/store/embedded.js'
 import { postgresRoles, type Roles } from './processes.js'
+import { addComplaint, addServer, refuseWhenEnding, removeServer } from './servers.js'
 
 export const ROOT = new URL('../../', import.meta.url)
+
+const OWN_PROGRAM = fileURLToPath(new URL('bin/orbitstream-ingest', ROOT))
 
 export interface ServerOptions {
   /** Null: bin/orbitstream-ingest of this checkout. */
   readonly program: string | null
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Where its data directory is made; without it: in the system's temporary directory. */
+  readonly dataRoot?: string | null
 }
 
 type LogLine = Readonly<Record<string, unknown>>
@@ -27,6 +34,8 @@ type LogLine = Readonly<Record<string, unknown>>
 const START_DEADLINE_MS = 120_000
 const STOP_DEADLINE_MS = 60_000
 const CONNECT_TIMEOUT_MS = 5_000
+const DATABASE_STOP_DEADLINE_MS = 10_000
+const DATABASE_POLL_MS = 20
 const LOG_LINES_MAX = 10_000
 /** The benchmark itself must not be what a limit of the program's environment changes. */
 const ENVIRONMENT_KEPT = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'USER', 'LD_LIBRARY_PATH', 'NODE_OPTIONS', 'UWS_HTTP_MAX_HEADERS_SIZE']
@@ -38,29 +47,37 @@ export class Server {
   private postmaster = 0
   private stderr = ''
   private ended = false
+  private stopping: Promise<void> | null = null
   private readonly watchers = new Set<() => void>()
 
   private constructor (readonly dataDir: string, private readonly child: ChildProcess) {}
 
   /** Starts the program and waits until it serves. */
   static async start (options: ServerOptions): Promise<Server> {
-    const dataDir = await mkdtemp(join(tmpdir(), 'orbitstream-bench-'))
-    // PostgreSQL may run under another account, which must reach its files.
-    await chmod(dataDir, 0o755)
-    const program = options.program ?? fileURLToPath(new URL('bin/orbitstream-ingest', ROOT))
-    const args = ['start', '--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...options.args]
-    const inherited = Object.fromEntries(ENVIRONMENT_KEPT.flatMap((name) => process.env[name] === undefined ? [] : [[name, process.env[name]]]))
-    const child = spawn(process.execPath, [program, ...args], {
-      cwd: dataDir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, UDP_PORT: '0', ...options.env }
-    })
-    const server = new Server(dataDir, child)
-    server.listen()
+    const server = Server.spawn(options)
     try {
       await server.waitUntilReady()
     } catch (error) {
       await server.stop()
       throw error
     }
+    return server
+  }
+
+  /** In one turn, so that no signal comes between the directory, the process and their place among all servers. */
+  private static spawn ({ program, args, env, dataRoot }: ServerOptions): Server {
+    refuseWhenEnding()
+    const dataDir = mkdtempSync(join(dataRoot ?? tmpdir(), 'orbitstream-bench-'))
+    // PostgreSQL may run under another account, which must reach its files.
+    chmodSync(dataDir, 0o755)
+    const inherited = Object.fromEntries(ENVIRONMENT_KEPT.flatMap((name) => process.env[name] === undefined ? [] : [[name, process.env[name]]]))
+    // A process group of its own: a terminal's Ctrl-C is for the benchmark, and what is left of the group can be ended.
+    const child = spawn(process.execPath, [program ?? OWN_PROGRAM, 'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...args], {
+      cwd: dataDir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, UDP_PORT: '0', ...env }, detached: true
+    })
+    const server = new Server(dataDir, child)
+    addServer(server)
+    server.listen()
     return server
   }
 
@@ -76,11 +93,6 @@ export class Server {
   get udpPorts (): readonly number[] {
     const ports = this.ready['udpPorts']
     return Array.isArray(ports) ? ports.map(Number) : []
-  }
-
-  /** Lines that tell of trouble. */
-  get complaints (): string[] {
-    return this.lines.filter(({ level }) => level === 'error' || level === 'fatal' || Number(level) >= 50).map(({ msg }) => String(msg))
   }
 
   async connect (): Promise<Database> {
@@ -101,7 +113,12 @@ export class Server {
   }
 
   /** Ends the program and removes its files. */
-  async stop (): Promise<void> {
+  stop (): Promise<void> {
+    this.stopping ??= this.end()
+    return this.stopping
+  }
+
+  private async end (): Promise<void> {
     if (!this.ended) {
       const killer = setTimeout(() => this.child.kill('SIGKILL'), STOP_DEADLINE_MS)
       const exit = once(this.child, 'exit')
@@ -109,7 +126,19 @@ export class Server {
       await exit
       clearTimeout(killer)
     }
+    await this.endOrphans()
     await rm(this.dataDir, { recursive: true, force: true })
+    removeServer(this)
+  }
+
+  /** A program that was killed, or ended before it listened to signals, leaves a database or what was just making one. */
+  private async endOrphans (): Promise<void> {
+    const postmaster = await readPostmaster(this.dataDir)
+    if (postmaster !== null && signal(postmaster, 'SIGQUIT')) {
+      const deadlineMs = performance.now() + DATABASE_STOP_DEADLINE_MS
+      while (signal(postmaster, 0) && performance.now() < deadlineMs) await wait(DATABASE_POLL_MS)
+    }
+    if (this.child.pid !== undefined) signal(-this.child.pid, 'SIGKILL')
   }
 
   private listen (): void {
@@ -117,15 +146,22 @@ export class Server {
     if (stdout === null || stderr === null) throw new Error('the streams of the program must be pipes')
     createInterface({ input: stdout }).on('line', (text) => this.take(text))
     stderr.on('data', (chunk: Buffer) => { this.stderr = (this.stderr + chunk.toString()).slice(-10_000) })
-    this.child.once('exit', () => {
+    const end = (): void => {
       this.ended = true
       this.wake()
-    })
+    }
+    this.child.once('exit', end)
+    // It could not be started at all.
+    this.child.once('error', end)
   }
 
   private take (text: string): void {
-    if (!text.startsWith('{') || this.lines.length === LOG_LINES_MAX) return
-    this.lines.push(JSON.parse(text) as LogLine)
+    const line = parseLine(text)
+    if (line === null) return
+    const complaint = complaintOf(line)
+    if (complaint !== null) addComplaint(complaint)
+    if (this.lines.length === LOG_LINES_MAX) return
+    this.lines.push(line)
     this.wake()
   }
 
@@ -149,6 +185,39 @@ export class Server {
     const database = await embeddedUrl(this.dataDir)
     if (database?.running !== true) throw new Error('the embedded database does not run')
     this.databaseUrl = database.url
-    this.postmaster = Number((await readFile(join(this.dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0])
+    this.postmaster = await readPostmaster(this.dataDir) ?? 0
+  }
+}
+
+/** Null: not a line of the log. */
+function parseLine (text: string): LogLine | null {
+  if (!text.startsWith('{')) return null
+  try {
+    return JSON.parse(text) as LogLine
+  } catch {
+    // The last line of a program that was killed.
+    return null
+  }
+}
+
+/** What a line tells of trouble; null if it does not. */
+export function complaintOf ({ level, msg, reason, err }: LogLine): string | null {
+  if (level !== 'error' && level !== 'fatal' && !(Number(level) >= 50)) return null
+  const cause = reason ?? (err as { readonly message?: unknown } | undefined)?.message
+  return typeof cause === 'string' ? `${String(msg)}: ${cause}` : String(msg)
+}
+
+async function readPostmaster (dataDir: string): Promise<number | null> {
+  const text = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').catch(() => '')
+  const pid = Number(text.split('\n')[0])
+  return pid > 0 ? pid : null
+}
+
+/** False: there is no such process. */
+function signal (pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name)
+  } catch {
+    return false
   }
 }

@@ -5,7 +5,8 @@ import type { Plan } from './plan.js'
 import { cpuBetween, machineCpuSeconds, peakBytes, resetPeaks, sampleCpu, type CpuSample, type Roles } from './processes.js'
 import type { ByProcess, Group, Measurement, RunRecord, Skipped } from './result.js'
 import { Server, type ServerOptions } from './server.js'
-import { LOAD_ROLE } from './statistics.js'
+import { takeComplaints } from './servers.js'
+import { LOAD_ROLE, median } from './statistics.js'
 
 export interface Session {
   readonly plan: Plan
@@ -16,7 +17,12 @@ export interface Session {
 
 export async function openSession (plan: Plan, options: ServerOptions): Promise<Session> {
   const server = await Server.start(options)
-  return { plan, server, options, db: await server.connect() }
+  try {
+    return { plan, server, options, db: await server.connect() }
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
 }
 
 export async function closeSession ({ server, db }: Session): Promise<void> {
@@ -29,57 +35,87 @@ export class Results {
   readonly skipped: Skipped[] = []
   private readonly byName = new Map<string, { title: string, group: Group, unit: string, runs: RunRecord[] }>()
 
+  /** @param complaints of the servers since it was called last: problems of the run that is added */
+  constructor (private readonly complaints: () => readonly string[] = takeComplaints) {}
+
   add (group: Group, name: string, title: string, unit: string, run: RunRecord): void {
+    const said = this.complaints().map((complaint) => `the server says: ${complaint}`)
+    const record = said.length === 0 ? run : { ...run, problems: [...run.problems, ...said] }
     const known = this.byName.get(name)
-    if (known === undefined) this.byName.set(name, { title, group, unit, runs: [run] })
-    else known.runs.push(run)
+    if (known === undefined) this.byName.set(name, { title, group, unit, runs: [record] })
+    else known.runs.push(record)
   }
 
   skip (title: string, reason: string): void {
     if (!this.skipped.some((skipped) => skipped.title === title)) this.skipped.push({ title, reason })
   }
 
-  /** The largest rate so far; null if there is none. */
-  bestRate (name: string): number | null {
-    const best = Math.max(0, ...this.byName.get(name)?.runs.map(({ rate }) => rate) ?? [])
-    return best === 0 ? null : best
+  /** The middle one of the rates above 0 so far; null if there is none. */
+  medianRate (name: string): number | null {
+    const rates = this.byName.get(name)?.runs.map(({ rate }) => rate).filter((rate) => rate > 0) ?? []
+    return rates.length === 0 ? null : median(rates)
   }
 
   get measurements (): Measurement[] {
-    return [...this.byName].map(([name, measurement]) => ({ name, ...measurement }))
+    return [...this.byName].map(([name, measurement]) => ({ name, ...measurement, title: titleOf(measurement) }))
+  }
+}
+
+/** With what must be known of the runs. */
+function titleOf ({ title, runs }: Pick<Measurement, 'title' | 'runs'>): string {
+  const notes = new Set(runs.flatMap(({ notes = [] }) => notes))
+  return notes.size === 0 ? title : `${title} (${[...notes].join(', ')})`
+}
+
+/**
+ * What neither the server nor the load took of the processors, from now until `end`. This process, which watches, is no
+ * other work: it belongs to the load.
+ */
+export class OtherWork {
+  private readonly startMs = performance.now()
+  private readonly machineBefore = machineCpuSeconds()
+  private readonly watcherBefore = process.cpuUsage()
+
+  /** @param ownSeconds processor time of the server and of the load */
+  end (ownSeconds: number): Pick<RunRecord, 'otherCpuShare'> {
+    const machine = machineCpuSeconds()
+    if (machine === null || this.machineBefore === null) return {}
+    const { user, system } = process.cpuUsage(this.watcherBefore)
+    const available = cpus().length * (performance.now() - this.startMs) / 1000
+    return { otherCpuShare: Math.max(0, machine - this.machineBefore - ownSeconds - (user + system) / 1e6) / available }
   }
 }
 
 /** Processor time and memory of the server from now until `end` is called. */
 export class Costs {
-  private readonly startMs = performance.now()
-  private readonly machineBefore = machineCpuSeconds()
+  private readonly other = new OtherWork()
 
-  private constructor (private readonly session: Session, private readonly before: CpuSample) {}
+  private constructor (private readonly session: Session, private readonly before: CpuSample, private readonly asker: CpuSample) {}
 
   static async begin (session: Session): Promise<Costs> {
-    const before = sampleCpu(await rolesOf(session))
-    resetPeaks(before.roles.keys())
-    return new Costs(session, before)
+    const roles = await rolesOf(session)
+    resetPeaks(roles.keys())
+    return new Costs(session, sampleCpu(roles), sampleCpu(askerOf(session)))
   }
 
-  /** @param loadSeconds processor time of the load generator */
+  /** @param loadSeconds processor time of the load generator, without that of this process */
   async end (loadSeconds: number): Promise<Pick<RunRecord, 'cpuSeconds' | 'peakBytes' | 'otherCpuShare'>> {
     const roles = await rolesOf(this.session)
+    const asked = total(cpuBetween(this.asker, sampleCpu(askerOf(this.session))))
     const cpuSeconds = { ...cpuBetween(this.before, sampleCpu(roles)), [LOAD_ROLE]: loadSeconds }
-    return { cpuSeconds, peakBytes: peakBytes(roles), otherCpuShare: this.otherShare(cpuSeconds) }
+    return { cpuSeconds, peakBytes: peakBytes(roles), ...this.other.end(total(cpuSeconds) + asked) }
   }
+}
 
-  /** This process, which watches, is other work too: a few percent. */
-  private otherShare (own: ByProcess): number {
-    const machine = machineCpuSeconds()
-    if (machine === null || this.machineBefore === null) return 0
-    const available = cpus().length * (performance.now() - this.startMs) / 1000
-    const ours = Object.values(own).reduce((sum, seconds) => sum + seconds, 0)
-    return Math.max(0, machine - this.machineBefore - ours) / available
-  }
+function total (cpuSeconds: ByProcess): number {
+  return Object.values(cpuSeconds).reduce((sum, seconds) => sum + seconds, 0)
 }
 
 async function rolesOf ({ server, db }: Session): Promise<Roles> {
   return await server.roles(new Set([db.backendPid]))
+}
+
+/** The database's process that answers the benchmark itself. */
+function askerOf ({ db }: Session): Roles {
+  return new Map([[db.backendPid, LOAD_ROLE]])
 }

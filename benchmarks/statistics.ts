@@ -64,5 +64,29 @@ export function cpuMicrosPerPoint (run: RunRecord): number {
   return total * 1e6 / run.stored
 }
 
+/**
+ * Points stored for each second of statements, of all or of those for one purpose: what a session could store if it did
+ * nothing else. Of processor time where it is known, since on a machine with other work statements wait for processors.
+ */
+export function pointsPerSessionSecond ({ busySeconds, cpuSeconds = busySeconds, stored }: RunRecord, purpose?: string): number {
+  if (busySeconds === undefined || cpuSeconds === undefined) return NaN
+  const seconds = Object.entries(cpuSeconds).reduce((sum, [name, part]) => purpose === undefined || purpose === name ? sum + part : sum, 0)
+  return stored / seconds
+}
+
 /** Kind of the processes that make the load: not a cost of the server. */
 export const LOAD_ROLE = 'load'
+
+/** More than this of the processors for other work, and the figures of a run mean little. */
+export const OTHER_WORK_MAX = 0.05
+
+/** Where other work is not known, nothing speaks against a run. */
+export function isQuiet ({ otherCpuShare = 0 }: RunRecord): boolean {
+  return otherCpuShare <= OTHER_WORK_MAX
+}
+
+/** The runs whose figures count: the quiet ones; all, if none is. */
+export function countedRuns (runs: readonly RunRecord[]): readonly RunRecord[] {
+  const quiet = runs.filter(isQuiet)
+  return quiet.length === 0 ? runs : quiet
+}

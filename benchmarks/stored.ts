@@ -1,13 +1,12 @@
-/** What is in the database: emptied before a run, waited for and compared point by point after it. */
+/** What is in the database: emptied before a run, and waited for after it. Comparing it is comparison.ts's. */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Database } from '../lib/store/db.js'
-import { satelliteOf, type PointSet } from './points.js'
+import { clockMs } from './clock.js'
 
 const POLL_MS = 10
-/** A total that has not moved for this long does not move any more. */
+/** A total that has not moved for this long does not move any more, unless what was acknowledged is missing. */
 const QUIET_MS = 1_500
 const STORE_DEADLINE_MS = 120_000
-const PROBLEMS_MAX = 5
 
 /** Tables that hold the points; rollups go with what they were made of. Another build may not have all of them. */
 const POINT_TABLES = ['telemetry', 'rollup_10s', 'rollup_1m', 'rollup_dirty', 'satellites_last', 'satellites_late']
@@ -25,22 +24,40 @@ export async function ledgerTotal (db: Database): Promise<number> {
   return Number(rows[0]?.total)
 }
 
+export interface Awaited {
+  /** Points that must come, however long the database keeps them waiting. */
+  readonly acknowledged: number
+  /** Points that may come: those beyond the acknowledged ones have no known outcome. */
+  readonly sent: number
+}
+
 export interface Settled {
   /** Points committed since `before`. */
   readonly committed: number
-  /** When the last of them was seen, on the clock of performance.now(). */
+  /** When the last of them was seen, on `clockMs`. */
   readonly atMs: number
 }
 
-/** Waits until the ledgers show `expected` points more than `before`, or show no more for a while. */
-export async function settle (db: Database, before: number, expected: number): Promise<Settled> {
-  const deadlineMs = performance.now() + STORE_DEADLINE_MS
+export interface Patience {
+  readonly quietMs: number
+  readonly deadlineMs: number
+}
+
+const PATIENCE: Patience = { quietMs: QUIET_MS, deadlineMs: STORE_DEADLINE_MS }
+
+/**
+ * Waits until the ledgers show all that was sent since `before`, or all that was acknowledged and no more for a while. A drain
+ * that lost its connection tries again within five seconds: what was acknowledged is waited for until the deadline.
+ */
+export async function settle (db: Database, before: number, { acknowledged, sent }: Awaited, { quietMs, deadlineMs }: Patience = PATIENCE): Promise<Settled> {
+  const startMs = clockMs()
   let committed = await ledgerTotal(db) - before
-  let atMs = performance.now()
-  while (committed < expected && performance.now() - atMs < QUIET_MS && performance.now() < deadlineMs) {
+  let atMs = clockMs()
+  const mayCome = (nowMs: number): boolean => committed < acknowledged || nowMs - atMs < quietMs
+  while (committed < sent && clockMs() - startMs < deadlineMs && mayCome(clockMs())) {
     await wait(POLL_MS)
     const now = await ledgerTotal(db) - before
-    if (now !== committed) atMs = performance.now()
+    if (now !== committed) atMs = clockMs()
     committed = now
   }
   return { committed, atMs }
@@ -49,56 +66,4 @@ export async function settle (db: Database, before: number, expected: number): P
 export async function countRows (db: Database): Promise<number> {
   const { rows } = await db.query<{ count: string }>('SELECT count(*)::text AS count FROM telemetry')
   return Number(rows[0]?.count)
-}
-
-/** How often each body may stand in the table: at least as often as it was acknowledged, at most as often as it was sent. */
-export interface Expected {
-  readonly points: PointSet
-  readonly acknowledged: readonly number[]
-  readonly sent: readonly number[]
-}
-
-export interface Comparison {
-  /** Points of the load in the table. */
-  readonly stored: number
-  readonly problems: readonly string[]
-}
-
-interface StoredPoint {
-  readonly number: number
-  readonly count: string
-  readonly first: string
-  readonly last: string
-}
-
-/** Reads every point of a load back and compares how often it is there, and of which satellite. */
-export async function compare (db: Database, expected: Expected): Promise<Comparison> {
-  const { rows } = await db.query<StoredPoint>(
-    'SELECT storage_usage_mb * 2 AS number, count(*)::text AS count, min(satellite_id) AS first, max(satellite_id) AS last ' +
-    "FROM telemetry WHERE satellite_id LIKE 'SAT-%' GROUP BY 1")
-  return compareRows(rows, expected)
-}
-
-/** See `compare`. */
-export function compareRows (rows: readonly StoredPoint[], { points, acknowledged, sent }: Expected): Comparison {
-  const counts = new Map(rows.map((row) => [row.number, Number(row.count)]))
-  let stored = 0
-  let lost = 0
-  let extra = 0
-  for (let body = 0; body < points.bodies; body++) {
-    for (let number = body * points.batch; number < (body + 1) * points.batch; number++) {
-      const count = counts.get(number) ?? 0
-      stored += count
-      lost += Math.max(0, (acknowledged[body] ?? 0) - count)
-      extra += Math.max(0, count - (sent[body] ?? 0))
-      counts.delete(number)
-    }
-  }
-  const problems: string[] = []
-  if (lost > 0) problems.push(`${lost} points were acknowledged and are not stored`)
-  if (extra > 0) problems.push(`${extra} points are stored more often than they were sent`)
-  if (counts.size > 0) problems.push(`${counts.size} points are stored that were never sent`)
-  const wrong = rows.filter(({ number, first, last }) => first !== last || first !== satelliteOf(number, points.satellites))
-  if (wrong.length > 0) problems.push(`${wrong.length} points are stored with a wrong satellite, such as ${String(wrong[0]?.first)}`)
-  return { stored, problems: problems.slice(0, PROBLEMS_MAX) }
 }

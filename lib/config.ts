@@ -135,7 +135,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
   retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
   compressAfterMs: { env: 'COMPRESS_AFTER', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '2h', help: 'Age at which TimescaleDB compresses telemetry.' },
-  chunkIntervalMs: { env: 'CHUNK_INTERVAL', type: duration({ min: ms('1m'), max: ms('365d') }), default: '1h', help: 'Span of time in one chunk of TimescaleDB; new chunks follow a change.' },
+  chunkIntervalMs: { env: 'CHUNK_INTERVAL', type: duration({ min: ms('1m'), max: ms('365d') }), default: '1h', help: 'Span of time in one chunk of TimescaleDB, of anomalies 24 times as much, up to a day; new chunks follow a change.' },
   timescaleDirectCompress: { env: 'TIMESCALE_DIRECT_COMPRESS', type: oneOf(['on', 'off']), default: 'off', help: 'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.' },
   readerPassword: { env: 'READER_PASSWORD', type: secret(8), default: { value: () => null, label: 'none: the role cannot log in' }, help: 'Password that the read-only database role orbitstream_reader gets, for Grafana.', mask: password => password === null ? '' : '***' },
   shutdownDeadlineMs: { env: 'SHUTDOWN_DEADLINE', type: duration({ min: 100, max: ms('1h') }), default: '30s', help: 'Longest time that a polite stop takes.' },

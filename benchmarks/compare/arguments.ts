@@ -15,11 +15,11 @@ export interface CompareArguments {
 
 export const COMPARE_HELP = `Usage: node dist/benchmarks/compare/main.js URL [options]
 
-Sends the load of the benchmarks to another endpoint, and prints what came of it beside OrbitStream's figures.
+Sends the load of the benchmarks to another endpoint and to OrbitStream in turn, and prints what came of it.
   URL                 where points are posted, path and query included:
                       http://127.0.0.1:9000/telemetry/batch
-                      http://127.0.0.1:8086/api/v2/write?org=o&bucket=b&precision=ms
-  --format json|line  an array of points, or Influx line protocol (json)
+                      http://127.0.0.1:8086/api/v2/write?org=o&bucket=b
+  --format json|line  an array of points, or Influx line protocol with times in nanoseconds (json)
   --batch N           points a request (1000)
   --seconds S         length of a run (5)
   --runs N            (3)
@@ -36,6 +36,8 @@ export type ParsedCompare =
 const STRINGS = ['format', 'batch', 'seconds', 'runs', 'satellites', 'connections', 'header']
 const BOOLEANS = ['alone', 'help']
 const POINTS_MAX = 190_000
+/** As the databases that speak line protocol call what they take without a word. */
+const NANOSECONDS: ReadonlyArray<string | null> = [null, 'ns', 'n', 'nanosecond']
 
 function positive (value: unknown, fallback: number): number {
   const number = value === undefined ? fallback : Number(value)
@@ -53,6 +55,7 @@ export function parseCompare (argv: readonly string[]): ParsedCompare {
   if (url?.protocol !== 'http:') return { kind: 'error', message: `${address} is not an http URL` }
   const format = values['format'] ?? 'json'
   if (format !== 'json' && format !== 'line') return { kind: 'error', message: '--format must be json or line' }
+  if (format === 'line' && !NANOSECONDS.includes(url.searchParams.get('precision'))) return { kind: 'error', message: 'times are in nanoseconds: leave precision out of the URL' }
   const numbers = { batch: positive(values['batch'], 1000), seconds: positive(values['seconds'], 5), runs: positive(values['runs'], 3), satellites: positive(values['satellites'], 100), connections: positive(values['connections'], 32) }
   const wrong = Object.entries(numbers).find(([name, value]) => Number.isNaN(value) || (name !== 'seconds' && !Number.isInteger(value)))
   if (wrong !== undefined) return { kind: 'error', message: `--${wrong[0]} must be a whole number from 1` }

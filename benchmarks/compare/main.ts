@@ -1,68 +1,67 @@
 /**
- * The load of the benchmarks against another endpoint, and against OrbitStream in the same run. What the other side
- * stored cannot be looked up here: its figures count what it acknowledged, and say so.
+ * The load of the benchmarks against another endpoint and against OrbitStream, in turn. What the other side stored cannot
+ * be looked up here: its figures count what it acknowledged, and say so.
  */
 import { prepareLoad } from '../load/child.js'
 import type { HttpJob, HttpResult } from '../load/jobs.js'
+import { onInterruption } from '../interruption.js'
+import { closedLoopProblems, pointsIn } from '../outcomes.js'
 import { planOf } from '../plan.js'
-import { count, ms } from '../report/figures.js'
 import { align } from '../report/table.js'
-import { pointsIn, runThroughput } from '../scenarios/throughput.js'
-import { closeSession, openSession } from '../session.js'
-import { median, spread } from '../statistics.js'
+import type { RunRecord } from '../result.js'
+import { httpJob, runThroughput, type Throughput } from '../scenarios/throughput.js'
+import { warmUp } from '../scenarios/warm-up.js'
+import { closeSession, openSession, type Session } from '../session.js'
 import { COMPARE_HELP, parseCompare, type CompareArguments } from './arguments.js'
+import { HEADS, problemsOf, rowOf } from './outcome.js'
 
-interface Outcome {
-  readonly pointsPerSecond: number
-  readonly sent: number
-  readonly acknowledged: number
-  readonly p50: number
-  readonly p99: number
-  readonly statuses: string
+/** The same for both: connections, bodies, points. */
+function loadOf ({ batch, seconds, satellites, connections }: CompareArguments): Throughput {
+  return { format: 'json', batch, seconds, satellites, connections, array: true }
 }
 
-async function runOther (options: CompareArguments): Promise<Outcome> {
-  const { url, format, batch, satellites, connections, seconds, headers } = options
-  const job: HttpJob = {
-    target: { host: url.hostname, port: Number(url.port) || 80, path: url.pathname + url.search, format, headers },
-    points: { satellites, bodies: connections, batch },
-    single: false,
-    connections,
-    seconds
-  }
+async function runOther (options: CompareArguments): Promise<RunRecord> {
+  const { url, format, headers } = options
+  const port = Number(url.port) || 80
+  const job: HttpJob = { ...httpJob(port, loadOf(options)), target: { host: url.hostname, port, path: url.pathname + url.search, format, headers } }
   const load = await prepareLoad<HttpResult>('./http-sender.js', job)
   const result = await load.run()
-  const acknowledged = pointsIn(result.acknowledged, batch)
+  const acknowledged = pointsIn(result.acknowledged, options.batch)
   return {
-    pointsPerSecond: acknowledged / result.seconds,
-    sent: pointsIn(result.sent, batch),
+    rate: acknowledged / result.seconds,
+    seconds: result.seconds,
+    sent: pointsIn(result.sent, options.batch),
     acknowledged,
-    p50: result.latency.p50,
-    p99: result.latency.p99,
-    statuses: Object.entries(result.statuses).map(([status, times]) => `${status} × ${times}`).join(', ')
+    stored: 0,
+    latency: result.latency,
+    problems: closedLoopProblems(result)
   }
 }
 
-async function runOwn ({ batch, satellites, seconds, runs }: CompareArguments): Promise<Outcome[]> {
+async function openOwn ({ runs, seconds }: CompareArguments): Promise<Session> {
   const plan = planOf({ mode: 'default', runs, seconds, check: false, updateBaseline: false, updateDocs: false, only: null, program: null, programArguments: [] })
-  const session = await openSession(plan, { program: null, args: [] })
-  try {
-    const outcomes: Outcome[] = []
-    for (let run = 0; run < runs; run++) {
-      const { rate, sent, acknowledged, stored, latency, problems } = await runThroughput(session, { format: 'json', batch, seconds, satellites })
-      outcomes.push({ pointsPerSecond: rate, sent, acknowledged, p50: latency?.p50 ?? NaN, p99: latency?.p99 ?? NaN, statuses: [`${count(stored)} stored`, ...problems].join('; ') })
-    }
-    return outcomes
-  } finally {
-    await closeSession(session)
-  }
+  return await openSession(plan, { program: null, args: [] })
 }
 
-function row (name: string, outcomes: readonly Outcome[]): string[] {
-  const rates = outcomes.map(({ pointsPerSecond }) => pointsPerSecond)
-  const of = (key: 'p50' | 'p99'): string => ms(median(outcomes.map((outcome) => outcome[key])))
-  const sum = (key: 'sent' | 'acknowledged'): string => count(outcomes.reduce((total, outcome) => total + outcome[key], 0))
-  return [name, count(median(rates)), `±${(spread(rates) * 100).toFixed(0)}%`, sum('sent'), sum('acknowledged'), of('p50'), of('p99'), outcomes[0]?.statuses ?? '']
+/** Each in turn, so that drift of the machine meets both. */
+async function runAll (options: CompareArguments, session: Session | null): Promise<{ others: RunRecord[], own: RunRecord[] }> {
+  const others: RunRecord[] = []
+  const own: RunRecord[] = []
+  for (let run = 0; run < options.runs; run++) {
+    others.push(await runOther(options))
+    if (session !== null) own.push(await runThroughput(session, loadOf(options)))
+  }
+  return { others, own }
+}
+
+async function measure (options: CompareArguments, alone: boolean): Promise<{ others: RunRecord[], own: RunRecord[] }> {
+  const session = alone ? null : await openOwn(options)
+  try {
+    if (session !== null) await warmUp(session)
+    return await runAll(options, session)
+  } finally {
+    if (session !== null) await closeSession(session)
+  }
 }
 
 async function main (): Promise<number> {
@@ -76,12 +75,13 @@ async function main (): Promise<number> {
     return 2
   }
   const { options, alone } = parsed
-  const others: Outcome[] = []
-  for (let run = 0; run < options.runs; run++) others.push(await runOther(options))
-  const own = alone ? [] : [row('OrbitStream, JSON (stored)', await runOwn(options))]
-  const heads = ['endpoint', 'points/s', 'spread', 'sent', 'acknowledged', 'p50 ms', 'p99 ms', 'first run']
-  process.stdout.write(`${align([heads, row(`${options.url.host}, ${options.format} (acknowledged)`, others), ...own])}\n`)
-  return others.some(({ acknowledged }) => acknowledged > 0) ? 0 : 1
+  onInterruption()
+  const { others, own } = await measure(options, alone)
+  const names = { other: `${options.url.host}, ${options.format}`, own: 'OrbitStream, JSON' }
+  const rows = [rowOf(`${names.other} (acknowledged)`, others, false), ...alone ? [] : [rowOf(`${names.own} (stored)`, own, true)]]
+  const problems = [...problemsOf(names.other, others), ...problemsOf(names.own, own)]
+  process.stdout.write(`${align([HEADS, ...rows])}\n${problems.map((problem) => `${problem}\n`).join('')}`)
+  return problems.length === 0 ? 0 : 1
 }
 
 process.exitCode = await main()

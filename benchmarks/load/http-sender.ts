@@ -1,31 +1,43 @@
 /**
  * A closed loop over HTTP: each connection sends its next request when the last one was answered, until the time is up;
- * then it waits for the answers that are missing, so that every request has a known outcome.
+ * then it waits for the answers that are missing, up to a deadline, so that every request has a known outcome.
  */
 import { Histogram } from '../../lib/sim/histogram.js'
 import { prepareRequest, type PreparedRequest } from '../bodies.js'
+import { clockMs } from '../clock.js'
+import { outcomeOf } from '../outcomes.js'
 import { pointsOf } from '../points.js'
 import { latencyOfHistogram } from '../statistics.js'
 import { serveLoad } from './child.js'
-import type { HttpJob, HttpResult } from './jobs.js'
+import { ANSWER_DEADLINE_MS, type HttpJob, type HttpResult } from './jobs.js'
+import { pauseAfter } from './pause.js'
 import { RawConnection } from './raw-connection.js'
 
-/** Far less than Retry-After says, so that the server is never short of work. */
-const REFUSED_PAUSE_MS = 10
+/** What one connection does. */
+interface Lane {
+  readonly connection: RawConnection
+  readonly position: number
+  body: number
+  sentMs: number
+  pauseMs: number
+  waiting: boolean
+}
 
 class HttpSender {
   private readonly sent: number[]
   private readonly acknowledged: number[]
   private readonly statuses: Record<string, number> = {}
   private readonly histogram = new Histogram()
+  private readonly lanes: readonly Lane[]
   private busy = 0
-  private startMs = 0
   private endMs = 0
+  private ended = false
   private onEnd: () => void = () => {}
 
-  private constructor (private readonly job: HttpJob, private readonly requests: readonly PreparedRequest[], private readonly connections: readonly RawConnection[]) {
+  private constructor (private readonly job: HttpJob, private readonly requests: readonly PreparedRequest[], connections: readonly RawConnection[]) {
     this.sent = requests.map(() => 0)
     this.acknowledged = requests.map(() => 0)
+    this.lanes = connections.map((connection, position) => ({ connection, position, body: position, sentMs: 0, pauseMs: 0, waiting: false }))
   }
 
   static async prepare (job: HttpJob): Promise<HttpSender> {
@@ -36,49 +48,68 @@ class HttpSender {
   }
 
   async run (): Promise<HttpResult> {
+    const { seconds, answerDeadlineMs = ANSWER_DEADLINE_MS } = this.job
     const ended = new Promise<void>((resolve) => { this.onEnd = resolve })
-    this.startMs = performance.now()
-    this.endMs = this.startMs + this.job.seconds * 1000
-    this.connections.forEach((connection, position) => this.drive(connection, position))
+    const startedAtMs = clockMs()
+    this.endMs = startedAtMs + seconds * 1000
+    const deadline = setTimeout(this.onEnd, seconds * 1000 + answerDeadlineMs)
+    this.busy = this.lanes.length
+    for (const lane of this.lanes) this.drive(lane)
     await ended
-    for (const connection of this.connections) connection.close()
+    this.ended = true
+    clearTimeout(deadline)
+    const unanswered = this.takeUnanswered()
+    for (const { connection } of this.lanes) connection.close()
     return {
       sent: this.sent,
       acknowledged: this.acknowledged,
       statuses: this.statuses,
+      unanswered,
       latency: latencyOfHistogram(this.histogram),
-      seconds: (performance.now() - this.startMs) / 1000
+      startedAtMs,
+      seconds: (clockMs() - startedAtMs) / 1000
     }
   }
 
+  private drive (lane: Lane): void {
+    lane.connection.onAnswer = (status, code) => { if (!this.ended) this.answered(lane, status, code) }
+    this.sendNext(lane)
+  }
+
   /** Each connection has bodies of its own: a body is never changed while it is on its way. */
-  private drive (connection: RawConnection, position: number): void {
-    const { requests, job } = this
-    let body = position
-    let sentMs = 0
-    const next = (): void => {
-      sentMs = performance.now()
-      if (sentMs >= this.endMs || connection.isLost) {
-        if (--this.busy === 0) this.onEnd()
-        return
-      }
-      body += job.connections
-      if (body >= requests.length) body = position
-      const request = requests[body] as PreparedRequest
-      request.refresh(Date.now())
-      ;(this.sent[body] as number)++
-      connection.send(request.bytes)
+  private sendNext (lane: Lane): void {
+    lane.sentMs = clockMs()
+    if (lane.sentMs >= this.endMs || lane.connection.isLost) {
+      if (--this.busy === 0) this.onEnd()
+      return
     }
-    connection.onAnswer = (status) => {
-      this.histogram.record((performance.now() - sentMs) * 1000)
-      this.statuses[status] = (this.statuses[status] ?? 0) + 1
-      if (status >= 200 && status < 300) (this.acknowledged[body] as number)++
-      // One that is asked to wait does so: what refusals cost is not what is measured.
-      if (status === 429 || status === 503) setTimeout(next, REFUSED_PAUSE_MS)
-      else next()
+    lane.body += this.job.connections
+    if (lane.body >= this.requests.length) lane.body = lane.position
+    const request = this.requests[lane.body] as PreparedRequest
+    request.refresh(Date.now())
+    ;(this.sent[lane.body] as number)++
+    lane.waiting = true
+    lane.connection.send(request.bytes)
+  }
+
+  private answered (lane: Lane, status: number, code: string): void {
+    lane.waiting = false
+    const outcome = outcomeOf(status, code)
+    this.statuses[outcome] = (this.statuses[outcome] ?? 0) + 1
+    if (status >= 200 && status < 300) {
+      this.histogram.record((clockMs() - lane.sentMs) * 1000)
+      ;(this.acknowledged[lane.body] as number)++
     }
-    this.busy++
-    next()
+    lane.pauseMs = pauseAfter(lane.pauseMs, status === 429 || status === 503)
+    if (lane.pauseMs === 0) this.sendNext(lane)
+    else setTimeout(() => this.sendNext(lane), lane.pauseMs)
+  }
+
+  /** Requests without an answer; each is as old as it is. */
+  private takeUnanswered (): number {
+    const open = this.lanes.filter(({ waiting }) => waiting)
+    for (const { sentMs } of open) this.histogram.record((clockMs() - sentMs) * 1000)
+    return open.length
   }
 }
 

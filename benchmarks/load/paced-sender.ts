@@ -4,23 +4,19 @@
  * stalls cannot hide it (coordinated omission). Node's timers fire up to a millisecond late; that is in the figures.
  */
 import { Histogram } from '../../lib/sim/histogram.js'
-import { METRICS } from '../../protocol/metrics.js'
 import { prepareRequest, type PreparedRequest } from '../bodies.js'
+import { clockMs } from '../clock.js'
+import { outcomeOf } from '../outcomes.js'
 import { pointsOf } from '../points.js'
 import { latencyOfHistogram } from '../statistics.js'
 import { serveLoad } from './child.js'
-import { PROBE_ID, type PacedJob, type PacedResult } from './jobs.js'
+import { ANSWER_DEADLINE_MS, type PacedJob, type PacedResult } from './jobs.js'
+import { ProbeSender } from './probe-sender.js'
 import { RawConnection } from './raw-connection.js'
 
 const TICK_MS = 1
-/** A server that does not answer for this long has lost. */
-const ANSWER_DEADLINE_MS = 20_000
-const PROBE_CONNECTIONS = 16
 
-/** Monotonic, and the same clock in every process of the machine. */
-export const clockMs = (): number => Number(process.hrtime.bigint()) / 1e6
-
-/** A connection with what is on it. */
+/** A connection with what is on it. All take turns: one that rested too long would be closed by the server. */
 interface Lane {
   readonly connection: RawConnection
   dueMs: number
@@ -32,36 +28,31 @@ class PacedSender {
   private readonly acknowledged: number[]
   private readonly statuses: Record<string, number> = {}
   private readonly histogram = new Histogram()
-  private readonly idle: Lane[] = []
-  private readonly idleProbes: RawConnection[] = []
-  private readonly probesDueMs: number[] = []
-  private probesAcknowledged = 0
-  private probesUnderWay = 0
+  private readonly idle: Lane[]
+  /** Bodies that are not on their way, in the order in which they are sent: one is never changed before its answer. */
+  private readonly freeBodies: number[]
   private startMs = 0
   /** Number of the next request. */
   private next = 0
+  private ended = false
   private onEnd: () => void = () => {}
 
-  private constructor (private readonly job: PacedJob, private readonly requests: readonly PreparedRequest[], private readonly lanes: readonly Lane[], private readonly probes: readonly RawConnection[]) {
+  private constructor (private readonly job: PacedJob, private readonly requests: readonly PreparedRequest[], private readonly lanes: readonly Lane[], private readonly probes: ProbeSender) {
+    if (requests.length < lanes.length) throw new RangeError('each connection needs a body of its own')
     this.sent = requests.map(() => 0)
     this.acknowledged = requests.map(() => 0)
-    for (const lane of lanes) {
-      lane.connection.onAnswer = (status) => this.answered(lane, status)
-      this.idle.push(lane)
-    }
-    for (const probe of probes) {
-      probe.onAnswer = (status) => this.probeAnswered(probe, status)
-      this.idleProbes.push(probe)
-    }
+    this.freeBodies = [...requests.keys()]
+    this.idle = [...lanes]
+    for (const lane of lanes) lane.connection.onAnswer = (status, code) => this.answered(lane, status, code)
   }
 
   static async prepare (job: PacedJob): Promise<PacedSender> {
-    const { points, target, single } = job
+    const { points, target, single, connections } = job
     const requests = Array.from({ length: points.bodies }, (_, body) => prepareRequest(target, pointsOf(points, body), single))
-    const open = async (count: number): Promise<RawConnection[]> => await Promise.all(
-      Array.from({ length: count }, async () => await RawConnection.open(target.host, target.port)))
-    const lanes = (await open(job.connections)).map((connection) => ({ connection, dueMs: 0, body: 0 }))
-    return new PacedSender(job, requests, lanes, await open(job.probesPerSecond > 0 ? PROBE_CONNECTIONS : 0))
+    const lanes = await Promise.all(Array.from({ length: connections }, async () => {
+      return { connection: await RawConnection.open(target.host, target.port), dueMs: 0, body: 0 }
+    }))
+    return new PacedSender(job, requests, lanes, await ProbeSender.open(job))
   }
 
   async run (): Promise<PacedResult> {
@@ -69,17 +60,22 @@ class PacedSender {
     this.startMs = clockMs()
     this.tick()
     await ended
-    const seconds = (clockMs() - this.startMs) / 1000
+    this.ended = true
+    const endMs = clockMs()
+    const unanswered = this.takeUnanswered(endMs)
     for (const { connection } of this.lanes) connection.close()
-    for (const probe of this.probes) probe.close()
+    this.probes.close()
     return {
       sent: this.sent,
       acknowledged: this.acknowledged,
       statuses: this.statuses,
+      unanswered,
       latency: latencyOfHistogram(this.histogram),
-      seconds,
-      probesDueMs: this.probesDueMs,
-      probesAcknowledged: this.probesAcknowledged
+      startedAtMs: this.startMs,
+      seconds: (endMs - this.startMs) / 1000,
+      probesDueMs: this.probes.dueMs,
+      probesAcknowledged: this.probes.acknowledged,
+      probeStatuses: this.probes.statuses
     }
   }
 
@@ -88,63 +84,60 @@ class PacedSender {
   }
 
   private readonly tick = (): void => {
+    const { seconds, warmUpSeconds = 0, answerDeadlineMs = ANSWER_DEADLINE_MS } = this.job
+    const warmUpMs = warmUpSeconds * 1000
     const elapsedMs = clockMs() - this.startMs
     this.sendDue(elapsedMs)
-    this.sendProbes(elapsedMs)
-    const complete = elapsedMs >= this.job.seconds * 1000 && this.next >= this.total && this.idle.length === this.lanes.length && this.probesUnderWay === 0
-    if (complete || elapsedMs > this.job.seconds * 1000 + ANSWER_DEADLINE_MS) this.onEnd()
+    this.probes.sendDue(this.startMs + warmUpMs, Math.min(elapsedMs, seconds * 1000) - warmUpMs)
+    const complete = elapsedMs >= seconds * 1000 && this.next >= this.total && this.idle.length === this.lanes.length && this.probes.areAnswered
+    if (complete || elapsedMs > seconds * 1000 + answerDeadlineMs) this.onEnd()
     else setTimeout(this.tick, TICK_MS)
   }
 
+  /** Whether its latency does. */
+  private counts (lane: Lane): boolean {
+    return lane.dueMs >= this.startMs + (this.job.warmUpSeconds ?? 0) * 1000
+  }
+
+  private dueMsOf (number: number): number {
+    return this.startMs + number * 1000 / this.job.requestsPerSecond
+  }
+
   private sendDue (elapsedMs: number): void {
-    const { requestsPerSecond } = this.job
-    const due = Math.min(this.total, Math.floor(elapsedMs * requestsPerSecond / 1000) + 1)
+    const due = Math.min(this.total, Math.floor(elapsedMs * this.job.requestsPerSecond / 1000) + 1)
     while (this.next < due) {
-      const lane = this.idle.pop()
+      const lane = this.idle.shift()
       if (lane === undefined) return
-      lane.dueMs = this.startMs + this.next * 1000 / requestsPerSecond
-      lane.body = this.next++ % this.requests.length
+      lane.dueMs = this.dueMsOf(this.next++)
+      lane.body = this.freeBodies.shift() as number
       ;(this.sent[lane.body] as number)++
       const request = this.requests[lane.body] as PreparedRequest
-      // There are more bodies than connections: this one is not on its way.
       request.refresh(Date.now())
       lane.connection.send(request.bytes)
     }
   }
 
-  private answered (lane: Lane, status: number): void {
+  private answered (lane: Lane, status: number, code: string): void {
+    if (this.ended) return
     const nowMs = clockMs()
-    this.histogram.record((nowMs - lane.dueMs) * 1000)
-    this.statuses[status] = (this.statuses[status] ?? 0) + 1
-    if (status >= 200 && status < 300) (this.acknowledged[lane.body] as number)++
+    const outcome = outcomeOf(status, code)
+    this.statuses[outcome] = (this.statuses[outcome] ?? 0) + 1
+    if (status >= 200 && status < 300) {
+      if (this.counts(lane)) this.histogram.record((nowMs - lane.dueMs) * 1000)
+      ;(this.acknowledged[lane.body] as number)++
+    }
+    this.freeBodies.push(lane.body)
     this.idle.push(lane)
     // A request that waits for a connection goes at once.
     this.sendDue(nowMs - this.startMs)
   }
 
-  private sendProbes (elapsedMs: number): void {
-    const { probesPerSecond, seconds } = this.job
-    const due = Math.floor(Math.min(elapsedMs, seconds * 1000) * probesPerSecond / 1000)
-    while (this.probesDueMs.length < due) {
-      const connection = this.idleProbes.pop()
-      if (connection === undefined) return
-      const number = this.probesDueMs.length
-      this.probesDueMs.push(this.startMs + (number + 1) * 1000 / probesPerSecond)
-      this.probesUnderWay++
-      connection.send(this.probeRequest(number))
-    }
-  }
-
-  private probeRequest (number: number): Buffer {
-    const { host, port } = this.job.target
-    const body = JSON.stringify({ satellite_id: PROBE_ID, [METRICS[1].name]: number })
-    return Buffer.from(`POST ${this.job.probePath} HTTP/1.1\r\nHost: ${host}:${port}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
-  }
-
-  private probeAnswered (connection: RawConnection, status: number): void {
-    this.probesUnderWay--
-    if (status >= 200 && status < 300) this.probesAcknowledged++
-    this.idleProbes.push(connection)
+  /** Requests that were sent and have no answer. Each is as old as it is, as are those that found no connection at all. */
+  private takeUnanswered (endMs: number): number {
+    const open = this.lanes.filter((lane) => !this.idle.includes(lane))
+    for (const { dueMs } of open) this.histogram.record((endMs - dueMs) * 1000)
+    for (let number = this.next; number < this.total; number++) this.histogram.record((endMs - this.dueMsOf(number)) * 1000)
+    return open.length
   }
 }
 

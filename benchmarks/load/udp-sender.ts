@@ -1,34 +1,27 @@
 /**
- * Frames over UDP at a paced rate. Each packet is made beforehand; only its sequence number is written anew.
+ * Frames over UDP at a paced rate. Each packet is made beforehand; only its sequence number and the time of its first point
+ * are written anew, a time that no other packet has.
  *
  * Packets are handed to the kernel in slices of a millisecond, and the next slice waits until the kernel has taken the
  * last one: what is lost is lost behind the socket.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { PacketEncoder } from '../../protocol/packet-encoder.js'
-import { encodeFrame, offsetsOf } from '../bodies.js'
+import { encodeFrame, preparePacket, type PreparedPacket } from '../bodies.js'
 import { pointsOf } from '../points.js'
 import { serveLoad, type Generator } from './child.js'
 import type { UdpJob, UdpResult } from './jobs.js'
 
 const TICK_MS = 1
-/** Recognised in the encoded header, and five bytes wide, as every number is written afterwards. */
-const SEQUENCE_MARK = 0xabcd1234
 const BURST_PACKETS_MAX = 64
 const HEARTBEATS = 3
+const SENDER = `bench-${process.pid}`
+const MICROS_PER_MS = 1000
+const TWO_32 = 2 ** 32
 
-interface Packet {
-  readonly bytes: Buffer
-  readonly sequenceAt: number
-}
-
-function preparePackets ({ points }: UdpJob): Packet[] {
+function preparePackets ({ points }: UdpJob): PreparedPacket[] {
   const encoder = new PacketEncoder()
-  const sender = `bench-${process.pid}`
-  return Array.from({ length: points.bodies }, (_, body) => {
-    const bytes = Buffer.from(encodeFrame(encoder, pointsOf(points, body), null, sender, SEQUENCE_MARK))
-    return { bytes, sequenceAt: offsetsOf(bytes, Buffer.from([0xce, 0xab, 0xcd, 0x12, 0x34]))[0] as number + 1 }
-  })
+  return Array.from({ length: points.bodies }, (_, body) => preparePacket(encoder, pointsOf(points, body), SENDER))
 }
 
 class UdpSender implements Generator<UdpResult> {
@@ -37,7 +30,7 @@ class UdpSender implements Generator<UdpResult> {
   private readonly packetsPerMs: number
   private readonly total: number
 
-  constructor (private readonly job: UdpJob, private readonly packets: readonly Packet[], private readonly socket: Socket) {
+  constructor (private readonly job: UdpJob, private readonly packets: readonly PreparedPacket[], private readonly socket: Socket) {
     this.packetsPerMs = job.pointsPerSecond / job.points.batch / 1000
     this.total = Math.round(this.packetsPerMs * 1000 * job.seconds)
   }
@@ -63,7 +56,11 @@ class UdpSender implements Generator<UdpResult> {
   }
 
   private sendNext (): void {
-    const { bytes, sequenceAt } = this.packets[this.sequence % this.packets.length] as Packet
+    const { bytes, sequenceAt, timeAt } = this.packets[this.sequence % this.packets.length] as PreparedPacket
+    // A thousand packets are never sent in a millisecond.
+    const micros = Date.now() * MICROS_PER_MS + this.sequence % MICROS_PER_MS
+    bytes.writeUInt32BE(Math.floor(micros / TWO_32), timeAt)
+    bytes.writeUInt32BE(micros % TWO_32, timeAt + 4)
     bytes.writeUInt32BE(this.sequence++, sequenceAt)
     this.inFlight++
     this.socket.send(bytes, () => { this.inFlight-- })
@@ -71,7 +68,7 @@ class UdpSender implements Generator<UdpResult> {
 
   /** Heartbeats, so that a loss at the tail is seen by the server too. */
   private async sayGoodbye (): Promise<void> {
-    const bytes = Buffer.from(encodeFrame(new PacketEncoder(), [], null, `bench-${process.pid}`, this.sequence))
+    const bytes = Buffer.from(encodeFrame(new PacketEncoder(), [], undefined, SENDER, this.sequence))
     for (let heartbeat = 0; heartbeat < HEARTBEATS; heartbeat++) {
       await new Promise<void>((resolve) => { this.socket.send(bytes, () => resolve()) })
     }

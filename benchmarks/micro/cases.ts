@@ -104,7 +104,7 @@ export function microCases (): MicroCase[] {
   const frames = Array.from({ length: FRAMES }, () => payload)
   const sorter = new CopySorter()
   const encoder = new PacketEncoder(1_000_000)
-  const frame = Buffer.from(encodeFrame(encoder, points, nowMicros))
+  const frame = Buffer.from(encodeFrame(encoder, points, () => nowMicros))
   return [
     decoding('JSON array, fast path', decodeJsonBatch, encodeBody('json', points, false), POINTS),
     decoding('JSON array, fast path, without time', decodeJsonBatch, encodeJsonWithoutTime(points, false), POINTS),
@@ -114,7 +114,7 @@ export function microCases (): MicroCase[] {
     decoding('NDJSON', decodeNdjson, encodeBody('ndjson', points, false), POINTS),
     decoding('msgpack frame', decodeMsgpackBatch, frame, POINTS),
     validating(),
-    { name: 'encode msgpack frame (sender)', points: POINTS, call: () => { encodeFrame(encoder, points, nowMicros) } },
+    { name: 'encode msgpack frame (sender)', points: POINTS, call: () => { encodeFrame(encoder, points, () => nowMicros) } },
     judging('check limits', own, LIMITS),
     judging(`check limits, ${OVERRIDES} overrides`, own, MANY_LIMITS),
     { name: 'encode rows', points: POINTS, call: () => { buffer.append(own); buffer.take() } },

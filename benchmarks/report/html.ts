@@ -1,8 +1,9 @@
 /** The report as one page that needs nothing else: no script, no style sheet, no picture from anywhere. */
 import type { Group, Measurement, Report } from '../result.js'
-import { LOAD_ROLE, median, medianLatency, summarize } from '../statistics.js'
+import { countedRuns, cpuMicrosPerPoint, LOAD_ROLE, median, medianLatency, summarize } from '../statistics.js'
 import { barChart, color, escape, legend, markChart, stackChart, type Bar, type Marks, type Stack } from './charts.js'
-import { COLUMNS, count, figure, machineText, rowOf, targetText } from './figures.js'
+import { COLUMNS, count, figure, machineText, originText, otherWorkText, RATIO_HEADS, ratioCells, rowOf, targetText } from './figures.js'
+import { costPanels, throughputPanels } from './panels.js'
 
 const STYLE = `body{font:15px/1.45 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;font-size:13px}td,th{padding:3px 8px;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
@@ -16,18 +17,22 @@ const PERCENTILES = ['p50', 'p90', 'p99', 'p999'] as const
 export function renderHtml (report: Report): string {
   const { measurements } = report
   const parts = [
-    `<h1>OrbitStream benchmarks</h1><p>${escape(machineText(report))}</p>`,
+    `<h1>OrbitStream benchmarks</h1>${[machineText(report), originText(report), otherWorkText(measurements)].map(paragraph).join('')}`,
     verdicts(report),
     throughput(measurements),
     latencies(measurements),
     processorTime(measurements),
-    simpleTable('Ratios', ['ratio', 'median'], report.ratios.map(({ title, value }) => [title, value.toFixed(3)])),
+    simpleTable('Ratios', RATIO_HEADS, report.ratios.map((ratio) => ratioCells(ratio, report))),
     simpleTable('Targets', ['target', 'measured', 'needed', 'aim', ''], report.targets.map((target) => [
       target.title, `${figure(target.measured)} ${target.unit}`, figure(target.atLeast), figure(target.aim), targetText(target)])),
     allFigures(measurements),
     simpleTable('Skipped', ['measurement', 'reason'], report.skipped.map(({ title, reason }) => [title, reason]))
   ]
   return `<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>OrbitStream benchmarks</title><style>${STYLE}</style></head>\n<body>\n${parts.filter((part) => part !== '').join('\n')}\n</body></html>\n`
+}
+
+function paragraph (text: string): string {
+  return text === '' ? '' : `<p>${escape(text)}</p>`
 }
 
 function verdicts ({ verdicts: all }: Report): string {
@@ -40,18 +45,19 @@ function inGroups (measurements: readonly Measurement[], ...groups: Group[]): Me
 }
 
 function throughput (measurements: readonly Measurement[]): string {
-  const shown = inGroups(measurements, 'ceilings', 'http', 'udp', 'growth').filter(({ unit }) => unit === 'points/s')
-  if (shown.length === 0) return ''
-  const bars = shown.map(({ title, group, runs }): Bar => {
-    const { median: middle, low, high } = summarize(runs.map(({ rate }) => rate))
-    return { label: title, value: middle, low, high, text: count(middle), color: group === 'ceilings' ? CEILING_COLOR : color(group === 'udp' ? 1 : group === 'growth' ? 2 : 0) }
-  })
-  return `<h2>Throughput, points/s</h2><p>Medians; the line spans all runs. Grey: ceilings of this machine in the same rounds. Only points found in the database count.</p>${barChart(bars)}`
+  const panels = throughputPanels(measurements).map(({ title, measurements: shown }) => `<h3>${escape(title)}</h3>${barChart(shown.map(barOf))}`)
+  if (panels.length === 0) return ''
+  return `<h2>Throughput, points/s</h2><p>Medians; the line spans the runs that count. Grey: ceilings of this machine in the same rounds. Only points found in the database count. Each chart has a scale of its own.</p>${panels.join('')}`
+}
+
+function barOf ({ title, group, runs }: Measurement): Bar {
+  const { median: middle, low, high } = summarize(countedRuns(runs).map(({ rate }) => rate))
+  return { label: title, value: middle, low, high, text: count(middle), color: group === 'ceilings' ? CEILING_COLOR : color(group === 'udp' ? 1 : 0) }
 }
 
 function latencies (measurements: readonly Measurement[]): string {
-  const rows = inGroups(measurements, 'latency', 'queries').flatMap(({ title, runs }): Marks[] => {
-    const latency = medianLatency(runs)
+  const rows = inGroups(measurements, 'latency', 'queries', 'freshness').flatMap(({ title, runs }): Marks[] => {
+    const latency = medianLatency(countedRuns(runs))
     return latency === null ? [] : [{ label: title, marks: PERCENTILES.map((name, position) => ({ name, value: latency[name], color: color(position) })) }]
   })
   if (rows.length === 0) return ''
@@ -59,16 +65,21 @@ function latencies (measurements: readonly Measurement[]): string {
 }
 
 function processorTime (measurements: readonly Measurement[]): string {
-  const measured = measurements.filter(({ runs }) => runs.some(({ cpuSeconds, stored }) => cpuSeconds !== undefined && stored > 0))
-  const roles = [...new Set(measured.flatMap(({ runs }) => runs.flatMap(({ cpuSeconds }) => Object.keys(cpuSeconds ?? {}))))].filter((role) => role !== LOAD_ROLE).sort()
-  if (measured.length === 0) return ''
-  const stacks = measured.map(({ title, runs }): Stack => {
-    const parts = roles.map((name, position) => ({
-      name, color: color(position), value: median(runs.map(({ cpuSeconds, stored }) => (cpuSeconds?.[name] ?? 0) * 1e6 / stored))
-    }))
-    return { label: title, parts, text: `${parts.reduce((sum, part) => sum + part.value, 0).toFixed(2)} µs` }
-  })
-  return `<h2>Processor time per stored point, µs</h2>${legend(roles.map((name, position) => ({ name, color: color(position) })))}${stackChart(stacks)}`
+  const panels = costPanels(measurements)
+  if (panels.length === 0) return ''
+  const shown = panels.flatMap((panel) => panel.measurements)
+  const roles = [...new Set(shown.flatMap(({ runs }) => runs.flatMap(({ cpuSeconds }) => Object.keys(cpuSeconds ?? {}))))].filter((role) => role !== LOAD_ROLE).sort()
+  const charts = panels.map((panel) => `<h3>${escape(panel.title)}</h3>${stackChart(panel.measurements.map((measurement) => stackOf(measurement, roles)))}`)
+  return `<h2>Processor time per stored point, µs</h2>${legend(roles.map((name, position) => ({ name, color: color(position) })))}${charts.join('')}`
+}
+
+/** Medians by process; what is written beside them is the median of the sums. */
+function stackOf ({ title, runs }: Measurement, roles: readonly string[]): Stack {
+  const counted = countedRuns(runs)
+  const parts = roles.map((name, position) => ({
+    name, color: color(position), value: median(counted.map(({ cpuSeconds, stored }) => (cpuSeconds?.[name] ?? 0) * 1e6 / stored))
+  }))
+  return { label: title, parts, text: `${median(counted.map(cpuMicrosPerPoint)).toFixed(2)} µs` }
 }
 
 function allFigures (measurements: readonly Measurement[]): string {

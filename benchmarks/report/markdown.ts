@@ -1,6 +1,6 @@
 /** The figures in Markdown, for docs/PERFORMANCE.md: put between two markers, the rest of the file stays as it is. */
 import type { Report } from '../result.js'
-import { COLUMNS, figure, machineText, rowOf, targetText } from './figures.js'
+import { COLUMNS, figure, machineText, originText, otherWorkText, RATIO_HEADS, ratioCells, rowOf, targetText } from './figures.js'
 
 export const BEGIN_MARKER = '<!-- figures: written by npm run bench -- --update-docs -->'
 export const END_MARKER = '<!-- end of figures -->'
@@ -10,16 +10,26 @@ function table (heads: readonly string[], rows: ReadonlyArray<readonly string[]>
   return [line(heads), line(heads.map((_, column) => column === 0 ? '---' : '---:')), ...rows.map(line)].join('\n')
 }
 
+const GROUPS_MARKER = /<!-- groups: ([\w, ]*) -->/
+
+/** Groups whose figures a document holds. */
+export function documentedGroups (document: string): string[] {
+  return GROUPS_MARKER.exec(document)?.[1]?.split(', ') ?? []
+}
+
 export function renderMarkdown (report: Report): string {
   const rows = report.measurements.map(rowOf)
   const used = COLUMNS.filter(({ key }) => rows.some((row) => row[key] !== ''))
   return [
+    `<!-- groups: ${[...new Set(report.measurements.map(({ group }) => group))].join(', ')} -->`,
     machineText(report),
+    originText(report),
     table(used.map(({ title }) => title), rows.map((row) => used.map(({ key }) => row[key]))),
-    table(['ratio', 'median'], report.ratios.map(({ title, value }) => [title, value.toFixed(2)])),
+    otherWorkText(report.measurements),
+    table(RATIO_HEADS, report.ratios.map((ratio) => ratioCells(ratio, report))),
     table(['target', 'measured', 'needed', 'aim', ''], report.targets.map((target) => [
       `${target.title}${target.unit === '' ? '' : `, ${target.unit}`}`, figure(target.measured), figure(target.atLeast), figure(target.aim), targetText(target)]))
-  ].join('\n\n')
+  ].filter((part) => part !== '').join('\n\n')
 }
 
 /** The document with new figures; throws if the markers are not there. */

@@ -1,6 +1,6 @@
 /** The report for a terminal. */
 import type { Report } from '../result.js'
-import { COLUMNS, figure, machineText, rowOf, targetText, type Row } from './figures.js'
+import { COLUMNS, figure, machineText, originText, otherWorkText, ratioCells, rowOf, targetText, type Row } from './figures.js'
 
 /** Columns under one another, the first one to the left, the others to the right. */
 export function align (rows: ReadonlyArray<readonly string[]>): string {
@@ -13,9 +13,10 @@ export function renderTable (report: Report): string {
   const used = COLUMNS.filter(({ key }) => rows.some((row) => row[key] !== ''))
   const body = [used.map(({ title }) => title), ...rows.map((row: Row) => used.map(({ key }) => row[key]))]
   return [
-    machineText(report),
-    align(body),
-    section('Ratios', report.ratios.map(({ title, value }) => [title, value.toFixed(3)])),
+    `${machineText(report)}\n${originText(report)}`,
+    body.length > 1 ? align(body) : '',
+    otherWorkText(report.measurements),
+    section('Ratios', report.ratios.map((ratio) => ratioCells(ratio, report))),
     section('Targets', report.targets.map((target) => [target.title, figure(target.measured), `at least ${figure(target.atLeast)}`.replace('at least', target.lower ? 'at most' : 'at least'), `aim ${figure(target.aim)}`, targetText(target)])),
     section('Skipped', report.skipped.map(({ title, reason }) => [title, reason])),
     ...report.verdicts.map(({ passed, title, detail }) => `${passed ? 'ok    ' : 'FAILED'}  ${title}: ${detail}`)

@@ -1,10 +1,12 @@
 /** HTTP: autocannon with one point a request, and the light sender with all formats and sizes of batches. */
 import type { Format } from '../bodies.js'
+import { compare } from '../comparison.js'
 import { prepareLoad } from '../load/child.js'
 import type { AutocannonJob, AutocannonResult } from '../load/jobs.js'
+import { ACKNOWLEDGED_SHARE_MIN, pointsIn, refusals } from '../outcomes.js'
 import type { RunRecord } from '../result.js'
 import { Costs, type Results, type Session } from '../session.js'
-import { countRows, empty, ledgerTotal, settle } from '../stored.js'
+import { empty, ledgerTotal, settle } from '../stored.js'
 import { runThroughput } from './throughput.js'
 
 interface Case {
@@ -33,7 +35,7 @@ const FIXED_CONNECTIONS = 100
 const FREE_CONNECTIONS = 64
 const AUTOCANNON_BODIES = 200
 const SATELLITES = 100
-/** The last second's requests go out at once and take part of one more. */
+/** What the last requests take is a small share of this. */
 const FIXED_SECONDS_MIN = 5
 
 export async function measureHttp (session: Session, results: Results): Promise<void> {
@@ -62,17 +64,36 @@ async function runAutocannon (session: Session, connections: number, requestsPer
   const { db, server, plan } = session
   await empty(db)
   const seconds = requestsPerSecond === null ? Math.max(2, Math.round(plan.seconds)) : Math.max(FIXED_SECONDS_MIN, Math.round(plan.latencySeconds))
-  const job: AutocannonJob = { url: `${server.url}/telemetry`, points: { satellites: SATELLITES, bodies: AUTOCANNON_BODIES, batch: 1 }, connections, requestsPerSecond, seconds }
+  const points = { satellites: SATELLITES, bodies: AUTOCANNON_BODIES, batch: 1 }
+  const job: AutocannonJob = { url: `${server.url}/telemetry`, points, connections, requestsPerSecond, seconds }
   const load = await prepareLoad<AutocannonResult>('./autocannon-sender.js', job)
   const before = await ledgerTotal(db)
   const costs = await Costs.begin(session)
   const result = await load.run()
-  await settle(db, before, result.acknowledged)
+  const totals = { sent: pointsIn(result.sent, 1), acknowledged: pointsIn(result.acknowledged, 1) }
+  const settled = await settle(db, before, totals)
   const cost = await costs.end(load.cpuSeconds)
-  const stored = await countRows(db)
-  const problems: string[] = []
-  if (stored < result.acknowledged) problems.push(`${result.acknowledged - stored} points were acknowledged and are not stored`)
-  if (stored > result.sent) problems.push(`${stored - result.sent} points are stored more often than they were sent`)
-  if (requestsPerSecond !== null && result.acknowledged < 0.99 * result.sent) problems.push(`only ${result.acknowledged} of ${result.sent} requests succeeded`)
-  return { rate: stored / result.seconds, seconds: result.seconds, sent: result.sent, acknowledged: result.acknowledged, stored, latency: result.latency, ...cost, problems }
+  const { stored, problems } = await compare(db, { points, acknowledged: result.acknowledged, sent: result.sent, timesRepeat: true })
+  const elapsed = autocannonSeconds(job, (settled.atMs - result.startedAtMs) / 1000)
+  return { rate: stored / elapsed, seconds: elapsed, ...totals, stored, latency: result.latency, ...cost, problems: [...problems, ...autocannonProblems(job, result)] }
+}
+
+/**
+ * Over what the rate is made. At a fixed rate a second's requests go out at its start: the last second counts whole, and what
+ * is stored after its end makes the rate lower.
+ */
+export function autocannonSeconds ({ requestsPerSecond, seconds }: AutocannonJob, untilStored: number): number {
+  return requestsPerSecond === null ? untilStored : Math.max(seconds, untilStored)
+}
+
+export function autocannonProblems ({ requestsPerSecond, seconds }: AutocannonJob, { sent, acknowledged, statuses, failed }: AutocannonResult): string[] {
+  const total = pointsIn(sent, 1)
+  const succeeded = pointsIn(acknowledged, 1)
+  const due = requestsPerSecond === null ? 0 : requestsPerSecond * seconds
+  return [
+    ...refusals(statuses),
+    ...failed > 0 ? [`${failed} connections were lost, or requests timed out`] : [],
+    ...total < due * ACKNOWLEDGED_SHARE_MIN ? [`only ${total} of ${due} requests could be sent`] : [],
+    ...requestsPerSecond !== null && succeeded < ACKNOWLEDGED_SHARE_MIN * total ? [`only ${succeeded} of ${total} requests succeeded`] : []
+  ]
 }

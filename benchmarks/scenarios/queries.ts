@@ -1,11 +1,13 @@
 /** What people ask while points come in: times of four queries, with 10,000 points/s of 1,000 satellites arriving beside them. */
+import { compare } from '../comparison.js'
+import { held } from '../held.js'
 import { prepareLoad } from '../load/child.js'
 import type { PacedJob, PacedResult } from '../load/jobs.js'
+import { pacedProblems, pointsIn } from '../outcomes.js'
 import { satelliteOf } from '../points.js'
 import type { Results, Session } from '../session.js'
 import { latencyOf } from '../statistics.js'
 import { empty, ledgerTotal, settle } from '../stored.js'
-import { pointsIn, refusals } from './throughput.js'
 import { fillTable } from './fill.js'
 
 const SATELLITES = 1_000
@@ -57,7 +59,8 @@ export async function measureQueries (session: Session, results: Results): Promi
   const asker = await server.connect()
   try {
     const beside = { running: true }
-    const sending = load.run().finally(() => { beside.running = false })
+    const sinceMs = Date.now()
+    const sending = held(load.run().finally(() => { beside.running = false }))
     const times = QUERIES.map((): number[] => [])
     while (beside.running) {
       for (const [position, { sql }] of QUERIES.entries()) {
@@ -68,9 +71,12 @@ export async function measureQueries (session: Session, results: Results): Promi
     }
     const result = await sending
     const acknowledged = pointsIn(result.acknowledged, BATCH)
-    const { committed } = await settle(db, before, acknowledged)
-    const problems = [...committed < acknowledged ? [`${acknowledged - committed} points were acknowledged and are not stored`] : [], ...refusals(result.statuses)]
-    const counts = { sent: pointsIn(result.sent, BATCH), acknowledged, stored: committed, seconds: result.seconds, problems }
+    const sent = pointsIn(result.sent, BATCH)
+    const settled = await settle(db, before, { acknowledged, sent })
+    const { stored, problems } = await compare(db, { points: job.points, acknowledged: result.acknowledged, sent: result.sent, sinceMs })
+    const counts = {
+      sent, acknowledged, stored, seconds: (settled.atMs - result.startedAtMs) / 1000, problems: [...problems, ...pacedProblems(result, REQUESTS_PER_SECOND * job.seconds)]
+    }
     for (const [position, { name, title }] of QUERIES.entries()) {
       const own = times[position] ?? []
       results.add('queries', name, title, 'queries/s', { rate: own.length / result.seconds, latency: latencyOf(own), ...counts })

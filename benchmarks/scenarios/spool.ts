@@ -1,31 +1,41 @@
 /**
  * What durability costs: the same load with the spool (the answer means: on disk) and without (`SPOOL_DIR=off` and
  * `ack=received`, where it means: in memory), one after the other. Once with as many connections as fill the machine, and
- * once with few, where a sender that waits for each answer waits for the disk too.
+ * once with few, where a sender that waits for each answer waits for the disk too. Both servers are new, and are warmed
+ * up alike.
  */
 import { closeSession, openSession, type Results, type Session } from '../session.js'
 import { runThroughput, type Throughput } from './throughput.js'
+import { warmUp } from './warm-up.js'
 
 const BATCH = 1000
 const FEW_CONNECTIONS = 12
-const WARM_UP_SECONDS = 1
 
 const CASES: ReadonlyArray<{ readonly name: string, readonly title: string, readonly connections?: number }> = [
   { name: 'spool_full', title: 'JSON, 1000 a request' },
   { name: 'spool_few', title: `JSON, 1000 a request, ${FEW_CONNECTIONS} connections`, connections: FEW_CONNECTIONS }
 ]
 
-export async function measureSpool (session: Session, results: Results): Promise<void> {
-  const { plan } = session
-  const without = await openSession(plan, { ...session.options, args: [...session.options.args, '--spool-dir', 'off'] })
+export async function measureSpool ({ plan, options }: Session, results: Results): Promise<void> {
+  const spooled = await openSession(plan, options)
   try {
-    await runThroughput(without, { format: 'json', batch: BATCH, seconds: WARM_UP_SECONDS, ack: 'received' })
-    for (const { name, title, connections } of CASES) {
-      const load: Throughput = { format: 'json', batch: BATCH, seconds: plan.seconds, ...connections === undefined ? {} : { connections } }
-      results.add('spool', name, `${title}, with the spool`, 'points/s', await runThroughput(session, load))
-      results.add('spool', `${name}_off`, `${title}, without`, 'points/s', await runThroughput(without, { ...load, ack: 'received' }))
+    const without = await openSession(plan, { ...options, args: [...options.args, '--spool-dir', 'off'] })
+    try {
+      await warmUp(spooled)
+      await warmUp(without, 'received')
+      await measureBoth(spooled, without, results)
+    } finally {
+      await closeSession(without)
     }
   } finally {
-    await closeSession(without)
+    await closeSession(spooled)
+  }
+}
+
+async function measureBoth (spooled: Session, without: Session, results: Results): Promise<void> {
+  for (const { name, title, connections } of CASES) {
+    const load: Throughput = { format: 'json', batch: BATCH, seconds: spooled.plan.seconds, ...connections === undefined ? {} : { connections } }
+    results.add('spool', name, `${title}, with the spool`, 'points/s', await runThroughput(spooled, load))
+    results.add('spool', `${name}_off`, `${title}, without`, 'points/s', await runThroughput(without, { ...load, ack: 'received' }))
   }
 }

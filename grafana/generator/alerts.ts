@@ -40,6 +40,21 @@ const RULES: readonly Rule[] = [
     silence: 'Alerting'
   },
   {
+    uid: 'orbitstream-server-silent',
+    title: 'A server does not report',
+    // Of the last hour: one that was stopped for good is forgotten then. Without any there is no row, and the first rule alarms.
+    sql: `
+      SELECT instance, greatest(extract(epoch FROM now() - max("time")), 0)::double precision AS seconds
+      FROM ingest_stats WHERE "time" > now() - interval '1 hour' GROUP BY instance`,
+    above: 60,
+    forTime: '30s',
+    severity: 'warning',
+    summary: 'Nothing was heard of server {{ .Labels.instance }} for {{ humanizeDuration .Values.A.Value }}',
+    description: 'It does not reach the database, or does not run. What it took is safe in its spool. Its name is in the file instance-id of its DATA_DIR, and before the / in the table of spools. A server that was stopped for good is forgotten after an hour.',
+    panel: { dashboard: UID.ingest, id: 17 },
+    silence: 'OK'
+  },
+  {
     uid: 'orbitstream-spool-grows',
     title: 'Spool is growing',
     sql: `

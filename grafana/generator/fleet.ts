@@ -7,7 +7,7 @@ import { METRICS } from '../../protocol/metrics.js'
 import { board, type BoardBuilder } from './boards.js'
 import { COLOUR, drawn, property, satelliteColumn, statPanel, statusColumn, tablePanel, timePanel, unitOf } from './panels.js'
 import { sqlTarget } from './sources.js'
-import { bucket, ingestNow, ingestOverTime, metricTitle, name, perSecond, STATS_WITH_ANOMALIES, status } from './sql.js'
+import { bucket, ingestNow, ingestOverTime, metricTitle, name, perSecond, STATS_WITH_ANOMALIES, status, TO } from './sql.js'
 
 const ROWS_MAX = 1000
 /** Places of the lists of anomalies: each metric with each severity. */
@@ -78,9 +78,18 @@ function points (): timeseries.PanelBuilder {
     .overrideByName('stored', drawn(COLOUR.ok))
 }
 
+/** What the server counted is some seconds old: the newest value is asked for now. */
 function heard (): timeseries.PanelBuilder {
   return timePanel({ id: 8, title: 'Satellites heard', description: 'Satellites with a point within ten seconds. A step down: satellites fell silent together.', width: 8, height: 8, unit: 'short', decimals: 0, interval: '10s', min: 0 })
-    .withTarget(sqlTarget('A', 'time_series', ingestOverTime([{ title: 'satellites', sql: 'max(satellites_heard)', of: 'max' }])))
+    .withTarget(sqlTarget('A', 'time_series', `
+      SELECT bucket AS "time", max(heard)::double precision AS "satellites"
+      FROM (
+        SELECT ${bucket('"time"', 10)} AS bucket, satellites_heard AS heard FROM ingest_stats WHERE $__timeFilter("time")
+        UNION ALL
+        SELECT ${bucket('moment', 10)}, (SELECT count(*) FROM satellites_latest WHERE "time" > now() - interval '10 seconds')
+        FROM (SELECT now() AS moment) present WHERE moment - interval '10 seconds' < ${TO}
+      ) known
+      GROUP BY 1 ORDER BY 1`))
     .overrideByName('satellites', drawn(COLOUR.main))
 }
 

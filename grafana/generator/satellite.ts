@@ -7,7 +7,7 @@ import { METRICS, type Metric } from '../../protocol/metrics.js'
 import { annotation, board, type BoardBuilder } from './boards.js'
 import { COLOUR, drawn, property, statPanel, statusColumn, tablePanel, timePanel, unitOf } from './panels.js'
 import { POSTGRES, sqlTarget, tidy } from './sources.js'
-import { bucket, FROM, literal, metricTitle, name, RANGE, rolled, SATELLITE, status, TO } from './sql.js'
+import { bucket, FROM, inRangeIf, literal, metricTitle, name, RANGE, rolled, SATELLITE, status, TO } from './sql.js'
 
 /** Up to here every point is shown, with some room for "the last five minutes"; then steps of ten seconds; then minutes. */
 const RAW_MAX = "interval '330 seconds'"
@@ -21,6 +21,8 @@ const LIMIT_LINES = [
 /** Changes of the limits in one time range whose lines are drawn. */
 const LIMIT_CHANGES_MAX = 20
 const ANOMALIES_MAX = 10_000
+/** Five minutes of 1,000 points/s. Grafana cuts off what is behind a million rows, which would be the newest ones. */
+const POINTS_MAX = 300_000
 
 export function satelliteBoard (): BoardBuilder {
   const builder = board('satellite', 'One satellite: each metric with its limits and anomalies. Every point up to five minutes, above that averages between the least and the greatest value.', 'now-5m')
@@ -33,9 +35,10 @@ export function satelliteBoard (): BoardBuilder {
   return builder.withPanel(anomalies())
 }
 
+/** What was typed comes with a % behind it up to Grafana 12.3; from 12.4 on without one, and while nothing was typed the name of the variable stays. */
 function satelliteVariable (): dashboard.QueryVariableBuilder {
   const sql = tidy(`
-    SELECT satellite_id FROM satellites_latest WHERE satellite_id ILIKE '%' || '$__searchFilter' ORDER BY 1 LIMIT 1000`)
+    SELECT satellite_id FROM satellites_latest WHERE satellite_id ILIKE '%' || coalesce(nullif('$__searchFilter', '$' || '__searchFilter'), '') || '%' ORDER BY 1 LIMIT 1000`)
   return new dashboard.QueryVariableBuilder('satellite').label('Satellite').description('Type a part of its name to search; at most 1,000 are listed.')
     .datasource(POSTGRES).query(sql).definition(sql).refresh(dashboard.VariableRefresh.OnDashboardLoad).sort(dashboard.VariableSort.Disabled)
 }
@@ -47,10 +50,10 @@ function lastPoint (): stat.PanelBuilder {
 }
 
 function rate (): stat.PanelBuilder {
-  return statPanel({ id: 2, title: 'Points/s', description: 'Points of this satellite a second, over the last full minute.', width: 4, height: 6, unit: 'short', decimals: 1, none: '0' })
+  return statPanel({ id: 2, title: 'Points/s', description: 'Points of this satellite a second, over the last minute.', width: 4, height: 6, unit: 'short', decimals: 1, none: '0' })
     .withTarget(sqlTarget('A', 'table', `
-      SELECT coalesce(sum(points), 0)::double precision / 60 AS "Points/s" FROM telemetry_10s
-      WHERE satellite_id = ${SATELLITE} AND bucket >= time_bucket('10 seconds', now()) - interval '1 minute' AND bucket < time_bucket('10 seconds', now())`))
+      SELECT count(*)::double precision / 60 AS "Points/s" FROM telemetry
+      WHERE satellite_id = ${SATELLITE} AND "time" > now() - interval '1 minute' AND "time" <= now()`))
 }
 
 function now (): table.PanelBuilder {
@@ -75,7 +78,7 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
   const builder = timePanel({
     id,
     title: metric.title,
-    description: 'Up to five minutes every point. Above, the average, in a band from the least to the greatest value: of ten seconds up to six hours, of a minute and more beyond. Dashed: the limits of this satellite, also those of before they were changed.',
+    description: `Up to five minutes every point, at most the newest ${POINTS_MAX.toLocaleString('en')}. Above, the average, in a band from the least to the greatest value: of ten seconds up to six hours, of a minute and more beyond. Dashed: the limits of this satellite, also those of before they were changed.`,
     width: 24,
     height: 8,
     unit: unitOf(metric),
@@ -95,24 +98,27 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
   return builder
 }
 
-/** Of the three parts the server runs one: which is decided by constants. */
+/** Three parts, of which the length of the range lets one have rows. */
 function valuesOf (metric: Metric): string {
   const [count, min, max, avg] = (['count', 'min', 'max', 'avg'] as const).map((aggregate) => rolled(metric, aggregate))
   const series = (values: string): string => `CROSS JOIN LATERAL (VALUES ${values}) series (metric, value)`
   return `
-    SELECT "time", 'value' AS metric, ${name(metric.name)} AS value
-    FROM telemetry
-    WHERE ${RANGE} <= ${RAW_MAX} AND satellite_id = ${SATELLITE} AND $__timeFilter("time") AND ${name(metric.name)} IS NOT NULL
+    SELECT "time", 'value' AS metric, value
+    FROM (
+      SELECT "time", ${name(metric.name)} AS value FROM telemetry
+      WHERE satellite_id = ${SATELLITE} AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')} AND ${name(metric.name)} IS NOT NULL
+      ORDER BY "time" DESC LIMIT ${POINTS_MAX}
+    ) newest
     UNION ALL
     SELECT bucket, series.metric, series.value
     FROM telemetry_10s ${series(`('average', ${avg}), ('least', ${min}), ('greatest', ${max})`)}
-    WHERE ${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX} AND satellite_id = ${SATELLITE} AND $__timeFilter(bucket) AND ${count} > 0
+    WHERE satellite_id = ${SATELLITE} AND ${inRangeIf(`${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX}`, 'bucket')} AND ${count} > 0
     UNION ALL
     SELECT wide.bucket, series.metric, series.value
     FROM (
       SELECT ${bucket('bucket', 60)} AS bucket, sum(${avg} * ${count}) / sum(${count})::double precision AS average, min(${min}) AS least, max(${max}) AS greatest
       FROM telemetry_1m
-      WHERE ${RANGE} > ${TEN_SECONDS_MAX} AND satellite_id = ${SATELLITE} AND $__timeFilter(bucket) AND ${count} > 0 GROUP BY 1
+      WHERE satellite_id = ${SATELLITE} AND ${inRangeIf(`${RANGE} > ${TEN_SECONDS_MAX}`, 'bucket')} AND ${count} > 0 GROUP BY 1
     ) wide ${series("('average', average), ('least', least), ('greatest', greatest)")}
     ORDER BY 1`
 }

@@ -22,6 +22,16 @@ export const FROM = '$__timeFrom()::timestamptz'
 export const TO = '$__timeTo()::timestamptz'
 export const RANGE = `(${TO} - ${FROM})`
 
+/**
+ * In the time range if a condition of constants holds, and in none else.
+ *
+ * Never the condition by itself: where it is false the planner forgets the time, and a view without one is planned, and
+ * locked, over every chunk that there is. An end before all begins leaves none.
+ */
+export function inRangeIf (condition: string, column: string): string {
+  return `${column} >= ${FROM} AND ${column} <= CASE WHEN ${condition} THEN ${TO} ELSE 'epoch'::timestamptz END`
+}
+
 /** Buckets as wide as the panel wants, and no narrower than what the table holds. */
 export function bucket (column: string, secondsMin: number): string {
   return `time_bucket(make_interval(secs => greatest($__interval_ms / 1000.0, ${secondsMin})), ${column})`

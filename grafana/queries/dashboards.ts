@@ -41,6 +41,7 @@ export interface AlertRule {
   readonly data: ReadonlyArray<{ readonly refId: string, readonly datasourceUid: string, readonly model: { readonly rawSql?: string, readonly expression?: string } }>
   readonly dashboardUid: string
   readonly panelId: number
+  readonly noDataState: string
   readonly annotations: Readonly<Record<string, string>>
 }
 

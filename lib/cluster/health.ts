@@ -66,7 +66,7 @@ function slotReasons (slot: Slot): string[] {
   if (slot.state !== 'ready') reasons.push(`${name} is ${slot.state}${slot.lastDeath === null ? '' : ` after ${slot.lastDeath}`}`)
   else if (slot.restarts > 0 && performance.now() - slot.startedMs < RESTART_MENTIONED_MS) reasons.push(`${name} was restarted after ${String(slot.lastDeath)}`)
   if (slot.report !== null && slot.report.pressure !== 'none') reasons.push(`${name} has hardly room for more points (${slot.report.pressure} bound)`)
-  return reasons
+  return [...reasons, ...slot.report?.complaints ?? []]
 }
 
 function databaseReasons ({ slots, maintenanceError }: HealthSources): string[] {

@@ -61,6 +61,8 @@ export class IngestStepCutter implements IngestSteps {
   /** By their time: after a clock was set back one may come again, and counts instead of the earlier one. */
   private readonly finished = new Map<string, IngestStep>()
   private current: IngestStep | null = null
+  /** The step under way as it was stored: not stored again until the next sample. */
+  private storedLast: IngestStep | null = null
   private before = new Totals([])
   private beginMs: number
   /** What the step is known by: full ten seconds, but for the first. */
@@ -89,13 +91,16 @@ export class IngestStepCutter implements IngestSteps {
   }
 
   pending (): readonly IngestStep[] {
-    if (this.current === null) return [...this.finished.values()]
+    if (this.current === null || this.current === this.storedLast) return [...this.finished.values()]
     return [...new Map(this.finished).set(this.current.time, this.current).values()]
   }
 
   stored (steps: readonly IngestStep[]): void {
     for (const step of steps) {
-      if (this.finished.get(step.time) === step) this.finished.delete(step.time)
+      const underWay = step === this.current
+      if (underWay) this.storedLast = step
+      // One under way counts instead of an earlier one of that time, which must not be stored after it.
+      if (underWay || this.finished.get(step.time) === step) this.finished.delete(step.time)
     }
   }
 

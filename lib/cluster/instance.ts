@@ -1,4 +1,7 @@
-/** What belongs to one instance at a time: its directories, under lock, and its database. */
+/** What belongs to one instance at a time: its directories, under lock, its id, and its database. */
+import { randomUUID } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { spoolDirectory, type Config } from '../config.js'
 import type { Lifecycle } from '../lifecycle.js'
 import type { Log } from '../log.js'
@@ -22,4 +25,17 @@ export async function openDatabase (config: Config, log: Log, lifecycle: Lifecyc
   const embedded = await startEmbedded({ dataDir: config.dataDir, log })
   lifecycle.push('the embedded PostgreSQL', () => embedded.stop())
   return embedded.url
+}
+
+/** A random id of this DATA_DIR, made at the first start: ledger rows of two instances never meet. */
+export async function readInstanceId (dataDir: string): Promise<string> {
+  const file = join(dataDir, 'instance-id')
+  try {
+    return (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    const id = randomUUID()
+    await writeFile(file, `${id}\n`, { flush: true })
+    return id
+  }
 }

@@ -1,7 +1,4 @@
-/**
- * The journal of a worker's slot: the spool, or memory where SPOOL_DIR is off. Also the spools of slots that
- * no worker owns any more, since there were more workers once: the first worker drains them.
- */
+/** The journal of a worker's slot: the spool, or memory where SPOOL_DIR is off. */
 import { spoolDirectory, writersOf, type Config } from '../config.js'
 import type { Lifecycle } from '../lifecycle.js'
 import type { Log } from '../log.js'
@@ -10,7 +7,7 @@ import { MemoryJournal } from '../pipeline/memory-journal.js'
 import { ROW_FORMAT } from '../pipeline/payload.js'
 import { realFiles } from '../spool/files.js'
 import { describeGap } from '../spool/gap.js'
-import { listSlots, slotDirectory } from '../spool/slots.js'
+import { slotDirectory } from '../spool/slots.js'
 import { openSpool, type Spool } from '../spool/spool.js'
 import { lockDirectory } from '../store/data-directory.js'
 import type { WorkerSettings } from './messages.js'
@@ -34,25 +31,21 @@ export async function openJournal (settings: WorkerSettings, log: Log, lifecycle
   return await openSlot(slotDirectory(directory, slot), config, log, lifecycle, hooks)
 }
 
-/** Opens the spools of the slots behind those of all workers, those that hold something. */
-export async function openOrphans (config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool[]> {
-  const directory = spoolDirectory(config)
-  if (directory === null) return []
-  const orphans: Spool[] = []
-  for (const slot of await listSlots(realFiles, directory)) {
-    if (slot < writersOf(config)) continue
-    const spool = await openSlot(slotDirectory(directory, slot), config, log, lifecycle, hooks)
-    log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot that no worker owns any more')
-    orphans.push(spool)
-  }
-  return orphans
-}
-
 /** Opens the spool of one slot, which nobody else may have open; the lifecycle closes it and gives its lock back. */
 export async function openSlot (directory: string, config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool> {
+  await lockSlot(directory, lifecycle)
+  return await openLockedSlot(directory, config, log, lifecycle, hooks)
+}
+
+/** Makes the directory of a slot this process's own, until the lifecycle ends. */
+export async function lockSlot (directory: string, lifecycle: Lifecycle): Promise<void> {
   await realFiles.makeDirectory(directory)
   const lock = await lockDirectory(directory, 'spool slot')
   lifecycle.push('the lock of the spool slot', async () => { await lock.release() })
+}
+
+/** As openSlot(), for a slot that is locked. One that cannot be opened leaves nothing open. */
+export async function openLockedSlot (directory: string, config: Config, log: Log, lifecycle: Lifecycle, hooks: JournalHooks): Promise<Spool> {
   const { spool, recovery } = await openSpool({
     files: realFiles,
     directory,

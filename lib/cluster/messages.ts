@@ -5,7 +5,7 @@
  *   primary → worker   start            its slot and settings
  *   worker → primary   ready            it serves
  *   primary → worker   report?          asks for a report; `id` ties the answer to it
- *   worker → primary   report
+ *   worker → primary   report           asked for; and once more when it has stored all it can before it exits, see LAST_REPORT
  *   worker → primary   ask              a client asked for what only the primary knows
  *   primary → worker   answer
  *   primary → worker   senders?         asks a UDP worker for a page of its senders
@@ -74,10 +74,15 @@ export interface WorkerReport {
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
+  /** What is wrong with spools that nobody owns, for people. */
+  readonly complaints: readonly string[]
   /** Null: not a UDP worker. */
   readonly udp: UdpReport | null
   readonly metrics: MetricsJson
 }
+
+/** The id of a report that nobody asked for. */
+export const LAST_REPORT = 0
 
 export type Question = 'health' | 'metrics' | SenderQuery | DataQuestion
 

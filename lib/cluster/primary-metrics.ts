@@ -42,9 +42,11 @@ export class PrimaryMetrics {
     })
   }
 
-  /** Keeps what a dead worker counted. */
-  retire (metrics: MetricsJson): void {
-    this.retired.push(metrics.filter((metric) => (metric as { type?: string }).type !== 'gauge'))
+  /**
+   * Keeps what a dead worker counted. @param forGood nobody takes its place: what it left waiting waits, and is kept too
+   */
+  retire (metrics: MetricsJson, forGood = false): void {
+    this.retired.push(metrics.filter((metric) => forGood || (metric as { type?: string }).type !== 'gauge'))
   }
 
   async answer (): Promise<StatusAnswer> {

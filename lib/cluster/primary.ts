@@ -6,9 +6,7 @@
  * It handles no point. When it ends politely, workers first store what they accepted.
  */
 import { randomUUID } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writersOf, type Config } from '../config.js'
 import { Backoff } from '../backoff.js'
@@ -30,7 +28,7 @@ import { Conservation } from './conservation.js'
 import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
 import { IngestStepCutter } from './ingest-steps.js'
-import { lockInstance, openDatabase } from './instance.js'
+import { lockInstance, openDatabase, readInstanceId } from './instance.js'
 import { LimitsDistribution } from './limits-distribution.js'
 import { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings, Question, ToPrimary } from './messages.js'
@@ -38,6 +36,7 @@ import { PrimaryMetrics } from './primary-metrics.js'
 import { SenderPages } from './sender-pages.js'
 import { Slots, type Slot } from './slots.js'
 import { UdpTotals } from './udp-totals.js'
+import { WorkerReports } from './worker-reports.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const CONNECT_RETRY_MS_MIN = 200
@@ -46,8 +45,6 @@ const CONNECT_RETRY_MS_MAX = 5_000
 const WAITING_SAID_INTERVAL_MS = 60_000
 /** Reports are asked for this often, so that little is missing from the sums when a worker is killed. */
 const REPORT_INTERVAL_MS = 1_000
-/** A worker that does not report within this time is shown with its last report. */
-const REPORT_TIMEOUT_MS = 300
 /** What stop leaves of the deadline for the database and the rest. */
 const CLOSE_RESERVE_SHARE = 0.2
 
@@ -103,9 +100,10 @@ class RunningPrimary implements Primary {
   private instanceId = ''
   private lastEpoch = 0
   private stopping = false
-  private nextReport = 1
+  /** When closing began, on the monotonic clock. */
+  private stopMs = 0
   private readonly connectBackoff = new Backoff(CONNECT_RETRY_MS_MIN, CONNECT_RETRY_MS_MAX)
-  private readonly reportWaiters = new Map<number, () => void>()
+  private readonly reports = new WorkerReports()
   private onSlotChange: () => void = () => {}
 
   constructor (private readonly config: Config, private readonly log: Log) {
@@ -142,11 +140,13 @@ class RunningPrimary implements Primary {
 
   async close (): Promise<void> {
     this.stopping = true
+    this.stopMs = performance.now()
     await this.lifecycle.release()
   }
 
   private async end (code: number): Promise<void> {
     this.stopping = true
+    this.stopMs = performance.now()
     try {
       await this.lifecycle.release()
       this.log.info('stopped')
@@ -197,8 +197,15 @@ class RunningPrimary implements Primary {
     this.steps = steps
     const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log, steps })
     this.maintenance = maintenance
-    this.lifecycle.push('maintenance', () => maintenance.close())
+    this.lifecycle.push('maintenance', () => this.finishMaintenance(maintenance))
     await maintenance.runNow()
+  }
+
+  /** The workers have reported what they stored to the end, and are gone. */
+  private async finishMaintenance (maintenance: Maintenance): Promise<void> {
+    await this.noteTotals()
+    const leftMs = this.config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE / 4) - (performance.now() - this.stopMs)
+    await maintenance.finish(Math.max(leftMs, 0))
   }
 
   private async startLimits (): Promise<LimitsKeeper> {
@@ -271,7 +278,7 @@ class RunningPrimary implements Primary {
 
   private retire (slot: Slot): void {
     if (slot.report !== null) {
-      this.metrics?.retire(slot.report.metrics)
+      this.metrics?.retire(slot.report.metrics, this.stopping)
       addPoints(this.retired, slot.report.points)
       if (slot.report.udp !== null) this.retiredUdp.add(slot.report.udp.counters)
     }
@@ -300,7 +307,7 @@ class RunningPrimary implements Primary {
         break
       case 'report':
         this.conservation.check(message.report)
-        this.reportWaiters.get(message.id)?.()
+        this.reports.received(message.id)
         break
       case 'ask':
         void this.answer(slot, message.id, message.question)
@@ -325,7 +332,7 @@ class RunningPrimary implements Primary {
   }
 
   private async statusAnswer (question: 'health' | 'metrics'): Promise<StatusAnswer | undefined> {
-    await this.collectReports()
+    if (this.slots !== null) await this.reports.collect(this.slots)
     return question === 'metrics' ? await this.metrics?.answer() : this.health()
   }
 
@@ -343,41 +350,12 @@ class RunningPrimary implements Primary {
   }
 
   private async noteReports (): Promise<void> {
-    await this.collectReports()
+    if (this.slots !== null) await this.reports.collect(this.slots)
+    await this.noteTotals()
+  }
+
+  private async noteTotals (): Promise<void> {
     if (this.metrics !== null) this.steps?.sample(await this.metrics.totals(), Date.now())
-  }
-
-  /** Fresh reports of all workers that answer in time. */
-  private async collectReports (): Promise<void> {
-    const slots = this.slots
-    if (slots === null) return
-    const ready = slots.all.filter((slot) => slot.state === 'ready')
-    const id = this.nextReport++
-    await new Promise<void>((resolve) => {
-      let missing = ready.length
-      const settle = (): void => {
-        clearTimeout(timer)
-        this.reportWaiters.delete(id)
-        resolve()
-      }
-      const timer = setTimeout(settle, REPORT_TIMEOUT_MS)
-      this.reportWaiters.set(id, () => { if (--missing === 0) settle() })
-      if (missing === 0) settle()
-      for (const slot of ready) slots.send(slot, { type: 'report?', id })
-    })
-  }
-}
-
-/** A random id of this DATA_DIR, made at the first start: ledger rows of two instances never meet. */
-async function readInstanceId (dataDir: string): Promise<string> {
-  const file = join(dataDir, 'instance-id')
-  try {
-    return (await readFile(file, 'utf8')).trim()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    const id = randomUUID()
-    await writeFile(file, `${id}\n`, { flush: true })
-    return id
   }
 }
 

@@ -15,12 +15,14 @@ import { LimitTable } from '../limits/limit-table.js'
 import { createLogger, type Log } from '../log.js'
 import type { Journal } from '../pipeline/journal.js'
 import { Pipeline } from '../pipeline/pipeline.js'
+import type { Spool } from '../spool/spool.js'
 import { AnomalyFeed } from './anomaly-feed.js'
-import { openJournal, openOrphans, type JournalHooks } from './journal.js'
+import { openJournal, type JournalHooks } from './journal.js'
 import { Lane, type LaneOptions } from './lane.js'
 import { Lanes } from './lanes.js'
 import { openListener, type Listener } from './listener.js'
-import type { ToPrimary, ToWorker, WorkerSettings } from './messages.js'
+import { LAST_REPORT, type ToPrimary, type ToWorker, type WorkerSettings } from './messages.js'
+import { Orphans } from './orphans.js'
 import { PrimaryStatus } from './primary-status.js'
 import { WorkerMetrics } from './worker-metrics.js'
 
@@ -39,6 +41,7 @@ class Worker {
   private readonly pipeline: Pipeline
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
+  private readonly orphans: Orphans
   private listener: Listener | null = null
   private stopping = false
 
@@ -50,11 +53,13 @@ class Worker {
     this.pipeline.batcher.onAnomalies = (payload) => this.feed.take(payload)
     this.pipeline.batcher.onClosed = (rows) => this.metrics.observeBatch(rows)
     this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
+    this.orphans = new Orphans({ config, log, hooks: this.hooks(), drain: (spool) => this.drainOrphan(spool) })
+    lifecycle.push('the spools of slots that no worker owns', async () => { await this.orphans.close() })
   }
 
   async start (): Promise<void> {
     const { settings, pipeline, status, metrics, log } = this
-    if (settings.slot === 0) await this.drainOrphans()
+    if (settings.slot === 0) await this.orphans.open()
     this.listener = await openListener({ settings, pipeline, status, metrics, log, routes: createDataRoutes(status, this.streams.handle) })
     send({ type: 'ready', engine: this.listener.engine })
   }
@@ -116,42 +121,42 @@ class Worker {
     }
   }
 
-  private async drainOrphans (): Promise<void> {
-    const { config } = this.settings
-    for (const spool of await openOrphans(config, this.log, this.lifecycle, this.hooks())) {
-      const lane = new Lane(this.laneOptions(spool, 'orbitstream orphaned slot'))
-      this.lanes.add(lane)
-      // Nothing is appended to it: it is over when it is empty.
-      spool.end()
-      void lane.drained.then(() => {
-        if (lane.drain.state === 'ended' && spool.backlog().frames === 0) this.log.info('a slot that no worker owns was drained')
-      })
-    }
+  private drainOrphan (spool: Spool): void {
+    const lane = new Lane(this.laneOptions(spool, 'orbitstream orphaned slot'))
+    this.lanes.add(lane)
+    // Nothing is appended to it: it is over when it is empty.
+    spool.end()
+    void lane.drained.then(() => {
+      if (lane.drain.state === 'ended' && spool.backlog().frames === 0) this.log.info('a slot that no worker owns was drained')
+    })
   }
 
   private hooks (): JournalHooks {
     return { onFatal: (error) => this.spoolFailed(error), onSync: (milliseconds) => this.observeSync(milliseconds) }
   }
 
-  /** The numbers are taken at one instant, so that they add up. */
+  /** The numbers are taken at one instant, so that they add up. Resolves when they have left this process. */
   private async report (id: number): Promise<void> {
     await this.listener?.refresh()
     const standing = this.lanes.standing()
     const udp = this.listener?.udp() ?? null
     const metrics = await this.metrics.toJson()
-    send({ type: 'report', id, report: { slot: this.settings.slot, pid: process.pid, engine: this.listener?.engine ?? '', limitsVersion: this.pipeline.limits.version, ...standing, udp, metrics } })
+    const report = { slot: this.settings.slot, pid: process.pid, engine: this.listener?.engine ?? '', limitsVersion: this.pipeline.limits.version, ...standing, complaints: this.orphans.complaints, udp, metrics }
+    await new Promise<void>((resolve) => send({ type: 'report', id, report }, resolve))
   }
 
   /** Refuse, store what was accepted, answer, exit. What the deadline cuts off stays in the spool, or was not acknowledged. */
   private async stop (deadlineMs: number, exitCode: number): Promise<void> {
     if (this.stopping) return
     this.stopping = true
+    this.orphans.stop()
     await this.listener?.catchUp()
     this.pipeline.stop()
     const closed = this.listener?.close(deadlineMs)
     const inTime = await this.lanes.drain(deadlineMs)
     const { waiting } = this.lanes.standing()
     if (!inTime && waiting > 0) this.log.warn({ waiting }, 'the deadline passed before the database took all points; the next start goes on with those that stand in the spool')
+    await this.report(LAST_REPORT)
     await this.lifecycle.release()
     await closed
     process.exit(exitCode)

@@ -12,6 +12,7 @@ import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { AnomalyRowBuffer } from './anomaly-rows.js'
 import type { AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from './journal.js'
+import { PayloadRooms } from './payload-rooms.js'
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './payload.js'
 import { RowBuffer } from './rows.js'
 
@@ -59,7 +60,8 @@ export class Batcher {
   onRefused: (rows: number) => void = () => {}
   /** Payloads (payload.ts) that hold anomalies, as they become durable; only to be read. */
   onAnomalies: (payload: Buffer) => void = () => {}
-  private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES)
+  private readonly rooms = new PayloadRooms()
+  private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES, this.rooms)
   private readonly anomalies = new AnomalyRowBuffer()
   private spooledWaiters: OnAck[] = []
   private committedWaiters: OnAck[] = []
@@ -68,6 +70,7 @@ export class Batcher {
 
   constructor (private readonly journal: Journal, private readonly settings: BatcherSettings) {
     journal.onIdle = () => this.close()
+    journal.onFreed = (payload) => this.rooms.giveBack(payload)
   }
 
   /** Points in the open batch. */

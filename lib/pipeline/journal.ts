@@ -71,6 +71,8 @@ export interface Journal {
   readonly idle: boolean
   /** Set by the batcher: called each time the journal becomes idle. */
   onIdle: () => void
+  /** Set by the batcher: called with payloads that nobody reads any more; their memory is used again at once. Those of frames that were read back from disk are among them. */
+  onFreed: (payload: Buffer) => void
   /** Set by the drain: called when a batch comes whose sender waits for the commit. */
   onAwaited: () => void
   append (batch: ClosedBatch): void

@@ -26,6 +26,7 @@ export class MemoryJournal implements Journal {
   readonly lostRows = 0
   releasedRows = 0
   onIdle: () => void = () => {}
+  onFreed: (payload: Buffer) => void = () => {}
   onAwaited: () => void = () => {}
   private readonly frames: MemoryFrame[] = []
   /** Sequence of frames[0]. */
@@ -159,7 +160,10 @@ export class MemoryJournal implements Journal {
       this.rows -= batch.rows
       if (error === null) this.releasedRows += batch.rows
       batch.spooled(error)
-      if (error === null) batch.committed(null)
+      // Given up, a drain may still be reading it.
+      if (error !== null) continue
+      batch.committed(null)
+      this.onFreed(batch.payload)
     }
   }
 }

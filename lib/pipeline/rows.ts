@@ -14,11 +14,12 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { PayloadRooms } from './payload-rooms.js'
 
 /** Columns in the order of the fields above. */
 export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...METRICS.map((metric) => metric.name)]
 
-export const ROW_TIME_OFFSET = 6
+const ROW_TIME_OFFSET = 6
 export const ROW_ID_LENGTH_OFFSET = 14
 export const ROW_ID_OFFSET = 18
 
@@ -30,15 +31,20 @@ const FIELD_COUNT = 2 + METRIC_COUNT
 const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 12 * METRIC_COUNT
 const NO_BYTES = Buffer.alloc(0)
 
+/** Writes the time of the row that starts at `start`. @param timeMicros since 1970 */
+export function writeRowTime (view: DataView, start: number, timeMicros: number): void {
+  const micros = timeMicros - POSTGRES_EPOCH_MICROS
+  const high = Math.floor(micros / TWO_POW_32)
+  view.setInt32(start + ROW_TIME_OFFSET, high)
+  view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
+}
+
 /** Writes what telemetry and anomaly rows begin with: fields, time and satellite. Gives the position after it. */
 export function writeRowHead (view: DataView, buffer: Buffer, start: number, fields: number, id: Buffer, timeMicros: number): number {
   const { length } = id
-  const micros = timeMicros - POSTGRES_EPOCH_MICROS
-  const high = Math.floor(micros / TWO_POW_32)
   view.setInt16(start, fields)
   view.setInt32(start + 2, 8)
-  view.setInt32(start + ROW_TIME_OFFSET, high)
-  view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
+  writeRowTime(view, start, timeMicros)
   view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
   const at = start + ROW_ID_OFFSET
   // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
@@ -57,11 +63,12 @@ export class RowBuffer {
   /**
    * @param bytesExpected size of the first buffer; later ones are as large as the batches have become
    * @param headBytes left free before the first row
+   * @param rooms where the memory of what take() gives away comes from, and where it may be given back to
    */
-  constructor (private bytesExpected: number, private readonly headBytes = 0) {
+  constructor (private bytesExpected: number, private readonly headBytes = 0, private readonly rooms = new PayloadRooms()) {
     this.bytes = headBytes
-    this.buffer = Buffer.allocUnsafeSlow(bytesExpected)
-    this.view = new DataView(this.buffer.buffer, 0, bytesExpected)
+    this.buffer = rooms.take(bytesExpected)
+    this.view = viewOf(this.buffer)
   }
 
   /** Writes all points of the columns behind the rows that are there. */
@@ -90,22 +97,29 @@ export class RowBuffer {
   }
 
   private giveAway (bytes: number): Buffer {
-    const payload = this.buffer.subarray(0, bytes)
-    this.renew()
+    const payload = this.rooms.lend(this.buffer, bytes)
+    this.use(this.rooms.take(this.bytesExpected))
     return payload
   }
 
   /** A small batch in a large buffer: a journal that holds many of them counts payloads, not the buffers behind. */
   private copyOut (bytes: number): Buffer {
-    const payload = Buffer.allocUnsafeSlow(bytes)
+    const payload = this.rooms.payload(bytes)
     this.buffer.copy(payload, 0, 0, bytes)
-    if (this.bytesExpected * 2 < this.buffer.length) this.renew()
+    if (this.bytesExpected * 2 < this.buffer.length) this.replace(this.bytesExpected)
     return payload
   }
 
-  private renew (): void {
-    this.buffer = Buffer.allocUnsafeSlow(this.bytesExpected)
-    this.view = new DataView(this.buffer.buffer, 0, this.bytesExpected)
+  private replace (bytesMin: number): void {
+    const { buffer } = this
+    this.use(this.rooms.take(bytesMin))
+    buffer.copy(this.buffer, 0, 0, this.bytes)
+    this.rooms.giveRoomBack(buffer)
+  }
+
+  private use (buffer: Buffer): void {
+    this.buffer = buffer
+    this.view = viewOf(buffer)
   }
 
   private writeMetrics (start: number, values: Float64Array, first: number): number {
@@ -126,11 +140,12 @@ export class RowBuffer {
   }
 
   private grow (bytesNeeded: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.buffer.length * 2, this.bytes + bytesNeeded))
-    this.buffer.copy(larger, 0, 0, this.bytes)
-    this.buffer = larger
-    this.view = new DataView(larger.buffer, 0, larger.length)
+    this.replace(Math.max(this.buffer.length * 2, this.bytes + bytesNeeded))
   }
+}
+
+function viewOf (buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
 }
 
 /** End of the row that starts at `start`. The view must span a batch of whole rows. */

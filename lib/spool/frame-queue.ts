@@ -53,19 +53,21 @@ export class FrameQueue {
 
   constructor (private readonly heldBytesMax: number) {}
 
-  /** A frame that has just become durable. */
-  push (frame: Frame): void {
+  /** A frame that has just become durable. False: it is not held, and its payload stands on disk alone. */
+  push (frame: Frame): boolean {
     this.count(1, frame.rows, frame.payload.length)
     const tail = this.entries[this.entries.length - 1]
     const onDisk = tail !== undefined && tail !== null && !isFrame(tail)
     const cost = costOf(frame)
     // Once a backlog has gone to disk it stays there until half the memory is free: few long stretches, not many short.
-    if (this.heldBytes + cost <= (onDisk ? this.heldBytesMax / 2 : this.heldBytesMax)) {
+    const isHeld = this.heldBytes + cost <= (onDisk ? this.heldBytesMax / 2 : this.heldBytesMax)
+    if (isHeld) {
       this.heldBytes += cost
       this.entries.push(frame)
     } else {
       this.spill(frame, onDisk ? tail : null)
     }
+    return isHeld
   }
 
   /** Frames that recovery found. */

@@ -10,6 +10,7 @@
  *    4      1   version, 1
  *    5      1   1: frames were given out  2: none was given out beyond `sent`  4: `rows` is known
  *                  8: what the segments do not tell any more of frames that exist, or existed, `committed` and `sent` do
+ *                 16: the spool was closed, and has not been opened since
  *    6      2   zero
  *    8      8   counter
  *   16     16   id of the spool
@@ -24,7 +25,8 @@
  * - `committed` never stands after the ledger of the right database: written when COMMIT was answered.
  * - `sent` never stands before it: written before a frame is given out. That holds as long as the page cache does: no
  *   sync is waited for on the way, so it is believed on the boot that wrote it alone, and only if both records are whole
- *   (a write that was cut off may have been the newest).
+ *   (a write that was cut off may have been the newest). A spool that was closed has synced it: then on every boot, since
+ *   the next opening says that it is open, durably, before it gives out a frame.
  * - A file that cannot be written costs neither points nor time: a new one is made, or it is emptied, which says no more
  *   than that frames were given out. So said an older form of it, which was always empty.
  */
@@ -48,6 +50,7 @@ const FLAG_GIVEN = 1
 const FLAG_SENT_EXACT = 2
 const FLAG_ROWS_KNOWN = 4
 const FLAG_COMPLETE = 8
+const FLAG_CLOSED = 16
 
 export interface LedgerNote {
   /** Frames were given out: the right database has a row for this spool. */
@@ -69,6 +72,13 @@ export const NOTE_START: LedgerNote = Object.freeze({ given: false, committed: P
 
 /** Of a spool that knows nothing of its ledger. */
 export const NOTE_UNKNOWN: LedgerNote = Object.freeze({ ...NOTE_START, sentExact: false, complete: false, rows: null })
+
+/** What a record says of a spool. */
+interface WrittenNote {
+  readonly note: LedgerNote
+  readonly bootId: string
+  readonly closed: boolean
+}
 
 /** A note as it stands on disk. */
 export interface FoundNote {
@@ -96,22 +106,22 @@ export async function readLedgerNote (files: Files, directory: string, spoolId: 
   if (newest === undefined) return { note: { ...NOTE_UNKNOWN, given: true }, counter: null }
   const sameBoot = newest.bootId !== '' && newest.bootId === await files.bootId()
   const { sentExact } = newest.note
-  return { note: { ...newest.note, sentExact: sentExact && sameBoot && records.length === 2 }, counter: newest.counter }
+  return { note: { ...newest.note, sentExact: sentExact && records.length === 2 && (sameBoot || newest.closed) }, counter: newest.counter }
 }
 
-/** Makes the file anew, whatever is there. When it resolves it is durable. */
+/** Makes the file of a spool that is not open anew, whatever is there. When it resolves it is durable. */
 export async function writeLedgerNote (files: Files, directory: string, spoolId: string, note: LedgerNote): Promise<void> {
-  const { file } = await make(files, directory, spoolId, note, await files.bootId())
+  const { file } = await make(files, directory, spoolId, { note, bootId: await files.bootId(), closed: true })
   await file.close()
 }
 
 /** Both records the same, but for the counter. */
-async function make (files: Files, directory: string, spoolId: string, note: LedgerNote, bootId: string): Promise<{ file: OpenFile, counter: number }> {
+async function make (files: Files, directory: string, spoolId: string, written: WrittenNote): Promise<{ file: OpenFile, counter: number }> {
   const path = join(directory, FILE_NAME)
   const bytes = Buffer.alloc(FILE_BYTES)
   const counter = 2
-  encodeRecord(note, spoolId, bootId, counter).copy(bytes, offsetOf(counter))
-  encodeRecord(note, spoolId, bootId, counter - 1).copy(bytes, offsetOf(counter - 1))
+  encodeRecord(written, spoolId, counter).copy(bytes, offsetOf(counter))
+  encodeRecord(written, spoolId, counter - 1).copy(bytes, offsetOf(counter - 1))
   const file = await files.replace(`${path}.new`)
   try {
     if (await file.write([bytes], 0) !== bytes.length) throw Object.assign(new Error(`no room for ${path}`), { code: 'ENOSPC' })
@@ -130,11 +140,11 @@ function offsetOf (counter: number): number {
   return counter % 2 * RECORD_DISTANCE_BYTES
 }
 
-function encodeRecord (note: LedgerNote, spoolId: string, bootId: string, counter: number): Buffer {
+function encodeRecord ({ note, bootId, closed }: WrittenNote, spoolId: string, counter: number): Buffer {
   const bytes = Buffer.alloc(RECORD_BYTES)
   bytes.writeUInt32BE(MAGIC_NUMBER, 0)
   bytes[4] = VERSION
-  bytes[5] = (note.given ? FLAG_GIVEN : 0) | (note.sentExact ? FLAG_SENT_EXACT : 0) | (note.rows === null ? 0 : FLAG_ROWS_KNOWN) | (note.complete ? FLAG_COMPLETE : 0)
+  bytes[5] = (note.given ? FLAG_GIVEN : 0) | (note.sentExact ? FLAG_SENT_EXACT : 0) | (note.rows === null ? 0 : FLAG_ROWS_KNOWN) | (note.complete ? FLAG_COMPLETE : 0) | (closed ? FLAG_CLOSED : 0)
   writeUint64(bytes, counter, 8)
   bytes.write(spoolId, 16, ID_BYTES, 'hex')
   bytes.write(bootId, 32, ID_BYTES, 'hex')
@@ -149,7 +159,7 @@ function encodeRecord (note: LedgerNote, spoolId: string, bootId: string, counte
 }
 
 /** Null: damaged, of another spool, or of a version that is not known. */
-function decodeRecord (bytes: Buffer, spoolId: string): { note: LedgerNote, counter: number, bootId: string } | null {
+function decodeRecord (bytes: Buffer, spoolId: string): WrittenNote & { readonly counter: number } | null {
   if (bytes.readUInt32BE(0) !== MAGIC_NUMBER || bytes[4] !== VERSION || crc32(bytes.subarray(0, CHECKED_BYTES)) !== bytes.readUInt32BE(CHECKED_BYTES)) return null
   if (bytes.toString('hex', 16, 16 + ID_BYTES) !== spoolId) return null
   const flags = bytes[5] ?? 0
@@ -165,6 +175,7 @@ function decodeRecord (bytes: Buffer, spoolId: string): { note: LedgerNote, coun
       sentRows: readUint64(bytes, 88)
     },
     counter: readUint64(bytes, 8),
+    closed: (flags & FLAG_CLOSED) !== 0,
     bootId: /^0+$/.test(bootId) ? '' : bootId
   }
 }
@@ -175,6 +186,7 @@ export class LedgerNoteFile {
   private file: OpenFile | null = null
   private counter: number
   private isOpen = false
+  private closed = false
   /** What stands on disk would be believed rightly after a power cut. */
   private settled = true
   private bootId = ''
@@ -253,6 +265,7 @@ export class LedgerNoteFile {
   }
 
   async close (): Promise<void> {
+    this.closed = true
     await this.secure()
     this.isOpen = false
     const { file } = this
@@ -266,11 +279,15 @@ export class LedgerNoteFile {
       this.pendingWrite = null
       if (this.file === null) return
       this.counter++
-      const bytes = encodeRecord(this.note, this.spoolId, this.bootId, this.counter)
+      const bytes = encodeRecord(this.written(), this.spoolId, this.counter)
       const written = await this.file.write([bytes], offsetOf(this.counter)).catch(() => 0)
       if (written !== bytes.length) await this.renew()
     })
     await this.pendingWrite
+  }
+
+  private written (): WrittenNote {
+    return { note: this.note, bootId: this.bootId, closed: this.closed }
   }
 
   /** Beside writes: they do not wait for a disk. */
@@ -289,7 +306,7 @@ export class LedgerNoteFile {
     await this.file?.close().catch(ignore)
     this.file = null
     try {
-      const { file, counter } = await make(this.files, this.directory, this.spoolId, this.note, this.bootId)
+      const { file, counter } = await make(this.files, this.directory, this.spoolId, this.written())
       this.file = file
       this.counter = counter
       this.settled = true

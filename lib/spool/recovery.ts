@@ -173,7 +173,8 @@ async function setForeignAside (files: Files, directory: string, found: readonly
   return { own, foreign }
 }
 
-function refuseOtherFormats (surveys: readonly SegmentSurvey[], rowFormat: number): void {
+/** @throws {OperatingError} spool_failed: rows that only another program can read */
+export function refuseOtherFormats (surveys: readonly SegmentSurvey[], rowFormat: number): void {
   for (const { segment, rowFormats } of surveys) {
     const other = [...rowFormats].find((one) => one !== rowFormat)
     if (other === undefined) continue

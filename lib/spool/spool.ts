@@ -88,14 +88,17 @@ export async function openSpool (options: SpoolOptions): Promise<{ spool: Spool,
   openDirectories.set(options.files, directories)
   if (directories.has(directory)) throw new Error(`the spool ${directory} is open in this process already`)
   directories.add(directory)
+  let spool: Spool | null = null
   try {
     const now = options.now ?? Date.now
     const recovered = await recover(options.files, directory, options.rowFormat, now())
-    const spool = new Spool({ ...options, directory, now }, recovered, () => directories.delete(directory))
+    spool = new Spool({ ...options, directory, now }, recovered, () => directories.delete(directory))
     await spool.start()
     await tidy(options.files, recovered)
     return { spool, recovery: recovered.report }
   } catch (error) {
+    // What start() has opened stays open otherwise; why it failed is worth more than what closing says.
+    await spool?.close().catch(() => {})
     directories.delete(directory)
     throw error
   }
@@ -105,6 +108,7 @@ export class Spool implements Journal {
   readonly spoolId: string
   readonly counters: SpoolCounters
   onIdle: () => void = () => {}
+  onFreed: (payload: Buffer) => void = () => {}
   onAwaited: () => void = () => {}
   private readonly log: SegmentLog
   private readonly writer: Writer
@@ -112,6 +116,8 @@ export class Spool implements Journal {
   private readonly reader: StretchReader
   private readonly room: Room
   private readonly now: () => number
+  /** Payloads that stand on disk alone since their group became durable: their batches may still look at them. */
+  private spilled: Buffer[] = []
   private resumed = false
   private taking = false
   private interrupted = false
@@ -290,6 +296,7 @@ export class Spool implements Journal {
     this.log.release({ epoch: run.epoch, sequence: run.lastSequence })
     this.log.noteFile.commit(run)
     this.afterRelease(batches)
+    for (const payload of run.payloads) this.onFreed(payload)
   }
 
   backlog (): JournalBacklog {
@@ -338,12 +345,15 @@ export class Spool implements Journal {
   }
 
   private durable (frames: readonly Frame[]): void {
+    // Everyone who was told of the group before has looked.
+    for (const payload of this.spilled) this.onFreed(payload)
+    this.spilled = []
     for (const frame of frames) {
       this.counters.framesAppended++
       this.counters.rowsAppended += frame.rows
       this.counters.bytesAppended += frame.payload.length
       this.room.noteWritten(FRAME_HEADER_BYTES + frame.payload.length)
-      this.queue.push(frame)
+      if (!this.queue.push(frame)) this.spilled.push(frame.payload)
     }
     this.wakeTaker()
   }

@@ -2,15 +2,16 @@
  * One transaction for consecutive frames: ledger, COPY, row count, COMMIT.
  *
  *   BEGIN
- *   UPDATE ingest_ledger … WHERE spool_id = … AND epoch = … AND last_sequence = …   compare and set: one row, or stop
- *   COPY telemetry FROM STDIN (FORMAT binary)                                       count must equal what was sent
- *   SELECT orbitstream_note_rows(…)                                                 whether rows are late: sql/0005
+ *   UPDATE ingest_ledger … WHERE spool_id = … AND epoch = … AND last_sequence = …   compare and set: one row, or ROLLBACK
+ *   [SELECT orbitstream_note_rows(…)]                                               whether rows are late: sql/0005
+ *   [COPY telemetry FROM STDIN (FORMAT binary)]                                     count must equal what was sent
  *   [COPY satellites_late FROM STDIN (FORMAT binary)]                               if they are
  *   [COPY anomalies FROM STDIN (FORMAT binary)]                                     here too
  *   [INSERT INTO quarantined_rows]
  *   COMMIT
  *
- * The ledger comes first: a backend that is still committing an earlier try holds the row's lock, so a
+ * All as far as the COPY of telemetry is one round trip, and COMMIT another: with little load the round trips are what a
+ * transaction costs. The ledger comes first: a backend that is still committing an earlier try holds the row's lock, so a
  * retry waits for it and then sees that the ledger has moved. So no frame is stored twice, whatever is
  * known of an earlier COMMIT.
  */
@@ -63,18 +64,15 @@ export interface CommitRows extends CopyStream {
  * then the outcome is unknown and the connection must be thrown away.
  */
 export async function commitRun (db: Database, spoolId: string, from: Position, run: FrameRun, rows: CommitRows, compress: DirectCompress | null = null): Promise<boolean> {
-  // One text for both: a round trip less for each transaction.
-  const moved = await db.query(
-    `BEGIN; UPDATE ingest_ledger SET epoch = ${run.epoch}, last_sequence = ${run.lastSequence}, rows_total = rows_total + ${rows.copyRows}, updated_at = now() ` +
-    `WHERE spool_id = '${spoolId.replaceAll("'", "''")}' AND epoch = ${from.epoch} AND last_sequence = ${from.sequence}`)
-  if (moved.rowCount !== 1) {
+  const begin = [
+    'BEGIN',
+    `UPDATE ingest_ledger SET epoch = ${run.epoch}, last_sequence = ${run.lastSequence}, rows_total = rows_total + ${rows.copyRows}, updated_at = now() ` +
+    `WHERE spool_id = '${spoolId.replaceAll("'", "''")}' AND epoch = ${from.epoch} AND last_sequence = ${from.sequence}`
+  ]
+  const moved = rows.copyRows > 0 ? (await storeRows(db, begin, rows, compress))[1] : (await db.query(begin.join('; '))).rowCount
+  if (moved !== 1) {
     await db.query('ROLLBACK')
     return false
-  }
-  if (rows.copyRows > 0) {
-    await compress?.prepare(db, rows.copyRows)
-    await copyRows(db, 'telemetry', rows)
-    if (rows.times !== undefined) await noteRows(db, rows.times)
   }
   if (rows.anomalies != null && rows.anomalies.copyRows > 0) await copyRows(db, 'anomalies', rows.anomalies)
   for (const poison of rows.poison) await insertPoison(db, spoolId, run, poison)
@@ -83,15 +81,26 @@ export async function commitRun (db: Database, spoolId: string, from: Position, 
 }
 
 /**
- * After the COPY, in its transaction: late rows are noted, so that rollups and satellites_latest miss none, however late it
- * comes or commits. Rows that are in time cost a look at one row.
+ * Stores rows of telemetry, at least one, in the transaction that is open or that the statements before them begin. Late
+ * rows are noted, so that rollups and satellites_latest miss none, however late it comes or commits.
+ * Gives how many rows each of the statements returned or changed.
  */
-export async function noteRows (db: Database, times: RowTimes): Promise<void> {
-  const { rows } = await db.query<{ late: boolean }>(
-    'SELECT public.orbitstream_note_rows(to_timestamp($1::double precision), ARRAY(SELECT to_timestamp(b) FROM unnest($2::double precision[]) b)) AS late',
-    // A millisecond less than the earliest: fractions of seconds are not exact here.
-    [seconds(times.lowestMicros) - 0.001, times.bucketsMicros.map(seconds)])
-  if (rows[0]?.late === true) await copyRows(db, 'satellites_late', times.newest())
+export async function storeRows (db: Database, before: readonly string[], rows: Pick<CommitRows, 'copy' | 'copyRows' | 'times'>, compress: DirectCompress | null = null): Promise<readonly number[]> {
+  const { times, copyRows: sent } = rows
+  const setting = compress?.setting(sent) ?? null
+  const statements = [...before, ...setting === null ? [] : [setting], ...times === undefined ? [] : [noteStatement(times)]]
+  const { counts, copied } = await db.copyAfter(statements, COPY_SQL.telemetry, [rows.copy])
+  assertTaken('telemetry', copied, sent)
+  if (times !== undefined && counts.at(-1) === 1) await copyRows(db, 'satellites_late', times.newest())
+  return counts.slice(0, before.length)
+}
+
+/** Gives a row if some of the rows are late. Asked before them, for the sake of the round trip: the lock that it takes is held until COMMIT. */
+function noteStatement ({ lowestMicros, bucketsMicros }: RowTimes): string {
+  // One constant, however many they are: a month of late rows has a quarter of a million.
+  const buckets = `ARRAY(SELECT to_timestamp(b) FROM unnest('{${bucketsMicros.map(seconds).join(',')}}'::double precision[]) b)`
+  // A millisecond less than the earliest: fractions of seconds are not exact here.
+  return `SELECT 1 WHERE public.orbitstream_note_rows(to_timestamp(${seconds(lowestMicros) - 0.001}), ${buckets})`
 }
 
 /** As far as to_timestamp goes: what lies beyond is as late, or as early. */
@@ -101,9 +110,13 @@ function seconds (micros: number): number {
 
 /** COPYs a stream into a table; fails unless the server took as many rows as are in it. */
 export async function copyRows (db: Database, table: keyof typeof COPY_SQL, { copy, copyRows: rows }: CopyStream): Promise<void> {
-  const taken = await db.copyIn(COPY_SQL[table], [copy])
-  // A stream that was cut short, or rows that were mistaken for the trailer, would pass unseen otherwise.
-  if (taken !== rows) throw new Error(`COPY into ${table} took ${taken} rows of ${rows}`)
+  const { copied } = await db.copyAfter([], COPY_SQL[table], [copy])
+  assertTaken(table, copied, rows)
+}
+
+/** A stream that was cut short, or rows that were mistaken for the trailer, would pass unseen otherwise. */
+function assertTaken (table: keyof typeof COPY_SQL, copied: number, rows: number): void {
+  if (copied !== rows) throw new Error(`COPY into ${table} took ${copied} rows of ${rows}`)
 }
 
 async function insertPoison (db: Database, spoolId: string, run: FrameRun, poison: PoisonRow): Promise<void> {

@@ -13,7 +13,7 @@ import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd as telemetryRowEnd, rowTime
 import { SatelliteRanks } from './satellite-ranks.js'
 
 /** Width of a bucket of rollup_dirty. */
-const BUCKET_MICROS = 10_000_000
+export const BUCKET_MICROS = 10_000_000
 
 /** A whole COPY stream. */
 export interface CopyStream {
@@ -32,9 +32,20 @@ export interface RowTimes {
 }
 
 /** "PGCOPY\n\xff\r\n\0", flags 0, no header extension. Source: PostgreSQL manual, "COPY", "Binary Format". */
-const COPY_HEADER = Buffer.from('5047434f50590aff0d0a000000000000000000', 'hex')
+export const COPY_HEADER = Buffer.from('5047434f50590aff0d0a000000000000000000', 'hex')
 /** A tuple with field count -1. */
 const COPY_TRAILER = Buffer.from('ffff', 'hex')
+
+/** Longer pieces go by Buffer.copy, whose call alone costs more than the bytes of a row: 150 ns against 54 for 68 bytes. */
+const LOOP_BYTES_MAX = 256
+
+/** Copies source[from, to) to target[at, …). */
+function copyShort (source: DataView, from: number, to: number, target: DataView, at: number): void {
+  let read = from
+  let write = at
+  for (; read + 4 <= to; read += 4, write += 4) target.setInt32(write, source.getInt32(read, true), true)
+  for (; read < to; read++, write++) target.setUint8(write, source.getUint8(read))
+}
 
 /** Where each row of the payloads lies, in columns; reused by every COPY. */
 class RowIndex {
@@ -62,6 +73,9 @@ export class CopySorter {
   private order = new Uint32Array(4096)
   private bounds = new Uint32Array(1024)
   private stream = Buffer.alloc(0)
+  private streamView = new DataView(this.stream.buffer, 0, 0)
+  /** Of the payloads that were sorted last. */
+  private views: DataView[] = []
 
   /** @param rowEnd finds the end of a row; every kind of row begins with the fields of writeRowHead */
   constructor (private readonly rowEnd: (view: DataView, start: number) => number = telemetryRowEnd) {}
@@ -114,10 +128,11 @@ export class CopySorter {
     const { index, ranks } = this
     index.reserve(rows)
     ranks.begin(rows)
+    this.views = payloads.map(({ buffer, byteOffset, length }) => new DataView(buffer, byteOffset, length))
     let row = 0
     for (let p = 0; p < payloads.length; p++) {
       const payload = payloads[p] as Buffer
-      const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
+      const view = this.views[p] as DataView
       for (let at = 0; at < payload.length; row++) {
         const end = this.rowEnd(view, at)
         index.payload[row] = p
@@ -171,8 +186,8 @@ export class CopySorter {
     const count = order.length
     let bytes = COPY_HEADER.length + COPY_TRAILER.length
     for (const { length } of payloads) bytes += length
-    if (this.stream.length < bytes) this.stream = Buffer.allocUnsafeSlow(bytes + (bytes >>> 2))
-    const { stream } = this
+    if (this.stream.length < bytes) this.renewStream(bytes + (bytes >>> 2))
+    const { stream, streamView, views } = this
     let at = COPY_HEADER.copy(stream)
     for (let i = 0; i < count;) {
       const row = order[i] as number
@@ -184,9 +199,17 @@ export class CopySorter {
         if (start[next] !== to || payload[next] !== payload[row]) break
         to = end[next] as number
       }
-      at += (payloads[payload[row] as number] as Buffer).copy(stream, at, from, to)
+      const source = payload[row] as number
+      if (to - from > LOOP_BYTES_MAX) (payloads[source] as Buffer).copy(stream, at, from, to)
+      else copyShort(views[source] as DataView, from, to, streamView, at)
+      at += to - from
     }
     at += COPY_TRAILER.copy(stream, at)
     return stream.subarray(0, at)
+  }
+
+  private renewStream (bytes: number): void {
+    this.stream = Buffer.allocUnsafeSlow(bytes)
+    this.streamView = new DataView(this.stream.buffer, 0, bytes)
   }
 }

@@ -11,8 +11,8 @@
  * volume do not see each other's processes: give each its own directory.
  */
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { processStart } from './process-identity.js'
 import { StartupError, systemCode } from './startup-error.js'
 
@@ -38,7 +38,7 @@ const ATTEMPTS_MAX = 100
  * @param what what the directory is, for the message: "data directory"
  */
 export async function lockDirectory (directory: string, what: string): Promise<DirectoryLock> {
-  await mkdir(directory, { recursive: true }).catch((cause: unknown) => { throw unusable(what, directory, cause) })
+  await makePath(resolve(directory)).catch((cause: unknown) => { throw unusable(what, directory, cause) })
   const real = await realpath(directory)
   const path = join(real, LOCK_FILE)
   const holder: Holder = { pid: process.pid, start: await processStart(process.pid) ?? '', nonce: randomUUID() }
@@ -55,6 +55,23 @@ export async function lockDirectory (directory: string, what: string): Promise<D
   }
 }
 
+/** With its parents, as mkdir -p. Node.js' own way to do so never ends below /proc, which says ENOENT whatever is there. */
+async function makePath (directory: string): Promise<void> {
+  try {
+    await makeOne(directory)
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || dirname(directory) === directory) throw error
+    await makePath(dirname(directory))
+    await makeOne(directory)
+  }
+}
+
+async function makeOne (directory: string): Promise<void> {
+  await mkdir(directory).catch(async (error: unknown) => {
+    if (systemCode(error) !== 'EEXIST' || !(await stat(directory)).isDirectory()) throw error
+  })
+}
+
 /** What to do where the directory takes no file; other errors stay as they are. */
 function unusable (what: string, directory: string, cause: unknown): unknown {
   switch (systemCode(cause)) {
@@ -64,6 +81,10 @@ function unusable (what: string, directory: string, cause: unknown): unknown {
     case 'EPERM':
     case 'EROFS':
       return new StartupError(`User id ${process.getuid?.() ?? 'unknown'} may not write to the ${what} ${directory}: give the directory to that user (chown), or choose another one.`, { cause })
+    case 'ENOENT':
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new StartupError(`The ${what} ${directory} cannot be made there: choose another one.`, { cause })
     default:
       return cause
   }

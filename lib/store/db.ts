@@ -1,7 +1,7 @@
 /**
- * One connection to PostgreSQL: the only module that knows `pg` and `pg-copy-streams`.
+ * One connection to PostgreSQL: the only module that knows `pg` and `pg-copy-streams`; piped-copy.ts is a part of it.
  *
- *   connect ──▶ alive ──query, copyIn──▶ alive ──close──▶ closed
+ *   connect ──▶ alive ──query, copyIn, copyAfter──▶ alive ──close──▶ closed
  *                 │  └─ COPY refused: the session is thrown away, since its protocol state is not to be trusted
  *                 └─ socket or server gone: onLost, once
  *
@@ -19,6 +19,7 @@ import { Client, DatabaseError } from 'pg'
 import type { QueryResult, QueryResultRow } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { OperatingError } from '../errors.js'
+import { PipedCopy, type PipedOutcome } from './piped-copy.js'
 
 export interface ConnectOptions {
   /** Shown in pg_stat_activity. */
@@ -47,6 +48,12 @@ export interface Database {
    * @param chunks few and large: each costs two writes to the socket
    */
   copyIn (sql: string, chunks: readonly Buffer[]): Promise<number>
+  /**
+   * Statements without values, then COPY … FROM STDIN, in one round trip: the rows go along whatever the statements find,
+   * so that a ROLLBACK is what takes them back. After any error the connection is destroyed.
+   * @param chunks few and large; they must stay as they are until the end
+   */
+  copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome>
   /** Called at most once, when server or network end the connection; not after close() or destroy(). */
   onLost: (error: Error) => void
   /** Waits for the statement under way, says goodbye, and cuts the connection if that takes longer than five seconds. */
@@ -170,6 +177,16 @@ class PgConnection implements DatabaseConnection {
       return stream.rowCount
     } catch (error) {
       // After an error the stream still holds on to the connection, and its state is unknown.
+      this.destroy()
+      throw error
+    }
+  }
+
+  async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
+    try {
+      return await this.track(this.client.query(new PipedCopy(statements, sql, chunks)).outcome)
+    } catch (error) {
+      // The server may be behind any of them, and rows may still be on their way.
       this.destroy()
       throw error
     }

@@ -9,8 +9,8 @@ const ROWS_MIN = 10_000
 
 /** Decides for each COPY of a connection. */
 export interface DirectCompress {
-  /** Before the COPY, in its transaction. */
-  prepare (db: Database, rows: number): Promise<void>
+  /** A statement to go before a COPY of so many rows, in its transaction; null: none. */
+  setting (rows: number): string | null
 }
 
 interface Row {
@@ -24,9 +24,7 @@ interface Row {
 export async function inspectDirectCompress (db: Database): Promise<DirectCompress> {
   const works = await directCompressHindrance(db) === null
   return {
-    async prepare (db, rows) {
-      if (works && rows >= ROWS_MIN) await db.query('SET LOCAL timescaledb.enable_direct_compress_copy = on')
-    }
+    setting: (rows) => works && rows >= ROWS_MIN ? 'SET LOCAL timescaledb.enable_direct_compress_copy = on' : null
   }
 }
 

@@ -55,8 +55,8 @@ export interface IngestSteps {
 /** Rows that are stored later than this after their end say nothing of the satellites heard in them. */
 const HEARD_LATE = '5 seconds'
 
-/** Stores what is pending, and drops rows past retention. */
-export async function storeIngestSteps (database: Database, steps: IngestSteps, retentionMs: number): Promise<void> {
+/** Stores what is pending. */
+export async function storeIngestSteps (database: Database, steps: IngestSteps): Promise<void> {
   const pending = steps.pending()
   const [first] = pending
   if (first === undefined) return
@@ -71,5 +71,9 @@ export async function storeIngestSteps (database: Database, steps: IngestSteps, 
     ON CONFLICT ("time", instance) DO UPDATE
       SET ${changes.join(', ')}, satellites_heard = coalesce(excluded.satellites_heard, ingest_stats.satellites_heard)`, [JSON.stringify(pending)])
   steps.stored(pending)
+}
+
+/** Drops rows past retention. */
+export async function dropIngestSteps (database: Database, retentionMs: number): Promise<void> {
   await database.query('DELETE FROM public.ingest_stats WHERE "time" < now() - make_interval(secs => $1)', [retentionMs / 1000])
 }

@@ -7,14 +7,18 @@
  *   summaries    new pages of the BRIN indexes get their entries: pages without one are read by every query
  *
  * It promises to outlive the database: what fails stays due and is tried again with a growing pause, and an outage is
- * logged once when it begins and once when it ends. One connection at a time, open only while something is done.
+ * logged once when it begins and once when it ends. It has one connection, kept between runs; one over which something
+ * failed is given up, and so is one over which no answer comes, so that neither a server that refuses everything nor one
+ * that vanished without a word holds it up for ever.
  *
  * The clock that accepts points is this host's; the one that may drop rows is the earlier of this host's and the
  * server's, so that a clock that jumped ahead costs some empty partitions and no data.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { OperatingError } from '../errors.js'
+import { sqlState } from './db.js'
 import type { Database } from './db.js'
-import { storeIngestSteps } from './ingest-stats.js'
+import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
 import { DAY_MS, dropPartitions, ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
@@ -34,8 +38,10 @@ export interface MaintenanceOptions {
   readonly log: StoreLog
   /** What the server counts; without it nothing is stored of that. */
   readonly steps?: IngestSteps
-  /** Without it: partitions every ten minutes, summaries every ten seconds, rollups every two seconds, statistics every second. */
+  /** Without it: partitions every ten minutes, summaries every ten seconds, rollups every two seconds, statistics every half second. */
   readonly intervals?: Partial<MaintenanceIntervals>
+  /** After which a server that does not answer is given up, for tests; without it ANSWER_MS, for statistics STATISTICS_ANSWER_MS. */
+  readonly answerMs?: number
   /** Milliseconds since 1970, for tests; without it the host's clock. */
   readonly now?: () => number
 }
@@ -43,6 +49,8 @@ export interface MaintenanceOptions {
 export interface Maintenance {
   /** Does everything now, and resolves when it is done or has failed: see lastError. */
   runNow (): Promise<void>
+  /** Stores what the server has counted to the end, if the database is there and answers within boundMs, and closes. */
+  finish (boundMs: number): Promise<void>
   /** Stops at once; what is under way is rolled back by the server. */
   close (): Promise<void>
   /** Why the last run failed; null if it went well. */
@@ -51,6 +59,7 @@ export interface Maintenance {
 
 interface Task {
   readonly intervalMs: number
+  readonly answerMs: number
   /** On the monotonic clock. */
   dueMs: number
   /** Why it failed the last time. */
@@ -60,12 +69,20 @@ interface Task {
   run (database: Database): Promise<void>
 }
 
-const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 1_000 }
+const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 500 }
 const RETRY_MIN_MS = 500
 const RETRY_MAX_MS = 60_000
+/** Longer than any of the tasks takes: a span of late rows refreshed, the index of a whole day summarised. */
+const ANSWER_MS = 300_000
+/** Stored twice a second, so that a silent server is mostly noticed here. */
+const STATISTICS_ANSWER_MS = 30_000
 const ALL_IS_WELL = { dueMs: 0, error: null, retryMs: RETRY_MIN_MS }
 /** Dropping waits for readers of a partition, and whoever comes then waits behind it: rather later than long. */
 const LOCK_TIMEOUT = '2s'
+
+/** Less than deadlock_timeout (1 s), after which whoever waits for an autovacuum has it cancelled. */
+const SUMMARY_LOCK_TIMEOUT = '500ms'
+const LOCK_NOT_AVAILABLE = '55P03'
 
 /** Starts at once, in the background. */
 export function startMaintenance (options: MaintenanceOptions): Maintenance {
@@ -75,6 +92,7 @@ export function startMaintenance (options: MaintenanceOptions): Maintenance {
 class Keeper implements Maintenance {
   lastError: string | null = null
   private readonly tasks: readonly Task[]
+  private readonly statistics: Task
   private readonly closing = new AbortController()
   private readonly loop: Promise<void>
   /** The run under way; runs follow one another. */
@@ -88,11 +106,13 @@ class Keeper implements Maintenance {
 
   constructor (private readonly options: MaintenanceOptions) {
     const { partitionsMs, summariesMs, rollupsMs, statisticsMs } = { ...INTERVALS, ...options.intervals }
+    const { answerMs = ANSWER_MS } = options
+    this.statistics = { ...ALL_IS_WELL, intervalMs: statisticsMs, answerMs: Math.min(answerMs, STATISTICS_ANSWER_MS), run: database => this.storeSteps(database) }
     this.tasks = [
-      { ...ALL_IS_WELL, intervalMs: partitionsMs, run: database => this.keepPartitions(database) },
-      { ...ALL_IS_WELL, intervalMs: rollupsMs, run: database => this.rollUp.run(database) },
-      { ...ALL_IS_WELL, intervalMs: statisticsMs, run: database => this.storeSteps(database) },
-      { ...ALL_IS_WELL, intervalMs: summariesMs, run: database => this.summarise(database) }
+      { ...ALL_IS_WELL, intervalMs: partitionsMs, answerMs, run: database => this.keepPartitions(database) },
+      { ...ALL_IS_WELL, intervalMs: rollupsMs, answerMs, run: database => this.rollUp.run(database) },
+      this.statistics,
+      { ...ALL_IS_WELL, intervalMs: summariesMs, answerMs, run: database => this.summarise(database) }
     ]
     this.loop = this.repeat()
   }
@@ -100,6 +120,14 @@ class Keeper implements Maintenance {
   async runNow (): Promise<void> {
     for (const task of this.tasks) task.dueMs = 0
     await this.run()
+  }
+
+  async finish (boundMs: number): Promise<void> {
+    const cut = setTimeout(() => { void this.close() }, boundMs)
+    // A database that was away the last time is not waited for.
+    if (this.cutOff === null) await this.run([this.statistics])
+    clearTimeout(cut)
+    await this.close()
   }
 
   async close (): Promise<void> {
@@ -124,42 +152,42 @@ class Keeper implements Maintenance {
     }
   }
 
-  private run (): Promise<void> {
-    this.running = this.running.then(() => this.runDue())
+  /** @param tasks without it those that are due then */
+  private run (tasks?: readonly Task[]): Promise<void> {
+    this.running = this.running.then(() => this.perform(tasks ?? this.tasks.filter(task => task.dueMs <= performance.now())))
     return this.running
   }
 
   /** Never rejects. */
-  private async runDue (): Promise<void> {
-    const due = this.tasks.filter(task => task.dueMs <= performance.now())
-    if (due.length === 0 || this.closed()) return
+  private async perform (tasks: readonly Task[]): Promise<void> {
+    if (tasks.length === 0 || this.closed()) return
     try {
-      const database = await this.options.connect()
-      this.database = database
-      // Closed while it connected: nobody else would cut this connection.
-      if (this.closed()) return
-      await database.query(`SET lock_timeout = '${LOCK_TIMEOUT}'`)
-      for (const task of due) await this.perform(task, database)
+      const database = await this.connection()
+      for (const task of tasks) if (!this.closed()) await attempt(task, database)
       this.cutOff = null
+      // A server may refuse everything and keep the session, as one that became a standby does: another may serve now.
+      if (tasks.some(({ error }) => error !== null)) this.disconnect()
     } catch (error) {
       this.cutOff = reasonOf(error)
-    } finally {
-      await this.database?.close()
-      this.database = null
+      this.disconnect()
     }
     if (!this.closed()) this.report(this.cutOff ?? this.tasks.find(({ error }) => error !== null)?.error ?? null)
   }
 
-  /** One that fails is tried again by itself and does not hold up the others. Throws if the connection is gone. */
-  private async perform (task: Task, database: Database): Promise<void> {
-    try {
-      await task.run(database)
-      Object.assign(task, { error: null, retryMs: RETRY_MIN_MS, dueMs: performance.now() + task.intervalMs })
-    } catch (error) {
-      if (!database.alive) throw error
-      await database.query('ROLLBACK')
-      Object.assign(task, { error: reasonOf(error), retryMs: Math.min(task.retryMs * 2, RETRY_MAX_MS), dueMs: performance.now() + Math.max(task.retryMs, task.intervalMs) })
-    }
+  /** Kept between runs: with a task twice a second, connecting would cost more than the work. */
+  private async connection (): Promise<Database> {
+    if (this.database?.alive === true) return this.database
+    const database = await this.options.connect()
+    this.database = database
+    // close() came meanwhile, and found none to cut.
+    if (this.closed()) database.destroy()
+    else await answered(database, this.statistics.answerMs, () => database.query(`SET lock_timeout = '${LOCK_TIMEOUT}'`))
+    return database
+  }
+
+  private disconnect (): void {
+    this.database?.destroy()
+    this.database = null
   }
 
   private report (reason: string | null): void {
@@ -179,11 +207,11 @@ class Keeper implements Maintenance {
     const dropped = await dropPartitions(database, settings, Math.min(hostMs, serverMs))
     if (dropped.length > 0) log.info({ partitions: dropped }, `${dropped.length} partitions past RETENTION were dropped`)
     await dropRollups(database)
+    if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
   }
 
   private async storeSteps (database: Database): Promise<void> {
-    const { steps, settings } = this.options
-    if (steps !== undefined) await storeIngestSteps(database, steps, settings.retentionMs)
+    if (this.options.steps !== undefined) await storeIngestSteps(database, this.options.steps)
   }
 
   /** Only where rows came in since the last time: each call reads the whole map of its index. */
@@ -191,8 +219,7 @@ class Keeper implements Maintenance {
     const { rows } = await database.query<{ index: string, inserted: string }>(INDEXES)
     for (const { index, inserted } of rows) {
       if (this.summarised.get(index) === inserted) continue
-      await database.query('SELECT brin_summarize_new_values($1::regclass)', [index])
-      this.summarised.set(index, inserted)
+      if (await summariseIndex(database, index)) this.summarised.set(index, inserted)
     }
     const present = new Set(rows.map(row => row.index))
     for (const index of this.summarised.keys()) {
@@ -201,11 +228,65 @@ class Keeper implements Maintenance {
   }
 }
 
+/** One that fails is tried again by itself and does not hold up the others. Throws if the connection is gone. */
+async function attempt (task: Task, database: Database): Promise<void> {
+  try {
+    await answered(database, task.answerMs, () => runWhole(task, database))
+    Object.assign(task, { error: null, retryMs: RETRY_MIN_MS, dueMs: performance.now() + task.intervalMs })
+  } catch (error) {
+    // What was lost by the way stays due. What had no answer may be the cause of that: the others come first.
+    if (database.alive || error instanceof NoAnswer) {
+      Object.assign(task, { error: reasonOf(error), retryMs: Math.min(task.retryMs * 2, RETRY_MAX_MS), dueMs: performance.now() + Math.max(task.retryMs, task.intervalMs) })
+    }
+    if (!database.alive) throw error
+  }
+}
+
+/** Leaves no transaction open. */
+async function runWhole (task: Task, database: Database): Promise<void> {
+  try {
+    await task.run(database)
+  } catch (error) {
+    if (database.alive) await database.query('ROLLBACK')
+    throw error
+  }
+}
+
+class NoAnswer extends OperatingError {}
+
+/** Cuts the connection if the work is not done in time: the system would wait a quarter of an hour for a host that vanished. */
+async function answered (database: Database, boundMs: number, work: () => Promise<unknown>): Promise<void> {
+  const wait = { over: false }
+  const timer = setTimeout(() => {
+    wait.over = true
+    database.destroy()
+  }, boundMs)
+  try {
+    await work()
+  } catch (cause) {
+    throw wait.over ? new NoAnswer('database_unavailable', `The database gave no answer within ${boundMs / 1000} s.`, undefined, { cause }) : cause
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 function reasonOf (error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** BRIN indexes of the partitions or chunks that ever got a row. */
+/** False: somebody has the table locked; its turn comes again. */
+async function summariseIndex (database: Database, index: string): Promise<boolean> {
+  try {
+    // The setting is for this statement alone, and made first.
+    await database.query("SELECT set_config('lock_timeout', $2, true), brin_summarize_new_values($1::regclass)", [index, SUMMARY_LOCK_TIMEOUT])
+    return true
+  } catch (error) {
+    if (sqlState(error) === LOCK_NOT_AVAILABLE) return false
+    throw error
+  }
+}
+
+/** BRIN indexes of the partitions or chunks that ever got a row, the newest first; not of those that are being vacuumed. */
 const INDEXES = `
   SELECT i.indexrelid::regclass::text AS index, s.n_tup_ins::text AS inserted
   FROM pg_inherits h
@@ -213,7 +294,9 @@ const INDEXES = `
   JOIN pg_index i ON i.indrelid = h.inhrelid
   JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_am a ON a.oid = c.relam
-  WHERE h.inhparent = 'public.telemetry'::regclass AND a.amname = 'brin' AND s.n_tup_ins > 0`
+  WHERE h.inhparent = 'public.telemetry'::regclass AND a.amname = 'brin' AND s.n_tup_ins > 0
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid = h.inhrelid)
+  ORDER BY h.inhrelid DESC`
 
 async function serverTime (database: Database): Promise<number> {
   const { rows } = await database.query<{ now: Date }>('SELECT now() AS now')

@@ -7,7 +7,8 @@
  * schema that is newer than the code.
  *
  * Behind the migrations stands what follows the configuration and not a version: partitions, policies of TimescaleDB,
- * and what the read-only role may see. It is compared at each start and changed where it differs.
+ * and what the read-only role may see. It is compared at each start and changed where it differs. Whoever only uses the
+ * database does not know the server's configuration, and leaves all of that as it is: migrateSchema().
  */
 import { METRICS } from '../../protocol/metrics.js'
 import { isConnectionError } from './db.js'
@@ -18,7 +19,7 @@ import { readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
 import { prepareServer, serverKind } from './server-kind.js'
 import type { ServerKind } from './server-kind.js'
-import { identifier, readMigrations } from './sql-files.js'
+import { identifier, migrationsToRepeat, readMigrations } from './sql-files.js'
 import type { Migration } from './sql-files.js'
 import { policyStatements } from './timescale-policies.js'
 import type { PolicySettings } from './timescale-policies.js'
@@ -30,11 +31,13 @@ export type { ServerKind } from './server-kind.js'
 /** What follows the configuration. */
 export interface SchemaSettings extends PartitionSettings, PolicySettings, ReaderSettings {}
 
-export interface MigrationSettings extends SchemaSettings {
+export interface MigrationOptions {
   readonly log: StoreLog
   /** Folder of the migrations; without it: sql/ of this package. */
   readonly directory?: string
 }
+
+export interface MigrationSettings extends SchemaSettings, MigrationOptions {}
 
 export interface MigrationOutcome {
   /** Names of the migrations that ran now. */
@@ -76,22 +79,40 @@ const CREATE_HISTORY = `
     applied_at timestamptz NOT NULL DEFAULT now()
   )`
 
-/** Applies what is missing, and makes the first partitions. */
+/** Applies what is missing, makes the first partitions, and lets the schema follow the settings. For those who have the server's. */
 export async function migrate (database: Database, settings: MigrationSettings): Promise<MigrationOutcome> {
-  await lock(database, settings.log)
-  try {
-    const plan = await planMigrations(database, settings.directory)
-    await database.query(CREATE_HISTORY)
-    if (plan.kind === 'timescale') await prepareServer(database)
-    for (const migration of plan.pending) await apply(database, migration, settings.log)
-    await addMetricColumns(database, plan)
-    if (plan.kind === 'plain') await ensurePartitions(database, settings, Date.now())
-    for (const statement of await planSettings(database, plan.kind, settings)) await carryOut(database, statement, settings.log)
-    return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
-  } finally {
-    // A lost connection has given its lock back by itself, and its error is the one that counts.
-    if (database.alive) await database.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
+  return await locked(database, settings.log, async () => {
+    const outcome = await applyPending(database, settings)
+    if (outcome.kind === 'plain') await ensurePartitions(database, settings, Date.now())
+    for (const statement of await planSettings(database, outcome.kind, settings)) await carryOut(database, statement, settings.log)
+    return outcome
+  })
+}
+
+/** Applies what is missing, and leaves what follows the configuration: a retention of another configuration would drop points. */
+export async function migrateSchema (database: Database, options: MigrationOptions): Promise<MigrationOutcome> {
+  return await locked(database, options.log, async () => await applyPending(database, options))
+}
+
+async function applyPending (database: Database, options: MigrationOptions): Promise<MigrationOutcome> {
+  const plan = await planForServer(database, options)
+  const { log } = options
+  await database.query(CREATE_HISTORY)
+  for (const migration of plan.pending) await apply(database, migration, log)
+  await addMetricColumns(database, plan, log)
+  return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
+}
+
+/** The plan, decided again where the licence of TimescaleDB was not known before its extension was installed. */
+async function planForServer (database: Database, { directory, log }: MigrationOptions): Promise<MigrationPlan> {
+  const plan = await planMigrations(database, directory)
+  if (plan.kind === 'plain' || await prepareServer(database) === 'timescale') return plan
+  const switchOn = "set timescaledb.license = 'timescale'"
+  if (plan.known.some(migration => migration.kind === 'timescale' && !plan.pending.includes(migration))) {
+    throw new StartupError(`This database was made with TimescaleDB, which runs here with its Apache licence now, without compression, policies and continuous aggregates: ${switchOn}, then start again.`)
   }
+  log.warn({}, `TimescaleDB runs here with its Apache licence, without compression, policies and continuous aggregates: this database is made as plain PostgreSQL, and stays so. If you want TimescaleDB, ${switchOn} and use a new database.`)
+  return await planMigrations(database, directory)
 }
 
 /** What migrate() would apply; changes nothing. Throws StartupError where it would. */
@@ -126,7 +147,17 @@ async function carryOut (database: Database, { sql, shown, optional = false }: S
     await database.query(sql)
   } catch (error) {
     if (!optional || sqlState(error) === null || !database.alive) throw error
-    log.warn({ reason: error instanceof Error ? error.message : '' }, `The database refused this; points are stored all the same: ${shown}`)
+    log.warn({ reason: error instanceof Error ? error.message : '' }, `The database refused this; points are stored all the same. Have a superuser run it: ${shown}`)
+  }
+}
+
+async function locked<T> (database: Database, log: StoreLog, work: () => Promise<T>): Promise<T> {
+  await lock(database, log)
+  try {
+    return await work()
+  } finally {
+    // A lost connection has given its lock back by itself, and its error is the one that counts.
+    if (database.alive) await database.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
   }
 }
 
@@ -181,17 +212,38 @@ async function apply (database: Database, migration: Migration, log: StoreLog): 
   log.info({ migration: name, kind }, `Migration ${name} was applied`)
 }
 
-/** A metric that was appended to the catalogue gets its column and its rollups; looked up first, since ALTER TABLE would lock. */
-async function addMetricColumns (database: Database, plan: MigrationPlan): Promise<void> {
+export interface MetricAddition {
+  readonly metrics: readonly string[]
+  /** To be carried out in one transaction. */
+  readonly statements: readonly string[]
+}
+
+/** What a metric that was appended to the catalogue needs: its column and its rollups; null where there is none, or no table yet. */
+export async function planMetrics (database: Database, { known, pending }: MigrationPlan): Promise<MetricAddition | null> {
+  if (pending.some(migration => migration.version === TELEMETRY_VERSION)) return null
+  // Looked up first: ALTER TABLE would lock.
   const { rows } = await database.query<{ name: string }>(
     "SELECT attname AS name FROM pg_attribute WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped")
   const present = new Set(rows.map(row => row.name))
-  const missing = METRICS.filter(metric => !present.has(metric.name))
-  if (missing.length === 0) return
-  const columns = missing.map(metric => `ADD COLUMN ${identifier(metric.name)} double precision`)
-  const again = plan.known.filter(migration => migration.again).map(migration => migration.sql)
+  const metrics = METRICS.map(metric => metric.name).filter(name => !present.has(name))
+  if (metrics.length === 0) return null
+  const columns = metrics.map(name => `ADD COLUMN ${identifier(name)} double precision`)
+  return { metrics, statements: [`ALTER TABLE public.telemetry ${columns.join(', ')}`, ...migrationsToRepeat(known).map(({ sql }) => sql)] }
+}
+
+async function addMetricColumns (database: Database, plan: MigrationPlan, log: StoreLog): Promise<void> {
+  const addition = await planMetrics(database, { ...plan, pending: [] })
+  if (addition === null) return
+  const names = addition.metrics.join(', ')
   await database.query('BEGIN')
-  await database.query(`SET LOCAL search_path TO public; ALTER TABLE public.telemetry ${columns.join(', ')}`)
-  for (const sql of again) await database.query(sql)
-  await database.query('COMMIT')
+  try {
+    await database.query('SET LOCAL search_path TO public')
+    for (const sql of addition.statements) await database.query(sql)
+    await database.query('COMMIT')
+  } catch (cause) {
+    if (isConnectionError(cause)) throw cause
+    await database.query('ROLLBACK')
+    throw new StartupError(`Adding what is new in the catalogue of metrics (${names}) failed, and nothing of it was kept: ${String(cause)}`, { cause })
+  }
+  log.info({ metrics: addition.metrics }, `New in the catalogue of metrics: ${names}`)
 }

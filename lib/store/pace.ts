@@ -16,17 +16,23 @@ export class Pace {
 
   /** Until the interval since the last transaction began is over, or somebody waits. */
   async pause (): Promise<void> {
+    // A timer counts whole milliseconds and drops fractions: it may fire up to two milliseconds early.
+    for (let restMs = this.restMs(); restMs > 0; restMs = this.restMs()) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.ceil(restMs))
+        this.wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      this.wake = null
+    }
+  }
+
+  /** Milliseconds until the next transaction may begin; 0 and less: now. */
+  private restMs (): number {
     const nowMs = performance.now()
-    const restMs = this.beganMs + this.intervalMs - nowMs
-    if (restMs <= 0 || nowMs - this.hurriedMs < HURRY_MS) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, restMs)
-      this.wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-    this.wake = null
+    return nowMs - this.hurriedMs < HURRY_MS ? 0 : this.beganMs + this.intervalMs - nowMs
   }
 
   /** A transaction begins. */

@@ -5,7 +5,7 @@
  * COMMIT whose answer was lost, store no row twice.
  */
 import { ROW_COLUMNS, rowEnd, rowToPoint } from '../pipeline/rows.js'
-import { copyRows, noteRows } from './commit.js'
+import { storeRows } from './commit.js'
 import { CopySorter } from './copy-rows.js'
 import type { Database } from './db.js'
 import { separateRefused } from './missing-partition.js'
@@ -135,8 +135,8 @@ async function storeAndDelete (connect: () => Promise<Database>, waiting: readon
     const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
     if (payloads.length > 0) {
       const sorter = new CopySorter()
-      await copyRows(db, 'telemetry', { copy: sorter.sort(payloads, payloads.length), copyRows: payloads.length })
-      await noteRows(db, sorter.times(payloads, payloads.length))
+      const copy = sorter.sort(payloads, payloads.length)
+      await storeRows(db, [], { copy, copyRows: payloads.length, times: sorter.times(payloads, payloads.length) })
     }
     await db.query('COMMIT')
     return payloads.length

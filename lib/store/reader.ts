@@ -29,7 +29,7 @@ interface State {
   readonly fresh: boolean
 }
 
-/** What is missing; nothing where there is no such role. */
+/** What is missing. Without such a role, which the migration may not have been allowed to make, nothing unless it is to log in. */
 export async function readerStatements (database: Database, { readerPassword }: ReaderSettings): Promise<Array<{ sql: string, shown: string }>> {
   const { rows } = await database.query<State>(`
     SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '${ROLE}') AS role,
@@ -38,13 +38,23 @@ export async function readerStatements (database: Database, { readerPassword }: 
                  WHERE r.rolname = '${ROLE}' AND c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
                    AND NOT has_table_privilege(r.oid, c.oid, 'SELECT') ORDER BY 1) AS hidden`, [READABLE])
   const state = rows[0] ?? { role: false, hidden: [], fresh: false }
-  const granted = state.fresh ? READABLE.filter(name => name !== 'anomalies' && !name.startsWith('limits')) : state.hidden
-  if (!state.role && !state.fresh) return []
-  const grant = `GRANT SELECT ON ${granted.map(name => `public.${name}`).join(', ')} TO ${ROLE}`
+  if (!state.role && !state.fresh) return readerPassword == null ? [] : [makeReader(readerPassword)]
+  const granted = state.fresh ? READABLE : state.hidden
+  const grant = grantOn(granted)
   return [
     ...granted.length === 0 ? [] : [{ sql: grant, shown: grant }],
     ...readerPassword == null ? [] : [{ sql: login(scramVerifier(readerPassword)), shown: login('***') }]
   ]
+}
+
+/** In one piece: without the role the rest means nothing. */
+function makeReader (password: string): { sql: string, shown: string } {
+  const statements = (verifier: string): string => [`CREATE ROLE ${ROLE} LOGIN PASSWORD '${verifier}'`, `ALTER ROLE ${ROLE} SET jit = off`, grantOn(READABLE)].join('; ')
+  return { sql: statements(scramVerifier(password)), shown: statements('***') }
+}
+
+function grantOn (names: readonly string[]): string {
+  return `GRANT SELECT ON ${names.map(name => `public.${name}`).join(', ')} TO ${ROLE}`
 }
 
 function login (verifier: string): string {

@@ -13,6 +13,7 @@ export type ServerKind = 'plain' | 'timescale'
 
 const VERSION_MIN = [2, 13] as const
 const INSUFFICIENT_PRIVILEGE = '42501'
+const INSTALL = 'CREATE EXTENSION IF NOT EXISTS timescaledb'
 
 interface Row {
   readonly version: string | null
@@ -40,16 +41,22 @@ function isNewEnough (version: string): boolean {
   return major > VERSION_MIN[0] || (major === VERSION_MIN[0] && minor >= VERSION_MIN[1])
 }
 
-/** Installs the extension in this database; throws a StartupError that says what to do where it cannot be. */
-export async function prepareServer (database: Database): Promise<void> {
+/**
+ * Installs the extension in this database; throws a StartupError that says what to do where it cannot be. Some servers tell
+ * their licence only then: 'plain' where TimescaleDB cannot do what the schema asks of it.
+ */
+export async function prepareServer (database: Database): Promise<ServerKind> {
   try {
-    await database.query('CREATE EXTENSION IF NOT EXISTS timescaledb')
+    await database.query(INSTALL)
   } catch (cause) {
     if (sqlState(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
     throw new StartupError('This user may not install TimescaleDB: run CREATE EXTENSION timescaledb in this database as a superuser, then start again.', { cause })
   }
   const { rows } = await database.query<{ license: string | null }>("SELECT current_setting('timescaledb.license', true) AS license")
-  if (rows[0]?.license === 'apache') {
-    throw new StartupError("TimescaleDB runs here with its Apache licence, without compression, policies and continuous aggregates: set timescaledb.license = 'timescale', or run DROP EXTENSION timescaledb and use a server without it, then start again.")
-  }
+  return rows[0]?.license === 'apache' ? 'plain' : 'timescale'
+}
+
+/** What prepareServer would do; changes nothing. */
+export async function planServer (database: Database): Promise<string | null> {
+  return (await database.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'")).rowCount > 0 ? null : INSTALL
 }

@@ -10,13 +10,13 @@
  *   {{partition_lock}}    key of the advisory lock that guards partitions
  *
  * and so on: see PLACEHOLDERS. A file whose first line is AGAIN is safe to run twice, and is run again when the catalogue
- * of metrics has grown.
+ * of metrics has grown; of several with the same name, only the last.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { METRICS } from '../../protocol/metrics.js'
-import { ROLLUP_LATE_AFTER } from './rollups.js'
+import { ROLLUP_LATE_AFTER, ROLLUP_REFRESH_AFTER } from './rollups.js'
 
 export type FileKind = 'common' | 'plain' | 'timescale'
 
@@ -39,7 +39,7 @@ const FILE_NAME = /^((\d{4})-[a-z0-9-]+)\.(common|plain|timescale)\.sql$/
 /** Key of the advisory lock under which partitions are made and dropped: any number that nobody else locks. */
 export const PARTITION_LOCK = 7_305_110_401
 /** Key of the lock under which one host at a time rolls up. */
-const ROLLUP_LOCK = 7_305_110_402
+export const ROLLUP_LOCK = 7_305_110_402
 /** Key of the lock that those share who store rows, see sql/0005. */
 const WRITER_LOCK = 7_305_110_403
 const AGAIN = '-- Run again when the catalogue of metrics grows.\n'
@@ -58,7 +58,10 @@ const PLACEHOLDERS: Readonly<Record<string, string>> = {
   rollup_named_from_raw: forMetrics(metric => named(metric, fromRaw(metric))),
   rollup_named_from_rollup: forMetrics(metric => named(metric, fromRollup(metric))),
   rollup_shown: forMetrics(shown),
+  rollup_checked_from_raw: forMetrics(metric => fromRaw(metric).slice(0, 3)),
+  rollup_checked_from_rollup: forMetrics(metric => fromRollup(metric).slice(0, 3).map((expression, index) => index === 0 ? `coalesce(${expression}, 0)` : expression)),
   rollup_late_after: `interval '${ROLLUP_LATE_AFTER}'`,
+  rollup_refresh_after: `interval '${ROLLUP_REFRESH_AFTER}'`,
   partition_lock: String(PARTITION_LOCK),
   rollup_lock: String(ROLLUP_LOCK),
   writer_lock: String(WRITER_LOCK)
@@ -106,6 +109,13 @@ function literal (text: string): string {
 export async function readMigrations (directory = SQL_DIR): Promise<Migration[]> {
   const names = (await readdir(directory)).filter(name => name.endsWith('.sql'))
   return await Promise.all(names.sort().map(name => readMigration(directory, name)))
+}
+
+/** Those that are run again when the catalogue has grown, in order: the last of each name takes the place of those before it. */
+export function migrationsToRepeat (known: readonly Migration[]): Migration[] {
+  const noun = ({ name }: Migration): string => name.slice(name.indexOf('-'))
+  const again = known.filter(migration => migration.again)
+  return again.filter((migration, index) => !again.slice(index + 1).some(later => noun(later) === noun(migration)))
 }
 
 async function readMigration (directory: string, file: string): Promise<Migration> {

@@ -19,6 +19,8 @@ interface Policy {
   readonly procedure: string
   /** Durations of the job's config, in milliseconds. */
   readonly config: Readonly<Record<string, number>>
+  /** Between two runs; null: as the extension chooses. */
+  readonly scheduleMs: number | null
   readonly remove: string
   readonly add: string
 }
@@ -27,9 +29,11 @@ interface Job {
   readonly relation: string
   readonly procedure: string
   readonly config: Readonly<Record<string, number | null>>
+  readonly scheduleMs: number | null
 }
 
 const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 /** A little more than ROLLUP_LATE_AFTER: no row falls between the policies and the primary. */
 const REFRESH_FROM_MS = 2.5 * HOUR_MS
 /** Rows of the last seconds are added by the views; materialised too early, they would be done twice. */
@@ -41,13 +45,13 @@ export async function policyStatements (database: Database, settings: PolicySett
   const present = await presentRelations(database)
   const jobs = await readJobs(database)
   const wanted = [
-    ...compressAfterMs === undefined ? [] : [compression(compressAfterMs)],
+    ...compressAfterMs === undefined ? [] : ['telemetry', 'anomalies'].map(relation => compression(relation, compressAfterMs, chunkIntervalMs)),
     ...['telemetry', 'anomalies', 'rollup_10s', 'rollup_1m'].map(relation => retention(relation, retentionMs)),
     refresh('rollup_10s'),
     refresh('rollup_1m')
   ].filter(policy => present.size === 0 || present.has(policy.relation))
   return [
-    ...chunkIntervalMs === undefined || await chunkInterval(database) === chunkIntervalMs ? [] : [`SELECT set_chunk_time_interval('public.telemetry', ${interval(chunkIntervalMs)})`],
+    ...chunkIntervalMs === undefined ? [] : await intervalChanges(database, chunkIntervalMs),
     ...wanted.flatMap(policy => changes(policy, jobs))
   ]
 }
@@ -55,16 +59,21 @@ export async function policyStatements (database: Database, settings: PolicySett
 function changes (policy: Policy, jobs: readonly Job[]): string[] {
   const job = jobs.find(({ relation, procedure }) => relation === policy.relation && procedure === policy.procedure)
   if (job === undefined) return [policy.add]
-  return Object.entries(policy.config).every(([key, ms]) => job.config[key] === ms) ? [] : [policy.remove, policy.add]
+  const same = Object.entries(policy.config).every(([key, ms]) => job.config[key] === ms) && (policy.scheduleMs === null || job.scheduleMs === policy.scheduleMs)
+  return same ? [] : [policy.remove, policy.add]
 }
 
-function compression (afterMs: number): Policy {
+/** Looks twice in the time of a chunk of telemetry, and each hour at least: left to the extension, that would stay as it was made. */
+function compression (relation: string, afterMs: number, chunkIntervalMs: number | undefined): Policy {
+  const scheduleMs = chunkIntervalMs === undefined ? null : Math.min(chunkIntervalMs / 2, HOUR_MS)
+  const schedule = scheduleMs === null ? '' : `, schedule_interval => ${interval(scheduleMs)}`
   return {
-    relation: 'telemetry',
+    relation,
     procedure: 'policy_compression',
     config: { compress_after: afterMs },
-    remove: "SELECT remove_compression_policy('public.telemetry')",
-    add: `SELECT add_compression_policy('public.telemetry', compress_after => ${interval(afterMs)})`
+    scheduleMs,
+    remove: `SELECT remove_compression_policy('public.${relation}')`,
+    add: `SELECT add_compression_policy('public.${relation}', compress_after => ${interval(afterMs)}${schedule})`
   }
 }
 
@@ -73,6 +82,7 @@ function retention (relation: string, afterMs: number): Policy {
     relation,
     procedure: 'policy_retention',
     config: { drop_after: afterMs },
+    scheduleMs: HOUR_MS,
     remove: `SELECT remove_retention_policy('public.${relation}')`,
     add: `SELECT add_retention_policy('public.${relation}', drop_after => ${interval(afterMs)}, schedule_interval => interval '1 hour')`
   }
@@ -84,6 +94,7 @@ function refresh (relation: keyof typeof REFRESH_UNTIL_MS): Policy {
     relation,
     procedure: 'policy_refresh_continuous_aggregate',
     config: { start_offset: REFRESH_FROM_MS, end_offset: untilMs },
+    scheduleMs: untilMs,
     remove: `SELECT remove_continuous_aggregate_policy('public.${relation}')`,
     add: `SELECT add_continuous_aggregate_policy('public.${relation}', start_offset => ${interval(REFRESH_FROM_MS)}, end_offset => ${interval(untilMs)}, schedule_interval => ${interval(untilMs)})`
   }
@@ -100,12 +111,20 @@ async function isInstalled (database: Database): Promise<boolean> {
   return (await database.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'")).rowCount > 0
 }
 
-async function chunkInterval (database: Database): Promise<number | null> {
-  if (!await isInstalled(database)) return null
-  const { rows } = await database.query<{ ms: number }>(`
-    SELECT (extract(epoch FROM time_interval) * 1000)::double precision AS ms FROM timescaledb_information.dimensions
-    WHERE hypertable_schema = 'public' AND hypertable_name = 'telemetry' AND dimension_number = 1`)
-  return rows[0]?.ms ?? null
+async function intervalChanges (database: Database, chunkIntervalMs: number): Promise<string[]> {
+  const present = await chunkIntervals(database)
+  // Anomalies are few: 24 times as long, up to a day.
+  const wanted = { telemetry: chunkIntervalMs, anomalies: Math.max(chunkIntervalMs, Math.min(24 * chunkIntervalMs, DAY_MS)) }
+  return Object.entries(wanted).filter(([relation, ms]) => present.get(relation) !== ms)
+    .map(([relation, ms]) => `SELECT set_chunk_time_interval('public.${relation}', ${interval(ms)})`)
+}
+
+async function chunkIntervals (database: Database): Promise<Map<string, number>> {
+  if (!await isInstalled(database)) return new Map()
+  const { rows } = await database.query<{ name: string, ms: number }>(`
+    SELECT hypertable_name::text AS name, (extract(epoch FROM time_interval) * 1000)::double precision AS ms FROM timescaledb_information.dimensions
+    WHERE hypertable_schema = 'public' AND hypertable_name IN ('telemetry', 'anomalies') AND dimension_number = 1`)
+  return new Map(rows.map(({ name, ms }) => [name, ms]))
 }
 
 /** Some versions name a rollup's job by the view, others by the hypertable behind it. */
@@ -114,7 +133,8 @@ async function readJobs (database: Database): Promise<Job[]> {
   const { rows } = await database.query<Job>(`
     SELECT coalesce(c.view_name, j.hypertable_name)::text AS relation, j.proc_name::text AS procedure,
            (SELECT jsonb_object_agg(key, (extract(epoch FROM value::interval) * 1000)::double precision)
-            FROM jsonb_each_text(j.config) WHERE key IN ('compress_after', 'drop_after', 'start_offset', 'end_offset')) AS config
+            FROM jsonb_each_text(j.config) WHERE key IN ('compress_after', 'drop_after', 'start_offset', 'end_offset')) AS config,
+           (extract(epoch FROM j.schedule_interval) * 1000)::double precision AS "scheduleMs"
     FROM timescaledb_information.jobs j
     LEFT JOIN timescaledb_information.continuous_aggregates c
       ON c.materialization_hypertable_schema = j.hypertable_schema AND c.materialization_hypertable_name = j.hypertable_name

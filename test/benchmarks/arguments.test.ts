@@ -1,6 +1,6 @@
 import t from 'tap'
-import { parseArguments } from '../../benchmarks/arguments.js'
-import { planOf } from '../../benchmarks/plan.js'
+import { HELP, parseArguments } from '../../benchmarks/arguments.js'
+import { GROUPS, LEFT_OUT, planOf } from '../../benchmarks/plan.js'
 import type { BenchArguments } from '../../benchmarks/arguments.js'
 
 function options (...argv: string[]): BenchArguments {
@@ -9,11 +9,11 @@ function options (...argv: string[]): BenchArguments {
   return parsed.options
 }
 
-t.test('without arguments: three runs of all but growth', t => {
+t.test('without arguments: two runs of all but what takes long', t => {
   const plan = planOf(options())
   t.equal(plan.mode, 'default')
-  t.equal(plan.runs, 3)
-  t.notOk(plan.groups.includes('growth'))
+  t.equal(plan.runs, 2)
+  t.strictSame(plan.groups, ['ceilings', 'http', 'udp', 'latency', 'queries'])
   t.end()
 })
 
@@ -34,10 +34,12 @@ t.test('quick is one run, and runs and seconds can be given', t => {
 })
 
 t.test('groups, switches, another program and its arguments', t => {
-  const given = options('--only', 'http, udp', '--check', '--update-baseline', '--update-docs', '--program', '/x', '--', '--workers', '1')
+  const given = options('--only', 'http, udp', '--check', '--update-baseline', '--update-docs', '--program', '/x', '--data-dir', '/y', '--', '--workers', '1')
   t.same(given.only, ['http', 'udp'])
   t.ok(given.check && given.updateBaseline && given.updateDocs)
   t.equal(given.program, '/x')
+  t.equal(given.dataDir, '/y')
+  t.match(options('--data-dir', 'here').dataDir, /^\/.*here$/, 'the server runs in another directory')
   t.same(given.programArguments, ['--workers', '1'])
   t.end()
 })
@@ -51,6 +53,8 @@ t.test('what is not understood is said', t => {
     [['--runs', '1.5'], /--runs/],
     [['--runs='], /--runs/],
     [['--seconds', 'x'], /--seconds/],
+    [['--data-dir='], /--data-dir/],
+    [['--program='], /--program/],
     [['--only', 'http,tcp'], /tcp is not a group/]
   ]
   for (const [argv, message] of cases) {
@@ -59,5 +63,12 @@ t.test('what is not understood is said', t => {
     if (parsed.kind === 'error') t.match(parsed.message, message)
   }
   t.equal(parseArguments(['--help']).kind, 'help')
+  t.end()
+})
+
+t.test('the help names every group, and those that a mode leaves out', t => {
+  for (const group of GROUPS) t.ok(HELP.includes(group), group)
+  t.match(HELP, new RegExp(`without it: all but ${LEFT_OUT.default.join(', ')}`))
+  t.same(GROUPS.filter((group) => !planOf(options()).groups.includes(group)), LEFT_OUT.default)
   t.end()
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import * as fc from 'fast-check'
 import { bisect } from '../../benchmarks/bisection.js'
 
-const search = { start: 100, factor: 2, high: 10_000, steps: 20 }
+const search = { start: 100, factor: 2, low: 1, high: 10_000, resolution: 1.02, steps: 20 }
 const upTo = (limit: number) => async (rate: number) => await Promise.resolve({ holds: rate <= limit, outcome: rate })
 
 t.test('finds the limit from below and from above', async t => {
@@ -21,11 +21,32 @@ t.test('stops at the highest rate', async t => {
     return await Promise.resolve({ holds: true, outcome: rate })
   })
   t.equal(best?.rate, 10_000)
+  t.ok(best?.isHighest, 'more may hold')
+  t.notOk((await bisect(search, upTo(9_000)))?.isHighest)
   t.ok(attempts < search.steps)
 })
 
-t.test('null when nothing holds', async t => {
-  t.equal(await bisect({ ...search, steps: 5 }, upTo(0)), null)
+t.test('null when nothing holds, down to the lowest rate', async t => {
+  const tried: number[] = []
+  t.equal(await bisect({ ...search, steps: 1 }, async rate => {
+    tried.push(rate)
+    return await upTo(0)(rate)
+  }), null)
+  t.equal(tried.at(-1), search.low)
+})
+
+t.test('goes on down until something holds, however far that is and however few steps are left', async t => {
+  const best = await bisect({ ...search, start: 8_000, factor: 1.1, steps: 3 }, upTo(25))
+  t.ok(best !== null && best.rate <= 25, String(best?.rate))
+})
+
+t.test('a gap as narrow as asked for ends the search', async t => {
+  let attempts = 0
+  await bisect({ ...search, start: 100, factor: 1.1, resolution: 1.2 }, async rate => {
+    attempts++
+    return await upTo(105)(rate)
+  })
+  t.equal(attempts, 2)
 })
 
 t.test('never gives a rate that failed, and tries no more often than it may', async () => {
@@ -35,6 +56,6 @@ t.test('never gives a rate that failed, and tries no more often than it may', as
       attempts++
       return await upTo(limit)(rate)
     })
-    return attempts <= steps && (best === null || best.rate <= limit)
+    return (attempts <= steps || limit < search.start) && best !== null && best.rate <= limit
   }))
 })

@@ -55,7 +55,28 @@ t.test('line protocol has a line a point, and headers are sent', t => {
   const request = prepareRequest({ host: 'h', port: 1, path: '/w', format: 'line', headers: { Authorization: 'Token x' } }, points.slice(0, 2), false)
   request.refresh(NOW_MS)
   t.match(request.bytes.toString(), /\r\nAuthorization: Token x\r\n/)
-  t.match(bodyOf(request.bytes).toString(), new RegExp(`^(telemetry,satellite_id=SAT-0000\\d battery_charge_percent=[\\d.]+,storage_usage_mb=[\\d.]+,signal_strength_dbm=-[\\d.]+ ${NOW_MS}\\n){2}$`))
+  t.match(bodyOf(request.bytes).toString(), new RegExp(`^(telemetry,satellite_id=SAT-0000\\d battery_charge_percent=[\\d.]+,storage_usage_mb=[\\d.]+,signal_strength_dbm=-[\\d.]+ ${NOW_MS}\\d{6}\\n){2}$`))
+  t.end()
+})
+
+t.test('in line protocol no two points of a satellite have the same time, in a body and in those sent in the same millisecond', t => {
+  const target = { host: 'h', port: 1, path: '/w', format: 'line' } as const
+  const requests = [0, 1, 2].map((body) => prepareRequest(target, pointsOf({ satellites: 7, bodies: 3, batch: 50 }, body), false))
+  const series = requests.flatMap((request) => {
+    request.refresh(NOW_MS)
+    return bodyOf(request.bytes).toString().trimEnd().split('\n').map((line) => line.replace(/ .* /, ' '))
+  })
+  t.equal(new Set(series).size, 150)
+  t.end()
+})
+
+t.test('a request has another time each time that it is sent', t => {
+  const request = prepareRequest({ host: 'h', port: 1, path: '/w', format: 'json' }, points.slice(0, 1), true)
+  const times = [NOW_MS, NOW_MS, NOW_MS - 5].map((nowMs) => {
+    request.refresh(nowMs)
+    return (JSON.parse(bodyOf(request.bytes).toString()) as { time: number }).time
+  })
+  t.same(times, [NOW_MS, NOW_MS + 1, NOW_MS + 2])
   t.end()
 })
 

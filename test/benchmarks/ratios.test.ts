@@ -1,12 +1,12 @@
 import t from 'tap'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { checkRatios, readBaseline, writeBaseline } from '../../benchmarks/baseline.js'
 import { ratiosOf } from '../../benchmarks/ratios.js'
-import { targetsOf, verdictsOf } from '../../benchmarks/verdicts.js'
+import { targetsOf } from '../../benchmarks/verdicts.js'
+import type { Measurement } from '../../benchmarks/result.js'
 import { measurement } from './sample.js'
+
+function withOtherWork (made: Measurement, ...shares: number[]): Measurement {
+  return { ...made, runs: made.runs.map((run, round) => ({ ...run, otherCpuShare: shares[round] ?? 0 })) }
+}
 
 t.test('ratios are made within a round, and their median counts', t => {
   const ratios = ratiosOf([measurement('http_json_1000', [50, 10, 90]), measurement('ceiling_copy', [100, 100, 100])])
@@ -20,60 +20,49 @@ t.test('a ceiling that was not measured gives no ratio', t => {
   t.end()
 })
 
-t.test('a fall of more than a tenth fails, less does not', t => {
-  const ratio = (value: number) => [{ name: 'json_of_copy', title: 'JSON', value }]
-  const baseline = { storedAt: '', version: '', ratios: { json_of_copy: 0.5, other: 1 } }
-  t.equal(checkRatios(baseline, ratio(0.46))[0]?.passed, true)
-  t.equal(checkRatios(baseline, ratio(0.44))[0]?.passed, false)
-  t.equal(checkRatios(baseline, ratio(0.9))[0]?.passed, true)
-  t.same(checkRatios(baseline, []), [])
-  t.equal(checkRatios(null, ratio(1))[0]?.passed, false, 'no baseline is not a good baseline')
+t.test('a ratio has its spread', t => {
+  const [ratio] = ratiosOf([measurement('http_json_1000', [50, 40, 90]), measurement('ceiling_copy', [100, 100, 100])])
+  t.same(ratio, { name: 'json_of_copy', title: 'JSON, 1000 a request, stored ÷ raw COPY', value: 0.5, spread: 0.8, lower: false })
   t.end()
 })
 
-t.test('a baseline is read as it was written', async t => {
-  const directory = await mkdtemp(join(tmpdir(), 'orbitstream-test-'))
-  t.teardown(() => rm(directory, { recursive: true }))
-  const path = pathToFileURL(join(directory, 'baseline.json'))
-  t.equal(await readBaseline(path), null)
-  await writeBaseline(path, '1.2.3', [{ name: 'a', title: 'A', value: 0.123456 }])
-  t.match(await readBaseline(path), { version: '1.2.3', ratios: { a: 0.1235 } })
-})
-
-t.test('one problem in one run fails the whole', t => {
-  const good = measurement('http_json_1000', [1, 2])
-  t.equal(verdictsOf([good])[0]?.passed, true)
-  const bad = { ...good, runs: good.runs.map((run, index) => index === 1 ? { ...run, problems: ['3 points are lost'] } : run) }
-  const [verdict] = verdictsOf([good, bad])
-  t.equal(verdict?.passed, false)
-  t.match(verdict?.detail, /3 points are lost/)
+t.test('a round in which other work disturbed either figure is left out, as long as a quiet one is left', t => {
+  const json = measurement('http_json_1000', [50, 10, 20])
+  const copy = measurement('ceiling_copy', [100, 100, 100])
+  t.equal(ratiosOf([withOtherWork(json, 0.01, 0.4), withOtherWork(copy, 0.02, 0, 0.3)])[0]?.value, 0.5)
+  t.equal(ratiosOf([withOtherWork(json, 0.4, 0.4, 0.4), copy])[0]?.value, 0.2)
   t.end()
 })
 
-t.test('the promised rate must be stored and acknowledged', t => {
-  const fixed = (rate: number, acknowledged: number) => {
-    const made = measurement('autocannon_10000', [rate])
-    return [{ ...made, runs: made.runs.map((run) => ({ ...run, sent: 1000, acknowledged })) }]
+t.test('what rollups cost is told by processor time: at a fixed rate the rate says nothing', t => {
+  const cost = (name: string, seconds: number) => {
+    const made = measurement(name, [100])
+    return { ...made, runs: made.runs.map((run) => ({ ...run, cpuSeconds: { worker: seconds } })) }
   }
-  t.equal(verdictsOf(fixed(9_990, 1000))[1]?.passed, true)
-  t.equal(verdictsOf(fixed(9_000, 1000))[1]?.passed, false)
-  t.equal(verdictsOf(fixed(9_990, 980))[1]?.passed, false)
+  t.same(ratiosOf([cost('rollups_rate', 3), cost('rollups_rate_off', 2)]).map(({ name, value, lower }) => [name, value, lower]), [['rollups_cpu', 1.5, true]])
   t.end()
 })
 
-t.test('a slow way into the database fails', t => {
-  const visible = (p99: number) => {
-    const made = measurement('latency_visible_10000', [1])
-    return [{ ...made, runs: made.runs.map((run) => ({ ...run, latency: { count: 1, p50: 1, p90: 1, p99, p999: p99, max: p99 } })) }]
+t.test('what continuous aggregates cost: the rate at which all is stored, and the time in statements, of COPY and of all', t => {
+  const made = (name: string, rate: number, busySeconds: Readonly<Record<string, number>>): Measurement => {
+    const plain = measurement(name, [rate], 'aggregates')
+    return { ...plain, runs: plain.runs.map((run) => ({ ...run, stored: 1_000, busySeconds })) }
   }
-  t.equal(verdictsOf(visible(20))[1]?.passed, true)
-  t.equal(verdictsOf(visible(101))[1]?.passed, false)
+  const measurements = [
+    made('aggregates_50000', 50, { storing: 5, refreshes: 4, maintenance: 1 }), made('aggregates_50000_off', 50, { storing: 4, maintenance: 1 }),
+    made('aggregates_100000', 80, {}), made('aggregates_100000_off', 100, {})
+  ]
+  const ratios = ratiosOf(measurements)
+  t.same(ratios.map(({ name, value }) => [name, value]), [['aggregates_100000', 0.8], ['aggregates_50000', 1], ['aggregates_copy', 0.8], ['aggregates_busy', 0.5]])
+  t.match(targetsOf(measurements, ratios), [{ atLeast: 0.9, measured: 0.8, lower: false }])
+  const known = measurements.map((one) => ({ ...one, runs: one.runs.map((run) => ({ ...run, cpuSeconds: { storing: 2 } })) }))
+  t.same(ratiosOf(known).slice(2).map(({ value }) => value), [1, 1], 'processor time, where it is known, does not depend on other work')
   t.end()
 })
 
 t.test('targets are those that were measured', t => {
   t.same(targetsOf([], []), [])
-  const targets = targetsOf([measurement('http_json_1000', [400_000])], [{ name: 'json_of_copy', title: '', value: 0.7 }])
+  const targets = targetsOf([measurement('http_json_1000', [400_000])], [{ name: 'json_of_copy', title: '', value: 0.7, spread: 0, lower: false }])
   t.same(targets.map(({ measured }) => measured), [400_000, 0.7])
   t.end()
 })

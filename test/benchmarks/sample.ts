@@ -1,5 +1,9 @@
-/** Measurements as a run gives them. */
+/** Measurements and reports as a run gives them. */
+import { planOf, type Plan } from '../../benchmarks/plan.js'
 import type { Group, Measurement, Report } from '../../benchmarks/result.js'
+
+/** A plan with everything. */
+export const plan: Plan = planOf({ mode: 'full', runs: null, seconds: null, only: null })
 
 export function measurement (name: string, rates: readonly number[], group: Group = 'http'): Measurement {
   return {
@@ -15,15 +19,18 @@ export function report (): Report {
     startedAt: '2026-11-23T12:00:00.000Z',
     seconds: 61,
     version: '1.0.0',
-    mode: 'quick',
-    machine: { cpu: 'CPU', cores: 2, memoryBytes: 8 * 2 ** 30, system: 'Linux', node: '20', loadBefore: 0.5 },
+    program: null,
+    commit: 'abcdef0123',
+    argv: ['--quick', '--program', "it's"],
+    plan: { ...plan, runs: 3 },
+    machine: { cpu: 'CPU', cores: 2, memoryBytes: 8 * 2 ** 30, system: 'Linux', node: '20', fileSystem: 'ext4', loadBefore: 0.5 },
     server: { workers: 2, database: 'plain' },
     measurements: [
       measurement('ceiling_copy', [600_000], 'ceilings'),
       { ...full, runs: full.runs.map((run) => ({ ...run, ...costs, latency })) },
       { ...measurement('latency_ack_10000', [10_000], 'latency'), runs: [{ rate: 10_000, seconds: 1, sent: 1, acknowledged: 1, stored: 1, latency, problems: [] }] }
     ],
-    ratios: [{ name: 'json_of_copy', title: 'JSON of COPY', value: 0.6667 }],
+    ratios: [{ name: 'json_of_copy', title: 'JSON of COPY', value: 0.6667, spread: 0.12, lower: false }],
     targets: [
       { title: 'JSON', unit: 'points/s', atLeast: 300_000, aim: 450_000, measured: 400_000, lower: false },
       { title: 'p99', unit: 'ms', atLeast: 20, aim: 8, measured: 25, lower: true }

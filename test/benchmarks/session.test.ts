@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Results } from '../../benchmarks/session.js'
+import { Costs, OtherWork, Results, type Session } from '../../benchmarks/session.js'
 
 const run = (rate: number) => ({ rate, seconds: 1, sent: 0, acknowledged: 0, stored: 0, problems: [] })
 
@@ -11,8 +11,53 @@ t.test('records of all rounds come together, in the order of the first', t => {
     results.skip('C', 'not there')
   }
   t.same(results.measurements.map(({ name, runs }) => [name, runs.map(({ rate }) => rate)]), [['a', [1, 2]], ['b', [10, 20]]])
-  t.equal(results.bestRate('b'), 20)
-  t.equal(results.bestRate('none'), null)
+  t.equal(results.medianRate('b'), 15)
+  t.equal(results.medianRate('none'), null)
   t.same(results.skipped, [{ title: 'C', reason: 'not there' }], 'once, not each round')
+  t.end()
+})
+
+t.test('what the server complains of is a problem of the run during which it does', t => {
+  const complaints = [['points do not add up'], [], ['late']]
+  const results = new Results(() => complaints.shift() ?? [])
+  for (const round of [1, 2, 3]) results.add('http', 'a', 'A', 'points/s', { ...run(round), problems: round === 3 ? ['own'] : [] })
+  t.same(results.measurements[0]?.runs.map(({ problems }) => problems), [['the server says: points do not add up'], [], ['own', 'the server says: late']])
+  t.end()
+})
+
+function burn (): void {
+  const before = process.cpuUsage()
+  while (process.cpuUsage(before).user < 200_000) Math.random()
+}
+
+t.test('costs are those of the processes of the server, and the load has its own', { skip: process.platform !== 'linux' }, async t => {
+  const session = { server: { roles: () => Promise.resolve(new Map([[process.pid, 'worker']])) }, db: { backendPid: 0 } } as unknown as Session
+  const costs = await Costs.begin(session)
+  burn()
+  const { cpuSeconds, peakBytes, otherCpuShare } = await costs.end(0.5)
+  t.ok((cpuSeconds?.['worker'] ?? 0) >= 0.1)
+  t.equal(cpuSeconds?.['load'], 0.5)
+  t.ok((peakBytes?.['worker'] ?? 0) > 10_000_000)
+  t.ok(otherCpuShare !== undefined && otherCpuShare >= 0)
+})
+
+t.test('more than the machine did is no other work', { skip: process.platform !== 'linux' }, t => {
+  const work = new OtherWork()
+  burn()
+  t.same(work.end(1_000_000), { otherCpuShare: 0 })
+  t.end()
+})
+
+t.test('one round by chance does not move the middle, and one that found nothing does not count', t => {
+  const results = new Results()
+  for (const rate of [10, 90, 11, 0]) results.add('udp', 'a', 'A', 'points/s', run(rate))
+  t.equal(results.medianRate('a'), 11)
+  t.end()
+})
+
+t.test('what must be known of a run stands in the title, once', t => {
+  const results = new Results()
+  for (const notes of [['at least'], [], ['at least']]) results.add('udp', 'a', 'A', 'points/s', { ...run(1), notes })
+  t.equal(results.measurements[0]?.title, 'A (at least)')
   t.end()
 })

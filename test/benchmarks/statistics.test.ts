@@ -1,7 +1,7 @@
 import t from 'tap'
 import * as fc from 'fast-check'
 import { Histogram } from '../../lib/sim/histogram.js'
-import { cpuMicrosPerPoint, latencyOf, latencyOfHistogram, median, medianLatency, quantile, spread, summarize } from '../../benchmarks/statistics.js'
+import { countedRuns, cpuMicrosPerPoint, latencyOf, latencyOfHistogram, median, medianLatency, quantile, spread, summarize } from '../../benchmarks/statistics.js'
 import type { RunRecord } from '../../benchmarks/result.js'
 
 const run = (more: Partial<RunRecord>): RunRecord => ({ rate: 1, seconds: 1, sent: 0, acknowledged: 0, stored: 0, problems: [], ...more })
@@ -58,5 +58,14 @@ t.test('processor time per point leaves the load generator out', t => {
   t.equal(cpuMicrosPerPoint(run({ stored: 1_000_000, cpuSeconds: { worker: 2, 'database sessions': 1, load: 5 } })), 3)
   t.ok(Number.isNaN(cpuMicrosPerPoint(run({ stored: 10 }))))
   t.ok(Number.isNaN(cpuMicrosPerPoint(run({ cpuSeconds: { worker: 1 } }))))
+  t.end()
+})
+
+t.test('runs that other work disturbed do not count, as long as a quiet one is left', t => {
+  const quiet = run({ rate: 1, otherCpuShare: 0.05 })
+  const noisy = run({ rate: 2, otherCpuShare: 0.06 })
+  const unknown = run({ rate: 3 })
+  t.same(countedRuns([quiet, noisy, unknown]), [quiet, unknown])
+  t.same(countedRuns([noisy]), [noisy])
   t.end()
 })

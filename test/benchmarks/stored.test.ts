@@ -1,40 +1,31 @@
 import t from 'tap'
-import { compareRows } from '../../benchmarks/stored.js'
-import { satelliteOf } from '../../benchmarks/points.js'
+import type { Database } from '../../lib/store/db.js'
+import { settle } from '../../benchmarks/stored.js'
 
-const points = { satellites: 2, bodies: 2, batch: 3 }
-const rows = (counts: number[]): Array<{ number: number, count: string, first: string, last: string }> => counts.map((count, number) => {
-  const id = satelliteOf(number, 2)
-  return { number, count: String(count), first: id, last: id }
+/** A ledger that shows these totals one after another, and the last one for ever. */
+function ledger (totals: readonly number[]): { db: Database, asked: () => number } {
+  let asked = 0
+  const query = async (): Promise<unknown> => await Promise.resolve({ rows: [{ total: String(totals[Math.min(asked++, totals.length - 1)]) }] })
+  return { db: { query } as unknown as Database, asked: () => asked }
+}
+
+const PATIENCE = { quietMs: 30, deadlineMs: 60_000 }
+const quiet = (count: number): number[] => Array.from({ length: count }, () => 100)
+
+t.test('what was acknowledged is waited for, though nothing moves for longer than a while', async t => {
+  const { db } = ledger([...quiet(20), 110])
+  t.equal((await settle(db, 90, { acknowledged: 20, sent: 20 }, PATIENCE)).committed, 20)
 })
 
-t.test('as often stored as acknowledged: nothing to say', t => {
-  const { stored, problems } = compareRows(rows([4, 4, 4, 1, 1, 1]), { points, acknowledged: [4, 1], sent: [4, 1] })
-  t.equal(stored, 15)
-  t.same(problems, [])
-  t.end()
+t.test('what has no known outcome is waited for until nothing moves', async t => {
+  const { db, asked } = ledger([...quiet(40), 110])
+  t.equal((await settle(db, 90, { acknowledged: 0, sent: 20 }, PATIENCE)).committed, 10)
+  t.ok(asked() > 1)
+  const acknowledged = ledger([100, 110, 115])
+  t.equal((await settle(acknowledged.db, 90, { acknowledged: 20, sent: 30 }, PATIENCE)).committed, 25, 'others may be among the first twenty')
 })
 
-t.test('what was sent and had no answer may be stored or not', t => {
-  t.same(compareRows(rows([5, 5, 5, 1, 1, 1]), { points, acknowledged: [4, 1], sent: [5, 2] }).problems, [])
-  t.end()
-})
-
-t.test('a lost point, a double one and an invented one are told', t => {
-  t.match(compareRows(rows([4, 3, 4, 1, 1, 1]), { points, acknowledged: [4, 1], sent: [4, 1] }).problems, [/^1 points were acknowledged/])
-  t.match(compareRows(rows([4, 4, 4, 1, 3, 1]), { points, acknowledged: [4, 1], sent: [4, 1] }).problems, [/^2 points are stored more often/])
-  t.match(compareRows(rows([1, 1, 1, 1, 1, 1, 1]), { points, acknowledged: [1, 1], sent: [1, 1] }).problems, [/^1 points are stored that were never sent/])
-  t.end()
-})
-
-t.test('a body that is not there at all is lost', t => {
-  t.match(compareRows([], { points, acknowledged: [2, 0], sent: [2, 0] }).problems, [/^6 points were acknowledged/])
-  t.end()
-})
-
-t.test('a point under another satellite is told', t => {
-  const mixed = rows([1, 1, 1, 1, 1, 1])
-  mixed[2] = { number: 2, count: '1', first: 'SAT-00001', last: 'SAT-00001' }
-  t.match(compareRows(mixed, { points, acknowledged: [1, 1], sent: [1, 1] }).problems, [/wrong satellite, such as SAT-00001/])
-  t.end()
+t.test('waits no longer than the deadline', async t => {
+  const { db } = ledger([100])
+  t.equal((await settle(db, 90, { acknowledged: 20, sent: 20 }, { quietMs: 10, deadlineMs: 50 })).committed, 10)
 })

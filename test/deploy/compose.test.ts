@@ -86,7 +86,7 @@ t.test('ports and paths agree with the image and the settings', t => {
   if (IMAGE === undefined) throw new Error('no stage')
   t.same(textOf(only(IMAGE, 'EXPOSE')).split(' '), [String(port), `${String(udpPorts[0])}/udp`])
   t.same(portsOf(service('ingest')).map(({ target, protocol }) => ({ target, protocol })), [{ target: port, protocol: 'tcp' }, { target: udpPorts[0], protocol: 'udp' }])
-  t.same(mountsOf(service('ingest')), [{ source: 'ingest-data', target: dataDir, readOnly: false }], 'the spool lies in a volume')
+  t.same(mountsOf(service('ingest')), [{ source: 'ingest-data', target: dataDir, readOnly: false, relabelled: false }], 'the spool lies in a volume')
   t.equal(spoolDir, '')
   t.equal(textOf(only(IMAGE, 'VOLUME')), dataDir)
   t.end()
@@ -102,6 +102,16 @@ t.test('ingest and Grafana reach the database, each with its password', t => {
   t.equal(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), variable('ingest', 'READER_PASSWORD'))
   t.not(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), url.password, 'Grafana does not know the password of the owner')
   t.end()
+})
+
+t.test('the database has locks for all that Grafana may ask at once', async t => {
+  const { datasources } = parse(await readFile(join(ROOT, 'grafana/provisioning/datasources/orbitstream.yml'), 'utf8')) as { datasources: Array<{ jsonData: { maxOpenConns?: number } }> }
+  const { retentionMs, chunkIntervalMs } = ingestConfig()
+  // The chunk and its two indexes, twice if it is compressed.
+  const locksOfQuery = retentionMs / chunkIntervalMs * 6
+  const [, perConnection = ''] = /^postgres -c max_locks_per_transaction=(\d+)$/.exec([service('timescaledb').command].flat().join(' ')) ?? []
+  const locks = Number(perConnection) * Number(variable('timescaledb', 'TS_TUNE_MAX_CONNS'))
+  t.ok(locks >= 2 * locksOfQuery * Number(datasources[0]?.jsonData.maxOpenConns), `${locks} locks`)
 })
 
 t.test('passwords of .env count', t => {
@@ -163,9 +173,9 @@ t.test('they start again, are watched, and have time to stop', t => {
 
 t.test('what is mounted is there', async t => {
   for (const [name, described] of Object.entries(COMPOSE.services)) {
-    for (const { source, readOnly } of mountsOf(described)) {
+    for (const { source, readOnly, relabelled } of mountsOf(described)) {
       if (!source.startsWith('./')) t.ok(source in COMPOSE.volumes, `${name}: volume ${source}`)
-      else t.ok(readOnly && await stat(join(ROOT, source)).then(() => true, () => false), `${name}: ${source} is in the repository, and only read`)
+      else t.ok(readOnly && relabelled && await stat(join(ROOT, source)).then(() => true, () => false), `${name}: ${source} is in the repository, only read, and readable where SELinux is on`)
     }
   }
   const used = Object.values(COMPOSE.services).flatMap(mountsOf).map(({ source }) => source)

@@ -6,9 +6,9 @@ import t from 'tap'
 import { execFile, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { access, chmod, constants, lstat, mkdir, readFile } from 'node:fs/promises'
+import { access, chmod, constants, cp, lstat, mkdir, readdir, readFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { request } from 'undici'
 import { connect } from '../../lib/store/db.js'
@@ -74,7 +74,7 @@ t.test('.dockerignore lets through what is copied, and nothing more', t => {
 })
 
 t.test('what the image is', t => {
-  for (const { image } of STAGES) t.match(image, /^node:20\.\d+\.\d+-bookworm-slim$/, 'an exact version, with glibc')
+  for (const { image } of STAGES) t.match(image, /^node:22\.\d+\.\d+-bookworm-slim$/, 'an exact version, with glibc')
   const [last] = STAGES.slice(-1)
   if (last === undefined) throw new Error('no stage')
   t.equal(textOf(only(last, 'USER')), 'node', 'not root')
@@ -84,8 +84,23 @@ t.test('what the image is', t => {
   t.end()
 })
 
+/** What is copied into the image, as it is after a clone under umask 077. */
+async function strictContext (owner: Owner): Promise<string> {
+  const [context, ignored] = [await temporaryDirectory(owner), ignoredBy(IGNORE)]
+  const sources = STAGES.flatMap(({ instructions }) => instructions).filter(({ name, flags }) => name === 'COPY' && flags['from'] === undefined)
+    .flatMap((instruction) => textOf(instruction).split(/\s+/).slice(0, -1))
+  for (const source of new Set(sources)) {
+    await cp(join(ROOT, source), join(context, source), { recursive: true, filter: (path) => !ignored(relative(ROOT, path)) })
+  }
+  for (const entry of await readdir(context, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    await chmod(path, (await lstat(path)).mode & 0o700)
+  }
+  return context
+}
+
 t.test('what the image does', async t => {
-  const image = await buildImage(STAGES, { context: ROOT.replace(/\/$/, ''), ignore: IGNORE, root: await temporaryDirectory(t), account: ACCOUNT }, (step) => { t.comment(step) })
+  const image = await buildImage(STAGES, { context: await strictContext(t), ignore: IGNORE, root: await temporaryDirectory(t), account: ACCOUNT }, (step) => { t.comment(step) })
   const health = commandOf(only(image.stage, 'HEALTHCHECK'))
 
   await t.test('what is in it', async t => {
@@ -131,7 +146,7 @@ t.test('what the image does', async t => {
     const { workers } = await drained(url)
     const engines = workers.map((worker) => (worker as unknown as { engine: string }).engine)
     // Its binaries are for these; elsewhere node:http serves, which says nothing of the image.
-    if (process.platform === 'linux' && process.versions.modules === '115') t.ok(engines.includes('uws'), `uWebSockets.js is there: ${engines.join(', ')}`)
+    if (process.platform === 'linux' && ['115', '127'].includes(process.versions.modules)) t.ok(engines.includes('uws'), `uWebSockets.js is there: ${engines.join(', ')}`)
     const db = await connect(postgres.url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
     const { rows } = await db.query('SELECT count(*)::int AS points FROM telemetry')
     await db.close()

@@ -1,5 +1,5 @@
 /** The spool directory over the lives of programs: fewer workers than before, and two programs at once. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../support/eventually.js'
@@ -43,6 +43,23 @@ t.test('one worker delivers what four have left behind', async (t) => {
   t.equal(ledger, MANY, 'each slot has its row in the ledger, and none has two')
   t.equal(await second.program.stop(), 0)
   await verify(t, postgres, [client, later])
+})
+
+t.test('a slot of nobody that cannot be opened is named, and keeps nobody from storing', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const dataDir = await temporaryDirectory(t)
+  await mkdir(join(dataDir, 'spool'))
+  await writeFile(join(dataDir, 'spool', 'slot-7'), 'not a directory')
+  const ingest = await startIngest(t, { dataDir, databaseUrl: postgres.url })
+  const client = new JournalClient({ url: ingest.url, pointsPerRequest: 5 })
+  client.start()
+  await client.acknowledgedMore(100)
+  await client.stop()
+  const health = await (await fetch(`${ingest.url}/health`)).json() as { status: string, reasons: string[] }
+  t.equal(health.status, 'degraded')
+  t.match(health.reasons, [/^the spool of slot-7, which no worker owns any more, cannot be opened, .*EEXIST/])
+  t.equal(await ingest.program.stop(), 0)
+  await verify(t, postgres, [client])
 })
 
 t.test('a second program on the same SPOOL_DIR is refused, and the first goes on', async (t) => {

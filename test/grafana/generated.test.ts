@@ -98,7 +98,7 @@ t.test('every metric of the catalogue is there, with its limits', (t) => {
 })
 
 t.test('alert rules', (t) => {
-  t.same(ALERT_RULES.map(({ title }) => title), ['No points for a minute', 'Spool is growing', 'UDP packets are lost', 'Many anomalies'])
+  t.same(ALERT_RULES.map(({ title }) => title), ['No points for a minute', 'A server does not report', 'Spool is growing', 'UDP packets are lost', 'Many anomalies'])
   t.equal(new Set(ALERT_RULES.map(({ uid }) => uid)).size, ALERT_RULES.length)
   for (const { uid, title, condition, data, dashboardUid, panelId, annotations } of ALERT_RULES) {
     t.match(uid, /^[a-z-]{1,40}$/, 'as Grafana takes them')

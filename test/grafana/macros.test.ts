@@ -25,6 +25,7 @@ t.test('macros', (t) => {
 t.test('variables', (t) => {
   // eslint-disable-next-line no-template-curly-in-string
   t.equal(expandMacros("${host:sqlstring} $host ${host} '$__searchFilter'", SETTINGS), "'it''s' it's it's 'SAT%'")
+  t.equal(expandMacros("'$__searchFilter'", { ...SETTINGS, variables: {} }), "'$__searchFilter'", 'as Grafana 12.4 and newer, while nothing was typed')
   t.throws(() => expandMacros('$other', SETTINGS), /variable other/)
   t.throws(() => expandMacros('$__unknown(1)', SETTINGS), /unknown macro/)
   t.throws(() => expandMacros('$__timeFilter', SETTINGS), /nothing is left/)

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { connect } from '../../lib/store/db.js'
-import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
+import { runIngest } from '../support/command.js'
+import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
 
 const PROGRAM = fileURLToPath(new URL('../../../bin/orbitstream-ingest', import.meta.url))
 const server = await startTestPostgres(t)
@@ -18,11 +19,21 @@ t.test('dry-run prints migrations and settings, without secrets, and does nothin
     t.match(plan, /-- 0001-ledger \(plain\)\n[^]*-- 0006-rollups \(plain\)/, `turn ${turn}`)
     t.match(plan, /GRANT SELECT ON public\.telemetry, .* TO orbitstream_reader;/)
     t.match(plan, /ALTER ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*';/)
+    t.match(plan, /SELECT orbitstream_ensure_partitions\('.*Z', '.*Z'\);/)
     t.match(plan, /-- \d+ migrations and 2 settings would be applied/)
     t.notMatch(plan, 'hunter2')
   }
   t.match(await run(), /Applied: 0001-ledger, /)
   env.READER_PASSWORD = ''
+  t.match(await run('--dry-run'), 'The database is up to date.')
+  const db = await connect(url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+  t.teardown(() => db.close())
+  await db.query("SELECT orbitstream_drop_partitions(now() - interval '2 days'); ALTER TABLE telemetry DROP COLUMN storage_usage_mb CASCADE")
+  const grown = await run('--dry-run')
+  t.match(grown, /SELECT orbitstream_ensure_partitions/)
+  t.match(grown, /catalogue of metrics: storage_usage_mb\.[^]*ADD COLUMN "storage_usage_mb" double precision;/)
+  t.notMatch(grown, 'up to date')
+  await run()
   t.match(await run('--dry-run'), 'The database is up to date.')
 })
 
@@ -44,4 +55,13 @@ t.test('a table of the first release is announced, and taken over with its rows'
   t.same((await db.query('SELECT sum(points)::int AS points FROM telemetry_1m')).rows, [{ points: 2_000 }], 'the rollups have them at once')
   t.equal((await db.query('SELECT FROM satellites_latest')).rowCount, 9)
   t.notMatch(await run('--dry-run'), 'is there already')
+})
+
+t.test('with the embedded database, what is printed is for other programs too: logs go to standard error', async t => {
+  const place = ['--data-dir', await temporaryDirectory(t)]
+  t.equal((await runIngest(['migrate', ...place])).code, 0)
+  t.match(await runIngest(['migrate', '--dry-run', ...place]), { code: 0, out: /^The database is up to date.\n$/, err: /embedded/ })
+  const limits = await runIngest(['limits', 'get', ...place])
+  t.match(limits, { code: 0, err: /embedded/ })
+  t.hasProp(JSON.parse(limits.out), 'default')
 })

@@ -4,7 +4,9 @@ import { directCompressHindrance } from '../../lib/store/direct-compress.js'
 import { migrate, planSettings } from '../../lib/store/migrate.js'
 import { DAY_MS } from '../../lib/store/partitions.js'
 import { dropRollups } from '../../lib/store/rollups.js'
+import { countStored } from '../../lib/store/stored-points.js'
 import { METRICS } from '../../protocol/metrics.js'
+import { encodeRow } from '../support/rows.js'
 import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { pointStore } from '../support/stored-rows.js'
 import { chunks, column, refreshAll, rollUpAll, runPolicies, simulated } from '../support/timescale-rig.js'
@@ -27,6 +29,8 @@ t.test('compression loses nothing and takes late rows', async t => {
   await runPolicies(database, 'policy_compression')
   t.equal((await chunks(database, 'is_compressed')).length, 1, 'the closed chunk')
   t.same(await sum(), before, 'the same rows')
+  const rows = points.map(({ satellite, timeMs, values }) => encodeRow({ id: Buffer.from(satellite), timeMicros: BigInt(timeMs) * 1000n, values }))
+  t.equal(await countStored(database, [Buffer.concat(rows)], rows.length), rows.length, 'each found again, bit by bit')
   await store([{ satellite: 'SAT-0001', timeMs: hourMs - 5 * HOUR_MS + 500, values: [1_000] }])
   t.same(await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = 1000`), [1], 'a late row goes into a compressed chunk')
   await rollUp(database)
@@ -79,6 +83,23 @@ t.test('points of the simulator are compressed to an eighth and less', async t =
     t.comment(`${rate} points/s of a satellite: ${points.length} points, ${perMillion(plain)} MB a million, compressed ${perMillion(compressed)} MB: ${ratio.toFixed(1)} to 1`)
     t.ok(ratio >= 8, `${ratio}`)
   }
+})
+
+t.test('anomalies are compressed, and asked for as before', async t => {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  const rows = 50_000
+  await database.query(`INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
+    SELECT date_trunc('day', now(), 'UTC') - interval '5 days' + i * interval '1.7 seconds', 'SAT-' || to_char(i % 97, 'FM0000'),
+           (ARRAY[${NAMES.map(name => `'${name}'`).join()}])[1 + i % ${NAMES.length}], round((random() * 15)::numeric, 1), 15, CASE i % 3 WHEN 0 THEN 'critical' ELSE 'warning' END, 'low', 1
+    FROM generate_series(1, ${rows}) i`)
+  const asked = (): Promise<unknown[]> => column(database, 'SELECT satellite_id || severity || count(*) || sum(value::numeric) AS value FROM anomalies WHERE time > now() - interval \'6 days\' GROUP BY satellite_id, severity ORDER BY 1')
+  const [before, [plain]] = [await asked(), await column<string>(database, "SELECT pg_total_relation_size(c)::text AS value FROM show_chunks('anomalies') c")]
+  await runPolicies(database, 'policy_compression')
+  const [compressed] = await column<string>(database, "SELECT after_compression_total_bytes::text AS value FROM chunk_compression_stats('anomalies') WHERE compression_status = 'Compressed'")
+  t.comment(`anomalies: ${(Number(plain) / rows).toFixed(1)} MB a million, compressed ${(Number(compressed) / rows).toFixed(1)} MB`)
+  t.ok(Number(plain) / Number(compressed) > 8, `${plain} ${compressed}`)
+  t.same(await asked(), before)
 })
 
 t.test('direct compress: rows are the same, and it is known where it works', async t => {

@@ -4,10 +4,11 @@
  */
 import t from 'tap'
 import type { Database } from '../../lib/store/db.js'
-import { migrate, planMigrations, planSettings } from '../../lib/store/migrate.js'
+import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/store/migrate.js'
 import { DAY_MS } from '../../lib/store/partitions.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { silentLog } from '../support/postgres.js'
 import { pointStore } from '../support/stored-rows.js'
 import type { StoredPoint } from '../support/stored-rows.js'
 import { chunks, column, refreshAll, rollUpAll, simulated } from '../support/timescale-rig.js'
@@ -25,10 +26,11 @@ t.test('the schema', async t => {
   const plan = await planMigrations(database)
   t.equal(plan.kind, 'timescale')
   const fresh = (await planSettings(database, 'timescale', SCHEMA_SETTINGS)).map(({ sql }) => sql)
-  t.equal(fresh.filter(sql => sql.includes('add_')).length, 7, 'all of it, before the first migration')
+  t.equal(fresh.filter(sql => sql.includes('add_')).length, 8, 'all of it, before the first migration')
   await migrate(database, SCHEMA_SETTINGS)
   t.same((await migrate(database, SCHEMA_SETTINGS)).applied, [], 'once')
   t.same(await planSettings(database, 'timescale', SCHEMA_SETTINGS), [], 'nothing is left to set')
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM timescaledb_information.jobs WHERE job_id >= 1000 AND scheduled'), [0], 'tests say when policies run')
 
   await (await pointStore(database))(simulated(2, 3, Date.now() - 5_000))
   const [chunk] = await chunks(database)
@@ -40,6 +42,31 @@ t.test('the schema', async t => {
     FROM timescaledb_information.compression_settings WHERE hypertable_name = 'telemetry' ORDER BY 1`), ['satellite_id segment 1', 'time order 1'])
   t.same(await column(database, "SELECT attcollation::regcollation::text AS value FROM pg_attribute WHERE attrelid = 'telemetry'::regclass AND attname = 'satellite_id'"), ['"C"'])
   t.same(await column(database, 'SELECT view_name::text AS value FROM timescaledb_information.continuous_aggregates WHERE materialized_only ORDER BY 1'), ['rollup_10s', 'rollup_1m'])
+})
+
+/** As if the server ran the extension with its Apache licence, which it tells only once that is installed. */
+function apache (database: Database, installed: boolean): Database {
+  const query = async (sql: string, values?: unknown[]): Promise<unknown> => {
+    const outcome = await database.query(sql, values)
+    installed ||= sql.startsWith('CREATE EXTENSION')
+    const [row] = outcome.rows
+    return row !== undefined && 'license' in row ? { ...outcome, rows: [{ ...row, installed, license: installed ? 'apache' : null }] } : outcome
+  }
+  return new Proxy(database, { get: (target, key) => key === 'query' ? query : Reflect.get(target, key) as unknown })
+}
+
+t.test('a server whose licence lacks what is needed is taken as a plain one, with a warning', async t => {
+  const database = await openTimescale(t)
+  const warnings: string[] = []
+  const log = Object.assign(Object.create(SCHEMA_SETTINGS.log) as typeof SCHEMA_SETTINGS.log, { warn: (_: unknown, text: string) => { warnings.push(text) } })
+  t.equal((await planMigrations(apache(database, false))).kind, 'timescale', 'nobody knows yet')
+  t.equal((await migrate(apache(database, false), { ...SCHEMA_SETTINGS, log })).kind, 'plain')
+  t.match(warnings, [/Apache licence.*plain PostgreSQL/])
+  await (await pointStore(database))(simulated(2, 3, Date.now() - 5_000))
+  t.same(await column(database, 'SELECT count(*)::int AS value FROM telemetry'), [6])
+  const other = await openTimescale(t)
+  await migrate(other, SCHEMA_SETTINGS)
+  await t.rejects(migrate(apache(other, true), SCHEMA_SETTINGS), { name: 'StartupError', message: /Apache licence.*start again/ })
 })
 
 t.test('the reader sees what is shown', async t => {
@@ -59,12 +86,33 @@ t.test('settings that change are applied at the next start', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   const changed = { ...SCHEMA_SETTINGS, retentionMs: 2 * DAY_MS, compressAfterMs: 30 * 60_000, chunkIntervalMs: HOUR_MS / 2 }
-  t.equal((await planSettings(database, 'timescale', changed)).length, 1 + 2 * 5, 'the interval, compression, and four of retention')
+  t.equal((await planSettings(database, 'timescale', changed)).length, 2 + 2 * 6, 'two intervals, two of compression, and four of retention')
   await migrate(database, changed)
   t.same(await planSettings(database, 'timescale', changed), [])
-  t.same(await column(database, 'SELECT time_interval::text AS value FROM timescaledb_information.dimensions WHERE hypertable_name = \'telemetry\''), ['00:30:00'])
+  t.same(await column(database, 'SELECT time_interval::text AS value FROM timescaledb_information.dimensions WHERE hypertable_name IN (\'telemetry\', \'anomalies\') ORDER BY hypertable_name'), ['12:00:00', '00:30:00'])
   t.same(await column(database, "SELECT proc_name || ' ' || coalesce(config ->> 'drop_after', config ->> 'compress_after') AS value FROM timescaledb_information.jobs WHERE job_id >= 1000 AND proc_name NOT LIKE '%refresh%' ORDER BY 1"),
-    ['policy_compression 00:30:00', ...Array.from({ length: 4 }, () => 'policy_retention 48:00:00')])
+    ['policy_compression 00:30:00', 'policy_compression 00:30:00', ...Array.from({ length: 4 }, () => 'policy_retention 48:00:00')])
+})
+
+t.test('jobs of compression run as often as chunks end, also when these got longer or shorter', async t => {
+  const database = await openTimescale(t)
+  const schedules = async (chunkIntervalMs: number): Promise<unknown[]> => {
+    await migrate(database, { ...SCHEMA_SETTINGS, chunkIntervalMs })
+    return await column(database, "SELECT schedule_interval::text AS value FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' ORDER BY hypertable_name")
+  }
+  t.same(await schedules(DAY_MS), ['01:00:00', '01:00:00'])
+  t.same(await schedules(HOUR_MS), ['00:30:00', '00:30:00'])
+  t.same(await schedules(HOUR_MS / 6), ['00:05:00', '00:05:00'])
+})
+
+t.test('who only uses the database leaves what the settings of a server have made of it', async t => {
+  const database = await openTimescale(t)
+  t.ok((await migrateSchema(database, { log: silentLog })).applied.length > 0, 'an empty database gets its tables')
+  t.equal((await planSettings(database, 'timescale', SCHEMA_SETTINGS)).filter(({ sql }) => sql.includes('retention')).length, 4, 'and no retention that nobody has set')
+  const changed = { ...SCHEMA_SETTINGS, retentionMs: 365 * DAY_MS, compressAfterMs: 30 * 60_000, chunkIntervalMs: HOUR_MS / 2 }
+  await migrate(database, changed)
+  await migrateSchema(database, { log: silentLog })
+  t.same(await planSettings(database, 'timescale', changed), [])
 })
 
 t.test('a metric that is new in the catalogue gets its column and its rollups', async t => {
@@ -73,7 +121,11 @@ t.test('a metric that is new in the catalogue gets its column and its rollups', 
   await (await pointStore(database))(simulated(1, 60, Date.now() - DAY_MS))
   const name = NAMES.at(-1)!
   await database.query(`DROP VIEW telemetry_1m, telemetry_10s, orbitstream_all_10s; DROP MATERIALIZED VIEW rollup_1m; DROP MATERIALIZED VIEW rollup_10s; ALTER TABLE telemetry DROP COLUMN ${name} CASCADE`)
+  const plan = await planMetrics(database, await planMigrations(database))
+  t.same(plan?.metrics, [name])
+  t.notOk(plan?.statements.some(sql => /DISTINCT time_bucket[^;]*FROM telemetry/.test(sql)), 'nothing reads all of telemetry while it is locked')
   await migrate(database, SCHEMA_SETTINGS)
+  t.equal(await planMetrics(database, await planMigrations(database)), null)
   await rollUpAll(database)
   t.same(await column(database, `SELECT sum(points)::text || ' ' || sum(${name}_count)::text AS value FROM telemetry_1m`), ['60 0'])
   t.same(await planSettings(database, 'timescale', SCHEMA_SETTINGS), [], 'with its policies')
@@ -123,12 +175,11 @@ t.test('a minute that is entered often is refreshed once, with all of its entrie
   await migrate(database, SCHEMA_SETTINGS)
   await database.query(`INSERT INTO rollup_dirty (bucket) SELECT time_bucket('1 minute', now()) - interval '5 hours' - m * interval '1 minute' + b * interval '10 seconds'
     FROM generate_series(0, 69) m, generate_series(0, 5) b, generate_series(1, 20)`)
-  t.same((await database.query("SELECT to_time - from_time = interval '60 minutes' AS hour, cardinality(ids) AS entries FROM orbitstream_late_rollups(360)")).rows, [{ hour: true, entries: 60 * 6 * 20 }])
-  await rollUp(database)
-  t.same(await column(database, 'SELECT count(*)::int AS value FROM rollup_dirty'), [10 * 6 * 20])
+  const late = "SELECT (extract(epoch FROM to_time - from_time) / 60)::int AS minutes, cardinality(ids) AS entries FROM orbitstream_late_rollups(360, 'infinity')"
+  t.same((await database.query(late)).rows, [{ minutes: 60, entries: 60 * 6 * 20 }])
   await database.query("INSERT INTO rollup_dirty (bucket) SELECT time_bucket('1 minute', now()) - interval '3 hours'")
-  t.same(await column(database, 'SELECT cardinality(ids) AS value FROM orbitstream_late_rollups(360)'), [1, 10 * 6 * 20], 'the newest first, apart')
-  await rollUp(database)
+  t.same((await database.query(late)).rows, [{ minutes: 1, entries: 1 }, { minutes: 59, entries: 59 * 6 * 20 }], 'the newest first, apart')
+  await rollUpAll(database)
   t.same(await column(database, 'SELECT count(*)::int AS value FROM rollup_dirty'), [0])
 })
 

@@ -2,7 +2,7 @@
  * The packet format a second time, slowly and plainly: msgpackr parses, and every type is checked after that.
  * Shares no line with the decoder, so that the two can be held against each other.
  */
-import { Unpackr } from 'msgpackr'
+import { addExtension, Unpackr } from 'msgpackr'
 import { METRICS } from '../../protocol/metrics.js'
 import type { DecodeRules } from '../../protocol/point.js'
 import { parseIsoTime } from '../../protocol/time.js'
@@ -24,6 +24,11 @@ class Refused extends Error {}
 function demand (condition: boolean, what: string): asserts condition {
   if (!condition) throw new Refused(what)
 }
+
+/** What an extension is, of any type: neither a number nor a text. */
+const EXTENSION = Symbol('extension')
+// msgpackr gives meaning to some by itself: 0x42 is a bigint to it, 0x69 and 0x70 stand for another value.
+for (const type of [0, 0x42, 0x62, 0x65, 0x69, 0x70, 0x73, 0x74, 0x78, 0xff]) addExtension({ type, unpack: () => EXTENSION })
 
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsType: 'bigint' })
 
@@ -48,8 +53,6 @@ function readFrame (frame: unknown[], bytes: Buffer, nowMicros: number, rules: D
     header: { sender: readName(sender, 32, bytes), epoch: readCount(epoch), seq: readCount(seq) },
     points: points.map((row: unknown) => {
       demand(Array.isArray(row) && row.length >= 3 && row.length <= 2 + METRICS.length, 'row')
-      // msgpackr gives undefined for the extension type 0.
-      demand(!row.includes(undefined), 'extension')
       const [id, time, ...metrics] = row as unknown[]
       const timeMicros = time === null ? nowMicros : toNumber(time)
       demand(Number.isSafeInteger(timeMicros), 'time')
@@ -62,7 +65,6 @@ function readMap (value: unknown, bytes: Buffer, nowMicros: number, rules: Decod
   demand(value instanceof Map, 'not a map')
   const known = ['satellite_id', 'time', 'timestamp', ...METRICS.map(metric => metric.name)]
   for (const key of value.keys()) demand(typeof key === 'string' && (rules.unknownFields === 'ignore' || known.includes(key)), 'key')
-  demand(known.every(name => !value.has(name) || value.get(name) !== undefined), 'extension')
   const field = (name: string): unknown => (value as Map<string, unknown>).get(name) ?? null
   demand(field('time') === null || field('timestamp') === null, 'two times')
   const time = field('time') ?? field('timestamp')

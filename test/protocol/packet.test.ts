@@ -72,6 +72,9 @@ t.test('msgpackr refuses what the decoder refuses', t => {
     if (vector.reason === 'not_msgpack') continue
     t.equal(readPacket(Buffer.from(vector.hex, 'hex'), NOW, RULES), null, vector.name)
   }
+  const extensionForAnotherValue = Buffer.from('82ac736174656c6c6974655f6964a141b6626174746572795f6368617267655f70657263656e74d4697240', 'hex')
+  t.equal(decode(extensionForAnotherValue).kind, 'malformed')
+  t.equal(readPacket(extensionForAnotherValue, NOW, RULES), null, 'the extension 0x69, which msgpackr takes for what follows it')
   t.end()
 })
 

@@ -50,12 +50,14 @@ export interface Mount {
   readonly source: string
   readonly target: string
   readonly readOnly: boolean
+  /** For SELinux: readable for containers. */
+  readonly relabelled: boolean
 }
 
 export function mountsOf ({ volumes = [] }: Service): Mount[] {
   return volumes.map((volume) => {
-    const [source = '', target = '', mode = ''] = volume.split(':')
-    return { source, target, readOnly: mode === 'ro' }
+    const [source = '', target = '', modes = ''] = volume.split(':')
+    return { source, target, readOnly: modes.split(',').includes('ro'), relabelled: modes.split(',').includes('z') }
   })
 }
 

@@ -6,6 +6,7 @@ import type { Database } from '../../lib/store/db.js'
 import { storeIngestSteps } from '../../lib/store/ingest-stats.js'
 import { replaceLimits, seedLimits } from '../../lib/store/limits-store.js'
 import { migrate } from '../../lib/store/migrate.js'
+import { DAY_MS } from '../../lib/store/partitions.js'
 import { RollUp } from '../../lib/store/rollups.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
@@ -18,7 +19,13 @@ const [FIRST] = METRICS
 /** Names as people give them. */
 const SATELLITES = ['SAT-0001', "O'Neill \"2\" $1"]
 const SILENT = 'SAT-0009'
+/** That satellite fell silent an hour ago; the others are not silent for as long as a test may take. */
+const SILENT_AFTER = '30m'
+/** Heard of after everything else. */
+const NEW = 'SAT-0010'
 const LOW = 10
+/** For a day: of TimescaleDB 24 chunks, of plain PostgreSQL the partitions of all rollups. Both have hundreds more. */
+const LOCKS_MAX = 300
 const OVERRIDE = 15
 
 type Json = string | number | boolean | null
@@ -44,7 +51,7 @@ export async function fill (database: Database): Promise<number> {
   await database.query("UPDATE limits_history SET changed_at = now() - interval '40 days'")
   await replaceLimits(database, 1, { ...limits, overrides: { 'SAT-*': { [FIRST.name]: { low: { critical: OVERRIDE } } } } }, 'test')
   await database.query("UPDATE limits_history SET changed_at = now() - interval '2 minutes' WHERE version = 2")
-  await storeIngestSteps(database, { pending: () => steps(nowMs), stored: () => undefined }, SCHEMA_SETTINGS.retentionMs)
+  await storeIngestSteps(database, { pending: () => steps(nowMs), stored: () => undefined })
   // On a busy machine they may have been stored too late to know.
   await database.query('UPDATE ingest_stats SET satellites_heard = 2')
   await database.query("INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row) VALUES ('test', 1, 1, '23514', 'constraint', '{\"satellite_id\": \"SAT-0001\"}')")
@@ -82,14 +89,16 @@ function steps (nowMs: number): Array<ReturnType<typeof ingestStep>> {
 }
 
 export class Asker {
-  constructor (private readonly database: Database, private readonly nowMs: number) {}
+  /** @param storedMs when everything was stored: the end of the ranges, so that answers do not hang on how long a test takes */
+  constructor (readonly database: Database, readonly storedMs: number) {}
 
-  text ({ sql, intervalMsMin }: Pick<DashboardQuery, 'sql' | 'intervalMsMin'>, range: typeof RANGES[number], satellite: string): string {
+  /** @param typed what Grafana puts in for $__searchFilter */
+  text ({ sql, intervalMsMin }: Pick<DashboardQuery, 'sql' | 'intervalMsMin'>, range: typeof RANGES[number], satellite: string, toMs = this.storedMs, typed: string | null = '%'): string {
     return expandMacros(sql, {
-      from: new Date(this.nowMs - range.rangeMs),
-      to: new Date(this.nowMs),
+      from: new Date(toMs - range.rangeMs),
+      to: new Date(toMs),
       intervalMs: Math.max(range.intervalMs, intervalMsMin),
-      variables: { satellite, silent: '1m', __searchFilter: '%' }
+      variables: { satellite, silent: SILENT_AFTER, ...typed === null ? {} : { __searchFilter: typed } }
     })
   }
 
@@ -103,6 +112,20 @@ export class Asker {
       return rows.map(({ row }) => row)
     } finally {
       await this.database.query('RESET ROLE')
+    }
+  }
+
+  /** Tables, chunks and indexes that a query holds until it ends. */
+  async locksOf (sql: string): Promise<number> {
+    await this.database.query('BEGIN')
+    try {
+      await this.database.query(sql)
+      // In WebAssembly no process has a number.
+      const { rows } = await this.database.query<{ locks: number }>("SELECT count(*)::int AS locks FROM pg_locks WHERE locktype = 'relation' AND pid IS NOT DISTINCT FROM nullif(pg_backend_pid(), 0)")
+      assert.ok(rows[0]!.locks > 0, 'that on pg_locks is among them')
+      return rows[0]!.locks
+    } finally {
+      await this.database.query('ROLLBACK')
     }
   }
 }
@@ -137,6 +160,9 @@ export async function everyQueryAnswers (t: Test, database: Database): Promise<v
     t.end()
   })
   await theRightAnswers(t, asker)
+  await rightSearch(t, asker)
+  await newestPointsAlone(t, asker)
+  await fewLocks(t, asker)
 }
 
 /** Columns or series; the rows are of the form that the purpose needs. */
@@ -195,10 +221,8 @@ function isTime (value: Json | undefined): boolean {
 
 /** Some that can be worked out by hand. */
 async function theRightAnswers (t: Test, asker: Asker): Promise<void> {
-  const answer = async (title: string, range: typeof RANGES[number] = RANGES[0], satellite = SATELLITES[0]!): Promise<Row[]> => {
-    const query = allQueries().find((each) => each.title === title)
-    assert.ok(query !== undefined, title)
-    return await asker.ask(asker.text(query, range, satellite))
+  const answer = async (title: string, range: typeof RANGES[number] = RANGES[0], satellite = SATELLITES[0]!, toMs = asker.storedMs): Promise<Row[]> => {
+    return await asker.ask(asker.text(queryOf(title), range, satellite, toMs))
   }
   await t.test('the right answers: fleet', async (t) => {
     const table = await answer('Fleet: Latest values A')
@@ -210,6 +234,7 @@ async function theRightAnswers (t: Test, asker: Asker): Promise<void> {
     t.same(await answer('Fleet: Out of limits now A'), [{ 'Out of limits now': 2 }])
     const points = await answer('Fleet: Points/s A', RANGES[1])
     t.match(points.at(-2), { accepted: 300, stored: 280 }, 'both servers')
+    t.ok((await answer('Fleet: Satellites heard A')).slice(0, -1).every(({ satellites }) => satellites === 2), 'what was counted')
   })
   await t.test('the right answers: satellite', async (t) => {
     const raw = await answer(`Satellite: ${FIRST.title} A`)
@@ -237,11 +262,71 @@ async function theRightAnswers (t: Test, asker: Asker): Promise<void> {
     t.match(rates.at(-2), { HTTP: 200, UDP: 100, stored: 280 }, 'both servers')
     t.match(rates[5], { HTTP: 100, UDP: 50, stored: 140 }, 'when there was one')
     t.same(await answer('Ingest: Workers ready A'), [{ 'Workers ready': 6 }])
-    t.ok(Number((await answer('alert: No points for a minute'))[0]!['seconds']) < 60)
+    t.ok(Number((await answer('alert: No points for a minute'))[0]!['seconds']) <= (Date.now() - asker.storedMs) / 1000 + 1)
+    const cutOff = [ingestStep(Date.now() - 300_000, { instance: 'cut off' })]
+    await storeIngestSteps(asker.database, { pending: () => cutOff, stored: () => undefined })
+    const silent = await answer('alert: A server does not report')
+    t.same(silent.map((row) => row['instance']).sort(), ['a', 'b', 'cut off'])
+    t.ok(Number(silent.find((row) => row['instance'] === 'cut off')!['seconds']) >= 300, 'though others report')
+    await asker.database.query("DELETE FROM ingest_stats WHERE instance = 'cut off'")
     t.equal(Math.round(Number((await answer('alert: Spool is growing'))[0]!['bytes_a_minute'])), 12_000_000)
     t.match(await answer('alert: UDP packets are lost'), [{ percent: 2 }])
     const shares = await answer('alert: Many anomalies')
     t.same(shares.map((row) => row['metric']).sort(), METRICS.map(({ title }) => title).sort())
     t.ok(Math.abs(Number(shares.find((row) => row['metric'] === FIRST.title)!['percent']) - 2900 / 1400) < 1e-9)
+  })
+  await t.test('the right answers: what is new is seen at once', async (t) => {
+    const nowMs = Date.now()
+    const store = await pointStore(asker.database, { spool: 'new' })
+    await store([{ satellite: NEW, timeMs: nowMs, values: METRICS.map(() => 50) }])
+    const heard = await answer('Fleet: Satellites heard A', RANGES[0], NEW, nowMs)
+    t.ok(Date.parse(String(heard.at(-1)!['time'])) >= Math.floor(nowMs / 10_000) * 10_000, 'a value for the ten seconds under way')
+    t.ok(Number(heard.at(-1)!['satellites']) >= 1)
+    const [rate] = await answer('Satellite: Points/s A', RANGES[0], NEW)
+    t.ok(Math.abs(Number(rate!['Points/s']) - 1 / 60) < 1e-9, `${String(rate!['Points/s'])} points/s`)
+  })
+}
+
+function queryOf (title: string): DashboardQuery {
+  const query = allQueries().find((each) => each.title === title)
+  assert.ok(query !== undefined, title)
+  return query
+}
+
+/** Up to Grafana 12.3 a % stands behind what was typed; from 12.4 on it stands alone, and nothing is put in for nothing. */
+async function rightSearch (t: Test, asker: Asker): Promise<void> {
+  await t.test('satellites are found by a part of their name', async (t) => {
+    const query = queryOf('Satellite: variable satellite')
+    const all = [SATELLITES[1], SATELLITES[0], SILENT, NEW]
+    const found: Array<[typed: string | null, satellites: Array<string | undefined>]> = [
+      [null, all], ['', all], ['%', all], ['sat%', all.slice(1)], ['SAT', all.slice(1)], ['0001%', [SATELLITES[0]]], ['000', [SATELLITES[0], SILENT]], ["o''neill", [SATELLITES[1]]]
+    ]
+    for (const [typed, satellites] of found) {
+      const rows = await asker.ask(asker.text(query, RANGES[0], '', asker.storedMs, typed))
+      t.same(rows.map((row) => row['satellite_id']), satellites, typed ?? 'nothing typed')
+    }
+  })
+}
+
+/** Grafana cuts an answer off behind a million rows. */
+async function newestPointsAlone (t: Test, asker: Asker): Promise<void> {
+  await t.test('of too many points the newest are shown', async (t) => {
+    const text = asker.text(queryOf(`Satellite: ${FIRST.title} A`), RANGES[0], SATELLITES[0]!)
+    const [limit = '', pointsMax = ''] = /LIMIT (\d+)/.exec(text) ?? []
+    t.ok(Number(pointsMax) > 0 && Number(pointsMax) < 1_000_000)
+    const [all, few] = [await asker.ask(text), await asker.ask(text.replace(limit, 'LIMIT 10'))]
+    t.same(few, all.slice(-10))
+  })
+}
+
+/** A lock for each chunk and index that a query might look at: a server has a few thousand for all its sessions together. */
+async function fewLocks (t: Test, asker: Asker): Promise<void> {
+  await t.test('queries of up to a day lock what is of that day', async (t) => {
+    for (const range of RANGES.filter(({ rangeMs }) => rangeMs <= DAY_MS)) {
+      for (const query of allQueries()) {
+        const locks = await asker.locksOf(asker.text(query, range, SATELLITES[0]!))
+        t.ok(locks <= LOCKS_MAX, `${query.title}, ${range.title}: ${locks} locks`)
+      }
+    }
   })
 }

@@ -8,6 +8,7 @@ import { MemoryJournal } from '../../lib/pipeline/memory-journal.js'
 import { Drain } from '../../lib/store/drain.js'
 import { FakeServer, texts, type Fault, type StatementKind } from './fake-database.js'
 import { encodePayload, type PlainRow } from './rows.js'
+import { scribble } from './scribble.js'
 
 export const EPOCH = 5
 export const TIME = 1_700_000_000_000_000n
@@ -66,6 +67,7 @@ export class Rig {
   private values = 0
 
   constructor (copyBytesMax = 1_000_000, readonly backoff = new RecordedBackoff(), intervalMs = 0) {
+    this.journal.onFreed = scribble
     const log = createLogger({ level: 'info', name: 'test', pretty: false, destination: { write: (line: string) => { this.lines.push(line) } } })
     this.drain = new Drain({
       journal: this.journal,

@@ -9,6 +9,7 @@ export class ManualJournal implements Journal {
   readonly lostRows = 0
   idle = true
   onIdle: () => void = () => {}
+  onFreed: (payload: Buffer) => void = () => {}
   onAwaited: () => void = () => {}
   readonly batches: ClosedBatch[] = []
   pressureNow: Pressure = 'none'

@@ -5,6 +5,7 @@ import type { Database } from '../../lib/store/db.js'
 import { migrate } from '../../lib/store/migrate.js'
 import { RollUp } from '../../lib/store/rollups.js'
 import { DAY_MS } from '../../lib/store/partitions.js'
+import { METRICS } from '../../protocol/metrics.js'
 import { silentLog } from './postgres.js'
 import { ANOMALIES, QUERIES, queryData, README_QUERIES } from './queries.js'
 import { pointStore } from './stored-rows.js'
@@ -18,6 +19,8 @@ export const rollUp = async (database: Database): Promise<void> => await new Rol
 
 /** What policies do on a server that runs them. */
 export type RunPolicies = (database: Database) => Promise<void>
+
+const points = (relation: string): string => `SELECT satellite_id, time, ${METRICS.map(({ name }) => name).join(', ')} FROM ${relation}`
 
 /** An empty database gets the schema and points, in three parts with rollups between, and is asked everything. */
 export async function sameAnswers (t: Test, database: Database, runPolicies: RunPolicies): Promise<void> {
@@ -36,6 +39,7 @@ export async function sameAnswers (t: Test, database: Database, runPolicies: Run
     const answer = await database.query(sql)
     t.same(answer.rows, rows(data), name)
   }
+  t.same((await database.query(`${points('satellites_latest')} EXCEPT ${points('telemetry')}`)).rows, [], 'every latest point is one that was stored')
 }
 
 /** Every query that README.md shows is in the list. */

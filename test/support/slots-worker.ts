@@ -1,5 +1,5 @@
 /** The smallest worker: does what SLOTS_WORKER says, in the words of lib/cluster/messages.ts. */
-import type { ToPrimary, ToWorker } from '../../lib/cluster/messages.js'
+import { LAST_REPORT, type ToPrimary, type ToWorker } from '../../lib/cluster/messages.js'
 import { reportOf } from './slots.js'
 
 const mode = process.env['SLOTS_WORKER'] ?? 'serve'
@@ -15,6 +15,10 @@ process.on('message', (message: ToWorker) => {
     else send({ type: 'ready', engine: `engine of ${message.settings.slot}` })
   } else if (message.type === 'report?') {
     send({ type: 'report', id: message.id, report: reportOf({ pid: process.pid, waiting: 7 }) })
+  } else if (message.type === 'stop' && mode === 'tell') {
+    // Fills the channel, so that the process is gone before all of it is read.
+    const metrics = [{ name: 'x'.repeat(150_000) }]
+    send({ type: 'report', id: LAST_REPORT, report: reportOf({ waiting: 9, metrics }) }, () => process.exit(0))
   } else if (message.type === 'stop' && mode !== 'deaf') {
     process.exit(0)
   }

@@ -1,7 +1,7 @@
 /** What tests of TimescaleDB ask and do: chunks, policies, points of the simulator. */
 import { Fleet } from '../../lib/sim/model.js'
 import type { Database } from '../../lib/store/db.js'
-import { ROLLUP_LATE_AFTER } from '../../lib/store/rollups.js'
+import { ROLLUP_REFRESH_AFTER } from '../../lib/store/rollups.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
 import { rollUp } from './same-answers.js'
 import type { StoredPoint } from './stored-rows.js'
@@ -25,10 +25,15 @@ export async function refreshAll (database: Database): Promise<void> {
   for (let run = 0; run < 3; run++) await runPolicies(database, 'policy_refresh_continuous_aggregate')
 }
 
-/** Until no bucket is left that is too old for the policies. */
+/** Of whole minutes, as the policies do it and whoever else. */
+export async function refresh (database: Database, view: string, fromMs: number, toMs: number): Promise<void> {
+  await database.query(`CALL refresh_continuous_aggregate('${view}', '${new Date(fromMs).toISOString()}'::timestamptz, '${new Date(toMs).toISOString()}'::timestamptz)`)
+}
+
+/** Until no bucket is left that the policies do not reach any more. */
 export async function rollUpAll (database: Database): Promise<void> {
   do await rollUp(database)
-  while ((await database.query(`SELECT FROM rollup_dirty WHERE bucket < now() - interval '${ROLLUP_LATE_AFTER}' LIMIT 1`)).rowCount > 0)
+  while ((await database.query(`SELECT FROM rollup_dirty WHERE bucket < time_bucket('1 minute', now() - interval '${ROLLUP_REFRESH_AFTER}') LIMIT 1`)).rowCount > 0)
 }
 
 /** Points as the simulator sends them without options but these. @param rate points a second of each satellite */

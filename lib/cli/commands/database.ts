@@ -6,7 +6,7 @@ import { lockDirectory } from '../../store/data-directory.js'
 import { connect, type Database } from '../../store/db.js'
 import { embeddedUrl, startEmbedded } from '../../store/embedded.js'
 import { StartupError, systemCode } from '../../store/startup-error.js'
-import { mkdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 
 const CONNECT_TIMEOUT_MS = 5_000
 
@@ -56,7 +56,6 @@ export async function existingSpoolDirectory (config: Config): Promise<string | 
 async function openEmbedded (dataDir: string, log: Log, lifecycle: Lifecycle): Promise<string> {
   const known = await embeddedUrl(dataDir)
   if (known?.running === true) return known.url
-  await mkdir(dataDir, { recursive: true })
   const lock = await lockDirectory(dataDir, 'DATA_DIR')
   lifecycle.push('the lock of DATA_DIR', () => lock.release())
   const embedded = await startEmbedded({ dataDir, log })

@@ -4,11 +4,10 @@ import { hostname, userInfo } from 'node:os'
 import { text as readAll } from 'node:stream/consumers'
 import { defaultLimits } from '../../limits/default-limits.js'
 import { parseLimitSet } from '../../limits/validate.js'
-import { createLogger } from '../../log.js'
 import { isConnectionError, sqlState, type Database } from '../../store/db.js'
 import { readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits } from '../../store/limits-store.js'
 import { defineCommand, type CommandContext } from '../command.js'
-import { withDatabase } from './database.js'
+import { errorLog, withDatabase } from './database.js'
 
 const ACTIONS = ['get', 'set', 'history'] as const
 const OPTIONS = [
@@ -33,7 +32,7 @@ export const limits = defineCommand({
     if (action !== 'set' && file !== undefined) return misused(context, `${String(action)} takes no file`)
     const set = action === 'set' ? await readSet(context, file) : null
     if (set === false) return 1
-    const log = createLogger({ level: context.config.logLevel, name: 'limits' })
+    const log = errorLog(context.config, 'limits')
     try {
       return await withDatabase(context.config, log, async (db) => {
         if (set !== null) return await change(context, db, set)

@@ -1,8 +1,11 @@
 /** `migrate`: brings the database up to date without starting the server. */
-import { createLogger } from '../../log.js'
-import { migrate as applyMigrations, planMigrations, planSettings } from '../../store/migrate.js'
+import type { Config } from '../../config.js'
+import type { Database } from '../../store/db.js'
+import { migrate as applyMigrations, planMetrics, planMigrations, planSettings } from '../../store/migrate.js'
+import { planPartitions } from '../../store/partitions.js'
+import { planServer } from '../../store/server-kind.js'
 import { defineCommand } from '../command.js'
-import { withDatabase } from './database.js'
+import { errorLog, withDatabase } from './database.js'
 
 export const migrate = defineCommand({
   name: 'migrate',
@@ -12,17 +15,10 @@ export const migrate = defineCommand({
   ],
   settings: ['dataDir', 'databaseUrl', 'retentionMs', 'timeWindowPastMs', 'timeWindowFutureMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'],
   async run ({ config, values, print }) {
-    const log = createLogger({ level: config.logLevel, name: 'migrate' })
+    const log = errorLog(config, 'migrate')
     return await withDatabase(config, log, async (db) => {
       if (values['dry-run']) {
-        const { pending, kind, adopts } = await planMigrations(db)
-        if (adopts) print('-- The table telemetry is there already: it is taken over with all its rows (0002-telemetry).')
-        for (const { name, sql } of pending) print(`-- ${name} (${kind})\n${sql}`)
-        const settings = await planSettings(db, kind, config)
-        if (settings.length > 0) print('-- what follows the configuration')
-        for (const { shown } of settings) print(`${shown};`)
-        const done = pending.length + settings.length === 0
-        print(done ? 'The database is up to date.' : `-- ${pending.length} migrations and ${settings.length} settings would be applied`)
+        await printPlan(db, config, print)
         return 0
       }
       const { applied, kind, version } = await applyMigrations(db, { ...config, log })
@@ -31,3 +27,25 @@ export const migrate = defineCommand({
     })
   }
 })
+
+/** In the order in which it would be done. */
+async function printPlan (db: Database, config: Config, print: (line: string) => void): Promise<void> {
+  const plan = await planMigrations(db)
+  const { pending, kind, adopts } = plan
+  const extension = kind === 'timescale' ? await planServer(db) : null
+  const addition = await planMetrics(db, plan)
+  const partitions = kind === 'plain' ? await planPartitions(db, config, Date.now()) : null
+  const settings = await planSettings(db, kind, config)
+  if (extension !== null) print(`${extension};`)
+  if (adopts) print('-- The table telemetry is there already: it is taken over with all its rows (0002-telemetry).')
+  for (const { name, sql } of pending) print(`-- ${name} (${kind})\n${sql}`)
+  if (addition !== null) {
+    print(`-- New in the catalogue of metrics: ${addition.metrics.join(', ')}. Rollups of TimescaleDB are made anew, and filled in the background.`)
+    for (const sql of addition.statements) print(`${sql};`)
+  }
+  if (partitions !== null) print(`-- partitions\n${partitions};`)
+  if (settings.length > 0) print('-- what follows the configuration')
+  for (const { shown } of settings) print(`${shown};`)
+  const done = pending.length + settings.length === 0 && extension === null && addition === null && partitions === null
+  print(done ? 'The database is up to date.' : `-- ${pending.length} migrations and ${settings.length} settings would be applied`)
+}

@@ -7,7 +7,7 @@ import type { Log } from '../../log.js'
 import { realFiles } from '../../spool/files.js'
 import { listSlots } from '../../spool/slots.js'
 import { connect } from '../../store/db.js'
-import { migrate } from '../../store/migrate.js'
+import { migrateSchema } from '../../store/migrate.js'
 import { formatDuration } from '../../value-types.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
@@ -23,7 +23,7 @@ async function prepare (config: Config, spoolDirectory: string, log: Log, lifecy
   const databaseUrl = await openDatabase(config, log, lifecycle)
   const db = await connect(databaseUrl, { applicationName: 'orbitstream drain', connectTimeoutMs: CONNECT_TIMEOUT_MS })
   try {
-    await migrate(db, { ...config, log })
+    await migrateSchema(db, { log })
   } finally {
     await db.close()
   }
@@ -66,7 +66,7 @@ export const spoolDrain = defineCommand({
   options: [
     { name: 'timeout', type: 'duration', min: 1, default: '10m', help: 'Longest time to try; what is left then stays on disk.' }
   ],
-  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'memoryMaxBytes', 'retentionMs', 'timeWindowPastMs', 'timeWindowFutureMs', 'logLevel'],
+  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'memoryMaxBytes', 'logLevel'],
   async run ({ config, values, print, complain }) {
     const directory = await existingSpoolDirectory(config)
     if (directory === null) {

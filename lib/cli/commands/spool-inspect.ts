@@ -9,7 +9,7 @@ import { comparePositions, describePosition } from '../../spool/position.js'
 import type { Database } from '../../store/db.js'
 import { lookUpLedger, type LedgerEntry } from '../../store/ledger.js'
 import { defineCommand } from '../command.js'
-import { counted, table } from '../table.js'
+import { counted, printable, table } from '../table.js'
 import { existingSpoolDirectory, findDatabase } from './database.js'
 
 interface SlotInspection extends SpoolInspection {
@@ -18,12 +18,19 @@ interface SlotInspection extends SpoolInspection {
   readonly ledger: LedgerEntry | null
 }
 
+interface UnreadableSlot {
+  readonly slot: number
+  readonly reason: string
+}
+
 interface Inspection {
   /** Null: SPOOL_DIR is off. */
   readonly directory: string | null
   /** `reason`: why the ledger is not known; null if it is. */
   readonly database: { readonly reachable: boolean, readonly reason: string | null }
   readonly slots: readonly SlotInspection[]
+  /** What they hold is in no sum. */
+  readonly unreadable: readonly UnreadableSlot[]
   /** Rows that wait to be stored; without the ledger all that are on disk. */
   readonly waitingRows: number
 }
@@ -58,18 +65,33 @@ async function inspectSlot (directory: string, slot: number, ledger: Ledger): Pr
   }
 }
 
+/** One that cannot be read keeps nobody from seeing the others. */
+async function inspectSlots (directory: string | null, ledger: Ledger): Promise<Pick<Inspection, 'slots' | 'unreadable'>> {
+  const slots: SlotInspection[] = []
+  const unreadable: UnreadableSlot[] = []
+  if (directory === null) return { slots, unreadable }
+  for (const slot of await listSlots(realFiles, directory)) {
+    try {
+      slots.push(await inspectSlot(directory, slot, ledger))
+    } catch (error) {
+      unreadable.push({ slot, reason: error instanceof Error ? error.message : String(error) })
+    }
+  }
+  return { slots, unreadable }
+}
+
 async function inspect (config: Config): Promise<Inspection> {
   const directory = await existingSpoolDirectory(config)
   const found = await findDatabase(config)
   const [db, reason] = typeof found === 'string' ? [null, found] : [found, null]
   try {
     const ledger = new Ledger(db, reason)
-    const slots: SlotInspection[] = []
-    for (const slot of directory === null ? [] : await listSlots(realFiles, directory)) slots.push(await inspectSlot(directory ?? '', slot, ledger))
+    const { slots, unreadable } = await inspectSlots(directory, ledger)
     return {
       directory,
       database: { reachable: ledger.reason === null, reason: ledger.reason },
       slots,
+      unreadable,
       waitingRows: slots.reduce((sum, { waiting }) => sum + waiting.rows, 0)
     }
   } finally {
@@ -127,15 +149,23 @@ function slotText (slot: SlotInspection, known: boolean): string {
   ].join('\n')
 }
 
-function inspectionText ({ directory, database, slots, waitingRows }: Inspection): string {
-  if (directory === null) return 'SPOOL_DIR is off: no points wait on disk.'
+function waitingLine ({ database, slots, unreadable, waitingRows }: Inspection): string {
+  const where = unreadable.length === 0 ? '' : ' in the slots that could be read'
+  if (waitingRows === 0) return `Nothing waits to be stored${where}.`
   const frames = slots.reduce((sum, { waiting }) => sum + waiting.frames, 0)
+  return `${counted(waitingRows, 'row')} in ${counted(frames, 'frame')} ${database.reachable ? 'wait' : 'at most wait'} to be stored${where}.`
+}
+
+function inspectionText (inspection: Inspection): string {
+  const { directory, database, slots, unreadable } = inspection
+  if (directory === null) return 'SPOOL_DIR is off: no points wait on disk.'
   return [
     `Spool directory ${directory}`,
     ...(database.reason === null ? [] : [`The database was not asked, so a part of these rows may be stored already: ${database.reason}`]),
     '',
     ...slots.map((slot) => `${slotText(slot, database.reachable)}\n`),
-    waitingRows === 0 ? 'Nothing waits to be stored.' : `${counted(waitingRows, 'row')} in ${counted(frames, 'frame')} ${database.reachable ? 'wait' : 'at most wait'} to be stored.`
+    ...unreadable.map(({ slot, reason }) => `slot-${slot}: cannot be read: ${printable(reason)}\n`),
+    waitingLine(inspection)
   ].join('\n')
 }
 
@@ -149,6 +179,6 @@ export const spoolInspect = defineCommand({
   async run ({ config, values, print }) {
     const inspection = await inspect(config)
     print(values.json ? JSON.stringify(inspection, null, 2) : inspectionText(inspection))
-    return 0
+    return inspection.unreadable.length === 0 ? 0 : 1
   }
 })

@@ -4,85 +4,127 @@
  */
 import type { Config } from '../../config.js'
 import { lockInstance, openDatabase } from '../../cluster/instance.js'
+import { findStoredFrames } from '../../cluster/stored-frames.js'
 import { Lifecycle } from '../../lifecycle.js'
+import { ROW_FORMAT } from '../../pipeline/payload.js'
 import { realFiles } from '../../spool/files.js'
 import { identifySpool } from '../../spool/inspect.js'
 import { describePosition } from '../../spool/position.js'
-import { chosen, planResolution, writeResolution, type Choice, type Resolution } from '../../spool/resolution.js'
+import { chosen, planResolution, readDoubtful, storesTwice, writeResolution, type Choice, type Resolution } from '../../spool/resolution.js'
 import { listSlots, slotDirectory } from '../../spool/slots.js'
-import { connect, type Database } from '../../store/db.js'
-import { migrate } from '../../store/migrate.js'
+import { lockDirectory } from '../../store/data-directory.js'
+import { connect, isConnectionError, type Database } from '../../store/db.js'
+import { migrateSchema } from '../../store/migrate.js'
 import { lookUpLedger, setLedger, type LedgerEntry } from '../../store/ledger.js'
-import { defineCommand } from '../command.js'
+import { StartupError } from '../../store/startup-error.js'
+import { defineCommand, type CommandContext } from '../command.js'
 import { counted } from '../table.js'
 import { errorLog, existingSpoolDirectory } from './database.js'
+import { describeCase, describeTwice, type Case } from './resolution-text.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
 
-/** A slot whose ledger does not fit. */
-interface Case {
-  readonly slot: number
+const OPTIONS = [
+  { name: 'slot', type: 'integer', min: 0, help: 'This slot alone.', note: 'default: all whose ledger does not fit' },
+  { name: 'store-again', type: 'boolean', help: 'The database does not have the points in question: store those that are on disk.' },
+  { name: 'already-stored', type: 'boolean', help: 'The database has the points in question: do not store them again.' },
+  { name: 'yes', type: 'boolean', help: 'Do it; without it the command only says what it would do.' },
+  { name: 'accept-twice', type: 'boolean', help: 'Do it even where the command says that points would be stored twice.' }
+] as const
+
+type Context = CommandContext<typeof OPTIONS>
+
+/** What is open for a run of the command. */
+interface Session {
+  readonly db: Database
+  readonly lifecycle: Lifecycle
+  /** SPOOL_DIR. */
   readonly directory: string
-  readonly spoolId: string
-  readonly ledger: LedgerEntry | null
-  readonly resolution: Resolution
 }
 
-async function findCases (db: Database, spoolDirectory: string): Promise<Case[]> {
-  const cases: Case[] = []
-  for (const slot of await listSlots(realFiles, spoolDirectory)) {
-    const directory = slotDirectory(spoolDirectory, slot)
-    const spoolId = await identifySpool(realFiles, directory)
-    if (spoolId === null) continue
-    const ledger = await lookUpLedger(db, spoolId)
-    const resolution = await planResolution(realFiles, directory, spoolId, ledger)
-    if (resolution !== null) cases.push({ slot, directory, spoolId, ledger, resolution })
-  }
-  return cases
+async function slotsOf ({ directory }: Session, wanted: number | undefined): Promise<number[]> {
+  const slots = await listSlots(realFiles, directory)
+  if (wanted === undefined) return slots
+  if (!slots.includes(wanted)) throw new StartupError(`there is no slot-${wanted} in ${directory}`)
+  return [wanted]
 }
 
-function goneLines ({ resolution: { gone, upper }, ledger }: Case): string[] {
-  if (gone === null) return []
-  const rows = gone.rows === null ? 'An unknown number of rows' : counted(gone.rows, 'row')
-  const frames = gone.frames === null ? '' : ` in ${counted(gone.frames, 'frame')}`
-  const since = ledger === null ? '' : ` They were stored after ${ledger.updatedAt.toISOString()}, when the ledger moved last.`
-  return [`  ${rows}${frames} up to ${describePosition(upper)} are not on disk any more: if the database does not have them, they are gone.${since}`]
+/**
+ * Null: the ledger of the slot fits, or nothing tells whose frames it holds. The slot stays locked until the command ends: a
+ * worker that has outlived its server still writes there.
+ */
+async function examine ({ db, lifecycle, directory: spoolDirectory }: Session, slot: number): Promise<Case | null> {
+  const directory = slotDirectory(spoolDirectory, slot)
+  const spoolId = await identifySpool(realFiles, directory)
+  if (spoolId === null) return null
+  const lock = await lockDirectory(directory, 'spool slot')
+  lifecycle.push('the lock of the spool slot', () => lock.release())
+  const ledger = await lookUpLedger(db, spoolId)
+  const resolution = await plan(db, directory, spoolId, ledger)
+  return resolution === null ? null : { slot, directory, spoolId, ledger, resolution }
 }
 
-function underWayLines ({ resolution: { underWay } }: Case): string[] {
-  if (underWay === null) return []
-  return [`  Frames after ${describePosition(underWay.after)}, up to ${describePosition(underWay.through)}, were given to the database, and its answer did not come. ` +
-    'They count as not stored: whether it has them is to be seen there alone.']
-}
-
-function describeCase (one: Case): string {
-  const { slot, spoolId, resolution: { fault, lower, upper, between, waiting } } = one
-  const inQuestion = `${counted(between.rows, 'row')} in ${counted(between.frames, 'frame')}`
-  return [
-    `slot-${slot}: spool ${spoolId}, FAULT (${fault.kind})`,
-    `  ${fault.message}`,
-    '',
-    `  ${inQuestion} on disk are in question: after ${describePosition(lower)}, up to ${describePosition(upper)}.`,
-    '    --store-again      the database does not have them (it was restored, say, or the row was set ahead): store them.',
-    '    --already-stored   the database has them (its row was set back or deleted, say): do not store them again.',
-    ...goneLines(one),
-    ...underWayLines(one),
-    `  ${counted(waiting.rows, 'row')} in ${counted(waiting.frames, 'frame')} behind that are stored either way.`
-  ].join('\n')
+async function plan (db: Database, directory: string, spoolId: string, ledger: LedgerEntry | null): Promise<Resolution | null> {
+  const blind = await planResolution(realFiles, directory, spoolId, ledger)
+  if (blind === null || blind.doubt === null) return blind
+  const found = await findStoredFrames(db, readDoubtful(realFiles, directory, blind.doubt, ROW_FORMAT))
+  return await planResolution(realFiles, directory, spoolId, ledger, found)
 }
 
 async function resolveCase (db: Database, { slot, directory, spoolId, ledger, resolution }: Case, choice: Choice): Promise<string> {
   const { position, rows } = chosen(resolution, choice, ledger?.storedRows ?? 0)
   if (!await setLedger(db, spoolId, ledger?.position ?? null, position, rows ?? 0)) {
-    throw new Error(`the ledger of slot-${slot} has moved meanwhile: another program uses it`)
+    throw new StartupError('its ledger has moved meanwhile: another program uses it')
   }
   await writeResolution(realFiles, directory, spoolId, { position, rows })
   const stored = choice === 'store-again' ? resolution.between.rows + resolution.waiting.rows : resolution.waiting.rows
   return `slot-${slot}: the ledger stands at ${describePosition(position)} now; the next start, or spool drain, stores ${counted(stored, 'row')}.`
 }
 
+/** Does `work` for each. One that fails keeps nobody from the others; without the database there is none to go on with. False: one failed. */
+async function forEachSlot<T extends { readonly slot: number }> (list: readonly T[], complain: Context['complain'], work: (one: T) => Promise<void>): Promise<boolean> {
+  let done = true
+  for (const one of list) {
+    try {
+      await work(one)
+    } catch (error) {
+      if (isConnectionError(error)) throw error
+      complain(`error: slot-${one.slot} was left as it is: ${error instanceof Error ? error.message : String(error)}`)
+      done = false
+    }
+  }
+  return done
+}
+
+/** False: not all were resolved. */
+async function resolveCases ({ db }: Session, { values, print, complain }: Context, cases: readonly Case[], choice: Choice | null): Promise<boolean> {
+  if (choice === null || !values.yes) {
+    print(choice === null ? 'Nothing was changed: add --store-again or --already-stored, and --yes.' : 'Nothing was changed: add --yes.')
+    return false
+  }
+  return await forEachSlot(cases, complain, async (one) => {
+    if (!values['accept-twice'] && storesTwice(one.resolution, choice)) throw new StartupError(describeTwice(one, choice))
+    print(await resolveCase(db, one, choice))
+  })
+}
+
+/** Exit code 0: nothing is left to decide, of those that were asked for. */
+async function resolveAll (session: Session, context: Context, choice: Choice | null): Promise<number> {
+  const { values, print, complain } = context
+  const cases: Case[] = []
+  const slots = (await slotsOf(session, values.slot)).map((slot) => ({ slot }))
+  const examined = await forEachSlot(slots, complain, async ({ slot }) => {
+    const found = await examine(session, slot)
+    if (found !== null) cases.push(found)
+  })
+  for (const one of cases) print(`${describeCase(one)}\n`)
+  if (cases.length === 0) print('Every ledger that was looked at fits its spool.')
+  const resolved = cases.length === 0 || await resolveCases(session, context, cases, choice)
+  return examined && resolved ? 0 : 1
+}
+
 /** What a server would lock is locked: a spool that is open moves on by itself. */
-async function withLedger<T> (config: Config, work: (db: Database) => Promise<T>): Promise<T> {
+async function withSession<T> (config: Config, directory: string, work: (session: Session) => Promise<T>): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
     await lockInstance(config, lifecycle)
@@ -91,8 +133,8 @@ async function withLedger<T> (config: Config, work: (db: Database) => Promise<T>
     const db = await connect(url, { applicationName: 'orbitstream resolve', connectTimeoutMs: CONNECT_TIMEOUT_MS })
     lifecycle.push('the connection', () => db.close())
     // A database that takes the place of one that was lost may be empty.
-    await migrate(db, { ...config, log })
-    return await work(db)
+    await migrateSchema(db, { log })
+    return await work({ db, lifecycle, directory })
   } finally {
     await lifecycle.release()
   }
@@ -101,14 +143,10 @@ async function withLedger<T> (config: Config, work: (db: Database) => Promise<T>
 export const spoolResolve = defineCommand({
   name: 'spool resolve',
   summary: 'Go on with a database whose ledger does not fit the spool: say whether it has the points in question.',
-  options: [
-    { name: 'slot', type: 'integer', min: 0, help: 'This slot alone.', note: 'default: all whose ledger does not fit' },
-    { name: 'store-again', type: 'boolean', help: 'The database does not have the points in question: store those that are on disk.' },
-    { name: 'already-stored', type: 'boolean', help: 'The database has the points in question: do not store them again.' },
-    { name: 'yes', type: 'boolean', help: 'Do it; without it the command only says what it would do.' }
-  ],
-  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'retentionMs', 'timeWindowPastMs', 'timeWindowFutureMs', 'logLevel'],
-  async run ({ config, values, print, complain }) {
+  options: OPTIONS,
+  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'logLevel'],
+  async run (context) {
+    const { config, values, print, complain } = context
     if (values['store-again'] && values['already-stored']) {
       complain('error: --store-again and --already-stored exclude one another')
       return 2
@@ -119,16 +157,6 @@ export const spoolResolve = defineCommand({
       return 0
     }
     const choice: Choice | null = values['store-again'] ? 'store-again' : values['already-stored'] ? 'already-stored' : null
-    return await withLedger(config, async (db) => {
-      const cases = (await findCases(db, directory)).filter(({ slot }) => values.slot === undefined || slot === values.slot)
-      for (const one of cases) print(`${describeCase(one)}\n`)
-      if (cases.length === 0) print('Every ledger that was looked at fits its spool.')
-      if (cases.length === 0 || choice === null || !values.yes) {
-        if (cases.length > 0) print(choice === null ? 'Nothing was changed: add --store-again or --already-stored, and --yes.' : 'Nothing was changed: add --yes.')
-        return cases.length === 0 ? 0 : 1
-      }
-      for (const one of cases) print(await resolveCase(db, one, choice))
-      return 0
-    })
+    return await withSession(config, directory, async (session) => await resolveAll(session, context, choice))
   }
 })

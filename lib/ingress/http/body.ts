@@ -5,6 +5,7 @@
  * again and again. Either way a body is only valid during onBody. Exactly one of onBody and onFailure is called, unless
  * the reader is dropped first.
  */
+import { RoomPool } from '../../room-pool.js'
 import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
 import type { BodyFailure, HttpRequest } from './engine.js'
 
@@ -25,9 +26,7 @@ export interface Watched {
 /** All bodies under way in a server: one timer for their stalls, no timer and no clock call per request; and their memory. */
 export class BodyWatch {
   private readonly watched = new Set<Watched>()
-  /** Memory that no body has now, by its size: powers of two times FIRST_BYTES. */
-  private readonly spares = new Map<number, Buffer[]>()
-  private spareBytes = 0
+  private readonly pool = new RoomPool(SPARE_BYTES_MAX)
   private heldBytes = 0
   private readonly timer: NodeJS.Timeout
   /** Bytes that a body must bring in one stall time. */
@@ -58,21 +57,13 @@ export class BodyWatch {
     const othersBytes = this.heldBytes - ownBytes
     if (othersBytes > 0 && othersBytes + bytes > this.heldBytesMax) return null
     this.heldBytes += bytes
-    const spare = this.spares.get(bytes)?.pop()
-    if (spare === undefined) return Buffer.allocUnsafeSlow(bytes)
-    this.spareBytes -= bytes
-    return spare
+    return this.pool.take(bytes)
   }
 
   /** Takes room back; nobody may hold on to it. */
   giveBack (room: Buffer): void {
-    const { length } = room
-    this.heldBytes -= length
-    if (this.spareBytes + length > SPARE_BYTES_MAX) return
-    this.spareBytes += length
-    const alike = this.spares.get(length)
-    if (alike === undefined) this.spares.set(length, [room])
-    else alike.push(room)
+    this.heldBytes -= room.length
+    this.pool.giveBack(room)
   }
 
   close (): void {

@@ -24,7 +24,8 @@ t.test('what is wrong is said', t => {
     [['http://a', '--batch', '0'], /--batch/],
     [['http://a', '--runs', '1.5'], /--runs/],
     [['http://a', '--batch', '100000'], /190000 at most/],
-    [['http://a', '--header', 'nothing'], /--header/]
+    [['http://a', '--header', 'nothing'], /--header/],
+    [['http://a?precision=ms', '--format', 'line'], /nanoseconds/]
   ]
   for (const [argv, message] of cases) {
     const parsed = parseCompare(argv)

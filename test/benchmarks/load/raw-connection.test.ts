@@ -1,7 +1,7 @@
 import t from 'tap'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { isComplete, RawConnection, statusOf } from '../../../benchmarks/load/raw-connection.js'
+import { codeOf, isComplete, RawConnection, statusOf } from '../../../benchmarks/load/raw-connection.js'
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 
@@ -14,6 +14,8 @@ t.test('knows the end of an answer: length in any case, chunks, none', t => {
   t.ok(isComplete(bytes('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n')))
   t.ok(isComplete(bytes('HTTP/1.1 204 No Content\r\nServer: x\r\n\r\n')))
   t.equal(statusOf(bytes('HTTP/1.1 503 Busy\r\n\r\n')), 503)
+  t.equal(codeOf(bytes('HTTP/1.1 503 Busy\r\n\r\n{"error":{"code":"spool_failed","message":"…"}}')), 'spool_failed')
+  t.equal(codeOf(bytes('HTTP/1.1 503 Busy\r\n\r\n')), '')
   t.end()
 })
 
@@ -34,6 +36,15 @@ t.test('reads an answer that comes in pieces, and the loss of the connection as 
   socket.write('gth: 4\r\n\r\ndo')
   setImmediate(() => socket.write('ne'))
   t.equal(await first, 202)
+
+  // An answer like the last one, and one that only begins like it.
+  for (const [whole, status] of [['HTTP/1.1 202 Accepted\r\nContent-Length: 4\r\n\r\ndone', 202], ['HTTP/1.1 202 Accepted\r\nContent-Length: 4\r\n\r\ndone', 202], ['HTTP/1.1 429 Too Many\r\nContent-Length: 4\r\n\r\ndone', 429]] as const) {
+    const next = answer()
+    connection.send(bytes('POST / HTTP/1.1\r\n\r\n'))
+    await once(socket, 'data')
+    socket.write(whole)
+    t.equal(await next, status)
+  }
 
   const second = answer()
   connection.send(bytes('POST / HTTP/1.1\r\n\r\n'))

@@ -4,12 +4,14 @@ import { createSocket } from 'node:dgram'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { prepareLoad } from '../../../benchmarks/load/child.js'
-import type { HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult } from '../../../benchmarks/load/jobs.js'
+import type { AutocannonJob, AutocannonResult, HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult } from '../../../benchmarks/load/jobs.js'
 import { PointColumns } from '../../../protocol/columns.js'
 import { decodePacket } from '../../../protocol/packet.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 
 const RULES = { timeWindowPastMs: 60_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' } as const
+
+const NEVER = Infinity
 
 async function serve (t: Test, answer: (body: string, request: IncomingMessage) => { status: number, delayMs: number }): Promise<number> {
   const server = createServer((request, response) => {
@@ -17,10 +19,13 @@ async function serve (t: Test, answer: (body: string, request: IncomingMessage) 
     request.on('data', (chunk: Buffer) => { body += chunk.toString() })
     request.on('end', () => {
       const { status, delayMs } = answer(body, request)
-      setTimeout(() => response.writeHead(status).end('{}'), delayMs)
+      if (delayMs !== NEVER) setTimeout(() => response.writeHead(status).end(status === 503 ? '{"error":{"code":"overloaded"}}' : '{}'), delayMs)
     })
   }).listen(0, '127.0.0.1')
-  t.teardown(() => server.close())
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
   await once(server, 'listening')
   return (server.address() as AddressInfo).port
 }
@@ -44,9 +49,9 @@ t.test('the closed loop says of each body how often it was sent and acknowledged
   const result = await load.run()
   t.same(result.sent, Array.from({ length: 8 }, (_, body) => seen.get(body) ?? 0))
   t.same(result.acknowledged, result.sent.map((count, body) => body === 3 ? 0 : count))
-  t.equal(result.statuses['503'], refused)
+  t.equal(result.statuses['503 overloaded'], refused)
   t.ok(refused > 0)
-  t.equal(result.latency.count, result.sent.reduce((sum, count) => sum + count, 0))
+  t.equal(result.latency.count, result.acknowledged.reduce((sum, count) => sum + count, 0), 'refusals have no latency')
   t.ok(load.cpuSeconds > 0)
 })
 
@@ -71,6 +76,85 @@ t.test('the open loop counts from the moment that a request was due: a stall of 
   t.equal(probesAcknowledged, probes)
 })
 
+t.test('at a fixed rate the latency of the warm-up does not count, and its requests do', async t => {
+  let requests = 0
+  const port = await serve(t, () => ({ status: 202, delayMs: requests++ === 0 ? 100 : 0 }))
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', { ...job(port, 1), seconds: 0.4, warmUpSeconds: 0.2, requestsPerSecond: 100, probesPerSecond: 20, probePath: '/probe' })
+  const { acknowledged, latency, startedAtMs, probesDueMs } = await load.run()
+  t.equal(acknowledged.reduce((sum, count) => sum + count, 0), 40)
+  t.equal(latency.count, 20)
+  t.equal(probesDueMs.length, 4)
+  t.ok(probesDueMs.every((dueMs) => dueMs >= startedAtMs + 200))
+})
+
+t.test('a closed loop ends though an answer never comes, and counts its request with its age', async t => {
+  let requests = 0
+  const port = await serve(t, () => ({ status: 202, delayMs: requests++ === 0 ? NEVER : 0 }))
+  const load = await prepareLoad<HttpResult>('./http-sender.js', { ...job(port, 1), seconds: 0.1, answerDeadlineMs: 200 })
+  const { sent, acknowledged, unanswered, latency } = await load.run()
+  const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
+  t.equal(unanswered, 1)
+  t.equal(sum(sent) - sum(acknowledged), 1)
+  t.equal(latency.count, sum(sent))
+  t.ok(latency.max >= 200, `${latency.max} ms`)
+})
+
+t.test('at a fixed rate refusals have no latency, and what has no answer counts with its age', async t => {
+  let requests = 0
+  const port = await serve(t, (_body, request) => ({ status: 503, delayMs: request.url !== '/probe' && requests++ === 0 ? NEVER : 0 }))
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', { ...job(port, 1), seconds: 0.2, requestsPerSecond: 100, probesPerSecond: 20, probePath: '/probe', answerDeadlineMs: 200 })
+  const { statuses, unanswered, latency, probesDueMs, probesAcknowledged, probeStatuses } = await load.run()
+  t.same(statuses, { '503 overloaded': 19 })
+  t.equal(unanswered, 1)
+  t.equal(latency.count, 1)
+  t.ok(latency.p50 >= 200, `${latency.p50} ms`)
+  t.equal(probesAcknowledged, 0)
+  t.same(probeStatuses, { '503 overloaded': probesDueMs.length })
+})
+
+t.test('at a fixed rate no body is sent again before its answer, however many pass it', async t => {
+  const underWay = new Set<string>()
+  let requests = 0
+  let twice = 0
+  const port = await serve(t, (body) => {
+    const number = /"storage_usage_mb":([\d.]+)/.exec(body)?.[1] ?? ''
+    if (underWay.has(number)) twice++
+    const delayMs = requests++ === 0 ? 300 : 0
+    if (delayMs > 0) underWay.add(number)
+    return { status: 202, delayMs }
+  })
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', { ...job(port, 1), seconds: 0.25, requestsPerSecond: 400, probesPerSecond: 0, probePath: '' })
+  const { sent } = await load.run()
+  t.equal(sent.reduce((sum, count) => sum + count, 0), 100)
+  t.equal(twice, 0)
+})
+
+t.test('autocannon at a fixed rate: each body is counted as the server saw it, and refusals have no latency', async t => {
+  const seen = [0, 0, 0]
+  const port = await serve(t, (body) => {
+    const number = (JSON.parse(body) as { storage_usage_mb: number }).storage_usage_mb * 2
+    seen[number] = (seen[number] ?? 0) + 1
+    return { status: number === 2 ? 400 : 202, delayMs: 0 }
+  })
+  const cannon: AutocannonJob = { url: `http://127.0.0.1:${port}/telemetry`, points: { satellites: 3, bodies: 3, batch: 1 }, connections: 2, requestsPerSecond: 20, seconds: 1 }
+  const { sent, acknowledged, statuses, failed, latency } = await (await prepareLoad<AutocannonResult>('./autocannon-sender.js', cannon)).run()
+  t.same(sent, seen)
+  t.equal(sent.reduce((sum, count) => sum + count, 0), 20)
+  t.same(acknowledged, [seen[0], seen[1], 0])
+  t.equal(statuses['400'], seen[2])
+  t.equal(failed, 0)
+  t.equal(latency.count, 20 - (seen[2] ?? 0))
+})
+
+t.test('autocannon as fast as it goes: all but what is on its way at the end has an answer', async t => {
+  const port = await serve(t, () => ({ status: 202, delayMs: 0 }))
+  const cannon: AutocannonJob = { url: `http://127.0.0.1:${port}/telemetry`, points: { satellites: 3, bodies: 3, batch: 1 }, connections: 2, requestsPerSecond: null, seconds: 1 }
+  const { sent, acknowledged } = await (await prepareLoad<AutocannonResult>('./autocannon-sender.js', cannon)).run()
+  const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
+  t.ok(sum(acknowledged) > 2)
+  t.ok(sum(sent) - sum(acknowledged) <= 2)
+})
+
 t.test('a load that cannot be prepared says why', async t => {
   await t.rejects(prepareLoad<HttpResult>('./http-sender.js', job(1, 1)), /ECONNREFUSED/)
 })
@@ -80,11 +164,15 @@ t.test('packets are whole, numbered from 0, and all of them are counted', async 
   t.teardown(() => socket.close())
   const sequences: number[] = []
   const received = { points: 0 }
+  const firstTimes = new Set<number>()
   const columns = new PointColumns()
   socket.on('message', (packet) => {
     const result = decodePacket(packet, Date.now() * 1000, RULES, new SatelliteTable(), columns)
     if (result.kind !== 'frame') t.fail(JSON.stringify(result))
-    else if (columns.count > 0) sequences.push(result.seq)
+    else if (columns.count > 0) {
+      sequences.push(result.seq)
+      firstTimes.add(columns.timesMicros[0] as number)
+    }
     received.points += columns.count
   })
   socket.bind(0, '127.0.0.1')
@@ -95,5 +183,6 @@ t.test('packets are whole, numbered from 0, and all of them are counted', async 
   t.equal(result.packets, 40)
   t.equal(result.points, 1000)
   while (received.points < 1000) await once(socket, 'message')
+  t.equal(firstTimes.size, 40, 'no two packets have the same time')
   t.same(sequences, Array.from({ length: 40 }, (_, sequence) => sequence))
 })

@@ -92,6 +92,12 @@ t.test('database-url prints what can be given to psql', async t => {
   t.same(none, { code: 1, out: '', err: 'error: there is no database in /nowhere/at/all yet; the first start makes it\n' })
 })
 
+t.test('a DATA_DIR where no directory can be is named by every command that would make it', async t => {
+  for (const line of ['migrate', 'limits get', 'quarantine list']) {
+    t.match(await run(`${line} --data-dir /proc/x`), { code: 1, out: '', err: /^error: The DATA_DIR \/proc\/x cannot be made there: choose another one\.\n$/ }, line)
+  }
+})
+
 t.test('migrate says in a sentence that the database cannot be reached', async t => {
   t.match(await run('migrate --database-url postgres://me:hunter2@127.0.0.1:1/d'), { code: 1, err: /^error: The database cannot be reached: [^\n]*\n$/ })
 })

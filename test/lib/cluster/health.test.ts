@@ -44,6 +44,7 @@ t.test('degraded: points are accepted, and reasons say what is wrong', (t) => {
     ['the hard bound of one of two', { slots: [well, slotOf({ number: 1, report: reportOf({ pressure: 'hard' }) })] }, /worker 1 .*hard bound/],
     ['the database is away', { slots: [slotOf({ report: reportOf({ database: database('retrying', 'refused') }) })] }, /does not take points: refused/],
     ['the ledger does not fit', { slots: [slotOf({ report: reportOf({ database: database('halted', 'The ledger shows') }) })] }, /The ledger shows/],
+    ['a spool that cannot be opened', { slots: [slotOf({ report: reportOf({ complaints: ['the spool of slot-7 cannot be opened'] }) })] }, /^the spool of slot-7 cannot be opened$/],
     ['maintenance fails', { maintenanceError: 'disk full' }, /maintenance fails: disk full/]
   ]
   for (const [name, sources, reason] of cases) {

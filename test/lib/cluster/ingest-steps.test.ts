@@ -49,7 +49,9 @@ t.test('steps of ten seconds of the clock, the first from the start of the serve
   ])
   t.equal(pending.length, 2)
   cutter.stored(pending)
-  t.same(cutter.pending().map(({ time }) => time), [iso(BEGIN_MS + 7_000)], 'the one under way is stored again')
+  t.same(cutter.pending(), [], 'nothing was counted since')
+  cutter.sample(await counts.json(), BEGIN_MS + 9_000)
+  t.match(cutter.pending(), [{ time: iso(BEGIN_MS + 7_000), seconds: 1.5 }], 'the one under way is stored again')
 })
 
 t.test('what came in between a row that was read and its storage is not forgotten', async (t) => {
@@ -133,4 +135,6 @@ t.test('a clock that is set back', async (t) => {
     [iso(BEGIN_MS + 7_000), 4, 0.8]
   ])
   t.equal(new Set(pending.map(({ time }) => time)).size, pending.length, 'no time twice')
+  cutter.stored(pending)
+  t.same(cutter.pending(), [], 'the earlier step of that time is not stored after the one that counts')
 })

@@ -174,3 +174,15 @@ t.test('gauges of the dead are gone with them', async (t) => {
     t.equal((await scrape(metrics)).values.get('orbitstream_points_waiting') ?? 0, 0)
   }
 })
+
+t.test('gauges of those that nobody replaces stay: what waits in their spools waits', async (t) => {
+  const slots = [slotOf(), slotOf({ number: 1 })]
+  const metrics = new PrimaryMetrics(() => slots, new Conservation(silentLog), '1', 'plain')
+  for (const slot of slots) {
+    const worker = new FakeWorker(slot.number)
+    worker.waiting = 5
+    metrics.retire(await worker.report(), true)
+    slot.report = null
+  }
+  t.equal((await scrape(metrics)).values.get('orbitstream_points_waiting'), 10)
+})

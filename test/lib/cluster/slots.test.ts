@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createLogger } from '../../../lib/log.js'
@@ -46,6 +47,11 @@ function watch (t: Test, mode: string, count = 1): Watched {
     }
   }
   return { ...watched, slots, until }
+}
+
+/** Ended, and not yet noticed by its parent: see proc(5). */
+function isZombie (pid: number): boolean {
+  return /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
 }
 
 const allReady = ({ slots }: Watched) => (): boolean => slots.all.every(({ state }) => state === 'ready')
@@ -98,6 +104,18 @@ t.test('a worker that is killed is replaced at once, at first; its last report i
   t.equal(slot.state, 'waiting')
   await watched.slots.stop(60_000, 0)
   t.match(slot, { state: 'gone', worker: null }, 'nothing is started any more')
+})
+
+t.test('what a worker says last counts, though it is gone by then', async (t) => {
+  const watched = watch(t, 'tell', 3)
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  const pids = watched.slots.all.map(({ worker }) => worker!.process.pid!)
+  const stopped = watched.slots.stop(5000, 1000)
+  // Neither their messages nor their deaths are heard of before all are gone.
+  while (!pids.every(isZombie)) { /* the event loop must not turn */ }
+  await stopped
+  t.strictSame(watched.deaths.map(({ waiting }) => waiting), [9, 9, 9])
 })
 
 t.test('a worker that lived long is replaced at once, each time', async (t) => {

@@ -85,6 +85,23 @@ t.test('after a power cut it says what was synced, and does not say that no more
   t.same(await noteOn(disk), USED, 'until the ledger was read')
 })
 
+t.test('a spool that was closed knows all over a start of the machine; one that was opened since does not', async (t) => {
+  const disk = new FakeDisk((below) => below - 1)
+  await (await used(disk)).close()
+  disk.powerCut()
+  t.same(await noteOn(disk), USED)
+  await opened(disk)
+  disk.powerCut()
+  t.same(await noteOn(disk), { ...USED, sentExact: false }, 'cut off before it gave out anything')
+  const file = await opened(disk)
+  await file.close()
+  disk.powerCut()
+  t.same(await noteOn(disk), { ...USED, sentExact: false }, 'what was lost does not come back by closing')
+  await writeLedgerNote(new FakeFiles(disk), DIRECTORY, ID, USED)
+  disk.powerCut()
+  t.same(await noteOn(disk), USED, 'nor does a spool that a person has put right give out anything')
+})
+
 t.test('one damaged record: the other counts, and may be older; both: nothing is known', async (t) => {
   // The newest counter is even: it stands first.
   const notes = [await flip(t, 50), await flip(t, 4096 + 50)]

@@ -18,6 +18,7 @@ import type { Gap } from '../../../lib/spool/gap.js'
 import type { FrameRun, Position } from '../../../lib/pipeline/journal.js'
 import { failWholeFiles, flipBit } from './model-faults.js'
 import { ModelDatabase, type Saved } from './model-database.js'
+import { scribble } from '../../support/scribble.js'
 import { ModelBatch, NO_COUNTS, covers, flush, pick, pumpFiles, rethrow, type Process, type WorldCounts } from './model-parts.js'
 import { isPromised, pickTampering, type Tampering } from './tampering.js'
 import { FakeDisk, FakeFiles, type Random } from './fake-files.js'
@@ -340,6 +341,7 @@ export class World {
       return null
     }
     const { spool, recovery } = await opening
+    spool.onFreed = scribble
     for (const gap of recovery.gaps) this.noteGap(gap)
     if (recovery.tornBytes > 0) for (const batch of this.batches) if (batch.position !== null && batch.position.epoch < spool.epoch) this.tornEpochs.add(batch.position.epoch)
     this.process = { files, spool, batches: [], acknowledged: 0, fatal: state.fatal, resumed: false, taking: null, run: null }

@@ -3,7 +3,7 @@ import t from 'tap'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSpool } from '../../../lib/spool/spool.js'
-import { realFiles } from '../../../lib/spool/files.js'
+import { realFiles, type Files, type OpenFile } from '../../../lib/spool/files.js'
 import { TestBatch, appendAll, drain, makeDirectory, openTestSpool, ROW_FORMAT } from './support.js'
 
 const names = (count: number, prefix = 'frame'): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`)
@@ -78,10 +78,11 @@ t.test('beyond the memory bound frames are read back from disk, in order, with t
   t.match(spool.backlog(), { frames: 200, rows: 400 })
   t.equal(batches[198]!.payload.length, 0, 'the payload is let go')
   const first = await spool.take(50)
+  const firstTexts = first!.payloads.map(String)
   spool.release(first!)
   await appendAll(spool, ['while draining'])
   const rest = await drain(spool, 50)
-  t.same([...first!.payloads.map(String), ...rest.texts], [...texts, 'while draining'])
+  t.same([...firstTexts, ...rest.texts], [...texts, 'while draining'])
   t.ok(spool.counters.framesReadBack > 100)
   t.match(spool.backlog(), { frames: 0, rows: 0, bytes: 0 })
   for (const batch of batches) {
@@ -168,6 +169,32 @@ t.test('two spools on one directory are refused', async (t) => {
   const directory = await makeDirectory(t)
   await openTestSpool(t, { directory })
   await t.rejects(openSpool({ files: realFiles, directory: join(directory, '.'), rowFormat: ROW_FORMAT, maxBytes: 1, onFatal: () => {}, onGap: () => {} }), /open in this process/)
+})
+
+t.test('one that fails late leaves nothing open, and can be opened again', async (t) => {
+  const directory = await makeDirectory(t)
+  let handles = 0
+  let broken = true
+  const counted = async (opening: Promise<OpenFile>): Promise<OpenFile> => {
+    const file = await opening
+    handles++
+    return Object.assign(Object.create(file) as OpenFile, { close: async () => { handles--; await file.close() } })
+  }
+  const files: Files = {
+    ...realFiles,
+    create: (path) => counted(realFiles.create(path)),
+    replace: (path) => counted(realFiles.replace(path)),
+    open: (path, mode) => counted(realFiles.open(path, mode)),
+    // Asked after the new segment was begun.
+    bootId: async () => { if (broken) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' }); return await realFiles.bootId() }
+  }
+  await t.rejects(openTestSpool(t, { files, directory }), { code: 'EMFILE' })
+  t.equal(handles, 0)
+  broken = false
+  const { spool, recovery } = await openTestSpool(t, { files, directory })
+  t.match(recovery, { gaps: [], tornBytes: 0 })
+  await spool.close()
+  t.equal(handles, 0)
 })
 
 t.test('end lets take() run empty; close answers what waits', async (t) => {

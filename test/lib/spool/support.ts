@@ -9,6 +9,7 @@ import type { Recovery } from '../../../lib/spool/recovery.js'
 import { openSpool, type Spool, type SpoolOptions } from '../../../lib/spool/spool.js'
 import type { ErrorCode } from '../../../lib/errors.js'
 import type { ClosedBatch, Position } from '../../../lib/pipeline/journal.js'
+import { scribble } from '../../support/scribble.js'
 
 export const ROW_FORMAT = 1
 
@@ -63,6 +64,7 @@ export async function openTestSpool (t: Test, options: Partial<SpoolOptions> & {
     onGap: (gap) => gaps.push(gap),
     ...options
   })
+  spool.onFreed = scribble
   t.teardown(async () => { if (isAlive()) await spool.close() })
   return { spool, recovery, fatal, gaps }
 }

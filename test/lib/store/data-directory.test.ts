@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -72,6 +72,19 @@ t.test('a lock that cannot be read as a file is no lock', async t => {
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'orbitstream.lock'))
   await t.rejects(lockDirectory(directory, 'data directory'), { code: 'EISDIR' })
+})
+
+t.test('a place where no directory can be is named, and not tried for ever', async t => {
+  const directory = await temporaryDirectory(t)
+  const file = join(directory, 'file')
+  await writeFile(file, '')
+  for (const place of ['/proc/orbitstream', '/proc/orbitstream/data', file, join(file, 'data')]) {
+    await t.rejects(lockDirectory(place, 'DATA_DIR'), { message: `The DATA_DIR ${place} cannot be made there: choose another one.` })
+  }
+  const deep = join(directory, 'a', 'b', 'c')
+  const lock = await lockDirectory(deep, 'DATA_DIR')
+  t.ok((await stat(deep)).isDirectory())
+  await lock.release()
 })
 
 t.test('identity of a process', async t => {

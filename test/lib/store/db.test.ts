@@ -24,6 +24,14 @@ async function openWithTable (t: Test, url: string): Promise<Database> {
   return database
 }
 
+type Copy = (database: Database, sql: string, chunks: readonly Buffer[]) => Promise<number>
+
+/** Both ways of copying; what holds of one holds of the other. */
+const COPIES: ReadonlyArray<readonly [name: string, copy: Copy]> = [
+  ['COPY', async (database, sql, chunks) => await database.copyIn(sql, chunks)],
+  ['COPY after statements', async (database, sql, chunks) => (await database.copyAfter(['BEGIN', 'SELECT 1'], sql, chunks)).copied]
+]
+
 /** The error that a promise rejects with. */
 async function failure (work: Promise<unknown>): Promise<unknown> {
   return await work.then(() => null, (error: unknown) => error)
@@ -78,37 +86,58 @@ t.test('COPY', async t => {
   t.equal((await database.query('SELECT FROM words')).rowCount, 3 + MEGABYTE.length / 8)
 })
 
-t.test('COPY that the server refuses', async t => {
+t.test('COPY after statements: one round trip, with the rows of each', async t => {
   const { url } = shared
-  const cases = [
-    { sql: 'COPY absent FROM STDIN', chunks: [MEGABYTE], state: '42P01' },
-    { sql: 'COPY numbers FROM STDIN', chunks: [Buffer.from('1\n'), Buffer.from('one\n')], state: '22P02' },
-    { sql: 'COPY numbers FROM STDIN', chunks: MANY, state: '22P02' }
-  ]
-  for (const { sql, chunks, state } of cases) {
-    const database = await open(t, url)
-    await database.query('CREATE TEMP TABLE numbers (number int)')
-    let losses = 0
-    database.onLost = () => { losses++ }
-    const error = await failure(database.copyIn(sql, chunks))
-    t.equal(sqlState(error), state)
-    t.notOk(isConnectionError(error))
-    t.notOk(database.alive, 'the session is thrown away')
-    t.ok(isConnectionError(await failure(database.query('SELECT 1'))))
-    t.equal(losses, 0, 'who threw it away knows')
-  }
-})
-
-t.test('backend killed in the middle of a COPY', async t => {
-  const { url } = shared
-  const observer = await open(t, url)
   const database = await openWithTable(t, url)
-  const copy = failure(database.copyIn('COPY words FROM STDIN', MANY))
-  await copying(observer, database.backendPid)
-  await observer.query('SELECT pg_terminate_backend($1)', [database.backendPid])
-  t.ok(isConnectionError(await copy))
+  const copy = 'COPY words FROM STDIN'
+  t.same(await database.copyAfter(['BEGIN', "INSERT INTO words VALUES ('a'), ('b')", "SELECT 1 WHERE 'a' = 'b'", "UPDATE words SET word = 'c'"], copy, [Buffer.from('one\n'), MEGABYTE]),
+    { counts: [0, 2, 0, 2], copied: 1 + MEGABYTE.length / 8 })
+  t.equal((await database.query('SELECT FROM words')).rowCount, 3 + MEGABYTE.length / 8)
+  await database.query('ROLLBACK')
+  t.equal((await database.query('SELECT FROM words')).rowCount, 0, 'in the transaction that they began')
+  t.same(await database.copyAfter([], copy, []), { counts: [], copied: 0 })
+  t.same(await database.copyAfter([], copy, [Buffer.from('one\n')]), { counts: [], copied: 1 })
+  t.equal((await database.query('SELECT FROM words')).rowCount, 1)
+
+  t.equal(sqlState(await failure(database.copyAfter(['SELECT 1 / 0'], copy, MANY))), '22012', 'rows that nobody takes are in no way')
   t.notOk(database.alive)
 })
+
+for (const [name, copyInto] of COPIES) {
+  t.test(`${name} that the server refuses`, async t => {
+    const { url } = shared
+    const cases = [
+      { sql: 'COPY absent FROM STDIN', chunks: [MEGABYTE], state: '42P01' },
+      { sql: 'COPY numbers FROM STDIN', chunks: [Buffer.from('1\n'), Buffer.from('one\n')], state: '22P02' },
+      { sql: 'COPY numbers FROM STDIN', chunks: MANY, state: '22P02' }
+    ]
+    for (const { sql, chunks, state } of cases) {
+      const database = await open(t, url)
+      await database.query('CREATE TEMP TABLE numbers (number int)')
+      let losses = 0
+      database.onLost = () => { losses++ }
+      const error = await failure(copyInto(database, sql, chunks))
+      t.equal(sqlState(error), state)
+      t.notOk(isConnectionError(error))
+      t.notOk(database.alive, 'the session is thrown away')
+      t.ok(isConnectionError(await failure(database.query('SELECT 1'))))
+      t.equal(losses, 0, 'who threw it away knows')
+    }
+  })
+}
+
+for (const [name, copyInto] of COPIES) {
+  t.test(`backend killed in the middle of a ${name}`, async t => {
+    const { url } = shared
+    const observer = await open(t, url)
+    const database = await openWithTable(t, url)
+    const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
+    await copying(observer, database.backendPid)
+    await observer.query('SELECT pg_terminate_backend($1)', [database.backendPid])
+    t.ok(isConnectionError(await copy))
+    t.notOk(database.alive)
+  })
+}
 
 t.test('server killed in the middle of a COPY, and between two statements', async t => {
   const server = await startTestPostgres(t)
@@ -162,18 +191,20 @@ t.test('close gives up on a statement that does not end', async t => {
   t.ok(isConnectionError(await sleep))
 })
 
-t.test('destroy ends a COPY at once, or before it began', async t => {
-  const { url } = shared
-  const observer = await open(t, url)
-  const database = await openWithTable(t, url)
-  const copy = failure(database.copyIn('COPY words FROM STDIN', MANY))
-  await copying(observer, database.backendPid)
-  database.destroy()
-  t.ok(isConnectionError(await copy))
+for (const [name, copyInto] of COPIES) {
+  t.test(`destroy ends a ${name} at once, or before it began`, async t => {
+    const { url } = shared
+    const observer = await open(t, url)
+    const database = await openWithTable(t, url)
+    const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
+    await copying(observer, database.backendPid)
+    database.destroy()
+    t.ok(isConnectionError(await copy))
 
-  const early = await openWithTable(t, url)
-  const refused = failure(early.copyIn('COPY words FROM STDIN', MANY))
-  early.destroy()
-  t.ok(isConnectionError(await refused))
-  t.ok(isConnectionError(await failure(early.copyIn('COPY words FROM STDIN', MANY))), 'and after it')
-})
+    const early = await openWithTable(t, url)
+    const refused = failure(copyInto(early, 'COPY words FROM STDIN', MANY))
+    early.destroy()
+    t.ok(isConnectionError(await refused))
+    t.ok(isConnectionError(await failure(copyInto(early, 'COPY words FROM STDIN', MANY))), 'and after it')
+  })
+}

@@ -1,10 +1,10 @@
 import t from 'tap'
 import { IngestStepCutter } from '../../../lib/cluster/ingest-steps.js'
-import { connect } from '../../../lib/store/db.js'
+import { connect, type Database } from '../../../lib/store/db.js'
 import { startMaintenance } from '../../../lib/store/maintenance.js'
 import { migrate } from '../../../lib/store/migrate.js'
 import { DAY_MS } from '../../../lib/store/partitions.js'
-import { storeIngestSteps, type IngestStep } from '../../../lib/store/ingest-stats.js'
+import { dropIngestSteps, storeIngestSteps, type IngestStep } from '../../../lib/store/ingest-stats.js'
 import { ingestStep } from '../../support/ingest-step.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
@@ -16,9 +16,9 @@ const database = await connect(server.url, OPTIONS)
 t.teardown(() => database.close())
 await migrate(database, SETTINGS)
 
-async function store (steps: readonly IngestStep[], retentionMs = SETTINGS.retentionMs): Promise<readonly IngestStep[]> {
+async function store (steps: readonly IngestStep[]): Promise<readonly IngestStep[]> {
   let stored: readonly IngestStep[] = []
-  await storeIngestSteps(database, { pending: () => steps, stored: (given) => { stored = given } }, retentionMs)
+  await storeIngestSteps(database, { pending: () => steps, stored: (given) => { stored = given } })
   return stored
 }
 
@@ -55,9 +55,10 @@ t.test('satellites heard: for steps that end now, and kept when the row is store
 
 t.test('rows past retention go', async (t) => {
   const nowMs = Date.now()
-  await store([ingestStep(nowMs - 2 * DAY_MS), ingestStep(nowMs)], 3 * DAY_MS)
+  await store([ingestStep(nowMs - 2 * DAY_MS), ingestStep(nowMs)])
+  await dropIngestSteps(database, 3 * DAY_MS)
   t.equal((await all()).length, 2)
-  await store([ingestStep(nowMs)], DAY_MS)
+  await dropIngestSteps(database, DAY_MS)
   t.equal((await all()).length, 1)
   t.same(await store([]), [], 'nothing to store')
   await database.query('DELETE FROM ingest_stats')
@@ -67,8 +68,15 @@ t.test('maintenance stores them, and all of an outage afterwards', async (t) => 
   const cutter = new IngestStepCutter('a', Date.now() - 60_000)
   cutter.sample([], Date.now() - 45_000)
   let reachable = true
+  let connection: Database | null = null
+  let connections = 0
   const maintenance = startMaintenance({
-    connect: async () => reachable ? await connect(server.url, OPTIONS) : await Promise.reject(new Error('away')),
+    connect: async () => {
+      if (!reachable) throw new Error('away')
+      connections++
+      connection = await connect(server.url, OPTIONS)
+      return connection
+    },
     settings: SETTINGS,
     log: silentLog,
     steps: cutter,
@@ -78,7 +86,10 @@ t.test('maintenance stores them, and all of an outage afterwards', async (t) => 
   await maintenance.runNow()
   t.equal(maintenance.lastError, null)
   t.equal((await all()).length, 1)
+  await maintenance.runNow()
+  t.equal(connections, 1, 'a connection is kept')
   reachable = false
+  connection!.destroy()
   cutter.sample([], Date.now() - 30_000)
   cutter.sample([], Date.now() - 15_000)
   await maintenance.runNow()
@@ -86,6 +97,7 @@ t.test('maintenance stores them, and all of an outage afterwards', async (t) => 
   reachable = true
   await maintenance.runNow()
   t.equal(maintenance.lastError, null)
+  t.equal(connections, 2)
   t.equal((await all()).length, 3)
   t.same(cutter.pending(), [])
 })

@@ -1,15 +1,17 @@
+import { EventEmitter, once } from 'node:events'
 import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import type { Logger } from 'pino'
 import t from 'tap'
 import type { Test } from 'tap'
 import { connect } from '../../../lib/store/db.js'
-import type { Database } from '../../../lib/store/db.js'
+import type { Database, QueryOutcome } from '../../../lib/store/db.js'
 import { startMaintenance } from '../../../lib/store/maintenance.js'
 import type { Maintenance, MaintenanceOptions } from '../../../lib/store/maintenance.js'
 import { migrate } from '../../../lib/store/migrate.js'
 import { DAY_MS } from '../../../lib/store/partitions.js'
 import { PARTITION_LOCK } from '../../../lib/store/sql-files.js'
+import { ingestStep } from '../../support/ingest-step.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
 
 const SETTINGS = { retentionMs: 10 * DAY_MS, timeWindowPastMs: 5 * DAY_MS, timeWindowFutureMs: 300_000 }
@@ -61,6 +63,54 @@ function recordingLog (): { log: Logger, messages: string[], said: (pattern: Reg
     async said (pattern) {
       while (!messages.some(message => pattern.test(message))) await new Promise<void>(resolve => { wake = resolve })
     }
+  }
+}
+
+const SELDOM = { partitionsMs: 600_000, summariesMs: 600_000, rollupsMs: 600_000, statisticsMs: 600_000 }
+
+/** A session that answers every statement at once, but for those that it is silent to: they settle when it is cut. */
+class FakeSession extends EventEmitter implements Database {
+  alive = true
+  readonly backendPid = 1
+  readonly statements: string[] = []
+  onLost: (error: Error) => void = () => undefined
+
+  constructor (public silence: RegExp | null = null) {
+    super()
+  }
+
+  async query<Row extends object> (text: string): Promise<QueryOutcome<Row>> {
+    this.statements.push(text)
+    this.emit('asked')
+    if (this.silence?.test(text) === true && this.alive) await once(this, 'cut')
+    if (!this.alive) throw new Error('cut')
+    return { rows: [{ now: new Date(), mine: false }] as unknown as Row[], rowCount: 1 }
+  }
+
+  count (pattern: RegExp): number {
+    return this.statements.filter(text => pattern.test(text)).length
+  }
+
+  async asked (pattern: RegExp): Promise<void> {
+    while (this.count(pattern) === 0) await once(this, 'asked')
+  }
+
+  copyIn (): Promise<number> {
+    throw new Error('nobody copies here')
+  }
+
+  copyAfter (): Promise<never> {
+    throw new Error('nobody copies here')
+  }
+
+  close (): Promise<void> {
+    this.destroy()
+    return Promise.resolve()
+  }
+
+  destroy (): void {
+    this.alive = false
+    this.emit('cut')
   }
 }
 
@@ -121,6 +171,27 @@ t.test('new pages are summarised, on the timer', async t => {
   t.equal(await entries(), pages)
 })
 
+t.test('a table that is being vacuumed or locked is left for later, and holds up no other', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  const [today, yesterday] = [nameOf(Date.now()), nameOf(Date.now() - DAY_MS)]
+  const free = async (partition: string): Promise<boolean> =>
+    (await database.query(`SELECT FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1)) WHERE pages <> '(0,0)' OFFSET 1`)).rowCount > 0
+  await database.query('CREATE EXTENSION pageinspect')
+  await database.query("INSERT INTO telemetry SELECT date_trunc('day', now(), 'UTC') - day * interval '24 hours', 'SAT-' || i FROM generate_series(0, 1) day, generate_series(1, 5000) i")
+  await database.query('SELECT pg_stat_force_next_flush()')
+  const vacuum = await connect(url, OPTIONS)
+  t.teardown(() => vacuum.close())
+  await vacuum.query(`BEGIN; LOCK TABLE ${today} IN SHARE UPDATE EXCLUSIVE MODE`)
+  const maintenance = start(t, url, { intervals: { summariesMs: 3_600_000 } })
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, null)
+  t.same([await free(today), await free(yesterday)], [false, true])
+  await vacuum.query('COMMIT')
+  await maintenance.runNow()
+  t.same([await free(today), await free(yesterday)], [true, true])
+})
+
 t.test('the database away', async t => {
   const own = await startTestPostgres(t)
   const database = await migrated(t, own.url)
@@ -162,6 +233,84 @@ t.test('a reader that keeps a partition does not hold up the rest for long', asy
   await maintenance.runNow()
   t.equal(maintenance.lastError, null)
   t.notOk((await partitions(database)).includes(nameOf(Date.now() - 12 * DAY_MS)))
+})
+
+t.test('a server that keeps the session and refuses everything is left', async t => {
+  const url = await createTestDatabase(server)
+  await migrated(t, url)
+  const sessions: Database[] = []
+  const maintenance = start(t, url, {
+    connect: async () => {
+      const database = await connect(url, OPTIONS)
+      // As one that has become a standby.
+      if (sessions.length === 0) await database.query('SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY')
+      sessions.push(database)
+      return database
+    }
+  })
+  await maintenance.runNow()
+  t.match(maintenance.lastError, /read-only transaction/)
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, null, 'another one serves')
+  t.same(sessions.map(({ alive }) => alive), [false, true])
+})
+
+t.test('a server that falls silent is given up, and said', async t => {
+  const [silent, well] = [new FakeSession(/AS now/), new FakeSession()]
+  const sessions = [silent, well]
+  const maintenance = start(t, '', { connect: () => Promise.resolve(sessions.shift() ?? well), answerMs: 20 })
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, 'The database gave no answer within 0.02 s.')
+  t.notOk(silent.alive)
+  await well.asked(/brin/)
+  t.equal(well.count(/AS now/), 0, 'what had no answer does not keep the others from running')
+  await maintenance.runNow()
+  t.equal(well.count(/AS now/), 1)
+  t.equal(maintenance.lastError, null)
+})
+
+t.test('closed while it connects, it asks nothing any more', async t => {
+  const session = new FakeSession()
+  const network = new EventEmitter()
+  const maintenance = start(t, '', {
+    connect: async () => {
+      network.emit('connecting')
+      await once(network, 'connected')
+      return session
+    }
+  })
+  await once(network, 'connecting')
+  const closed = maintenance.close()
+  network.emit('connected')
+  await closed
+  t.same(session.statements, [])
+  t.notOk(session.alive, 'and the connection is not left open')
+  t.equal(maintenance.lastError, null, 'closing is no failure')
+})
+
+t.test('finishing stores what was counted to the end, and waits for nobody', async t => {
+  const steps = { pending: () => [ingestStep(Date.now())], stored: () => undefined }
+  const STORES = /INSERT INTO public.ingest_stats/
+  const begin = async (session: FakeSession, options: Partial<MaintenanceOptions> = {}): Promise<Maintenance> => {
+    const maintenance = start(t, '', { connect: () => Promise.resolve(session), steps, intervals: SELDOM, ...options })
+    await maintenance.runNow()
+    session.statements.length = 0
+    return maintenance
+  }
+  const well = new FakeSession()
+  await (await begin(well)).finish(60_000)
+  t.match(well.statements, [STORES])
+  t.notOk(well.alive, 'closed')
+
+  const silent = new FakeSession()
+  const cut = await begin(silent)
+  silent.silence = STORES
+  await cut.finish(20)
+  t.match(silent.statements, [STORES], 'an answer is not waited for')
+
+  const away = new FakeSession(/./)
+  await (await begin(away, { answerMs: 20 })).finish(60_000)
+  t.same(away.statements, [], 'a database that was away before is not asked')
 })
 
 t.test('close in the middle', async t => {

@@ -131,6 +131,15 @@ t.test('names and placeholders that do not read', async t => {
   await t.rejects(planMigrations(database, directory), /1-a\.sql: the name is not/)
 })
 
+t.test('when a new metric cannot be added, the reason is told, and nothing is kept', async t => {
+  const { database } = await emptyDatabase(t)
+  await migrate(database, SETTINGS)
+  const name = NAMES.at(-1)!
+  await database.query(`ALTER TABLE telemetry DROP COLUMN ${name} CASCADE; DROP TABLE satellites_late CASCADE; CREATE TYPE satellites_late AS (a int)`)
+  await t.rejects(migrate(database, SETTINGS), { name: 'StartupError', message: new RegExp(`${name}.*nothing of it was kept.*satellites_late`) })
+  t.same(await column(database, `SELECT count(*)::int AS value FROM pg_attribute WHERE attrelid = 'telemetry'::regclass AND attname = '${name}'`), [0])
+})
+
 t.test('a metric that is new in the catalogue gets its column', async t => {
   const { database } = await emptyDatabase(t)
   await migrate(database, SETTINGS)
@@ -200,6 +209,25 @@ t.test('a role for readers that belongs to somebody else does not keep the serve
   const warnings: string[] = []
   const log = Object.assign(Object.create(silentLog) as typeof silentLog, { warn: (_: unknown, text: string) => { warnings.push(text) } })
   await migrate(owner, { ...SETTINGS, log, readerPassword: 'correct horse' })
-  t.match(warnings, [/^The database refused this; points are stored all the same: ALTER ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*'$/])
+  t.match(warnings, [/^The database refused this; points are stored all the same. Have a superuser run it: ALTER ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*'$/])
   await owner.query('SELECT FROM telemetry_10s')
+})
+
+t.test('a database user who may not make the role for readers is told what a superuser must run', async (t) => {
+  // Roles belong to a whole server.
+  const own = await startTestPostgres(t)
+  const superuser = await open(t, own.url)
+  await superuser.query("CREATE ROLE plain_owner LOGIN PASSWORD 'secret'")
+  await superuser.query('CREATE DATABASE ours OWNER plain_owner')
+  const owner = await open(t, Object.assign(new URL(own.url), { username: 'plain_owner', password: 'secret', pathname: 'ours' }).href)
+  const warnings: string[] = []
+  const log = Object.assign(Object.create(silentLog) as typeof silentLog, { warn: (_: unknown, text: string) => { warnings.push(text) } })
+  await migrate(owner, { ...SETTINGS, log })
+  t.same(warnings, [], 'nobody asked for it')
+  await migrate(owner, { ...SETTINGS, log, readerPassword: 'correct horse' })
+  t.match(warnings, [/superuser run it: CREATE ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*'; .*GRANT SELECT ON public\.telemetry, .* TO orbitstream_reader$/])
+  await superuser.query("CREATE ROLE orbitstream_reader LOGIN PASSWORD 'correct horse'")
+  await migrate(owner, { ...SETTINGS, log })
+  const reader = await open(t, Object.assign(new URL(own.url), { username: 'orbitstream_reader', password: 'correct horse', pathname: 'ours' }).href)
+  await reader.query('SELECT FROM telemetry_10s')
 })

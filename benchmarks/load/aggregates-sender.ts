@@ -1,0 +1,5 @@
+/** A load without a server: stores points in a database with TimescaleDB by itself, see timescale/paced-store.ts. */
+import { PacedStore, type StoreJob, type StoreResult } from '../timescale/paced-store.js'
+import { serveLoad } from './child.js'
+
+serveLoad<StoreResult>((job: StoreJob) => PacedStore.prepare(job))

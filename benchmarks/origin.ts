@@ -1,0 +1,38 @@
+/** Which program and which benchmarks made the figures, so that they can be made again. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { version } from '../lib/version.js'
+import { ROOT } from './server.js'
+
+const run = promisify(execFile)
+const ANSWER_DEADLINE_MS = 10_000
+
+/** The commit of this checkout, and whether files differ from it; null without git. */
+export async function readCommit (): Promise<string | null> {
+  const git = async (...args: string[]): Promise<string> =>
+    (await run('git', ['-C', fileURLToPath(ROOT), ...args], { timeout: ANSWER_DEADLINE_MS })).stdout.trim()
+  try {
+    const commit = await git('rev-parse', '--short=10', 'HEAD')
+    return await git('status', '--porcelain', '--untracked-files=no') === '' ? commit : `${commit} with changes`
+  } catch {
+    return null
+  }
+}
+
+/** @param program null: that of this checkout. Null: it does not say */
+export async function readVersion (program: string | null): Promise<string | null> {
+  if (program === null) return version()
+  try {
+    const { stdout } = await run(process.execPath, [program, '--version'], { timeout: ANSWER_DEADLINE_MS })
+    return /^(?:\S+ )?v?(\d+\.\d+\S*)\s*$/.exec(stdout)?.[1] ?? null
+  } catch {
+    return null
+  }
+}
+
+/** The command that makes these figures again. */
+export function commandOf (argv: readonly string[]): string {
+  const words = argv.map((word) => /^[\w./:=,@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)
+  return ['npm run bench', ...words.length === 0 ? [] : ['--', ...words]].join(' ')
+}

@@ -1,0 +1,166 @@
+/**
+ * How old what people see is: the time from the first point of a load of 10,000 points/s, one in a hundred of them beyond a
+ * limit, until the answer to each query of the dashboards shows something that it did not show before. On a server of its
+ * own, whose tables are empty. Each must show something, but those of things that a healthy load does not bring.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
+import { expandMacros } from '../../grafana/queries/macros.js'
+import type { Database } from '../../lib/store/db.js'
+import { compare } from '../comparison.js'
+import { held } from '../held.js'
+import { prepareLoad } from '../load/child.js'
+import type { PacedJob, PacedResult } from '../load/jobs.js'
+import { pacedProblems, pointsIn } from '../outcomes.js'
+import { satelliteOf } from '../points.js'
+import { closeSession, openSession, type Results, type Session } from '../session.js'
+import { latencyOf } from '../statistics.js'
+import { empty, ledgerTotal, settle } from '../stored.js'
+import { warmUp } from './warm-up.js'
+
+const SATELLITES = 100
+const RATE = 10_000
+const CONNECTIONS = 64
+const BODIES = 7_800
+const SECONDS = 5
+/** One of a hundred points of benchmarks/points.ts has less. */
+const BATTERY_CRITICAL = '20.78'
+const AGE_MS_MAX = 2_000
+/** After which what the dashboards count by the second has been quiet for the seconds that they look back. */
+const QUIET_MS = 3_000
+/** Panels show the last hour: what they get of the seconds before a load, they have of any. */
+const QUIET_TURNS = 2
+
+/** By title: what a healthy load does not bring. */
+export const NEED_NOT_SHOW: ReadonlySet<string> = new Set([
+  // Nobody changes limits, and those that there are stand there before the load.
+  'Fleet: annotation Limits changed',
+  'Satellite: annotation Limits changed',
+  'Ingest: annotation Limits changed',
+  'Satellite: Battery charge B',
+  'Satellite: Storage in use B',
+  'Satellite: Signal strength B',
+  // All satellites send.
+  'Fleet: Silent now A',
+  'Fleet: Silent satellites A',
+  // As many workers as before.
+  'Ingest: Workers ready A',
+  // Quantiles of a histogram: what is new may well be the same.
+  'Ingest: Time to 202 (p99) A',
+  'Ingest: Workers A',
+  // Nothing is lost, refused or held up.
+  'Ingest: Points/s that are not stored, by cause A',
+  'Ingest: UDP packets/s that were lost or refused, by cause A',
+  'Ingest: Quarantine A',
+  'alert: Spool is growing',
+  'alert: UDP packets are lost'
+])
+
+export async function measureFreshness (session: Session, results: Results): Promise<void> {
+  const { plan, options } = session
+  const own = await openSession(plan, { ...options, env: { ...options.env, ANOMALY_THRESHOLD_BATTERY: BATTERY_CRITICAL } })
+  try {
+    await warmUp(own)
+    await measureRanges(own, results)
+  } finally {
+    await closeSession(own)
+  }
+}
+
+async function measureRanges (own: Session, results: Results): Promise<void> {
+  const asker = await own.server.connect()
+  try {
+    await asker.query('SET ROLE orbitstream_reader; SET jit = off')
+    for (const range of RANGES) await measureRange(own, asker, range, results)
+  } finally {
+    await asker.close()
+  }
+}
+
+interface Watched {
+  readonly query: DashboardQuery
+  /** What it showed before the load. */
+  readonly known: Set<string>
+  ageMs: number
+}
+
+async function measureRange (session: Session, asker: Database, range: typeof RANGES[number], results: Results): Promise<void> {
+  const { db, server } = session
+  await empty(db)
+  await db.query('TRUNCATE anomalies')
+  await db.query('TRUNCATE ingest_stats')
+  await wait(QUIET_MS)
+  const panels = await quietPanels(asker, range)
+  const job = jobOf(server.port)
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', job)
+  const before = await ledgerTotal(db)
+  const result = await watch(asker, range, panels, load.run())
+  const totals = { acknowledged: pointsIn(result.acknowledged, 1), sent: pointsIn(result.sent, 1) }
+  const settled = await settle(db, before, totals)
+  const { stored, problems } = await compare(db, { points: job.points, acknowledged: result.acknowledged, sent: result.sent })
+  const ages = panels.flatMap(({ ageMs }) => Number.isNaN(ageMs) ? [] : [ageMs])
+  results.add('freshness', `freshness_${range.title.replace(' ', '_')}`, `newest points in queries of the dashboards, ${range.title}`, 'queries/s', {
+    rate: ages.length / result.seconds,
+    seconds: (settled.atMs - result.startedAtMs) / 1000,
+    ...totals,
+    stored,
+    latency: latencyOf(ages),
+    problems: [...problems, ...lateProblems(panels.map(({ query, ageMs }) => ({ title: query.title, ageMs }))), ...pacedProblems(result, RATE * SECONDS)]
+  })
+}
+
+function jobOf (port: number): PacedJob {
+  return {
+    target: { host: '127.0.0.1', port, path: '/telemetry', format: 'json' },
+    points: { satellites: SATELLITES, bodies: BODIES, batch: 1 },
+    single: true,
+    connections: CONNECTIONS,
+    seconds: SECONDS,
+    requestsPerSecond: RATE,
+    probesPerSecond: 0,
+    probePath: ''
+  }
+}
+
+async function quietPanels (asker: Database, range: typeof RANGES[number]): Promise<Watched[]> {
+  const panels = allQueries().map((query) => ({ query, known: new Set<string>(), ageMs: NaN }))
+  for (let turn = 0; turn < QUIET_TURNS; turn++) {
+    for (const { query, known } of panels) for (const cell of await cellsOf(asker, query, range)) known.add(cell)
+  }
+  return panels
+}
+
+/** Asks the panels that have shown nothing new again and again while the load runs. */
+async function watch (asker: Database, range: typeof RANGES[number], panels: readonly Watched[], load: Promise<PacedResult>): Promise<PacedResult> {
+  const startMs = performance.now()
+  const beside = { running: true }
+  const sending = held(load.finally(() => { beside.running = false }))
+  while (beside.running) {
+    for (const panel of panels.filter(({ ageMs }) => Number.isNaN(ageMs))) {
+      const cells = await cellsOf(asker, panel.query, range)
+      if (cells.some((cell) => !panel.known.has(cell))) panel.ageMs = performance.now() - startMs
+    }
+    await wait(1)
+  }
+  return await sending
+}
+
+/** Queries that were late, and those that showed nothing new (NaN) though a healthy load brings it. */
+export function lateProblems (panels: ReadonlyArray<{ readonly title: string, readonly ageMs: number }>): string[] {
+  return panels.flatMap(({ title, ageMs }) => {
+    if (Number.isNaN(ageMs)) return NEED_NOT_SHOW.has(title) ? [] : [`${title} shows nothing new`]
+    return ageMs > AGE_MS_MAX ? [`${title} shows points after ${Math.round(ageMs)} ms, more than ${AGE_MS_MAX}`] : []
+  })
+}
+
+/** What an answer shows, but the times. */
+async function cellsOf (asker: Database, { sql, intervalMsMin }: DashboardQuery, range: typeof RANGES[number]): Promise<string[]> {
+  const to = new Date()
+  const { rows } = await asker.query(expandMacros(sql, {
+    from: new Date(to.getTime() - range.rangeMs),
+    to,
+    intervalMs: Math.max(range.intervalMs, intervalMsMin),
+    variables: { satellite: satelliteOf(7, SATELLITES), silent: '1m', __searchFilter: '%' }
+  }))
+  return rows.flatMap((row) => Object.entries(row).flatMap(([column, value]) => value === null || value instanceof Date ? [] : [`${column} ${JSON.stringify(value)}`]))
+}

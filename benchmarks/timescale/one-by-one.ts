@@ -1,0 +1,9 @@
+/** copyAfter() for databases that are not reached over PostgreSQL's protocol. */
+import type { Database } from '../../lib/store/db.js'
+import type { PipedOutcome } from '../../lib/store/piped-copy.js'
+
+export async function oneByOne (db: Pick<Database, 'query' | 'copyIn'>, statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
+  const counts: number[] = []
+  for (const statement of statements) counts.push((await db.query(statement)).rowCount)
+  return { counts, copied: await db.copyIn(sql, chunks) }
+}

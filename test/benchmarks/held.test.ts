@@ -1,0 +1,14 @@
+import t from 'tap'
+import { setTimeout as wait } from 'node:timers/promises'
+import { held } from '../../benchmarks/held.js'
+
+t.test('a promise that fails before it is awaited fails whoever awaits it, and nothing else', async t => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): void => { unhandled.push(error) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => { process.off('unhandledRejection', note) })
+  const later = held(Promise.reject(new Error('gone')))
+  await wait(1)
+  await t.rejects(later, /gone/)
+  t.same(unhandled, [])
+})

@@ -1,0 +1,26 @@
+/** A polite stop, with the real program: what is stored at the last moment is counted too. */
+import t from 'tap'
+import { request } from 'undici'
+import { connect } from '../../lib/store/db.js'
+import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
+import { startIngest } from '../support/program.js'
+
+const POINTS = 30
+
+t.test('points that the stop stores stand in ingest_stats', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const database = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  t.teardown(() => database.close())
+  await database.query('BEGIN; LOCK TABLE telemetry IN SHARE MODE')
+  const body = JSON.stringify(Array.from({ length: POINTS }, (_, index) => ({ satellite_id: `SAT-${index}`, battery_charge_percent: 50 })))
+  const answer = await request(`${ingest.url}/telemetry/batch`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  t.equal(answer.statusCode, 202)
+  const stopped = ingest.program.stop()
+  await ingest.program.line(({ msg }) => msg?.startsWith('stopping') === true)
+  await database.query('COMMIT')
+  t.equal(await stopped, 0)
+  const { rows } = await database.query(`
+    SELECT sum(http_points)::int AS taken, sum(committed_points)::int AS stored, (array_agg(points_waiting ORDER BY time DESC))[1]::int AS waiting FROM ingest_stats`)
+  t.same(rows, [{ taken: POINTS, stored: POINTS, waiting: 0 }])
+})

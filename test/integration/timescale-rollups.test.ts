@@ -1,0 +1,160 @@
+/** Rollups on TimescaleDB are those of telemetry whatever the jobs have done, in whatever order, or failed to do. */
+import t from 'tap'
+import { DatabaseError } from 'pg'
+import type { Test } from 'tap'
+import type { Database } from '../../lib/store/db.js'
+import { LateRollups } from '../../lib/store/late-rollups.js'
+import { migrate } from '../../lib/store/migrate.js'
+import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { pointStore } from '../support/stored-rows.js'
+import { column, refresh, rollUpAll, runPolicies, simulated } from '../support/timescale-rig.js'
+import { openTimescale } from '../support/timescale.js'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 3_600_000
+const minute = (ageMs: number): number => Math.floor((Date.now() - ageMs) / MINUTE_MS) * MINUTE_MS
+
+async function open (t: Test): Promise<Database> {
+  const database = await openTimescale(t)
+  await migrate(database, SCHEMA_SETTINGS)
+  return database
+}
+
+/** The sum of points by each of the ways to ask. */
+const sums = async (database: Database): Promise<number[]> => await column(database, `
+  SELECT sum(points)::int AS value FROM telemetry_1m UNION ALL SELECT sum(points)::int FROM telemetry_10s UNION ALL SELECT count(*)::int FROM telemetry`)
+
+t.test('minutes are right while the ten seconds are behind, and when they have caught up alone', async t => {
+  const database = await open(t)
+  const beginMs = minute(5 * MINUTE_MS)
+  await (await pointStore(database))(simulated(3, 200, beginMs))
+  const all = [600, 600, 600]
+  t.same(await sums(database), all, 'before the first refresh')
+  await refresh(database, 'rollup_10s', beginMs, beginMs + 90_000)
+  t.same(await sums(database), all)
+  await refresh(database, 'rollup_1m', beginMs, beginMs + 3 * MINUTE_MS)
+  t.same(await column(database, 'SELECT sum(points)::int AS value FROM rollup_1m'), [270], 'a minute of which half was there')
+  t.same(await sums(database), all, 'behind')
+  await refresh(database, 'rollup_10s', beginMs, beginMs + 150_000)
+  t.same(await sums(database), all, 'caught up')
+  await refresh(database, 'rollup_1m', beginMs, beginMs + 3 * MINUTE_MS)
+  t.same(await sums(database), all, 'both')
+})
+
+t.test('a refresh that commits while a query runs leaves no gap in its answer', async t => {
+  const database = await open(t)
+  const beginMs = minute(5 * MINUTE_MS)
+  await (await pointStore(database))(simulated(1, 240, beginMs))
+  await refresh(database, 'rollup_10s', beginMs, beginMs + 2 * MINUTE_MS)
+  await refresh(database, 'rollup_1m', beginMs, beginMs + 2 * MINUTE_MS)
+  // Some versions ask for a watermark when they plan, where they know the view for one of theirs.
+  await database.query("SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'timescaledb.enable_cagg_watermark_constify'")
+  for (const view of ['telemetry_10s', 'telemetry_1m']) {
+    // A cursor has its snapshot from the beginning, and reads later.
+    await database.query(`BEGIN; DECLARE slow CURSOR FOR SELECT sum(points)::int AS value FROM ${view};
+      UPDATE _timescaledb_catalog.continuous_aggs_watermark SET watermark = watermark + 120000000`)
+    t.same(await column(database, 'FETCH ALL FROM slow'), [240], view)
+    await database.query('ROLLBACK')
+  }
+})
+
+t.test('chunks that a question does not concern are left out', async t => {
+  const database = await open(t)
+  const store = await pointStore(database)
+  for (const hours of [30, 20, 10, 0]) await store(simulated(1, 60, minute(hours * HOUR_MS + 2 * MINUTE_MS)))
+  await runPolicies(database, 'policy_refresh_continuous_aggregate')
+  const plan = (await database.query<{ 'QUERY PLAN': string }>("EXPLAIN (ANALYZE, COSTS off, TIMING off) SELECT * FROM telemetry_10s WHERE bucket > now() - interval '10 minutes'")).rows.map(row => row['QUERY PLAN']).join('\n')
+  const telemetry = await column<string>(database, "SELECT chunk_name::text AS value FROM timescaledb_information.chunks WHERE hypertable_name = 'telemetry' ORDER BY range_start")
+  t.notMatch(plan, telemetry[0]!)
+  t.notMatch(plan, telemetry[1]!)
+  t.match(plan, telemetry.at(-1)!)
+})
+
+/** A database in which something happens to refreshes. */
+function meddled (database: Database, onRefresh: (sql: string) => Promise<boolean>): Database {
+  return new Proxy(database, {
+    get: (target, key) => key === 'query'
+      ? async (sql: string, values?: unknown[]) => sql.startsWith('CALL') && !await onRefresh(sql) ? { rows: [], rowCount: 0 } : await target.query(sql, values)
+      : Reflect.get(target, key) as unknown
+  })
+}
+
+const left = (database: Database): Promise<number[]> => column(database, 'SELECT count(*)::int AS value FROM rollup_dirty')
+const rolledUp = (database: Database): Promise<number[]> => column(database, 'SELECT coalesce(sum(points), 0)::int AS value FROM rollup_10s UNION ALL SELECT coalesce(sum(points), 0)::int FROM rollup_1m')
+
+t.test('entries stay until the rollups are right, whatever a refresh says', async t => {
+  const database = await open(t)
+  await (await pointStore(database))([5, 6].map(hours => ({ satellite: 'SAT-1', timeMs: Date.now() - hours * HOUR_MS, values: [1] })))
+  const late = new LateRollups()
+  const calls: string[] = []
+  const idle = meddled(database, sql => Promise.resolve(calls.push(sql) < 0))
+  t.equal(await late.step(idle, 6, Infinity), true)
+  t.match(calls, [/rollup_10s/, /rollup_1m/, /rollup_10s.*force => true/, /rollup_1m.*force => true/], 'forced, when it did nothing')
+  t.same(await left(database), [2])
+  t.equal(await late.step(database, 6, Infinity), true, 'what lies before it is gone on with')
+  t.same(await left(database), [1])
+  t.same(await rolledUp(database), [1, 1])
+  t.equal(await late.step(database, 6, Infinity), false, 'and the span itself is left for later')
+  t.equal(await new LateRollups().step(database, 6, Infinity), true)
+  t.same(await left(database), [0])
+  t.same(await rolledUp(database), [2, 2])
+})
+
+t.test('values that were changed count as not rolled up', async t => {
+  const database = await open(t)
+  const store = await pointStore(database)
+  await store([{ satellite: 'SAT-1', timeMs: Date.now() - 5 * HOUR_MS, values: [1] }])
+  await rollUpAll(database)
+  const right = (): Promise<boolean[]> => column(database, "SELECT orbitstream_is_rolled_up(now() - interval '6 hours', now()) AS value")
+  t.same(await right(), [true])
+  await database.query('UPDATE telemetry SET battery_charge_percent = 2')
+  t.same(await right(), [false])
+})
+
+t.test('changes that the extension has lost are found', async t => {
+  const database = await open(t)
+  const store = await pointStore(database)
+  const point = { satellite: 'SAT-1', timeMs: Date.now() - 5 * HOUR_MS, values: [1] }
+  await store([point])
+  await rollUpAll(database)
+  await store([point])
+  await database.query('DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log')
+  await rollUpAll(database)
+  t.same(await rolledUp(database), [2, 2])
+})
+
+t.test('a span that somebody else refreshes is left for later, which is no failure', async t => {
+  const database = await open(t)
+  await (await pointStore(database))([{ satellite: 'SAT-1', timeMs: Date.now() - 5 * HOUR_MS, values: [1] }])
+  const busy = (code: string): Database => meddled(database, () => Promise.reject(Object.assign(new DatabaseError('no', 2, 'error'), { code })))
+  await new LateRollups().step(busy('55P03'), 6, Infinity)
+  t.same(await left(database), [1])
+  await t.rejects(new LateRollups().step(busy('XX000'), 6, Infinity), { code: 'XX000' })
+  t.same(await left(database), [1])
+})
+
+t.test('what the policies may still reach is left to them', async t => {
+  const database = await open(t)
+  await (await pointStore(database))([130, 150, 170].map(minutes => ({ satellite: 'SAT-1', timeMs: Date.now() - minutes * MINUTE_MS, values: [1] })))
+  const spans: string[] = []
+  await new LateRollups().step(meddled(database, sql => Promise.resolve(spans.push(sql) > 0)), 360, Infinity)
+  t.equal(spans.length, 2)
+  t.same(await left(database), [2])
+})
+
+t.test('a turn begins with a minute, and begins no span when its time is over', async t => {
+  const database = await open(t)
+  const enter = async (step: string): Promise<void> => {
+    await database.query(`DELETE FROM rollup_dirty; INSERT INTO rollup_dirty (bucket) SELECT time_bucket('1 minute', now()) - interval '5 hours' - m * interval '${step}' FROM generate_series(0, 9) m`)
+  }
+  const spans: string[] = []
+  const watched = meddled(database, sql => Promise.resolve(spans.push(sql) > 0))
+  await enter('3 minutes')
+  await new LateRollups().step(watched, 360, 0)
+  t.equal(spans.length, 2, 'one span')
+  t.same(await left(database), [9])
+  await enter('1 minute')
+  await rollUp(watched)
+  const [from = '', to = ''] = spans[2]!.match(/[\d-]+T[\d:.]+Z/g) ?? []
+  t.equal(Date.parse(to) - Date.parse(from), MINUTE_MS)
+})
