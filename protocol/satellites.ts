@@ -4,15 +4,17 @@
  * A valid id has 1 to 64 characters (Unicode code points) of any script, `ISS (ZARYA)` and `NOAA 19` too, but no
  * control characters (C0, DEL, C1), no lone surrogates, and no white space at either end (what String.trim cuts).
  *
- * Two ways lead to the same object: byId through a Map, byBytes through an open-addressing hash over the UTF-8 bytes,
- * which on a hit makes neither a string nor any other object:
+ * Two ways lead to the same object, byId and byBytes, through one open-addressing hash over the UTF-8 bytes, which on a
+ * hit makes neither a string nor any other object:
  *
  *   slots    [ index + 1 | hash ][ index + 1 | hash ][ 0 | – ] …   a power of two of pairs, at most half in use
  *   entries  [ Satellite 0 ][ Satellite 1 ] …
  *   arena    the bytes of all ids, in chunks that nothing else shares
+ *   crowded  by its text: a satellite that found no slot
  *
- * A search looks at PROBES_MAX slots at most and then goes by the string, so ids that are made to collide cost a
- * Map look-up and not a walk through the table.
+ * A search looks at PROBES_MAX slots at most, so ids that are made to collide cost a Map look-up and not a walk through
+ * the table. A worker knows 100,000 satellites twice, for reading and for sorting: so one costs few bytes, and has a
+ * string only once somebody asked for it.
  *
  * Bounded: when `max` ids are held and another one comes, the table forgets all of them, begins again at index 0 and
  * counts `generation` up. Satellites given out before stay valid as values, so one body may hold two objects for one
@@ -23,12 +25,25 @@
 import { isUtf8 } from 'node:buffer'
 
 /** A satellite id that was seen and found valid: interned once, then shared by every point. */
-export interface Satellite {
-  readonly id: string
-  /** The id in UTF-8, as it goes into COPY rows. */
-  readonly utf8: Buffer
-  /** Position in its table, from 0: a key for arrays kept beside the table. Used again after `generation` changed. */
-  readonly index: number
+export class Satellite {
+  private text: string | null = null
+
+  /**
+   * @param arena holds the id in UTF-8, as it goes into COPY rows, from `start` on; never written again there
+   * @param length bytes of the id
+   * @param index position in its table, from 0: a key for arrays kept beside the table. Used again after `generation` changed.
+   */
+  constructor (readonly arena: Buffer, readonly start: number, readonly length: number, readonly index: number) {}
+
+  get id (): string {
+    this.text ??= this.arena.toString('utf8', this.start, this.start + this.length)
+    return this.text
+  }
+
+  /** Below 0 if its id comes before that of the other in byte order, above 0 if behind. */
+  compare ({ arena, start, length }: Satellite): number {
+    return this.arena.compare(arena, start, start + length, this.start, this.start + this.length)
+  }
 }
 
 /** Longest id, in Unicode code points. */
@@ -44,6 +59,8 @@ const SATELLITES_MAX = 200_000
 const PROBES_MAX = 32
 const SLOTS_AT_START = 512
 const ARENA_CHUNK_BYTES = 65_536
+/** The text that is looked for, in UTF-8: three bytes at most for each UTF-16 unit. */
+const sought = Buffer.alloc(2 * SATELLITE_ID_CHARACTERS_MAX * 3)
 
 /** Control characters (Cc: C0, DEL, C1) and, because of the u flag, lone surrogates. */
 const FORBIDDEN = /[\p{Cc}\p{Cs}]/u
@@ -63,17 +80,18 @@ function hashOf (bytes: Uint8Array, start: number, end: number): number {
   return hash ^ (hash >>> 13)
 }
 
-function isSame (utf8: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  if (utf8.length !== end - start) return false
-  for (let at = 0; at < utf8.length; at++) {
-    if (utf8[at] !== bytes[start + at]) return false
+function isSame (satellite: Satellite, bytes: Uint8Array, start: number, end: number): boolean {
+  const { arena, start: first, length } = satellite
+  if (length !== end - start) return false
+  for (let at = 0; at < length; at++) {
+    if (arena[first + at] !== bytes[start + at]) return false
   }
   return true
 }
 
 /** Interns satellite ids; bounded, see the head of this file. */
 export class SatelliteTable {
-  private readonly byText = new Map<string, Satellite>()
+  private readonly crowded = new Map<string, Satellite>()
   private entries: Satellite[] = []
   private slots = new Int32Array(2 * SLOTS_AT_START)
   private mask = SLOTS_AT_START - 1
@@ -91,52 +109,65 @@ export class SatelliteTable {
 
   /** The satellite of an id, or null if the id is not valid. */
   byId (id: string): Satellite | null {
-    return this.byText.get(id) ?? (isSatelliteId(id) ? this.intern(id) : null)
+    if (id.length > 2 * SATELLITE_ID_CHARACTERS_MAX) return null
+    const length = sought.write(id)
+    const known = this.find(sought, 0, length)
+    // A lone surrogate is written as the replacement character, which another id may hold.
+    if (known?.id === id) return known
+    return this.crowded.get(id) ?? (isSatelliteId(id) ? this.intern(sought, 0, length) : null)
   }
 
   /** The satellite whose id stands in bytes[start, end) as UTF-8, or null if that is not a valid id. Keeps nothing of `bytes`. */
   byBytes (bytes: Buffer, start: number, end: number): Satellite | null {
     if (end - start > ID_BYTES_MAX) return null
+    const known = this.find(bytes, start, end)
+    if (known !== null) return known
+    if (!isUtf8(bytes.subarray(start, end))) return null
+    const id = bytes.toString('utf8', start, end)
+    return this.crowded.get(id) ?? (isSatelliteId(id) ? this.intern(bytes, start, end) : null)
+  }
+
+  /** Null also for a satellite that found no slot. */
+  private find (bytes: Buffer, start: number, end: number): Satellite | null {
     const hash = hashOf(bytes, start, end)
     let slot = hash & this.mask
     for (let probe = 0; probe < PROBES_MAX; probe++) {
       const entry = this.slots[2 * slot] ?? 0
-      if (entry === 0) break
+      if (entry === 0) return null
       if (this.slots[2 * slot + 1] === hash) {
         const satellite = this.entries[entry - 1]
-        if (satellite !== undefined && isSame(satellite.utf8, bytes, start, end)) return satellite
+        if (satellite !== undefined && isSame(satellite, bytes, start, end)) return satellite
       }
       slot = (slot + 1) & this.mask
     }
-    return isUtf8(bytes.subarray(start, end)) ? this.byId(bytes.toString('utf8', start, end)) : null
+    return null
   }
 
-  private intern (id: string): Satellite {
+  private intern (bytes: Buffer, start: number, end: number): Satellite {
     if (this.entries.length >= this.max) this.beginAgain()
-    const utf8 = this.store(id)
-    // A fresh string: the one given may be a slice that keeps a whole body in memory.
-    const satellite: Satellite = { id: utf8.toString('utf8'), utf8, index: this.entries.length }
+    const satellite = this.store(bytes, start, end)
     this.entries.push(satellite)
-    this.byText.set(satellite.id, satellite)
     if (this.entries.length * 2 > this.mask) this.growSlots()
     else this.place(satellite)
     return satellite
   }
 
   /** Copies an id into the arena; Buffer's shared pool would be kept alive in whole by each id. */
-  private store (id: string): Buffer {
+  private store (bytes: Buffer, start: number, end: number): Satellite {
     if (this.chunkUsed + ID_BYTES_MAX > this.chunk.length) {
       this.chunk = Buffer.allocUnsafeSlow(ARENA_CHUNK_BYTES)
       this.chunkUsed = 0
     }
-    const start = this.chunkUsed
-    this.chunkUsed += this.chunk.write(id, start, 'utf8')
-    return this.chunk.subarray(start, this.chunkUsed)
+    const length = bytes.copy(this.chunk, this.chunkUsed, start, end)
+    const satellite = new Satellite(this.chunk, this.chunkUsed, length, this.entries.length)
+    this.chunkUsed += length
+    return satellite
   }
 
-  /** Puts a satellite into its slot; where the neighbourhood is full it is found through its string alone. */
+  /** Puts a satellite into its slot; where the neighbourhood is full it is found by its text. */
   private place (satellite: Satellite): void {
-    const hash = hashOf(satellite.utf8, 0, satellite.utf8.length)
+    const { arena, start, length } = satellite
+    const hash = hashOf(arena, start, start + length)
     let slot = hash & this.mask
     for (let probe = 0; probe < PROBES_MAX; probe++) {
       if (this.slots[2 * slot] === 0) {
@@ -146,17 +177,19 @@ export class SatelliteTable {
       }
       slot = (slot + 1) & this.mask
     }
+    this.crowded.set(satellite.id, satellite)
   }
 
   private growSlots (): void {
     this.slots = new Int32Array(this.slots.length * 2)
     this.mask = this.slots.length / 2 - 1
+    this.crowded.clear()
     for (const satellite of this.entries) this.place(satellite)
   }
 
   private beginAgain (): void {
     this.generations++
-    this.byText.clear()
+    this.crowded.clear()
     this.entries = []
     this.slots.fill(0)
     this.chunk = Buffer.alloc(0)

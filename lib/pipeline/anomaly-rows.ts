@@ -16,6 +16,7 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import type { Satellite } from '../../protocol/satellites.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
 import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
@@ -78,10 +79,10 @@ export class AnomalyRowBuffer {
   private write (columns: PointColumns, { points, metrics, kinds, limits, version }: AnomalyColumns, index: number): void {
     const point = points[index] as number
     const metric = metrics[index] as number
-    const id = (columns.satellites[point] as { utf8: Buffer }).utf8
-    if (this.bytes + ROW_FIXED_BYTES_MAX + id.length > this.buffer.length) this.grow()
+    const satellite = columns.satellites[point] as Satellite
+    if (this.bytes + ROW_FIXED_BYTES_MAX + satellite.length > this.buffer.length) this.grow()
     const { view, buffer } = this
-    let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, id, columns.timesMicros[point] as number)
+    let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, satellite, columns.timesMicros[point] as number)
     at = put(buffer, at, METRIC_FIELDS[metric] as Buffer)
     at = putFloat(view, at, columns.values[point * METRIC_COUNT + metric] as number)
     at = putFloat(view, at, limits[index] as number)

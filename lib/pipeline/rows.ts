@@ -14,6 +14,7 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import type { Satellite } from '../../protocol/satellites.js'
 import { PayloadRooms } from './payload-rooms.js'
 
 /** Columns in the order of the fields above. */
@@ -40,15 +41,15 @@ export function writeRowTime (view: DataView, start: number, timeMicros: number)
 }
 
 /** Writes what telemetry and anomaly rows begin with: fields, time and satellite. Gives the position after it. */
-export function writeRowHead (view: DataView, buffer: Buffer, start: number, fields: number, id: Buffer, timeMicros: number): number {
-  const { length } = id
+export function writeRowHead (view: DataView, buffer: Buffer, start: number, fields: number, satellite: Satellite, timeMicros: number): number {
+  const { arena, start: first, length } = satellite
   view.setInt16(start, fields)
   view.setInt32(start + 2, 8)
   writeRowTime(view, start, timeMicros)
   view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
   const at = start + ROW_ID_OFFSET
   // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
-  for (let i = 0; i < length; i++) buffer[at + i] = id[i] as number
+  for (let i = 0; i < length; i++) buffer[at + i] = arena[first + i] as number
   return at + length
 }
 
@@ -76,10 +77,10 @@ export class RowBuffer {
     const { count, satellites, timesMicros, values } = columns
     for (let point = 0; point < count; point++) {
       // Filled up to count by the decoder.
-      const id = (satellites[point] as { utf8: Buffer }).utf8
-      const length = id.length
+      const satellite = satellites[point] as Satellite
+      const { length } = satellite
       if (this.bytes + ROW_FIXED_BYTES_MAX + length > this.buffer.length) this.grow(ROW_FIXED_BYTES_MAX + length)
-      const at = writeRowHead(this.view, this.buffer, this.bytes, FIELD_COUNT, id, timesMicros[point] as number)
+      const at = writeRowHead(this.view, this.buffer, this.bytes, FIELD_COUNT, satellite, timesMicros[point] as number)
       this.bytes = this.writeMetrics(at, values, point * METRIC_COUNT)
     }
     this.rows += count

@@ -48,12 +48,12 @@ export class SatelliteRanks {
   }
 
   private rankFresh (): void {
-    const fresh = this.fresh.sort((a, b) => a.utf8.compare(b.utf8))
+    const fresh = this.fresh.sort((a, b) => a.compare(b))
     const old = this.ranked
     const merged: Satellite[] = []
     let next = 0
     for (const satellite of fresh) {
-      for (; next < old.length && (old[next] as Satellite).utf8.compare(satellite.utf8) < 0; next++) merged.push(old[next] as Satellite)
+      for (; next < old.length && (old[next] as Satellite).compare(satellite) < 0; next++) merged.push(old[next] as Satellite)
       merged.push(satellite)
     }
     for (; next < old.length; next++) merged.push(old[next] as Satellite)

@@ -7,7 +7,7 @@ import type { Database } from '../../lib/store/db.js'
 import { inspectDirectCompress } from '../../lib/store/direct-compress.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
-import type { Satellite } from '../../protocol/satellites.js'
+import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 export interface StoredPoint {
   readonly satellite: string
@@ -21,17 +21,12 @@ export async function pointStore (db: Database, options: { directCompress?: bool
   const compress = options.directCompress === true ? await inspectDirectCompress(db) : null
   const spool = options.spool ?? 'test'
   const sorter = new CopySorter()
-  const satellites = new Map<string, Satellite>()
-  const satelliteOf = (id: string): Satellite => {
-    const known = satellites.get(id) ?? { id, utf8: Buffer.from(id), index: satellites.size }
-    satellites.set(id, known)
-    return known
-  }
+  const table = new SatelliteTable()
   let from: Position = await enterLedger(db, spool)
   return async (points) => {
     const columns = new PointColumns()
     for (const { satellite, timeMs, values } of points) {
-      const index = columns.push(satelliteOf(satellite), timeMs * 1000)
+      const index = columns.push(table.byId(satellite) as Satellite, timeMs * 1000)
       values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value ?? NaN })
     }
     const buffer = new RowBuffer(1 << 16)
