@@ -23,8 +23,8 @@
  *
  * Promises
  * - `committed` never stands after the ledger of the right database: written when COMMIT was answered.
- * - `sent` never stands before it: written before a frame is given out. That holds as long as the page cache does: no
- *   sync is waited for on the way, so it is believed on the boot that wrote it alone, and only if both records are whole
+ * - `sent` never stands before it: written before a frame is given out. That holds as long as the page cache does: a
+ *   sync is waited for only before frames of an earlier opening, so it is believed on the boot that wrote it alone, and only if both records are whole
  *   (a write that was cut off may have been the newest). A spool that was closed has synced it: then on every boot, since
  *   the next opening says that it is open, durably, before it gives out a frame.
  * - A file that cannot be written costs neither points nor time: a new one is made, or it is emptied, which says no more
@@ -209,15 +209,18 @@ export class LedgerNoteFile {
     else await this.secure()
   }
 
-  /** The run is about to be given out. Resolves when that is written; the first time ever, when it is durable. */
-  async send ({ epoch, firstSequence, lastSequence, rows }: FrameRun): Promise<void> {
+  /**
+   * The run is about to be given out. Resolves when that is written; the first time ever, when it is durable.
+   * @param durably also otherwise: a power cut may take these frames, and only the note tells then that there were such
+   */
+  async send ({ epoch, firstSequence, lastSequence, rows }: FrameRun, durably = false): Promise<void> {
     const { given, committed, sent, sentRows } = this.note
     const end = { epoch, sequence: lastSequence }
     if (comparePositions(end, sent) <= 0) return
     // A run that was given out before is given out again from its beginning, and may be longer now.
     const behind = comparePositions(sent, committed) > 0 && comparePositions({ epoch, sequence: firstSequence }, sent) > 0
     this.note = { ...this.note, given: true, sent: end, sentRows: !behind ? rows : sentRows === 0 ? 0 : sentRows + rows }
-    await (given ? this.write() : this.secure())
+    await (given && !durably ? this.write() : this.secure())
   }
 
   /** The run, the oldest that was given out, has committed. */

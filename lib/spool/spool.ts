@@ -322,7 +322,8 @@ export class Spool implements Journal {
   /** Notes that the run is given out. False: it is not, since resume() has put it back meanwhile, or interrupt() or close() came. */
   private async announce (run: FrameRun): Promise<boolean> {
     const { generation } = this.queue
-    await this.log.noteFile.send(run)
+    // A frame of an earlier opening may never have reached the disk: its sync failed, and the page cache still shows it.
+    await this.log.noteFile.send(run, run.epoch !== this.epoch)
     return generation === this.queue.generation && !this.givesNone()
   }
 

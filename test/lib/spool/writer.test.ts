@@ -42,6 +42,30 @@ t.test('batches that arrive during a sync share the next one', async (t) => {
   t.match(spool.counters, { framesAppended: 3, rowsAppended: 3, bytesAppended: 16, batchesRefused: 0 })
 })
 
+t.test('a frame that no sync has kept, and that was stored after a restart: its ledger fits after a power cut, too', async (t) => {
+  const disk = forgetful()
+  const first = await openOn(t, disk)
+  await appendAll(first.spool, ['kept'])
+  t.equal(first.spool.resume(null), null)
+  first.spool.release((await first.spool.take(1))!)
+  disk.fail('sync', 'EIO')
+  disk.fail('create', 'EIO')
+  const [unknown] = await appendAll(first.spool, ['unknown'])
+  t.same(unknown!.spooledAnswers, ['spool_failed'])
+  first.files.kill()
+  // No room for a new segment, which would say where the one before ends.
+  disk.capacityBytes = disk.usedBytes
+  const second = await openOn(t, disk)
+  const ledger = { epoch: first.spool.epoch, sequence: 1 }
+  t.equal(second.spool.resume(ledger), null)
+  const run = (await second.spool.take(1000))!
+  t.same(run.payloads.map(String), ['unknown'], 'the page cache has it')
+  second.spool.release(run)
+  disk.heal()
+  const third = await restart(t, disk, second)
+  t.equal(third.spool.resume({ epoch: run.epoch, sequence: run.lastSequence }), null)
+})
+
 t.test('no room: the group is off the disk before it is refused, and the next is taken when there is room', async (t) => {
   for (const fault of ['ENOSPC', 'short'] as const) {
     const disk = forgetful()
@@ -173,7 +197,7 @@ t.test('a disk that is full of released frames gives their space back', async (t
   const batches = await appendAll(spool, ['a'.repeat(200), 'b'.repeat(200)])
   t.same(batches.map((batch) => batch.spooledAnswers[0]), [null, 'spool_full'])
   await drain(spool)
-  disk.capacityBytes = disk.usedBytes + 100
+  disk.fail('create', 'EIO')
   disk.fail('write', 'ENOSPC')
   await spool.checkRoom()
   const [refused] = await appendAll(spool, ['c'.repeat(200)])
