@@ -24,9 +24,9 @@
  * Promises
  * - `committed` never stands after the ledger of the right database: written when COMMIT was answered.
  * - `sent` never stands before it: written before a frame is given out. That holds as long as the page cache does: a
- *   sync is waited for only before frames of an earlier opening, so it is believed on the boot that wrote it alone, and only if both records are whole
- *   (a write that was cut off may have been the newest). A spool that was closed has synced it: then on every boot, since
- *   the next opening says that it is open, durably, before it gives out a frame.
+ *   sync is waited for before frames of an earlier opening alone. So it is believed on the boot that wrote it only, and
+ *   if both records are whole (a write that was cut off may have been the newest). A spool that was closed has synced it:
+ *   then on every boot, since the next opening says that it is open, durably, before it gives out a frame.
  * - A file that cannot be written costs neither points nor time: a new one is made, or it is emptied, which says no more
  *   than that frames were given out. So said an older form of it, which was always empty.
  */
