@@ -61,11 +61,17 @@ class Site {
 
 const frames = (from: number, to: number): PlainRow[][] => range(from, to).map((value) => [rowNow('A', value)])
 
-t.test('the row is deleted after a power cut: what the database has is not stored again, what waits is', async (t) => {
+/** Nine frames are stored, of which the spool still knows two, and five wait. */
+async function afterPowerCut (t: Test): Promise<{ site: Site, epoch: number }> {
   const site = await Site.build(t)
   const { spoolId, epoch } = await site.stored(0, frames(1, 9))
   await site.cutPower(0, spoolId, { epoch, sequence: 2 })
   await writeSpool(site.dataDir, 0, frames(10, 14))
+  return { site, epoch }
+}
+
+t.test('the row is deleted after a power cut: what the database has is not stored again, what waits is', async (t) => {
+  const { site, epoch } = await afterPowerCut(t)
   await site.sql('DELETE FROM ingest_ledger')
   const shown = await site.run('spool', 'resolve')
   t.match(shown, { code: 1, err: '', out: /\n {2}9 rows in 9 frames on disk are in question: after epoch 0, sequence 0, up to epoch \d+, sequence 9\./ })
@@ -79,10 +85,7 @@ t.test('the row is deleted after a power cut: what the database has is not store
 })
 
 t.test('the row is set ahead after a power cut: storing again begins where the database ends', async (t) => {
-  const site = await Site.build(t)
-  const { spoolId, epoch } = await site.stored(0, frames(1, 9))
-  await site.cutPower(0, spoolId, { epoch, sequence: 2 })
-  await writeSpool(site.dataDir, 0, frames(10, 14))
+  const { site } = await afterPowerCut(t)
   await site.sql('UPDATE ingest_ledger SET epoch = epoch + 1000000000')
   t.match(await site.run('spool', 'resolve', '--store-again', '--yes'), { code: 0, err: '', out: /FAULT \(ledger_ahead\)[^]*, stores 5 rows\.\n$/ })
   t.match(await site.run('spool', 'drain'), { code: 0 })
