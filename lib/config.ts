@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { METRICS } from '../protocol/metrics.js'
 import type { MetricName } from '../protocol/point.js'
-import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, secret, size, url, formatDuration, parseDuration, parseSize } from './value-types.js'
+import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** The default critical limit of each metric: one setting a metric of the catalogue. */
@@ -83,6 +83,8 @@ type Key = keyof Config
 const CONNECTIONS_BESIDE_WORKERS = 3
 const TOKEN_LENGTH_MIN = 16
 const UDP_PORTS_MAX = 16
+/** Of the spool, for each worker: a frame of the largest batch, its segment's head, and room to begin the next one. */
+export const SLOT_SPOOL_BYTES_MIN = 5 * 1024 * 1024
 
 const ms = (text: string): number => parseDuration(text) ?? NaN
 const bytes = (text: string): number => parseSize(text) ?? NaN
@@ -153,6 +155,13 @@ const RULES: ReadonlyArray<{ readonly keys: readonly [Key, ...Key[]], readonly c
       const { maxConnections, workers, udpPorts } = config
       const needed = writersOf(config) + CONNECTIONS_BESIDE_WORKERS
       return maxConnections >= needed ? null : `${maxConnections} is too few for ${workers} WORKERS and ${udpPorts.length} of UDP_PORT: raise it to ${needed} or more, or lower WORKERS`
+    }
+  },
+  {
+    keys: ['spoolMaxBytes', 'workers', 'udpPorts'],
+    check (config) {
+      const needed = writersOf(config) * SLOT_SPOOL_BYTES_MIN
+      return config.spoolMaxBytes >= needed ? null : `too little for ${config.workers} WORKERS and ${config.udpPorts.length} of UDP_PORT: raise it to ${formatSize(needed)} or more, or lower WORKERS`
     }
   },
   {

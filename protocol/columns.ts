@@ -14,6 +14,12 @@
 import { METRIC_COUNT } from './metrics.js'
 import type { Satellite } from './satellites.js'
 
+/**
+ * Points of one body at most. What a body costs, whatever its bytes are, is bounded by this and not by its size
+ * alone: a point may be five bytes of a compressed body, and becomes a thousand times as many with its anomalies.
+ */
+export const POINTS_MAX = 100_000
+
 export class PointColumns {
   /** Points held; entries from here on are left over from earlier bodies. */
   count = 0

@@ -1,15 +1,24 @@
 /**
  * The exact path of JSON: JSON.parse, then PointReader. Slower than json-fast.ts, knows the whole language, and says
  * what is wrong. The decisions that it holds stand at the head of json.ts.
+ *
+ * Points are parsed one by one, and no more of them once ten faults were found: a body of faults costs no more than one
+ * of points. What is left is scanned, to be counted.
  */
 import { isUtf8 } from 'node:buffer'
-import type { DecodeFault } from './faults.js'
+import { POINTS_MAX } from './columns.js'
+import { tooManyPoints, type DecodeFault } from './faults.js'
 import type { PointReader } from './point.js'
 
 /** Levels of arrays and objects, the outermost included. */
 export const NESTING_LEVELS_MAX = 16
+/** Fields and elements of one point, those within them included: JSON.parse takes a microsecond and more for each. */
+export const PARTS_MAX = 1_000
+/** Text of one point, when it is not read by the fast path. */
+export const POINT_BYTES_MAX = 64 * 1024
 
 const NEWLINE = 0x0a
+const COMMA = 0x2c
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const BRACKET_OPEN = 0x5b
@@ -33,37 +42,84 @@ export function readPointExactly (body: Buffer, reader: PointReader): DecodeFaul
   return reader.fault()
 }
 
+/** Takes the point at a position if the fast path can, and gives the position behind it; below 0 if it cannot. */
+export type ReadKnown = (at: number) => number
+
+/** Without the fast path. */
+const readNone: ReadKnown = () => -1
+
 /** An array of objects; an empty one is no fault. */
-export function readBatchExactly (body: Buffer, reader: PointReader): DecodeFault | null {
-  const parsed = parseJsonText(body)
+export function readBatchExactly (body: Buffer, reader: PointReader, readKnown = readNone): DecodeFault | null {
+  const start = skipBlanks(body, 0)
+  const unreadable = textFault(body)
+  if (unreadable !== null) return invalidJson(unreadable, 0)
+  if (body[start] !== BRACKET_OPEN) return refuseOther(body)
+  let at = skipBlanks(body, start + 1)
+  if (body[at] === BRACKET_CLOSE) return endOfBatch(body, at, reader)
+  for (;;) {
+    const known = reader.isFull ? -1 : knownElementEnd(body, readKnown(at))
+    if (known < 0) {
+      const end = elementEnd(body, at)
+      const fault = readElement(body.subarray(at, end), reader)
+      if (fault !== null) return fault
+      at = end
+    } else {
+      reader.points++
+      at = known
+    }
+    if (reader.points === POINTS_MAX && reader.isFull) return reader.fault()
+    if (body[at] !== COMMA) return endOfBatch(body, at, reader)
+    if (reader.points === POINTS_MAX) return tooManyPoints(POINTS_MAX)
+    at = skipBlanks(body, at + 1)
+  }
+}
+
+/** Reads a point, or only counts it when there are faults enough. */
+function readElement (bytes: Buffer, reader: PointReader): DecodeFault | null {
+  if (reader.isFull) {
+    reader.points++
+    return null
+  }
+  const parsed = parseValue(bytes, 1)
+  if (parsed.fault === null) reader.read(parsed.value)
   // Points of a text that does not parse cannot be counted.
-  if (parsed.fault !== null) return invalidJson(parsed.fault, 0)
-  if (!Array.isArray(parsed.value)) {
-    const message = 'The body must be an array of points: send one point to /telemetry, or put it into an array here.'
-    return { code: 'invalid_point', message, points: 1 }
-  }
-  for (const value of parsed.value as unknown[]) {
-    if (reader.isFull) break
-    reader.read(value)
-  }
-  reader.points = parsed.value.length
+  return parsed.fault === null ? null : invalidJson(`${parsed.fault} (point ${reader.points})`, 0)
+}
+
+/** Sees to the bracket that closes a batch, and that nothing follows. */
+function endOfBatch (body: Buffer, at: number, reader: PointReader): DecodeFault | null {
+  if (body[at] !== BRACKET_CLOSE) return invalidJson('is not valid JSON: the array of points is not closed', 0)
+  if (skipBlanks(body, at + 1) !== body.length) return invalidJson('is not valid JSON: something follows the array of points', 0)
   return reader.fault()
 }
 
+function refuseOther (body: Buffer): DecodeFault {
+  const parsed = parseValue(body)
+  if (parsed.fault !== null) return invalidJson(parsed.fault, 0)
+  const message = 'The body must be an array of points: send one point to /telemetry, or put it into an array here.'
+  return { code: 'invalid_point', message, points: 1 }
+}
+
 /** A point a line. Lines that are blank are no points; each line is parsed by itself. */
-export function readLinesExactly (body: Buffer, reader: PointReader): DecodeFault | null {
+export function readLinesExactly (body: Buffer, reader: PointReader, readKnown = readNone): DecodeFault | null {
   let code: DecodeFault['code'] = 'invalid_point'
-  for (let start = 0, line = 1; start < body.length; line++) {
-    const newline = body.indexOf(NEWLINE, start)
+  let line = 1
+  for (let at = skipLineBlanks(body, 0); at < body.length; at = skipLineBlanks(body, at)) {
+    if (body[at] === NEWLINE) {
+      line++
+      at++
+      continue
+    }
+    const newline = body.indexOf(NEWLINE, at)
     const end = newline < 0 ? body.length : newline
-    const bytes = body.subarray(start, end)
-    start = end + 1
-    if (isBlank(bytes)) continue
-    if (reader.isFull) {
+    const first = at
+    at = end
+    if (reader.points === POINTS_MAX) return reader.fault(code) ?? tooManyPoints(POINTS_MAX)
+    if (reader.isFull || endOfKnown(body, readKnown(first)) === end) {
       reader.points++
       continue
     }
-    const parsed = parseJsonText(bytes)
+    const parsed = parseJsonText(body.subarray(first, end))
     if (parsed.fault === null) {
       reader.read(parsed.value)
     } else {
@@ -75,19 +131,38 @@ export function readLinesExactly (body: Buffer, reader: PointReader): DecodeFaul
   return reader.fault(code)
 }
 
+/** Where the comma or bracket behind a known point stands; below 0: something else does. */
+function knownElementEnd (body: Buffer, known: number): number {
+  if (known < 0) return known
+  const end = skipBlanks(body, known)
+  return body[end] === COMMA || body[end] === BRACKET_CLOSE ? end : -1
+}
+
+function endOfKnown (body: Buffer, known: number): number {
+  return known < 0 ? known : skipLineBlanks(body, known)
+}
+
 function invalidJson (message: string, points: number): DecodeFault {
   return { code: 'invalid_json', message: `The body ${message}.`, points }
 }
 
 /** Parses one text after the checks that JSON.parse does not make. A fault reads behind "the body". */
 export function parseJsonText (bytes: Buffer): Parsed {
-  if (bytes.length === 0) return { fault: 'is empty' }
-  if (BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte)) {
-    return { fault: 'begins with a byte order mark: send UTF-8 without one' }
-  }
-  if (!isUtf8(bytes)) return { fault: 'is not valid UTF-8' }
-  // Before JSON.parse: it takes over a second for two million brackets.
-  if (nestsTooDeep(bytes)) return { fault: `has more than ${NESTING_LEVELS_MAX} levels of arrays and objects` }
+  const fault = textFault(bytes)
+  return fault === null ? parseValue(bytes) : { fault }
+}
+
+function textFault (bytes: Buffer): string | null {
+  if (bytes.length === 0) return 'is empty'
+  if (BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte)) return 'begins with a byte order mark: send UTF-8 without one'
+  return isUtf8(bytes) ? null : 'is not valid UTF-8'
+}
+
+/** Of bytes that are UTF-8. @param levelsAbove arrays and objects that the value stands in */
+function parseValue (bytes: Buffer, levelsAbove = 0): Parsed {
+  const fault = sizeFault(bytes, levelsAbove)
+  if (fault !== null) return { fault }
+  if (bytes.length > POINT_BYTES_MAX) return { fault: `holds more than ${POINT_BYTES_MAX} bytes in one point` }
   try {
     return { value: JSON.parse(bytes.toString('utf8')), fault: null }
   } catch (error) {
@@ -95,9 +170,10 @@ export function parseJsonText (bytes: Buffer): Parsed {
   }
 }
 
-/** Whether brackets outside of strings open more than NESTING_LEVELS_MAX levels. Stops at the first that does. */
-function nestsTooDeep (bytes: Uint8Array): boolean {
-  let levels = 0
+/** What JSON.parse would take too long for: two million brackets over a second, half a million keys two and a half. */
+function sizeFault (bytes: Uint8Array, levelsAbove: number): string | null {
+  let levels = levelsAbove
+  let parts = 0
   let inString = false
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at]
@@ -107,15 +183,51 @@ function nestsTooDeep (bytes: Uint8Array): boolean {
     } else if (byte === QUOTE) {
       inString = true
     } else if (byte === BRACKET_OPEN || byte === BRACE_OPEN) {
-      if (++levels > NESTING_LEVELS_MAX) return true
+      if (++levels > NESTING_LEVELS_MAX) return `has more than ${NESTING_LEVELS_MAX} levels of arrays and objects`
     } else if (byte === BRACKET_CLOSE || byte === BRACE_CLOSE) {
       levels--
+    } else if (byte === COMMA && ++parts > PARTS_MAX) {
+      return `has more than ${PARTS_MAX} fields and elements in one place`
     }
   }
-  return false
+  return null
 }
 
-/** Only white space of JSON. */
-function isBlank (bytes: Uint8Array): boolean {
-  return bytes.every(byte => byte === 0x20 || byte === 0x09 || byte === 0x0d)
+/** Where the element of an array that begins at `start` ends: at the comma or bracket behind it, or the end of the bytes. */
+function elementEnd (bytes: Uint8Array, start: number): number {
+  let levels = 0
+  let inString = false
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (inString) {
+      if (byte === BACKSLASH) at++
+      else if (byte === QUOTE) inString = false
+    } else if (byte === QUOTE) {
+      inString = true
+    } else if (byte === BRACKET_OPEN || byte === BRACE_OPEN) {
+      levels++
+    } else if (byte === BRACKET_CLOSE || byte === BRACE_CLOSE) {
+      if (levels-- === 0) return at
+    } else if (byte === COMMA && levels === 0) {
+      return at
+    }
+  }
+  return bytes.length
+}
+
+function skipBlanks (bytes: Uint8Array, start: number): number {
+  let at = start
+  while (isLineBlank(bytes[at]) || bytes[at] === NEWLINE) at++
+  return at
+}
+
+/** As skipBlanks, within a line. */
+function skipLineBlanks (bytes: Uint8Array, start: number): number {
+  let at = start
+  while (isLineBlank(bytes[at])) at++
+  return at
+}
+
+function isLineBlank (byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0d
 }

@@ -10,7 +10,7 @@
  * The readers take a position and return the position after what they read, or GIVE_UP. What they read goes into fields
  * and scratch arrays, because a double that is returned would be an object on the heap.
  */
-import type { PointColumns } from './columns.js'
+import { POINTS_MAX, type PointColumns } from './columns.js'
 import { METRIC_COUNT } from './metrics.js'
 import { POINT_FIELDS, type DecodeRules } from './point.js'
 import type { Satellite, SatelliteTable } from './satellites.js'
@@ -53,6 +53,8 @@ const NO_KEY = new Uint8Array(1)
 const successors = Uint8Array.from([...POINT_FIELDS.keys(), -1], field => (field + 1) % POINT_FIELDS.length)
 const BEGINNING = POINT_FIELDS.length
 
+/** More digits than any language prints; longer numbers are left to the exact path, which bounds them. */
+const NUMBER_BYTES_MAX = 1_100
 /** Doubles hold powers of ten up to this one exactly. */
 const EXACT_POWER_MAX = 22
 const POWERS_OF_TEN = Float64Array.from({ length: EXACT_POWER_MAX + 1 }, (_, power) => Number(`1e${power}`))
@@ -89,6 +91,8 @@ const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
 
 /** Reads one body; made once per body. */
 class FastReader {
+  /** It gave up because there are more than POINTS_MAX. */
+  hasTooMany = false
   private satellite: Satellite | null = null
   /** Whether the point read now has a metric that is not null. */
   private hasMetric = false
@@ -150,6 +154,11 @@ class FastReader {
     return true
   }
 
+  /** The point at `position`, taken into the columns; gives the position behind it, or GIVE_UP. */
+  readOne (position: number): number {
+    return this.readPoint(position)
+  }
+
   private skip (position: number): number {
     let at = position
     while (this.blanks[this.bytes[at] ?? 0] === 1) at++
@@ -186,6 +195,10 @@ class FastReader {
   private push (): boolean {
     if (this.satellite === null || !this.hasMetric) return false
     const { numbers, columns } = this
+    if (columns.count === POINTS_MAX) {
+      this.hasTooMany = true
+      return false
+    }
     const timeMicros = numbers[METRIC_COUNT] ?? NaN
     const isGiven = !Number.isNaN(timeMicros)
     if (isGiven && !(timeMicros >= this.oldestMicros && timeMicros <= this.newestMicros)) return false
@@ -299,25 +312,46 @@ class FastReader {
 
   /** A number of JSON's form with more digits than a double holds, as languages print those that they have calculated: 0.30000000000000004. */
   private readLongNumber (start: number, end: number, slot: number): number {
+    if (end - start > NUMBER_BYTES_MAX) return GIVE_UP
     const value = Number(this.bytes.toString('latin1', start, end))
     this.numbers[slot] = value
     return Number.isFinite(value) ? end : GIVE_UP
   }
 }
 
-/** What the three functions below have in common with the Decoders of json.ts; true: the columns hold all points. */
+/** `unsure`: a byte that only the exact path knows; the columns hold some of the points. */
+export type FastResult = 'done' | 'unsure' | 'too_many'
+
+/** What the three functions below have in common with the Decoders of json.ts. */
 export type FastRead = (
   body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
-) => boolean
+) => FastResult
+
+function resultOf (reader: FastReader, done: boolean): FastResult {
+  if (done) return 'done'
+  return reader.hasTooMany ? 'too_many' : 'unsure'
+}
+
+/** Reads points one by one, for the exact path: as ReadKnown says. */
+export function fastPoints (...[body, nowMicros, rules, satellites, columns]: Parameters<FastRead>): (at: number) => number {
+  const reader = new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  return (at) => reader.readOne(at)
+}
 
 /** One object. */
-export const readPointFast: FastRead = (body, nowMicros, rules, satellites, columns) =>
-  new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns).readSingle()
+export const readPointFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
+  const reader = new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  return resultOf(reader, reader.readSingle())
+}
 
 /** An array of objects. */
-export const readBatchFast: FastRead = (body, nowMicros, rules, satellites, columns) =>
-  new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns).readArray()
+export const readBatchFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
+  const reader = new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  return resultOf(reader, reader.readArray())
+}
 
 /** An object a line. */
-export const readLinesFast: FastRead = (body, nowMicros, rules, satellites, columns) =>
-  new FastReader(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns).readLines()
+export const readLinesFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
+  const reader = new FastReader(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns)
+  return resultOf(reader, reader.readLines())
+}

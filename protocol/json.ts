@@ -27,6 +27,7 @@
  *   time as number                     | epoch milliseconds; a fraction is rounded to a microsecond
  *   time outside the window            | refused (TIME_WINDOW_PAST, TIME_WINDOW_FUTURE; both bounds are inside)
  *   nesting                            | at most 16 levels, told before the text is parsed
+ *   size                               | at most POINTS_MAX points a body and PARTS_MAX fields and elements a point
  *   bytes that are not UTF-8           | refused, nothing is replaced
  *   byte order mark                    | refused
  *
@@ -38,9 +39,9 @@
  * after null, and none after a fault. `nowMicros` is the time of receipt in whole µs since 1970-01-01 UTC.
  */
 import type { PointColumns } from './columns.js'
-import type { DecodeFault } from './faults.js'
-import { readBatchExactly, readLinesExactly, readPointExactly } from './json-exact.js'
-import { readBatchFast, readLinesFast, readPointFast, type FastRead } from './json-fast.js'
+import { tooManyPoints, type DecodeFault } from './faults.js'
+import { readBatchExactly, readLinesExactly, readPointExactly, type ReadKnown } from './json-exact.js'
+import { fastPoints, readBatchFast, readLinesFast, readPointFast, type FastRead } from './json-fast.js'
 import { PointReader, type DecodeRules } from './point.js'
 import type { SatelliteTable } from './satellites.js'
 
@@ -48,14 +49,17 @@ type Decoder = (
   body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
 ) => DecodeFault | null
 
-type ReadExactly = (body: Buffer, reader: PointReader) => DecodeFault | null
+type ReadExactly = (body: Buffer, reader: PointReader, readKnown: ReadKnown) => DecodeFault | null
 
 function decoder (readFast: FastRead, readExactly: ReadExactly): Decoder {
   return (body, nowMicros, rules, satellites, columns) => {
     columns.clear()
-    if (readFast(body, nowMicros, rules, satellites, columns)) return null
+    const result = readFast(body, nowMicros, rules, satellites, columns)
+    if (result === 'done') return null
+    const { count } = columns
     columns.clear()
-    const fault = readExactly(body, new PointReader(nowMicros, rules, satellites, columns))
+    if (result === 'too_many') return tooManyPoints(count)
+    const fault = readExactly(body, new PointReader(nowMicros, rules, satellites, columns), fastPoints(body, nowMicros, rules, satellites, columns))
     if (fault !== null) columns.clear()
     return fault
   }

@@ -8,6 +8,8 @@
  */
 import { isUtf8 } from 'node:buffer'
 import type { MsgpackReader } from './msgpack-reader.js'
+import { POINTS_MAX } from './columns.js'
+import { PARTS_MAX } from './json-exact.js'
 import { POINT_FIELDS, type PointReader } from './point.js'
 
 /** Stand for values that no field takes: their content is never read, the message only names their kind. */
@@ -28,6 +30,7 @@ export function readPlainPoints (reader: MsgpackReader, count: number, points: P
     const start = reader.at
     // First to the end of the value: from then on nothing of it can be missing.
     if (!reader.skip()) return false
+    if (points.points === POINTS_MAX) return true
     if (points.isFull) {
       points.points++
       continue
@@ -47,6 +50,10 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
     const taken = take(reader)
     if (taken.fault === null) points.read(taken.value)
     else refuse(points, taken.fault)
+    return
+  }
+  if (pairs > PARTS_MAX) {
+    refuse(points, `has more than ${PARTS_MAX} fields`)
     return
   }
   // Without a prototype: a key __proto__ is a key like any other.

@@ -13,8 +13,8 @@
  * Promises: never throws, never recurses, takes nothing but the types of the format. All points of a packet are taken
  * or none. Rows go from bytes straight into columns: no object per point. What is refused has a named reason.
  */
-import type { PointColumns } from './columns.js'
-import type { DecodeFault } from './faults.js'
+import { POINTS_MAX, type PointColumns } from './columns.js'
+import { tooManyPoints, type DecodeFault } from './faults.js'
 import { MsgpackReader, NOT_A_NUMBER } from './msgpack-reader.js'
 import { readPlainPoints } from './packet-plain.js'
 import { explainRow, readRow } from './packet-row.js'
@@ -133,12 +133,14 @@ class PacketDecoder {
     const start = reader.at
     const rows = reader.readArrayLength()
     if (rows < 0) return this.badHeader(start, 'points must be an array')
+    // Only a body is that large, and what is not in it may be claimed: nothing is read.
+    if (rows > POINTS_MAX) return { kind: 'malformed', reason: 'invalid_point', fault: tooManyPoints(0), header: null }
     return this.decodeRows(rows, nowMicros, rules, satellites, columns)
   }
 
   private decodePlain (count: number, result: PlainPacket, points: PointReader): PacketResult {
     if (!readPlainPoints(this.reader, count, points)) return notMsgpack(points.points)
-    const fault = points.fault()
+    const fault = points.fault() ?? (count > POINTS_MAX ? tooManyPoints(points.points) : null)
     return fault === null ? result : { kind: 'malformed', reason: 'invalid_point', fault, header: null }
   }
 

@@ -104,10 +104,10 @@ export class PointReader {
       this.refuse(`must be an object with the fields of a point, but is ${kindOf(value)}`)
       return
     }
-    // A Map, so that a field called __proto__ or toString is a field like any other.
-    const fields = new Map<string, unknown>(Object.entries(value))
+    // Known names alone are read by name: none of them is one of Object.prototype's.
+    const fields = value as Readonly<Record<string, unknown>>
     const before = this.details.length
-    const satellite = this.readSatellite(fields.get('satellite_id'))
+    const satellite = this.readSatellite(fields['satellite_id'])
     const timeMicros = this.readTime(fields)
     this.readMetrics(fields)
     if (this.rules.unknownFields === 'reject') this.refuseUnknown(fields)
@@ -144,9 +144,9 @@ export class PointReader {
   }
 
   /** The time in µs; after a fault any number. */
-  private readTime (fields: ReadonlyMap<string, unknown>): number {
-    const time = fields.get('time') ?? null
-    const timestamp = fields.get('timestamp') ?? null
+  private readTime (fields: Readonly<Record<string, unknown>>): number {
+    const time = fields['time'] ?? null
+    const timestamp = fields['timestamp'] ?? null
     if (time !== null && timestamp !== null) {
       this.refuse('is another name for time: send one of the two', 'timestamp')
       return this.nowMicros
@@ -166,10 +166,10 @@ export class PointReader {
     return isInSeconds ? `${message}; a number means milliseconds, and this one looks like seconds` : message
   }
 
-  private readMetrics (fields: ReadonlyMap<string, unknown>): void {
+  private readMetrics (fields: Readonly<Record<string, unknown>>): void {
     let given = 0
     for (const [name, index] of METRIC_BY_NAME) {
-      const value = fields.get(name)
+      const value = fields[name]
       const fault = metricFault(value)
       if (fault !== null) this.refuse(fault, name)
       if (value !== null && value !== undefined) given++
@@ -178,8 +178,8 @@ export class PointReader {
     if (given === 0) this.refuse(NO_METRIC_MESSAGE)
   }
 
-  private refuseUnknown (fields: ReadonlyMap<string, unknown>): void {
-    for (const name of fields.keys()) {
+  private refuseUnknown (fields: Readonly<Record<string, unknown>>): void {
+    for (const name of Object.keys(fields)) {
       if (METRIC_BY_NAME.has(name) || OTHER_FIELDS.has(name)) continue
       this.refuse(unknownFieldMessage(name), name.slice(0, ECHO_MAX))
       if (this.isFull) return

@@ -54,7 +54,7 @@ export const SATELLITE_ID_RULE =
   'must be a string of 1 to 64 characters, with no control characters, no lone surrogates and no white space at either end'
 
 /** Four bytes a character at most. */
-const ID_BYTES_MAX = SATELLITE_ID_CHARACTERS_MAX * 4
+export const SATELLITE_ID_BYTES_MAX = SATELLITE_ID_CHARACTERS_MAX * 4
 const SATELLITES_MAX = 200_000
 const PROBES_MAX = 32
 const SLOTS_AT_START = 512
@@ -119,7 +119,7 @@ export class SatelliteTable {
 
   /** The satellite whose id stands in bytes[start, end) as UTF-8, or null if that is not a valid id. Keeps nothing of `bytes`. */
   byBytes (bytes: Buffer, start: number, end: number): Satellite | null {
-    if (end - start > ID_BYTES_MAX) return null
+    if (end - start > SATELLITE_ID_BYTES_MAX) return null
     const known = this.find(bytes, start, end)
     if (known !== null) return known
     if (!isUtf8(bytes.subarray(start, end))) return null
@@ -154,7 +154,7 @@ export class SatelliteTable {
 
   /** Copies an id into the arena; Buffer's shared pool would be kept alive in whole by each id. */
   private store (bytes: Buffer, start: number, end: number): Satellite {
-    if (this.chunkUsed + ID_BYTES_MAX > this.chunk.length) {
+    if (this.chunkUsed + SATELLITE_ID_BYTES_MAX > this.chunk.length) {
       this.chunk = Buffer.allocUnsafeSlow(ARENA_CHUNK_BYTES)
       this.chunkUsed = 0
     }

@@ -10,7 +10,7 @@ import { connectDurably } from '../store/durable-connection.js'
  * Sorting one holds up the event loop. HTTP clients wait that long; UDP packets must find room in the kernel meanwhile,
  * which for 400,000 points a second is a quarter of a second at most: hence a quarter of the rows, still 17,000.
  */
-const COPY_BYTES_MAX = { http: 4 * 1024 * 1024, udp: 1024 * 1024 } as const
+export const COPY_BYTES_MAX = { http: 4 * 1024 * 1024, udp: 1024 * 1024 } as const
 const CONNECT_TIMEOUT_MS = 5_000
 /** A point is visible to queries at most this much later; in return a load of single points costs half the processor time. */
 const COMMIT_INTERVAL_MS = 10

@@ -24,6 +24,7 @@ import { QueryConnection } from '../store/query-connection.js'
 import { StartupError } from '../store/startup-error.js'
 import { version } from '../version.js'
 import { AnomalyHub } from './anomaly-hub.js'
+import { assertBounds } from './bounds.js'
 import { Conservation } from './conservation.js'
 import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
@@ -61,6 +62,7 @@ export interface Primary {
 
 /** Starts everything; resolves when all workers serve. Rejects with what hinders, or when `signal` aborts, everything closed again. */
 export async function startPrimary (config: Config, log: Log, signal: AbortSignal): Promise<Primary> {
+  assertBounds()
   const primary = new RunningPrimary(config, log)
   signal.addEventListener('abort', () => primary.abandon())
   try {

@@ -16,7 +16,7 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
-import type { Satellite } from '../../protocol/satellites.js'
+import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../protocol/satellites.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
 import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
@@ -52,6 +52,8 @@ const METRIC_FIELDS = METRICS.map(({ name }) => field(name))
 const KIND_FIELDS = SEVERITIES.flatMap((severity) => LIMIT_SIDES.map((side) => Buffer.concat([field(severity), field(side)])))
 /** Bytes of a row without its satellite_id. */
 const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + Math.max(...METRIC_FIELDS.map(({ length }) => length)) + Math.max(...KIND_FIELDS.map(({ length }) => length))
+/** Bytes of all anomalies that one point can have: one for each metric. */
+export const POINT_ANOMALY_BYTES_MAX = METRIC_COUNT * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
 
 const NONE = Buffer.alloc(0)
 const FIRST_BUFFER_BYTES = 4096
@@ -59,13 +61,19 @@ const FIRST_BUFFER_BYTES = 4096
 /** The anomalies of an open batch: rows one behind the other in a buffer that grows and is used again. */
 export class AnomalyRowBuffer {
   rows = 0
-  private bytes = 0
+  bytes = 0
   private buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES)
   private view = new DataView(this.buffer.buffer)
 
-  append (columns: PointColumns, anomalies: AnomalyColumns): void {
-    for (let index = 0; index < anomalies.count; index++) this.write(columns, anomalies, index)
-    this.rows += anomalies.count
+  /**
+   * Writes the anomalies from `first` on whose points stand before `endPoint`.
+   * @returns the first one that was not written
+   */
+  append (columns: PointColumns, anomalies: AnomalyColumns, first = 0, endPoint = columns.count): number {
+    let index = first
+    for (; index < anomalies.count && (anomalies.points[index] as number) < endPoint; index++) this.write(columns, anomalies, index)
+    this.rows += index - first
+    return index
   }
 
   /** The rows so far, as a view that is valid until the next append; starts anew. */

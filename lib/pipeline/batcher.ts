@@ -9,17 +9,25 @@
 import type { PointColumns } from '../../protocol/columns.js'
 import type { ErrorCode } from '../errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
-import { AnomalyRowBuffer } from './anomaly-rows.js'
+import { AnomalyRowBuffer, POINT_ANOMALY_BYTES_MAX } from './anomaly-rows.js'
 import type { AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from './journal.js'
 import { PayloadRooms } from './payload-rooms.js'
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './payload.js'
-import { RowBuffer } from './rows.js'
+import { ROW_BYTES_MAX, RowBuffer } from './rows.js'
 
 export interface BatcherSettings {
   readonly batchSize: number
   readonly batchTimeoutMs: number
 }
+
+/**
+ * Bytes of a batch at most, so that it fits a frame, a group and a segment of the spool, and one COPY, whatever a
+ * body becomes with its anomalies (lib/cluster/bounds.ts). A body that needs more goes into several batches.
+ */
+export const BATCH_BYTES_MAX = 4 * 1024 * 1024
+/** What one point adds to a batch at most. */
+export const POINT_BYTES_MAX = ROW_BYTES_MAX + POINT_ANOMALY_BYTES_MAX
 
 /** Rows expected in a first batch times their typical size. */
 const FIRST_BUFFER_BYTES = 64 * 1024
@@ -53,6 +61,37 @@ class PendingBatch implements ClosedBatch {
   }
 }
 
+/** The answer to points that went into several batches: when the last has one, and honest if they differ. */
+class PartedAck {
+  private open = 0
+  private kept = 0
+  private error: ErrorCode | null = null
+  private sealed = false
+
+  constructor (private readonly onAck: OnAck) {}
+
+  next (): OnAck {
+    this.open++
+    return (error) => {
+      this.open--
+      if (error === null) this.kept++
+      else this.error ??= error
+      this.settle()
+    }
+  }
+
+  /** All parts are handed over. */
+  seal (): void {
+    this.sealed = true
+    this.settle()
+  }
+
+  private settle (): void {
+    if (!this.sealed || this.open > 0) return
+    this.onAck(this.error !== null && this.kept > 0 ? 'outcome_unknown' : this.error)
+  }
+}
+
 export class Batcher {
   /** Rows of closed batches, for the histogram of batch sizes. */
   onClosed: (rows: number) => void = () => {}
@@ -83,12 +122,43 @@ export class Batcher {
    * @param anomalies what was found in these columns; null: nothing
    */
   append (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
+    if (this.freeBytes < columns.count * POINT_BYTES_MAX) {
+      this.appendInParts(columns, anomalies, ack, onAck)
+      return
+    }
     this.open.append(columns)
     if (anomalies !== null) this.anomalies.append(columns, anomalies)
+    this.wait(ack, onAck)
+    this.schedule()
+  }
+
+  /** As many points at a time as fit whatever they are: what they really took shows how many more do. */
+  private appendInParts (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
+    const parts = new PartedAck(onAck)
+    let anomaly = 0
+    if (this.freeBytes < POINT_BYTES_MAX) this.close()
+    for (let first = 0; first < columns.count;) {
+      const end = Math.min(columns.count, first + Math.floor(this.freeBytes / POINT_BYTES_MAX))
+      this.open.append(columns, first, end)
+      if (anomalies !== null) anomaly = this.anomalies.append(columns, anomalies, anomaly, end)
+      first = end
+      if (first < columns.count && this.freeBytes >= POINT_BYTES_MAX) continue
+      this.wait(ack, parts.next())
+      if (first < columns.count) this.close()
+      else this.schedule()
+    }
+    parts.seal()
+  }
+
+  private wait (ack: AckLevel, onAck: OnAck): void {
     if (ack === 'spooled') this.spooledWaiters.push(onAck)
     else if (ack === 'committed') this.committedWaiters.push(onAck)
     else onAck(null)
-    this.schedule()
+  }
+
+  /** What the open batch can still take. */
+  private get freeBytes (): number {
+    return BATCH_BYTES_MAX - this.open.bytes - this.anomalies.bytes
   }
 
   /** Hands the open batch over, if it holds anything. */

@@ -14,7 +14,7 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
-import type { Satellite } from '../../protocol/satellites.js'
+import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../protocol/satellites.js'
 import { PayloadRooms } from './payload-rooms.js'
 
 /** Columns in the order of the fields above. */
@@ -30,6 +30,8 @@ const TWO_POW_32 = 4_294_967_296
 const FIELD_COUNT = 2 + METRIC_COUNT
 /** Bytes of a row without its satellite_id, all metrics present. */
 const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 12 * METRIC_COUNT
+/** Bytes of any row. */
+export const ROW_BYTES_MAX = ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX
 const NO_BYTES = Buffer.alloc(0)
 
 /** Writes the time of the row that starts at `start`. @param timeMicros since 1970 */
@@ -72,10 +74,10 @@ export class RowBuffer {
     this.view = viewOf(this.buffer)
   }
 
-  /** Writes all points of the columns behind the rows that are there. */
-  append (columns: PointColumns): void {
-    const { count, satellites, timesMicros, values } = columns
-    for (let point = 0; point < count; point++) {
+  /** Writes points of the columns, from `first` up to `end`, behind the rows that are there. */
+  append (columns: PointColumns, first = 0, end = columns.count): void {
+    const { satellites, timesMicros, values } = columns
+    for (let point = first; point < end; point++) {
       // Filled up to count by the decoder.
       const satellite = satellites[point] as Satellite
       const { length } = satellite
@@ -83,7 +85,7 @@ export class RowBuffer {
       const at = writeRowHead(this.view, this.buffer, this.bytes, FIELD_COUNT, satellite, timesMicros[point] as number)
       this.bytes = this.writeMetrics(at, values, point * METRIC_COUNT)
     }
-    this.rows += count
+    this.rows += end - first
   }
 
   /** Gives the rows away, a copy of `tail` behind them, and starts anew. */

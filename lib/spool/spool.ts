@@ -70,7 +70,7 @@ export interface SpoolCounters {
   readonly recoveredRows: number
 }
 
-const SEGMENT_BYTES = 64 * 1024 * 1024
+export const SEGMENT_BYTES = 64 * 1024 * 1024
 const MEMORY_MAX_BYTES = 16 * 1024 * 1024
 const RESERVE_BYTES = 256 * 1024 * 1024
 const ROOM_INTERVAL_MS = 1000

@@ -19,7 +19,7 @@ import { SEGMENT_HEADER_BYTES, type Segment } from './segment.js'
 import type { ActiveSegment, SegmentLog } from './segment-log.js'
 
 /** A group is one buffer list in memory and one stretch of an unanswered wait: both stay small. */
-const GROUP_BYTES_MAX = 16 * 1024 * 1024
+export const GROUP_BYTES_MAX = 16 * 1024 * 1024
 const GROUP_FRAMES_MAX = 4096
 /** The segment at hand, and a new one. */
 const ATTEMPTS_MAX = 2

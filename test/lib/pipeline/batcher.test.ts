@@ -2,9 +2,13 @@ import t from 'tap'
 import { PointColumns } from '../../../protocol/columns.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
-import { Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
+import { METRIC_COUNT } from '../../../protocol/metrics.js'
+import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
+import { anomalyRowEnd, pointsOfAnomalies } from '../../../lib/pipeline/anomaly-rows.js'
+import { BATCH_BYTES_MAX, Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
 import { decodeRows } from '../../support/rows.js'
-import { telemetryOf } from '../../../lib/pipeline/payload.js'
+import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../lib/pipeline/payload.js'
+import { rowEnd } from '../../../lib/pipeline/rows.js'
 import { ManualJournal } from '../../support/manual-journal.js'
 
 const HOUR_MS = 3_600_000
@@ -160,3 +164,63 @@ t.test('closed before its commit: only those who wait for it are told', (t) => {
   t.strictSame(told, ['spooled null', 'committed outcome_unknown'])
   t.end()
 })
+
+t.test('a body that is larger than a batch goes into several; its answer comes with the last', (t) => {
+  const { journal, batcher } = rig({ batchSize: 100_000 })
+  const columns = widestColumns(20_000)
+  const anomalies = new AnomalyColumns()
+  for (let point = 0; point < columns.count; point++) {
+    for (let metric = 0; metric < METRIC_COUNT; metric++) anomalies.push(point, metric, 0, 0)
+  }
+  const told: string[] = []
+  for (const name of ['kept', 'halved']) batcher.append(columns, anomalies, 'spooled', (error) => told.push(`${name} ${String(error)}`))
+  batcher.close()
+  const { batches } = journal
+  t.ok(batches.length > 4)
+  t.equal(batches.reduce((sum, { rows }) => sum + rows, 0), 40_000)
+  for (const { payload, rows } of batches) {
+    t.ok(payload.length <= BATCH_BYTES_MAX)
+    t.equal(decodeRows(telemetryOf(payload)).length, rows)
+    t.equal(anomalyCountOf(payload), rows * METRIC_COUNT)
+    t.equal(pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), rowsOf(anomaliesOf(payload), anomalyRowEnd)).length, rows * METRIC_COUNT)
+  }
+  for (const batch of batches.slice(0, -1)) batch.spooled(null)
+  t.strictSame(told, ['kept null'])
+  batches.at(-1)!.spooled('spool_full')
+  t.strictSame(told, ['kept null', 'halved outcome_unknown'], 'a part of it is stored, a part is not')
+  t.end()
+})
+
+t.test('a body of several batches that are all refused is refused', (t) => {
+  const { journal, batcher } = rig({ batchSize: 100_000 })
+  const told: Array<string | null> = []
+  batcher.append(widestColumns(20_000), null, 'committed', (error) => told.push(error))
+  batcher.close()
+  t.ok(journal.batches.length > 1)
+  for (const batch of journal.batches) batch.spooled('spool_full')
+  t.strictSame(told, ['spool_full'])
+  t.end()
+})
+
+/** Points whose rows are as long as rows can be. */
+function widestColumns (count: number): PointColumns {
+  const satellite = new SatelliteTable().byId('🛰'.repeat(64))!
+  const columns = new PointColumns()
+  for (let point = 0; point < count; point++) {
+    const first = columns.push(satellite, 1.7e15 + point) * METRIC_COUNT
+    columns.values.fill(1, first, first + METRIC_COUNT)
+  }
+  return columns
+}
+
+/** Rows that stand end to end, as views. */
+function rowsOf (rows: Buffer, end: (view: DataView, start: number) => number): Buffer[] {
+  const view = new DataView(rows.buffer, rows.byteOffset, rows.length)
+  const found: Buffer[] = []
+  for (let at = 0; at < rows.length;) {
+    const next = end(view, at)
+    found.push(rows.subarray(at, next))
+    at = next
+  }
+  return found
+}

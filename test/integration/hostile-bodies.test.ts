@@ -1,0 +1,39 @@
+/** Small bodies that become large: a worker outlives them, and nobody else notices. */
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { request } from 'undici'
+import { POINTS_MAX } from '../../protocol/columns.js'
+import { connect } from '../../lib/store/db.js'
+import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
+import { startIngest } from '../support/program.js'
+
+/** Of one metric beyond its default limit, so that each row makes an anomaly. */
+const ROW = Buffer.from('93a161c001', 'hex')
+
+/** gzip of a frame of many rows of five bytes. */
+function packed (rows: number): Buffer {
+  const head = Buffer.from([0x95, 0x01, 0xa1, 0x78, 0x01, 0x00, 0xdd, 0, 0, 0, 0])
+  head.writeUInt32BE(rows, 7)
+  return gzipSync(Buffer.concat([head, Buffer.alloc(rows * ROW.length, ROW)]))
+}
+
+t.test('bodies of a kilobyte with the most points, and with more', async t => {
+  const postgres = await startTestPostgres(t)
+  const { url } = await startIngest(t, { dataDir: join(await temporaryDirectory(t), 'data'), databaseUrl: postgres.url, env: { WORKERS: '1' } })
+  const db = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  t.teardown(async () => await db.close())
+  const post = async (body: Buffer, ack: string): Promise<number> => {
+    const headers = { 'content-type': 'application/msgpack', 'content-encoding': 'gzip' }
+    const answer = await request(`${url}/telemetry/batch?ack=${ack}`, { method: 'POST', headers, body })
+    await answer.body.dump()
+    return answer.statusCode
+  }
+  const [most, more] = [packed(POINTS_MAX), packed(483_000)]
+  t.ok(more.length < 4_000)
+  t.same(await Promise.all([post(most, 'spooled'), post(more, 'spooled'), post(most, 'committed'), post(more, 'committed')]), [202, 413, 202, 413])
+  t.same((await db.query('SELECT (SELECT count(*) FROM telemetry)::int AS points, (SELECT count(*) FROM anomalies)::int AS anomalies')).rows,
+    [{ points: 2 * POINTS_MAX, anomalies: 2 * POINTS_MAX }])
+  const health = await (await request(`${url}/health`)).body.json() as { workers: Array<{ restarts: number }> }
+  t.same(health.workers.map(({ restarts }) => restarts), [0])
+})
