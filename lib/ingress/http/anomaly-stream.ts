@@ -102,7 +102,15 @@ export class AnomalyStreams {
       exchange.reply(200, headers, '')
       return
     }
-    const client: Client = new Client(exchange.stream(200, headers, () => this.drop(client)))
+    const opened: { client: Client | null, isClosed: boolean } = { client: null, isClosed: false }
+    const stream = exchange.stream(200, headers, () => {
+      opened.isClosed = true
+      if (opened.client !== null) this.drop(opened.client)
+    })
+    // A server that is closing ends a stream as it begins.
+    if (opened.isClosed) return
+    const client = new Client(stream)
+    opened.client = client
     this.clients.add(client)
     this.timer ??= setInterval(() => {
       for (const each of this.clients) each.keepAlive(this.head)

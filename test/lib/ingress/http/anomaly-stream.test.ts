@@ -28,7 +28,8 @@ class FakeClient {
   close: () => void = () => {}
   readonly exchange: HttpExchange
 
-  constructor () {
+  /** @param closing the server is: it ends the stream before it gives it out */
+  constructor (closing = false) {
     const stream = {
       write: (chunk: string) => {
         if (this.blocked || this.ended) return false
@@ -44,6 +45,7 @@ class FakeClient {
       stream: (status, _headers, onClose) => {
         this.status = status
         this.close = onClose
+        if (closing) onClose()
         return stream
       }
     }
@@ -148,4 +150,14 @@ t.test('bounds: a primary that does not answer, too many streams, HEAD', async (
   streams.handle(request('', 'HEAD'), head.exchange, new RouteCounters())
   t.equal(head.status, 200)
   t.equal(source.asked.length, 201)
+})
+
+t.test('a server that is closing ends a stream as it begins: nobody is watched for', async (t) => {
+  const source = new FakeSource()
+  const streams = new AnomalyStreams(source)
+  const late = new FakeClient(true)
+  streams.handle(request(), late.exchange, new RouteCounters())
+  await turn()
+  t.strictSame(source.asked, [])
+  t.equal(late.take(), '')
 })
