@@ -36,7 +36,7 @@
  * for a refusal.
  *
  * All functions: `body` is used only during the call; `columns` are cleared first, hold all points of the body
- * after null, and none after a fault. `nowMicros` is the time of receipt in whole µs since 1970-01-01 UTC.
+ * after null, and none after a fault. Who takes the points calls keep() of `satellites`, before the next body. `nowMicros` is the time of receipt in whole µs since 1970-01-01 UTC.
  */
 import type { PointColumns } from './columns.js'
 import { tooManyPoints, type DecodeFault } from './faults.js'
@@ -54,6 +54,7 @@ type ReadExactly = (body: Buffer, reader: PointReader, readKnown: ReadKnown) => 
 function decoder (readFast: FastRead, readExactly: ReadExactly): Decoder {
   return (body, nowMicros, rules, satellites, columns) => {
     columns.clear()
+    satellites.begin()
     const result = readFast(body, nowMicros, rules, satellites, columns)
     if (result === 'done') return null
     const { count } = columns

@@ -108,6 +108,7 @@ class PacketDecoder {
     const reader = this.reader
     reader.reset(bytes)
     columns.clear()
+    satellites.begin()
     let result: PacketResult
     const kind = reader.peek()
     if (kind === 'array') result = this.decodeArray(nowMicros, rules, satellites, columns)
@@ -173,7 +174,9 @@ class PacketDecoder {
     const reader = this.reader
     const length = reader.readTextLength()
     if (length < 0) return null
+    this.senders.begin()
     const sender = this.senders.byBytes(reader.bytes, reader.at, reader.at += length)?.id ?? null
+    this.senders.keep()
     if (sender === null || sender.length <= SENDER_CHARACTERS_MAX) return sender
     return Array.from(sender).length <= SENDER_CHARACTERS_MAX ? sender : null
   }
@@ -217,7 +220,7 @@ const decoder = new PacketDecoder()
 
 /**
  * Decodes one body or packet. `bytes` is used only during the call. `columns` are cleared first; they hold all points
- * after 'plain' and 'frame', and none after 'malformed'. `nowMicros` is the time of receipt in whole µs since
+ * after 'plain' and 'frame', and none after 'malformed'. Who takes the points calls keep() of `satellites`. `nowMicros` is the time of receipt in whole µs since
  * 1970-01-01 UTC. The result is valid until the next call.
  */
 export function decodePacket (

@@ -16,15 +16,21 @@
  * the table. A worker knows 100,000 satellites twice, for reading and for sorting: so one costs few bytes, and has a
  * string only once somebody asked for it.
  *
- * Bounded: when `max` ids are held and another one comes, the table forgets all of them, begins again at index 0 and
- * counts `generation` up. Satellites given out before stay valid as values, so one body may hold two objects for one
- * id, and satellites of two generations with one index. An array kept beside the table by `index` therefore stores
- * the Satellite with its entry and takes the entry only if it is the same object; `generation` says when to drop the
- * whole array.
+ * Body by body, so that what is refused takes no place from others:
+ *
+ *   begin ──▶ byId, byBytes … ──▶ keep      its points are taken: their satellites stay
+ *     ▲             │                │
+ *     └─────────────┴────────────────┘      begin() forgets those that were not kept: they are dead, with their bytes
+ *
+ * Bounded: where `max` ids are held, begin() forgets all of them, begins again at index 0 and counts `generation` up; so a
+ * table holds `max` satellites and those of one body. Those that were kept stay valid as values, so there may be
+ * satellites of two generations, or one that is dead and one that is not, with one index. An array kept beside the table
+ * by `index` therefore stores the Satellite with its entry and takes the entry only if it is the same object; `generation`
+ * says when to drop the whole array.
  */
 import { isUtf8 } from 'node:buffer'
 
-/** A satellite id that was seen and found valid: interned once, then shared by every point. */
+/** A satellite id that was seen and found valid: interned once, then shared by every point. Valid while its table keeps it. */
 export class Satellite {
   private text: string | null = null
 
@@ -98,13 +104,31 @@ export class SatelliteTable {
   private chunk: Buffer = Buffer.alloc(0)
   private chunkUsed = 0
   private generations = 0
+  /** What stays of the table if the body under way is not kept: so many entries, and the arena up to here. */
+  private keptCount = 0
+  private keptChunk = this.chunk
+  private keptChunkUsed = 0
 
-  /** @param max ids held at once */
+  /** @param max ids held at the beginning of a body */
   constructor (private readonly max = SATELLITES_MAX) {}
 
   /** Counts how often the table has begun again. */
   get generation (): number {
     return this.generations
+  }
+
+  /** Before the ids of a body. Those of the last one are forgotten unless they were kept. */
+  begin (): void {
+    if (this.entries.length > this.keptCount) this.goBack()
+    if (this.entries.length >= this.max) this.beginAgain()
+    this.keep()
+  }
+
+  /** The ids of the body under way stay. */
+  keep (): void {
+    this.keptCount = this.entries.length
+    this.keptChunk = this.chunk
+    this.keptChunkUsed = this.chunkUsed
   }
 
   /** The satellite of an id, or null if the id is not valid. */
@@ -144,7 +168,6 @@ export class SatelliteTable {
   }
 
   private intern (bytes: Buffer, start: number, end: number): Satellite {
-    if (this.entries.length >= this.max) this.beginAgain()
     const satellite = this.store(bytes, start, end)
     this.entries.push(satellite)
     if (this.entries.length * 2 > this.mask) this.growSlots()
@@ -185,6 +208,29 @@ export class SatelliteTable {
     this.mask = this.slots.length / 2 - 1
     this.crowded.clear()
     for (const satellite of this.entries) this.place(satellite)
+  }
+
+  /** The last that came goes first, so no search ends too early at a slot that has become free. */
+  private goBack (): void {
+    for (let satellite = this.entries.at(-1); satellite !== undefined && satellite.index >= this.keptCount; satellite = this.entries.at(-1)) {
+      this.entries.pop()
+      this.displace(satellite)
+    }
+    this.chunk = this.keptChunk
+    this.chunkUsed = this.keptChunkUsed
+  }
+
+  private displace (satellite: Satellite): void {
+    const { arena, start, length } = satellite
+    let slot = hashOf(arena, start, start + length) & this.mask
+    for (let probe = 0; probe < PROBES_MAX; probe++) {
+      if (this.slots[2 * slot] === satellite.index + 1) {
+        this.slots[2 * slot] = 0
+        return
+      }
+      slot = (slot + 1) & this.mask
+    }
+    this.crowded.delete(satellite.id)
   }
 
   private beginAgain (): void {

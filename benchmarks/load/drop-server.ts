@@ -35,6 +35,7 @@ serveLoad<DropResult>(async ({ port }: DropJob) => {
       const body = chunks.length === 0 ? bytes : Buffer.concat([...chunks, bytes])
       const fault = decode(body, Date.now() * 1000, RULES, satellites, columns)
       points += columns.count
+      satellites.keep()
       res.cork(() => res.writeStatus(fault === null ? '202 Accepted' : '400 Bad Request').end('{"status":"accepted"}'))
     })
   })

@@ -39,6 +39,7 @@ function decoding (name: string, decode: Decoder, body: Buffer, count: number): 
     points: count,
     call: () => {
       const fault = decode(body, nowMicros, RULES, satellites, columns)
+      satellites.keep()
       if (fault !== null || columns.count !== count) throw new Error(`${name}: ${fault?.message ?? `${columns.count} points`}`)
     }
   }
@@ -68,6 +69,7 @@ function filled (): PointColumns {
   const own = new PointColumns()
   const fault = decodeJsonBatch(encodeBody('json', points, false), nowMicros, RULES, satellites, own)
   if (fault !== null) throw new Error(fault.message)
+  satellites.keep()
   return own
 }
 

@@ -1,6 +1,7 @@
 /**
  * What a listener (HTTP, UDP) sees of the pipeline: decode into `columns`, then offer them.
- * Synchronous: when offer returns, the columns may be filled again.
+ * Synchronous: when offer returns, the columns may be filled again. Satellites of what is not offered, or not taken, are
+ * forgotten when the next body is decoded.
  */
 import type { ErrorCode } from '../errors.js'
 import type { PointColumns } from '../../protocol/columns.js'

@@ -84,6 +84,7 @@ export class Pipeline implements Intake {
     } else if (count === 0) {
       onAck(null)
     } else {
+      this.satellites.keep()
       this.batcher.append(this.columns, this.judge(), ack, onAck)
     }
   }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import t from 'tap'
 import fc from 'fast-check'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
@@ -69,18 +70,16 @@ t.test('many ids: every one is found again, also past growth and arena chunks', 
   t.end()
 })
 
+/** More ids in one slot of the 512 than a search looks at: found by search over many candidates. */
+const crowd: string[] = []
+for (let number = 0; crowd.length < 60; number++) {
+  let hash = 0x811c9dc5 | 0
+  for (const byte of Buffer.from(`S${number}`)) hash = Math.imul(hash ^ byte, 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  if (((hash ^ (hash >>> 13)) & 511) === 7) crowd.push(`S${number}`)
+}
+
 t.test('a crowded neighbourhood: ids that do not get a slot are still found', t => {
-  // More ids in one slot of the 512 than a search looks at: found by search over many candidates.
-  const hashOf = (id: string): number => {
-    let hash = 0x811c9dc5 | 0
-    for (const byte of Buffer.from(id)) hash = Math.imul(hash ^ byte, 0x01000193)
-    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
-    return (hash ^ (hash >>> 13)) & 511
-  }
-  const crowd: string[] = []
-  for (let number = 0; crowd.length < 60; number++) {
-    if (hashOf(`S${number}`) === 7) crowd.push(`S${number}`)
-  }
   const table = new SatelliteTable()
   const satellites = crowd.map(id => byBytes(table, Buffer.from(id)))
   t.equal(new Set(satellites).size, 60)
@@ -91,20 +90,45 @@ t.test('a crowded neighbourhood: ids that do not get a slot are still found', t 
   t.end()
 })
 
-t.test('when full it begins again and counts the generation', t => {
+t.test('when full it begins again at the next body and counts the generation', t => {
   const table = new SatelliteTable(3)
-  const first = ['A', 'B', 'C'].map(id => table.byId(id))
+  table.begin()
+  const first = ['A', 'B', 'C', 'D'].map(id => table.byId(id))
+  t.strictSame(first.map(satellite => satellite?.index), [0, 1, 2, 3], 'a body is not cut in two')
+  table.keep()
   t.equal(table.generation, 0)
-  t.equal(table.byId('A'), first[0], 'a known id needs no room')
-  const fourth = byBytes(table, Buffer.from('D'))
+  table.begin()
   t.equal(table.generation, 1)
-  t.equal(fourth?.index, 0)
+  t.equal(byBytes(table, Buffer.from('E'))?.index, 0)
   const again = byBytes(table, Buffer.from('A'))
   t.not(again, first[0])
   t.equal(again?.index, 1)
-  t.equal(first[0]?.id, 'A', 'what was given out stays valid')
-  for (let number = 0; number < 20; number++) table.byId(`N${number}`)
-  t.ok(table.generation >= 6)
+  t.equal(first[0]?.id, 'A', 'what was kept stays valid')
+  t.end()
+})
+
+t.test('property: a body that is not kept takes no place, and what was kept stays', t => {
+  const pool = [...crowd, ...Array.from({ length: 2_000 }, (_, number) => `another satellite ${number}`)]
+  const body = fc.record({ ids: fc.array(fc.constantFrom(...pool), { maxLength: 700, size: 'max' }), taken: fc.boolean(), text: fc.boolean() })
+  fc.assert(fc.property(fc.array(body, { maxLength: 12 }), bodies => {
+    const table = new SatelliteTable()
+    const kept = new Map<string, Satellite>()
+    for (const { ids, taken, text } of bodies) {
+      table.begin()
+      const found = ids.map(id => text ? table.byId(id) : byBytes(table, Buffer.from(id)))
+      ids.forEach((id, index) => {
+        const satellite = found[index]!
+        assert.equal(satellite.id, id)
+        assert.equal(satellite, kept.get(id) ?? table.byId(id))
+      })
+      if (!taken) continue
+      table.keep()
+      ids.forEach((id, index) => kept.set(id, found[index]!))
+    }
+    table.begin()
+    assert.equal(table.byId('the next')?.index, kept.size)
+    for (const [id, satellite] of kept) assert.equal(Buffer.from(satellite.arena.subarray(satellite.start, satellite.start + satellite.length)).toString(), id)
+  }), { numRuns: 60 })
   t.end()
 })
 

@@ -121,8 +121,10 @@ t.test('many satellites, many different limits, and a table of satellites that b
   for (let round = 0; round < 3; round++) {
     for (let index = 0; index < 300; index++) {
       const columns = new PointColumns(2)
+      satellites.begin()
       const old: Satellite = satellites.byId(`S${(index + 7) % 300}`)!
       for (const satellite of [old, satellites.byId(`S${index}`)!]) columns.values[columns.push(satellite, 0) * METRIC_COUNT] = 1e6
+      satellites.keep()
       table.judge(columns, satellites.generation, anomalies)
       if (anomalies.limits[1] !== index + 1 || anomalies.limits[0] !== (index + 7) % 300 + 1) t.fail(`satellite ${index}`)
     }

@@ -35,6 +35,25 @@ t.test('asks the journal for room, and takes nothing once it stops', (t) => {
   t.end()
 })
 
+t.test('satellites of points that were taken are kept, those of others are not', (t) => {
+  const pipeline = new Pipeline(new ManualJournal(), SETTINGS, NO_LIMITS)
+  const { satellites } = pipeline
+  const indexOf = (id: string): number | undefined => {
+    satellites.begin()
+    pipeline.columns.clear()
+    pipeline.columns.push(satellites.byId(id)!, 1.7e15)
+    return pipeline.columns.satellites[0]?.index
+  }
+  t.equal(indexOf('not offered'), 0)
+  t.equal(indexOf('taken'), 0)
+  pipeline.offer('received', () => {})
+  t.equal(indexOf('next'), 1)
+  pipeline.stop()
+  pipeline.offer('received', () => {})
+  t.equal(indexOf('after the stop'), 1)
+  t.end()
+})
+
 t.test('no points: accepted at once, nothing handed over', (t) => {
   const journal = new ManualJournal()
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
