@@ -14,7 +14,7 @@ import { POINTS_MAX, type PointColumns } from './columns.js'
 import { METRIC_COUNT } from './metrics.js'
 import { POINT_FIELDS, type DecodeRules } from './point.js'
 import type { Satellite, SatelliteTable } from './satellites.js'
-import { readIsoTime } from './time.js'
+import { microsOfMillis, readIsoTime } from './time.js'
 
 const GIVE_UP = -1
 
@@ -266,8 +266,7 @@ class FastReader {
       return after !== GIVE_UP && this.bytes[after] === QUOTE ? after + 1 : GIVE_UP
     }
     const after = this.readNumber(position, METRIC_COUNT)
-    // + 0: never -0.
-    numbers[METRIC_COUNT] = Math.round((numbers[METRIC_COUNT] ?? NaN) * 1000) + 0
+    numbers[METRIC_COUNT] = microsOfMillis(numbers[METRIC_COUNT] ?? NaN)
     return after
   }
 

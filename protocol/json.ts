@@ -22,9 +22,10 @@
  *   commas, single quotes              |
  *   time or timestamp                  | two names for one field; both refused, unless one is null
  *   null or absent time                | time of receipt
- *   time as text                       | YYYY-MM-DDThh:mm[:ss[.fraction]] with Z or ±hh:mm; without zone: refused;
- *                                      | what is finer than a microsecond is cut off
- *   time as number                     | epoch milliseconds; a fraction is rounded to a microsecond
+ *   time as text                       | YYYY-MM-DDThh:mm[:ss[.fraction]] with Z or ±hh:mm, t and z too; refused:
+ *                                      | without zone, ±hhmm, a comma, a space for T, 24:00, a second 60
+ *   time as number                     | epoch milliseconds
+ *   finer than a microsecond           | cut off, of a text as of a number
  *   time outside the window            | refused (TIME_WINDOW_PAST, TIME_WINDOW_FUTURE; both bounds are inside)
  *   nesting                            | at most 16 levels, told before the text is parsed
  *   size                               | at most POINTS_MAX points a body and PARTS_MAX fields and elements a point

@@ -114,6 +114,7 @@ class PacketDecoder {
     if (kind === 'array') result = this.decodeArray(nowMicros, rules, satellites, columns)
     else if (kind === 'map') result = this.decodePlain(1, PLAIN_SINGLE, new PointReader(nowMicros, rules, satellites, columns))
     else if (kind === 'end') result = malformed('empty', 'The packet is empty.')
+    else if (!reader.skip()) result = notMsgpack()
     else result = malformed('bad_shape', `Send a map (one point), an array of maps, or a frame ${FRAME_SHAPE}.`)
     if (result.kind !== 'malformed' && reader.at !== bytes.length) {
       result = malformed('trailing_bytes', `${bytes.length - reader.at} bytes follow the packet.`, columns.count)

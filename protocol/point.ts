@@ -10,7 +10,7 @@ import type { PointColumns } from './columns.js'
 import { FAULT_DETAILS_MAX, type DecodeFault, type FaultDetail } from './faults.js'
 import { METRICS, METRIC_COUNT } from './metrics.js'
 import { SATELLITE_ID_RULE, type Satellite, type SatelliteTable } from './satellites.js'
-import { parseIsoTime } from './time.js'
+import { microsOfMillis, parseIsoTime } from './time.js'
 
 export type MetricName = (typeof METRICS)[number]['name']
 
@@ -198,8 +198,7 @@ function unknownFieldMessage (name: string): string {
 /** The time in µs that a value of `time` gives, or NaN. */
 function timeOf (value: unknown): number {
   if (typeof value === 'string') return parseIsoTime(value)
-  // + 0: never -0.
-  return typeof value === 'number' && Number.isFinite(value) ? Math.round(value * 1000) + 0 : NaN
+  return typeof value === 'number' && Number.isFinite(value) ? microsOfMillis(value) : NaN
 }
 
 const TIME_RULE = 'must be ISO 8601 with a zone, such as 2026-11-23T12:00:00.000Z, or epoch milliseconds as a number'

@@ -3,9 +3,9 @@
  *
  *   YYYY-MM-DDThh:mm[:ss[.f…]](Z|±hh:mm)
  *
- * Upper-case T and Z. The day must exist in the Gregorian calendar; hours to 23, minutes and seconds to 59, so neither
- * 24:00 nor a leap second. A fraction may have any number of digits; what is finer than a microsecond is cut off.
- * Both JSON paths and packets read times here, so they cannot disagree.
+ * T and Z in either case, as RFC 3339 has them. The day must exist in the Gregorian calendar; hours to 23, minutes and
+ * seconds to 59, so neither 24:00 nor a leap second. A fraction may have any number of digits; what is finer than a
+ * microsecond is cut off. Both JSON paths and packets read times here, so they cannot disagree.
  */
 
 const ZERO = 0x30
@@ -13,8 +13,10 @@ const PLUS = 0x2b
 const MINUS = 0x2d
 const DOT = 0x2e
 const COLON = 0x3a
-const UPPER_T = 0x54
-const UPPER_Z = 0x5a
+const LOWER_T = 0x74
+const LOWER_Z = 0x7a
+/** The bit that tells a lower-case letter from its upper case. */
+const CASE_BIT = 0x20
 
 /** Longest text that parseIsoTime looks at, in bytes of UTF-8. */
 const TEXT_BYTES_MAX = 64
@@ -26,6 +28,8 @@ const DAYS_BEFORE_MONTH = [0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 
 const DAYS_TO_EPOCH = 719_162
 
 const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
+
+const isZulu = (byte: number | undefined): boolean => ((byte ?? 0) | CASE_BIT) === LOWER_Z
 
 /** The number that two digits write, or one over 99 if they are none. */
 function twoDigits (bytes: Uint8Array, at: number): number {
@@ -61,7 +65,7 @@ export function readIsoTime (bytes: Uint8Array, at: number, out: Float64Array, s
   const hours = twoDigits(bytes, at + 11)
   const minutes = twoDigits(bytes, at + 14)
   if (century > 99 || yearOfCentury > 99 || hours > 23 || minutes > 59) return -1
-  if (bytes[at + 4] !== MINUS || bytes[at + 7] !== MINUS || bytes[at + 10] !== UPPER_T || bytes[at + 13] !== COLON) return -1
+  if (bytes[at + 4] !== MINUS || bytes[at + 7] !== MINUS || ((bytes[at + 10] ?? 0) | CASE_BIT) !== LOWER_T || bytes[at + 13] !== COLON) return -1
   const days = epochDays(century * 100 + yearOfCentury, twoDigits(bytes, at + 5), twoDigits(bytes, at + 8))
   if (days === NO_DAY) return -1
   let next = at + 16
@@ -85,13 +89,13 @@ export function readIsoTime (bytes: Uint8Array, at: number, out: Float64Array, s
   const offset = zoneMinutes(bytes, next)
   if (offset === NO_ZONE) return -1
   out[slot] = (days * 86_400 + hours * 3_600 + (minutes - offset) * 60 + seconds) * 1e6 + micros
-  return next + (bytes[next] === UPPER_Z ? 1 : 6)
+  return next + (isZulu(bytes[next]) ? 1 : 6)
 }
 
 /** Minutes that the zone at bytes[at] is ahead of UTC, or NO_ZONE. */
 function zoneMinutes (bytes: Uint8Array, at: number): number {
   const sign = bytes[at]
-  if (sign === UPPER_Z) return 0
+  if (isZulu(sign)) return 0
   if (sign !== PLUS && sign !== MINUS) return NO_ZONE
   const hours = twoDigits(bytes, at + 1)
   const minutes = twoDigits(bytes, at + 4)
@@ -108,4 +112,17 @@ export function parseIsoTime (time: string): number {
   const length = text.write(time, 'utf8')
   text[length] = 0
   return readIsoTime(text, 0, result, 0) === length ? result[0] ?? NaN : NaN
+}
+
+/**
+ * µs since 1970-01-01 UTC of a number of milliseconds; not finite for one that is not, or beyond all that a double holds.
+ *
+ * What is finer than a microsecond is cut off, as of texts: the result is the latest microsecond that, written in
+ * milliseconds, is no greater than the number. Cutting value * 1000 would be wrong: it is 0.4 µs short for many a
+ * number with three decimals.
+ */
+export function microsOfMillis (value: number): number {
+  const nearest = Math.round(value * 1000)
+  // + 0: never -0.
+  return (nearest / 1000 > value ? nearest - 1 : nearest) + 0
 }

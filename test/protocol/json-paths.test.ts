@@ -48,8 +48,8 @@ function compare (form: typeof FORMS[number], body: Buffer, rules: DecodeRules):
 const space = fc.stringMatching(/^[ \t\r]{0,2}$/)
 const id = fc.oneof(fc.constantFrom('SAT-0001', 'ISS (ZARYA)', 'Спутник', '🛰', 'NOAA 19'), fc.stringMatching(/^[A-Za-z0-9-]{1,64}$/))
 const isoTime = fc.tuple(
-  fc.integer({ min: NOW_MS - 29 * 86_400_000, max: NOW_MS + 200_000 }), fc.constantFrom('Z', '+00:00', '-00:00'), fc.stringMatching(/^\d{0,7}$/)
-).map(([ms, zone, digits]) => `"${new Date(ms).toISOString().slice(0, -1)}${digits}${zone}"`)
+  fc.integer({ min: NOW_MS - 29 * 86_400_000, max: NOW_MS + 200_000 }), fc.constantFrom('Z', 'z', '+00:00', '-00:00'), fc.stringMatching(/^\d{0,7}$/), fc.constantFrom('T', 't')
+).map(([ms, zone, digits, letter]) => `"${new Date(ms).toISOString().slice(0, -1).replace('T', letter)}${digits}${zone}"`)
 const time = fc.oneof(isoTime, fc.constant('"2026-11-23T12:00Z"'), fc.constant('"2026-11-23T14:00:01+02:00"'), fc.constant('null'),
   fc.integer({ min: (NOW_MS - 1e9) * 1000, max: (NOW_MS + 2e5) * 1000 }).map(micros => String(micros / 1000)), fc.integer({ min: NOW_MS - 1e9, max: NOW_MS + 2e5 }).map(String))
 

@@ -68,9 +68,17 @@ function readMap (value: unknown, bytes: Buffer, nowMicros: number, rules: Decod
   const field = (name: string): unknown => (value as Map<string, unknown>).get(name) ?? null
   demand(field('time') === null || field('timestamp') === null, 'two times')
   const time = field('time') ?? field('timestamp')
-  const timeMicros = time === null ? nowMicros : typeof time === 'string' ? parseIsoTime(time) : Math.round(toNumber(time) * 1000)
+  const timeMicros = time === null ? nowMicros : typeof time === 'string' ? parseIsoTime(time) : cutMillis(toNumber(time))
   const metrics = METRICS.map(metric => field(metric.name))
   return toPoint(readName(field('satellite_id'), 64, bytes), timeMicros, metrics, nowMicros, rules)
+}
+
+/** Milliseconds to whole µs by their digits. */
+function cutMillis (millis: number): number {
+  const [whole = '', fraction = ''] = String(millis).split('.')
+  if (whole.includes('e') || fraction.includes('e')) return Math.floor(millis * 1000)
+  const isCut = /[1-9]/.test(fraction.slice(3))
+  return Number(whole + fraction.padEnd(3, '0').slice(0, 3)) - (whole.startsWith('-') && isCut ? 1 : 0)
 }
 
 function toPoint (id: string, timeMicros: number, metrics: unknown[], nowMicros: number, rules: DecodeRules): ReferencePoint {

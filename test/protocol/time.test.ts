@@ -1,6 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { parseIsoTime } from '../../protocol/time.js'
+import { microsOfMillis, parseIsoTime } from '../../protocol/time.js'
 
 t.test('forms that are read', t => {
   const base = Date.UTC(2026, 10, 23, 12, 0, 0) * 1000
@@ -15,7 +15,10 @@ t.test('forms that are read', t => {
     ['2026-11-23T12:00:00+00:00', 0],
     ['2026-11-23T12:00:00-00:00', 0],
     ['2026-11-23T14:30+02:30', 0],
-    ['2026-11-22T22:00:00.25-14:00', 250_000]
+    ['2026-11-22T22:00:00.25-14:00', 250_000],
+    ['2026-11-23t12:00:00.5z', 500_000],
+    ['2026-11-23t13:00+01:00', 0],
+    ['2026-11-23T12:00z', 0]
   ]
   for (const [text, micros] of forms) t.equal(parseIsoTime(text), base + micros, text)
   t.equal(parseIsoTime('1970-01-01T00:00:00.000001Z'), 1)
@@ -26,7 +29,7 @@ t.test('forms that are read', t => {
 
 t.test('texts that are no time', t => {
   const texts = [
-    '', 'now', '2026-11-23', '2026-11-23T12:00:00', '2026-11-23 12:00:00Z', '2026-11-23t12:00:00z', '2026-11-23T12:00:00z', '20261123T120000Z',
+    '', 'now', '2026-11-23', '2026-11-23T12:00:00', '2026-11-23 12:00:00Z', '20261123T120000Z', '2026-11-23T12:00:00T', '2026-11-23Z12:00:00Z',
     '2026-11-23T12Z', '2026-11-23T12:00:00.Z', '2026-11-23T12:00:00,5Z', '2026-11-23T12:00:00+0200', '2026-11-23T12:00:00+02',
     '2026-11-23T12:00:00+24:00', '2026-11-23T12:00:00+02:60', '2026-11-23T24:00:00Z', '2026-11-23T23:60:00Z', '2026-11-23T23:59:60Z',
     '2026-00-01T00:00Z', '2026-13-01T00:00Z', '2026-01-00T00:00Z', '2026-02-29T00:00Z', '2100-02-29T00:00Z', '2026-04-31T00:00Z',
@@ -58,5 +61,25 @@ t.test('property: zones shift as in Date.parse', t => {
     const text = `${date.toISOString().slice(0, -1)}${offset < 0 ? '-' : '+'}${two(Math.floor(size / 60))}:${two(size % 60)}`
     return parseIsoTime(text) === Date.parse(text) * 1000
   }), { numRuns: 1_000 })
+  t.end()
+})
+
+t.test('a number of milliseconds is the time that its digits say as text', t => {
+  const base = Date.UTC(2026, 10, 23, 12)
+  for (const [millis, micros] of [[base, 0], [base + 0.25, 250], [base + 0.0007, 0], [base + 0.1237, 123], [base - 0.0007, -1], [base + 0.9997, 999]] as const) {
+    t.equal(microsOfMillis(millis), base * 1000 + micros, String(millis))
+  }
+  t.ok(Object.is(microsOfMillis(-0), 0) && Object.is(microsOfMillis(1e-9), 0), 'never -0')
+  t.equal(microsOfMillis(-1e-9), -1, 'as 1969-12-31T23:59:59.999999999Z')
+  for (const none of [NaN, Infinity, -Infinity, 1e306]) t.notOk(Number.isFinite(microsOfMillis(none)), String(none))
+  t.end()
+})
+
+t.test('property: one instant gives one time, as text and as a number', t => {
+  fc.assert(fc.property(fc.integer({ min: 1_000, max: 4e12 }), fc.integer({ min: 0, max: 999_999 }), (millis, nanos) => {
+    const number = Number(`${millis}.${String(nanos).padStart(6, '0')}`)
+    const [whole, digits = ''] = String(number).split('.')
+    return microsOfMillis(number) === parseIsoTime(`${new Date(Number(whole)).toISOString().slice(0, -1)}${digits}Z`)
+  }), { numRuns: 5_000 })
   t.end()
 })
