@@ -27,14 +27,19 @@ export function usageError (program: string, problems: readonly string[]): { kin
   return { kind: 'exit', exitCode: 2, text: [...problems.map(problem => `error: ${problem}`), `Try: ${program} --help`].join('\n') }
 }
 
-/** mri takes no value that begins with a dash: bind `-5` and `-` to the option before them. */
-function bindDashValues (argv: readonly string[], valued: ReadonlySet<string>): string[] {
+/**
+ * Values that mri does not take for such: one that begins with a dash (`-s -5`, `-f -`), and one that is glued to its
+ * letter (`-s5`). Both are bound to their option by `=`.
+ */
+function bindValues (argv: readonly string[], valued: ReadonlySet<string>): string[] {
   const bound: string[] = []
   for (let i = 0; i < argv.length; i++) {
     const [word, next] = [argv[i] ?? '', argv[i + 1]]
     if (word === '--') return [...bound, ...argv.slice(i)]
     const takesNext = next !== undefined && /^-(\d|\.|$)/.test(next) && /^--?[^-]/.test(word) && valued.has(word.replace(/^--?/, ''))
-    bound.push(takesNext ? `${word}=${argv[++i] ?? ''}` : word)
+    const [, letter = '', glued = ''] = /^-([^-])([^=].*)$/s.exec(word) ?? []
+    if (takesNext) bound.push(`${word}=${argv[++i] ?? ''}`)
+    else bound.push(valued.has(letter) ? `-${letter}=${glued}` : word)
   }
   return bound
 }
@@ -51,7 +56,7 @@ function readRaw (options: readonly Option[], argv: readonly string[]): RawArgum
   const namesOf = (wanted: readonly Option[]): string[] => wanted.flatMap(({ name, alias }) => alias === undefined ? [name] : [name, alias])
   const valued = namesOf(options.filter(({ type }) => type !== 'boolean'))
   const unknown: string[] = []
-  const raw = mri(bindDashValues(argv, new Set(valued)), {
+  const raw = mri(bindValues(argv, new Set(valued)), {
     string: valued,
     boolean: namesOf(options.filter(({ type }) => type === 'boolean')),
     // The keys make a name known. Aliases are joined below instead, so that a value given twice is seen.

@@ -2,7 +2,7 @@
  * The program orbitstream-sim: reads its command line, waits for the server, runs the simulation.
  *
  * Progress and problems go to standard error, the summary to standard output. Exit code 0: at least 99% of the points
- * were accepted; 1: fewer, or no server; 2: the command line was not understood.
+ * were accepted; 1: fewer, none at all, or no server; 2: the command line was not understood.
  */
 import { randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -14,6 +14,7 @@ import { url as urlType } from '../value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import type { OptionValues } from './options.js'
 import { CHECK_COMMAND, check } from './sim-check.js'
+import { TOKEN_VARIABLE, readToken } from './sim-token.js'
 
 const PROGRAM = 'orbitstream-sim'
 const SERVER_WAIT_MS = 2_000
@@ -39,7 +40,8 @@ const SPEC = {
     { name: 'sender', type: 'string', placeholder: 'name', help: 'Name under which the server counts the packets; two simulators at once need two.', note: 'default: one of this process' },
     { name: 'seed', type: 'integer', min: 0, max: SEED_MAX, help: 'Repeats the values of a run.', note: 'default: a new one, which is printed' },
     { name: 'connections', type: 'integer', default: 500, min: 1, max: 10_000, help: 'Connections at most; opened as they are needed.' },
-    { name: 'token', type: 'string', help: 'Token for a server with API_TOKENS.' },
+    { name: 'token', type: 'string', help: 'Token for a server with API_TOKENS; others on this machine see it, unlike the file.' },
+    { name: 'token-file', type: 'string', placeholder: 'file', help: 'File whose first line is the token.', note: `default: the variable ${TOKEN_VARIABLE}` },
     { name: 'truth', type: 'string', placeholder: 'file', help: 'Write each anomaly that is put in to this file, for "orbitstream-sim check".' },
     { name: 'json', type: 'boolean', help: 'Print the summary as JSON.' }
   ],
@@ -47,7 +49,7 @@ const SPEC = {
     'Over UDP nothing is answered: at the end the server is asked, at --api-url, how many packets arrived.\n' +
     'Nothing is sent twice: a refused point counts as failed, also when the server asks to wait (Retry-After).\n' +
     'While 2,000 requests or 400,000 points have no answer, further points are skipped and count as not accepted.\n' +
-    'Exit code: 0 if at least 99% of the points were accepted, 1 if fewer or without a server, 2 if the command line is not understood.'
+    'Exit code: 0 if at least 99% of the points were accepted, 1 if fewer, none at all or without a server, 2 if the command line is not understood.'
 } as const
 
 /**
@@ -84,7 +86,8 @@ function readArguments (argv: readonly string[]): Arguments {
   const { values } = parsed
   const url = urlType(['http', 'https']).parse(values['api-url'])
   if (!url.ok) return usageError(PROGRAM, [`--api-url: ${url.message}`])
-  if (values.token !== undefined && !/^[\x21-\x7e]+$/.test(values.token)) return usageError(PROGRAM, ['--token: only visible ASCII characters are possible'])
+  const read = readToken(values.token, values['token-file'], process.env[TOKEN_VARIABLE])
+  if ('problem' in read) return usageError(PROGRAM, [read.problem])
   const udp = readUdp(values, new URL(url.value))
   if (typeof udp === 'string') return usageError(PROGRAM, [udp])
   const options: SimulationOptions = {
@@ -97,7 +100,7 @@ function readArguments (argv: readonly string[]): Arguments {
     format: values.format ?? 'json',
     seed: values.seed ?? randomInt(SEED_MAX),
     connectionsMax: values.connections,
-    token: values.token ?? null,
+    token: read.token,
     truthFile: values.truth ?? null,
     udp
   }

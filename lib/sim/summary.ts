@@ -35,8 +35,8 @@ export interface Summary {
   readonly rate_asked: number
   readonly rate_sent: number
   readonly latency_ms: { readonly p50: number, readonly p90: number, readonly p99: number, readonly max: number }
-  /** Of the points that were sent, or that the server was too slow for. */
-  readonly accepted_share: number
+  /** Of the points that were sent, or that the server was too slow for; null: there were none. */
+  readonly accepted_share: number | null
   /** Packets over UDP; null over HTTP. */
   readonly udp: UdpOutcome | null
   readonly ok: boolean
@@ -55,7 +55,7 @@ export interface Outcome {
 export function summarize (plan: Plan, outcome: Outcome): Summary {
   const { stats, latencies, sendingMs, skippedUnanswered } = outcome
   const offered = stats.sentPoints + skippedUnanswered
-  const acceptedShare = offered === 0 ? 1 : stats.acceptedPoints / offered
+  const acceptedShare = offered === 0 ? null : stats.acceptedPoints / offered
   const seconds = sendingMs / 1000
   const ms = (micros: number): number => round(micros / 1000, 3)
   return {
@@ -76,7 +76,7 @@ export function summarize (plan: Plan, outcome: Outcome): Summary {
     latency_ms: { p50: ms(latencies.quantile(0.5)), p90: ms(latencies.quantile(0.9)), p99: ms(latencies.quantile(0.99)), max: ms(latencies.maxMicros) },
     accepted_share: acceptedShare,
     udp: outcome.udp,
-    ok: acceptedShare >= ACCEPTED_SHARE_MIN
+    ok: acceptedShare !== null && acceptedShare >= ACCEPTED_SHARE_MIN
   }
 }
 
@@ -87,7 +87,7 @@ export function summaryText (summary: Summary): string {
   const lines: Line[] = [
     ['Sent', `${count(summary.sent)} points in ${count(summary.requests)} ${udp === null ? 'requests' : 'packets'}, ${summary.seconds.toFixed(1)} s`],
     ...(udp === null ? [] : packetLines(udp)),
-    ['Accepted', `${count(summary.accepted)} (${percent(summary.accepted_share)})`],
+    ['Accepted', `${count(summary.accepted)}${summary.accepted_share === null ? '' : ` (${percent(summary.accepted_share)})`}`],
     ['Failed', `${count(summary.failed)}${waits}`],
     ...summary.failures.map(({ cause, points, example }) => ['', `${count(points)} ${describeCause(cause)}${example === '' ? '' : `: ${example}`}`] as const),
     ['Skipped', describeSkipped(summary)],
@@ -118,8 +118,9 @@ function packetLines ({ sender, epoch, sent, received, missing, not_sent: notSen
 }
 
 /** Why a run was not good: one line. */
-export function verdictText (summary: Summary): string {
-  return `error: ${percent(summary.accepted_share)} of the points were accepted; ${percent(ACCEPTED_SHARE_MIN)} are needed`
+export function verdictText ({ accepted_share: share }: Summary): string {
+  if (share === null) return 'error: no points were sent: the run was too short for its rate, or this process too late'
+  return `error: ${percent(share)} of the points were accepted; ${percent(ACCEPTED_SHARE_MIN)} are needed`
 }
 
 function describeSkipped ({ skipped_late: late, skipped_unanswered: unanswered }: Summary): string {

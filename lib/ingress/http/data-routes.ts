@@ -1,5 +1,6 @@
 /** Routes for limits and anomalies: the worker reads the request, the primary has the answer. */
 import { parseJsonText } from '../../../protocol/json-exact.js'
+import { headerText } from './header-text.js'
 import { replyAnswer, replyError } from './reply.js'
 import { crash } from './router.js'
 import type { HttpExchange, HttpRequest } from './engine.js'
@@ -9,6 +10,7 @@ import type { DataPort, DataQuestion } from './status-port.js'
 
 /** Room for the most overrides that a set may have. */
 const LIMITS_BODY_BYTES_MAX = 4 * 1024 * 1024
+/** Unicode characters. */
 const CHANGED_BY_MAX = 64
 const UNNAMED = 'http'
 
@@ -60,8 +62,9 @@ function changing (port: DataPort, questionOf: (value: unknown, ifMatch: string,
   }
 }
 
-/** Who changes the limits, as far as they say so: for the history. */
+/** Who changes the limits, as far as they say so: for the history. Control characters and what is no character become `?`. */
 function readChangedBy (header: string): string {
-  const name = header.replaceAll(/[^\x20-\x7e]/g, '?').trim().slice(0, CHANGED_BY_MAX)
+  const visible = headerText(header).replaceAll(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\ufffd]/gu, '?').trim()
+  const name = Array.from(visible).slice(0, CHANGED_BY_MAX).join('')
   return name === '' ? UNNAMED : `${UNNAMED}: ${name}`
 }

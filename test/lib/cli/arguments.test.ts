@@ -52,6 +52,7 @@ t.test('ways to write an option', t => {
   const lines: Array<[string, object]> = [
     ['--satellites 5', { satellites: 5 }], ['--satellites=5', { satellites: 5 }], ['-s=5', { satellites: 5 }], ['-qs 5', { quiet: true, satellites: 5 }],
     ['-d 60', { duration: 60_000 }], ['-d 1500ms', { duration: 1500 }], ['--buffer 1MB', { buffer: 1024 ** 2 }], ['--rate 0.5', { rate: 0.5 }],
+    ['-s5', { satellites: 5 }], ['-d1500ms', { duration: 1500 }], ['-f-', { file: '-' }], ['-f=a=b', { file: 'a=b' }], ['-fa=b', { file: 'a=b' }], ['-q -s3', { quiet: true, satellites: 3 }],
     ['--limit -100', { limit: -100 }], ['--limit=-100', { limit: -100 }], ['-f -', { file: '-' }], ['-f 007', { file: '007' }], ['-f true', { file: 'true' }],
     ['--no-quiet', { quiet: false }], ['--quiet=false', { quiet: false }], ['-q -s 3', { quiet: true, satellites: 3 }]
   ]

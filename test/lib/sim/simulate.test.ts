@@ -63,7 +63,7 @@ t.test('stop ends a run that has no end, and one that has not begun', async t =>
   setTimeout(() => stop.abort(), 50)
   const summary = await running
   t.ok(summary.sent > 0 && summary.sent === summary.accepted)
-  t.match(await simulate(options(url), silent, stop.signal), { sent: 0, seconds: 0, rate_sent: 0, ok: true })
+  t.match(await simulate(options(url), silent, stop.signal), { sent: 0, seconds: 0, rate_sent: 0, accepted_share: null, ok: false })
 })
 
 t.test('progress: a line that is written over on a terminal', async t => {

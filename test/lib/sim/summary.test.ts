@@ -53,6 +53,14 @@ t.test('99% of the points that the server was offered make a run good', t => {
   t.end()
 })
 
+t.test('a run that sent nothing is not a good one, and has no share', t => {
+  const summary = makeSummary({ sentMessages: 0, sentPoints: 0, acceptedPoints: 0 })
+  t.match(summary, { ok: false, accepted_share: null })
+  t.match(summaryText(summary), /^Accepted {3}0$/m)
+  t.match(verdictText(summary), /no points were sent/)
+  t.end()
+})
+
 t.test('causes and durations in words', t => {
   t.equal(describeCause('HTTP 401 unauthorized'), 'HTTP 401 unauthorized')
   t.same([1.234, 12.34, 123.4].map(milliseconds), ['1.23 ms', '12.3 ms', '123 ms'])

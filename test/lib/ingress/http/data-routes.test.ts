@@ -64,6 +64,21 @@ onBothEngines('paths and methods that there are not', async (t, engine) => {
   t.strictSame(questions, [])
 })
 
+onBothEngines('X-Changed-By: a name of any script, percent-encoded everywhere, as UTF-8 or Latin-1 where the engine passes it on', async (t, engine) => {
+  const { questions, send } = await rig(t, engine)
+  const nameOf = async (header: string): Promise<string> => {
+    await send('PATCH', '/limits/x', '{}', { 'x-changed-by': header })
+    const question = questions.at(-1)
+    return question?.kind === 'patch-limits' ? question.changedBy : ''
+  }
+  for (const name of ['Zoë', '宇航员 🛰', '100%']) t.equal(await nameOf(name === '100%' ? name : encodeURIComponent(name)), `http: ${name}`)
+  t.equal(await nameOf(encodeURIComponent(' A\u0000n\u2028n\r\n')), 'http: A?n?n??')
+  t.equal(await nameOf(encodeURIComponent('x'.repeat(60) + '🛰'.repeat(9))), `http: ${'x'.repeat(60)}${'🛰'.repeat(4)}`)
+  if (engine.name === 'node') {
+    for (const encoding of ['utf8', 'latin1'] as const) t.equal(await nameOf(Buffer.from('Zoë', encoding).toString('latin1')), 'http: Zoë', encoding)
+  }
+})
+
 onBothEngines('bodies that are none never reach the primary', async (t, engine) => {
   const { questions, counters, send } = await rig(t, engine)
   for (const body of ['', '{', '\ufeff{}', '['.repeat(1_000), '{"a":NaN}']) t.match(await send('PUT', '/limits', body), { status: 400, text: /"invalid_json"/ }, JSON.stringify(body.slice(0, 20)))
