@@ -38,7 +38,7 @@ export class LimitTable {
   readonly version: number
   private readonly resolver: LimitResolver
   /** Entry that counts for each metric; scratch of resolve(). */
-  private readonly chosen = new Array<number>(METRIC_COUNT).fill(0)
+  private readonly chosen: number[]
   private readonly rowByEntries = new Map<string, number>()
   private bounds = new Float64Array(BOUNDS_PER_ROW * 16)
   private thresholds = new Float64Array(THRESHOLDS_PER_ROW * 16)
@@ -49,6 +49,7 @@ export class LimitTable {
   constructor (limits: NumberedLimits) {
     this.version = limits.version
     this.resolver = new LimitResolver(limits.set)
+    this.chosen = new Array<number>(METRIC_COUNT).fill(this.resolver.defaultEntry)
     this.rowOfEntries()
   }
 

@@ -11,15 +11,25 @@
  *   5. Each limit is a finite number.
  *   6. A warning comes before the critical limit: low.warning > low.critical, high.warning < high.critical.
  *   7. Something is in order: every low limit of a metric is less than every high one.
+ *   8. A key has at most WILDCARDS_MAX `*`, and finding the limits of a satellite takes at most MATCH_STEPS_MAX steps
+ *      (resolver.ts): anybody may send satellites that are new, a million of them.
+ *   9. It has at most LIMIT_SET_BYTES_MAX bytes as JSON: each process holds it, and the history keeps every version.
  *
  * An override replaces a metric's limits as a whole, so the rules of one entry never depend on another.
  */
 import { METRICS, type LimitSide } from '../../protocol/metrics.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
-import { LIMIT_SIDES, SEVERITIES, type LimitSet, type LimitsByMetric, type MetricLimits, type SideLimits } from './limit-set.js'
+import { LIMIT_SIDES, SEVERITIES, WILDCARD, type LimitSet, type LimitsByMetric, type MetricLimits, type SideLimits } from './limit-set.js'
+import { LimitResolver } from './resolver.js'
 
 /** Overrides that a set may have. */
 export const OVERRIDES_MAX = 10_000
+/** `*` in one key; one to three are usual. */
+const WILDCARDS_MAX = 8
+/** Steps to find the limits of a satellite, for all patterns together: measured as less than 10 µs. */
+export const MATCH_STEPS_MAX = 64
+/** Of a set as JSON without white space: 10,000 overrides of all limits of all metrics have 3 MB. */
+export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
 /** Faults named in one answer. */
 const FAULTS_MAX = 1_000
 /** Longest key that a message repeats whole. */
@@ -41,6 +51,7 @@ const METRIC_NAMES: readonly string[] = METRICS.map((metric) => metric.name)
 export function parseLimitSet (value: unknown): ParsedLimitSet {
   const reader = new LimitSetReader()
   const set = reader.readSet(value)
+  if (reader.faults.length === 0) reader.checkCosts(set)
   return reader.faults.length === 0 ? { ok: true, set } : { ok: false, faults: reader.faults }
 }
 
@@ -51,10 +62,21 @@ class LimitSetReader {
 
   readSet (value: unknown): LimitSet {
     const fields = this.fields(value, '', ['default', 'overrides'])
-    if (fields !== null && !('default' in fields)) this.fault('default', 'is missing')
+    if (fields !== null && !Object.hasOwn(fields, 'default')) this.fault('default', 'is missing')
     return {
-      default: fields !== null && 'default' in fields ? this.readMetrics(fields['default'], 'default') : {},
-      overrides: fields !== null && 'overrides' in fields ? this.readOverrides(fields['overrides']) : {}
+      default: fields !== null && Object.hasOwn(fields, 'default') ? this.readMetrics(fields['default'], 'default') : {},
+      overrides: fields !== null && Object.hasOwn(fields, 'overrides') ? this.readOverrides(fields['overrides']) : {}
+    }
+  }
+
+  /** Of a set without other faults. */
+  checkCosts (set: LimitSet): void {
+    const bytes = Buffer.byteLength(JSON.stringify(set))
+    if (bytes > LIMIT_SET_BYTES_MAX) this.fault('', `has ${bytes} bytes as JSON; at most ${LIMIT_SET_BYTES_MAX} are possible`)
+    const steps = new LimitResolver(set).stepsMax
+    if (steps > MATCH_STEPS_MAX) {
+      this.fault('overrides', `has patterns that cost ${steps} steps for each new satellite; at most ${MATCH_STEPS_MAX} are possible. ` +
+        'Text between two * costs 4 steps where many patterns share what stands before and behind; each other length of text before the first * or behind the last one costs 1')
     }
   }
 
@@ -70,6 +92,7 @@ class LimitSetReader {
     return Object.fromEntries(keys.map((key) => {
       const path = `overrides[${JSON.stringify(key.slice(0, ECHO_MAX))}]`
       if (!isSatelliteId(key)) this.fault(path, 'is neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end')
+      if (key.split(WILDCARD).length - 1 > WILDCARDS_MAX) this.fault(path, `has more than ${WILDCARDS_MAX} *`)
       return [key, this.readMetrics(fields[key], path)]
     }))
   }
@@ -77,16 +100,17 @@ class LimitSetReader {
   private readMetrics (value: unknown, path: string): LimitsByMetric {
     const fields = this.fields(value, path, METRIC_NAMES)
     if (fields === null) return {}
-    return Object.fromEntries(METRIC_NAMES.filter((name) => name in fields).map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]))
+    return Object.fromEntries(METRIC_NAMES.filter((name) => Object.hasOwn(fields, name)).map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]))
   }
 
   private readMetric (value: unknown, path: string): MetricLimits {
     const fields = this.fields(value, path, LIMIT_SIDES)
     if (fields === null) return {}
-    const sides = LIMIT_SIDES.filter((side) => side in fields)
+    const sides = LIMIT_SIDES.filter((side) => Object.hasOwn(fields, side))
     const limits: MetricLimits = Object.fromEntries(sides.map((side) => [side, this.readSide(fields[side], side, `${path}.${side}`)]))
-    const low = extreme(limits.low, Math.max)
-    const high = extreme(limits.high, Math.min)
+    // NaN where a side has no limits: every comparison with it is false.
+    const low = Math.max(limits.low?.warning ?? limits.low?.critical ?? NaN, limits.low?.critical ?? -Infinity)
+    const high = Math.min(limits.high?.warning ?? limits.high?.critical ?? NaN, limits.high?.critical ?? Infinity)
     if (low >= high) this.fault(path, `low limit ${low} is not less than high limit ${high}: no value would be in order`)
     return limits
   }
@@ -94,14 +118,14 @@ class LimitSetReader {
   private readSide (value: unknown, side: LimitSide, path: string): SideLimits {
     const fields = this.fields(value, path, SEVERITIES)
     if (fields === null) return {}
-    const present = SEVERITIES.filter((severity) => severity in fields)
-    if (present.length === 0) this.fault(path, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
-    const limits: SideLimits = Object.fromEntries(present.flatMap((severity) => {
+    const limits: { -readonly [S in keyof SideLimits]: SideLimits[S] } = {}
+    for (const severity of SEVERITIES) {
+      if (!Object.hasOwn(fields, severity)) continue
       const limit = fields[severity]
-      if (typeof limit === 'number' && Number.isFinite(limit)) return [[severity, limit]]
-      this.fault(`${path}.${severity}`, 'must be a finite number')
-      return []
-    }))
+      if (typeof limit === 'number' && Number.isFinite(limit)) limits[severity] = limit
+      else this.fault(`${path}.${severity}`, 'must be a finite number')
+    }
+    if (SEVERITIES.every((severity) => !Object.hasOwn(fields, severity))) this.fault(path, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
     const { warning, critical } = limits
     if (warning !== undefined && critical !== undefined && (side === 'low' ? warning <= critical : warning >= critical)) {
       this.fault(path, `warning ${warning} is not ${side === 'low' ? 'above' : 'below'} critical ${critical}: it would never be seen`)
@@ -109,28 +133,25 @@ class LimitSetReader {
     return limits
   }
 
-  /** The fields of an object, or null and a fault. @param known without it: any */
+  /** The object itself, or null and a fault: only what it has of its own counts. @param known without it: any field */
   private fields (value: unknown, path: string, known?: readonly string[]): Fields | null {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       this.fault(path, `must be an object${known === undefined ? '' : ` with ${known.join(', ')}`}`)
       return null
     }
-    const unknown = known === undefined ? [] : Object.keys(value).filter((key) => !known.includes(key))
-    for (const key of unknown) {
-      const name = key.slice(0, ECHO_MAX)
-      this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${known?.join(', ') ?? ''}`)
+    if (known !== undefined) {
+      for (const key of Object.keys(value)) {
+        if (!known.includes(key)) this.unknown(key.slice(0, ECHO_MAX), path, known)
+      }
     }
-    // Own fields alone: `constructor` of every object is not one of them.
-    return Object.fromEntries(Object.entries(value))
+    return value as Fields
+  }
+
+  private unknown (name: string, path: string, known: readonly string[]): void {
+    this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${known.join(', ')}`)
   }
 
   private fault (field: string, message: string): void {
     if (this.faults.length < FAULTS_MAX) this.faults.push({ field, message })
   }
-}
-
-/** NaN where a side has no limits: every comparison with it is false. */
-function extreme (limits: SideLimits | undefined, pick: (...values: number[]) => number): number {
-  const values = SEVERITIES.flatMap((severity) => limits?.[severity] ?? [])
-  return values.length === 0 ? NaN : pick(...values)
 }

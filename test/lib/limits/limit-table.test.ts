@@ -132,3 +132,18 @@ t.test('many satellites, many different limits, and a table of satellites that b
   t.ok(satellites.generation > 3)
   t.end()
 })
+
+t.test('10,000 patterns of ends cost a new satellite no more than one', (t) => {
+  const set = tagged(Array.from({ length: 10_000 }, (_, index) => `*-${String(index).padStart(5, '0')}`))
+  const table = new LimitTable({ version: 1, set })
+  const satellites = new SatelliteTable()
+  const columns = new PointColumns()
+  for (let index = 0; index < 1_000; index++) columns.values[columns.push(satellites.byId(`SAT-${String(index).padStart(5, '0')}`)!, 0) * METRIC_COUNT] = 1e6
+  const anomalies = new AnomalyColumns()
+  const before = process.cpuUsage()
+  table.judge(columns, satellites.generation, anomalies)
+  const { user, system } = process.cpuUsage(before)
+  t.strictSame(found(anomalies).map(({ limit }) => limit), Array.from({ length: 1_000 }, (_, index) => index + 1))
+  t.ok(user + system < 500_000, `${user + system} µs of CPU`)
+  t.end()
+})

@@ -2,7 +2,7 @@
 import t from 'tap'
 import * as fc from 'fast-check'
 import { METRICS } from '../../../protocol/metrics.js'
-import { OVERRIDES_MAX, parseLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
+import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX, parseLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
 import { anySet, setIsRight } from './arbitrary-sets.js'
 
 const [BATTERY, STORAGE] = METRICS.map(({ name }) => name) as [string, string]
@@ -62,5 +62,39 @@ t.test('bounds: overrides, and faults in an answer', (t) => {
   t.strictSame(faultsOf(overrides(OVERRIDES_MAX, {})), [])
   t.match(faultsOf(overrides(OVERRIDES_MAX + 1, {})), [{ field: 'overrides', message: /at most 10000/ }])
   t.equal(faultsOf(overrides(5_000, 1)).length, 1_000)
+  t.end()
+})
+
+const withKeys = (keys: readonly string[], limits: unknown = {}): unknown => ({ default: {}, overrides: Object.fromEntries(keys.map((key) => [key, limits])) })
+const numbered = (count: number, key: (digits: string, index: number) => string): string[] => Array.from({ length: count }, (_, index) => key(String(index).padStart(5, '0'), index))
+
+t.test('patterns as fleets have them are cheap, however many', (t) => {
+  const constellations = ['GPS', 'GALILEO', 'STARLINK', 'ONEWEB', 'IRIDIUM', 'SENTINEL', 'O3B', 'COSMO-SKYMED']
+  for (const [name, keys] of [
+    ['ids', numbered(2_000, (digits) => `SAT-${digits}`)],
+    ['beginnings', numbered(2_000, (digits) => `SAT-${digits}*`)],
+    ['ends', numbered(OVERRIDES_MAX, (digits) => `*-${digits}`)],
+    ['both', numbered(2_000, (digits, index) => `${constellations[index % 8]!}-*-${digits.slice(0, 2 + index % 4)}${index}`)],
+    ['a level each', numbered(2_000, (digits, index) => `${constellations[index % 8]!}-${digits.slice(0, index % 5)}*`)],
+    ['words in the middle', ['*', '*-TEST', '*-SPARE', ...constellations.flatMap((each) => [`${each}-*`, `${each}-*-EU-*`, `${each}-*-US-*`])]]
+  ] as const) t.strictSame(faultsOf(withKeys(keys)), [], name)
+  t.end()
+})
+
+t.test('patterns that cost a new satellite too much are refused, and the cost is named', (t) => {
+  const costly = [
+    numbered(10_000, (digits) => '*a'.repeat(7) + digits + '*'),
+    numbered(MATCH_STEPS_MAX / 4, (digits) => `*${digits}*`),
+    numbered(MATCH_STEPS_MAX, (_, index) => '*' + 'a'.repeat(index)),
+    Array.from({ length: 20 }, (_, p) => numbered(20, (_, q) => 'a'.repeat(p) + '*' + 'a'.repeat(q))).flat()
+  ]
+  for (const keys of costly) t.match(faultsOf(withKeys(keys)), [{ field: 'overrides', message: /cost \d+ steps .* at most 64/ }], keys[1]!)
+  t.match(faultsOf(withKeys(['*a'.repeat(9)])), [{ field: 'overrides["*a*a*a*a*a*a*a*a*a"]', message: 'more than 8 *' }])
+  t.end()
+})
+
+t.test('a set has a bound in bytes', (t) => {
+  const limits = Object.fromEntries(METRICS.map(({ name }) => [name, { low: { warning: -1.2345678901234e-300, critical: -1.2345678901234e-200 }, high: { warning: 1.2345678901234e200, critical: 1.2345678901234e300 } }]))
+  t.match(faultsOf(withKeys(numbered(OVERRIDES_MAX, (digits) => '\u{1f6f0}'.repeat(58) + digits), limits)), [{ field: '', message: new RegExp(`at most ${LIMIT_SET_BYTES_MAX}`) }])
   t.end()
 })
