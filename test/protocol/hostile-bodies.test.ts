@@ -11,7 +11,7 @@ const BODY_BYTES = 8 * 1024 * 1024
 const NOW_MICROS = Date.UTC(2026, 10, 23) * 1000
 const RULES = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' as const }
 /** Of the cost of a valid body; a machine that is busy with other things is no reason to fail. */
-const COST_RATIO_MAX = 4
+const COST_RATIO_MAX = 10
 
 const satellites = new SatelliteTable()
 const columns = new PointColumns()

@@ -21,7 +21,7 @@ function readings (time: string | number): Array<number | null> {
     return decode(columns) ? columns.timesMicros[0]! - NOON_MS * 1000 : null
   }
   return [
-    read((columns) => readPointFast(json, NOON_MS * 1000, RULES, satellites, columns)),
+    read((columns) => readPointFast(json, NOON_MS * 1000, RULES, satellites, columns) === 'done'),
     read((columns) => readPointExactly(json, new PointReader(NOON_MS * 1000, RULES, satellites, columns)) === null),
     read((columns) => decodeMsgpackPoint(pack(point), NOON_MS * 1000, RULES, satellites, columns) === null)
   ]
