@@ -15,7 +15,16 @@ export const NESTING_LEVELS_MAX = 16
 /** Fields and elements of one point, those within them included: JSON.parse takes a microsecond and more for each. */
 export const PARTS_MAX = 1_000
 /** Text of one point, when it is not read by the fast path. */
-export const POINT_BYTES_MAX = 64 * 1024
+const POINT_TEXT_BYTES_MAX = 64 * 1024
+
+/** What a text may hold; JSON.parse sees none that holds more. */
+export interface TextBounds {
+  /** Fields and elements, on all levels. */
+  readonly partsMax: number
+  readonly bytesMax: number
+}
+
+const POINT_BOUNDS: TextBounds = { partsMax: PARTS_MAX, bytesMax: POINT_TEXT_BYTES_MAX }
 
 const NEWLINE = 0x0a
 const COMMA = 0x2c
@@ -32,7 +41,7 @@ type Parsed = { readonly value: unknown, readonly fault: null } | { readonly fau
 
 /** One object. Any fault counts as one point, except for an array, whose points are counted. */
 export function readPointExactly (body: Buffer, reader: PointReader): DecodeFault | null {
-  const parsed = parseJsonText(body)
+  const parsed = parseJsonText(body, POINT_BOUNDS)
   if (parsed.fault !== null) return invalidJson(parsed.fault, 1)
   if (Array.isArray(parsed.value)) {
     const message = 'The body is an array: send arrays to /telemetry/batch, or one point as an object here.'
@@ -80,7 +89,7 @@ function readElement (bytes: Buffer, reader: PointReader): DecodeFault | null {
     reader.points++
     return null
   }
-  const parsed = parseValue(bytes, 1)
+  const parsed = parseValue(bytes, POINT_BOUNDS, 1)
   if (parsed.fault === null) reader.read(parsed.value)
   // Points of a text that does not parse cannot be counted.
   return parsed.fault === null ? null : invalidJson(`${parsed.fault} (point ${reader.points})`, 0)
@@ -94,7 +103,7 @@ function endOfBatch (body: Buffer, at: number, reader: PointReader): DecodeFault
 }
 
 function refuseOther (body: Buffer): DecodeFault {
-  const parsed = parseValue(body)
+  const parsed = parseValue(body, POINT_BOUNDS)
   if (parsed.fault !== null) return invalidJson(parsed.fault, 0)
   const message = 'The body must be an array of points: send one point to /telemetry, or put it into an array here.'
   return { code: 'invalid_point', message, points: 1 }
@@ -119,7 +128,7 @@ export function readLinesExactly (body: Buffer, reader: PointReader, readKnown =
       reader.points++
       continue
     }
-    const parsed = parseJsonText(body.subarray(first, end))
+    const parsed = parseJsonText(body.subarray(first, end), POINT_BOUNDS)
     if (parsed.fault === null) {
       reader.read(parsed.value)
     } else {
@@ -147,9 +156,9 @@ function invalidJson (message: string, points: number): DecodeFault {
 }
 
 /** Parses one text after the checks that JSON.parse does not make. A fault reads behind "the body". */
-export function parseJsonText (bytes: Buffer): Parsed {
+export function parseJsonText (bytes: Buffer, bounds: TextBounds): Parsed {
   const fault = textFault(bytes)
-  return fault === null ? parseValue(bytes) : { fault }
+  return fault === null ? parseValue(bytes, bounds) : { fault }
 }
 
 function textFault (bytes: Buffer): string | null {
@@ -159,10 +168,9 @@ function textFault (bytes: Buffer): string | null {
 }
 
 /** Of bytes that are UTF-8. @param levelsAbove arrays and objects that the value stands in */
-function parseValue (bytes: Buffer, levelsAbove = 0): Parsed {
-  const fault = sizeFault(bytes, levelsAbove)
+function parseValue (bytes: Buffer, bounds: TextBounds, levelsAbove = 0): Parsed {
+  const fault = sizeFault(bytes, bounds, levelsAbove)
   if (fault !== null) return { fault }
-  if (bytes.length > POINT_BYTES_MAX) return { fault: `holds more than ${POINT_BYTES_MAX} bytes in one point` }
   try {
     return { value: JSON.parse(bytes.toString('utf8')), fault: null }
   } catch (error) {
@@ -171,39 +179,38 @@ function parseValue (bytes: Buffer, levelsAbove = 0): Parsed {
 }
 
 /** What JSON.parse would take too long for: two million brackets over a second, half a million keys two and a half. */
-function sizeFault (bytes: Uint8Array, levelsAbove: number): string | null {
+function sizeFault (bytes: Uint8Array, { partsMax, bytesMax }: TextBounds, levelsAbove: number): string | null {
   let levels = levelsAbove
   let parts = 0
-  let inString = false
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at]
-    if (inString) {
-      if (byte === BACKSLASH) at++
-      else if (byte === QUOTE) inString = false
-    } else if (byte === QUOTE) {
-      inString = true
+    if (byte === QUOTE) {
+      at = stringEnd(bytes, at)
     } else if (byte === BRACKET_OPEN || byte === BRACE_OPEN) {
       if (++levels > NESTING_LEVELS_MAX) return `has more than ${NESTING_LEVELS_MAX} levels of arrays and objects`
     } else if (byte === BRACKET_CLOSE || byte === BRACE_CLOSE) {
       levels--
-    } else if (byte === COMMA && ++parts > PARTS_MAX) {
-      return `has more than ${PARTS_MAX} fields and elements in one place`
+    } else if (byte === COMMA && ++parts > partsMax) {
+      return `has more than ${partsMax} fields and elements`
     }
   }
-  return null
+  return bytes.length > bytesMax ? `has more than ${bytesMax} bytes` : null
+}
+
+/** Where the string that begins at `start` has its closing quote; the end of the bytes without one. */
+function stringEnd (bytes: Uint8Array, start: number): number {
+  let at = start + 1
+  while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1
+  return at
 }
 
 /** Where the element of an array that begins at `start` ends: at the comma or bracket behind it, or the end of the bytes. */
 function elementEnd (bytes: Uint8Array, start: number): number {
   let levels = 0
-  let inString = false
   for (let at = start; at < bytes.length; at++) {
     const byte = bytes[at]
-    if (inString) {
-      if (byte === BACKSLASH) at++
-      else if (byte === QUOTE) inString = false
-    } else if (byte === QUOTE) {
-      inString = true
+    if (byte === QUOTE) {
+      at = stringEnd(bytes, at)
     } else if (byte === BRACKET_OPEN || byte === BRACE_OPEN) {
       levels++
     } else if (byte === BRACKET_CLOSE || byte === BRACE_CLOSE) {

@@ -1,7 +1,8 @@
 /**
  * Which sets of limits are accepted. Every fault of a set is named, up to FAULTS_MAX.
  *
- * A set is accepted exactly when all of these hold:
+ * A new set is accepted exactly when all of these hold; one that is stored already, when all but the last two do, which
+ * came later: a bound that is new must not keep a server from starting.
  *
  *   1. It is an object with `default`, and `overrides` or not, and nothing else; both are objects.
  *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters, as satellite ids have them (`*` is one).
@@ -30,6 +31,8 @@ const WILDCARDS_MAX = 8
 export const MATCH_STEPS_MAX = 64
 /** Of a set as JSON without white space: 10,000 overrides of all limits of all metrics have 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
+/** Fields of a set with the most overrides, each with all limits of all metrics, and the two of the set itself. */
+export const LIMIT_SET_PARTS_MAX = 2 + (OVERRIDES_MAX + 1) * (1 + METRICS.length * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
 /** Faults named in one answer. */
 const FAULTS_MAX = 1_000
 /** Longest key that a message repeats whole. */
@@ -47,12 +50,21 @@ export type ParsedLimitSet =
 
 const METRIC_NAMES: readonly string[] = METRICS.map((metric) => metric.name)
 
-/** @param value as JSON.parse gives it. The set that is returned is a copy in the order of the catalogue, with sorted overrides. */
+/**
+ * A set that somebody wants to bring into force.
+ * @param value as JSON.parse gives it. The set that is returned is a copy in the order of the catalogue, with sorted overrides.
+ */
 export function parseLimitSet (value: unknown): ParsedLimitSet {
   const reader = new LimitSetReader()
   const set = reader.readSet(value)
   if (reader.faults.length === 0) reader.checkCosts(set)
-  return reader.faults.length === 0 ? { ok: true, set } : { ok: false, faults: reader.faults }
+  return reader.result(set)
+}
+
+/** A set that is in force. As parseLimitSet. */
+export function parseStoredLimitSet (value: unknown): ParsedLimitSet {
+  const reader = new LimitSetReader()
+  return reader.result(reader.readSet(value))
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -69,8 +81,15 @@ class LimitSetReader {
     }
   }
 
+  result (set: LimitSet): ParsedLimitSet {
+    return this.faults.length === 0 ? { ok: true, set } : { ok: false, faults: this.faults }
+  }
+
   /** Of a set without other faults. */
   checkCosts (set: LimitSet): void {
+    for (const key of Object.keys(set.overrides)) {
+      if (key.split(WILDCARD).length - 1 > WILDCARDS_MAX) this.fault(overridePath(key), `has more than ${WILDCARDS_MAX} *`)
+    }
     const bytes = Buffer.byteLength(JSON.stringify(set))
     if (bytes > LIMIT_SET_BYTES_MAX) this.fault('', `has ${bytes} bytes as JSON; at most ${LIMIT_SET_BYTES_MAX} are possible`)
     const steps = new LimitResolver(set).stepsMax
@@ -90,9 +109,8 @@ class LimitSetReader {
     }
     // fromEntries: an assignment would take the key __proto__ for something else.
     return Object.fromEntries(keys.map((key) => {
-      const path = `overrides[${JSON.stringify(key.slice(0, ECHO_MAX))}]`
+      const path = overridePath(key)
       if (!isSatelliteId(key)) this.fault(path, 'is neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end')
-      if (key.split(WILDCARD).length - 1 > WILDCARDS_MAX) this.fault(path, `has more than ${WILDCARDS_MAX} *`)
       return [key, this.readMetrics(fields[key], path)]
     }))
   }
@@ -154,4 +172,8 @@ class LimitSetReader {
   private fault (field: string, message: string): void {
     if (this.faults.length < FAULTS_MAX) this.faults.push({ field, message })
   }
+}
+
+function overridePath (key: string): string {
+  return `overrides[${JSON.stringify(key.slice(0, ECHO_MAX))}]`
 }

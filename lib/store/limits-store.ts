@@ -3,7 +3,7 @@
  * changed it and when. A change is one statement: compare and set, history, NOTIFY; all of it or nothing.
  */
 import type { LimitSet, NumberedLimits } from '../limits/limit-set.js'
-import { parseLimitSet } from '../limits/validate.js'
+import { parseStoredLimitSet } from '../limits/validate.js'
 import type { Database } from './db.js'
 import { StartupError } from './startup-error.js'
 
@@ -77,7 +77,7 @@ function headOf (row: Row): Omit<StoredLimits, 'set'> {
 }
 
 function fromRow (row: Row): StoredLimits {
-  const parsed = parseLimitSet(row.limits)
+  const parsed = parseStoredLimitSet(row.limits)
   if (parsed.ok) return { ...headOf(row), set: parsed.set }
   const faults = parsed.faults.map(({ field, message }) => `${field} ${message}`).join('; ')
   throw new StartupError(`The table limits holds a set (version ${row.version}) that OrbitStream does not accept: ${faults}. Change it with "orbitstream-ingest limits set", which needs no running server.`)

@@ -1,5 +1,6 @@
 /** Routes for limits and anomalies: the worker reads the request, the primary has the answer. */
 import { parseJsonText } from '../../../protocol/json-exact.js'
+import { LIMIT_SET_BYTES_MAX, LIMIT_SET_PARTS_MAX } from '../../limits/validate.js'
 import { headerText } from './header-text.js'
 import { replyAnswer, replyError } from './reply.js'
 import { crash } from './router.js'
@@ -8,8 +9,8 @@ import type { RouteCounters } from './counters.js'
 import type { RouteHandler, RouteTable } from './router.js'
 import type { DataPort, DataQuestion } from './status-port.js'
 
-/** Room for the most overrides that a set may have. */
-const LIMITS_BODY_BYTES_MAX = 4 * 1024 * 1024
+/** The larger of the two bodies, a whole set. */
+const LIMITS_BOUNDS = { partsMax: LIMIT_SET_PARTS_MAX, bytesMax: LIMIT_SET_BYTES_MAX }
 /** Unicode characters. */
 const CHANGED_BY_MAX = 64
 const UNNAMED = 'http'
@@ -49,15 +50,15 @@ function changing (port: DataPort, questionOf: (value: unknown, ifMatch: string,
     const ifMatch = request.header('if-match')
     const changedBy = readChangedBy(request.header('x-changed-by'))
     exchange.readBody(
-      LIMITS_BODY_BYTES_MAX,
+      LIMITS_BOUNDS.bytesMax,
       (body) => {
-        const parsed = parseJsonText(body)
+        const parsed = parseJsonText(body, LIMITS_BOUNDS)
         if (parsed.fault === null) ask(port, questionOf(parsed.value, ifMatch, changedBy, parameter), exchange, counters)
         else replyError(exchange, counters, 'invalid_json', { message: `The body ${parsed.fault}.` })
       },
       (failure) => {
         if (failure === 'aborted') counters.aborted++
-        else replyError(exchange, counters, failure, failure === 'body_too_large' ? { message: `The body is larger than ${LIMITS_BODY_BYTES_MAX} bytes.` } : {})
+        else replyError(exchange, counters, failure, failure === 'body_too_large' ? { message: `The body is larger than ${LIMITS_BOUNDS.bytesMax} bytes.` } : {})
       })
   }
 }

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import type { LimitSet } from '../../../lib/limits/limit-set.js'
 import { connect, type DatabaseConnection } from '../../../lib/store/db.js'
 import { LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, replaceLimits, seedLimits } from '../../../lib/store/limits-store.js'
+import { parseLimitSet } from '../../../lib/limits/validate.js'
 import { migrate } from '../../../lib/store/migrate.js'
 import { METRICS } from '../../../protocol/metrics.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
@@ -56,4 +57,12 @@ t.test('the life of limits', async (t) => {
   await first.query('UPDATE limits SET limits = \'{"default":{"voltage":{}}}\', version = 9')
   await t.rejects(readLimits(first), /version 9.*default\.voltage is not known/)
   t.equal(await readLimitVersion(first), 9)
+})
+
+t.test('a set that was stored counts, also if its patterns would cost too much to be accepted today', async (t) => {
+  const { first } = await database(t)
+  const costly = { default: {}, overrides: Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`*${index}a*`, {}])) }
+  t.equal(parseLimitSet(costly).ok, false)
+  await seedLimits(first, costly, 'an earlier version')
+  t.strictSame((await readLimits(first))?.set, costly)
 })

@@ -7,6 +7,8 @@ import { createHandler } from '../../../../lib/ingress/http/routes.js'
 import type { HttpEngine } from '../../../../lib/ingress/http/engine.js'
 import type { Intake } from '../../../../lib/pipeline/intake.js'
 import type { DataQuestion, StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
+import { OVERRIDES_MAX } from '../../../../lib/limits/validate.js'
+import { METRICS } from '../../../../protocol/metrics.js'
 import { onBothEngines, startServer } from './rig.js'
 
 const TOKEN = 'a-token-of-some-length'
@@ -62,6 +64,16 @@ onBothEngines('paths and methods that there are not', async (t, engine) => {
   t.match(wrong, { status: 405, headers: { allow: 'PATCH' } })
   t.match(await send('PATCH', '/limits/history', '{}'), { status: 405, headers: { allow: 'GET, HEAD' } })
   t.strictSame(questions, [])
+})
+
+onBothEngines('the largest set of limits arrives whole; one of more parts than it can have is refused unparsed', async (t, engine) => {
+  const { questions, send } = await rig(t, engine)
+  const side = { warning: 1, critical: 0 }
+  const limits = Object.fromEntries(METRICS.map(({ name }) => [name, { low: side, high: { warning: 2, critical: 3 } }]))
+  const set = { default: limits, overrides: Object.fromEntries(Array.from({ length: OVERRIDES_MAX }, (_, index) => [`SAT-${index}`, limits])) }
+  t.equal((await send('PUT', '/limits', JSON.stringify(set))).status, 200)
+  t.strictSame(questions.at(-1), { kind: 'replace-limits', value: set, ifMatch: '', changedBy: 'http' })
+  t.match(await send('PUT', '/limits', `{${Array.from({ length: 300_000 }, (_, index) => `"${index.toString(36)}":1`).join(',')}}`), { status: 400, text: /fields and elements/ })
 })
 
 onBothEngines('X-Changed-By: a name of any script, percent-encoded everywhere, as UTF-8 or Latin-1 where the engine passes it on', async (t, engine) => {
