@@ -123,7 +123,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },
   databaseUrl: { env: 'DATABASE_URL', type: url(['postgres', 'postgresql']), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', mask: maskUrl },
   spoolDir: { env: 'SPOOL_DIR', type: pathOrOff(), default: { value: () => '', label: 'DATA_DIR/spool' }, help: 'Directory where points are safe on disk before they are acknowledged; `off` acknowledges after COMMIT.' },
-  spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; beyond it points are refused.' },
+  spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; at least 5MB for each of WORKERS and UDP_PORT. Beyond it points are refused.' },
   spoolReserveBytes: { env: 'SPOOL_RESERVE_BYTES', type: size({ min: 0, max: bytes('1024TB') }), default: '256MB', help: 'What the spool leaves free on its file system; with less points are refused.' },
   batchSize: { env: 'BATCH_SIZE', type: integer({ min: 1, max: 100_000 }), default: '1000', help: 'Points at which a batch is closed and written.' },
   batchTimeoutMs: { env: 'BATCH_TIMEOUT', type: duration({ min: 1, max: ms('60s') }), default: '1s', help: 'Longest time that a point waits for its batch to fill.' },
@@ -158,10 +158,11 @@ const RULES: ReadonlyArray<{ readonly keys: readonly [Key, ...Key[]], readonly c
     }
   },
   {
-    keys: ['spoolMaxBytes', 'workers', 'udpPorts'],
+    keys: ['spoolMaxBytes', 'spoolDir', 'workers', 'udpPorts'],
     check (config) {
       const needed = writersOf(config) * SLOT_SPOOL_BYTES_MIN
-      return config.spoolMaxBytes >= needed ? null : `too little for ${config.workers} WORKERS and ${config.udpPorts.length} of UDP_PORT: raise it to ${formatSize(needed)} or more, or lower WORKERS`
+      if (config.spoolDir === 'off' || config.spoolMaxBytes >= needed) return null
+      return `${formatSize(config.spoolMaxBytes)} is too little for ${config.workers} WORKERS and ${config.udpPorts.length} of UDP_PORT: raise it to ${formatSize(needed)} or more, or lower WORKERS`
     }
   },
   {

@@ -154,11 +154,6 @@ class FastReader {
     return true
   }
 
-  /** The point at `position`, taken into the columns; gives the position behind it, or GIVE_UP. */
-  readOne (position: number): number {
-    return this.readPoint(position)
-  }
-
   private skip (position: number): number {
     let at = position
     while (this.blanks[this.bytes[at] ?? 0] === 1) at++
@@ -166,7 +161,7 @@ class FastReader {
   }
 
   /** An object at `position`: if it is a valid point, it goes into the columns. */
-  private readPoint (position: number): number {
+  readPoint (position: number): number {
     const bytes = this.bytes
     if (bytes[position] !== BRACE_OPEN) return GIVE_UP
     let at = position
@@ -333,8 +328,12 @@ function resultOf (reader: FastReader, done: boolean): FastResult {
 
 /** Reads points one by one, for the exact path: as ReadKnown says. */
 export function fastPoints (...[body, nowMicros, rules, satellites, columns]: Parameters<FastRead>): (at: number) => number {
-  const reader = new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
-  return (at) => reader.readOne(at)
+  // Made when it is needed: it copies the body.
+  let reader: FastReader | null = null
+  return (at) => {
+    reader ??= new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+    return reader.readPoint(at)
+  }
 }
 
 /** One object. */

@@ -37,7 +37,8 @@
  * for a refusal.
  *
  * All functions: `body` is used only during the call; `columns` are cleared first, hold all points of the body
- * after null, and none after a fault. Who takes the points calls keep() of `satellites`, before the next body. `nowMicros` is the time of receipt in whole µs since 1970-01-01 UTC.
+ * after null, and none after a fault. Whoever takes the points calls keep() of `satellites` before the next body.
+ * `nowMicros` is the time of receipt in whole µs since 1970-01-01 UTC.
  */
 import type { PointColumns } from './columns.js'
 import { tooManyPoints, type DecodeFault } from './faults.js'
@@ -61,7 +62,8 @@ function decoder (readFast: FastRead, readExactly: ReadExactly): Decoder {
     const { count } = columns
     columns.clear()
     if (result === 'too_many') return tooManyPoints(count)
-    const fault = readExactly(body, new PointReader(nowMicros, rules, satellites, columns), fastPoints(body, nowMicros, rules, satellites, columns))
+    const reader = new PointReader(nowMicros, rules, satellites, columns)
+    const fault = readExactly(body, reader, fastPoints(body, nowMicros, rules, satellites, columns))
     if (fault !== null) columns.clear()
     return fault
   }

@@ -221,8 +221,8 @@ const decoder = new PacketDecoder()
 
 /**
  * Decodes one body or packet. `bytes` is used only during the call. `columns` are cleared first; they hold all points
- * after 'plain' and 'frame', and none after 'malformed'. Who takes the points calls keep() of `satellites`. `nowMicros` is the time of receipt in whole µs since
- * 1970-01-01 UTC. The result is valid until the next call.
+ * after 'plain' and 'frame', and none after 'malformed'. Whoever takes the points calls keep() of `satellites`.
+ * `nowMicros` is the time of receipt in whole µs since 1970-01-01 UTC. The result is valid until the next call.
  */
 export function decodePacket (
   bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns

@@ -17,10 +17,10 @@ import { GROUP_BYTES_MAX } from '../spool/writer.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet.js'
 import { COPY_BYTES_MAX } from './lane.js'
 
-/** Bytes of a row in a packet at least: an array of three, an id of one character, a time and a value that is nil or small. */
-const PACKET_ROW_BYTES_MIN = 4
+/** Bytes of a row in a packet at least: the head of the array, an id of one character, and a time and a value of one byte each. */
+const PACKET_ROW_BYTES_MIN = 5
 
-/** Called when a process starts. @throws {AssertionError} a number was changed without those that depend on it */
+/** Called when the server starts. @throws {AssertionError} a number was changed without those that depend on it */
 export function assertBounds (): void {
   const frameBytesMax = FRAME_HEADER_BYTES + BATCH_BYTES_MAX
   const packetPointsMax = Math.ceil(PACKET_BYTES_MAX / PACKET_ROW_BYTES_MIN)
@@ -30,6 +30,6 @@ export function assertBounds (): void {
   assert(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES, 'a group fits a segment')
   assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
   assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
-  // UDP has smaller COPYs; a batch that is larger is one by itself, which takes a hundred packets of the worst kind.
+  // COPYs of UDP workers are smaller: a batch that is larger than one is a COPY by itself.
   assert(packetPointsMax * POINT_BYTES_MAX <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
 }

@@ -14,7 +14,8 @@ import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 const SATELLITES_MAX = 200_000
 
 export class SatelliteRanks {
-  private table = new SatelliteTable(SATELLITES_MAX)
+  /** Bounded by begin() here, not body by body. */
+  private table = new SatelliteTable()
   /** Every satellite of the table that is ranked, in byte order. */
   private ranked: Satellite[] = []
   private fresh: Satellite[] = []
@@ -25,10 +26,10 @@ export class SatelliteRanks {
     return this.ranked.length
   }
 
-  /** Before the rows of a COPY: makes sure that the table cannot overflow, and so renumber, in the midst of it. */
+  /** Before the rows of a COPY: forgets all satellites if it may bring more than are to be remembered. */
   begin (rows: number): void {
     if (this.ranked.length + rows <= SATELLITES_MAX) return
-    this.table = new SatelliteTable(Math.max(SATELLITES_MAX, rows))
+    this.table = new SatelliteTable()
     this.ranked = []
   }
 

@@ -140,6 +140,11 @@ t.test('settings that do not fit each other', t => {
   t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: '1,2', MAX_CONNECTIONS: '8' } }), [
     { setting: 'MAX_CONNECTIONS', message: '8 is too few for 4 WORKERS and 2 of UDP_PORT: raise it to 9 or more, or lower WORKERS' }
   ])
+  t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '35MB' } }), [])
+  t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '34MB', SPOOL_DIR: 'off' } }), [])
+  t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '34MB' } }), [
+    { setting: 'SPOOL_MAX_BYTES', message: '34MB is too little for 5 WORKERS and 2 of UDP_PORT: raise it to 35MB or more, or lower WORKERS' }
+  ])
   t.same(problemsOf({ env: { WORKERS: '4.5', MAX_CONNECTIONS: '6' } }).map(({ setting }) => setting), ['WORKERS'], 'not compared with a value that is not there')
   t.same(problemsOf({ env: { RETENTION: '7d', TIME_WINDOW_PAST: '7d' } }), [])
   t.same(problemsOf({ env: {}, flags: { retention: '7d' } }), [{
