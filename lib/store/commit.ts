@@ -27,6 +27,9 @@ import type { PoisonRow } from './poison.js'
 const TIMESTAMP_SECONDS_MIN = -2.1e11
 const TIMESTAMP_SECONDS_MAX = 9.2e12
 
+/** Quarantined rows of one statement: some hundred kilobytes. */
+const POISON_ROWS_MAX = 1_000
+
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 const COPY_SQL = {
@@ -75,7 +78,7 @@ export async function commitRun (db: Database, spoolId: string, from: Position, 
     return false
   }
   if (rows.anomalies != null && rows.anomalies.copyRows > 0) await copyRows(db, 'anomalies', rows.anomalies)
-  for (const poison of rows.poison) await insertPoison(db, spoolId, run, poison)
+  for (let from = 0; from < rows.poison.length; from += POISON_ROWS_MAX) await insertPoison(db, spoolId, run, rows.poison.slice(from, from + POISON_ROWS_MAX))
   await db.query('COMMIT')
   return true
 }
@@ -108,9 +111,9 @@ function seconds (micros: number): number {
   return Math.min(Math.max(micros / 1e6, TIMESTAMP_SECONDS_MIN), TIMESTAMP_SECONDS_MAX)
 }
 
-/** COPYs a stream into a table; fails unless the server took as many rows as are in it. */
-export async function copyRows (db: Database, table: keyof typeof COPY_SQL, { copy, copyRows: rows }: CopyStream): Promise<void> {
-  const { copied } = await db.copyAfter([], COPY_SQL[table], [copy])
+/** COPYs a stream into a table, after some statements; fails unless the server took as many rows as are in it. */
+export async function copyRows (db: Database, table: keyof typeof COPY_SQL, { copy, copyRows: rows }: CopyStream, before: readonly string[] = []): Promise<void> {
+  const { copied } = await db.copyAfter(before, COPY_SQL[table], [copy])
   assertTaken(table, copied, rows)
 }
 
@@ -119,8 +122,9 @@ function assertTaken (table: keyof typeof COPY_SQL, copied: number, rows: number
   if (copied !== rows) throw new Error(`COPY into ${table} took ${copied} rows of ${rows}`)
 }
 
-async function insertPoison (db: Database, spoolId: string, run: FrameRun, poison: PoisonRow): Promise<void> {
+async function insertPoison (db: Database, spoolId: string, run: FrameRun, poison: readonly PoisonRow[]): Promise<void> {
   await db.query(
-    'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)',
-    [spoolId, run.epoch, run.lastSequence, poison.sqlState, poison.reason, poison.json, poison.bytes])
+    'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes) ' +
+    'SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::jsonb[], $7::bytea[])',
+  [spoolId, run.epoch, run.lastSequence, poison.map((row) => row.sqlState), poison.map((row) => row.reason), poison.map((row) => row.json), poison.map((row) => row.bytes)])
 }

@@ -2,7 +2,7 @@
  * One connection to PostgreSQL: the only module that knows `pg` and `pg-copy-streams`; piped-copy.ts is a part of it.
  *
  *   connect ──▶ alive ──query, copyIn, copyAfter──▶ alive ──close──▶ closed
- *                 │  └─ COPY refused: the session is thrown away, since its protocol state is not to be trusted
+ *                 │  └─ copyIn refused: the session is thrown away, since its protocol state is not to be trusted
  *                 └─ socket or server gone: onLost, once
  *
  * It promises that every call settles once the connection is gone, that nothing of a lost connection is thrown into
@@ -50,7 +50,8 @@ export interface Database {
   copyIn (sql: string, chunks: readonly Buffer[]): Promise<number>
   /**
    * Statements without values, then COPY … FROM STDIN, in one round trip: the rows go along whatever the statements find,
-   * so that a ROLLBACK is what takes them back. After any error the connection is destroyed.
+   * so that a ROLLBACK is what takes them back. A server that refuses one of them, or rows, skips what is left of the rows,
+   * and the session goes on; after any other error the connection is destroyed.
    * @param chunks few and large; they must stay as they are until the end
    */
   copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome>
@@ -186,8 +187,7 @@ class PgConnection implements DatabaseConnection {
     try {
       return await this.track(this.client.query(new PipedCopy(statements, sql, chunks)).outcome)
     } catch (error) {
-      // The server may be behind any of them, and rows may still be on their way.
-      this.destroy()
+      if (!(error instanceof DatabaseError) || isConnectionError(error)) this.destroy()
       throw error
     }
   }

@@ -56,7 +56,7 @@ export class Drain {
   lastError: string | null = null
   /** Transactions that were tried again. */
   retries = 0
-  /** The connection opened last. */
+  /** The connection of the session under way. */
   private db: Database | null = null
   private attempt: Attempt | null = null
   private readonly sorter = new CopySorter()
@@ -116,7 +116,7 @@ export class Drain {
   }
 
   /** Connects; the connection is cut by close(), also if that comes meanwhile. */
-  private readonly connect = async (): Promise<Database> => {
+  private async connect (): Promise<Database> {
     const db = await this.options.connect()
     this.db = db
     if (!this.closed) return db
@@ -178,7 +178,7 @@ export class Drain {
       return await this.commit(db, from, run, rows, 0, startedMs)
     } catch (error) {
       if (!isDataError(error)) throw error
-      return await this.storeWithoutPoison(from, run, error)
+      return await this.storeWithoutPoison(db, from, run, error)
     }
   }
 
@@ -210,13 +210,13 @@ export class Drain {
   }
 
   /**
-   * Rows were refused: makes a partition that is missing, or finds the rows and puts them aside. The caller begins a
-   * new session, which sees in the ledger that the run is done.
+   * Rows were refused: makes a partition that is missing, or finds the rows and puts them aside, and stores the others.
+   * False: the ledger moved under us.
    */
-  private async storeWithoutPoison (from: Position, run: FrameRun, cause: unknown): Promise<false> {
-    const { connect, options: { log } } = this
+  private async storeWithoutPoison (db: Database, from: Position, run: FrameRun, cause: unknown): Promise<boolean> {
     const startedMs = performance.now()
-    const { points, anomalies, poison, poisonPoints } = await separateRun(connect, run.payloads, async (rows) => await separateRefused(connect, rows, cause))
+    await db.query('ROLLBACK')
+    const { points, anomalies, poison, poisonPoints } = await separateRun(db, run.payloads, async (rows) => await separateRefused(db, rows, cause))
     const rows: CommitRows = {
       copy: this.sorter.sort(points, points.length),
       copyRows: points.length,
@@ -224,18 +224,12 @@ export class Drain {
       anomalies: anomalies.length === 0 ? null : { copy: this.anomalySorter.sort(anomalies, anomalies.length), copyRows: anomalies.length },
       poison
     }
-    const db = await connect()
-    try {
-      const stored = await this.commit(db, from, run, rows, poisonPoints, startedMs)
-      if (!stored) return false
-    } finally {
-      db.destroy()
-    }
-    if (poison.length > 0) {
-      log.error({ quarantined: poison.length, points: poisonPoints, stored: points.length, reason: poison[0]?.reason },
+    const stored = await this.commit(db, from, run, rows, poisonPoints, startedMs)
+    if (stored && poison.length > 0) {
+      this.options.log.error({ quarantined: poison.length, points: poisonPoints, stored: points.length, reason: poison[0]?.reason },
         'PostgreSQL refused rows; they are in quarantined_rows with the reason, the others are stored')
     }
-    return false
+    return stored
   }
 
   private recovered (): void {

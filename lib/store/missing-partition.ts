@@ -14,17 +14,18 @@ function isMissingPartition (state: string | null, message: string): boolean {
 /**
  * Splits rows of which the server refused one (`cause`) into those that it takes and those that it does not, once the
  * partitions that they lack are made.
+ * @param db with no transaction open, before and afterwards
  */
-export async function separateRefused (connect: () => Promise<Database>, rows: readonly Buffer[], cause: unknown): Promise<{ good: Buffer[], poison: PoisonRow[] }> {
+export async function separateRefused (db: Database, rows: readonly Buffer[], cause: unknown): Promise<{ good: Buffer[], poison: PoisonRow[] }> {
   const made = isMissingPartition(sqlState(cause), cause instanceof Error ? cause.message : '')
-  if (made) await ensurePartitionsFor(connect, rows)
-  const separated = await separatePoison(connect, rows)
+  if (made) await ensurePartitionsFor(db, rows)
+  const separated = await separatePoison(db, rows)
   const lacking = separated.poison.filter((row) => isMissingPartition(row.sqlState, row.reason))
   if (made || lacking.length === 0) return separated
   // Another row was refused first, and hid that these lack no more than their partition.
   const again = lacking.map(({ bytes }) => bytes)
-  await ensurePartitionsFor(connect, again)
-  const { good, poison } = await separatePoison(connect, again)
+  await ensurePartitionsFor(db, again)
+  const { good, poison } = await separatePoison(db, again)
   const hidden = new Set(lacking)
   return { good: [...separated.good, ...good], poison: [...separated.poison.filter((row) => !hidden.has(row)), ...poison] }
 }
@@ -33,15 +34,10 @@ export async function separateRefused (connect: () => Promise<Database>, rows: r
 const SINGLE_DAYS_MAX = 4_000
 
 /** Makes the partitions that these rows need. A row with a time that no partition can hold does not keep the others from theirs. */
-async function ensurePartitionsFor (connect: () => Promise<Database>, rows: readonly Buffer[]): Promise<void> {
+async function ensurePartitionsFor (db: Database, rows: readonly Buffer[]): Promise<void> {
   const times = rows.map((row) => Math.floor(rowTimeMicros(new DataView(row.buffer, row.byteOffset, row.length), 0) / 1000))
-  const db = await connect()
-  try {
-    const [first, last] = times.reduce(([low, high], time) => [Math.min(low, time), Math.max(high, time)], [Infinity, -Infinity])
-    if (!await ensure(db, first, last)) await ensureSingleDays(db, times)
-  } finally {
-    await db.close()
-  }
+  const [first, last] = times.reduce(([low, high], time) => [Math.min(low, time), Math.max(high, time)], [Infinity, -Infinity])
+  if (!await ensure(db, first, last)) await ensureSingleDays(db, times)
 }
 
 /** False: the server makes none for such times, or not for so many days. */

@@ -80,77 +80,63 @@ export async function dropQuarantined (db: Database, selection: QuarantineSelect
 
 /**
  * Stores rows that PostgreSQL takes now; the others stay where they are.
- * @param connect each try that PostgreSQL refuses costs a connection
  * @param onProgress after each transaction
  */
-export async function retryQuarantined (connect: () => Promise<Database>, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void): Promise<RetryOutcome> {
-  const ids = await choose(connect, selection)
+export async function retryQuarantined (db: Database, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void): Promise<RetryOutcome> {
+  const ids = await choose(db, selection)
   const outcome: RetryOutcome = { stored: 0, refused: 0, reasons: new Map(), unknown: selection === 'all' ? [] : missing(selection, ids) }
   for (let from = 0; from < ids.length; from += CHUNK_ROWS) {
-    await retryChunk(connect, ids.slice(from, from + CHUNK_ROWS), outcome)
+    await retryChunk(db, ids.slice(from, from + CHUNK_ROWS), outcome)
     onProgress(outcome)
   }
   return outcome
 }
 
 /** Ids that are there; those that come while rows are tried wait for the next time. */
-async function choose (connect: () => Promise<Database>, selection: QuarantineSelection): Promise<string[]> {
-  return await withConnection(connect, async (db) => {
-    const { rows } = await db.query<{ id: string }>(
-      'SELECT id::text FROM quarantined_rows WHERE $1::bigint[] IS NULL OR id = ANY($1) ORDER BY quarantined_rows.id', [selection === 'all' ? null : selection])
-    return rows.map(({ id }) => id)
-  })
+async function choose (db: Database, selection: QuarantineSelection): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'SELECT id::text FROM quarantined_rows WHERE $1::bigint[] IS NULL OR id = ANY($1) ORDER BY quarantined_rows.id', [selection === 'all' ? null : selection])
+  return rows.map(({ id }) => id)
 }
 
-async function retryChunk (connect: () => Promise<Database>, ids: readonly string[], outcome: RetryOutcome): Promise<void> {
-  const { rows } = await withConnection(connect, async (db) => await db.query<{ id: string, row_bytes: Buffer | null }>(
-    'SELECT id::text, row_bytes FROM quarantined_rows WHERE id = ANY($1::bigint[]) ORDER BY quarantined_rows.id', [ids]))
+async function retryChunk (db: Database, ids: readonly string[], outcome: RetryOutcome): Promise<void> {
+  const { rows } = await db.query<{ id: string, row_bytes: Buffer | null }>(
+    'SELECT id::text, row_bytes FROM quarantined_rows WHERE id = ANY($1::bigint[]) ORDER BY quarantined_rows.id', [ids])
   const waiting: WaitingRow[] = []
   for (const { id, row_bytes: bytes } of rows) {
     if (bytes !== null && readsAsRow(bytes)) waiting.push({ id, bytes })
     else refuse(outcome, UNREADABLE)
   }
   try {
-    outcome.stored += await storeAndDelete(connect, waiting)
+    outcome.stored += await storeAndDelete(db, waiting)
   } catch (error) {
     if (!isDataError(error)) throw error
-    outcome.stored += await storeThoseThatPass(connect, waiting, error, outcome)
+    await db.query('ROLLBACK')
+    outcome.stored += await storeThoseThatPass(db, waiting, error, outcome)
   }
 }
 
-async function storeThoseThatPass (connect: () => Promise<Database>, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome): Promise<number> {
-  const { good, poison } = await separateRefused(connect, waiting.map((row) => row.bytes), cause)
+async function storeThoseThatPass (db: Database, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome): Promise<number> {
+  const { good, poison } = await separateRefused(db, waiting.map((row) => row.bytes), cause)
   for (const { reason } of poison) refuse(outcome, reason)
   const passed = new Set(good)
-  return await storeAndDelete(connect, waiting.filter((row) => passed.has(row.bytes)))
+  return await storeAndDelete(db, waiting.filter((row) => passed.has(row.bytes)))
 }
 
 /** One transaction. Rows that another retry took meanwhile are left out. Gives how many were stored. */
-async function storeAndDelete (connect: () => Promise<Database>, waiting: readonly WaitingRow[]): Promise<number> {
+async function storeAndDelete (db: Database, waiting: readonly WaitingRow[]): Promise<number> {
   if (waiting.length === 0) return 0
-  return await withConnection(connect, async (db) => {
-    await db.query('BEGIN')
-    const { rows } = await db.query<{ id: string }>('DELETE FROM quarantined_rows WHERE id = ANY($1::bigint[]) RETURNING id::text', [waiting.map(({ id }) => id)])
-    const taken = new Set(rows.map(({ id }) => id))
-    const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
-    if (payloads.length > 0) {
-      const sorter = new CopySorter()
-      const copy = sorter.sort(payloads, payloads.length)
-      await storeRows(db, [], { copy, copyRows: payloads.length, times: sorter.times(payloads, payloads.length) })
-    }
-    await db.query('COMMIT')
-    return payloads.length
-  })
-}
-
-async function withConnection<T> (connect: () => Promise<Database>, work: (db: Database) => Promise<T>): Promise<T> {
-  const db = await connect()
-  try {
-    return await work(db)
-  } finally {
-    if (db.alive) await db.close()
-    else db.destroy()
+  await db.query('BEGIN')
+  const { rows } = await db.query<{ id: string }>('DELETE FROM quarantined_rows WHERE id = ANY($1::bigint[]) RETURNING id::text', [waiting.map(({ id }) => id)])
+  const taken = new Set(rows.map(({ id }) => id))
+  const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
+  if (payloads.length > 0) {
+    const sorter = new CopySorter()
+    const copy = sorter.sort(payloads, payloads.length)
+    await storeRows(db, [], { copy, copyRows: payloads.length, times: sorter.times(payloads, payloads.length) })
   }
+  await db.query('COMMIT')
+  return payloads.length
 }
 
 function refuse (outcome: RetryOutcome, reason: string): void {

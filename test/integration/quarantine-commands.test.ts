@@ -106,7 +106,9 @@ t.test('two that retry at once, and many rows, store each row once', async (t) =
   await db.query('ALTER TABLE telemetry DROP CONSTRAINT none')
   await db.query('INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row_bytes) SELECT spool_id, epoch, n, sqlstate, reason, row_bytes FROM quarantined_rows, generate_series(2, 2500) AS n')
   const sums: number[] = []
-  const outcomes = await Promise.all([1, 2].map(async () => await retryQuarantined(() => open(url), 'all', ({ stored }) => sums.push(stored))))
+  const connections = await Promise.all([1, 2].map(async () => await open(url)))
+  const outcomes = await Promise.all(connections.map(async (each) => await retryQuarantined(each, 'all', ({ stored }) => sums.push(stored))))
+  await Promise.all(connections.map((each) => each.close()))
   t.equal(outcomes.reduce((sum, { stored }) => sum + stored, 0), 2_500)
   t.match(outcomes, [{ refused: 0, unknown: [] }, { refused: 0, unknown: [] }])
   t.equal(sums.length, 6, 'told after each transaction')

@@ -12,7 +12,7 @@ import type { PipedOutcome } from '../../lib/store/piped-copy.js'
 import { oneByOne } from '../../benchmarks/timescale/one-by-one.js'
 import { decodeCopy, rowText, type PlainRow } from './rows.js'
 
-const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT orbitstream_ensure_partitions', 'COMMIT', 'ROLLBACK'] as const
+const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT orbitstream_ensure_partitions', 'COMMIT', 'SAVEPOINT', 'RELEASE', 'ROLLBACK TO', 'ROLLBACK'] as const
 const BEGIN_AND = 'BEGIN; '
 const MOVE = /SET epoch = (?<toEpoch>\d+), last_sequence = (?<toSequence>\d+), .* WHERE spool_id = '[^']+' AND epoch = (?<epoch>\d+) AND last_sequence = (?<sequence>\d+)$/
 export type StatementKind = typeof KINDS[number] | 'COPY' | 'connect'
@@ -102,6 +102,8 @@ export class FakeConnection implements Database {
   readonly cut: Promise<void>
   private settleCut: () => void = () => {}
   private work: Work | null = null
+  /** Rows of the transaction at its savepoint. */
+  private saved = 0
 
   constructor (private readonly server: FakeServer) {
     this.cut = new Promise((resolve) => { this.settleCut = resolve })
@@ -119,6 +121,7 @@ export class FakeConnection implements Database {
   async query <Row extends object> (text: string, values: readonly unknown[] = []): Promise<QueryOutcome<Row>> {
     // No row is late here.
     if (text.startsWith('SELECT 1 WHERE public.orbitstream_note_rows')) return { rows: [], rowCount: 0 }
+    if (text === 'SET CONSTRAINTS ALL IMMEDIATE') return { rows: [], rowCount: 0 }
     if (text.startsWith(BEGIN_AND)) {
       await this.query('BEGIN')
       return await this.query<Row>(text.slice(BEGIN_AND.length))
@@ -134,19 +137,14 @@ export class FakeConnection implements Database {
     if (!sql.startsWith('COPY telemetry')) throw new Error(`the fake does not know: ${sql}`)
     this.assertAlive()
     const rows = decodeCopy(Buffer.concat(chunks))
-    try {
-      return await this.server.strike('COPY', `COPY ${rows.length}`, this, () => this.take(rows))
-    } catch (error) {
-      this.destroy()
-      throw error
-    }
+    return await this.server.strike('COPY', `COPY ${rows.length}`, this, () => this.take(rows))
   }
 
   async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
     try {
       return await oneByOne(this, statements, sql, chunks)
     } catch (error) {
-      this.destroy()
+      if (!(error instanceof DatabaseError)) this.destroy()
       throw error
     }
   }
@@ -187,6 +185,9 @@ export class FakeConnection implements Database {
       case 'INSERT INTO quarantined_rows': this.quarantine(values); break
       case 'SELECT orbitstream_ensure_partitions': server.partitions.push(values as [Date, Date]); break
       case 'COMMIT': this.commit(); break
+      case 'SAVEPOINT': this.saved = this.transaction().rows.length; break
+      case 'RELEASE': break
+      case 'ROLLBACK TO': this.transaction().rows.length = this.saved; break
       case 'ROLLBACK': this.work = null
     }
     return { rows: [], rowCount: 0 }
@@ -208,8 +209,8 @@ export class FakeConnection implements Database {
   }
 
   private quarantine (values: readonly unknown[]): void {
-    const [, , , sqlState, reason, json, bytes] = values as [unknown, unknown, unknown, string, string, string | null, Buffer]
-    this.transaction().quarantined.push({ sqlState, reason, json, bytes })
+    const [, , , sqlStates, reasons, jsons, rows] = values as [unknown, unknown, unknown, string[], string[], Array<string | null>, Buffer[]]
+    rows.forEach((bytes, index) => this.transaction().quarantined.push({ sqlState: sqlStates[index]!, reason: reasons[index]!, json: jsons[index]!, bytes }))
   }
 
   private commit (): void {

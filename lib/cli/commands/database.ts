@@ -17,14 +17,14 @@ export function errorLog (config: Config, name: string): Log {
   return createLogger({ level: config.logLevel, name, destination: { write: (line) => process.stderr.write(line) } })
 }
 
-/** Runs `work` with a connection, and a way to open more; what was opened for it is closed afterwards. */
-export async function withDatabase<T> (config: Config, log: Log, work: (db: Database, connectAgain: () => Promise<Database>) => Promise<T>): Promise<T> {
+/** Runs `work` with a connection; what was opened for it is closed afterwards. */
+export async function withDatabase<T> (config: Config, log: Log, work: (db: Database) => Promise<T>): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
     const url = config.databaseUrl ?? await openEmbedded(config.dataDir, log, lifecycle)
     const db = await connect(url, OPTIONS)
     lifecycle.push('the connection', () => db.close())
-    return await work(db, () => connect(url, OPTIONS))
+    return await work(db)
   } finally {
     await lifecycle.release()
   }

@@ -19,7 +19,7 @@ export const quarantineRetry = defineCommand({
       return 2
     }
     let shownMs = performance.now()
-    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (_, connect) => await retryQuarantined(connect, selected.rows, (outcome) => {
+    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (db) => await retryQuarantined(db, selected.rows, (outcome) => {
       if (performance.now() - shownMs < PROGRESS_INTERVAL_MS) return
       shownMs = performance.now()
       print(`${counted(outcome.stored, 'row')} stored, ${counted(outcome.refused, 'row')} refused so far`)

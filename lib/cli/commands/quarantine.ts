@@ -24,7 +24,7 @@ export function selectRows (words: readonly string[], all: boolean): { readonly 
   return { rows: all ? 'all' : [...new Set(words)] }
 }
 
-export async function withQuarantine<T> (config: Config, work: (db: Database, connectAgain: () => Promise<Database>) => Promise<T>): Promise<T> {
+export async function withQuarantine<T> (config: Config, work: (db: Database) => Promise<T>): Promise<T> {
   try {
     return await withDatabase(config, errorLog(config, 'quarantine'), work)
   } catch (error) {

@@ -8,6 +8,7 @@ const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const MEGABYTE = Buffer.alloc(1_000_000, 'aaaaaaa\n')
 /** Sent piece by piece as the server takes it: long enough for a fault to come in between. */
 const MANY = Array.from({ length: 400 }, () => MEGABYTE)
+const MEGABYTES = MANY.slice(0, 8)
 
 const shared = await startTestPostgres(t)
 
@@ -99,32 +100,39 @@ t.test('COPY after statements: one round trip, with the rows of each', async t =
   t.same(await database.copyAfter([], copy, [Buffer.from('one\n')]), { counts: [], copied: 1 })
   t.equal((await database.query('SELECT FROM words')).rowCount, 1)
 
-  t.equal(sqlState(await failure(database.copyAfter(['SELECT 1 / 0'], copy, MANY))), '22012', 'rows that nobody takes are in no way')
-  t.notOk(database.alive)
+  await database.query('BEGIN; SAVEPOINT before')
+  for (const [statement, sql, chunks, state] of [
+    ['SELECT 1 / 0', copy, MEGABYTES, '22012'],
+    ['SELECT 1', 'COPY absent FROM STDIN', MEGABYTES, '42P01'],
+    ['SELECT 1', copy, [...MEGABYTES, Buffer.from('a\tb\n'), ...MEGABYTES], '22P04']
+  ] as const) {
+    t.equal(sqlState(await failure(database.copyAfter([statement], sql, chunks))), state, 'rows that nobody takes are in no way')
+    t.equal((await database.copyAfter(['ROLLBACK TO SAVEPOINT before'], copy, [Buffer.from('two\n')])).copied, 1, 'and the session goes on')
+  }
+  await database.query('COMMIT')
+  t.equal((await database.query('SELECT FROM words')).rowCount, 2)
 })
 
-for (const [name, copyInto] of COPIES) {
-  t.test(`${name} that the server refuses`, async t => {
-    const { url } = shared
-    const cases = [
-      { sql: 'COPY absent FROM STDIN', chunks: [MEGABYTE], state: '42P01' },
-      { sql: 'COPY numbers FROM STDIN', chunks: [Buffer.from('1\n'), Buffer.from('one\n')], state: '22P02' },
-      { sql: 'COPY numbers FROM STDIN', chunks: MANY, state: '22P02' }
-    ]
-    for (const { sql, chunks, state } of cases) {
-      const database = await open(t, url)
-      await database.query('CREATE TEMP TABLE numbers (number int)')
-      let losses = 0
-      database.onLost = () => { losses++ }
-      const error = await failure(copyInto(database, sql, chunks))
-      t.equal(sqlState(error), state)
-      t.notOk(isConnectionError(error))
-      t.notOk(database.alive, 'the session is thrown away')
-      t.ok(isConnectionError(await failure(database.query('SELECT 1'))))
-      t.equal(losses, 0, 'who threw it away knows')
-    }
-  })
-}
+t.test('COPY that the server refuses', async t => {
+  const { url } = shared
+  const cases = [
+    { sql: 'COPY absent FROM STDIN', chunks: [MEGABYTE], state: '42P01' },
+    { sql: 'COPY numbers FROM STDIN', chunks: [Buffer.from('1\n'), Buffer.from('one\n')], state: '22P02' },
+    { sql: 'COPY numbers FROM STDIN', chunks: MANY, state: '22P02' }
+  ]
+  for (const { sql, chunks, state } of cases) {
+    const database = await open(t, url)
+    await database.query('CREATE TEMP TABLE numbers (number int)')
+    let losses = 0
+    database.onLost = () => { losses++ }
+    const error = await failure(database.copyIn(sql, chunks))
+    t.equal(sqlState(error), state)
+    t.notOk(isConnectionError(error))
+    t.notOk(database.alive, 'the session is thrown away')
+    t.ok(isConnectionError(await failure(database.query('SELECT 1'))))
+    t.equal(losses, 0, 'who threw it away knows')
+  }
+})
 
 for (const [name, copyInto] of COPIES) {
   t.test(`backend killed in the middle of a ${name}`, async t => {

@@ -43,13 +43,13 @@ t.test('close while it waits to try again', async (t) => {
 })
 
 t.test('close while refused rows are looked for', async (t) => {
-  for (const kind of ['COPY', 'COMMIT', 'connect'] as const) {
+  for (const [kind, times] of [['COPY', 2], ['SAVEPOINT', 1], ['ROLLBACK TO', 1], ['COMMIT', 1]] as const) {
     const rig = new Rig()
     rig.server.refuses = (row) => valueOf(row) === 1 ? serverError('22021') : null
     rig.append(2)
-    if (kind !== 'connect') rig.fail(kind, 1, { effect: 'hang', skip: kind === 'COPY' ? 1 : 0 })
+    rig.fail(kind, 1, { effect: 'hang', skip: times - 1 })
     const running = rig.drain.run()
-    await rig.server.reached(kind, kind === 'COMMIT' ? 1 : 2)
+    await rig.server.reached(kind, times)
     rig.drain.close()
     await running
     t.equal(rig.server.open, 0)
