@@ -9,13 +9,14 @@
  * a change is refused as database_unavailable. Statements follow one another, so what is read never goes back behind
  * a change that was made here.
  */
+import { setTimeout as wait } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { Backoff } from '../backoff.js'
 import { OperatingError } from '../errors.js'
 import type { LimitSet } from '../limits/limit-set.js'
 import type { Log } from '../log.js'
 import { isConnectionError, type DatabaseConnection } from '../store/db.js'
-import { LIMITS_CHANNEL, readLimits, replaceLimits, seedLimits, type StoredLimits } from '../store/limits-store.js'
+import { LIMITS_CHANNEL, readLimits, readOtherLimits, replaceLimits, seedLimits, type StoredLimits } from '../store/limits-store.js'
 
 export interface LimitsKeeperOptions {
   readonly connect: () => Promise<DatabaseConnection>
@@ -32,8 +33,10 @@ export interface LimitsKeeperOptions {
 const POLL_MS = 5_000
 const RECONNECT_MS_MIN = 100
 const RECONNECT_MS_MAX = 5_000
-/** What waits for the connection, before callers are refused. */
-const WORK_MAX = 100
+/** From one change to the next: each makes every worker look up all its satellites again. */
+const CHANGE_INTERVAL_MS = 100
+/** What waits for the connection, before callers are refused: as many changes take some three seconds. */
+const WORK_MAX = 32
 
 export class LimitsKeeper {
   private limits: StoredLimits | null = null
@@ -45,6 +48,8 @@ export class LimitsKeeper {
   private reconnecting: Promise<void> = Promise.resolve()
   private closed = false
   private complained = ''
+  /** On the monotonic clock. */
+  private changedMs = -Infinity
 
   constructor (private readonly options: LimitsKeeperOptions) {}
 
@@ -68,14 +73,18 @@ export class LimitsKeeper {
   }
 
   /**
-   * Stores other limits; they count on this host when it resolves.
+   * Stores other limits; they count on this host when it resolves. The same limits make no version.
    * @returns null if the limits are no longer those of `expectedVersion`
    */
   async replace (expectedVersion: number, set: LimitSet, changedBy: string): Promise<StoredLimits | null> {
     return await this.exclusively(async (db) => {
+      const pauseMs = this.changedMs + CHANGE_INTERVAL_MS - performance.now()
+      if (pauseMs > 0) await wait(pauseMs)
+      const before = this.limits?.version
       const changed = await replaceLimits(db, expectedVersion, set, changedBy)
       if (changed === null) await this.refresh(db)
       else this.take(changed)
+      if (this.limits?.version !== before) this.changedMs = performance.now()
       return changed
     })
   }
@@ -149,7 +158,7 @@ export class LimitsKeeper {
   }
 
   private async refresh (db: DatabaseConnection): Promise<void> {
-    const limits = await readLimits(db)
+    const limits = this.limits === null ? await readLimits(db) : await readOtherLimits(db, this.limits)
     if (limits !== null) this.take(limits)
   }
 

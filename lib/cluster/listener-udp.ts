@@ -41,5 +41,6 @@ export function countUdp (metrics: WorkerMetrics, read: () => UdpCounters): void
   count('shed_points', 'Points of packets that were dropped for want of room.', ({ shedPoints }) => shedPoints)
   count('gap_packets', 'Packets that were not there when one of a higher number came.', ({ gaps }) => gaps)
   count('late_packets', 'Packets of a gap that came after all.', ({ late }) => late)
+  count('stray_packets', 'Packets whose number or epoch was far from all that their sender had sent, and that no others followed.', ({ strays }) => strays)
   count('kernel_drops', 'Datagrams that the kernel dropped before they could be read.', ({ kernelDrops }) => kernelDrops ?? 0)
 }

@@ -36,6 +36,7 @@ import type { ListenerSettings, Question, ToPrimary } from './messages.js'
 import { PrimaryMetrics } from './primary-metrics.js'
 import { SenderPages } from './sender-pages.js'
 import { Slots, type Slot } from './slots.js'
+import { StatusDesk } from './status-desk.js'
 import { UdpTotals } from './udp-totals.js'
 import { WorkerReports } from './worker-reports.js'
 
@@ -106,6 +107,7 @@ class RunningPrimary implements Primary {
   private stopMs = 0
   private readonly connectBackoff = new Backoff(CONNECT_RETRY_MS_MIN, CONNECT_RETRY_MS_MAX)
   private readonly reports = new WorkerReports()
+  private status: StatusDesk | null = null
   private onSlotChange: () => void = () => {}
 
   constructor (private readonly config: Config, private readonly log: Log) {
@@ -235,7 +237,13 @@ class RunningPrimary implements Primary {
     })
     this.slots = slots
     this.openDesk(slots, limits)
-    this.metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind)
+    const metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind)
+    this.metrics = metrics
+    this.status = new StatusDesk({
+      collect: async () => await this.reports.collect(slots),
+      health: () => this.health(),
+      metrics: async () => await metrics.answer()
+    })
     this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
     slots.start()
     const timer = setInterval(() => { void this.noteReports() }, REPORT_INTERVAL_MS)
@@ -328,14 +336,9 @@ class RunningPrimary implements Primary {
   }
 
   private async answerTo (question: Question): Promise<StatusAnswer | undefined> {
-    if (typeof question === 'string') return await this.statusAnswer(question)
+    if (typeof question === 'string') return await this.status?.answer(question)
     if ('kind' in question) return await this.desk?.answer(question)
     return await this.senderPages.answer(this.slots?.all.slice(this.config.workers) ?? [], question)
-  }
-
-  private async statusAnswer (question: 'health' | 'metrics'): Promise<StatusAnswer | undefined> {
-    if (this.slots !== null) await this.reports.collect(this.slots)
-    return question === 'metrics' ? await this.metrics?.answer() : this.health()
   }
 
   private health (): StatusAnswer {
@@ -352,7 +355,7 @@ class RunningPrimary implements Primary {
   }
 
   private async noteReports (): Promise<void> {
-    if (this.slots !== null) await this.reports.collect(this.slots)
+    await this.status?.refresh()
     await this.noteTotals()
   }
 

@@ -4,14 +4,22 @@
  * A page of the whole begins somewhere in each worker's list, so each is asked for as many of its first senders as
  * could stand before the page's end. A worker that does not answer in time makes the answer a 503: a list without its
  * senders would be taken for the whole.
+ *
+ * Anybody may ask, and making a list holds up receiving: so pages are asked for one after another, with a pause that is as
+ * long as what was asked for is large.
  */
-import { ERRORS } from '../errors.js'
+import { setTimeout as wait } from 'node:timers/promises'
+import { ERRORS, type ErrorCode } from '../errors.js'
 import type { SenderQuery, StatusAnswer } from '../ingress/http/status-port.js'
 import type { SenderPage } from '../ingress/udp/senders.js'
 import type { Slot } from './slots.js'
 
 /** Below the time after which a worker answers its client by itself. */
 const ANSWER_TIMEOUT_MS = 1_500
+/** After every thousand senders that a worker was asked for: they take it some two. */
+const PAUSE_MS = 50
+/** Pages that wait their turn: of a thousand senders each, these take 800 ms. */
+const WAITING_MAX = 16
 
 export interface SenderPagesOptions {
   readonly portOf: (slot: Slot) => number
@@ -27,16 +35,24 @@ interface Asked {
 export class SenderPages {
   private readonly asked = new Map<number, Asked>()
   private nextId = 1
+  private waiting = 0
+  private turn: Promise<void> = Promise.resolve()
 
   constructor (private readonly options: SenderPagesOptions) {}
 
   /** @param slots all UDP workers; one that is not ready has nobody to ask */
   async answer (slots: readonly Slot[], query: SenderQuery): Promise<StatusAnswer> {
-    const pages = await this.gather(slots, slots.length > 1 ? { ...query, offset: 0, limit: query.offset + query.limit } : query)
-    if (pages.size < slots.length) {
-      const message = `${slots.length - pages.size} of ${slots.length} UDP workers did not answer; ask again.`
-      return { status: ERRORS.not_ready.status, contentType: 'application/json', body: JSON.stringify({ error: { code: 'not_ready', message } }) }
-    }
+    if (this.waiting >= WAITING_MAX) return errorAnswer('too_busy', 'Too many requests for senders wait; ask again later.')
+    this.waiting++
+    const asked = slots.length > 1 ? { ...query, offset: 0, limit: query.offset + query.limit } : query
+    const turn = this.turn.then(async () => await this.gather(slots, asked)).finally(() => { this.waiting-- })
+    this.turn = turn.then(async (pages) => {
+      const senders = Math.max(...Array.from(pages.values(), (page) => page.senders.length))
+      // One sender by its name costs nothing.
+      if (query.sender === null) await wait(PAUSE_MS * Math.max(1, senders / 1_000))
+    })
+    const pages = await turn
+    if (pages.size < slots.length) return errorAnswer('not_ready', `${slots.length - pages.size} of ${slots.length} UDP workers did not answer; ask again.`)
     return { status: 200, contentType: 'application/json', body: JSON.stringify(this.merge(pages, query)) }
   }
 
@@ -73,4 +89,8 @@ export class SenderPages {
     all.sort((left, right) => left.sender < right.sender ? -1 : left.sender > right.sender ? 1 : left.port - right.port)
     return { total, offset, limit, senders: all.slice(offset, offset + limit) }
   }
+}
+
+function errorAnswer (code: ErrorCode, message: string): StatusAnswer {
+  return { status: ERRORS[code].status, contentType: 'application/json', headers: [['retry-after', '1']], body: JSON.stringify({ error: { code, message } }) + '\n' }
 }

@@ -7,7 +7,7 @@ type Numbers = { -readonly [K in Exclude<keyof UdpCounters, 'malformed' | 'kerne
 
 const NAMES = [
   'packets', 'bytes', 'taken', 'heartbeats', 'points', 'rejectedPoints', 'duplicates', 'duplicatePoints', 'stale', 'stalePoints',
-  'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'evicted'
+  'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
 ] as const satisfies ReadonlyArray<keyof Numbers>
 
 export class UdpTotals {

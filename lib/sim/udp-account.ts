@@ -28,8 +28,9 @@ export class UdpAccount {
   /** Null: the server has not heard of this epoch, or does not answer. */
   async ofSender (): Promise<SenderAccount | null> {
     const answer = await this.ask(`/udp/senders?sender=${encodeURIComponent(this.sender)}`)
-    const senders = listOf(fieldOf(answer, 'senders'))
-    const own = senders.find(each => fieldOf(each, 'epoch') === this.epoch)
+    // Somebody else may send under this name too, or a run before this one did.
+    const lives = listOf(fieldOf(answer, 'senders')).flatMap(sender => [sender, ...listOf(fieldOf(sender, 'other_lives'))])
+    const own = lives.find(each => fieldOf(each, 'epoch') === this.epoch)
     return own === undefined ? null : { highest: numberOf(own, 'highest'), received: numberOf(own, 'received'), missing: numberOf(own, 'missing') }
   }
 

@@ -112,8 +112,11 @@ t.test('changes, deaths and a database that is away', async (t) => {
   await t.test('two changes at once: one wins', async (t) => {
     const { version, limits } = await limitsOf(here)
     await until(async () => (await limitsOf(there)).version === version, 'both are at one version')
-    const put = async ({ url }: Ingest): Promise<number> => (await call(`${url}/limits`, 'PUT', limits, { 'if-match': `"${version}"` })).status
-    t.strictSame((await Promise.all([put(here), put(there), put(here)])).sort(), [200, 412, 412])
+    const put = async ({ url }: Ingest, critical: number): Promise<number> => {
+      const set = { ...limits as object, default: { [BATTERY.name]: { low: { critical } } } }
+      return (await call(`${url}/limits`, 'PUT', set, { 'if-match': `"${version}"` })).status
+    }
+    t.strictSame((await Promise.all([put(here, 1), put(there, 2), put(here, 3)])).sort(), [200, 412, 412])
     t.equal((await call(`${here.url}/limits`, 'PUT', limits)).status, 428)
     t.equal((await call(`${here.url}/limits`, 'PUT', { default: { voltage: {} } }, { 'if-match': '*' })).status, 400)
   })

@@ -38,21 +38,23 @@ t.test('plain points, a frame and a heartbeat on two ports: stored with exact va
     encoder.begin('tester', 7, 0)
     encoder.add(`FRAME-${index}`, timeMicros, [NaN, 1e-300, -71.300000000000011])
     socket.send(Buffer.from(encoder.finish()))
-    encoder.begin('tester', 7, 2)
-    socket.send(Buffer.from(encoder.finish()))
+    for (const seq of [2, 3, 4]) {
+      encoder.begin('tester', 7, seq)
+      socket.send(Buffer.from(encoder.finish()))
+    }
     socket.send(Buffer.from('92', 'hex'))
   }
-  const health = await settled(ingest.url, ({ udp }) => udp.packets === 8)
+  const health = await settled(ingest.url, ({ udp }) => udp.packets === 12)
   t.match(health.points, { received: 4, accepted: 4, committed: 4, waiting: 0, rejected: 0 })
-  t.match(health.udp, { packets: 8, taken: 6, heartbeats: 2, points: 4, malformed: { not_msgpack: 2 }, gaps: 2, missing: 2, shed: 0, kernel_drops: 0 })
+  t.match(health.udp, { packets: 12, taken: 10, heartbeats: 6, points: 4, malformed: { not_msgpack: 2 }, gaps: 2, missing: 2, shed: 0, kernel_drops: 0 })
   t.same(health.udp.sockets.map(({ port }) => port), ingest.udpPorts)
   t.match(await sendersOf(ingest.url), {
     total: 2,
-    senders: ingest.udpPorts.toSorted((left, right) => left - right).map((port) => ({ sender: 'tester', epoch: 7, highest: 2, received: 2, missing: 1, port }))
+    senders: ingest.udpPorts.toSorted((left, right) => left - right).map((port) => ({ sender: 'tester', epoch: 7, highest: 4, received: 4, missing: 1, port }))
   })
   t.match(await sendersOf(ingest.url, '?sender=nobody'), { total: 0, senders: [] })
   const metrics = await (await request(`${ingest.url}/metrics`)).body.text()
-  t.match(metrics, /^orbitstream_udp_packets_total\{outcome="taken"\} 6$/m)
+  t.match(metrics, /^orbitstream_udp_packets_total\{outcome="taken"\} 10$/m)
   t.match(metrics, /^orbitstream_udp_malformed_packets_total\{reason="not_msgpack"\} 2$/m)
   t.match(metrics, /^orbitstream_udp_kernel_drops_total 0$/m)
   const db = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })

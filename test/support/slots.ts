@@ -65,6 +65,7 @@ export function udpCountersOf (changes: Partial<UdpCounters> = {}): UdpCounters 
     duplicates: 0,
     stale: 0,
     restarts: 0,
+    strays: 0,
     evicted: 0,
     ...changes
   }

@@ -76,7 +76,12 @@ async function show ({ print, values, config }: Context, db: Database): Promise<
 }
 
 async function showHistory ({ print, values }: Context, db: Database): Promise<number> {
-  const history = await readLimitsHistory(db, values.count, null)
+  const history: StoredLimits[] = []
+  while (history.length < values.count) {
+    const page = await readLimitsHistory(db, values.count - history.length, history.at(-1)?.version ?? null)
+    if (page.length === 0) break
+    history.push(...page)
+  }
   if (values.json) print(JSON.stringify(history.map(view)))
   else for (const { version, changedAt, changedBy } of history) print(`${String(version).padStart(6)}  ${changedAt}  ${changedBy}`)
   return 0
@@ -90,7 +95,7 @@ async function change ({ print, complain, values, config }: Context, db: Databas
     complain(`error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}: nothing was changed`)
     return 1
   }
-  print(`The limits are at version ${changed.version} now.`)
+  print(changed.version === version ? `The limits are the same already: version ${version}.` : `The limits are at version ${changed.version} now.`)
   return 0
 }
 

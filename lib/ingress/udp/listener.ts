@@ -130,7 +130,7 @@ class DgramListener implements UdpListener {
     // It does not reject: where the kernel says nothing the count stays null.
     this.timer = setInterval(() => { this.refreshKernelDrops().catch(() => {}) }, KERNEL_DROPS_INTERVAL_MS)
     this.timer.unref()
-    socket.on('message', bytes => { this.receive(bytes) })
+    socket.on('message', (bytes, { address }) => { this.receive(bytes, address) })
     // A receive that failed; the socket stays open, and an error without a listener would end the process.
     socket.on('error', error => { log.warn(`Receiving on UDP port ${this.port} failed: ${error.message}`) })
   }
@@ -172,7 +172,7 @@ class DgramListener implements UdpListener {
     await new Promise<void>(resolve => { this.socket.close(resolve) })
   }
 
-  private receive (bytes: Buffer): void {
+  private receive (bytes: Buffer, address: string): void {
     const { count, intake } = this
     const nowMs = Date.now()
     count.packets++
@@ -184,7 +184,7 @@ class DgramListener implements UdpListener {
         this.offer(points)
         break
       case 'frame':
-        if (!this.isNew(this.senders.observe(result.sender, result.epoch, result.seq, nowMs), points)) return
+        if (!this.isNew(this.senders.observe(result.sender, result.epoch, result.seq, address, nowMs), points)) return
         if (points > 0) {
           this.offer(points)
         } else {
@@ -193,7 +193,7 @@ class DgramListener implements UdpListener {
         }
         break
       case 'malformed':
-        this.reject(result, nowMs)
+        this.reject(result, address, nowMs)
     }
   }
 
@@ -228,9 +228,9 @@ class DgramListener implements UdpListener {
 
   private readonly onAck = (error: ErrorCode | null): void => { this.offerError = error }
 
-  private reject ({ header, reason, fault }: MalformedPacket, nowMs: number): void {
+  private reject ({ header, reason, fault }: MalformedPacket, address: string, nowMs: number): void {
     // Its points are at fault, not the way: it has arrived, and must not count as missing.
-    if (header !== null && !this.isNew(this.senders.observe(header.sender, header.epoch, header.seq, nowMs), fault.points)) return
+    if (header !== null && !this.isNew(this.senders.observe(header.sender, header.epoch, header.seq, address, nowMs), fault.points)) return
     this.count.malformed[reason]++
     this.count.rejectedPoints += fault.points
     this.intake.reject(fault.points)

@@ -48,3 +48,39 @@ t.test('a primary that is silent: 503 after two seconds, for each who asked; a l
   status.answered(sent.at(-1)!.id, ANSWER)
   t.strictSame(await next, ANSWER)
 })
+
+t.test('500 who ask at once are two questions, and each gets an answer that was made after it asked', async (t) => {
+  const { sent, status } = rig()
+  const asked = Array.from({ length: 500 }, async () => (await status.health()).body)
+  t.equal(sent.length, 1)
+  status.answered(sent[0]!.id, { ...ANSWER, body: 'first' })
+  t.equal(await asked[0], 'first')
+  t.equal(sent.length, 2)
+  status.answered(sent[1]!.id, { ...ANSWER, body: 'second' })
+  t.strictSame(new Set((await Promise.all(asked)).slice(1)), new Set(['second']))
+  const later = status.health()
+  t.equal(sent.length, 3, 'nothing is kept')
+  status.answered(sent[2]!.id, ANSWER)
+  await later
+})
+
+t.test('questions of many kinds have a bound; health, metrics and the same question again do not count', async (t) => {
+  const { sent, status } = rig()
+  const asked = Array.from({ length: 40 }, async (_, index) => await status.ask({ kind: 'anomalies', query: `limit=${index + 1}` }))
+  const same = Array.from({ length: 40 }, async () => await status.ask({ kind: 'anomalies', query: 'limit=1' }))
+  const changes = Array.from({ length: 3 }, async () => await status.ask({ kind: 'patch-limits', metric: 'x', value: {}, ifMatch: '', changedBy: '' }))
+  const health = status.health()
+  t.equal(sent.length, 32 + 1)
+  const refused = await Promise.all([...asked.slice(32), ...changes, status.senders({ offset: 0, limit: 1, sender: null })])
+  for (const { status, body, headers } of refused) t.match({ status, body, headers }, { status: 429, body: /too_busy/, headers: [['retry-after', '1']] })
+  for (let index = 0; index < sent.length; index++) {
+    status.answered(sent[index]!.id, ANSWER)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.equal(sent.length, 34, 'forty who ask the same are one more')
+  t.strictSame(new Set((await Promise.all([...asked.slice(0, 32), ...same, health])).map(({ status }) => status)), new Set([200]))
+  const [one, two] = [status.ask({ kind: 'patch-limits', metric: 'x', value: {}, ifMatch: '', changedBy: '' }), status.ask({ kind: 'patch-limits', metric: 'x', value: {}, ifMatch: '', changedBy: '' })]
+  t.equal(sent.length, 36, 'changes are never shared')
+  for (const { id } of sent.slice(34)) status.answered(id, ANSWER)
+  await Promise.all([one, two])
+})

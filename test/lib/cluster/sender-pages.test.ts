@@ -12,7 +12,7 @@ function rig (names: ReadonlyArray<readonly string[]>, mute: readonly number[] =
   const slots = names.map((_, number) => slotOf({ number }))
   const tables = names.map((senders) => {
     const table = new SenderTable()
-    for (const sender of senders) table.observe(sender, 1, 0, 0)
+    for (const sender of senders) table.observe(sender, 1, 0, '127.0.0.1', 0)
     return table
   })
   const pages: SenderPages = new SenderPages({
@@ -59,4 +59,25 @@ t.test('a worker that does not answer, or is not there, makes the list a 503', a
   const dead = rig([['a'], ['b']])
   dead.slots[0]!.state = 'waiting'
   t.equal((await dead.pages.answer(dead.slots, query)).status, 503)
+})
+
+t.test('lists are asked for one after another, and only so many wait', async (t) => {
+  const { slots, pages } = rig([['a', 'b'], ['c']])
+  let underWay = 0
+  const asked: number[] = []
+  const paced: SenderPages = new SenderPages({
+    portOf: ({ number }) => number,
+    ask: (slot, id) => {
+      if (slot === slots[0]) asked.push(++underWay)
+      setImmediate(() => {
+        if (slot === slots[0]) underWay--
+        paced.received(slot, id, { total: 0, offset: 0, senders: [] })
+      })
+    }
+  })
+  const answers = await Promise.all(Array.from({ length: 500 }, async (_, offset) => await paced.answer(slots, { offset, limit: 1, sender: null })))
+  t.strictSame(asked, new Array(16).fill(1))
+  t.equal(answers.filter(({ status }) => status === 200).length, 16)
+  t.equal(answers.filter(({ status, body }) => status === 429 && body.includes('too_busy')).length, 484)
+  t.equal((await pages.answer(slots, { offset: 0, limit: 1, sender: 'a' })).status, 200)
 })

@@ -38,7 +38,7 @@ async function startReceiver (t: Test, drops: (arrival: number) => boolean = () 
     if (drops(arrivals++)) return
     const result = decodePacket(bytes, Date.now() * 1000, RULES, satellites, columns)
     if (result.kind !== 'frame') throw new Error('not a frame')
-    if (senders.observe(result.sender, result.epoch, result.seq, Date.now()) !== 'fresh') return
+    if (senders.observe(result.sender, result.epoch, result.seq, '127.0.0.1', Date.now()) !== 'fresh') return
     receiver.packets.push({ bytes: bytes.length, points: columns.count, seq: result.seq })
     for (let index = 0; index < columns.count; index++) {
       const values = Array.from(columns.values.subarray(index * METRIC_COUNT, (index + 1) * METRIC_COUNT))

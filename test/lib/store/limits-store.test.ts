@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import type { LimitSet } from '../../../lib/limits/limit-set.js'
 import { connect, type DatabaseConnection } from '../../../lib/store/db.js'
-import { LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, replaceLimits, seedLimits } from '../../../lib/store/limits-store.js'
+import { HISTORY_VERSIONS_MAX, LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, readOtherLimits, replaceLimits, seedLimits } from '../../../lib/store/limits-store.js'
 import { parseLimitSet } from '../../../lib/limits/validate.js'
 import { migrate } from '../../../lib/store/migrate.js'
 import { METRICS } from '../../../protocol/metrics.js'
@@ -65,4 +65,41 @@ t.test('a set that was stored counts, also if its patterns would cost too much t
   t.equal(parseLimitSet(costly).ok, false)
   await seedLimits(first, costly, 'an earlier version')
   t.strictSame((await readLimits(first))?.set, costly)
+})
+
+t.test('what changes nothing is no change', async (t) => {
+  const { first } = await database(t)
+  await seedLimits(first, setOf(1), 'one')
+  const seeded = await readLimits(first)
+  if (seeded === null) throw new Error('no limits')
+  t.equal(await readOtherLimits(first, seeded), null)
+  t.strictSame(await replaceLimits(first, 1, setOf(1), 'two'), seeded)
+  t.equal(await replaceLimits(first, 2, setOf(1), 'two'), null, 'the version counts all the same')
+  t.equal((await readLimitsHistory(first, 10, null)).length, 1)
+  const changed = await replaceLimits(first, 1, setOf(2), 'two')
+  t.strictSame(await readOtherLimits(first, seeded), changed)
+  t.strictSame(await readLimits(first), changed)
+})
+
+t.test('the history is bounded: in versions, in bytes, and in what one answer gives', async (t) => {
+  const { first } = await database(t)
+  await seedLimits(first, setOf(1), 'one')
+  await first.query(`UPDATE limits SET version = 5000; DELETE FROM limits_history`)
+  await first.query(`INSERT INTO limits_history SELECT version, now(), 'many', '{"default":{}}' FROM generate_series(3900, 5000) version`)
+  const versions = async (): Promise<number[]> => (await first.query<{ version: string }>('SELECT version FROM limits_history ORDER BY version')).rows.map(({ version }) => Number(version))
+  t.equal((await replaceLimits(first, 5000, setOf(2), 'two'))?.version, 5001)
+  t.strictSame(await versions(), Array.from({ length: HISTORY_VERSIONS_MAX }, (_, index) => 4002 + index))
+
+  // Text that does not compress: each of these sets takes 3 MB.
+  await first.query(`DELETE FROM limits_history WHERE version < 4970;
+    UPDATE limits_history SET limits = jsonb_build_object('default', (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 98304)))`)
+  const [newest, ...page] = await readLimitsHistory(first, 20, null)
+  t.strictSame([newest, ...page].map((limits) => limits?.version), [5001, 5000], 'as many as reach 4 MB')
+  t.strictSame((await readLimitsHistory(first, 20, 4971)).map(({ version }) => version), [4970])
+  t.strictSame(await readLimitsHistory(first, 20, 4970), [])
+  await replaceLimits(first, 5001, setOf(3), 'three')
+  const kept = await versions()
+  t.ok(kept.length > 20 && kept.length < 31, `${kept.length} kept`)
+  t.equal(kept.at(-1), 5002)
+  t.equal(kept[0], 5003 - kept.length, 'the oldest went')
 })

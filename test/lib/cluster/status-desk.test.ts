@@ -1,0 +1,43 @@
+/** What a flood of questions about the status costs the processes. */
+import t from 'tap'
+import { StatusDesk } from '../../../lib/cluster/status-desk.js'
+import type { ToWorker } from '../../../lib/cluster/messages.js'
+import type { Slot } from '../../../lib/cluster/slots.js'
+import { WorkerReports } from '../../../lib/cluster/worker-reports.js'
+import { slotOf } from '../../support/slots.js'
+
+interface Rig { readonly desk: StatusDesk, readonly messages: ToWorker[], made: number }
+
+/** Workers that answer in the next turn of the loop. */
+function rig (workers: number): Rig {
+  const slots = Array.from({ length: workers }, (_, number) => slotOf({ number }))
+  const reports = new WorkerReports()
+  const messages: ToWorker[] = []
+  const send = (_slot: Slot, message: ToWorker): void => {
+    messages.push(message)
+    if (message.type === 'report?') setImmediate(() => reports.received(message.id))
+  }
+  const answer = (body: string) => () => ({ status: 200, contentType: 'text/plain', body: `${body} ${++found.made}` })
+  const found: Rig = {
+    desk: new StatusDesk({ collect: async () => await reports.collect({ all: slots, send }), health: answer('health'), metrics: async () => await Promise.resolve(answer('metrics')()) }),
+    messages,
+    made: 0
+  }
+  return found
+}
+
+t.test('500 questions at once are two rounds through the workers at most', async (t) => {
+  const { desk, messages } = rig(4)
+  const answers = await Promise.all(Array.from({ length: 500 }, async (_, index) => await desk.answer(index % 2 === 0 ? 'health' : 'metrics')))
+  t.ok(messages.length <= 2 * 4, `${messages.length} messages`)
+  t.ok(new Set(answers.map(({ body }) => body)).size <= 4)
+})
+
+t.test('an answer is not kept for long', async (t) => {
+  const { desk, messages } = rig(1)
+  const { body } = await desk.answer('health')
+  const startedMs = performance.now()
+  while ((await desk.answer('health')).body === body) await new Promise((resolve) => setTimeout(resolve, 10))
+  t.ok(performance.now() - startedMs > 100)
+  t.ok(messages.length >= 2)
+})
