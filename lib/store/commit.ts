@@ -126,5 +126,5 @@ async function insertPoison (db: Database, spoolId: string, run: FrameRun, poiso
   await db.query(
     'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes) ' +
     'SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::jsonb[], $7::bytea[])',
-  [spoolId, run.epoch, run.lastSequence, poison.map((row) => row.sqlState), poison.map((row) => row.reason), poison.map((row) => row.json), poison.map((row) => row.bytes)])
+    [spoolId, run.epoch, run.lastSequence, poison.map((row) => row.sqlState), poison.map((row) => row.reason), poison.map((row) => row.json), poison.map((row) => row.bytes)])
 }

@@ -84,8 +84,8 @@ t.test('what changes nothing is no change', async (t) => {
 t.test('the history is bounded: in versions, in bytes, and in what one answer gives', async (t) => {
   const { first } = await database(t)
   await seedLimits(first, setOf(1), 'one')
-  await first.query(`UPDATE limits SET version = 5000; DELETE FROM limits_history`)
-  await first.query(`INSERT INTO limits_history SELECT version, now(), 'many', '{"default":{}}' FROM generate_series(3900, 5000) version`)
+  await first.query('UPDATE limits SET version = 5000; DELETE FROM limits_history')
+  await first.query('INSERT INTO limits_history SELECT version, now(), \'many\', \'{"default":{}}\' FROM generate_series(3900, 5000) version')
   const versions = async (): Promise<number[]> => (await first.query<{ version: string }>('SELECT version FROM limits_history ORDER BY version')).rows.map(({ version }) => Number(version))
   t.equal((await replaceLimits(first, 5000, setOf(2), 'two'))?.version, 5001)
   t.strictSame(await versions(), Array.from({ length: HISTORY_VERSIONS_MAX }, (_, index) => 4002 + index))
