@@ -2,7 +2,7 @@
  * The one table of operating errors: what people and programs see when something is refused or fails.
  *
  * The key is the code on the wire and in logs. `status` is the HTTP status, `retryable` whether the
- * same request may succeed later without being changed. A programmer's error has no code: it is thrown.
+ * same request may succeed later without being changed, and does no harm. A programmer's error has no code: it is thrown.
  */
 import type { FaultDetail } from '../protocol/faults.js'
 
@@ -30,13 +30,13 @@ export const ERRORS = {
   unsupported_media_type: { status: 415, retryable: false, message: 'This Content-Type is not understood.' },
   unsupported_encoding: { status: 415, retryable: false, message: 'This Content-Encoding is not understood; send gzip or none.' },
   precondition_required: { status: 428, retryable: false, message: 'Send If-Match with the version that the change was made from, as the ETag of GET /limits says it.' },
-  too_busy: { status: 429, retryable: true, message: 'More points are waiting than the soft bound allows; slow down and send again.' },
+  too_busy: { status: 429, retryable: true, message: 'More points or requests are waiting than the soft bound allows; slow down and send again.' },
   overloaded: { status: 503, retryable: true, message: 'No room for more points until the database has caught up; send again later.' },
   database_unavailable: { status: 503, retryable: true, message: 'The database cannot be reached.' },
   query_timeout: { status: 503, retryable: true, message: 'The database did not answer the query in time; ask for a shorter range.' },
-  outcome_unknown: { status: 503, retryable: true, message: 'The points may or may not have been stored; sending them again may store them twice.' },
+  outcome_unknown: { status: 503, retryable: false, message: 'The points may or may not have been stored; sending them again may store them twice.' },
   spool_full: { status: 503, retryable: true, message: 'No room on disk for more points; none of these was taken. Send them again later.' },
-  spool_failed: { status: 503, retryable: true, message: 'Writing to disk failed; the points may or may not be stored, and sending them again may store them twice.' },
+  spool_failed: { status: 503, retryable: false, message: 'Writing to disk failed; the points may or may not be stored, and sending them again may store them twice.' },
   not_ready: { status: 503, retryable: true, message: 'The server is starting.' },
   shutting_down: { status: 503, retryable: true, message: 'The server is shutting down; send to another one or again later.' },
   internal: { status: 500, retryable: true, message: 'The server failed while it handled this request; the log says why.' }

@@ -4,21 +4,24 @@
  * States of a batch: open → closed (handed to the journal) → spooled → committed. It closes when it
  * has batchSize rows, when the journal is idle (at the end of the turn of the event loop, so that
  * requests that arrived together share it), or batchTimeoutMs after its first row at the latest.
- * Everyone who offered points is told once, at the stage that they asked for.
+ * Everyone who offered points is told once, at the stage that they asked for, or at the deadline (waiters.ts).
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { ErrorCode } from '../errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { AnomalyRowBuffer, POINT_ANOMALY_BYTES_MAX } from './anomaly-rows.js'
-import type { AckLevel, OnAck } from './intake.js'
+import type { Ack, AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from './journal.js'
 import { PayloadRooms } from './payload-rooms.js'
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './payload.js'
 import { ROW_BYTES_MAX, RowBuffer } from './rows.js'
+import { WaiterRegistry, Waiters } from './waiters.js'
 
 export interface BatcherSettings {
   readonly batchSize: number
   readonly batchTimeoutMs: number
+  /** Instead of ACK_DEADLINE_MS. */
+  readonly ackDeadlineMs?: number
 }
 
 /**
@@ -37,27 +40,25 @@ class PendingBatch implements ClosedBatch {
   constructor (
     public payload: Buffer,
     readonly rows: number,
-    private readonly spooledWaiters: readonly OnAck[],
-    private readonly committedWaiters: readonly OnAck[],
+    private readonly waiters: Waiters,
     private readonly batcher: Batcher,
     /** The payload once more if it holds anomalies: the journal may let go of its own before it is told of. */
     private anomalous: Buffer | null
   ) {}
 
   get awaitsCommit (): boolean {
-    return this.committedWaiters.length > 0
+    return this.waiters.awaitsCommit
   }
 
   spooled (error: ErrorCode | null): void {
     if (error !== null) this.batcher.onRefused(this.rows)
     else if (this.anomalous !== null) this.batcher.onAnomalies(this.anomalous)
     this.anomalous = null
-    for (const onAck of this.spooledWaiters) onAck(error)
-    if (error !== null) this.committed(error)
+    this.waiters.spooled(error)
   }
 
   committed (error: ErrorCode | null): void {
-    for (const onAck of this.committedWaiters) onAck(error)
+    this.waiters.committed(error)
   }
 }
 
@@ -65,6 +66,7 @@ class PendingBatch implements ClosedBatch {
 class PartedAck {
   private open = 0
   private kept = 0
+  private onDisk = false
   private error: ErrorCode | null = null
   private sealed = false
 
@@ -72,10 +74,11 @@ class PartedAck {
 
   next (): OnAck {
     this.open++
-    return (error) => {
+    return (ack) => {
       this.open--
-      if (error === null) this.kept++
-      else this.error ??= error
+      if (ack === null || ack === 'on_disk') this.kept++
+      else this.error ??= ack
+      if (ack === 'on_disk') this.onDisk = true
       this.settle()
     }
   }
@@ -88,7 +91,12 @@ class PartedAck {
 
   private settle (): void {
     if (!this.sealed || this.open > 0) return
-    this.onAck(this.error !== null && this.kept > 0 ? 'outcome_unknown' : this.error)
+    this.onAck(this.answer())
+  }
+
+  private answer (): Ack {
+    if (this.error !== null) return this.kept > 0 ? 'outcome_unknown' : this.error
+    return this.onDisk ? 'on_disk' : null
   }
 }
 
@@ -102,14 +110,21 @@ export class Batcher {
   private readonly rooms = new PayloadRooms()
   private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES, this.rooms)
   private readonly anomalies = new AnomalyRowBuffer()
-  private spooledWaiters: OnAck[] = []
-  private committedWaiters: OnAck[] = []
+  private readonly registry: WaiterRegistry
+  private waiters: Waiters
   private timer: NodeJS.Timeout | null = null
   private closeIsDue = false
 
   constructor (private readonly journal: Journal, private readonly settings: BatcherSettings) {
     journal.onIdle = () => this.close()
     journal.onFreed = (payload) => this.rooms.giveBack(payload)
+    this.registry = new WaiterRegistry(settings.ackDeadlineMs)
+    this.waiters = new Waiters(this.registry)
+  }
+
+  /** Requests that wait for a commit. */
+  get committing (): number {
+    return this.registry.committing
   }
 
   /** Points in the open batch. */
@@ -128,7 +143,7 @@ export class Batcher {
     }
     this.open.append(columns)
     if (anomalies !== null) this.anomalies.append(columns, anomalies)
-    this.wait(ack, onAck)
+    this.waiters.add(ack, onAck)
     this.schedule()
   }
 
@@ -143,17 +158,11 @@ export class Batcher {
       if (anomalies !== null) anomaly = this.anomalies.append(columns, anomalies, anomaly, end)
       first = end
       if (first < columns.count && this.freeBytes >= POINT_BYTES_MAX) continue
-      this.wait(ack, parts.next())
+      this.waiters.add(ack, parts.next())
       if (first < columns.count) this.close()
       else this.schedule()
     }
     parts.seal()
-  }
-
-  private wait (ack: AckLevel, onAck: OnAck): void {
-    if (ack === 'spooled') this.spooledWaiters.push(onAck)
-    else if (ack === 'committed') this.committedWaiters.push(onAck)
-    else onAck(null)
   }
 
   /** What the open batch can still take. */
@@ -169,9 +178,10 @@ export class Batcher {
     const { rows } = this.open
     const anomalous = this.anomalies.rows > 0
     const payload = this.takePayload()
-    const batch = new PendingBatch(payload, rows, this.spooledWaiters, this.committedWaiters, this, anomalous ? payload : null)
-    this.spooledWaiters = []
-    this.committedWaiters = []
+    const { waiters } = this
+    const batch = new PendingBatch(payload, rows, waiters, this, anomalous ? payload : null)
+    this.waiters = new Waiters(this.registry)
+    this.registry.enter(waiters)
     this.onClosed(rows)
     this.journal.append(batch)
   }

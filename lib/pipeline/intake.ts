@@ -12,8 +12,14 @@ import type { DecodeRules } from '../../protocol/point.js'
 export const ACK_LEVELS = ['received', 'spooled', 'committed'] as const
 export type AckLevel = typeof ACK_LEVELS[number]
 
-/** Called exactly once: null when the points are as safe as was asked for, else why they are not. */
-export type OnAck = (error: ErrorCode | null) => void
+/**
+ * Null: the points are as safe as was asked for. 'on_disk': a commit was asked for, and has not come in time; the points are
+ * safe on disk, and will be stored. Else why they are not safe.
+ */
+export type Ack = ErrorCode | 'on_disk' | null
+
+/** Called exactly once. */
+export type OnAck = (ack: Ack) => void
 
 export interface Refusal {
   readonly code: ErrorCode
@@ -27,7 +33,7 @@ export interface Intake {
   readonly satellites: SatelliteTable
   readonly rules: DecodeRules
   /** Asked before a body is read. Null: points are taken now. Cheap: called for every request. */
-  refusal (): Refusal | null
+  refusal (ack: AckLevel): Refusal | null
   /** Takes all points of `columns`, or none of them (then onAck gets the reason). */
   offer (ack: AckLevel, onAck: OnAck): void
   /** Counts points that a decoder refused. */

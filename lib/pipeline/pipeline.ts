@@ -15,6 +15,7 @@ import { KINDS_MAX, type LimitTable } from '../limits/limit-table.js'
 import { Batcher, type BatcherSettings } from './batcher.js'
 import type { AckLevel, Intake, OnAck, Refusal } from './intake.js'
 import type { Journal } from './journal.js'
+import { COMMIT_WAITERS_MAX } from './waiters.js'
 
 /** Points by what became of them, since the worker started. */
 export class PointCounters {
@@ -42,6 +43,8 @@ export interface PipelineSettings extends BatcherSettings, DecodeRules {
 }
 
 const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
+/** Of those that wait for a commit, some have come to their deadline then. */
+const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
 export class Pipeline implements Intake {
@@ -64,8 +67,9 @@ export class Pipeline implements Intake {
     this.batcher.onRefused = (rows) => { this.counters.failed += rows }
   }
 
-  refusal (): Refusal | null {
+  refusal (ack: AckLevel): Refusal | null {
     if (this.stopping) return SHUTTING_DOWN
+    if (ack === 'committed' && this.batcher.committing >= COMMIT_WAITERS_MAX) return TOO_MANY_WAIT
     switch (this.journal.pressure()) {
       case 'none': return null
       case 'soft': return TOO_BUSY

@@ -69,7 +69,7 @@ function readHead (context: PointContext, route: PointRoute, request: HttpReques
     replyError(exchange, counters, 'unsupported_encoding')
     return null
   }
-  const refusal = context.intake.refusal()
+  const refusal = context.intake.refusal(ack)
   if (refusal !== null) {
     replyError(exchange, counters, refusal.code, { retryAfterSeconds: refusal.retryAfterSeconds })
     return null
@@ -133,12 +133,19 @@ function decodeAndOffer (context: PointContext, route: PointRoute, order: Order,
     return
   }
   const started = performance.now()
-  intake.offer(order.ack, (error) => {
-    if (error === null) {
+  intake.offer(order.ack, (ack) => {
+    if (ack === null) {
       context.counters.observeAck(performance.now() - started)
       replyAccepted(exchange, counters, answer)
+    } else if (ack === 'on_disk') {
+      replyAccepted(exchange, counters, onDisk(answer))
     } else {
-      replyError(exchange, counters, error)
+      replyError(exchange, counters, ack)
     }
   })
+}
+
+/** The answer to points that are taken, but not yet in the database when a client has waited long enough for that. */
+function onDisk (answer: string): string {
+  return JSON.stringify({ ...JSON.parse(answer) as object, status: 'spooled' })
 }

@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:dgram'
 import type { ErrorCode } from '../../errors.js'
-import type { Intake } from '../../pipeline/intake.js'
+import type { Ack, Intake } from '../../pipeline/intake.js'
 import { MALFORMED_REASONS, decodePacket, type MalformedPacket, type MalformedReason } from '../../../protocol/packet.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
@@ -119,7 +119,7 @@ class DgramListener implements UdpListener {
   private readonly senders: SenderTable
   private readonly kernelDrops: KernelDrops
   private readonly timer: NodeJS.Timeout
-  private offerError: ErrorCode | null = null
+  private offerError: Ack = null
   private closing: Promise<void> | null = null
 
   constructor (private readonly socket: Socket, settings: UdpSettings, private readonly intake: Intake, log: UdpLog) {
@@ -207,7 +207,7 @@ class DgramListener implements UdpListener {
 
   /** Why there is no room. The soft bound asks senders to slow down, which UDP cannot say: only the hard one sheds. */
   private noRoom (): ErrorCode | null {
-    const code = this.intake.refusal()?.code ?? null
+    const code = this.intake.refusal('received')?.code ?? null
     return code === 'too_busy' ? null : code
   }
 
@@ -226,7 +226,7 @@ class DgramListener implements UdpListener {
     }
   }
 
-  private readonly onAck = (error: ErrorCode | null): void => { this.offerError = error }
+  private readonly onAck = (ack: Ack): void => { this.offerError = ack }
 
   private reject ({ header, reason, fault }: MalformedPacket, address: string, nowMs: number): void {
     // Its points are at fault, not the way: it has arrived, and must not count as missing.

@@ -155,14 +155,37 @@ t.test('refused by the journal: both kinds are told once, the points counted onc
   t.end()
 })
 
-t.test('closed before its commit: only those who wait for it are told', (t) => {
+t.test('closed before its commit: those who wait for it are told that the points are on disk', (t) => {
   const { journal, told, offer } = rig({ batchSize: 2 })
   offer(1, 'spooled')
   offer(1, 'committed')
   journal.batches[0]?.spooled(null)
   journal.batches[0]?.committed('outcome_unknown')
-  t.strictSame(told, ['spooled null', 'committed outcome_unknown'])
+  t.strictSame(told, ['spooled null', 'committed on_disk'])
   t.end()
+})
+
+t.test('nobody waits past the deadline, and everybody is told once', async (t) => {
+  const { journal, batcher, told, offer } = rig({ batchSize: 2, ackDeadlineMs: 20 })
+  const allTold = async (count: number): Promise<void> => { while (told.length < count) await new Promise((resolve) => setTimeout(resolve, 5)) }
+  offer(1, 'committed', 'first')
+  offer(1, 'spooled', 'second')
+  journal.batches[0]?.spooled(null)
+  t.equal(batcher.committing, 1)
+  await allTold(2)
+  t.equal(batcher.committing, 0)
+  offer(1, 'committed', 'third')
+  offer(1, 'spooled', 'fourth')
+  await allTold(4)
+  offer(2, 'committed', 'fifth')
+  journal.batches[2]?.spooled(null)
+  journal.batches[2]?.committed(null)
+  for (const batch of journal.batches.slice(0, 2)) {
+    batch.spooled(null)
+    batch.committed(null)
+  }
+  t.strictSame(told, ['second null', 'first on_disk', 'fourth outcome_unknown', 'third outcome_unknown', 'fifth null'])
+  t.equal(batcher.committing, 0)
 })
 
 t.test('a body that is larger than a batch goes into several; its answer comes with the last', (t) => {

@@ -6,6 +6,7 @@ import type { FrameRun, Journal } from '../../../lib/pipeline/journal.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { MemoryJournal } from '../../../lib/pipeline/memory-journal.js'
 import { conservationError, Pipeline } from '../../../lib/pipeline/pipeline.js'
+import { COMMIT_WAITERS_MAX } from '../../../lib/pipeline/waiters.js'
 import { ManualJournal } from '../../support/manual-journal.js'
 
 const NO_LIMITS = new LimitTable({ version: 1, set: { default: {}, overrides: {} } })
@@ -25,13 +26,33 @@ function fillColumns (pipeline: Pipeline, count: number): void {
 t.test('asks the journal for room, and takes nothing once it stops', (t) => {
   const journal = new ManualJournal()
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
-  t.equal(pipeline.refusal(), null)
+  t.equal(pipeline.refusal('spooled'), null)
   journal.pressureNow = 'soft'
-  t.equal(pipeline.refusal()?.code, 'too_busy')
+  t.equal(pipeline.refusal('spooled')?.code, 'too_busy')
   journal.pressureNow = 'hard'
-  t.equal(pipeline.refusal()?.code, 'spool_full')
+  t.equal(pipeline.refusal('spooled')?.code, 'spool_full')
   pipeline.stop()
-  t.equal(pipeline.refusal()?.code, 'shutting_down')
+  t.equal(pipeline.refusal('spooled')?.code, 'shutting_down')
+  t.end()
+})
+
+t.test('no more wait for a commit than are bounded; others are still taken', (t) => {
+  const journal = new ManualJournal()
+  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
+  let told = 0
+  for (let index = 0; index < COMMIT_WAITERS_MAX; index++) {
+    t.equal(pipeline.refusal('committed'), null)
+    fillColumns(pipeline, 1)
+    pipeline.offer('committed', () => { told++ })
+  }
+  t.match(pipeline.refusal('committed'), { code: 'too_busy' })
+  t.equal(pipeline.refusal('spooled'), null)
+  pipeline.stop()
+  for (const batch of journal.batches) batch.spooled(null)
+  t.equal(told, 0)
+  for (const batch of journal.batches) batch.committed(null)
+  t.equal(told, COMMIT_WAITERS_MAX)
+  t.equal(pipeline.batcher.committing, 0)
   t.end()
 })
 

@@ -107,10 +107,20 @@ onBothEngines('an intake that fails gives the status of its code, each with a co
     const answer = await send('/telemetry', { body: POINT })
     t.equal(answer.status, ERRORS[code].status)
     t.same(errorOf(answer), { code, message: ERRORS[code].message })
-    t.equal(answer.headers['retry-after'], '1')
+    t.equal(answer.headers['retry-after'], code === 'outcome_unknown' ? undefined : '1')
   }
   t.match(counters.requests.telemetry, { clientError: 1, serverError: 4 })
   t.same(acksMs, [], 'only acceptances count as acknowledged')
+})
+
+onBothEngines('points whose commit does not come in time are accepted, and said to be on disk alone', async (t, engine) => {
+  const { intake, acksMs, counters, send } = await startRig(t, engine)
+  intake.answer = 'on_disk'
+  const answer = await send('/telemetry?ack=committed', { body: POINT })
+  t.equal(answer.status, 202)
+  t.match(JSON.parse(answer.text), { status: 'spooled', satellite_id: /./ })
+  t.match(counters.requests.telemetry, { ok: 1 })
+  t.same(acksMs, [])
 })
 
 onBothEngines('a refusal comes before the body, and the connection goes on', async (t, engine) => {

@@ -11,8 +11,7 @@ import { SatelliteTable } from '../../../../protocol/satellites.js'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import type { ErrorCode } from '../../../../lib/errors.js'
-import type { AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
+import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 import type { HttpEngine, HttpHandler, HttpServer } from '../../../../lib/ingress/http/engine.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
 
@@ -37,7 +36,7 @@ export class FakeIntake implements Intake {
   readonly events = new EventEmitter()
   rejected = 0
   refused: Refusal | null = null
-  answer: ErrorCode | null = null
+  answer: Ack = null
   /** Acknowledge nothing until release(). */
   hold = false
 

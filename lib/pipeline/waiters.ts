@@ -1,0 +1,108 @@
+/**
+ * Who waits for points of a batch, and for how long at most: while the database is away, or a disk hangs, clients must
+ * neither wait for ever nor pile up.
+ *
+ * Everyone is told once. Whoever waits for a commit past the deadline, or until the server stops, is told that the points
+ * are on disk, if they are; anybody else, that nobody knows.
+ */
+import type { ErrorCode } from '../errors.js'
+import type { AckLevel, OnAck } from './intake.js'
+
+/** Longer than a failover of a database takes, shorter than clients and proxies wait for an answer (nginx: 60 s). */
+export const ACK_DEADLINE_MS = 30_000
+/** Requests of one worker that wait for a commit, before more are refused. */
+export const COMMIT_WAITERS_MAX = 4_096
+/** Looks at the deadlines, in each of them. */
+const SWEEPS = 10
+
+/** Those who wait for one batch. */
+export class Waiters {
+  private spooledWaiters: OnAck[] = []
+  private committedWaiters: OnAck[] = []
+  private isSpooled = false
+  /** On the monotonic clock; set when the batch is closed. */
+  closedMs = 0
+
+  constructor (private readonly registry: WaiterRegistry) {}
+
+  get awaitsCommit (): boolean {
+    return this.committedWaiters.length > 0
+  }
+
+  get isEmpty (): boolean {
+    return this.spooledWaiters.length + this.committedWaiters.length === 0
+  }
+
+  add (ack: AckLevel, onAck: OnAck): void {
+    if (ack === 'received') {
+      onAck(null)
+    } else if (ack === 'spooled') {
+      this.spooledWaiters.push(onAck)
+    } else {
+      this.committedWaiters.push(onAck)
+      this.registry.committing++
+    }
+  }
+
+  spooled (error: ErrorCode | null): void {
+    this.isSpooled = error === null
+    const told = this.spooledWaiters
+    this.spooledWaiters = []
+    for (const onAck of told) onAck(error)
+    if (error !== null) this.committed(error)
+    else this.leaveIfEmpty()
+  }
+
+  committed (error: ErrorCode | null): void {
+    // What is on disk is stored by the next process, if not by this one.
+    const ack = error !== null && this.isSpooled ? 'on_disk' : error
+    const told = this.committedWaiters
+    this.committedWaiters = []
+    this.registry.committing -= told.length
+    for (const onAck of told) onAck(ack)
+    this.leaveIfEmpty()
+  }
+
+  expire (): void {
+    if (this.isSpooled) this.committed('outcome_unknown')
+    else this.spooled('outcome_unknown')
+  }
+
+  private leaveIfEmpty (): void {
+    if (this.isEmpty) this.registry.leave(this)
+  }
+}
+
+/** All that wait for closed batches of a worker, the oldest first. */
+export class WaiterRegistry {
+  /** Requests that wait for a commit, those of the open batch among them. */
+  committing = 0
+  private readonly closed = new Set<Waiters>()
+  private timer: NodeJS.Timeout | null = null
+
+  constructor (private readonly deadlineMs: number = ACK_DEADLINE_MS) {}
+
+  enter (waiters: Waiters): void {
+    if (waiters.isEmpty) return
+    waiters.closedMs = performance.now()
+    this.closed.add(waiters)
+    if (this.timer !== null) return
+    this.timer = setInterval(() => this.sweep(), this.deadlineMs / SWEEPS)
+    this.timer.unref()
+  }
+
+  leave (waiters: Waiters): void {
+    this.closed.delete(waiters)
+  }
+
+  private sweep (): void {
+    const expiredMs = performance.now() - this.deadlineMs
+    for (const waiters of this.closed) {
+      if (waiters.closedMs > expiredMs) return
+      waiters.expire()
+    }
+    if (this.closed.size > 0 || this.timer === null) return
+    clearInterval(this.timer)
+    this.timer = null
+  }
+}
