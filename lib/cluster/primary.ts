@@ -35,7 +35,7 @@ import { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings, Question, ToPrimary } from './messages.js'
 import { PrimaryMetrics } from './primary-metrics.js'
 import { SenderPages } from './sender-pages.js'
-import { Slots, type Slot } from './slots.js'
+import { isBroken, Slots, type Slot } from './slots.js'
 import { StatusDesk } from './status-desk.js'
 import { UdpTotals } from './udp-totals.js'
 import { WorkerReports } from './worker-reports.js'
@@ -228,6 +228,7 @@ class RunningPrimary implements Primary {
     const { config, log } = this
     const slots = new Slots({
       count: writersOf(config),
+      vitalCount: config.workers,
       exec: fileURLToPath(new URL('worker.js', import.meta.url)),
       log,
       settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
@@ -271,8 +272,9 @@ class RunningPrimary implements Primary {
     this.desk = new DataDesk({ limits, distribution, queries, log: this.log })
   }
 
+  /** All but those that cannot: these are in the log, and in /health. */
   private async allReady (): Promise<void> {
-    while (this.slots?.all.some((slot) => slot.state !== 'ready') === true) {
+    while (this.slots?.all.some((slot) => slot.state !== 'ready' && !isBroken(slot)) === true) {
       if (this.stopping) throw new StartupError(`The workers did not start: ${this.slots.all.find((slot) => slot.lastDeath !== null)?.lastDeath ?? 'stopped before they were ready'}`)
       await new Promise<void>((resolve) => { this.onSlotChange = resolve })
     }

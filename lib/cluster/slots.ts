@@ -4,8 +4,9 @@
  *   starting → ready → (dies) → waiting → starting …      stop: → stopping → gone
  *
  * A slot keeps its number, so that a new process goes on where the dead one ended. A worker that dies is replaced
- * at once; if it dies again and again soon after its start, after a growing time; after the fifth time
- * in a row the program gives up and says why.
+ * at once; if it dies again and again soon after its start, after a growing time. From the fifth time in a row on its slot
+ * is broken (its spool cannot be opened, say): the others serve on, and it is tried again. When all HTTP workers are
+ * broken, the program gives up and says why.
  */
 import cluster, { type Worker } from 'node:cluster'
 import type { Log } from '../log.js'
@@ -17,7 +18,7 @@ export type SlotState = 'starting' | 'ready' | 'waiting' | 'stopping' | 'gone'
 const QUICK_DEATH_MS = 10_000
 const QUICK_DEATHS_MAX = 5
 const RESTART_MS_MIN = 50
-const RESTART_MS_MAX = 5_000
+const RESTART_MS_MAX = 60_000
 
 export interface Slot {
   readonly number: number
@@ -45,8 +46,15 @@ export interface SlotsOptions {
   readonly onMessage: (slot: Slot, message: ToPrimary) => void
   /** A worker has died; its last report is still there. */
   readonly onDeath: (slot: Slot) => void
-  /** A slot cannot be kept alive: the program should end. */
+  /** Slots of which one must live: those that HTTP listens in. */
+  readonly vitalCount: number
+  /** None of these can be kept alive: the program should end. */
   readonly onGiveUp: (reason: string) => void
+}
+
+/** It died again and again, and is not expected to serve soon. */
+export function isBroken ({ state, quickDeaths }: Slot): boolean {
+  return state !== 'ready' && quickDeaths >= QUICK_DEATHS_MAX
 }
 
 /** What a request leaves dies young: a small nursery keeps it in the processor's cache and a worker 30 MB smaller, at no cost that could be measured. */
@@ -174,14 +182,14 @@ export class Slots {
     }
     slot.lastDeath = slot.fatal ?? (signal === null ? `exit code ${code}` : `signal ${signal}`)
     slot.quickDeaths = performance.now() - slot.startedMs < QUICK_DEATH_MS ? slot.quickDeaths + 1 : 1
-    if (slot.quickDeaths >= QUICK_DEATHS_MAX) {
+    slot.state = 'waiting'
+    if (this.all.slice(0, this.options.vitalCount).every(isBroken)) {
       slot.state = 'gone'
       this.options.onGiveUp(`worker ${slot.number} died ${slot.quickDeaths} times soon after its start, the last time with: ${slot.lastDeath}`)
       return
     }
     const delayMs = slot.quickDeaths === 1 ? 0 : Math.min(RESTART_MS_MAX, RESTART_MS_MIN * 2 ** slot.quickDeaths)
     log.error({ slot: slot.number, cause: slot.lastDeath, delayMs }, 'a worker died; starting a new one')
-    slot.state = 'waiting'
     slot.restarts++
     slot.timer = setTimeout(() => this.fork(slot), delayMs)
   }

@@ -62,6 +62,24 @@ t.test('a slot of nobody that cannot be opened is named, and keeps nobody from s
   await verify(t, postgres, [client])
 })
 
+t.test('a slot of a worker that cannot be opened is named, and the other workers serve on', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const dataDir = await temporaryDirectory(t)
+  await mkdir(join(dataDir, 'spool'))
+  await writeFile(join(dataDir, 'spool', 'slot-0'), 'not a directory')
+  const ingest = await startIngest(t, { dataDir, databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const client = new JournalClient({ url: ingest.url, pointsPerRequest: 5 })
+  client.start()
+  await client.acknowledgedMore(100)
+  await client.stop()
+  const health = await (await fetch(`${ingest.url}/health`)).json() as { status: string, reasons: string[], workers: Array<{ state: string }> }
+  t.equal(health.status, 'degraded')
+  t.match(health.reasons, [/^worker 0 is (waiting|starting) after .*EEXIST/])
+  t.equal(health.workers[1]?.state, 'ready')
+  t.equal(await ingest.program.stop(), 0)
+  await verify(t, postgres, [client])
+})
+
 t.test('a second program on the same SPOOL_DIR is refused, and the first goes on', async (t) => {
   const postgres = await startTestPostgres(t)
   const spoolDir = join(await temporaryDirectory(t), 'spool')

@@ -11,6 +11,7 @@ function send (message: ToPrimary, then?: () => void): void {
 process.on('message', (message: ToWorker) => {
   if (message.type === 'start') {
     if (mode === 'fatal') send({ type: 'fatal', message: 'no such file' }, () => process.exit(1))
+    else if (mode === 'first is broken' && message.settings.slot === 0) process.exit(4)
     else if (mode === 'exit') process.exit(3)
     else send({ type: 'ready', engine: `engine of ${message.settings.slot}` })
   } else if (message.type === 'report?') {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createLogger } from '../../../lib/log.js'
 import type { ToPrimary, WorkerSettings } from '../../../lib/cluster/messages.js'
-import { Slots, type Slot } from '../../../lib/cluster/slots.js'
+import { isBroken, Slots, type Slot } from '../../../lib/cluster/slots.js'
 
 const EXEC = fileURLToPath(new URL('../../support/slots-worker.js', import.meta.url))
 
@@ -18,7 +18,7 @@ interface Watched {
   until: (predicate: () => boolean) => Promise<void>
 }
 
-function watch (t: Test, mode: string, count = 1): Watched {
+function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
   process.env['SLOTS_WORKER'] = mode
   const watchers = new Set<() => void>()
   // Once what the slots do at this event is done.
@@ -26,6 +26,7 @@ function watch (t: Test, mode: string, count = 1): Watched {
   const watched: Omit<Watched, 'slots' | 'until'> = { messages: [], deaths: [], gaveUp: [], lines: [] }
   const slots = new Slots({
     count,
+    vitalCount,
     exec: EXEC,
     log: createLogger({ level: 'error', name: 'test', pretty: false, destination: { write: (line: string) => { watched.lines.push(JSON.parse(line) as Record<string, unknown>) } } }),
     settingsFor: (slot) => ({ slot, limits: { version: 4, set: { default: {}, overrides: {} } } } as unknown as WorkerSettings),
@@ -145,6 +146,24 @@ t.test('five deaths soon after the start: waits grow, then it gives up with the 
   for (const [i, leastMs] of [0, 200, 400, 800].entries()) t.ok(gaps[i]! >= leastMs - 2, `${gaps[i]} of ${leastMs}`)
   t.match(slotZero(watched), { state: 'gone', restarts: 4 })
   await watched.slots.stop(60_000, 0)
+})
+
+t.test('a slot that cannot be kept alive ends nothing while another one serves', async (t) => {
+  const watched = watch(t, 'first is broken', 3, 2)
+  const slot = slotZero(watched)
+  watched.slots.start()
+  await watched.until(() => watched.deaths.length === 5)
+  t.match(slot, { state: 'waiting', quickDeaths: 5, lastDeath: 'exit code 4' })
+  t.ok(isBroken(slot))
+  t.strictSame(watched.gaveUp, [])
+  t.strictSame(watched.lines.map(({ delayMs }) => delayMs), [0, 200, 400, 800, 1600])
+})
+
+t.test('it gives up when no slot of those that must live does, whatever the others do', async (t) => {
+  const watched = watch(t, 'first is broken', 2, 1)
+  watched.slots.start()
+  await watched.until(() => watched.gaveUp.length > 0)
+  t.equal(watched.slots.all[1]?.state, 'ready')
 })
 
 t.test('without a word of the worker the exit code is the cause', async (t) => {
