@@ -89,9 +89,12 @@ export const SLOT_SPOOL_BYTES_MIN = 5 * 1024 * 1024
 const ms = (text: string): number => parseDuration(text) ?? NaN
 const bytes = (text: string): number => parseSize(text) ?? NaN
 
-/** The database and the senders want the rest of the machine; measured best with half of the cores. */
+/**
+ * The database and the senders want the rest of the machine; measured best with half of the cores. Each worker makes groups
+ * of the spool and transactions of its own, so that two cost single points half as much again as one.
+ */
 function workersByDefault (): number {
-  return Math.min(4, Math.max(2, Math.floor(availableParallelism() / 2)))
+  return Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)))
 }
 
 function maskUrl (text: string | null): string {
@@ -117,7 +120,7 @@ function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Settin
 const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   host: { env: 'HOST', type: host(), default: '0.0.0.0', help: 'Address to listen on; the default is every network of the machine, 127.0.0.1 keeps it to this machine.' },
   port: { env: 'PORT', type: integer({ min: 0, max: 65_535 }), default: '8080', help: 'HTTP port; 0 picks a free one.' },
-  workers: { env: 'WORKERS', type: integer({ min: 1, max: 64 }), default: { value: workersByDefault, label: 'half of the CPU cores, from 2 to 4' }, help: 'HTTP worker processes.' },
+  workers: { env: 'WORKERS', type: integer({ min: 1, max: 64 }), default: { value: workersByDefault, label: 'half of the CPU cores, from 1 to 4' }, help: 'HTTP worker processes.' },
   udpPorts: { env: 'UDP_PORT', type: ports(UDP_PORTS_MAX), default: '8081', help: 'UDP ports, a worker process each; `off` for none.' },
   udpReceiveBufferBytes: { env: 'UDP_RECEIVE_BUFFER', type: size({ min: bytes('64KB'), max: bytes('1GB') }), default: '8MB', help: 'Packets that the kernel keeps while a UDP worker is busy; it may give less, see net.core.rmem_max.' },
   dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },

@@ -13,7 +13,7 @@ import { connectDurably } from '../store/durable-connection.js'
 export const COPY_BYTES_MAX = { http: 4 * 1024 * 1024, udp: 1024 * 1024 } as const
 const CONNECT_TIMEOUT_MS = 5_000
 /** A point is visible to queries at most this much later; in return a load of single points costs half the processor time. */
-const COMMIT_INTERVAL_MS = 10
+const COMMIT_INTERVAL_MS = 30
 
 export interface LaneOptions {
   readonly journal: Journal

@@ -3,13 +3,15 @@
  *
  * States of a batch: open → closed (handed to the journal) → spooled → committed. It closes when it
  * has batchSize rows, when the journal is idle (at the end of the turn of the event loop, so that
- * requests that arrived together share it), or batchTimeoutMs after its first row at the latest.
+ * requests that arrived together share it, or a few milliseconds later: gathering.ts), or batchTimeoutMs after its first
+ * row at the latest.
  * Everyone who offered points is told once, at the stage that they asked for, or at the deadline (waiters.ts).
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { ErrorCode } from '../errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { AnomalyRowBuffer, POINT_ANOMALY_BYTES_MAX } from './anomaly-rows.js'
+import { Gathering } from './gathering.js'
 import type { Ack, AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from './journal.js'
 import { PayloadRooms } from './payload-rooms.js'
@@ -112,11 +114,12 @@ export class Batcher {
   private readonly anomalies = new AnomalyRowBuffer()
   private readonly registry: WaiterRegistry
   private waiters: Waiters
+  private readonly gathering = new Gathering()
   private timer: NodeJS.Timeout | null = null
   private closeIsDue = false
 
   constructor (private readonly journal: Journal, private readonly settings: BatcherSettings) {
-    journal.onIdle = () => this.close()
+    journal.onIdle = () => this.journalIdle()
     journal.onFreed = (payload) => this.rooms.giveBack(payload)
     this.registry = new WaiterRegistry(settings.ackDeadlineMs)
     this.waiters = new Waiters(this.registry)
@@ -144,6 +147,7 @@ export class Batcher {
     this.open.append(columns)
     if (anomalies !== null) this.anomalies.append(columns, anomalies)
     this.waiters.add(ack, onAck)
+    this.gathering.appended(this.registry.underWay)
     this.schedule()
   }
 
@@ -163,6 +167,7 @@ export class Batcher {
       else this.schedule()
     }
     parts.seal()
+    this.gathering.appended(this.registry.underWay)
   }
 
   /** What the open batch can still take. */
@@ -182,6 +187,7 @@ export class Batcher {
     const batch = new PendingBatch(payload, rows, waiters, this, anomalous ? payload : null)
     this.waiters = new Waiters(this.registry)
     this.registry.enter(waiters)
+    this.gathering.closed(this.registry.underWay, performance.now())
     this.onClosed(rows)
     this.journal.append(batch)
   }
@@ -197,15 +203,35 @@ export class Batcher {
   private schedule (): void {
     if (this.open.rows >= this.settings.batchSize) {
       this.close()
-    } else if (this.journal.idle) {
-      if (this.closeIsDue) return
-      this.closeIsDue = true
-      setImmediate(() => {
-        this.closeIsDue = false
-        this.close()
-      })
-    } else {
+    } else if (!this.journal.idle) {
       this.timer ??= setTimeout(() => this.close(), this.settings.batchTimeoutMs)
+    } else if (this.timer === null || this.gathering.isComplete(this.registry.underWay)) {
+      this.closeSoon()
     }
+  }
+
+  /** At the end of this turn of the event loop, or when those who are expected have come. */
+  private closeSoon (): void {
+    if (this.closeIsDue) return
+    this.closeIsDue = true
+    setImmediate(() => {
+      this.closeIsDue = false
+      this.closeOrGather()
+    })
+  }
+
+  private closeOrGather (): void {
+    if (this.open.rows === 0) return
+    const { batchTimeoutMs } = this.settings
+    const restMs = this.journal.idle ? this.gathering.restMs(this.registry.underWay, performance.now()) : batchTimeoutMs
+    if (restMs <= 0) this.close()
+    else this.timer ??= setTimeout(() => this.close(), Math.min(restMs, batchTimeoutMs))
+  }
+
+  private journalIdle (): void {
+    // The batch has waited as long as the group before took: its timer counts from its first row.
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer = null
+    this.closeOrGather()
   }
 }

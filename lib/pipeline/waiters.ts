@@ -38,8 +38,10 @@ export class Waiters {
       onAck(null)
     } else if (ack === 'spooled') {
       this.spooledWaiters.push(onAck)
+      this.registry.underWay++
     } else {
       this.committedWaiters.push(onAck)
+      this.registry.underWay++
       this.registry.committing++
     }
   }
@@ -48,6 +50,7 @@ export class Waiters {
     this.isSpooled = error === null
     const told = this.spooledWaiters
     this.spooledWaiters = []
+    this.registry.underWay -= told.length
     for (const onAck of told) onAck(error)
     if (error !== null) this.committed(error)
     else this.leaveIfEmpty()
@@ -58,6 +61,7 @@ export class Waiters {
     const ack = error !== null && this.isSpooled ? 'on_disk' : error
     const told = this.committedWaiters
     this.committedWaiters = []
+    this.registry.underWay -= told.length
     this.registry.committing -= told.length
     for (const onAck of told) onAck(ack)
     this.leaveIfEmpty()
@@ -75,6 +79,8 @@ export class Waiters {
 
 /** All that wait for closed batches of a worker, the oldest first. */
 export class WaiterRegistry {
+  /** Requests that wait for an answer, those of the open batch among them. */
+  underWay = 0
   /** Requests that wait for a commit, those of the open batch among them. */
   committing = 0
   private readonly closed = new Set<Waiters>()

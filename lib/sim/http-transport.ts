@@ -9,16 +9,23 @@
  * thousands of refused connections a second would take the processor from a server that is starting again.
  */
 import { createBody, type Body, type BodyFormat } from './bodies.js'
-import { HttpConnection, type HttpTarget, type Outcome } from './http-connection.js'
+import { CONNECT_TIMEOUT_MS, HttpConnection, requestHead, type HttpTarget, type Outcome } from './http-connection.js'
 import { Histogram } from './histogram.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
 
 /** A batch that does not fill is sent after this time. */
 const PARTIAL_BATCH_MS = 1_000
 const REFUSED_PAUSE_MS = 100
-/** Connections that are opened within OPENING_MS: hundreds at once would hold up the event loop past the pacer's bound. */
+/**
+ * A request waits this long for one of the connections before another one is opened: a stall of the server must not
+ * leave hundreds of them behind. The wait is part of the request's latency.
+ */
+const PATIENCE_MS = 5
+/** Connections that are opened at a time: hundreds at once would hold up the event loop past the pacer's bound. */
 const OPENINGS_MAX = 8
+/** How often requests are looked at that wait for a connection, and those that wait for an answer. */
 const OPENING_MS = 4
+const TIMEOUT_CHECK_MS = 1_000
 /** Cause of failure where the run ended before the answer came. */
 const NO_ANSWER = 'no answer'
 
@@ -66,6 +73,7 @@ export class HttpTransport implements Transport {
   private readonly body: Body
   private readonly batchSize: number
   private readonly connectionsMax: number
+  private readonly answerTimeoutMs: number
   private readonly requestsMax: number
   private readonly pointsMax: number
   private readonly connections: HttpConnection[] = []
@@ -76,8 +84,8 @@ export class HttpTransport implements Transport {
   private pendingRequests = 0
   private pendingPoints = 0
   private readonly partialTimer: NodeJS.Timeout
-  private openingSinceMs = 0
-  private openings = 0
+  private readonly timeoutTimer: NodeJS.Timeout
+  private openingTimer: NodeJS.Timeout | null = null
   private refusedUntilMs = 0
   private refusedCause = ''
   private onSettled: (() => void) | null = null
@@ -86,18 +94,17 @@ export class HttpTransport implements Transport {
   constructor (options: HttpTransportOptions) {
     const { url, batchSize, token } = options
     this.body = createBody(options.format, options.ids, batchSize)
-    this.target = {
-      origin: url.origin,
-      path: url.pathname.replace(/\/+$/, '') + (batchSize > 1 ? '/telemetry/batch' : '/telemetry'),
-      headers: ['content-type', this.body.contentType, ...(token === null ? [] : ['authorization', `Bearer ${token}`])],
-      answerTimeoutMs: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
-    }
+    const path = url.pathname.replace(/\/+$/, '') + (batchSize > 1 ? '/telemetry/batch' : '/telemetry')
+    const authorization = token === null ? [] : [['Authorization', `Bearer ${token}`] as const]
+    this.target = { url, head: requestHead(url, path, [['Content-Type', this.body.contentType], ...authorization]) }
+    this.answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
     this.batchSize = batchSize
     this.connectionsMax = options.connectionsMax
     this.requestsMax = options.requestsMax ?? REQUESTS_MAX
     this.pointsMax = Math.max(batchSize, options.pointsMax ?? POINTS_MAX)
     this.partialTimer = setTimeout(() => this.flush(), PARTIAL_BATCH_MS)
     this.partialTimer.unref()
+    this.timeoutTimer = setInterval(() => this.checkTimes(), Math.min(TIMEOUT_CHECK_MS, this.answerTimeoutMs, CONNECT_TIMEOUT_MS)).unref()
   }
 
   get room (): number {
@@ -122,14 +129,16 @@ export class HttpTransport implements Transport {
   }
 
   /** Cuts all connections; points without an answer count as failed. Closing twice is fine. */
-  async close (): Promise<void> {
+  close (): Promise<void> {
     this.cut()
-    await Promise.all(this.connections.map(async connection => await connection.destroy()))
+    return Promise.resolve()
   }
 
   private cut (): void {
     this.closed = true
     clearTimeout(this.partialTimer)
+    clearInterval(this.timeoutTimer)
+    if (this.openingTimer !== null) clearTimeout(this.openingTimer)
     this.fail(NO_ANSWER, '', this.body.points)
     this.body.take()
     for (let next = this.nextWaiting(); next !== null; next = this.nextWaiting()) {
@@ -153,21 +162,43 @@ export class HttpTransport implements Transport {
     }
     this.pendingRequests++
     this.pendingPoints += points
-    const connection = this.idle.pop() ?? this.open(startedMs)
-    if (connection === null) this.queue.push({ body, points, startedMs })
-    else connection.send(body, points, startedMs)
+    const connection = this.idle.pop() ?? (this.connections.length === 0 ? this.open() : null)
+    if (connection !== null) {
+      connection.send(body, points, startedMs)
+      return
+    }
+    this.queue.push({ body, points, startedMs })
+    this.openSoon()
   }
 
-  private open (nowMs: number): HttpConnection | null {
-    if (nowMs - this.openingSinceMs >= OPENING_MS) {
-      this.openingSinceMs = nowMs
-      this.openings = 0
-    }
-    if (this.connections.length >= this.connectionsMax || this.openings >= OPENINGS_MAX) return null
-    this.openings++
+  private open (): HttpConnection {
     const connection = new HttpConnection(this.target, this.onOutcome)
     this.connections.push(connection)
     return connection
+  }
+
+  private openSoon (): void {
+    if (this.connections.length >= this.connectionsMax) return
+    this.openingTimer ??= setTimeout(() => {
+      this.openingTimer = null
+      this.openForPatient()
+    }, OPENING_MS)
+  }
+
+  /** Opens connections for requests that have waited long enough for one. */
+  private openForPatient (): void {
+    const latestMs = performance.now() - PATIENCE_MS
+    const room = Math.min(OPENINGS_MAX, this.connectionsMax - this.connections.length)
+    for (let opened = 0; opened < room && (this.queue[this.queueHead]?.startedMs ?? Infinity) <= latestMs; opened++) {
+      const next = this.nextWaiting()
+      if (next !== null) this.open().send(next.body, next.points, next.startedMs)
+    }
+    if (this.queueHead < this.queue.length) this.openSoon()
+  }
+
+  private checkTimes (): void {
+    const nowMs = performance.now()
+    for (const connection of this.connections) connection.checkTime(nowMs, this.answerTimeoutMs)
   }
 
   private readonly onOutcome = (connection: HttpConnection): void => {
@@ -191,28 +222,27 @@ export class HttpTransport implements Transport {
   }
 
   private count (outcome: Outcome): void {
-    const { points, status, error } = outcome
-    if (error !== null) {
-      this.fail(this.networkCause(error), '', points)
+    const { points, answer } = outcome
+    if (answer === null) {
+      this.fail(this.networkCause(outcome.error), '', points)
       return
     }
     this.stats.latencies.record((performance.now() - outcome.startedMs) * 1000)
-    if (outcome.retryAfter) this.stats.askedToWait++
-    if (status >= 200 && status <= 299) {
+    if (answer.retryAfter) this.stats.askedToWait++
+    if (answer.status >= 200 && answer.status <= 299) {
       this.stats.acceptedPoints += points
       return
     }
-    const { code, message } = readError(outcome.body)
-    this.fail(`HTTP ${status}${code === '' ? '' : ' ' + code}`, message, points)
+    const { code, message } = readError(answer.body)
+    this.fail(`HTTP ${answer.status}${code === '' ? '' : ' ' + code}`, message, points)
   }
 
   private fail (cause: string, example: string, points: number): void {
     if (points > 0) countFailure(this.stats, cause, example, points)
   }
 
-  private networkCause (error: Error): string {
+  private networkCause (cause: string): string {
     if (this.closed) return NO_ANSWER
-    const cause = codeOf(error)
     if (cause === 'ECONNREFUSED') {
       this.refusedUntilMs = performance.now() + REFUSED_PAUSE_MS
       this.refusedCause = cause

@@ -136,10 +136,10 @@ const CAUSES: Readonly<Record<string, string>> = {
   ECONNRESET: 'connection reset by the server',
   lost: 'did not arrive, at the points of a full packet each',
   EPIPE: 'connection closed by the server',
-  UND_ERR_SOCKET: 'connection closed by the server',
+  closed: 'by the server, before it answered',
+  timeout: 'no connection or no answer in time',
   UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
-  UND_ERR_HEADERS_TIMEOUT: 'no answer in time',
-  UND_ERR_BODY_TIMEOUT: 'no answer in time'
+  UND_ERR_HEADERS_TIMEOUT: 'no answer in time'
 }
 
 /** A cause of failure in words, with its code. */

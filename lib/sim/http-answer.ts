@@ -1,0 +1,75 @@
+/**
+ * Reads answers of HTTP/1.1 (RFC 9112) as far as a sender needs them: the status, whether to wait, whether the
+ * connection goes on, and where the answer ends. Bytes come in pieces of any size; a connection has one answer at a
+ * time, since requests are not pipelined.
+ */
+
+/** The head and the body of an answer together; whoever sends more is not a server of ours. */
+const ANSWER_BYTES_MAX = 64 * 1024
+const HEAD_END = Buffer.from('\r\n\r\n')
+const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})/
+/** Size of a chunk, and what may stand behind it. */
+const CHUNK_HEAD = /^([\da-f]+)[^\r\n]*\r\n/i
+
+export interface Answer {
+  readonly status: number
+  /** It has a Retry-After header. */
+  readonly retryAfter: boolean
+  /** The server closes the connection behind it. */
+  readonly close: boolean
+  readonly body: string
+}
+
+/** The bytes of an answer that has not ended yet; `broken`: they are none, or too many. */
+export type Unfinished = 'incomplete' | 'broken'
+
+/** What the bytes, from the start of an answer on, amount to. Interim answers (1xx) are passed over. */
+export function readAnswer (bytes: Buffer): Answer | Unfinished {
+  const end = bytes.indexOf(HEAD_END)
+  if (end < 0) return bytes.length > ANSWER_BYTES_MAX ? 'broken' : 'incomplete'
+  const head = bytes.toString('latin1', 0, end)
+  const status = Number(STATUS_LINE.exec(head)?.[1] ?? 0)
+  if (status === 0) return 'broken'
+  const rest = end + HEAD_END.length
+  if (status < 200) return readAnswer(bytes.subarray(rest))
+  const fields = head.toLowerCase()
+  const body = bodyOf(status, fields, bytes, rest)
+  if (body === null) return bytes.length > ANSWER_BYTES_MAX ? 'broken' : 'incomplete'
+  return { status, retryAfter: fields.includes('\r\nretry-after:'), close: closes(fields), body }
+}
+
+function closes (fields: string): boolean {
+  const connection = field(fields, 'connection')
+  return connection === null ? fields.startsWith('http/1.0') : connection.includes('close')
+}
+
+/** Null: it has not come whole. */
+function bodyOf (status: number, fields: string, bytes: Buffer, start: number): string | null {
+  if (status === 204 || status === 304) return ''
+  const length = field(fields, 'content-length')
+  if (length !== null) return bytes.length - start >= Number(length) ? bytes.toString('utf8', start, start + Number(length)) : null
+  if (field(fields, 'transfer-encoding') === null) return ''
+  return bodyOfChunks(bytes.toString('latin1', start))
+}
+
+/** @param text the chunks, a character a byte */
+function bodyOfChunks (text: string): string | null {
+  let body = ''
+  for (let rest = text; ;) {
+    const head = CHUNK_HEAD.exec(rest)
+    if (head === null) return null
+    const bytes = parseInt(head[1] ?? '', 16)
+    if (bytes === 0) return rest.endsWith('\r\n\r\n') ? Buffer.from(body, 'latin1').toString('utf8') : null
+    body += rest.slice(head[0].length, head[0].length + bytes)
+    rest = rest.slice(head[0].length + bytes + 2)
+  }
+}
+
+/** Value of a header; null without it. @param fields the head in lower case */
+function field (fields: string, name: string): string | null {
+  const at = fields.indexOf(`\r\n${name}:`)
+  if (at < 0) return null
+  const start = at + name.length + 3
+  const end = fields.indexOf('\r\n', start)
+  return fields.slice(start, end < 0 ? undefined : end).trim()
+}
