@@ -1,5 +1,5 @@
 /**
- * The load of the benchmarks against another endpoint and against OrbitStream, in turn. What the other side stored cannot
+ * The load of the benchmarks against other endpoints and against OrbitStream, in turn. What the other side stored cannot
  * be looked up here: its figures count what it acknowledged, and say so.
  */
 import { prepareLoad } from '../load/child.js'
@@ -13,15 +13,24 @@ import { httpJob, runThroughput, type Throughput } from '../scenarios/throughput
 import { warmUp } from '../scenarios/warm-up.js'
 import { closeSession, openSession, type Session } from '../session.js'
 import { COMPARE_HELP, parseCompare, type CompareArguments } from './arguments.js'
-import { HEADS, problemsOf, rowOf } from './outcome.js'
+import { HEADS, pairsText, problemsOf, rowOf } from './outcome.js'
 
-/** The same for both: connections, bodies, points. */
+/** The same for all: connections, bodies, points. */
 function loadOf ({ batch, seconds, satellites, connections }: CompareArguments): Throughput {
   return { format: 'json', batch, seconds, satellites, connections, array: true }
 }
 
-async function runOther (options: CompareArguments): Promise<RunRecord> {
-  const { url, format, headers } = options
+/** Runs of one endpoint. */
+interface Side {
+  readonly name: string
+  /** Whether what was stored could be looked up. */
+  readonly own: boolean
+  readonly run: () => Promise<RunRecord>
+  readonly runs: RunRecord[]
+}
+
+async function runOther (url: URL, options: CompareArguments): Promise<RunRecord> {
+  const { format, headers } = options
   const port = Number(url.port) || 80
   const job: HttpJob = { ...httpJob(port, loadOf(options)), target: { host: url.hostname, port, path: url.pathname + url.search, format, headers } }
   const load = await prepareLoad<HttpResult>('./http-sender.js', job)
@@ -43,22 +52,20 @@ async function openOwn ({ runs, seconds }: CompareArguments): Promise<Session> {
   return await openSession(plan, { program: null, args: [] })
 }
 
-/** Each in turn, so that drift of the machine meets both. */
-async function runAll (options: CompareArguments, session: Session | null): Promise<{ others: RunRecord[], own: RunRecord[] }> {
-  const others: RunRecord[] = []
-  const own: RunRecord[] = []
-  for (let run = 0; run < options.runs; run++) {
-    others.push(await runOther(options))
-    if (session !== null) own.push(await runThroughput(session, loadOf(options)))
-  }
-  return { others, own }
-}
-
-async function measure (options: CompareArguments, alone: boolean): Promise<{ others: RunRecord[], own: RunRecord[] }> {
+async function measure (options: CompareArguments, alone: boolean): Promise<Side[]> {
   const session = alone ? null : await openOwn(options)
+  const { urls, format, runs } = options
+  const sides: Side[] = urls.map((url) => ({ name: `${url.host}${url.pathname}, ${format}`, own: false, run: async () => await runOther(url, options), runs: [] }))
   try {
-    if (session !== null) await warmUp(session)
-    return await runAll(options, session)
+    if (session !== null) {
+      await warmUp(session)
+      sides.push({ name: 'OrbitStream, JSON', own: true, run: async () => await runThroughput(session, loadOf(options)), runs: [] })
+    }
+    // Each in turn, so that drift of the machine meets all.
+    for (let run = 0; run < runs; run++) {
+      for (const side of sides) side.runs.push(await side.run())
+    }
+    return sides
   } finally {
     if (session !== null) await closeSession(session)
   }
@@ -76,11 +83,12 @@ async function main (): Promise<number> {
   }
   const { options, alone } = parsed
   onInterruption()
-  const { others, own } = await measure(options, alone)
-  const names = { other: `${options.url.host}, ${options.format}`, own: 'OrbitStream, JSON' }
-  const rows = [rowOf(`${names.other} (acknowledged)`, others, false), ...alone ? [] : [rowOf(`${names.own} (stored)`, own, true)]]
-  const problems = [...problemsOf(names.other, others), ...problemsOf(names.own, own)]
-  process.stdout.write(`${align([HEADS, ...rows])}\n${problems.map((problem) => `${problem}\n`).join('')}`)
+  const sides = await measure(options, alone)
+  const [first, ...others] = sides
+  const rows = sides.map(({ name, own, runs }) => rowOf(`${name} (${own ? 'stored' : 'acknowledged'})`, runs, own))
+  const pairs = first === undefined ? [] : others.map(({ name, runs }) => `${name} to ${first.name}: ${pairsText(first.runs, runs)}\n`)
+  const problems = sides.flatMap(({ name, runs }) => problemsOf(name, runs))
+  process.stdout.write(`${align([HEADS, ...rows])}\n${pairs.join('')}${problems.map((problem) => `${problem}\n`).join('')}`)
   return problems.length === 0 ? 0 : 1
 }
 

@@ -13,6 +13,14 @@ export function rowOf (name: string, runs: readonly RunRecord[], stored: boolean
   return [name, count(median(rates)), `±${(spread(rates) * 100).toFixed(0)}%`, sum('sent'), sum('acknowledged'), stored ? sum('stored') : '', latency('p50'), latency('p99')]
 }
 
+/** How the second compares with the first, run by run: their rates and the ratio of each pair, and the median of these. */
+export function pairsText (first: readonly RunRecord[], second: readonly RunRecord[]): string {
+  const pairs = first.flatMap(({ rate }, run) => second[run] === undefined ? [] : [{ first: rate, second: second[run].rate }])
+  const ratios = pairs.map((pair) => pair.second / pair.first)
+  const each = pairs.map((pair, run) => `${count(pair.second)}/${count(pair.first)} = ${(ratios[run] ?? NaN).toFixed(2)}`)
+  return `median ${median(ratios).toFixed(2)} of ${each.join(', ')}`
+}
+
 /** What was not as it must be, of all runs; an endpoint that takes nothing is not measured. */
 export function problemsOf (name: string, runs: readonly RunRecord[]): string[] {
   return runs.flatMap(({ problems, acknowledged }, run) => {

@@ -8,7 +8,8 @@ t.test('a URL is enough', t => {
 
 t.test('everything can be given', t => {
   const parsed = parseCompare(['http://h/w', '--format', 'line', '--batch', '10', '--seconds', '0.5', '--runs', '1', '--satellites', '5', '--connections', '2', '--alone',
-    '--header', 'Authorization: Token a:b', '--header', 'X-A: 1'])
+    '--header', 'Authorization: Token a:b', '--header', 'X-A: 1', '--other', 'http://i:2/v'])
+  if (parsed.kind === 'run') t.same(parsed.options.urls.map(String), ['http://h/w', 'http://i:2/v'])
   t.match(parsed, { kind: 'run', alone: true, options: { format: 'line', batch: 10, seconds: 0.5, headers: { Authorization: 'Token a:b', 'X-A': '1' } } })
   t.end()
 })
@@ -19,6 +20,7 @@ t.test('what is wrong is said', t => {
     [['http://a', 'http://b'], /exactly one URL/],
     [['ftp://a'], /not an http URL/],
     [['nonsense'], /not an http URL/],
+    [['http://a', '--other', 'b'], /http:\/\/a or b is not an http URL/],
     [['http://a', '--formt', 'x'], /--formt is not known/],
     [['http://a', '--format', 'xml'], /--format/],
     [['http://a', '--batch', '0'], /--batch/],

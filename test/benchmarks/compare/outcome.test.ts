@@ -1,5 +1,5 @@
 import t from 'tap'
-import { problemsOf, rowOf } from '../../../benchmarks/compare/outcome.js'
+import { pairsText, problemsOf, rowOf } from '../../../benchmarks/compare/outcome.js'
 
 const run = (rate: number, problems: string[] = []) => ({ rate, seconds: 1, sent: 2 * rate, acknowledged: rate, stored: rate, problems })
 
@@ -12,5 +12,10 @@ t.test('a row has the median and the sums; what cannot be looked up stays empty'
 t.test('the problems of every run are told, and a run that gave nothing is one', t => {
   t.same(problemsOf('a', [run(1), run(1, ['x', 'y']), run(0)]), ['a, run 2: x', 'a, run 2: y', 'a, run 3: nothing was acknowledged'])
   t.same(problemsOf('a', []), [])
+  t.end()
+})
+
+t.test('pairs are of one run each', t => {
+  t.equal(pairsText([run(10), run(20), run(40)], [run(20), run(10), run(60)]), 'median 1.50 of 20/10 = 2.00, 10/20 = 0.50, 60/40 = 1.50')
   t.end()
 })
