@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { METRICS } from '../protocol/metrics.js'
 import type { MetricName } from '../protocol/point.js'
+import { completeTarget, maskTarget, parseTarget } from './connection-target.js'
 import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
@@ -65,6 +66,8 @@ export interface Config extends ThresholdSettings {
   readonly httpEngine: 'auto' | 'uws' | 'node'
 }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 interface Setting<T> {
   /** Environment variable; the flag is the same name in kebab-case. */
   readonly env: string
@@ -73,6 +76,8 @@ interface Setting<T> {
   readonly default: string | { readonly value: () => T, readonly label: string }
   /** One sentence. */
   readonly help: string
+  /** Given where other variables have a say too. */
+  readonly complete?: (value: T, env: Environment) => Parsed<T>
   /** Given for secrets: the value as it may be shown. */
   readonly mask?: (value: T) => string
 }
@@ -97,14 +102,15 @@ function workersByDefault (): number {
   return Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)))
 }
 
-function maskUrl (text: string | null): string {
-  if (text === null) return ''
-  const masked = new URL(text)
-  if (masked.password !== '') masked.password = '***'
-  for (const name of ['password', 'sslpassword']) {
-    if (masked.searchParams.has(name)) masked.searchParams.set(name, '***')
+/** A URL of PostgreSQL. */
+function databaseUrl (): ValueType<string> {
+  return {
+    ...url(['postgres', 'postgresql']),
+    parse (text) {
+      const target = parseTarget(text)
+      return target.ok ? { ok: true, value: text } : target
+    }
   }
-  return masked.href
 }
 
 function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Setting<number> } {
@@ -124,7 +130,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   udpPorts: { env: 'UDP_PORT', type: ports(UDP_PORTS_MAX), default: '8081', help: 'UDP ports, a worker process each; `off` for none.' },
   udpReceiveBufferBytes: { env: 'UDP_RECEIVE_BUFFER', type: size({ min: bytes('64KB'), max: bytes('1GB') }), default: '8MB', help: 'Packets that the kernel keeps while a UDP worker is busy; it may give less, see net.core.rmem_max.' },
   dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },
-  databaseUrl: { env: 'DATABASE_URL', type: url(['postgres', 'postgresql']), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', mask: maskUrl },
+  databaseUrl: { env: 'DATABASE_URL', type: databaseUrl(), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', complete: (text, env) => text === null ? { ok: true, value: null } : completeTarget(text, env), mask: text => text === null ? '' : maskTarget(text) },
   spoolDir: { env: 'SPOOL_DIR', type: pathOrOff(), default: { value: () => '', label: 'DATA_DIR/spool' }, help: 'Directory where points are safe on disk before they are acknowledged; `off` acknowledges after COMMIT.' },
   spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; at least 5MB for each of WORKERS and UDP_PORT. Beyond it points are refused.' },
   spoolReserveBytes: { env: 'SPOOL_RESERVE_BYTES', type: size({ min: 0, max: bytes('1024TB') }), default: '256MB', help: 'What the spool leaves free on its file system; with less points are refused.' },
@@ -190,7 +196,7 @@ export function spoolDirectory ({ spoolDir, dataDir }: Pick<Config, 'spoolDir' |
 
 export interface ConfigSources {
   /** Without it: process.env. */
-  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly env?: Environment
   /** By flag name without dashes: `{ 'batch-size': '500' }`. */
   readonly flags?: Readonly<Record<string, unknown>>
 }
@@ -226,14 +232,18 @@ function originOf (key: Key, { env = process.env, flags = {} }: ConfigSources): 
   return { source: 'default', name: setting.env, text: typeof setting.default === 'string' ? setting.default : null }
 }
 
-function valueOf<K extends Key> (key: K, text: string | null): Parsed<Config[K]> {
+function valueOf<K extends Key> (key: K, text: string | null, env: Environment): Parsed<Config[K]> {
   const setting: Setting<Config[K]> = SETTINGS[key]
-  if (text !== null) return setting.type.parse(text)
+  const parsed = text === null ? defaultOf(setting) : setting.type.parse(text)
+  return parsed.ok && setting.complete !== undefined ? setting.complete(parsed.value, env) : parsed
+}
+
+function defaultOf<T> (setting: Setting<T>): Parsed<T> {
   return typeof setting.default === 'string' ? setting.type.parse(setting.default) : { ok: true, value: setting.default.value() }
 }
 
 /** Variables that differ from a setting's name by a letter or two: the setting was probably meant. */
-function misspelt (env: Readonly<Record<string, string | undefined>>): string[] {
+function misspelt (env: Environment): string[] {
   const names = KEYS.map(key => SETTINGS[key].env)
   // Short names have neighbours that belong to others: HOME is two letters from HOST, PGDATA_DIR from DATA_DIR.
   const [short, long] = [names.filter(name => name.length < 9), names.filter(name => name.length >= 9)]
@@ -247,9 +257,10 @@ function misspelt (env: Readonly<Record<string, string | undefined>>): string[] 
 export function loadConfig (sources: ConfigSources = {}): LoadedConfig {
   const values: Partial<Record<Key, unknown>> = {}
   const problems: ConfigProblem[] = []
+  const { env = process.env } = sources
   for (const key of KEYS) {
     const origin = originOf(key, sources)
-    const parsed = valueOf(key, origin.text)
+    const parsed = valueOf(key, origin.text, env)
     if (parsed.ok) values[key] = parsed.value
     else problems.push({ setting: origin.name, message: parsed.message })
   }
@@ -257,7 +268,7 @@ export function loadConfig (sources: ConfigSources = {}): LoadedConfig {
     const message = keys.every(key => key in values) ? check(values as unknown as Config) : null
     if (message !== null) problems.push({ setting: originOf(keys[0], sources).name, message })
   }
-  const warnings = misspelt(sources.env ?? process.env)
+  const warnings = misspelt(env)
   return problems.length > 0
     ? { ok: false, problems, warnings }
     : { ok: true, config: Object.freeze(values as unknown as Config), warnings }

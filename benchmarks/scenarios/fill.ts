@@ -1,5 +1,6 @@
 /** Rows made by the database itself, in the order in which COPYs bring them: blocks sorted by satellite, then time. */
 import type { Database } from '../../lib/store/db.js'
+import { DAY_MS, makePartitions } from '../../lib/store/partitions.js'
 
 export interface Fill {
   readonly rows: number
@@ -17,6 +18,7 @@ const STATEMENT_ROWS = 2_000_000
 export async function fillTable (db: Database, { rows, satellites, spanSeconds, untilSecondsAgo = 0 }: Fill): Promise<void> {
   // One end of time for all statements.
   const nowMicros = (Date.now() - untilSecondsAgo * 1000) * 1000
+  await makePartitions(db, Array.from({ length: Math.ceil(spanSeconds * 1000 / DAY_MS) + 1 }, (_, day) => nowMicros / 1000 - day * DAY_MS))
   const perSatellite = Math.max(1, Math.floor(BLOCK_ROWS / satellites))
   const block = perSatellite * satellites
   // Also the last block has its whole time, so that no row of it lies in the future.

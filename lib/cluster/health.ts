@@ -19,6 +19,8 @@ export interface HealthSources {
   /** What UDP workers that are no more have counted. */
   readonly retiredUdp: UdpTotals
   readonly database: { readonly kind: string, readonly embedded: boolean }
+  /** What a start waits for; null: nothing. */
+  readonly waitsFor: string | null
   readonly maintenanceError: string | null
   /** Version of the limits that count, and what is wrong with them. */
   readonly limits: { readonly version: number, readonly complaint: string | null }
@@ -69,9 +71,10 @@ function slotReasons (slot: Slot): string[] {
   return [...reasons, ...slot.report?.complaints ?? []]
 }
 
-function databaseReasons ({ slots, maintenanceError }: HealthSources): string[] {
+function databaseReasons ({ slots, waitsFor, maintenanceError }: HealthSources): string[] {
   const error = slots.map((slot) => slot.report?.database.lastError ?? null).find((message) => message !== null)
   const reasons = error === undefined ? [] : [`the database does not take points: ${error}`]
+  if (waitsFor !== null) reasons.push(waitsFor)
   if (maintenanceError !== null) reasons.push(`database maintenance fails: ${maintenanceError}`)
   return reasons
 }

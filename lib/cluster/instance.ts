@@ -19,10 +19,13 @@ export async function lockInstance (config: Config, lifecycle: Lifecycle): Promi
   lifecycle.push('the lock of SPOOL_DIR', () => spool.release())
 }
 
-/** The URL of the database; without DATABASE_URL the embedded one is started, and stopped by the lifecycle. DATA_DIR must be locked. */
-export async function openDatabase (config: Config, log: Log, lifecycle: Lifecycle): Promise<string> {
+/**
+ * The URL of the database; without DATABASE_URL the embedded one is started, and stopped by the lifecycle. DATA_DIR must be locked.
+ * @param signal gives the start of the embedded one up
+ */
+export async function openDatabase (config: Config, log: Log, lifecycle: Lifecycle, signal?: AbortSignal): Promise<string> {
   if (config.databaseUrl !== null) return config.databaseUrl
-  const embedded = await startEmbedded({ dataDir: config.dataDir, log })
+  const embedded = await startEmbedded({ dataDir: config.dataDir, log, ...signal === undefined ? {} : { signal } })
   lifecycle.push('the embedded PostgreSQL', () => embedded.stop())
   return embedded.url
 }

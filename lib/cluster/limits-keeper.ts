@@ -15,7 +15,7 @@ import { Backoff } from '../backoff.js'
 import { OperatingError } from '../errors.js'
 import type { LimitSet } from '../limits/limit-set.js'
 import type { Log } from '../log.js'
-import { isConnectionError, type DatabaseConnection } from '../store/db.js'
+import { isConnectionError, isPassing, type DatabaseConnection } from '../store/db.js'
 import { LIMITS_CHANNEL, readLimits, readOtherLimits, replaceLimits, seedLimits, type StoredLimits } from '../store/limits-store.js'
 
 export interface LimitsKeeperOptions {
@@ -177,10 +177,21 @@ export class LimitsKeeper {
     if (this.workCount >= WORK_MAX) throw new OperatingError('too_busy', 'Too many requests for the limits at once; send again later.')
     this.workCount++
     const result = this.work.then(async () => {
-      if (this.db === null) throw new OperatingError('database_unavailable')
-      return await work(this.db)
+      const { db } = this
+      if (db === null) throw new OperatingError('database_unavailable')
+      return await work(db).catch((error: unknown) => { throw this.refusal(db, error) })
     })
     this.work = result.catch(() => undefined).finally(() => { this.workCount-- })
     return await result
+  }
+
+  /** What callers are told; a session that does not write, or is ending, makes room for the next one. */
+  private refusal (db: DatabaseConnection, error: unknown): unknown {
+    if (!isPassing(error)) return error
+    if (db.alive) {
+      db.destroy()
+      this.lost()
+    }
+    return error instanceof OperatingError ? error : new OperatingError('database_unavailable', `The database does not take changes now: ${(error as Error).message}`, undefined, { cause: error })
   }
 }

@@ -3,23 +3,20 @@
  *
  *   lock DATA_DIR → port is free → database is there → migrated → maintenance → limits → workers → ready
  *
- * It handles no point. When it ends politely, workers first store what they accepted.
+ * Until the workers listen it answers HTTP itself: that the server starts, and what it waits for. It handles no point. When it ends politely, workers first store what they accepted.
  */
 import { randomUUID } from 'node:crypto'
 import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { writersOf, type Config } from '../config.js'
-import { Backoff } from '../backoff.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { Lifecycle } from '../lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
-import { rateLimited, type Log } from '../log.js'
+import type { Log } from '../log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
-import { connect, type Database, type DatabaseConnection } from '../store/db.js'
-import { directCompressHindrance } from '../store/direct-compress.js'
+import type { DatabaseConnection } from '../store/db.js'
 import { startMaintenance, type Maintenance } from '../store/maintenance.js'
-import { migrate } from '../store/migrate.js'
 import { QueryConnection } from '../store/query-connection.js'
 import { StartupError } from '../store/startup-error.js'
 import { version } from '../version.js'
@@ -29,22 +26,19 @@ import { Conservation } from './conservation.js'
 import { DataDesk } from './data-desk.js'
 import { addPoints, healthAnswer } from './health.js'
 import { IngestStepCutter } from './ingest-steps.js'
-import { lockInstance, openDatabase, readInstanceId } from './instance.js'
+import { lockInstance, readInstanceId } from './instance.js'
 import { LimitsDistribution } from './limits-distribution.js'
 import { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings, Question, ToPrimary } from './messages.js'
+import { connectPrimary, openAndMigrate } from './opening.js'
 import { PrimaryMetrics } from './primary-metrics.js'
 import { SenderPages } from './sender-pages.js'
 import { isBroken, Slots, type Slot } from './slots.js'
+import { StartingListener } from './starting-listener.js'
 import { StatusDesk } from './status-desk.js'
 import { UdpTotals } from './udp-totals.js'
 import { WorkerReports } from './worker-reports.js'
 
-const CONNECT_TIMEOUT_MS = 5_000
-const CONNECT_RETRY_MS_MIN = 200
-const CONNECT_RETRY_MS_MAX = 5_000
-/** While the database is waited for, the same cause is said this often; a new one at once. */
-const WAITING_SAID_INTERVAL_MS = 60_000
 /** Reports are asked for this often, so that little is missing from the sums when a worker is killed. */
 const REPORT_INTERVAL_MS = 1_000
 /** What stop leaves of the deadline for the database and the rest. */
@@ -105,7 +99,11 @@ class RunningPrimary implements Primary {
   private stopping = false
   /** When closing began, on the monotonic clock. */
   private stopMs = 0
-  private readonly connectBackoff = new Backoff(CONNECT_RETRY_MS_MIN, CONNECT_RETRY_MS_MAX)
+  private readonly abandoned = new AbortController()
+  /** Made while it starts, and cut if that is given up. */
+  private startConnections: DatabaseConnection[] | null = []
+  /** What the start waits for; null: it goes on, or is over. */
+  private waitsFor: string | null = null
   private readonly reports = new WorkerReports()
   private status: StatusDesk | null = null
   private onSlotChange: () => void = () => {}
@@ -123,9 +121,14 @@ class RunningPrimary implements Primary {
     this.instanceId = await readInstanceId(config.dataDir)
     this.port = await freePort(config.host, config.port)
     this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
+    const starting = await StartingListener.open(this.host, this.port, () => this.health())
+    this.lifecycle.push('the listener of the start', () => starting.close())
     await this.openDatabase()
     await this.startMaintenance()
-    await this.startWorkers(await this.startLimits())
+    const limits = await this.startLimits()
+    await starting.close()
+    await this.startWorkers(limits)
+    this.startConnections = null
     log.info({ host: this.host, port: this.port, udpPorts: this.udpPorts, workers: config.workers, database: this.databaseKind }, 'ready')
   }
 
@@ -138,7 +141,8 @@ class RunningPrimary implements Primary {
   /** Ends a start that is under way. */
   abandon (): void {
     this.stopping = true
-    this.connectBackoff.cancel()
+    this.abandoned.abort()
+    for (const db of this.startConnections ?? []) db.destroy()
     this.onSlotChange()
   }
 
@@ -162,38 +166,18 @@ class RunningPrimary implements Primary {
   }
 
   private async openDatabase (): Promise<void> {
-    const { config, log } = this
-    this.databaseUrl = await openDatabase(config, log, this.lifecycle)
-    const db = await this.connectPatiently()
-    try {
-      const { applied, kind } = await migrate(db, { ...config, log })
-      this.databaseKind = kind
-      const { rows } = await db.query<{ epoch: string }>('SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
-      this.lastEpoch = Number(rows[0]?.epoch)
-      if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
-      const reason = config.timescaleDirectCompress === 'on' ? await directCompressHindrance(db) : null
-      if (reason !== null) log.warn({ reason }, 'TIMESCALE_DIRECT_COMPRESS has no effect here')
-    } finally {
-      await db.close()
-    }
+    const { config, log, lifecycle, abandoned: { signal } } = this
+    const opened = await openAndMigrate({ config, log, lifecycle, signal, onWaiting: (reason) => { this.waitsFor = reason } })
+    this.databaseUrl = opened.url
+    this.databaseKind = opened.kind
+    this.lastEpoch = opened.lastEpoch
   }
 
   private async connectOnce (): Promise<DatabaseConnection> {
-    return await connect(this.databaseUrl, { applicationName: 'orbitstream primary', connectTimeoutMs: CONNECT_TIMEOUT_MS })
-  }
-
-  /** Waits for a database that is not there yet, as it happens when both are started together. */
-  private async connectPatiently (): Promise<Database> {
-    const warn = rateLimited(this.log, WAITING_SAID_INTERVAL_MS)
-    for (;;) {
-      try {
-        return await this.connectOnce()
-      } catch (error) {
-        if (this.stopping) throw new StartupError('Stopped before the database was there.', { cause: error })
-        warn({}, `waiting for the database; is DATABASE_URL right? ${(error as Error).message}`)
-        await this.connectBackoff.wait()
-      }
-    }
+    const db = await connectPrimary(this.databaseUrl)
+    this.startConnections?.push(db)
+    if (this.abandoned.signal.aborted) db.destroy()
+    return db
   }
 
   private async startMaintenance (): Promise<void> {
@@ -351,6 +335,7 @@ class RunningPrimary implements Primary {
       retired: this.retired,
       retiredUdp: this.retiredUdp,
       database: { kind: this.databaseKind, embedded: this.config.databaseUrl === null },
+      waitsFor: this.waitsFor,
       maintenanceError: this.maintenance?.lastError ?? null,
       limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }
     })

@@ -16,14 +16,20 @@
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Client, DatabaseError } from 'pg'
-import type { QueryResult, QueryResultRow } from 'pg'
+import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
+import type { ConnectionOptions } from 'node:tls'
+import { parseTarget, type ConnectionTarget } from '../connection-target.js'
 import { OperatingError } from '../errors.js'
+import { canDoWithout, encryptionOf } from './encryption.js'
 import { PipedCopy, type PipedOutcome } from './piped-copy.js'
+import { SESSION_SETTINGS } from './session.js'
+import { StartupError } from './startup-error.js'
 
 export interface ConnectOptions {
   /** Shown in pg_stat_activity. */
   readonly applicationName: string
+  /** All of it: the network, the server's welcome, the settings of the session. */
   readonly connectTimeoutMs: number
 }
 
@@ -75,10 +81,30 @@ const KEEPALIVE_DELAY_MS = 10_000
 
 /** Classes and codes that say that no session is to be had, or that it is gone (PostgreSQL documentation, appendix A). */
 const CONNECTION_STATES = /^(?:08...|57P0[1-5]|53300)$/
+const READ_ONLY_TRANSACTION = '25006'
+const CHECK_VIOLATION = '23514'
+const PARTITION_ROUTINE = 'ExecFindPartition'
+const INVALID_AUTHORIZATION = '28000'
 
 /** The server's SQLSTATE of an error; null if the error is not the server's. */
 export function sqlState (error: unknown): string | null {
   return error instanceof DatabaseError ? error.code ?? null : null
+}
+
+/**
+ * A row was refused since its table has no partition for it. The server tells it as any other check violation, in its own
+ * language; only the routine that found it is always called the same. Source: PostgreSQL, src/backend/executor/execPartition.c.
+ */
+export function isMissingPartition (error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === CHECK_VIOLATION && error.routine === PARTITION_ROUTINE
+}
+
+/**
+ * Nothing can be written now: there is no connection, or one to a standby or a database that was made read-only, which may be
+ * over for the next session.
+ */
+export function isPassing (error: unknown): boolean {
+  return isConnectionError(error) || sqlState(error) === READ_ONLY_TRANSACTION
 }
 
 /** The connection was not made, or is gone: try again with a new one. */
@@ -111,29 +137,72 @@ function unavailable (cause: unknown): OperatingError {
 
 /**
  * Connects, or rejects within the timeout: with the server's error if it refused (wrong password, no such database),
- * else with one that isConnectionError knows.
+ * else with one that isConnectionError knows. The session has SESSION_SETTINGS. Throws a StartupError for a URL that is none.
+ * @param url see lib/connection-target.ts; no variable of the environment counts beside it
  */
 export async function connect (url: string, options: ConnectOptions): Promise<DatabaseConnection> {
-  const client = new Client({
-    connectionString: url,
-    application_name: options.applicationName,
-    connectionTimeoutMillis: options.connectTimeoutMs,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS
-  })
-  const connection = new PgConnection(client)
+  const target = parseTarget(url)
+  if (!target.ok) throw new StartupError(`The URL of the database ${target.message}`)
+  const endMs = performance.now() + options.connectTimeoutMs
+  const encryption = await encryptionOf(target.value).catch((error: unknown) => { throw unavailable(error) })
   try {
-    await client.connect()
-    return connection
+    return await open(target.value, encryption, options.applicationName, endMs)
   } catch (error) {
-    connection.destroy()
-    throw error instanceof DatabaseError ? error : unavailable(error)
+    if (!canDoWithout(target.value) || !isRefusedForTls(error) || performance.now() >= endMs) throw error
+    return await open(target.value, false, options.applicationName, endMs)
   }
 }
 
-/** What the types of `pg` leave out: the backend's process id, and the socket below. */
+/** Not what a server says to whom it knows: a wrong password is wrong without TLS too. */
+function isRefusedForTls (error: unknown): boolean {
+  const state = sqlState(error)
+  return state === null || state === INVALID_AUTHORIZATION
+}
+
+/** @param endMs on the monotonic clock */
+async function open (target: ConnectionTarget, encryption: ConnectionOptions | false, applicationName: string, endMs: number): Promise<DatabaseConnection> {
+  const client = new Client(clientConfig(target, encryption, applicationName, endMs - performance.now()))
+  // Of these `pg` would ask the environment, too.
+  Object.assign((client as unknown as ClientInternals).connectionParameters, { options: target.options, replication: null })
+  const connection = new PgConnection(client)
+  let cut: NodeJS.Timeout | null = null
+  try {
+    await client.connect()
+    // A pooler lets us in, and then has no session for us.
+    cut = setTimeout(() => connection.destroy(), endMs - performance.now())
+    await connection.query(SESSION_SETTINGS)
+    return connection
+  } catch (error) {
+    connection.destroy()
+    if (error instanceof DatabaseError || isConnectionError(error)) throw error
+    throw unavailable(error)
+  } finally {
+    if (cut !== null) clearTimeout(cut)
+  }
+}
+
+/** With a value for each that `pg` would take from the environment; null leaves it its default. */
+function clientConfig (target: ConnectionTarget, ssl: ConnectionOptions | false, applicationName: string, timeoutMs: number): ClientConfig & { sslnegotiation: string } {
+  const { host, port, user, password, database } = target
+  return {
+    ...host === null ? {} : { host },
+    ...port === null ? {} : { port },
+    ...user === null ? {} : { user },
+    ...password === null ? {} : { password },
+    ...database === null ? {} : { database },
+    ssl,
+    sslnegotiation: target.sslDirect && ssl !== false ? 'direct' : 'postgres',
+    application_name: target.applicationName ?? applicationName,
+    connectionTimeoutMillis: Math.max(timeoutMs, 1),
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS
+  }
+}
+
+/** What the types of `pg` leave out: the backend's process id, what the startup message is made of, and the socket below. */
 interface ClientInternals {
   readonly processID: number | null
+  readonly connectionParameters: object
   readonly connection: { readonly stream: { destroy: () => void } }
 }
 

@@ -40,6 +40,8 @@ export interface EmbeddedOptions {
   readonly fsync?: boolean
   /** Without it: those of the installed package. */
   readonly places?: EmbeddedPlaces
+  /** Gives the start up: a recovery may take a quarter of an hour. */
+  readonly signal?: AbortSignal
 }
 
 export interface EmbeddedServer {
@@ -310,6 +312,7 @@ class Server implements EmbeddedServer {
         if (sqlState(error) === '57P03') deadlineMs = RECOVERY_DEADLINE_MS
       }
       if (!await isRunning()) return false
+      if (this.options.signal?.aborted === true) throw new StartupError('Stopped before the embedded PostgreSQL was ready.')
       await delay(POLL_MS)
     }
     throw new StartupError(`The embedded PostgreSQL was not ready in time. Its log ends with:\n${await tail(this.logPath, 0)}`)

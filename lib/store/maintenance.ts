@@ -20,9 +20,9 @@ import { sqlState } from './db.js'
 import type { Database } from './db.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
-import { DAY_MS, dropPartitions, ensurePartitions } from './partitions.js'
+import { DAY_MS, dropPartitions, dropRollups, ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
-import { dropRollups, RollUp } from './rollups.js'
+import { RollUp } from './rollups.js'
 import type { StoreLog } from './store-log.js'
 
 export interface MaintenanceIntervals {

@@ -11,10 +11,10 @@
  * database does not know the server's configuration, and leaves all of that as it is: migrateSchema().
  */
 import { METRICS } from '../../protocol/metrics.js'
-import { isConnectionError } from './db.js'
-import { sqlState, type Database } from './db.js'
+import { isPassing, sqlState, type Database } from './db.js'
 import { ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
+import { assertRights, assertUsable } from './preconditions.js'
 import { readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
 import { prepareServer, serverKind } from './server-kind.js'
@@ -70,8 +70,10 @@ const MIGRATION_LOCK = 7_305_110_400
 /** The migration that makes the table telemetry. */
 const TELEMETRY_VERSION = 2
 
+const HISTORY = 'public.schema_migrations'
+
 const CREATE_HISTORY = `
-  CREATE TABLE IF NOT EXISTS public.schema_migrations (
+  CREATE TABLE ${HISTORY} (
     version integer PRIMARY KEY,
     name text NOT NULL,
     checksum text NOT NULL,
@@ -82,6 +84,7 @@ const CREATE_HISTORY = `
 /** Applies what is missing, makes the first partitions, and lets the schema follow the settings. For those who have the server's. */
 export async function migrate (database: Database, settings: MigrationSettings): Promise<MigrationOutcome> {
   return await locked(database, settings.log, async () => {
+    await assertRights(database)
     const outcome = await applyPending(database, settings)
     if (outcome.kind === 'plain') await ensurePartitions(database, settings, Date.now())
     for (const statement of await planSettings(database, outcome.kind, settings)) await carryOut(database, statement, settings.log)
@@ -97,7 +100,9 @@ export async function migrateSchema (database: Database, options: MigrationOptio
 async function applyPending (database: Database, options: MigrationOptions): Promise<MigrationOutcome> {
   const plan = await planForServer(database, options)
   const { log } = options
-  await database.query(CREATE_HISTORY)
+  if (plan.pending.length > 0) await assertRights(database)
+  // Even where it is there, the statement asks for the right to make it.
+  if (!await exists(database, HISTORY)) await database.query(CREATE_HISTORY)
   for (const migration of plan.pending) await apply(database, migration, log)
   await addMetricColumns(database, plan, log)
   return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
@@ -152,6 +157,7 @@ async function carryOut (database: Database, { sql, shown, optional = false }: S
 }
 
 async function locked<T> (database: Database, log: StoreLog, work: () => Promise<T>): Promise<T> {
+  await assertUsable(database)
   await lock(database, log)
   try {
     return await work()
@@ -169,7 +175,7 @@ async function lock (database: Database, log: StoreLog): Promise<void> {
 }
 
 async function readHistory (database: Database): Promise<AppliedMigration[]> {
-  if (!await exists(database, 'public.schema_migrations')) return []
+  if (!await exists(database, HISTORY)) return []
   return (await database.query<AppliedMigration>('SELECT version, name, checksum, kind FROM public.schema_migrations ORDER BY version')).rows
 }
 
@@ -205,8 +211,8 @@ async function apply (database: Database, migration: Migration, log: StoreLog): 
     await database.query('INSERT INTO public.schema_migrations (version, name, checksum, kind) VALUES ($1, $2, $3, $4)', [version, name, checksum, kind])
     await database.query('COMMIT')
   } catch (cause) {
-    if (isConnectionError(cause)) throw cause
-    await database.query('ROLLBACK')
+    if (database.alive) await database.query('ROLLBACK')
+    if (isPassing(cause)) throw cause
     throw new StartupError(`Migration ${name} failed, and nothing of it was kept: ${String(cause)}`, { cause })
   }
   log.info({ migration: name, kind }, `Migration ${name} was applied`)
@@ -241,8 +247,8 @@ async function addMetricColumns (database: Database, plan: MigrationPlan, log: S
     for (const sql of addition.statements) await database.query(sql)
     await database.query('COMMIT')
   } catch (cause) {
-    if (isConnectionError(cause)) throw cause
-    await database.query('ROLLBACK')
+    if (database.alive) await database.query('ROLLBACK')
+    if (isPassing(cause)) throw cause
     throw new StartupError(`Adding what is new in the catalogue of metrics (${names}) failed, and nothing of it was kept: ${String(cause)}`, { cause })
   }
   log.info({ metrics: addition.metrics }, `New in the catalogue of metrics: ${names}`)

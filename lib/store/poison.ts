@@ -19,7 +19,7 @@ import { anomaliesOf, telemetryOf } from '../pipeline/payload.js'
 import { rowEnd, rowToPoint } from '../pipeline/rows.js'
 import { copyRows } from './commit.js'
 import { CopySorter } from './copy-rows.js'
-import { sqlState, type Database } from './db.js'
+import { isMissingPartition, sqlState, type Database } from './db.js'
 
 export interface PoisonRow {
   /** The row in the format of rows.ts or anomaly-rows.ts. */
@@ -27,6 +27,8 @@ export interface PoisonRow {
   readonly sqlState: string
   /** The server's words. */
   readonly reason: string
+  /** It may be that nothing is wrong with it. */
+  readonly lacksPartition: boolean
   /** The row as JSON, for people. Null if it cannot be shown as jsonb (which takes no NUL). */
   readonly json: string | null
 }
@@ -144,7 +146,7 @@ async function probe (db: Database, before: readonly string[], rows: readonly Bu
 }
 
 function poisonRow (bytes: Buffer, refusal: Error, kind: RowKind): PoisonRow {
-  return { bytes, sqlState: sqlState(refusal) ?? '', reason: refusal.message, json: jsonOf(bytes, kind) }
+  return { bytes, sqlState: sqlState(refusal) ?? '', reason: refusal.message, lacksPartition: isMissingPartition(refusal), json: jsonOf(bytes, kind) }
 }
 
 function jsonOf (row: Buffer, kind: RowKind): string | null {

@@ -57,11 +57,6 @@ export class RollUp {
   }
 }
 
-/** Drops rollups of days of which telemetry has nothing any more, and forgets satellites of which it has nothing. */
-export async function dropRollups (database: Database): Promise<void> {
-  for (const width of ['10s', '1m']) await database.query('SELECT public.orbitstream_drop_rollups($1)', [width])
-}
-
 /** Until nothing is left or the time is over; steps grow while they are quick. @param take true: there is more */
 async function inSteps (turnMs: number, bucketsMax: number, take: (buckets: number) => Promise<boolean>): Promise<void> {
   const endMs = performance.now() + turnMs

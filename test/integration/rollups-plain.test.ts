@@ -287,7 +287,7 @@ t.test('retention drops what it should and nothing younger: points, anomalies, r
   const counts = async (): Promise<string[]> => await Promise.all(['telemetry', 'anomalies', 'telemetry_10s', 'telemetry_1m', 'satellites_latest'].map(relation => one<string>(database,
     `SELECT string_agg(satellite_id || ' ' || n, ' ' ORDER BY satellite_id) AS value FROM (SELECT satellite_id, count(*) AS n FROM ${relation} GROUP BY 1) c`)))
   const runMaintenance = async (retentionMs: number): Promise<void> => {
-    const maintenance = startMaintenance({ connect: () => connect(url, OPTIONS), settings: { ...SCHEMA_SETTINGS, timeWindowPastMs: retentionMs, retentionMs }, log: silentLog, intervals: { rollupsMs: 3_600_000 } })
+    const maintenance = startMaintenance({ connect: () => connect(url, OPTIONS), settings: { ...SCHEMA_SETTINGS, retentionMs }, log: silentLog, intervals: { rollupsMs: 3_600_000 } })
     await maintenance.runNow()
     t.equal(maintenance.lastError, null)
     await maintenance.close()

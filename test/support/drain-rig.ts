@@ -85,7 +85,11 @@ export class Rig {
   }
 
   append (rows = 2): Batch {
-    const batch = new Batch(Array.from({ length: rows }, () => rowOf(this.values++)))
+    return this.appendRows(Array.from({ length: rows }, () => rowOf(this.values++)))
+  }
+
+  appendRows (rows: readonly PlainRow[]): Batch {
+    const batch = new Batch(rows)
     this.batches.push(batch)
     this.journal.append(batch)
     return batch

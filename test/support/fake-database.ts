@@ -12,7 +12,7 @@ import type { PipedOutcome } from '../../lib/store/piped-copy.js'
 import { oneByOne } from '../../benchmarks/timescale/one-by-one.js'
 import { decodeCopy, rowText, type PlainRow } from './rows.js'
 
-const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT orbitstream_ensure_partitions', 'COMMIT', 'SAVEPOINT', 'RELEASE', 'ROLLBACK TO', 'ROLLBACK'] as const
+const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT public.orbitstream_make_partitions', 'COMMIT', 'SAVEPOINT', 'RELEASE', 'ROLLBACK TO', 'ROLLBACK'] as const
 const BEGIN_AND = 'BEGIN; '
 const MOVE = /SET epoch = (?<toEpoch>\d+), last_sequence = (?<toSequence>\d+), .* WHERE spool_id = '[^']+' AND epoch = (?<epoch>\d+) AND last_sequence = (?<sequence>\d+)$/
 export type StatementKind = typeof KINDS[number] | 'COPY' | 'connect'
@@ -34,6 +34,11 @@ export function serverError (code: string, message = `error ${code}`): DatabaseE
   return error
 }
 
+/** As PostgreSQL says it in German: only its SQLSTATE and its routine are always the same. */
+export function noPartition (): DatabaseError {
+  return Object.assign(serverError('23514', 'keine Partition von Relation »telemetry« für die Zeile gefunden'), { routine: 'ExecFindPartition' })
+}
+
 export const connectionLost = (): Error => new OperatingError('database_unavailable', 'The database cannot be reached: cut')
 
 interface Position { epoch: number, sequence: number }
@@ -52,8 +57,8 @@ export class FakeServer {
   refuses: (row: PlainRow) => DatabaseError | null = () => null
   /** COPYs to come whose count of rows is one too low. */
   miscounts = 0
-  /** Times asked of orbitstream_ensure_partitions. */
-  readonly partitions: Array<readonly [Date, Date]> = []
+  /** Times in seconds that were asked of orbitstream_make_partitions, call by call. */
+  readonly partitions: Array<readonly number[]> = []
   private readonly watchers = new Set<() => void>()
 
   readonly connect = async (): Promise<Database> => {
@@ -183,7 +188,7 @@ export class FakeConnection implements Database {
       case 'INSERT INTO ingest_ledger': server.ledger ??= { epoch: 0, sequence: 0 }; break
       case 'UPDATE ingest_ledger': return this.moveLedger(text)
       case 'INSERT INTO quarantined_rows': this.quarantine(values); break
-      case 'SELECT orbitstream_ensure_partitions': server.partitions.push(values as [Date, Date]); break
+      case 'SELECT public.orbitstream_make_partitions': server.partitions.push(values[0] as number[]); break
       case 'COMMIT': this.commit(); break
       case 'SAVEPOINT': this.saved = this.transaction().rows.length; break
       case 'RELEASE': break

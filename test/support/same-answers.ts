@@ -11,7 +11,7 @@ import { ANOMALIES, QUERIES, queryData, README_QUERIES } from './queries.js'
 import { pointStore } from './stored-rows.js'
 
 export const SCHEMA_SETTINGS = {
-  retentionMs: 30 * DAY_MS, timeWindowPastMs: 30 * DAY_MS, timeWindowFutureMs: 300_000, compressAfterMs: 7_200_000, chunkIntervalMs: 3_600_000, log: silentLog
+  retentionMs: 30 * DAY_MS, compressAfterMs: 7_200_000, chunkIntervalMs: 3_600_000, log: silentLog
 }
 
 /** As the primary does every two seconds. */

@@ -5,6 +5,7 @@ import { commitRun, enterLedger } from '../../lib/store/commit.js'
 import { CopySorter } from '../../lib/store/copy-rows.js'
 import type { Database } from '../../lib/store/db.js'
 import { inspectDirectCompress } from '../../lib/store/direct-compress.js'
+import { DAY_MS, makePartitions } from '../../lib/store/partitions.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
@@ -22,8 +23,12 @@ export async function pointStore (db: Database, options: { directCompress?: bool
   const spool = options.spool ?? 'test'
   const sorter = new CopySorter()
   const table = new SatelliteTable()
+  const days = new Set<number>()
   let from: Position = await enterLedger(db, spool)
   return async (points) => {
+    const times = points.map(({ timeMs }) => timeMs).filter((timeMs) => !days.has(Math.floor(timeMs / DAY_MS)))
+    if (times.length > 0) await makePartitions(db, times)
+    for (const timeMs of times) days.add(Math.floor(timeMs / DAY_MS))
     const columns = new PointColumns()
     for (const { satellite, timeMs, values } of points) {
       const index = columns.push(table.byId(satellite) as Satellite, timeMs * 1000)
@@ -35,8 +40,8 @@ export async function pointStore (db: Database, options: { directCompress?: bool
     const sequence = from.sequence + 1
     const run = { epoch: 1, firstSequence: sequence, lastSequence: sequence, rows: points.length, bytes: payload.length, payloads: [payload] }
     const copy = sorter.sort([payload], points.length)
-    const times = sorter.times([payload], points.length)
-    const stored = await commitRun(db, spool, from, run, { copy, copyRows: points.length, poison: [], times }, compress)
+    const rows = { copy, copyRows: points.length, poison: [], times: sorter.times([payload], points.length) }
+    const stored = await commitRun(db, spool, from, run, rows, compress)
     if (!stored) throw new Error('the ledger is elsewhere')
     from = { epoch: 1, sequence }
   }

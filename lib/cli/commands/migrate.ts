@@ -13,7 +13,7 @@ export const migrate = defineCommand({
   options: [
     { name: 'dry-run', type: 'boolean', help: 'Print what would be done, and do nothing.' }
   ],
-  settings: ['dataDir', 'databaseUrl', 'retentionMs', 'timeWindowPastMs', 'timeWindowFutureMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'],
+  settings: ['dataDir', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'],
   async run ({ config, values, print }) {
     const log = errorLog(config, 'migrate')
     return await withDatabase(config, log, async (db) => {

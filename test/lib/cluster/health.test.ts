@@ -16,6 +16,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     retired: new PointCounters(),
     retiredUdp: new UdpTotals(),
     database: { kind: 'plain', embedded: true },
+    waitsFor: null,
     maintenanceError: null,
     limits: { version: 3, complaint: null },
     ...changes

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { Rig, TIME, valueOf } from '../../support/drain-rig.js'
-import { serverError } from '../../support/fake-database.js'
+import { Rig, rowOf, TIME, valueOf } from '../../support/drain-rig.js'
+import { noPartition, serverError } from '../../support/fake-database.js'
+import type { PlainRow } from '../../support/rows.js'
 
 t.test('refused rows are put aside with the reason, their neighbours stored, twice', async (t) => {
   const rig = new Rig()
@@ -63,18 +64,18 @@ t.test('conservation holds at every statement, also while rows are put aside', a
 
 t.test('a missing partition is made for the times of the run, and the rows are stored', async (t) => {
   const rig = new Rig()
-  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : serverError('23514', 'no partition of relation "telemetry" found for row')
+  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : noPartition()
   rig.append(3)
   await rig.finish()
   rig.check(t)
-  t.strictSame(rig.server.partitions, [[new Date(Number(TIME / 1000n)), new Date(Number(TIME / 1000n))]])
+  t.strictSame(rig.server.partitions, [[Number(TIME / 1000n) / 1000]])
   t.equal(rig.quarantined, 0)
   t.equal(rig.server.count('INSERT INTO quarantined_rows'), 0)
 })
 
 t.test('another check violation makes no partition', async (t) => {
   const rig = new Rig()
-  rig.server.refuses = () => serverError('23514', 'violates check constraint "sane"')
+  rig.server.refuses = () => Object.assign(serverError('23514', 'no partition of "sane"'), { routine: 'ExecConstraints' })
   rig.append(1)
   await rig.finish()
   t.strictSame(rig.server.partitions, [])
@@ -83,9 +84,9 @@ t.test('another check violation makes no partition', async (t) => {
 
 t.test('making the partition fails twice: tried again', async (t) => {
   const rig = new Rig()
-  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : serverError('23514', 'no partition of relation "telemetry" found for row')
+  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : noPartition()
   rig.append(3)
-  rig.fail('SELECT orbitstream_ensure_partitions', 2)
+  rig.fail('SELECT public.orbitstream_make_partitions', 2)
   await rig.finish()
   rig.check(t)
   t.equal(rig.drain.retries, 2)
@@ -93,14 +94,14 @@ t.test('making the partition fails twice: tried again', async (t) => {
 
 t.test('a time that no partition can hold does not keep its neighbours from theirs', async (t) => {
   const rig = new Rig()
-  rig.server.refuses = () => rig.server.partitions.length > 0 ? null : serverError('23514', 'no partition of relation "telemetry" found for row')
+  const wild: PlainRow = { ...rowOf(1), timeMicros: 2n ** 63n - 1n }
+  rig.server.refuses = (row) => rig.server.partitions.length > 0 && row.timeMicros === TIME ? null : noPartition()
   rig.append(3)
-  // The whole span is refused; the single day is made.
-  rig.fail('SELECT orbitstream_ensure_partitions', 1, { error: () => serverError('22023', 'more than 4000 days') })
+  rig.appendRows([wild])
   await rig.finish()
   rig.check(t)
-  const day = new Date('2023-11-14T00:00:00Z')
-  t.strictSame(rig.server.partitions, [[day, day]])
+  t.strictSame(rig.server.partitions, [[Number(TIME / 1000n) / 1000]])
+  t.equal(rig.server.quarantined.length, 1)
   t.equal(rig.drain.retries, 0)
 })
 
@@ -108,7 +109,7 @@ t.test('a row that lacks only its partition is stored also beside one that is re
   const rig = new Rig()
   rig.server.refuses = (row) => {
     if (valueOf(row) === 1) return serverError('22021')
-    return valueOf(row) === 2 && rig.server.partitions.length === 0 ? serverError('23514', 'no partition of relation "telemetry" found for row') : null
+    return valueOf(row) === 2 && rig.server.partitions.length === 0 ? noPartition() : null
   }
   rig.append(4)
   await rig.finish()

@@ -9,7 +9,7 @@ import { ingestStep } from '../../support/ingest-step.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
-const SETTINGS = { retentionMs: 30 * DAY_MS, timeWindowPastMs: 30 * DAY_MS, timeWindowFutureMs: 300_000, log: silentLog }
+const SETTINGS = { retentionMs: 30 * DAY_MS, log: silentLog }
 
 const server = await startTestPostgres(t)
 const database = await connect(server.url, OPTIONS)

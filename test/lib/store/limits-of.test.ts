@@ -13,7 +13,7 @@ import { silentLog, startTestPostgres } from '../../support/postgres.js'
 const server = await startTestPostgres(t)
 const database = await connect(server.url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
 t.teardown(() => database.close())
-await migrate(database, { retentionMs: DAY_MS, timeWindowPastMs: DAY_MS, timeWindowFutureMs: 300_000, log: silentLog })
+await migrate(database, { retentionMs: DAY_MS, log: silentLog })
 
 type Row = Record<'satellite_id' | 'metric', string> & Record<'low_warning' | 'low_critical' | 'high_warning' | 'high_critical', number | null>
 

@@ -8,7 +8,7 @@ import { migrate } from '../../../lib/store/migrate.js'
 import { METRICS } from '../../../protocol/metrics.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
-const SETTINGS = { retentionMs: 86_400_000, timeWindowPastMs: 86_400_000, timeWindowFutureMs: 0, log: silentLog }
+const SETTINGS = { retentionMs: 86_400_000, log: silentLog }
 const setOf = (critical: number): LimitSet => ({ default: { [METRICS[0].name]: { low: { critical } } }, overrides: {} })
 
 async function database (t: Test): Promise<{ first: DatabaseConnection, second: DatabaseConnection }> {
