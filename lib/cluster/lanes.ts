@@ -9,6 +9,12 @@ import type { WorkerReport } from './messages.js'
 
 export type Standing = Pick<WorkerReport, 'points' | 'waiting' | 'backlog' | 'pressure' | 'database'>
 
+export type DrainOutcome = 'empty' | 'away' | 'deadline'
+
+/** So long a stop gives a database that is away to come back, where points are safe on disk without it. */
+const AWAY_MS_MAX = 1_000
+const AWAY_CHECK_INTERVAL_MS = 100
+
 export class Lanes {
   private readonly lanes: Lane[] = []
 
@@ -35,20 +41,36 @@ export class Lanes {
     }
   }
 
-  /** Ends the journals and waits until they are empty. False: the deadline came first, and the drains were cut. */
-  async drain (deadlineMs: number): Promise<boolean> {
-    let inTime = true
-    for (const { journal } of this.lanes) journal.end()
-    const timer = setTimeout(() => {
-      inTime = false
+  /**
+   * Ends the journals and waits until they are empty, or the drains were cut: by the deadline, or since the database is away
+   * and all that waits is safe without it.
+   * @param onDisk whether the journals outlive the process
+   */
+  async drain (deadlineMs: number, onDisk: boolean): Promise<DrainOutcome> {
+    let outcome: DrainOutcome = 'empty'
+    const cut = (why: DrainOutcome): void => {
+      outcome = why
       for (const { drain, journal } of this.lanes) {
         drain.close()
         journal.interrupt()
       }
-    }, deadlineMs)
+    }
+    for (const { journal } of this.lanes) journal.end()
+    const deadline = setTimeout(() => { cut('deadline') }, deadlineMs)
+    let awayMs = 0
+    const watch = setInterval(() => {
+      awayMs = onDisk && this.safeWithoutDatabase() ? awayMs + AWAY_CHECK_INTERVAL_MS : 0
+      if (awayMs >= AWAY_MS_MAX) cut('away')
+    }, AWAY_CHECK_INTERVAL_MS)
     await Promise.all(this.lanes.map(async ({ drained }) => { await drained }))
-    clearTimeout(timer)
-    return inTime
+    clearTimeout(deadline)
+    clearInterval(watch)
+    return outcome
+  }
+
+  /** Every lane that is not through is tried again and again, and everything of it is written. */
+  private safeWithoutDatabase (): boolean {
+    return this.lanes.every(({ drain, journal }) => drain.through || (drain.lastError !== null && journal.idle))
   }
 
   private points (): PointCounters {

@@ -28,6 +28,11 @@ import { WorkerMetrics } from './worker-metrics.js'
 
 /** Time for what is durable to reach the database when the spool has failed. */
 const FAILED_DRAIN_MS = 10_000
+/** Why points are left over at the end. */
+const CUT_SHORT = {
+  away: 'the database does not take points, and is not waited for',
+  deadline: 'the deadline passed before the database took all points'
+} as const
 
 function send (message: ToPrimary, onSent?: () => void): void {
   // False when the channel is closing: the primary is gone, and this process with it.
@@ -153,9 +158,9 @@ class Worker {
     await this.listener?.catchUp()
     this.pipeline.stop()
     const closed = this.listener?.close(deadlineMs)
-    const inTime = await this.lanes.drain(deadlineMs)
+    const outcome = await this.lanes.drain(deadlineMs, this.settings.config.spoolDir !== 'off')
     const { waiting } = this.lanes.standing()
-    if (!inTime && waiting > 0) this.log.warn({ waiting }, 'the deadline passed before the database took all points; the next start goes on with those that stand in the spool')
+    if (outcome !== 'empty' && waiting > 0) this.log.warn({ waiting }, `${CUT_SHORT[outcome]}; the next start goes on with the points that stand in the spool`)
     await this.report(LAST_REPORT)
     await this.lifecycle.release()
     await closed

@@ -72,6 +72,11 @@ export class Drain {
     options.journal.onAwaited = () => { this.pace.hurry() }
   }
 
+  /** Nothing is stored any more. */
+  get through (): boolean {
+    return this.state === 'ended' || this.state === 'halted'
+  }
+
   /** Runs until the journal is ended and empty, or close() is called, or the ledger does not fit. Never throws for operating errors. */
   async run (): Promise<void> {
     while (!this.closed) {

@@ -24,3 +24,22 @@ t.test('points that the stop stores stand in ingest_stats', async (t) => {
     SELECT sum(http_points)::int AS taken, sum(committed_points)::int AS stored, (array_agg(points_waiting ORDER BY time DESC))[1]::int AS waiting FROM ingest_stats`)
   t.same(rows, [{ taken: POINTS, stored: POINTS, waiting: 0 }])
 })
+
+t.test('while the database is away a stop waits for none of its deadline, and what is on disk stays there', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const options = { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '2', '--shutdown-deadline', '1h'] }
+  const { url, program } = await startIngest(t, options)
+  await postgres.kill()
+  await program.line(({ msg }) => msg?.startsWith('the database does not take points') === true)
+  const body = JSON.stringify(Array.from({ length: POINTS }, (_, index) => ({ satellite_id: `SAT-${index}`, battery_charge_percent: 50 })))
+  const answer = await request(`${url}/telemetry/batch`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  t.equal(answer.statusCode, 202)
+  t.equal(await program.stop(), 0)
+  t.match(program.lines.filter(({ msg }) => msg?.includes('is not waited for')), [{ waiting: POINTS }])
+  await postgres.start()
+  const again = await startIngest(t, options)
+  t.equal(await again.program.stop(), 0)
+  const database = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  t.teardown(() => database.close())
+  t.same((await database.query('SELECT count(*)::int AS stored FROM telemetry')).rows, [{ stored: POINTS }])
+})
