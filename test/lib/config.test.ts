@@ -21,7 +21,7 @@ t.test('without any source every setting has its default', t => {
   t.same(configOf({ env: {} }), {
     host: '0.0.0.0',
     port: 8080,
-    workers: Math.min(4, Math.max(2, Math.floor(availableParallelism() / 2))),
+    workers: Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2))),
     udpPorts: [8081],
     udpReceiveBufferBytes: 8 * 1024 * 1024,
     dataDir: resolve('data'),
