@@ -110,7 +110,8 @@ function report (summary: Summary, waiting: number | null): string {
 async function demo (): Promise<number> {
   process.stdout.write('Starting OrbitStream and its PostgreSQL; the first start takes a few seconds …\n')
   const server = start('orbitstream-ingest', ['start'])
-  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+  // SIGHUP: its terminal was closed, which the others do not notice.
+  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')])
   const ready = await Promise.race([serverReady(server), interrupted.then(() => null)])
   if (ready === null) return await stop(server)
   const url = `http://127.0.0.1:${String(ready['port'])}`

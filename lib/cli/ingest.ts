@@ -3,7 +3,9 @@
  *
  * The one place of the program that prints and sets the exit code: 0 done, 1 failed, 2 not understood.
  */
+import { fileURLToPath } from 'node:url'
 import { describeSettings, loadConfig } from '../config.js'
+import { becomeOwner } from '../local/owner.js'
 import { nearest } from '../value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import { config } from './commands/config.js'
@@ -20,11 +22,12 @@ import { spoolResolve } from './commands/spool-resolve.js'
 import { start } from './commands/start.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
-import type { ConfigSources } from '../config.js'
+import type { Config, ConfigSources } from '../config.js'
 import type { Command } from './command.js'
 import type { Option } from './options.js'
 
 const PROGRAM = 'orbitstream-ingest'
+const WORKER = fileURLToPath(new URL('../cluster/worker.js', import.meta.url))
 
 /** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
 const COMMANDS: readonly Command[] = [
@@ -91,7 +94,15 @@ async function runCommand (command: Command, argv: readonly string[], output: Ou
   const loaded = loadConfig(sources)
   for (const warning of loaded.warnings) output.complain(`warning: ${warning}`)
   if (!loaded.ok) return end(usageError(program, loaded.problems.map(({ setting, message }) => `${setting}: ${message}`)), output)
+  await actAsOwner(command, loaded.config, output)
   return await command.run({ ...output, ...parsed, config: loaded.config, sources })
+}
+
+/** Root gives its rights up for what lies in somebody else's directory. */
+async function actAsOwner ({ settings }: Command, { dataDir }: Config, { complain }: Output): Promise<void> {
+  if (settings !== 'all' && !settings.includes('dataDir')) return
+  const uid = await becomeOwner(dataDir, [process.execPath, WORKER])
+  if (uid !== null) complain(`warning: started as root; the way to DATA_DIR ${dataDir} belongs to user id ${uid}, so the program runs as that user`)
 }
 
 /**

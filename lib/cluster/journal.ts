@@ -41,7 +41,7 @@ export async function openSlot (directory: string, config: Config, log: Log, lif
 export async function lockSlot (directory: string, lifecycle: Lifecycle): Promise<void> {
   await realFiles.makeDirectory(directory)
   const lock = await lockDirectory(directory, 'spool slot')
-  lifecycle.push('the lock of the spool slot', async () => { await lock.release() })
+  lifecycle.push('the lock of the spool slot', () => lock.release())
 }
 
 /** As openSlot(), for a slot that is locked. One that cannot be opened leaves nothing open. */

@@ -117,8 +117,8 @@ class RunningPrimary implements Primary {
 
   async start (): Promise<void> {
     const { config, log } = this
-    await lockInstance(config, this.lifecycle)
-    this.instanceId = await readInstanceId(config.dataDir)
+    await lockInstance(config, log, this.lifecycle)
+    this.instanceId = await readInstanceId(config.dataDir, log)
     this.port = await freePort(config.host, config.port)
     this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
     const starting = await StartingListener.open(this.host, this.port, () => this.health())

@@ -4,7 +4,9 @@
  *
  * All methods reject with the system's error (`code` is ENOSPC, EIO, ...). None retries, none hides a short write.
  */
-import { mkdir, open, readFile, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readFile, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises'
+import { makeDirectory, syncDirectory } from '../local/directories.js'
 
 export interface OpenFile {
   /** Writes the buffers one after the other at `position`. Gives the bytes that were written: fewer on a full disk. */
@@ -84,7 +86,7 @@ class RealFile implements OpenFile {
   }
 }
 
-/** Rows may be confidential: only the owner reads what the spool writes. */
+/** Rows may be confidential: only the owner reads what the spool writes. No link is followed: the spool makes none. */
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 
@@ -93,21 +95,16 @@ export const realFiles: Files = {
     return new RealFile(await open(path, 'wx+', FILE_MODE))
   },
   async replace (path) {
-    return new RealFile(await open(path, 'w+', FILE_MODE))
+    return new RealFile(await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, FILE_MODE))
   },
   async open (path, mode) {
-    return new RealFile(await open(path, mode === 'read' ? 'r' : 'r+'))
+    return new RealFile(await open(path, (mode === 'read' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NOFOLLOW))
   },
   async makeDirectory (path) {
-    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
+    await makeDirectory(path, DIRECTORY_MODE)
   },
   async syncDirectory (path) {
-    const handle = await open(path, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    await syncDirectory(path)
   },
   async list (path) {
     try {

@@ -1,75 +1,98 @@
 /**
- * The lock of a directory: one running program owns it.
+ * A directory of ours: made, checked and locked, so that one running program owns it.
  *
- *   <directory>/orbitstream.lock   {"pid":4711,"start":"<boot> <start time>","nonce":"…"}
+ *   <directory>/orbitstream.lock   {"pid":4711,"host":"web-1"}
  *
- * The file is made complete under another name and then linked, so that it is there as a whole or not at all. A lock
- * whose process is gone is stale. Taking it over happens under a second lock (…lock.takeover), after looking again:
- * whoever saw the same stale lock a moment ago must not replace the fresh one. Nobody else removes a lock that exists.
- *
- * It guards against a second program on the same machine. Containers with process ids of their own that share one
- * volume do not see each other's processes: give each its own directory.
+ * The lock is one of the kernel's (lib/local/file-lock.ts): it ends with its process, however that ends, and holds for
+ * everybody who sees the same file, in other containers too. The file stays: removing it would let two programs lock two
+ * files of one name. What stands in it is for people alone.
  */
-import { randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import { processStart } from './process-identity.js'
+import { closeSync, ftruncateSync, writeSync } from 'node:fs'
+import { readFile, realpath } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import { makeDirectory } from '../local/directories.js'
+import { lockFile } from '../local/file-lock.js'
+import { isRoot, rootHindrance } from '../local/owner.js'
 import { StartupError, systemCode } from './startup-error.js'
 
 export interface DirectoryLock {
   /** Gives the directory free; further calls do nothing. */
-  release (): Promise<void>
+  release (): void
 }
 
-interface Holder {
-  readonly pid: number
-  readonly start: string
-  readonly nonce: string
-}
-
+/** What lies in our directories is nobody else's business. */
+const DIRECTORY_MODE = 0o700
 const LOCK_FILE = 'orbitstream.lock'
-/** Guards of guards: each deeper one needs a crash within the microseconds that a guard is held. */
-const TAKEOVER_DEPTH_MAX = 4
-/** Turns of losing to others that take and release the lock. */
-const ATTEMPTS_MAX = 100
+
+/** A new DATA_DIR. As root, the embedded PostgreSQL runs as another account, which passes through to its part, and sees no names. */
+export function dataDirMode (): number {
+  return isRoot() ? 0o711 : DIRECTORY_MODE
+}
 
 /**
- * Locks a directory, which is made if it is not there; throws StartupError if another process holds it.
- * @param what what the directory is, for the message: "data directory"
+ * Makes a directory if it is not there, and gives its real path; throws StartupError if it cannot be, or if root must not
+ * write there.
+ * @param what what the directory is, for the message: "DATA_DIR"
+ * @param mode of what is made
  */
-export async function lockDirectory (directory: string, what: string): Promise<DirectoryLock> {
-  await makePath(resolve(directory)).catch((cause: unknown) => { throw unusable(what, directory, cause) })
-  const real = await realpath(directory)
-  const path = join(real, LOCK_FILE)
-  const holder: Holder = { pid: process.pid, start: await processStart(process.pid) ?? '', nonce: randomUUID() }
-  const other = await acquire(path, holder, 0).catch((cause: unknown) => { throw unusable(what, real, cause) })
-  if (other !== null) {
-    throw new StartupError(`The ${what} ${real} is in use by process ${other.pid}. Stop that one, or give this one another directory.`)
-  }
-  let released: Promise<void> | null = null
-  return {
-    async release () {
-      released ??= removeOwn(path, holder)
-      await released
-    }
-  }
-}
-
-/** With its parents, as mkdir -p. Node.js' own way to do so never ends below /proc, which says ENOENT whatever is there. */
-async function makePath (directory: string): Promise<void> {
+export async function ownDirectory (directory: string, what: string, mode = DIRECTORY_MODE): Promise<string> {
   try {
-    await makeOne(directory)
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT' || dirname(directory) === directory) throw error
-    await makePath(dirname(directory))
-    await makeOne(directory)
+    const written = resolve(directory)
+    await makeDirectory(written, mode)
+    const real = await realpath(written)
+    for (const path of new Set([written, real])) await refuseHinderedRoot(path, what)
+    return real
+  } catch (cause) {
+    throw unusable(what, directory, cause)
   }
 }
 
-async function makeOne (directory: string): Promise<void> {
-  await mkdir(directory).catch(async (error: unknown) => {
-    if (systemCode(error) !== 'EEXIST' || !(await stat(directory)).isDirectory()) throw error
-  })
+/** Root must not write where others may put links in its way. */
+export async function refuseHinderedRoot (directory: string, what: string): Promise<void> {
+  const hindrance = await rootHindrance(directory)
+  if (hindrance === null) return
+  throw new StartupError(`Root does not write to the ${what} ${directory}: ${hindrance}, who could put links in its way. ` +
+    'Start as that user, or give it to root alone (chown -R root:root, chmod o-w), or choose another one.')
+}
+
+/** Locks a directory as ownDirectory() makes it; throws StartupError if it is locked already. */
+export async function lockDirectory (directory: string, what: string, mode = DIRECTORY_MODE): Promise<DirectoryLock> {
+  const real = await ownDirectory(directory, what, mode)
+  const path = join(real, LOCK_FILE)
+  const fd = await lockFile(path).catch((cause: unknown) => { throw unusable(what, real, cause) })
+  if (fd === null) {
+    throw new StartupError(`The ${what} ${real} is in use by ${await describeHolder(path)}. Stop that one, or give this one another directory.`)
+  }
+  let open = true
+  const release = (): void => {
+    if (open) closeSync(fd)
+    open = false
+  }
+  try {
+    nameHolder(fd)
+  } catch (cause) {
+    release()
+    throw unusable(what, real, cause)
+  }
+  return { release }
+}
+
+/** In place, so that a disk that has become full meanwhile does not matter. */
+function nameHolder (fd: number): void {
+  const name = Buffer.from(`${JSON.stringify({ pid: process.pid, host: hostname() })}\n`)
+  if (writeSync(fd, name, 0, name.length, 0) < name.length) throw Object.assign(new Error('a short write'), { code: 'ENOSPC' })
+  ftruncateSync(fd, name.length)
+}
+
+async function describeHolder (path: string): Promise<string> {
+  try {
+    const { pid, host } = JSON.parse(await readFile(path, 'utf8')) as { readonly pid?: unknown, readonly host?: unknown }
+    if (Number.isInteger(pid) && typeof host === 'string') return `process ${Number(pid)} on host ${host}`
+  } catch {
+    // It was about to be written, or a person wrote something.
+  }
+  return 'another process'
 }
 
 /** What to do where the directory takes no file; other errors stay as they are. */
@@ -88,79 +111,4 @@ function unusable (what: string, directory: string, cause: unknown): unknown {
     default:
       return cause
   }
-}
-
-/** Takes the lock file; gives the living process that holds it, or null when it is ours. */
-async function acquire (path: string, holder: Holder, depth: number): Promise<Holder | null> {
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    if (await linkNew(path, holder)) return null
-    const text = await readIfThere(path)
-    if (text === null) continue
-    const found = parseHolder(text)
-    if (found !== null && await isRunning(found)) return found
-    if (depth === TAKEOVER_DEPTH_MAX) break
-    const rival = await acquire(`${path}.takeover`, holder, depth + 1)
-    // The rival is about to take the lock over, and then names itself in it.
-    if (rival !== null) continue
-    try {
-      if (await readIfThere(path) !== text) continue
-      await replace(path, holder)
-      return null
-    } finally {
-      await rm(`${path}.takeover`, { force: true })
-    }
-  }
-  throw new StartupError(`The lock ${path} cannot be taken: remove it if no process uses the directory.`)
-}
-
-/** Makes the file with its content at once; false if it exists. */
-async function linkNew (path: string, holder: Holder): Promise<boolean> {
-  const temporary = await writeTemporary(path, holder)
-  try {
-    await link(temporary, path)
-    return true
-  } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false
-    throw error
-  } finally {
-    await rm(temporary, { force: true })
-  }
-}
-
-async function replace (path: string, holder: Holder): Promise<void> {
-  await rename(await writeTemporary(path, holder), path)
-}
-
-async function writeTemporary (path: string, holder: Holder): Promise<string> {
-  const temporary = `${path}.${randomUUID()}`
-  await writeFile(temporary, JSON.stringify(holder), { flag: 'wx', mode: 0o644 })
-  return temporary
-}
-
-async function removeOwn (path: string, holder: Holder): Promise<void> {
-  const text = await readIfThere(path)
-  if (text !== null && parseHolder(text)?.nonce === holder.nonce) await rm(path, { force: true })
-}
-
-async function readIfThere (path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return null
-    throw error
-  }
-}
-
-function parseHolder (text: string): Holder | null {
-  try {
-    const found = JSON.parse(text) as Partial<Holder> | null
-    if (!Number.isInteger(found?.pid) || typeof found?.start !== 'string') return null
-    return { pid: Number(found.pid), start: found.start, nonce: String(found.nonce) }
-  } catch {
-    return null
-  }
-}
-
-async function isRunning (holder: Holder): Promise<boolean> {
-  return await processStart(holder.pid) === holder.start
 }

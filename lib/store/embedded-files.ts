@@ -4,19 +4,25 @@
  *   <data directory>/postgres            the database directory, or a link to it
  *   <data directory>/postgres-password   password of its only user, for the owner of the data directory alone
  *   <data directory>/postgres-port       port of the last start
+ *   <data directory>/postgres.lock       held by all processes of the server
  *   <data directory>/postgres.log        what the server says
  *
  * PostgreSQL refuses to run as root. So for root it runs as another account: the owner of a database directory that
  * is there already, else `postgres` or `nobody`. That account must reach programs and database. What it cannot reach
  * lies in the shared directory instead (/var/lib/orbitstream): a copy of the programs, made once per version, and the
- * database, under a name derived from the data directory's path. For an ordinary user nothing of this happens.
+ * database, under a name derived from the data directory's path. For an ordinary user nothing of this happens. Root
+ * writes in directories of root's alone; what lies in the database directory the account itself writes or removes.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { chmod, cp, mkdir, readdir, readFile, readlink, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, lstat, readdir, readFile, readlink, realpath, rename, rm, rmdir, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeDirectory } from '../local/directories.js'
+import { isRoot, listAccounts } from '../local/owner.js'
+import type { Account } from '../local/owner.js'
+import { readSmall, writeSmall } from '../local/plain-file.js'
+import { refuseHinderedRoot } from './data-directory.js'
 import { findPostmaster, runProgram } from './embedded-process.js'
-import type { Account } from './embedded-process.js'
 import { StartupError, systemCode } from './startup-error.js'
 import type { StoreLog } from './store-log.js'
 
@@ -69,6 +75,9 @@ async function linkedDirectory (dataDir: string): Promise<string | null> {
     if (['ENOENT', 'EINVAL'].includes(systemCode(error))) return null
     throw error
   })
+  if (target !== null && isRoot() && (await lstat(path)).uid !== 0) {
+    throw new StartupError(`The link ${path} is not root's, who would follow it: remove it, or give it to root (chown -h root).`)
+  }
   if (!await isMissing(path)) return await realpath(path)
   // The port is written down when a server first ran: before that, the link is from a start that was cut off.
   if (target !== null && !await isMissing(join(dataDir, 'postgres-port'))) {
@@ -94,7 +103,7 @@ async function chooseAccount (linked: string | null): Promise<Account | null> {
 
 async function ownerOf (directory: string): Promise<Account | null> {
   try {
-    const { uid, gid } = await stat(directory)
+    const { uid, gid } = await lstat(directory)
     return { uid, gid }
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null
@@ -103,10 +112,10 @@ async function ownerOf (directory: string): Promise<Account | null> {
 }
 
 async function accountOf (names: readonly string[]): Promise<Account> {
-  const lines = (await readFile('/etc/passwd', 'utf8')).split('\n').map(line => line.split(':'))
+  const accounts = await listAccounts()
   for (const name of names) {
-    const fields = lines.find(line => line[0] === name)
-    if (fields !== undefined) return { uid: Number(fields[2]), gid: Number(fields[3]) }
+    const found = accounts.find((account) => account.name === name)
+    if (found !== undefined) return { uid: found.uid, gid: found.gid }
   }
   throw new StartupError(`PostgreSQL does not run as root, and /etc/passwd has none of the users ${names.join(', ')}. Start as an ordinary user. ${OTHER_DATABASE}`)
 }
@@ -182,7 +191,8 @@ async function openTree (directory: string): Promise<void> {
 }
 
 async function makeShared (directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true })
+  await makeDirectory(directory, 0o755)
+  await refuseHinderedRoot(await realpath(directory), 'shared directory')
   await chmod(directory, 0o755)
 }
 
@@ -227,7 +237,7 @@ async function hasBit (path: string, account: Account, bit: number): Promise<boo
 
 /** The password, made on the first call. */
 export async function ensurePassword (dataDir: string): Promise<string> {
-  const known = await readSmall(join(dataDir, 'postgres-password'))
+  const known = readSmall(join(dataDir, 'postgres-password'))
   if (known !== null) return known
   if (!await isMissing(join(dataDir, 'postgres', 'PG_VERSION'))) {
     throw new StartupError(`${join(dataDir, 'postgres-password')} is missing, and the database beside it is not readable without. Bring it back, or move ${join(dataDir, 'postgres')} away to begin with an empty database.`)
@@ -237,19 +247,19 @@ export async function ensurePassword (dataDir: string): Promise<string> {
   return password
 }
 
-/** Content of a file of one line; null if there is none. */
-export async function readSmall (path: string): Promise<string | null> {
-  try {
-    return (await readFile(path, 'utf8')).trim()
-  } catch (error) {
+/** Removes what is left of a database directory. Root would follow what the owner puts in its way meanwhile, so the owner does it. */
+export async function removeDatabase (directory: string): Promise<void> {
+  const found = await lstat(directory).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null
-    if (systemCode(error) === 'EACCES') throw new StartupError(`${path} is not readable for this user: run as the user who started OrbitStream.`, { cause: error })
     throw error
+  })
+  if (found === null) return
+  const { uid, gid } = found
+  if (!isRoot() || uid === 0 || !found.isDirectory()) {
+    await rm(directory, { recursive: true })
+    return
   }
-}
-
-/** Writes a file of one line, whole or not at all, for the owner alone. */
-export async function writeSmall (path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, `${text}\n`, { mode: 0o600 })
-  await rename(`${path}.new`, path)
+  // All but the directory itself, whose name is root's.
+  const { output } = await runProgram('/bin/rm', ['-rf', directory], { uid, gid })
+  await rmdir(directory).catch((cause: unknown) => { throw new StartupError(`${directory} could not be removed: ${output}`, { cause }) })
 }

@@ -14,17 +14,21 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chown, mkdir, open, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { closeSync, constants, fstatSync } from 'node:fs'
+import { lchown, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { syncDirectory } from '../local/directories.js'
+import { openPlain, readSmall, writeSmall } from '../local/plain-file.js'
+import { dataDirMode, ownDirectory, refuseHinderedRoot } from './data-directory.js'
 import { connect, isConnectionError, sqlState } from './db.js'
 import type { Database } from './db.js'
-import { defaultPlaces, ensurePassword, placeServer, readSmall, writeSmall } from './embedded-files.js'
+import { defaultPlaces, ensurePassword, placeServer, removeDatabase } from './embedded-files.js'
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
-import { disarmLockFile, findPostmaster, launch, runProgram, signal, waitForEnd } from './embedded-process.js'
+import type { Account } from '../local/owner.js'
+import { appendInside, disarmLockFile, findPostmaster, launch, lockServer, runProgram, signal, waitForEnd, writeInside } from './embedded-process.js'
 import { INITDB_ARGUMENTS, SERVER_SETTINGS } from './embedded-settings.js'
 import { processStart } from './process-identity.js'
 import { StartupError, systemCode } from './startup-error.js'
@@ -75,8 +79,7 @@ const TAIL_BYTES = 2_000
 
 /** Makes, starts or adopts the database of a data directory. Throws StartupError, with the end of the server's log. */
 export async function startEmbedded (options: EmbeddedOptions): Promise<EmbeddedServer> {
-  await mkdir(options.dataDir, { recursive: true })
-  const dataDir = await realpath(options.dataDir)
+  const dataDir = await ownDirectory(options.dataDir, 'DATA_DIR', dataDirMode())
   const files = await placeServer(dataDir, options.places ?? defaultPlaces(), options.log)
   const password = await ensurePassword(dataDir)
   if (!await isInitialised(files.directory)) await initialise(dataDir, files, password, options)
@@ -87,11 +90,11 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
 
 /** How to reach the database of a data directory, running or not; null if there is none yet. */
 export async function embeddedUrl (dataDir: string): Promise<{ url: string, running: boolean } | null> {
-  const password = await readSmall(join(dataDir, 'postgres-password'))
+  const password = readSmall(join(dataDir, 'postgres-password'))
   const directory = await realpath(join(dataDir, 'postgres')).catch(() => null)
   if (password === null || directory === null) return null
   const postmaster = await findPostmaster(directory)
-  const port = postmaster?.port ?? Number(await readSmall(join(dataDir, 'postgres-port')))
+  const port = postmaster?.port ?? Number(readSmall(join(dataDir, 'postgres-port')))
   if (port === 0) return null
   return { url: urlOf(port, password, DATABASE), running: postmaster !== null }
 }
@@ -111,23 +114,36 @@ async function initialise (dataDir: string, files: ServerFiles, password: string
   const { directory, account } = files
   const unfinished = `${directory}.new`
   const passwordFile = `${directory}.new-password`
-  await rm(unfinished, { recursive: true, force: true })
+  await refuseHinderedRoot(dirname(directory), 'directory of the database')
+  await removeDatabase(unfinished)
   await rm(passwordFile, { force: true })
   try {
     await mkdir(unfinished, { mode: 0o700 })
-    await writeFile(passwordFile, password, { mode: 0o600 })
-    if (account !== null) await Promise.all([unfinished, passwordFile].map(path => chown(path, account.uid, account.gid)))
+    if (account !== null) await lchown(unfinished, account.uid, account.gid)
+    await writePassword(passwordFile, password, account)
     const args = [...INITDB_ARGUMENTS, `--username=${USER}`, `--pwfile=${passwordFile}`, `--pgdata=${unfinished}`]
     if (options.fsync === false) args.push('--no-sync')
     const { code, output } = await runProgram(join(files.binDir, 'initdb'), args, account)
     if (code !== 0) throw new StartupError(`The database directory ${directory} could not be made: ${output}`)
-    await writeFile(join(unfinished, 'postgresql.conf'), "\ninclude_if_exists = 'orbitstream.conf'\n", { flag: 'a' })
+    await appendInside(unfinished, 'postgresql.conf', "\ninclude_if_exists = 'orbitstream.conf'\n", account)
     await rename(unfinished, directory)
+    await syncDirectory(dirname(directory))
   } finally {
     await rm(passwordFile, { force: true })
-    await rm(unfinished, { recursive: true, force: true })
+    await removeDatabase(unfinished)
   }
   options.log.info({ directory, dataDir }, 'A new embedded database was made')
+}
+
+/** For the account alone. */
+async function writePassword (path: string, password: string, account: Account | null): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    await handle.writeFile(password)
+    if (account !== null) await handle.chown(account.uid, account.gid)
+  } finally {
+    await handle.close()
+  }
 }
 
 class Server implements EmbeddedServer {
@@ -283,18 +299,28 @@ class Server implements EmbeddedServer {
 
   /** Starts the process; gives the length of the log before. */
   private async launchOnce (port: number): Promise<number> {
-    await disarmLockFile(this.directory)
-    const logFile = await openLog(this.logPath)
+    const lock = await lockServer(join(this.options.dataDir, 'postgres.lock'), this.directory, START_DEADLINE_MS)
     try {
-      const before = (await logFile.stat()).size
+      await disarmLockFile(this.directory, this.files.account)
+      return await this.launchLocked(port, lock)
+    } finally {
+      // The server holds it.
+      closeSync(lock)
+    }
+  }
+
+  private async launchLocked (port: number, lock: number): Promise<number> {
+    const log = await openLog(this.logPath)
+    try {
+      const before = fstatSync(log).size
       const args = ['-D', this.directory, '-p', String(port)]
       if (this.options.fsync === false) args.push('-c', 'fsync=off', '-c', 'full_page_writes=off')
-      this.child = await launch(join(this.files.binDir, 'postgres'), args, this.files.account, logFile.fd)
+      this.child = await launch(join(this.files.binDir, 'postgres'), args, this.files.account, log, lock)
       this.pid = this.child.pid ?? 0
       this.port = port
       return before
     } finally {
-      await logFile.close()
+      closeSync(log)
     }
   }
 
@@ -320,16 +346,14 @@ class Server implements EmbeddedServer {
 
   private async choosePort (): Promise<number> {
     if (this.options.port !== undefined) return this.options.port
-    const last = Number(await readSmall(join(this.options.dataDir, 'postgres-port')))
+    const last = Number(readSmall(join(this.options.dataDir, 'postgres-port')))
     const port = (last > 0 ? await freePort(last) : null) ?? await freePort(0)
     if (port === null) throw new StartupError('No port is free on 127.0.0.1 for the embedded PostgreSQL.')
     return port
   }
 
   private async writeSettings (): Promise<void> {
-    const path = join(this.directory, 'orbitstream.conf')
-    await writeFile(path, SERVER_SETTINGS, { mode: 0o600 })
-    if (this.files.account !== null) await chown(path, this.files.account.uid, this.files.account.gid)
+    await writeInside(this.directory, 'orbitstream.conf', SERVER_SETTINGS, this.files.account)
   }
 
   private refused (cause: unknown): StartupError {
@@ -374,10 +398,10 @@ function hasEnded (child: ChildProcess): boolean {
 }
 
 /** The log as a file to write on; the one before is kept once when it has become large. */
-async function openLog (path: string): Promise<FileHandle> {
+async function openLog (path: string): Promise<number> {
   const size = await stat(path).then(found => found.size, () => 0)
   if (size > LOG_BYTES_MAX) await rename(path, `${path}.old`)
-  return await open(path, 'a', 0o600)
+  return openPlain(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND)
 }
 
 /** The end of the log, from a position on. */

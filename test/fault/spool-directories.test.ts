@@ -89,7 +89,7 @@ t.test('a second program on the same SPOOL_DIR is refused, and the first goes on
     'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', await temporaryDirectory(t), '--database-url', postgres.url
   ], { env: { SPOOL_DIR: spoolDir } })
   t.equal(await second.exit, 1)
-  t.ok(second.stderr.includes(`The SPOOL_DIR ${spoolDir} is in use by process ${first.program.pid}.`), second.stderr)
+  t.ok(second.stderr.includes(`The SPOOL_DIR ${spoolDir} is in use by process ${first.program.pid} on host`), second.stderr)
   t.notMatch(second.stderr, /at .*\.js/, 'no stack for an operating error')
   const client = new JournalClient({ url: first.url, pointsPerRequest: 5 })
   client.start()

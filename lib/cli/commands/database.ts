@@ -2,7 +2,7 @@
 import { spoolDirectory, type Config } from '../../config.js'
 import { Lifecycle } from '../../lifecycle.js'
 import { createLogger, type Log } from '../../log.js'
-import { lockDirectory } from '../../store/data-directory.js'
+import { dataDirMode, lockDirectory } from '../../store/data-directory.js'
 import { connect, type Database } from '../../store/db.js'
 import { embeddedUrl, startEmbedded } from '../../store/embedded.js'
 import { StartupError, systemCode } from '../../store/startup-error.js'
@@ -56,7 +56,7 @@ export async function existingSpoolDirectory (config: Config): Promise<string | 
 async function openEmbedded (dataDir: string, log: Log, lifecycle: Lifecycle): Promise<string> {
   const known = await embeddedUrl(dataDir)
   if (known?.running === true) return known.url
-  const lock = await lockDirectory(dataDir, 'DATA_DIR')
+  const lock = await lockDirectory(dataDir, 'DATA_DIR', dataDirMode())
   lifecycle.push('the lock of DATA_DIR', () => lock.release())
   const embedded = await startEmbedded({ dataDir, log })
   lifecycle.push('the embedded PostgreSQL', () => embedded.stop())

@@ -19,7 +19,7 @@ const PROGRESS_INTERVAL_MS = 1_000
 
 /** Everything that a server would open, without the server; the lifecycle closes it. */
 async function prepare (config: Config, spoolDirectory: string, log: Log, lifecycle: Lifecycle): Promise<SpoolDrain> {
-  await lockInstance(config, lifecycle)
+  await lockInstance(config, log, lifecycle)
   const databaseUrl = await openDatabase(config, log, lifecycle)
   const db = await connect(databaseUrl, { applicationName: 'orbitstream drain', connectTimeoutMs: CONNECT_TIMEOUT_MS })
   try {

@@ -127,8 +127,8 @@ async function resolveAll (session: Session, context: Context, choice: Choice | 
 async function withSession<T> (config: Config, directory: string, work: (session: Session) => Promise<T>): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
-    await lockInstance(config, lifecycle)
     const log = errorLog(config, 'resolve')
+    await lockInstance(config, log, lifecycle)
     const url = await openDatabase(config, log, lifecycle)
     const db = await connect(url, { applicationName: 'orbitstream resolve', connectTimeoutMs: CONNECT_TIMEOUT_MS })
     lifecycle.push('the connection', () => db.close())

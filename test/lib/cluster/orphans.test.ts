@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, rmdir, unlink, writeFile } from 'node:fs/promises'
+import { mkdir, rmdir, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -9,6 +9,7 @@ import { loadConfig, type Config } from '../../../lib/config.js'
 import { ROW_FORMAT } from '../../../lib/pipeline/payload.js'
 import { slotDirectory } from '../../../lib/spool/slots.js'
 import type { Spool } from '../../../lib/spool/spool.js'
+import { lockDirectory } from '../../../lib/store/data-directory.js'
 import { silentLog, temporaryDirectory } from '../../support/postgres.js'
 import { rowNow, writeSpool } from '../../support/spool-writer.js'
 import { appendAll, openTestSpool } from '../spool/support.js'
@@ -75,8 +76,8 @@ t.test('a slot that cannot be opened is opened as soon as it can be, and holds u
   t.equal(orphans.complaints.length, 1)
   t.equal(given.length, 2)
   await orphans.close()
-  t.notOk((await readdir(directory(5))).includes('orbitstream.lock'), 'the locks are given back')
-  t.notOk((await readdir(directory(6))).includes('orbitstream.lock'))
+  // The locks are given back.
+  for (const slot of [5, 6]) (await lockDirectory(directory(slot), 'spool slot')).release()
 })
 
 t.test('one that fails when it is locked already is opened the next time', async (t) => {

@@ -1,71 +1,134 @@
-import { fork } from 'node:child_process'
+import { fork, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, lchown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
-import { lockDirectory } from '../../../lib/store/data-directory.js'
+import t, { type Test } from 'tap'
+import { dataDirMode, lockDirectory, type DirectoryLock } from '../../../lib/store/data-directory.js'
 import { processStart } from '../../../lib/store/process-identity.js'
+import { eventually } from '../../support/eventually.js'
+import { hideTreasure, needsRoot, NOBODY } from '../../support/other-user.js'
 import { temporaryDirectory } from '../../support/postgres.js'
 
 const HOLDER = fileURLToPath(new URL('../../support/lock-holder.js', import.meta.url))
+/** As in a container: process ids and a /proc of its own, and an end that is that of all its processes. */
+const OTHER_NAMESPACE = [
+  ...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']), '--pid', '--fork', '--mount-proc', '--kill-child'
+]
+const hasNamespaces = spawnSync('unshare', [...OTHER_NAMESPACE, 'true']).status === 0
+
+async function holds (t: Test, child: ChildProcess): Promise<void> {
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child, 'message')
+}
 
 t.test('one owner at a time', async t => {
   const directory = join(await temporaryDirectory(t), 'made', 'by the lock')
   const lock = await lockDirectory(directory, 'data directory')
   await t.rejects(lockDirectory(directory, 'data directory'), {
     name: 'StartupError',
-    message: `The data directory ${directory} is in use by process ${process.pid}. Stop that one, or give this one another directory.`
+    message: `The data directory ${directory} is in use by process ${process.pid} on host ${hostname()}. Stop that one, or give this one another directory.`
   })
   const link = join(directory, '..', 'link')
   await symlink(directory, link)
   await t.rejects(lockDirectory(link, 'spool directory'), /spool directory .* in use/, 'by another path too')
-  await lock.release()
-  t.same(await readdir(directory), [])
+  lock.release()
   const next = await lockDirectory(directory, 'data directory')
-  await lock.release()
+  lock.release()
   await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError' }, 'a late second release does not give away the next lock')
-  await Promise.all([next.release(), next.release()])
-  t.same(await readdir(directory), [])
+  next.release()
+  next.release()
+  const last = await lockDirectory(directory, 'data directory')
+  last.release()
 })
 
 t.test('a lock whose process was killed', async t => {
   const directory = await temporaryDirectory(t)
   const child = fork(HOLDER, [directory])
-  t.teardown(() => child.kill('SIGKILL'))
-  await once(child, 'message')
-  await t.rejects(lockDirectory(directory, 'data directory'), new RegExp(`in use by process ${child.pid!}`))
+  await holds(t, child)
+  await t.rejects(lockDirectory(directory, 'data directory'), new RegExp(`in use by process ${child.pid!} on host`))
   child.kill('SIGKILL')
   await once(child, 'exit')
   const lock = await lockDirectory(directory, 'data directory')
-  await lock.release()
+  lock.release()
 })
 
-t.test('stale locks of every shape are taken over', async t => {
+t.test('a lock in another container on the same volume', hasNamespaces ? {} : { skip: 'no namespaces here' }, async t => {
+  const directory = await temporaryDirectory(t)
+  const child = spawn('unshare', [...OTHER_NAMESPACE, process.execPath, HOLDER, directory], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  await holds(t, child)
+  await t.rejects(lockDirectory(directory, 'data directory'), /in use by process 1 on host/)
+  child.kill('SIGKILL')
+  // The kernel ends what is in there a moment later.
+  const lock = await eventually('its lock is free', 20_000, async () => await lockDirectory(directory, 'data directory'))
+  const inside = spawnSync('unshare', [...OTHER_NAMESPACE, process.execPath, HOLDER, directory], { encoding: 'utf8' })
+  t.match(inside.stderr, new RegExp(`in use by process ${process.pid} on host`), 'and the other way round')
+  lock.release()
+})
+
+t.test('what stands in the file does not matter', async t => {
   const directory = await temporaryDirectory(t)
   const path = join(directory, 'orbitstream.lock')
-  const reused = JSON.stringify({ pid: process.pid, start: 'before', nonce: 'x' })
-  for (const text of ['', 'nonsense', 'null', '{"pid":"1"}', reused]) {
-    await writeFile(path, text)
-    // Left by a process that died in the middle of a takeover.
-    await writeFile(`${path}.takeover`, reused)
+  for (const text of ['', 'nonsense', 'null', '{"pid":"1"}', JSON.stringify({ pid: process.pid, start: 'before', nonce: 'x' }), 'x'.repeat(10_000)]) {
+    await writeFile(path, text, { mode: 0o600 })
     const lock = await lockDirectory(directory, 'data directory')
-    t.equal((JSON.parse(await readFile(path, 'utf8')) as { pid: number }).pid, process.pid)
-    await lock.release()
-    t.same(await readdir(directory), [])
+    t.same(JSON.parse(await readFile(path, 'utf8')), { pid: process.pid, host: hostname() })
+    await writeFile(path, text)
+    await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /in use by (another )?process/ })
+    lock.release()
   }
 })
 
-t.test('of many that take over a stale lock at once, one wins', async t => {
+t.test('of many at once, one wins', async t => {
   const directory = await temporaryDirectory(t)
-  for (let round = 0; round < 20; round++) {
-    await writeFile(join(directory, 'orbitstream.lock'), JSON.stringify({ pid: process.pid, start: 'before', nonce: 'x' }))
+  for (let round = 0; round < 3; round++) {
     const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(directory, 'data directory')))
-    const locks = results.flatMap(result => result.status === 'fulfilled' ? [result.value] : [])
+    const locks = results.flatMap<DirectoryLock>(result => result.status === 'fulfilled' ? [result.value] : [])
     t.equal(locks.length, 1)
-    await locks[0]!.release()
+    locks[0]!.release()
   }
-  t.same(await readdir(directory), [])
+})
+
+t.test('without the program flock nothing starts', async t => {
+  const directory = await temporaryDirectory(t)
+  const { PATH } = process.env
+  t.teardown(() => { process.env['PATH'] = PATH })
+  process.env['PATH'] = directory
+  await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /^The program flock is missing/ })
+  for (const [script, said] of [['echo flock: no locks available >&2; exit 1', 'flock: no locks available'], ['exit 71', 'flock ended with 71']] as const) {
+    await writeFile(join(directory, 'flock'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError', message: new RegExp(`cannot be locked: ${said}`) })
+  }
+})
+
+t.test('root writes where no other user can turn the way, and nowhere else', needsRoot, async t => {
+  const directory = await temporaryDirectory(t)
+  const treasure = await hideTreasure(t)
+  const make = async (name: string): Promise<string> => {
+    await mkdir(join(directory, name))
+    return join(directory, name)
+  }
+  const theirs = await make('theirs')
+  await mkdir(join(theirs, 'roots'))
+  await treasure.linkFrom(join(theirs, 'orbitstream.lock'))
+  await chown(theirs, NOBODY, NOBODY)
+  const open = await make('open')
+  await chmod(open, 0o1777)
+  const link = join(directory, 'link')
+  await symlink(await make('target'), link)
+  await lchown(link, NOBODY, NOBODY)
+  for (const [path, why] of [[theirs, `${theirs} belongs to user id ${NOBODY}`], [join(theirs, 'roots'), `${theirs} belongs`], [open, 'everybody may write'], [link, `${link} belongs`]] as const) {
+    await t.rejects(lockDirectory(path, 'DATA_DIR'), { name: 'StartupError', message: new RegExp(`^Root does not write to .*${why}`) })
+  }
+  const planted = await make('planted')
+  await treasure.linkFrom(join(planted, 'orbitstream.lock'))
+  await t.rejects(lockDirectory(planted, 'DATA_DIR'), { name: 'StartupError', message: /orbitstream.lock is a link/ })
+  const below = join(open, 'below')
+  const lock = await lockDirectory(below, 'DATA_DIR', dataDirMode())
+  t.equal((await stat(below)).mode & 0o777, 0o711, 'below a directory like /tmp')
+  lock.release()
+  await treasure.check()
 })
 
 t.test('a lock that cannot be read as a file is no lock', async t => {
@@ -83,8 +146,8 @@ t.test('a place where no directory can be is named, and not tried for ever', asy
   }
   const deep = join(directory, 'a', 'b', 'c')
   const lock = await lockDirectory(deep, 'DATA_DIR')
-  t.ok((await stat(deep)).isDirectory())
-  await lock.release()
+  t.equal((await stat(deep)).mode & 0o777, 0o700)
+  lock.release()
 })
 
 t.test('identity of a process', async t => {

@@ -1,73 +1,19 @@
-import { fork, spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
-import { access, chmod, chown, constants, cp, lstat, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { pino } from 'pino'
 import t from 'tap'
-import type { Test } from 'tap'
 import { connect, sqlState } from '../../../lib/store/db.js'
-import { embeddedUrl, startEmbedded } from '../../../lib/store/embedded.js'
-import type { EmbeddedOptions, EmbeddedServer } from '../../../lib/store/embedded.js'
-import { defaultPlaces } from '../../../lib/store/embedded-files.js'
+import { embeddedUrl } from '../../../lib/store/embedded.js'
+import type { EmbeddedOptions } from '../../../lib/store/embedded.js'
 import { findPostmaster, waitForEnd } from '../../../lib/store/embedded-process.js'
-import { silentLog, temporaryDirectory } from '../../support/postgres.js'
+import { CONNECT, endLater, query, start, startElsewhere } from '../../support/embedded.js'
+import { temporaryDirectory } from '../../support/postgres.js'
 
 // Each test makes a database.
 t.setTimeout(120_000)
-
-const STARTER = fileURLToPath(new URL('../../support/embedded-starter.js', import.meta.url))
-const NOBODY = 65_534
-const isRoot = process.getuid?.() === 0
-const needsRoot = isRoot ? {} : { skip: 'needs root' }
-
-/** Whether every user can reach this clone: a process of another user must load the program from it. */
-function othersReachUs (): boolean {
-  for (let path = fileURLToPath(import.meta.url); path !== dirname(path); path = dirname(path)) {
-    if ((statSync(path).mode & 0o005) === 0) return false
-  }
-  return true
-}
-
-const needsAnotherUser = isRoot && !othersReachUs() ? { skip: 'other users cannot reach this clone' } : needsRoot
-const CONNECT = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
-
-async function start (t: Test, dataDir: string, options: Partial<EmbeddedOptions> = {}): Promise<EmbeddedServer> {
-  const server = await startEmbedded({ dataDir, log: silentLog, fsync: false, ...options })
-  t.teardown(() => server.stop('immediate'))
-  return server
-}
-
-async function query<Row extends object> (url: string, sql: string): Promise<Row[]> {
-  const database = await connect(url, CONNECT)
-  try {
-    return (await database.query<Row>(sql)).rows
-  } finally {
-    await database.close()
-  }
-}
-
-interface Started { readonly url: string, readonly adopted: boolean, readonly directory: string, readonly error?: string }
-
-/** Starts the server from another process, as another user if wanted. */
-async function startElsewhere (t: Test, dataDir: string, user?: number, sharedDir = '/nonexistent'): Promise<{ child: ChildProcess, started: Started }> {
-  const account = user === undefined ? {} : { uid: user, gid: user }
-  const child = fork(STARTER, [dataDir, defaultPlaces().packageDir, sharedDir], { ...account, silent: true, env: { PATH: process.env.PATH, HOME: dataDir } })
-  t.teardown(() => child.kill('SIGKILL'))
-  const [started] = await once(child, 'message') as [Started]
-  return { child, started }
-}
-
-/** Ends what a killed starter left. */
-function endLater (t: Test, directory: string): void {
-  t.teardown(async () => {
-    const left = await findPostmaster(directory)
-    if (left !== null) process.kill(left.pid, 'SIGQUIT')
-  })
-}
 
 async function untilEnded (directory: string): Promise<void> {
   while (await findPostmaster(directory) !== null) { /* each turn reads a file */ }
@@ -110,7 +56,7 @@ t.test('made once, started again, stopped', async t => {
   t.equal(second.url, first.url, 'the same port and password')
   t.same(await query(second.url, 'SELECT answer FROM kept'), [{ answer: 42 }])
   t.ok((await stat(join(dataDir, 'postgres.log'))).size < 10_000, 'a log that grew large begins anew')
-  t.same((await readdir(dataDir)).sort(), ['postgres', 'postgres-password', 'postgres-port', 'postgres.log', 'postgres.log.old'])
+  t.same((await readdir(dataDir)).sort(), ['postgres', 'postgres-password', 'postgres-port', 'postgres.lock', 'postgres.log', 'postgres.log.old'])
   await second.stop()
 })
 
@@ -242,7 +188,7 @@ t.test('a lock file whose process id belongs to somebody else now', async t => {
   await first.stop()
   const { uid, gid } = await stat(first.directory)
   // Of the same user: only then PostgreSQL itself would take it for its postmaster and refuse.
-  const other = spawn('sleep', ['60'], isRoot ? { uid, gid } : {})
+  const other = spawn('sleep', ['60'], process.getuid?.() === 0 ? { uid, gid } : {})
   t.teardown(() => other.kill('SIGKILL'))
   await writeFile(join(first.directory, 'postmaster.pid'), lock.replace(/^\d+/, String(other.pid)))
   await chown(join(first.directory, 'postmaster.pid'), uid, gid)
@@ -289,76 +235,4 @@ t.test('programs that do not run here', async t => {
   await t.rejects(start(t, join(directory, 'data'), { places }), { message: /missing library/ })
   await writeFile(join(packageDir, 'native/pg-symlinks.json'), '[{"source":"native/a/b","target":"native/a/c"}]')
   await t.rejects(start(t, join(directory, 'data'), { places }), { message: /native\/a\/c is missing/ })
-})
-
-t.test('as root, from a clone that nobody else can read', needsRoot, async t => {
-  const root = await temporaryDirectory(t)
-  const home = join(root, 'home')
-  await mkdir(home, { mode: 0o700 })
-  const packageDir = join(home, 'package')
-  await cp(defaultPlaces().packageDir, packageDir, { recursive: true, verbatimSymlinks: true })
-  await chmod(join(packageDir, 'native/bin/postgres'), 0o700)
-  await rm(join(packageDir, 'native/lib/libicuuc.so.60'))
-  const places = { packageDir, sharedDir: join(root, 'shared') }
-  const dataDir = join(home, 'data')
-
-  const first = await start(t, dataDir, { places })
-  await query(first.url, 'CREATE TABLE kept ()')
-  const { version } = JSON.parse(await readFile(join(packageDir, 'package.json'), 'utf8')) as { version: string }
-  t.equal(await readlink(join(dataDir, 'postgres')), first.directory)
-  t.match(first.directory, /\/shared\/[0-9a-f]{12}$/)
-  t.same((await readdir(places.sharedDir)).sort(), [first.directory.split('/').at(-1)!, `postgresql-${version}`].sort())
-  t.ok((await lstat(join(packageDir, 'native/lib/libicuuc.so.60'))).isSymbolicLink(), 'missing links are restored')
-  await first.stop()
-
-  const second = await start(t, dataDir, { places })
-  t.equal(second.directory, first.directory)
-  await query(second.url, 'SELECT FROM kept')
-
-  await rm(dataDir, { recursive: true })
-  await t.rejects(start(t, dataDir, { places }), { name: 'StartupError', message: /still runs on/ })
-  await second.stop()
-  await rm(dataDir, { recursive: true })
-  const third = await start(t, dataDir, { places })
-  t.not(third.url, first.url, 'a data directory that was removed begins with an empty database')
-  t.equal((await readdir(places.sharedDir)).filter(name => name.includes('.left-')).length, 1, 'and the old one is kept')
-  await third.stop()
-
-  await rm(third.directory, { recursive: true })
-  await t.rejects(start(t, dataDir, { places }), { name: 'StartupError', message: /is gone/ })
-})
-
-t.test('as root, in a directory that all can reach', needsRoot, async t => {
-  const dataDir = await temporaryDirectory(t)
-  const server = await start(t, dataDir, { places: { ...defaultPlaces(), sharedDir: '/nonexistent' } })
-  t.equal(server.directory, join(dataDir, 'postgres'))
-  t.not((await stat(server.directory)).uid, 0)
-})
-
-t.test('as an ordinary user with a home of its own', needsAnotherUser, async t => {
-  const home = await temporaryDirectory(t)
-  await chown(home, NOBODY, NOBODY)
-  await chmod(home, 0o700)
-  const { child, started } = await startElsewhere(t, home, NOBODY)
-  t.equal(started.error, undefined)
-  t.equal(started.directory, join(home, 'postgres'))
-  t.equal((await stat(started.directory)).uid, NOBODY)
-  await query(started.url, 'CREATE TABLE kept ()')
-  child.send('stop')
-  await once(child, 'exit')
-  t.equal(await findPostmaster(started.directory), null)
-
-  const asRoot = await start(t, home)
-  t.equal(asRoot.directory, started.directory, 'root goes on with it, as its owner')
-  await query(asRoot.url, 'SELECT FROM kept')
-  await asRoot.stop()
-})
-
-t.test('as an ordinary user, with the database of somebody else', needsAnotherUser, async t => {
-  const dataDir = await temporaryDirectory(t)
-  const server = await start(t, dataDir)
-  await server.stop()
-  const { started } = await startElsewhere(t, dataDir, NOBODY)
-  t.match(started.error, /belongs to user id|not readable for this user/)
-  await access(join(dataDir, 'postgres-password'), constants.R_OK)
 })
