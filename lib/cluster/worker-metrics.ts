@@ -20,6 +20,15 @@ export interface WorkerMetricSources {
   readonly lanes: Pick<Lanes, 'standing'>
 }
 
+/** Null: not now. It opens a file on Linux, which fails where the system allows no more. */
+function readResidentBytes (): number | null {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return null
+  }
+}
+
 export class WorkerMetrics {
   private readonly registry = new Registry()
   private readonly ackSeconds = this.histogram('orbitstream_ack_seconds', 'Time from a request to its answer.', LATENCY_SECONDS)
@@ -90,12 +99,16 @@ export class WorkerMetrics {
       const { user, system } = process.cpuUsage()
       counter.inc({ slot }, (user + system) / 1e6)
     })
+    let residentBytes = 0
     const memory: Gauge = new Gauge({
       name: 'orbitstream_process_resident_bytes',
       help: 'Memory by worker.',
       labelNames: ['slot'],
       registers: [this.registry],
-      collect: () => memory.set({ slot }, process.memoryUsage.rss())
+      collect: () => {
+        residentBytes = readResidentBytes() ?? residentBytes
+        memory.set({ slot }, residentBytes)
+      }
     })
   }
 

@@ -72,7 +72,7 @@ class Worker {
   receive (message: ToWorker): void {
     switch (message.type) {
       case 'report?':
-        void this.report(message.id)
+        void this.tryReport(message.id)
         break
       case 'answer':
         this.status.answered(message.id, message.answer)
@@ -140,6 +140,11 @@ class Worker {
     return { onFatal: (error) => this.spoolFailed(error), onSync: (milliseconds) => this.observeSync(milliseconds) }
   }
 
+  /** A worker that cannot report goes on all the same: storing points comes first, and the primary shows its last report. */
+  private async tryReport (id: number): Promise<void> {
+    await this.report(id).catch((error: unknown) => this.log.error({ err: error }, 'the worker could not report'))
+  }
+
   /** The numbers are taken at one instant, so that they add up. Resolves when they have left this process. */
   private async report (id: number): Promise<void> {
     await this.listener?.refresh()
@@ -161,7 +166,7 @@ class Worker {
     const outcome = await this.lanes.drain(deadlineMs, this.settings.config.spoolDir !== 'off')
     const { waiting } = this.lanes.standing()
     if (outcome !== 'empty' && waiting > 0) this.log.warn({ waiting }, `${CUT_SHORT[outcome]}; the next start goes on with the points that stand in the spool`)
-    await this.report(LAST_REPORT)
+    await this.tryReport(LAST_REPORT)
     await this.lifecycle.release()
     await closed
     process.exit(exitCode)
