@@ -22,7 +22,7 @@ module.exports = {
     only('one-importer-of-uws', '^lib/ingress/http/uws', 'uWebSockets|uws-pack'),
     only('one-importer-of-dgram', '^lib/(ingress/udp|sim)/', '^(node:)?dgram$'),
     only('one-importer-of-pg', '^lib/store/db\\.ts$', 'node_modules/(pg|pg-copy-streams)/'),
-    { name: 'one-importer-of-fs-on-the-data-path', severity: 'error', from: { path: '^lib/(ingress|pipeline|spool|limits)/', pathNot: '^lib/(spool/files|ingress/udp/kernel-drops)\\.ts$' }, to: { path: '^(node:)?fs' } },
+    { name: 'one-importer-of-fs-on-the-data-path', severity: 'error', from: { path: '^lib/(ingress|pipeline|spool|limits)/', pathNot: '^lib/(spool/files|ingress/udp/kernel-drops|ingress/http/uws-package)\\.ts$' }, to: { path: '^(node:)?fs' } },
     { name: 'not-to-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
     { name: 'no-dev-dependency-in-the-product', severity: 'error', from: { path: '^(lib|protocol)/' }, to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' } }
   ],

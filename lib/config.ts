@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { METRICS } from '../protocol/metrics.js'
 import type { MetricName } from '../protocol/point.js'
 import { completeTarget, maskTarget, parseTarget } from './connection-target.js'
-import { decimal, duration, host, integer, list, nearest, oneOf, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
+import { decimal, duration, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** The default critical limit of each metric: one setting a metric of the catalogue. */
@@ -51,6 +51,8 @@ export interface Config extends ThresholdSettings {
   readonly unknownFields: 'reject' | 'ignore'
   /** Empty: no token is asked for. */
   readonly apiTokens: readonly string[]
+  /** Sites whose pages may send, beside the server's own. */
+  readonly allowedOrigins: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   /** Age at which telemetry is dropped. */
   readonly retentionMs: number
@@ -62,7 +64,7 @@ export interface Config extends ThresholdSettings {
   /** Password of the role orbitstream_reader; null: its login stays as it is. */
   readonly readerPassword: string | null
   readonly shutdownDeadlineMs: number
-  /** Which HTTP engine: uWebSockets.js where it loads, or forced. */
+  /** Which HTTP engine: uWebSockets.js where it runs safely, or forced. */
   readonly httpEngine: 'auto' | 'uws' | 'node'
 }
 
@@ -143,6 +145,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   timeWindowFutureMs: { env: 'TIME_WINDOW_FUTURE', type: duration({ max: ms('36500d') }), default: '5m', help: 'Points further in the future than this are rejected.' },
   unknownFields: { env: 'UNKNOWN_FIELDS', type: oneOf(['reject', 'ignore']), default: 'reject', help: 'What happens to a point with a field that is not known.' },
   apiTokens: { env: 'API_TOKENS', type: list(TOKEN_LENGTH_MIN), default: { value: () => Object.freeze([]), label: 'none: no token is asked for' }, help: 'Tokens of which a request must send one as Authorization: Bearer.', mask: tokens => tokens.map(() => '***').join(',') },
+  allowedOrigins: { env: 'ALLOWED_ORIGINS', type: origins(), default: { value: () => Object.freeze([]), label: 'none but its own' }, help: 'Sites whose pages may send points and change limits, for a proxy that changes Host.' },
   logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
   retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
   compressAfterMs: { env: 'COMPRESS_AFTER', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '2h', help: 'Age at which TimescaleDB compresses telemetry.' },
@@ -150,7 +153,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   timescaleDirectCompress: { env: 'TIMESCALE_DIRECT_COMPRESS', type: oneOf(['on', 'off']), default: 'off', help: 'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.' },
   readerPassword: { env: 'READER_PASSWORD', type: secret(8), default: { value: () => null, label: 'none: the role cannot log in' }, help: 'Password that the read-only database role orbitstream_reader gets, for Grafana.', mask: password => password === null ? '' : '***' },
   shutdownDeadlineMs: { env: 'SHUTDOWN_DEADLINE', type: duration({ min: 100, max: ms('1h') }), default: '30s', help: 'Longest time that a polite stop takes.' },
-  httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs.' },
+  httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs safely; see docs/HTTP.md.' },
   ...thresholdSettings()
 }
 

@@ -255,6 +255,20 @@ export function list (lengthMin: number): ValueType<readonly string[]> {
   }
 }
 
+/** Origins as browsers send them (RFC 6454), between commas: scheme, host, and the port where it is not the scheme's own. */
+export function origins (): ValueType<readonly string[]> {
+  return {
+    name: 'list',
+    allowed: 'origins such as https://console.example, between commas',
+    format: items => items.join(','),
+    parse (text) {
+      const items = text.split(',').map(item => item.trim().toLowerCase())
+      const wrong = items.find(item => !URL.canParse(item) || new URL(item).origin !== item)
+      return wrong === undefined ? good(Object.freeze(items)) : bad(`"${wrong}" is not an origin such as https://console.example`)
+    }
+  }
+}
+
 /** UDP or TCP ports between commas, or the word `off` for none; 0 picks a free one. */
 export function ports (countMax: number): ValueType<readonly number[]> {
   const port = integer({ min: 0, max: 65_535 })

@@ -5,6 +5,7 @@
  *   degraded    points are accepted, and `reasons` says what is wrong 200
  *   unhealthy   points are not accepted                               503
  */
+import type { EngineChoice } from '../ingress/http/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { Slot } from './slots.js'
@@ -21,6 +22,7 @@ export interface HealthSources {
   readonly database: { readonly kind: string, readonly embedded: boolean }
   /** What a start waits for; null: nothing. */
   readonly waitsFor: string | null
+  readonly httpEngine: EngineChoice | null
   readonly maintenanceError: string | null
   /** Version of the limits that count, and what is wrong with them. */
   readonly limits: { readonly version: number, readonly complaint: string | null }
@@ -41,6 +43,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     uptime_seconds: Math.round((performance.now() - sources.startedMs) / 1000),
     reasons,
     database: databaseView(sources),
+    http: sources.httpEngine,
     points: pointsView(sources),
     limits_version: sources.limits.version,
     udp: sources.retiredUdp.view(slots.flatMap(({ report }) => report?.udp ?? [])),

@@ -2,14 +2,15 @@
 import { HttpCounters } from '../ingress/http/counters.js'
 import { loadEngine } from '../ingress/http/load-engine.js'
 import { createHandler } from '../ingress/http/routes.js'
+import { findConnectionsMax } from './connections-max.js'
 import type { Listener, ListenerParts } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
-export async function openHttpListener ({ settings, pipeline, status, routes, metrics, log }: ListenerParts): Promise<Listener> {
-  const { config, listener } = settings
+export async function openHttpListener ({ settings, pipeline, status, routes, metrics }: ListenerParts): Promise<Listener> {
+  const { config, listener, httpEngine } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
-  const engine = await loadEngine(config.httpEngine, (message) => log.warn(message))
+  const engine = await loadEngine(httpEngine)
   const server = await engine.listen(config.host, listener.port, createHandler({
     intake: pipeline,
     status,
@@ -17,7 +18,7 @@ export async function openHttpListener ({ settings, pipeline, status, routes, me
     counters,
     routes,
     now: () => Date.now() * 1000
-  }))
+  }), { connectionsMax: await findConnectionsMax(), onRefused: (code) => { counters.refused[code]++ } })
   return {
     engine: engine.name,
     refresh: async () => { await Promise.resolve() },
@@ -34,6 +35,9 @@ export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
     for (const [route, counts] of Object.entries(http.requests)) {
       for (const [outcome, count] of Object.entries(counts)) counter.inc({ route, outcome }, count as number)
     }
+  })
+  metrics.counter({ name: 'orbitstream_http_refused_total', help: 'HTTP requests and connections that were refused before a route was known, by error code.', labelNames: ['code'] }, (counter) => {
+    for (const [code, count] of Object.entries(http.refused)) counter.inc({ code }, count)
   })
   metrics.counter({ name: 'orbitstream_http_body_bytes_total', help: 'Bytes of request bodies as they came over the network.' }, (counter) => counter.inc(http.bodyBytes))
 }

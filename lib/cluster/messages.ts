@@ -21,6 +21,7 @@
  *   worker → primary   fatal            why it is about to exit
  */
 import type { AnomalyEvents, StreamStart } from '../ingress/http/anomaly-stream.js'
+import type { EngineChoice } from '../ingress/http/load-engine.js'
 import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/status-port.js'
 import type { UdpCounters } from '../ingress/udp/listener.js'
 import type { SenderPage } from '../ingress/udp/senders.js'
@@ -42,6 +43,7 @@ export interface WorkerSettings {
   readonly slot: number
   readonly config: Config
   readonly listener: ListenerSettings
+  readonly httpEngine: EngineChoice['name']
   readonly databaseUrl: string
   /** Random, made once for a DATA_DIR: with the slot the key of a ledger row. */
   readonly instanceId: string

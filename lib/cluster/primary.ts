@@ -10,6 +10,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { writersOf, type Config } from '../config.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
+import { chooseEngine, type EngineChoice } from '../ingress/http/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { Lifecycle } from '../lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
@@ -93,6 +94,7 @@ class RunningPrimary implements Primary {
   private readonly conservation: Conservation
   private maintenance: Maintenance | null = null
   private steps: IngestStepCutter | null = null
+  private httpEngine: EngineChoice | null = null
   private databaseKind = ''
   private instanceId = ''
   private lastEpoch = 0
@@ -121,13 +123,15 @@ class RunningPrimary implements Primary {
     this.instanceId = await readInstanceId(config.dataDir, log)
     this.port = await freePort(config.host, config.port)
     this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
+    const engine = await chooseHttpEngine(config, log)
+    this.httpEngine = engine
     const starting = await StartingListener.open(this.host, this.port, () => this.health())
     this.lifecycle.push('the listener of the start', () => starting.close())
     await this.openDatabase()
     await this.startMaintenance()
     const limits = await this.startLimits()
     await starting.close()
-    await this.startWorkers(limits)
+    await this.startWorkers(limits, engine.name)
     this.startConnections = null
     log.info({ host: this.host, port: this.port, udpPorts: this.udpPorts, workers: config.workers, database: this.databaseKind }, 'ready')
   }
@@ -208,14 +212,14 @@ class RunningPrimary implements Primary {
     return limits
   }
 
-  private async startWorkers (limits: LimitsKeeper): Promise<void> {
+  private async startWorkers (limits: LimitsKeeper, httpEngine: EngineChoice['name']): Promise<void> {
     const { config, log } = this
     const slots = new Slots({
       count: writersOf(config),
       vitalCount: config.workers,
       exec: fileURLToPath(new URL('worker.js', import.meta.url)),
       log,
-      settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
+      settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), httpEngine, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
       onMessage: (slot, message) => this.received(slot, message),
       onDeath: (slot) => this.retire(slot),
       onGiveUp: (reason) => this.giveUp(reason)
@@ -231,7 +235,7 @@ class RunningPrimary implements Primary {
     })
     this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
     slots.start()
-    const timer = setInterval(() => { void this.noteReports() }, REPORT_INTERVAL_MS)
+    const timer = setInterval(() => { this.noteReports().catch((error: unknown) => log.error({ err: error }, 'the reports of the workers could not be added up')) }, REPORT_INTERVAL_MS)
     this.lifecycle.push('the report timer', () => clearInterval(timer))
     await this.allReady()
   }
@@ -317,7 +321,8 @@ class RunningPrimary implements Primary {
   }
 
   private async answer (slot: Slot, id: number, question: Question): Promise<void> {
-    const answer = await this.answerTo(question)
+    // Whoever asked is told that there is no answer, when it has waited for one.
+    const answer = await this.answerTo(question).catch((error: unknown) => { this.log.error({ err: error }, 'a question of a worker could not be answered') })
     if (answer !== undefined) this.slots?.send(slot, { type: 'answer', id, answer })
   }
 
@@ -336,6 +341,7 @@ class RunningPrimary implements Primary {
       retiredUdp: this.retiredUdp,
       database: { kind: this.databaseKind, embedded: this.config.databaseUrl === null },
       waitsFor: this.waitsFor,
+      httpEngine: this.httpEngine,
       maintenanceError: this.maintenance?.lastError ?? null,
       limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }
     })
@@ -348,6 +354,15 @@ class RunningPrimary implements Primary {
 
   private async noteTotals (): Promise<void> {
     if (this.metrics !== null) this.steps?.sample(await this.metrics.totals(), Date.now())
+  }
+}
+
+/** Before anything is forked: all workers serve by the same engine, also those that are started later. */
+async function chooseHttpEngine ({ httpEngine }: Config, log: Log): Promise<EngineChoice> {
+  try {
+    return await chooseEngine(httpEngine, { info: (message) => log.info(message), warn: (message) => log.warn(message) })
+  } catch (cause) {
+    throw new StartupError((cause as Error).message, { cause })
   }
 }
 

@@ -38,6 +38,7 @@ t.test('without any source every setting has its default', t => {
     timeWindowFutureMs: 300_000,
     unknownFields: 'reject',
     apiTokens: [],
+    allowedOrigins: [],
     logLevel: 'info',
     retentionMs: 30 * 86_400_000,
     compressAfterMs: 2 * 3_600_000,
@@ -125,6 +126,7 @@ t.test('the ends of every range are taken, and what lies beyond is not', t => {
     ['MAX_BODY_BYTES', ['1KB', '64MB'], ['1023', '65MB']],
     ['SHUTDOWN_DEADLINE', ['100ms', '1h'], ['30', '2h']],
     ['API_TOKENS', ['0123456789abcdef'], ['0123456789abcde', '0123456789abcdef,']],
+    ['ALLOWED_ORIGINS', ['https://a.example', 'http://A.example:81, https://b'], ['a.example', 'https://a.example/', 'https://a.example:443', 'null', '*', 'https://a,']],
     ['DATABASE_URL', ['postgres://h/d', 'postgresql://u:p@h:5432/d?sslmode=require'], ['h/d', 'mysql://h/d', 'postgres://h:port/d']]
   ]
   for (const [name, right, wrong] of edges) {

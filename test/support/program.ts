@@ -82,11 +82,16 @@ export class Program {
 export interface ProgramOptions {
   readonly env?: Record<string, string>
   readonly cwd?: string
+  /** What the system allows each process. */
+  readonly openFilesMax?: number
 }
 
 /** Starts bin/<name>; killed at the end of the test if it still runs. */
 export function startProgram (owner: Owner, name: string, args: readonly string[], options: ProgramOptions = {}): Program {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`bin/${name}`, ROOT)), ...args], {
+  const command = [process.execPath, fileURLToPath(new URL(`bin/${name}`, ROOT)), ...args]
+  // By a shell: Node.js has no way to lower a limit, and raises the soft one to the hard one when it starts.
+  const limited = options.openFilesMax === undefined ? command : ['sh', '-c', `ulimit -n ${options.openFilesMax} && exec "$@"`, 'sh', ...command]
+  const child = spawn(limited[0] ?? '', limited.slice(1), {
     cwd: options.cwd ?? fileURLToPath(ROOT),
     env: environment(options.env ?? {}),
     stdio: ['ignore', 'pipe', 'pipe']
@@ -113,6 +118,7 @@ export interface IngestOptions {
   readonly env?: Record<string, string>
   /** UDP_PORT; without it: off. */
   readonly udpPort?: string
+  readonly openFilesMax?: number
 }
 
 /** Starts orbitstream-ingest on free ports and waits until it serves. */
@@ -121,7 +127,7 @@ export async function startIngest (owner: Owner, options: IngestOptions): Promis
     'start', '--host', '127.0.0.1', '--port', '0', '--udp-port', options.udpPort ?? 'off', '--data-dir', options.dataDir,
     ...(options.databaseUrl === undefined ? [] : ['--database-url', options.databaseUrl]),
     ...(options.args ?? [])
-  ], { env: { LOG_LEVEL: 'info', ...options.env } })
+  ], { env: { LOG_LEVEL: 'info', ...options.env }, ...options.openFilesMax === undefined ? {} : { openFilesMax: options.openFilesMax } })
   const ready = await program.line((line) => line.msg === 'ready')
   return { program, url: `http://127.0.0.1:${String(ready['port'])}`, dataDir: options.dataDir, udpPorts: ready['udpPorts'] as number[] }
 }

@@ -1,5 +1,8 @@
 /** What the HTTP routes count: plain numbers, increased in place; the cluster code makes metrics of them. */
 
+import { REFUSALS } from './refusals.js'
+import type { RefusalCode } from './refusals.js'
+
 /** The label of a request in metrics: a small fixed set, whatever paths clients ask for. */
 export type RouteName = 'index' | 'telemetry' | 'batch' | 'health' | 'metrics' | 'limits' | 'anomalies' | 'stream' | 'senders' | 'unknown'
 
@@ -28,6 +31,9 @@ export class HttpCounters {
     senders: new RouteCounters(),
     unknown: new RouteCounters()
   }
+
+  /** Requests and connections that never got to a route, by the code of their answer. */
+  readonly refused = Object.fromEntries(REFUSALS.map((code) => [code, 0])) as Record<RefusalCode, number>
 
   /** Bytes of complete bodies, as they came over the wire. */
   bodyBytes = 0

@@ -1,21 +1,29 @@
 /**
- * The seam between OrbitStream and an HTTP server. Two engines stand behind it: uWebSockets.js (uws.ts) and
- * node:http (node.ts). The contract tests run on both.
+ * The seam between OrbitStream and an HTTP server. Two engines of equal rank stand behind it: uWebSockets.js (uws.ts)
+ * and node:http (node.ts). One conformance suite runs on both.
  *
  * What both promise:
+ * - A head that leaves in doubt where its request ends (RFC 9112, 6.3: two lengths, a length beside chunks, another
+ *   transfer coding; and two hosts) is refused, and its connection closed, before anything behind it is looked at.
  * - An answer may be given before the body has arrived. The rest of that body is read and thrown away, for at most
  *   about ten seconds, so that a client on a kept connection can go on with its next request.
- * - A body that brings less than BODY_BYTES_PER_SECOND_MIN over BODY_STALL_MS ends in 'request_timeout', and the
- *   connection is closed after the answer.
+ * - A head that is not there in whole ten seconds after the connection or the last answer ends its connection. A body
+ *   that brings less than BODY_BYTES_PER_SECOND_MIN over BODY_STALL_MS ends in 'request_timeout', and the connection is
+ *   closed after the answer. An answer that its client does not read ends the connection as well.
  * - HEAD is answered with the head alone, whatever the handler replies.
  *
- * Where they differ: requests that a client pipelines are answered in order by node:http; uWebSockets.js closes a
- * connection on which a request arrives before the last one was answered. uWebSockets.js answers
- * `Expect: 100-continue` by itself, also where the request is then refused (node:http only when the body is read),
- * limits a request's head to 4 KB (node:http: 16 KB), and takes a client's FIN as the end of the connection.
+ * node:http serves all of RFC 9112. What the binary of uWebSockets.js that has loaded cannot do is found by
+ * self-check/check.ts. Beside that, uWebSockets.js closes a connection without a word where a head or the next request
+ * is too slow, answers `Expect: 100-continue` by itself, also where the request is then refused (node:http only when the
+ * body is read), and closes the connection after a chunked body.
  */
+import type { RefusalCode } from './refusals.js'
 
-/** Time in which a body must show progress. Below the ten seconds after which uWebSockets.js cuts without an answer. */
+/** Request line and headers together, on both engines: what Node.js allows by default, and four times what uWebSockets.js does. */
+export const HEAD_BYTES_MAX = 16 * 1024
+/** For the head of a request, for the next request on a connection, and for a client to read on: what uWebSockets.js has. */
+export const IDLE_MS = 10_000
+/** Time in which a body must show progress. Below IDLE_MS, after which uWebSockets.js cuts without an answer. */
 export const BODY_STALL_MS = 8_000
 /** The rate below which a body counts as stalled. */
 export const BODY_BYTES_PER_SECOND_MIN = 16 * 1024
@@ -34,8 +42,8 @@ export interface HttpRequest {
   header (name: string): string
 }
 
-/** 'too_busy': the bodies under way take all the memory that they may. */
-export type BodyFailure = 'body_too_large' | 'request_timeout' | 'length_required' | 'too_busy' | 'aborted'
+/** 'too_busy': the bodies under way take all the memory that they may. 'malformed_request': its chunks are none. */
+export type BodyFailure = 'body_too_large' | 'request_timeout' | 'length_required' | 'too_busy' | 'malformed_request' | 'aborted'
 
 /** One request's answer. Every method is safe after the client has gone. */
 export interface HttpExchange {
@@ -69,8 +77,21 @@ export interface HttpServer {
   close (deadlineMs: number): Promise<void>
 }
 
+export interface ListenOptions {
+  /** See BODY_STALL_MS, which is the default. */
+  readonly bodyStallMs?: number
+  /** See IDLE_MS, which is the default. node:http alone: it is built into uWebSockets.js. */
+  readonly idleMs?: number
+  /** Connections at once; those beyond are answered with 503 and closed. Without it there is no bound. */
+  readonly connectionsMax?: number
+  /** Called for each request or connection that the engine refuses by itself. */
+  readonly onRefused?: (code: RefusalCode) => void
+}
+
 export interface HttpEngine {
   readonly name: 'uws' | 'node'
-  /** Rejects when the address cannot be listened on. @param bodyStallMs see BODY_STALL_MS */
-  listen (host: string, port: number, handler: HttpHandler, bodyStallMs?: number): Promise<HttpServer>
+  /** Package and version. */
+  readonly release: string
+  /** Rejects when the address cannot be listened on. */
+  listen (host: string, port: number, handler: HttpHandler, options?: ListenOptions): Promise<HttpServer>
 }

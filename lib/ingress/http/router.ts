@@ -1,13 +1,15 @@
 /**
  * From path and method to a handler, by exact path, or by all but the last part of it (`/limits/{metric}`): 404 for
- * what is not in the table, 405 with Allow for other methods,
- * 401 for whatever changes something and carries no valid token.
+ * what is not in the table, 405 with Allow for other methods; 403 for whatever would change something and comes from
+ * a page of a site that may not, 401 where it carries no valid token. OPTIONS is answered with Allow, and nothing that a
+ * browser would take for leave.
  * A handler that throws has met a programmer's error: the client gets 500 if that is still possible, and the process
  * ends by the exception.
  */
 import { MsgpackExchange, acceptsMsgpack } from './msgpack-answers.js'
-import { replyError } from './reply.js'
+import { reply, replyError } from './reply.js'
 import type { HttpExchange, HttpHandler, HttpRequest } from './engine.js'
+import type { OriginCheck } from './origins.js'
 import type { TokenCheck } from './tokens.js'
 import type { HttpCounters, RouteCounters, RouteName } from './counters.js'
 
@@ -24,8 +26,14 @@ export interface Route {
 /** By path; the last part may be a name in braces and then stands for any text without a slash. Exact paths go first. */
 export type RouteTable = Readonly<Record<string, Route>>
 
+/** Who may change something. */
+export interface Checks {
+  readonly tokens: TokenCheck
+  readonly origins: OriginCheck
+}
+
 /** Methods that change nothing: free for all. */
-const READING: ReadonlySet<string> = new Set(['GET', 'HEAD'])
+const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 interface Entry {
   readonly methods: ReadonlyMap<string, RouteHandler>
@@ -33,7 +41,7 @@ interface Entry {
   readonly counters: RouteCounters
 }
 
-export function createRouter (table: RouteTable, tokens: TokenCheck, counters: HttpCounters): HttpHandler {
+export function createRouter (table: RouteTable, { tokens, origins }: Checks, counters: HttpCounters): HttpHandler {
   const paths = new Paths(table, counters)
   const unknown = counters.requests.unknown
   return (request, plainExchange) => {
@@ -46,12 +54,19 @@ export function createRouter (table: RouteTable, tokens: TokenCheck, counters: H
       entry = found?.entry
     }
     if (entry === undefined) {
-      replyError(exchange, unknown, 'not_found')
+      if (request.method === 'OPTIONS' && request.path === '*') reply(exchange, unknown, 200, [['allow', paths.allow]], '')
+      else replyError(exchange, unknown, 'not_found')
       return
     }
     const handler = entry.methods.get(request.method)
     if (handler === undefined) {
-      replyError(exchange, entry.counters, 'method_not_allowed', { headers: [['allow', entry.allow]] })
+      const headers = [['allow', entry.allow]] as const
+      if (request.method === 'OPTIONS') reply(exchange, entry.counters, 200, headers, '')
+      else replyError(exchange, entry.counters, 'method_not_allowed', { headers })
+      return
+    }
+    if (!READING.has(request.method) && !origins.passes(request)) {
+      replyError(exchange, entry.counters, 'foreign_origin')
       return
     }
     if (!READING.has(request.method) && !tokens.passes(request)) {
@@ -68,6 +83,8 @@ export function createRouter (table: RouteTable, tokens: TokenCheck, counters: H
 
 /** The table, made ready for look-ups. */
 class Paths {
+  /** Every method of any path. */
+  readonly allow: string
   readonly exact = new Map<string, Entry>()
   /** By the text before the parameter, which ends with a slash. */
   private readonly prefixes = new Map<string, Entry>()
@@ -78,6 +95,8 @@ class Paths {
       if (brace < 0) this.exact.set(path, entryOf(route, counters))
       else this.prefixes.set(path.slice(0, brace), entryOf(route, counters))
     }
+    const methods = [...this.exact.values(), ...this.prefixes.values()].flatMap((entry) => [...entry.methods.keys(), 'OPTIONS'])
+    this.allow = [...new Set(methods)].join(', ')
   }
 
   findPrefix (path: string): { readonly entry: Entry, readonly parameter: string } | null {
@@ -108,5 +127,5 @@ function entryOf (route: Route, counters: HttpCounters): Entry {
   const methods = new Map(Object.entries(route.methods))
   const get = methods.get('GET')
   if (get !== undefined) methods.set('HEAD', get)
-  return { methods, allow: [...methods.keys()].join(', '), counters: counters.requests[route.name] }
+  return { methods, allow: [...methods.keys(), 'OPTIONS'].join(', '), counters: counters.requests[route.name] }
 }

@@ -1,6 +1,7 @@
 /** The HTTP interface of a worker: which paths there are and what answers them. */
 import { OperatingError } from '../../errors.js'
 import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
+import { OriginCheck } from './origins.js'
 import { createPointHandler } from './points.js'
 import { PointAnswers, replyAnswer, replyError, replyJson } from './reply.js'
 import { crash, createRouter } from './router.js'
@@ -18,7 +19,7 @@ import type { StatusAnswer, StatusPort } from './status-port.js'
 export interface HandlerParts {
   readonly intake: Intake
   readonly status: StatusPort
-  readonly config: Pick<Config, 'maxBodyBytes' | 'apiTokens'>
+  readonly config: Pick<Config, 'maxBodyBytes' | 'apiTokens' | 'allowedOrigins'>
   readonly counters: HttpCounters
   /** Microseconds since 1970: the time of points that carry none. */
   readonly now: () => number
@@ -38,7 +39,7 @@ export function createHandler (parts: HandlerParts): HttpHandler {
     ...parts.routes
   }
   const table = { ...routes, '/': { name: 'index', methods: { GET: createIndexRoute(routes) } } } as const
-  return createRouter(table, new TokenCheck(config.apiTokens), counters)
+  return createRouter(table, { tokens: new TokenCheck(config.apiTokens), origins: new OriginCheck(config.allowedOrigins) }, counters)
 }
 
 function createPointRoute (context: PointContext): RouteHandler {

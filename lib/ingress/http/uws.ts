@@ -5,33 +5,60 @@
  * Its rules, all kept here: the request is dead once the handler has returned; a response that was not answered by
  * then needs onAborted; nothing of a response may be touched after an abort; a chunk's memory is taken back after
  * onData; answers are corked.
+ *
+ * Its parser goes on with what stands behind a body in the same read, and closes the connection, without an answer, when
+ * that is the next request or nothing that it understands. So a body is handed on in the next turn of the loop alone:
+ * what was not answered was not taken either. And where nothing behind the body counts (Connection: close), or what
+ * the parser would take for the next request may be none (it does not know trailers), nothing more is read, and the
+ * answer ends the connection.
  */
 import { STATUS_CODES } from 'node:http'
-import { BODY_STALL_MS } from './engine.js'
-import { BodyReader, BodyWatch, refusedByHead } from './body.js'
-import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream } from './engine.js'
+import { BODY_STALL_MS, HEAD_BYTES_MAX } from './engine.js'
+import { BodyReader, BodyWatch, StallTicks, refusedByHead } from './body.js'
+import { REFUSALS, refusalText } from './refusals.js'
+import { importUws } from './uws-package.js'
+import { UwsRequest } from './uws-request.js'
+import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpServer, HttpStream, ListenOptions } from './engine.js'
+import type { RefusalCode } from './refusals.js'
+import type { Watched } from './body.js'
 import type * as Uws from 'uWebSockets.js'
 
 type UwsModule = typeof Uws
+
+/** Read by the binary when it loads, and only then. */
+const HEAD_BYTES_VARIABLE = 'UWS_HTTP_MAX_HEADERS_SIZE'
+/** What uWebSockets.js holds back of an answer until the parser is through with a read. */
+const CORK_BYTES = 16 * 1024
+const NO_BYTES = Buffer.alloc(0)
 
 /** "202 Accepted" and so on, as uWebSockets.js wants them. */
 const STATUS_LINES = Object.fromEntries(
   Object.entries(STATUS_CODES).map(([status, text]) => [status, `${status} ${String(text)}`]))
 
+/** Refusals, too long to be held back. Without the line break at their end: uWebSockets.js writes one behind a status. */
+const REFUSAL_STATUSES = Object.fromEntries(
+  REFUSALS.map((code) => [code, refusalText(code, CORK_BYTES).slice(0, -2)])) as Record<RefusalCode, string>
+
 /** @throws what the import throws when no binary loads on this machine */
 export async function loadUws (): Promise<HttpEngine> {
-  const uws = await import('uWebSockets.js')
-  return {
-    name: 'uws',
-    listen: async (host, port, handler, bodyStallMs = BODY_STALL_MS) => await listen(uws, host, port, handler, bodyStallMs)
-  }
+  process.env[HEAD_BYTES_VARIABLE] ??= String(HEAD_BYTES_MAX)
+  const { uws, release } = await importUws()
+  return { name: 'uws', release, listen: async (host, port, handler, options = {}) => await listen(uws, host, port, handler, options) }
 }
 
-async function listen (uws: UwsModule, host: string, port: number, handler: HttpHandler, bodyStallMs: number): Promise<HttpServer> {
+async function listen (uws: UwsModule, host: string, port: number, handler: HttpHandler, options: ListenOptions): Promise<HttpServer> {
   const app = uws.App()
-  const server = new UwsServer(uws, app, new BodyWatch(bodyStallMs))
+  const server = new UwsServer(uws, app, options)
+  let request: UwsRequest
+  const note = (name: string, value: string): void => request.note(name, value)
+  app.filter((res, change) => server.count(res, change))
   app.any('/*', (res, req) => {
-    const request = new UwsRequest(req)
+    request = new UwsRequest(req)
+    req.forEach(note)
+    if (request.fault !== null) {
+      server.refuse(res, request.fault)
+      return
+    }
     const exchange = new UwsExchange(res, request, server)
     handler(request, exchange)
     exchange.afterHandler()
@@ -49,16 +76,22 @@ class UwsServer implements HttpServer {
   port = 0
   /** From the start of close() on every answer closes its connection. */
   stopping = false
+  readonly watch: BodyWatch
+  private readonly onRefused: (code: RefusalCode) => void
+  private readonly connectionsMax: number
+  private connections = 0
   private readonly open = new Set<UwsExchange>()
+  /** Bodies that are there in whole and wait for the next turn of the loop. */
+  private complete: BodyReader[] = []
   private socket: Uws.us_listen_socket | null = null
   private closed: Promise<void> | null = null
   private onIdle: (() => void) | null = null
 
-  constructor (
-    private readonly uws: UwsModule,
-    private readonly app: Uws.TemplatedApp,
-    readonly watch: BodyWatch
-  ) {}
+  constructor (private readonly uws: UwsModule, private readonly app: Uws.TemplatedApp, options: ListenOptions) {
+    this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
+    this.onRefused = options.onRefused ?? (() => {})
+    this.connectionsMax = options.connectionsMax ?? Infinity
+  }
 
   start (socket: Uws.us_listen_socket): void {
     this.socket = socket
@@ -70,6 +103,23 @@ class UwsServer implements HttpServer {
     this.app.close()
   }
 
+  /** @param change 1: a connection was opened; -1: it was closed */
+  count (res: Uws.HttpResponse, change: number): void {
+    this.connections += change
+    if (change > 0 && this.connections > this.connectionsMax) this.refuse(res, 'too_many_connections')
+  }
+
+  /**
+   * Answers and closes the connection before the parser looks at anything behind the head. An answer by the usual way
+   * is held back, and what stands behind it is served first; this one is written as a status, which goes out at once
+   * for its length, and the response is never ended.
+   */
+  refuse (res: Uws.HttpResponse, code: RefusalCode): void {
+    this.onRefused(code)
+    res.writeStatus(REFUSAL_STATUSES[code])
+    res.close()
+  }
+
   begin (exchange: UwsExchange): void {
     this.open.add(exchange)
   }
@@ -77,6 +127,18 @@ class UwsServer implements HttpServer {
   finish (exchange: UwsExchange): void {
     this.open.delete(exchange)
     if (this.open.size === 0) this.onIdle?.()
+  }
+
+  /** Hands a body on in the next turn of the loop, unless its connection has gone until then. */
+  handOn (reader: BodyReader): void {
+    if (this.complete.length === 0) setImmediate(() => this.handOnAll())
+    this.complete.push(reader)
+  }
+
+  private handOnAll (): void {
+    const { complete } = this
+    this.complete = []
+    for (const reader of complete) reader.take(NO_BYTES, true)
   }
 
   async close (deadlineMs: number): Promise<void> {
@@ -106,29 +168,17 @@ class UwsServer implements HttpServer {
   }
 }
 
-class UwsRequest implements HttpRequest {
-  readonly method: string
-  readonly path: string
-  readonly query: string
-
-  constructor (private readonly req: Uws.HttpRequest) {
-    this.method = req.getCaseSensitiveMethod()
-    this.path = req.getUrl()
-    // Typed as a string, but undefined without '?'.
-    this.query = req.getQuery() || ''
-  }
-
-  header (name: string): string {
-    return this.req.getHeader(name)
-  }
-}
-
-class UwsExchange implements HttpExchange, HttpStream {
+class UwsExchange implements HttpExchange, HttpStream, Watched {
   aborted = false
   private ended = false
   /** The connection cannot be used again after the answer. */
   private hangUp = false
   private blocked = false
+  /** Chunks still arrive. */
+  private chunksArrive: boolean
+  /** An answer that waits until they have: it closes the connection, on which the client would still be sending. */
+  private held: (() => void) | null = null
+  private readonly heldTicks = new StallTicks()
   private reader: BodyReader | null = null
   private onStreamClose: (() => void) | null = null
 
@@ -136,13 +186,18 @@ class UwsExchange implements HttpExchange, HttpStream {
     private readonly res: Uws.HttpResponse,
     private readonly request: UwsRequest,
     private readonly server: UwsServer
-  ) {}
+  ) {
+    this.chunksArrive = request.isChunked
+  }
 
   /** The handler has returned: what is not answered yet needs an abort handler before control goes back. */
   afterHandler (): void {
     if (this.ended) return
     this.server.begin(this)
     this.res.onAborted(() => this.abort())
+    if (this.reader !== null || this.onStreamClose !== null) return
+    if (this.chunksArrive) this.res.onData((_chunk, last) => this.arrived(last))
+    else if (this.request.isLast) this.res.pause()
   }
 
   readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
@@ -156,14 +211,46 @@ class UwsExchange implements HttpExchange, HttpStream {
       onFailure(failure)
     })
     this.reader = reader
-    this.res.onData((chunk, last) => reader.take(Buffer.from(chunk), last))
+    this.res.onData((chunk, last) => {
+      if (chunk.byteLength > 0) reader.take(Buffer.from(chunk), false)
+      if (last) this.server.handOn(reader)
+      this.arrived(last)
+    })
+  }
+
+  /** The end of the body is there; what is behind it may be left unread until the answer, which then is the last one. */
+  private arrived (last: boolean): void {
+    if (!last || this.ended || this.aborted) return
+    this.chunksArrive = false
+    if (this.request.isChunked || this.request.isLast) this.res.pause()
+    // Not at once: the parser would go on behind it.
+    if (this.held !== null) setImmediate(() => this.release())
   }
 
   reply (status: number, headers: Headers, body: string | Buffer): void {
-    if (this.aborted || this.ended) return
+    if (this.aborted || this.ended || this.held !== null) return
+    if (this.chunksArrive && !this.hangUp) {
+      this.held = () => this.send(status, headers, body)
+      this.server.watch.add(this)
+    } else {
+      this.send(status, headers, body)
+    }
+  }
+
+  /** The chunks before a held answer take too long. */
+  tick (): void {
+    if (this.heldTicks.next()) this.release()
+  }
+
+  private release (): void {
+    this.server.watch.delete(this)
+    if (!this.aborted && !this.ended) this.held?.()
+  }
+
+  private send (status: number, headers: Headers, body: string | Buffer): void {
     this.res.cork(() => {
       this.writeHead(status, headers)
-      const close = this.hangUp || this.server.stopping
+      const close = this.hangUp || this.request.isChunked || this.server.stopping
       if (this.request.method === 'HEAD') this.endHead(Buffer.byteLength(body), close)
       else this.res.end(body, close)
     })
@@ -190,8 +277,11 @@ class UwsExchange implements HttpExchange, HttpStream {
 
   end (): void {
     if (this.aborted || this.ended) return
-    this.res.cork(() => this.res.end(undefined, this.server.stopping))
+    const { res } = this
     this.finish()
+    // Asked to close as well, uWebSockets.js would write a header into the last chunk.
+    if (this.request.isChunked) res.close()
+    else res.cork(() => res.end())
   }
 
   /** Ends the stream, if this is one, because the server closes. */
@@ -223,6 +313,7 @@ class UwsExchange implements HttpExchange, HttpStream {
 
   private abort (): void {
     this.aborted = true
+    this.server.watch.delete(this)
     this.server.finish(this)
     this.reader?.fail('aborted')
     const onClose = this.onStreamClose

@@ -17,6 +17,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     retiredUdp: new UdpTotals(),
     database: { kind: 'plain', embedded: true },
     waitsFor: null,
+    httpEngine: { name: 'uws', release: 'uws-pack 1.0.0', unsafe: [], cannot: ['HTTP/1.0'], advice: 'set HTTP_ENGINE=node' },
     maintenanceError: null,
     limits: { version: 3, complaint: null },
     ...changes
@@ -30,7 +31,7 @@ const database = (state: DrainState, lastError: string | null = null): { state: 
 t.test('healthy: all workers are ready, nothing is wrong', (t) => {
   const { status, body } = ask({ slots: [slotOf(), slotOf({ number: 1 })] })
   t.equal(status, 200)
-  t.match(body, { status: 'healthy', version: '1.2.3', uptime_seconds: 5, reasons: [], database: { kind: 'plain', embedded: true, state: 'up' } })
+  t.match(body, { status: 'healthy', version: '1.2.3', http: { name: 'uws', release: 'uws-pack 1.0.0', unsafe: [], cannot: ['HTTP/1.0'], advice: 'set HTTP_ENGINE=node' }, uptime_seconds: 5, reasons: [], database: { kind: 'plain', embedded: true, state: 'up' } })
   t.ok(Math.abs(Date.parse(String(body['timestamp'])) - Date.now()) < 60_000)
   t.end()
 })

@@ -142,6 +142,13 @@ onBothEngines('a refusal comes before the body, and the connection goes on', asy
   t.equal(intake.offers.length, 2)
 })
 
+onBothEngines('pages of sites that are allowed', async (t, engine) => {
+  const { send } = await startRig(t, engine, { allowedOrigins: ['https://console.example'] })
+  for (const [origin = '', status] of [['https://Console.example', 202], ['http://console.example', 403], ['https://console.example:444', 403], ['null', 403]] as const) {
+    t.equal((await send('/telemetry', { body: POINT, headers: { origin } })).status, status, origin)
+  }
+})
+
 onBothEngines('paths and methods', async (t, engine) => {
   const { counters, send } = await startRig(t, engine)
   for (const path of ['/nothing', '/telemetry/', '/Telemetry', '/telemetry/batch/x', '//', '/%74elemetry']) {
@@ -150,14 +157,17 @@ onBothEngines('paths and methods', async (t, engine) => {
     t.equal(errorOf(answer).code, 'not_found')
   }
   t.equal(counters.requests.unknown.clientError, 6)
-  const allowed = [['/telemetry', 'POST'], ['/telemetry/batch', 'POST'], ['/health', 'GET, HEAD'], ['/metrics', 'GET, HEAD'], ['/', 'GET, HEAD']]
+  const allowed = [['/telemetry', 'POST, OPTIONS'], ['/telemetry/batch', 'POST, OPTIONS'], ['/health', 'GET, HEAD, OPTIONS'], ['/metrics', 'GET, HEAD, OPTIONS'], ['/', 'GET, HEAD, OPTIONS']]
   for (const [path = '', allow] of allowed) {
-    for (const method of ['DELETE', 'PUT', 'OPTIONS', 'PATCH', allow === 'POST' ? 'GET' : 'POST']) {
+    for (const method of ['DELETE', 'PUT', 'PATCH', allow === 'POST, OPTIONS' ? 'GET' : 'POST']) {
       const answer = await send(path, { method, body: method === 'POST' ? '{}' : null })
       t.equal(answer.status, 405, `${method} ${path}`)
       t.equal(answer.headers['allow'], allow)
       t.equal(errorOf(answer).code, 'method_not_allowed')
     }
+    const options = await send(path, { method: 'OPTIONS' })
+    t.match(options, { status: 200, text: '', headers: { allow } })
+    t.notOk(Object.keys(options.headers).some((name) => name.startsWith('access-control-')), 'no leave for a browser')
   }
 })
 

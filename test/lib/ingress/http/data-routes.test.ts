@@ -26,7 +26,7 @@ async function rig (t: Test, engine: HttpEngine, apiTokens: readonly string[] = 
     }
   }
   const routes = createDataRoutes(port, (_request, exchange) => exchange.reply(200, [], 'stream'))
-  const config = { maxBodyBytes: 1_000, apiTokens }
+  const config = { maxBodyBytes: 1_000, apiTokens, allowedOrigins: [] }
   const server = await startServer(t, engine, createHandler({ intake: {} as Intake, status: {} as StatusPort, config, counters, now: () => 0, routes }))
   const client = new Client(`http://127.0.0.1:${server.port}`)
   t.teardown(async () => await client.destroy())

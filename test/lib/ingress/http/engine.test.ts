@@ -4,40 +4,71 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { loadEngine } from '../../../../lib/ingress/http/load-engine.js'
+import { chooseEngine } from '../../../../lib/ingress/http/load-engine.js'
 import { ERRORS } from '../../../../lib/errors.js'
 import { POINT, errorOf } from './rig.js'
 import type { ChildProcess } from 'node:child_process'
 import type { Test } from 'tap'
 import type { HttpEngine } from '../../../../lib/ingress/http/engine.js'
+import type { ChoiceParts, EngineChoice } from '../../../../lib/ingress/http/load-engine.js'
 
 const SERVER = fileURLToPath(new URL('./server-process.js', import.meta.url))
 
 async function noBinary (): Promise<HttpEngine> {
-  return await Promise.reject(new Error('this version of uWS supports only other machines\nand a long story'))
+  return await Promise.reject(new Error('this version of uWS supports only other machines\nand a long story\n\nError: version `GLIBC_2.38\' not found\n  at there'))
 }
 
-t.test('auto takes uWebSockets.js where it loads, without a word', async (t) => {
-  const engine = await loadEngine('auto', (message) => t.fail(message))
-  t.equal(engine.name, 'uws')
+/** Chooses; what is said on the way is in `said`. */
+async function choose (preference: 'auto' | 'uws' | 'node', parts: Partial<ChoiceParts> = {}): Promise<{ choice: EngineChoice, said: string[] }> {
+  const said: string[] = []
+  const choice = await chooseEngine(preference, { info: (message) => said.push(`info: ${message}`), warn: (message) => said.push(`warn: ${message}`), ...parts })
+  return { choice, said }
+}
+
+const finds = (unsafe: string[], cannot: string[]) => async () => await Promise.resolve({ unsafe, cannot })
+
+t.test('auto takes uWebSockets.js where it loads, and says once what it cannot do', async (t) => {
+  const { choice, said } = await choose('auto')
+  t.match(choice, { name: 'uws', release: /^(uws-pack|uWebSockets\.js) \d+\.\d+/ })
+  t.equal(said.length, choice.cannot.length > 0 ? 1 : 0)
+  if (choice.release.startsWith('uws-pack')) t.match(said, [/^info: uws-pack .* but not: heads in pieces, HTTP\/1\.0, .*HTTP_ENGINE=node.*npm install/])
 })
 
-t.test('auto falls back to node:http with one warning that says what to install', async (t) => {
-  const warnings: string[] = []
-  const engine = await loadEngine('auto', (message) => warnings.push(message), noBinary)
-  t.equal(engine.name, 'node')
-  t.equal(warnings.length, 1)
-  t.match(warnings[0], /supports only other machines\).*node:http.*install/)
-  t.notMatch(warnings[0], 'long story')
+t.test('auto says nothing of an engine that can do all', async (t) => {
+  const { choice, said } = await choose('auto', { check: finds([], []) })
+  t.match(choice, { name: 'uws', cannot: [], advice: null })
+  t.same(said, [])
+})
+
+t.test('auto falls back to node:http, with one warning that says why and what to install', async (t) => {
+  const { choice, said } = await choose('auto', { load: noBinary })
+  t.match(choice, { name: 'node', release: `Node.js ${process.versions.node}`, cannot: [] })
+  t.equal(said.length, 1)
+  t.match(said[0], /^warn: .*GLIBC_2\.38' not found\).*node:http.*install/)
+  t.notMatch(said[0], 'long story')
+})
+
+t.test('auto does not take what fails a case of safety, or does not serve at all', async (t) => {
+  const unsafe = await choose('auto', { check: finds(['several hosts'], ['trailers']) })
+  t.equal(unsafe.choice.name, 'node')
+  t.match(unsafe.said, [/^warn: .*several hosts.*node:http/])
+  const dead = await choose('auto', { check: async () => await Promise.reject(new Error('silence')) })
+  t.equal(dead.choice.name, 'node')
+  t.match(dead.said, [/^warn: .*silence/])
 })
 
 t.test('node takes node:http without loading anything', async (t) => {
-  const engine = await loadEngine('node', (message) => t.fail(message), async () => await Promise.reject(new Error('loaded')))
-  t.equal(engine.name, 'node')
+  const { choice, said } = await choose('node', { load: async () => await Promise.reject(new Error('loaded')) })
+  t.equal(choice.name, 'node')
+  t.same(said, [])
 })
 
-t.test('uws fails where it does not load', async (t) => {
-  await t.rejects(loadEngine('uws', (message) => t.fail(message), noBinary), /does not load.*HTTP_ENGINE/)
+t.test('uws takes what is not safe with a warning, and fails where nothing loads', async (t) => {
+  const { choice, said } = await choose('uws', { check: finds(['several hosts'], []) })
+  t.equal(choice.name, 'uws')
+  t.match(choice, { unsafe: ['several hosts'], advice: /HTTP_ENGINE=node/ })
+  t.match(said, [/^warn: .*several hosts/])
+  await t.rejects(choose('uws', { load: noBinary }), /does not run.*HTTP_ENGINE/)
 })
 
 /** Starts a server process and sends it one request, on a connection that is kept. */

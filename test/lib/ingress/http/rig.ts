@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import t from 'tap'
 import { Client } from 'undici'
 import { createHandler } from '../../../../lib/ingress/http/routes.js'
+import { BODY_STALL_MS, IDLE_MS } from '../../../../lib/ingress/http/engine.js'
 import { HttpCounters } from '../../../../lib/ingress/http/counters.js'
 import { loadEngine } from '../../../../lib/ingress/http/load-engine.js'
 import { PointColumns } from '../../../../protocol/columns.js'
@@ -12,7 +13,7 @@ import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
-import type { HttpEngine, HttpHandler, HttpServer } from '../../../../lib/ingress/http/engine.js'
+import type { HttpEngine, HttpHandler, HttpServer, ListenOptions } from '../../../../lib/ingress/http/engine.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
 
 export const NOW_MICROS = 1_800_000_000_000_000
@@ -101,8 +102,11 @@ export class FakeStatus implements StatusPort {
 
 export interface RigOptions {
   readonly apiTokens?: readonly string[]
+  readonly allowedOrigins?: readonly string[]
   readonly bodyStallMs?: number
   readonly maxBodyBytes?: number
+  readonly connectionsMax?: number
+  readonly idleMs?: number
 }
 
 export interface Rig {
@@ -136,7 +140,7 @@ export function onBothEngines (name: string, body: EngineTest): void {
 }
 
 export function onEngine (kind: HttpEngine['name'], name: string, body: EngineTest): void {
-  t.test(`${kind}: ${name}`, async (t) => await body(t, await loadEngine(kind, () => t.fail('no fallback was asked for'))))
+  t.test(`${kind}: ${name}`, async (t) => await body(t, await loadEngine(kind)))
 }
 
 /** A JSON array of `count` points, S-0, S-1, … */
@@ -149,8 +153,8 @@ export function post (path: string, headers: string, body: string | Buffer = '')
   return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`), Buffer.from(body)])
 }
 
-export async function startServer (t: Test, engine: HttpEngine, handler: HttpHandler, bodyStallMs?: number): Promise<HttpServer> {
-  const server = await engine.listen('127.0.0.1', 0, handler, bodyStallMs)
+export async function startServer (t: Test, engine: HttpEngine, handler: HttpHandler, options: ListenOptions = {}): Promise<HttpServer> {
+  const server = await engine.listen('127.0.0.1', 0, handler, options)
   t.teardown(async () => await server.close(0))
   return server
 }
@@ -160,9 +164,14 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const status = new FakeStatus()
   const acksMs: number[] = []
   const counters = new HttpCounters((ms) => acksMs.push(ms))
-  const config = { maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES, apiTokens: options.apiTokens ?? [] }
+  const config = { maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES, apiTokens: options.apiTokens ?? [], allowedOrigins: options.allowedOrigins ?? [] }
   const handler = createHandler({ intake, status, config, counters, now: () => NOW_MICROS })
-  const server = await startServer(t, engine, handler, options.bodyStallMs)
+  const server = await startServer(t, engine, handler, {
+    bodyStallMs: options.bodyStallMs ?? BODY_STALL_MS,
+    idleMs: options.idleMs ?? IDLE_MS,
+    connectionsMax: options.connectionsMax ?? Infinity,
+    onRefused: (code) => { counters.refused[code]++ }
+  })
   const origin = `http://127.0.0.1:${server.port}`
   const client = new Client(origin)
   t.teardown(async () => await client.destroy())

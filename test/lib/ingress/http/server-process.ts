@@ -19,8 +19,8 @@ const now = (): number => {
   return Date.now() * 1000
 }
 const counters = new HttpCounters(() => {})
-const handler = createHandler({ intake, status, config: { maxBodyBytes: 1_000_000, apiTokens: [] }, counters, now })
-const engine = await loadEngine(kind === 'uws' ? 'uws' : 'node', () => { throw fault })
+const handler = createHandler({ intake, status, config: { maxBodyBytes: 1_000_000, apiTokens: [], allowedOrigins: [] }, counters, now })
+const engine = await loadEngine(kind === 'uws' ? 'uws' : 'node')
 const server = await engine.listen('127.0.0.1', 0, handler)
 process.once('SIGTERM', () => { server.close(10_000).catch((error: unknown) => console.error(error)) })
 console.log(server.port)

@@ -1,0 +1,110 @@
+/**
+ * The head of a request on uWebSockets.js, read in one pass over its headers: asked for by name, its parser shows the
+ * first of several alone. What decides where the request ends must be there once, and mean one thing.
+ */
+import type { HttpRequest as UwsHead } from 'uWebSockets.js'
+import type { HttpRequest } from './engine.js'
+import type { RefusalCode } from './refusals.js'
+
+/** Digits of a number that is exact in JavaScript; uWebSockets.js itself takes up to 18. */
+const LENGTH_DIGITS_MAX = 15
+
+export class UwsRequest implements HttpRequest {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  /** Why it must not be served. */
+  fault: RefusalCode | null = null
+  /** The client sends nothing behind it that counts. */
+  isLast = false
+  private accept = ''
+  private authorization = ''
+  private contentEncoding = ''
+  private contentType = ''
+  private origin = ''
+  private host: string | null = null
+  private contentLength: string | null = null
+  private transferEncoding: string | null = null
+
+  constructor (private readonly head: UwsHead) {
+    this.method = head.getCaseSensitiveMethod()
+    this.path = head.getUrl()
+    // Typed as a string, but undefined without '?'.
+    this.query = head.getQuery() || ''
+  }
+
+  get isChunked (): boolean {
+    return this.transferEncoding !== null
+  }
+
+  header (name: string): string {
+    switch (name) {
+      case 'accept': return this.accept
+      case 'authorization': return this.authorization
+      case 'content-encoding': return this.contentEncoding
+      case 'content-length': return this.contentLength ?? ''
+      case 'content-type': return this.contentType
+      case 'host': return this.host ?? ''
+      case 'origin': return this.origin
+      case 'transfer-encoding': return this.transferEncoding ?? ''
+      default: return this.head.getHeader(name)
+    }
+  }
+
+  /** Takes a header; all of them, one after another. By length first: most are of no interest. @param name lower case */
+  note (name: string, value: string): void {
+    switch (name.length) {
+      case 4:
+        if (name === 'host') this.noteHost(value)
+        break
+      case 6:
+        if (name === 'accept') this.accept ||= value
+        else if (name === 'origin') this.origin ||= value
+        else if (name === 'expect' && value.toLowerCase() !== '100-continue') this.fault ??= 'expectation_failed'
+        break
+      case 10:
+        if (name === 'connection' && value.toLowerCase() === 'close') this.isLast = true
+        break
+      case 12:
+        if (name === 'content-type') this.contentType ||= value
+        break
+      case 13:
+        if (name === 'authorization') this.authorization ||= value
+        break
+      case 14:
+        if (name === 'content-length') this.noteContentLength(value)
+        break
+      case 16:
+        if (name === 'content-encoding') this.contentEncoding ||= value
+        break
+      case 17:
+        if (name === 'transfer-encoding') this.noteTransferEncoding(value)
+    }
+  }
+
+  private noteHost (value: string): void {
+    if (this.host !== null) this.fault = 'malformed_request'
+    this.host = value
+  }
+
+  private noteContentLength (value: string): void {
+    if (this.contentLength !== null || !isDigits(value)) this.fault = 'malformed_request'
+    else if (this.transferEncoding !== null) this.fault ??= 'unsupported_transfer_encoding'
+    else if (value.length > LENGTH_DIGITS_MAX) this.fault ??= 'body_too_large'
+    this.contentLength = value
+  }
+
+  private noteTransferEncoding (value: string): void {
+    if (this.contentLength !== null || this.transferEncoding !== null || value.toLowerCase() !== 'chunked') this.fault ??= 'unsupported_transfer_encoding'
+    this.transferEncoding = value
+  }
+}
+
+/** At least one digit, and nothing else. */
+function isDigits (text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code < 48 || code > 57) return false
+  }
+  return text !== ''
+}
