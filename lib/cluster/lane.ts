@@ -40,7 +40,7 @@ export class Lane {
     this.journal = journal
     this.drain = new Drain({
       journal,
-      connect: () => connectDurably(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS }),
+      connect: (statementMsMax) => connectDurably(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS, statementMsMax }),
       ...directCompress ? { directCompress: inspectDirectCompress } : {},
       log,
       copyBytesMax: COPY_BYTES_MAX[listener],

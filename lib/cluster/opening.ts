@@ -43,9 +43,9 @@ const WAITING_SAID_INTERVAL_MS = 60_000
 /** A start that was given up waits so long for the end of its backend, and then leaves it to the server. */
 const TERMINATE_TIMEOUT_MS = 1_000
 
-/** A connection of the primary. Rejects as connect() does. */
-export async function connectPrimary (url: string): ReturnType<typeof connect> {
-  return await connect(url, { applicationName: APPLICATION_NAME, connectTimeoutMs: CONNECT_TIMEOUT_MS })
+/** A connection of the primary. Rejects as connect() does. @param statementMsMax see ConnectOptions */
+export async function connectPrimary (url: string, statementMsMax?: number): ReturnType<typeof connect> {
+  return await connect(url, { applicationName: APPLICATION_NAME, connectTimeoutMs: CONNECT_TIMEOUT_MS, ...statementMsMax === undefined ? {} : { statementMsMax } })
 }
 
 export async function openAndMigrate (options: OpeningOptions): Promise<OpenedDatabase> {

@@ -42,6 +42,8 @@ import { WorkerReports } from './worker-reports.js'
 
 /** Reports are asked for this often, so that little is missing from the sums when a worker is killed. */
 const REPORT_INTERVAL_MS = 1_000
+/** Statements for limits are small. */
+const LIMITS_STATEMENT_MS_MAX = 10_000
 /** What stop leaves of the deadline for the database and the rest. */
 const CLOSE_RESERVE_SHARE = 0.2
 
@@ -177,8 +179,8 @@ class RunningPrimary implements Primary {
     this.lastEpoch = opened.lastEpoch
   }
 
-  private async connectOnce (): Promise<DatabaseConnection> {
-    const db = await connectPrimary(this.databaseUrl)
+  private async connectOnce (statementMsMax?: number): Promise<DatabaseConnection> {
+    const db = await connectPrimary(this.databaseUrl, statementMsMax)
     this.startConnections?.push(db)
     if (this.abandoned.signal.aborted) db.destroy()
     return db
@@ -202,7 +204,7 @@ class RunningPrimary implements Primary {
 
   private async startLimits (): Promise<LimitsKeeper> {
     const limits = new LimitsKeeper({
-      connect: () => this.connectOnce(),
+      connect: () => this.connectOnce(LIMITS_STATEMENT_MS_MAX),
       configured: defaultLimits(this.config),
       log: this.log,
       onChange: (changed) => this.distribution?.send(changed)
@@ -254,7 +256,7 @@ class RunningPrimary implements Primary {
 
   private openDesk (slots: Slots, limits: LimitsKeeper): void {
     const distribution = new LimitsDistribution(slots, limits.current.version)
-    const queries = new QueryConnection(() => this.connectOnce())
+    const queries = new QueryConnection((statementMsMax) => this.connectOnce(statementMsMax))
     this.lifecycle.push('the connection for queries', () => queries.close())
     this.distribution = distribution
     this.desk = new DataDesk({ limits, distribution, queries, log: this.log })

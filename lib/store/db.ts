@@ -31,6 +31,12 @@ export interface ConnectOptions {
   readonly applicationName: string
   /** All of it: the network, the server's welcome, the settings of the session. */
   readonly connectTimeoutMs: number
+  /**
+   * A statement that takes longer is cancelled by the server; without a word of that the connection is cut a little later:
+   * a peer that vanished says nothing, and the system would wait a quarter of an hour. Both are isUnanswered.
+   * COMMIT is not cancelled. Without it statements take as long as they take.
+   */
+  readonly statementMsMax?: number
 }
 
 export interface QueryOutcome<Row> {
@@ -85,6 +91,10 @@ const READ_ONLY_TRANSACTION = '25006'
 const CHECK_VIOLATION = '23514'
 const PARTITION_ROUTINE = 'ExecFindPartition'
 const INVALID_AUTHORIZATION = '28000'
+const QUERY_CANCELED = '57014'
+/** What the server's own word of a statement that took too long may take to arrive, as a share of its time and beyond. */
+const LATE_SHARE = 0.1
+const LATE_MS = 1_000
 
 /** The server's SQLSTATE of an error; null if the error is not the server's. */
 export function sqlState (error: unknown): string | null {
@@ -105,6 +115,13 @@ export function isMissingPartition (error: unknown): boolean {
  */
 export function isPassing (error: unknown): boolean {
   return isConnectionError(error) || sqlState(error) === READ_ONLY_TRANSACTION
+}
+
+class NoAnswer extends OperatingError {}
+
+/** A statement took longer than statementMsMax. */
+export function isUnanswered (error: unknown): boolean {
+  return error instanceof NoAnswer || sqlState(error) === QUERY_CANCELED
 }
 
 /** The connection was not made, or is gone: try again with a new one. */
@@ -146,10 +163,10 @@ export async function connect (url: string, options: ConnectOptions): Promise<Da
   const endMs = performance.now() + options.connectTimeoutMs
   const encryption = await encryptionOf(target.value).catch((error: unknown) => { throw unavailable(error) })
   try {
-    return await open(target.value, encryption, options.applicationName, endMs)
+    return await open(target.value, encryption, options, endMs)
   } catch (error) {
     if (!canDoWithout(target.value) || !isRefusedForTls(error) || performance.now() >= endMs) throw error
-    return await open(target.value, false, options.applicationName, endMs)
+    return await open(target.value, false, options, endMs)
   }
 }
 
@@ -160,17 +177,17 @@ function isRefusedForTls (error: unknown): boolean {
 }
 
 /** @param endMs on the monotonic clock */
-async function open (target: ConnectionTarget, encryption: ConnectionOptions | false, applicationName: string, endMs: number): Promise<DatabaseConnection> {
+async function open (target: ConnectionTarget, encryption: ConnectionOptions | false, { applicationName, statementMsMax }: ConnectOptions, endMs: number): Promise<DatabaseConnection> {
   const client = new Client(clientConfig(target, encryption, applicationName, endMs - performance.now()))
   // Of these `pg` would ask the environment, too.
   Object.assign((client as unknown as ClientInternals).connectionParameters, { options: target.options, replication: null })
-  const connection = new PgConnection(client)
+  const connection = new PgConnection(client, statementMsMax)
   let cut: NodeJS.Timeout | null = null
   try {
     await client.connect()
     // A pooler lets us in, and then has no session for us.
     cut = setTimeout(() => connection.destroy(), endMs - performance.now())
-    await connection.query(SESSION_SETTINGS)
+    await connection.query(statementMsMax === undefined ? SESSION_SETTINGS : `${SESSION_SETTINGS}; SET statement_timeout = ${statementMsMax}`)
     return connection
   } catch (error) {
     connection.destroy()
@@ -214,7 +231,10 @@ class PgConnection implements DatabaseConnection {
   private running: Promise<unknown> = Promise.resolve()
   private closing: Promise<void> | null = null
 
-  constructor (private readonly client: Client) {
+  /** Why it was cut, if it was for want of an answer. */
+  private noAnswer: NoAnswer | null = null
+
+  constructor (private readonly client: Client, private readonly statementMsMax?: number) {
     this.internals = client as unknown as ClientInternals
     // Without a listener an error between two statements would end the process. It stays for good: a destroyed
     // socket may still have one to tell.
@@ -286,11 +306,19 @@ class PgConnection implements DatabaseConnection {
   /** Remembers what runs, and makes errors of a dead connection recognisable. */
   private async track<T> (work: Promise<T>): Promise<T> {
     this.running = work.catch(() => undefined)
+    const cut = this.statementMsMax === undefined ? undefined : setTimeout(() => this.giveUp(), this.statementMsMax * (1 + LATE_SHARE) + LATE_MS)
     try {
       return await work
     } catch (error) {
-      throw this.alive || error instanceof DatabaseError ? error : unavailable(error)
+      throw this.alive || error instanceof DatabaseError ? error : this.noAnswer ?? unavailable(error)
+    } finally {
+      clearTimeout(cut)
     }
+  }
+
+  private giveUp (): void {
+    this.noAnswer = new NoAnswer('database_unavailable', 'The database does not answer: it, or the way to it, has gone without a word.')
+    this.lose(this.noAnswer)
   }
 
   private lose (error: Error): void {

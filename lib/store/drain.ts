@@ -16,7 +16,7 @@ import { anomaliesOf, anomalyCountOf, telemetryOf } from '../pipeline/payload.js
 import { CopySorter, type CopyStream } from './copy-rows.js'
 import { commitRun, enterLedger, readLedger, type CommitRows } from './commit.js'
 import type { DirectCompress } from './direct-compress.js'
-import type { Database } from './db.js'
+import { isUnanswered, type Database } from './db.js'
 import { separateRefused } from './missing-partition.js'
 import { isDataError, separateRun } from './poison.js'
 import { Backoff } from '../backoff.js'
@@ -26,7 +26,8 @@ export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended
 
 export interface DrainOptions {
   readonly journal: Journal
-  readonly connect: () => Promise<Database>
+  /** @param statementMsMax see ConnectOptions */
+  readonly connect: (statementMsMax: number) => Promise<Database>
   readonly log: Log
   /** Whether each new connection compresses large COPYs at once; without it none does. */
   readonly directCompress?: (db: Database) => Promise<DirectCompress>
@@ -49,6 +50,10 @@ interface Attempt {
 
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 5_000
+/** A statement of a transaction takes a second at most, where nobody has locked the table and the disk is not overwhelmed. */
+const STATEMENT_MS_MIN = 60_000
+/** Twice as long after each that took longer, up to this: a lock of an hour must not leave hundreds of sessions behind it. */
+const STATEMENT_MS_MAX = 960_000
 
 export class Drain {
   state: DrainState = 'connecting'
@@ -65,6 +70,7 @@ export class Drain {
   private lost: Error | null = null
   private readonly anomalySorter = new CopySorter(anomalyRowEnd)
   private closed = false
+  private statementMsMax = STATEMENT_MS_MIN
   private readonly pace: Pace
 
   constructor (private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)) {
@@ -122,7 +128,7 @@ export class Drain {
 
   /** Connects; the connection is cut by close(), also if that comes meanwhile. */
   private async connect (): Promise<Database> {
-    const db = await this.options.connect()
+    const db = await this.options.connect(this.statementMsMax)
     this.db = db
     if (!this.closed) return db
     db.destroy()
@@ -146,6 +152,7 @@ export class Drain {
       this.pace.begin()
       if (!await this.store(db, from, run)) return false
       this.count()
+      this.statementMsMax = STATEMENT_MS_MIN
       journal.release(run)
       from = { epoch: run.epoch, sequence: run.lastSequence }
     }
@@ -257,6 +264,7 @@ export class Drain {
     if (this.lastError === null) {
       this.options.log.error({ error: message }, 'the database does not take points; they wait and are tried again')
     }
+    if (isUnanswered(error)) this.statementMsMax = Math.min(this.statementMsMax * 2, STATEMENT_MS_MAX)
     this.state = 'retrying'
     this.lastError = message
     this.retries++

@@ -3,21 +3,20 @@
  * QUERY_MS, one after another, WAITING_MAX waiting. Made when it is first needed, and again after it was lost.
  */
 import { OperatingError } from '../errors.js'
-import { isConnectionError, sqlState, type Database } from './db.js'
+import { isConnectionError, isUnanswered, type Database } from './db.js'
 
 const QUERY_MS = 4_000
 const WAITING_MAX = 16
 /** Who waited longer has gone meanwhile. */
 const WAIT_MS_MAX = 4_000
-/** query_canceled */
-const CANCELED = '57014'
 
 export class QueryConnection {
   private db: Database | null = null
   private last: Promise<unknown> = Promise.resolve()
   private waiting = 0
 
-  constructor (private readonly connect: () => Promise<Database>) {}
+  /** @param connect statements end as ConnectOptions say */
+  constructor (private readonly connect: (statementMsMax: number) => Promise<Database>) {}
 
   /** Rejects with an OperatingError for what a client can do something about. */
   async run<T> (work: (db: Database) => Promise<T>): Promise<T> {
@@ -42,7 +41,7 @@ export class QueryConnection {
     try {
       return await work(await this.ready())
     } catch (error) {
-      if (sqlState(error) === CANCELED) throw new OperatingError('query_timeout', undefined, undefined, { cause: error })
+      if (isUnanswered(error)) throw new OperatingError('query_timeout', undefined, undefined, { cause: error })
       if (!isConnectionError(error)) throw error
       this.db?.destroy()
       this.db = null
@@ -54,9 +53,9 @@ export class QueryConnection {
 
   private async ready (): Promise<Database> {
     if (this.db?.alive === true) return this.db
-    const db = await this.connect()
+    const db = await this.connect(QUERY_MS)
     this.db = db
-    await db.query(`SET statement_timeout = ${QUERY_MS}; SET default_transaction_read_only = on`)
+    await db.query('SET default_transaction_read_only = on')
     return db
   }
 }

@@ -60,6 +60,8 @@ export class Rig {
   readonly journal = new MemoryJournal({ spoolId: 'test/0', epoch: EPOCH, bytesMax: 1_000_000 })
   readonly lines: string[] = []
   readonly batches: Batch[] = []
+  /** Of each connection. */
+  readonly statementMsMax: number[] = []
   stored = 0
   quarantined = 0
   commits = 0
@@ -71,7 +73,10 @@ export class Rig {
     const log = createLogger({ level: 'info', name: 'test', pretty: false, destination: { write: (line: string) => { this.lines.push(line) } } })
     this.drain = new Drain({
       journal: this.journal,
-      connect: this.server.connect,
+      connect: async (statementMsMax) => {
+        this.statementMsMax.push(statementMsMax)
+        return await this.server.connect()
+      },
       log,
       copyBytesMax,
       intervalMs,

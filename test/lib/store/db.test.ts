@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { connect, isConnectionError, sqlState } from '../../../lib/store/db.js'
+import { connect, isConnectionError, isUnanswered, sqlState } from '../../../lib/store/db.js'
 import type { Database } from '../../../lib/store/db.js'
 import { startTestPostgres } from '../../support/postgres.js'
 
@@ -188,6 +188,33 @@ t.test('close waits for a COPY that is under way', async t => {
   t.equal(losses, 0)
   t.ok(isConnectionError(await failure(database.query('SELECT 1'))))
 })
+
+t.test('a statement that takes too long is cancelled, and the session goes on', async t => {
+  const database = await connect(shared.url, { ...OPTIONS, statementMsMax: 50 })
+  t.teardown(() => database.close())
+  const error = await failure(database.query('SELECT pg_sleep(600)'))
+  t.equal(sqlState(error), '57014')
+  t.ok(isUnanswered(error))
+  t.equal((await database.query('SELECT 1')).rowCount, 1)
+})
+
+for (const [name, copy] of COPIES) {
+  t.test(`a server that falls silent, between statements and in a ${name}, is given up`, async t => {
+    for (const work of [async (database: Database) => await database.query('SELECT 1'), async (database: Database) => await copy(database, 'COPY words FROM STDIN', MANY)]) {
+      const silent = await connect(shared.url, { ...OPTIONS, statementMsMax: 50 })
+      t.teardown(() => silent.destroy())
+      await silent.query('CREATE TEMP TABLE words (word text)')
+      let lost: Error | null = null
+      silent.onLost = (error) => { lost = error }
+      process.kill(silent.backendPid, 'SIGSTOP')
+      const error = await failure(work(silent))
+      process.kill(silent.backendPid, 'SIGCONT')
+      t.ok(isUnanswered(error) && isConnectionError(error), String(error))
+      t.notOk(silent.alive)
+      t.ok(lost)
+    }
+  })
+}
 
 t.test('close gives up on a statement that does not end', async t => {
   const { url } = shared

@@ -107,6 +107,19 @@ t.test('a database that connects and takes nothing: one line, and the waits grow
   t.equal(rig.messages.length, 2)
 })
 
+t.test('statements that take too long get more time, up to a bound, until one is stored', async (t) => {
+  const rig = new Rig()
+  rig.fail('COMMIT', 6, { error: () => serverError('57014') })
+  rig.append()
+  const running = rig.drain.run()
+  await rig.batches[0]!.settled
+  rig.fail('COMMIT', 1)
+  rig.append()
+  await rig.finish(running)
+  t.strictSame(rig.statementMsMax.map((ms) => ms / 1000), [60, 120, 240, 480, 960, 960, 960, 60])
+  rig.check(t)
+})
+
 t.test('after an outage with nothing to store it is well again at once', async (t) => {
   const rig = new Rig()
   rig.fail('connect', 2, { error: connectionLost })
