@@ -232,7 +232,7 @@ class PgConnection implements DatabaseConnection {
   private closing: Promise<void> | null = null
 
   /** Why it was cut, if it was for want of an answer. */
-  private noAnswer: NoAnswer | null = null
+  private noAnswer: OperatingError | null = null
 
   constructor (private readonly client: Client, private readonly statementMsMax?: number) {
     this.internals = client as unknown as ClientInternals
