@@ -1,0 +1,12 @@
+/** A minute of hostile input on both engines; FUZZ_SEED repeats a run. As long as one likes: npm run test:fuzz. */
+import t from 'tap'
+import { fuzz } from '../fuzz/fuzz.js'
+
+const SEED = Number(process.env['FUZZ_SEED'] ?? 20261127)
+
+t.setTimeout(600_000)
+for (const engine of ['uws', 'node'] as const) {
+  t.test(`${engine}: mutated bodies, packets and raw requests end nothing, and are stored or refused`, async (t) => {
+    t.strictSame(await fuzz(t, { engine, seed: SEED, bodies: 12_000, packets: 12_000, raw: 1_200, print: (line) => t.comment(line) }), [])
+  })
+}
