@@ -5,7 +5,7 @@
  */
 import { constants, type Stats } from 'node:fs'
 import { access, lstat, readFile, realpath, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { StartupError, systemCode } from '../store/startup-error.js'
 
 /** A user that programs run as. */
@@ -38,14 +38,18 @@ export async function isWritableForAll (directory: string): Promise<boolean> {
   return ((await stat(directory)).mode & WRITABLE_FOR_ALL) !== 0
 }
 
-/** Why root must not write in a directory: who can turn the way to it. Null if nobody can, or if this is not root. */
+/**
+ * Why root must not write in a directory, or make it: who can turn the way to it. Null if nobody can, or if this is not
+ * root.
+ */
 export async function rootHindrance (directory: string): Promise<string | null> {
   if (!isRoot()) return null
-  for (const path of pathsDownTo(directory)) {
-    const stats = await lstat(path)
-    if (stats.uid !== ROOT) return `${path} belongs to user id ${stats.uid}`
-    const kept = stats.isSymbolicLink() || (path !== directory && (stats.mode & STICKY) !== 0)
-    if ((stats.mode & WRITABLE_FOR_ALL) !== 0 && !kept) return `everybody may write to ${path}`
+  for (const way of await waysTo(directory)) {
+    for (const { path, stats } of await namesOn(way)) {
+      if (stats.uid !== ROOT) return `${path} belongs to user id ${stats.uid}`
+      const kept = stats.isSymbolicLink() || (path !== way && (stats.mode & STICKY) !== 0)
+      if ((stats.mode & WRITABLE_FOR_ALL) !== 0 && !kept) return `everybody may write to ${path}`
+    }
   }
   return null
 }
@@ -73,27 +77,44 @@ export async function becomeOwner (directory: string, programs: readonly string[
   return owner.uid
 }
 
-/** Of the first name on the way that is not root's: as written, and as it is when links are followed. */
+/** Of the first name on the ways to a directory that is not root's. */
 async function foreignOwner (directory: string): Promise<Stats | null> {
-  const written = resolve(directory)
-  return await firstForeign(written) ?? await firstForeign(await realpath(written).catch(() => written))
-}
-
-async function firstForeign (directory: string): Promise<Stats | null> {
-  for (const path of pathsDownTo(directory)) {
-    const stats = await lstat(path).catch((error: unknown) => {
-      if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return null
-      throw error
-    })
-    if (stats === null) return null
-    if (stats.uid !== ROOT) return stats
+  for (const way of await waysTo(directory)) {
+    const foreign = (await namesOn(way)).find(({ stats }) => stats.uid !== ROOT)
+    if (foreign !== undefined) return foreign.stats
   }
   return null
 }
 
-/** The root directory first. */
-function pathsDownTo (path: string): string[] {
-  return path === dirname(path) ? [path] : [...pathsDownTo(dirname(path)), path]
+/** As written, and as it is when links are followed. */
+async function waysTo (directory: string): Promise<string[]> {
+  const written = resolve(directory)
+  return [written, await realWay(written)]
+}
+
+/** As realpath(), also of what is not there yet. */
+async function realWay (path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if (!isMissing(error) || path === dirname(path)) throw error
+    return join(await realWay(dirname(path)), basename(path))
+  }
+}
+
+/** Every name on the way that is there, the root directory first. */
+async function namesOn (way: string): Promise<Array<{ path: string, stats: Stats }>> {
+  const above = way === dirname(way) ? [] : await namesOn(dirname(way))
+  try {
+    return [...above, { path: way, stats: await lstat(way) }]
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    return above
+  }
+}
+
+function isMissing (error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes(systemCode(error))
 }
 
 /** A user without an account gets the group of the directory, but never root's. Groups first: a user may not change them. */

@@ -42,7 +42,7 @@ export function readSmall (path: string): string | null {
     fd = openPlain(path, constants.O_RDONLY)
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null
-    if (systemCode(error) === 'EACCES') throw new StartupError(`${path} is not readable for this user: run as the user who started OrbitStream.`, { cause: error })
+    if (systemCode(error) === 'EACCES') throw new StartupError(`${path} is not readable for this user: run as its owner, or give the whole directory to this user (chown -R).`, { cause: error })
     throw error
   }
   try {

@@ -39,10 +39,11 @@ export function dataDirMode (): number {
 export async function ownDirectory (directory: string, what: string, mode = DIRECTORY_MODE): Promise<string> {
   try {
     const written = resolve(directory)
+    // Before it is made, since that follows links as well; and after, since somebody may have been quicker.
+    await refuseHinderedRoot(written, what)
     await makeDirectory(written, mode)
-    const real = await realpath(written)
-    for (const path of new Set([written, real])) await refuseHinderedRoot(path, what)
-    return real
+    await refuseHinderedRoot(written, what)
+    return await realpath(written)
   } catch (cause) {
     throw unusable(what, directory, cause)
   }

@@ -192,7 +192,7 @@ async function openTree (directory: string): Promise<void> {
 
 async function makeShared (directory: string): Promise<void> {
   await makeDirectory(directory, 0o755)
-  await refuseHinderedRoot(await realpath(directory), 'shared directory')
+  await refuseHinderedRoot(directory, 'shared directory')
   await chmod(directory, 0o755)
 }
 

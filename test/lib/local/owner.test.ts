@@ -42,6 +42,7 @@ t.test('root becomes who can turn the way to a directory', needsAnotherUser, asy
   t.same(await become(link), nobody, 'a link can be, too')
   await symlink(theirs, join(directory, 'own link'))
   t.same(await become(join(directory, 'own link')), nobody, 'a link of root\'s leads there')
+  t.same(await become(join(directory, 'own link', 'new', 'deep')), nobody, 'and to where it will be made')
 
   t.same(await become(await make('nameless', NO_ACCOUNT, NO_ACCOUNT + 1)), [NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT + 1, [NO_ACCOUNT + 1]])
   t.same(await become(await make('of group root', NO_ACCOUNT, 0)), [NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, [NO_ACCOUNT]], 'never in root\'s group')

@@ -1,22 +1,18 @@
 import { fork, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, lchown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, lchown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { dataDirMode, lockDirectory, type DirectoryLock } from '../../../lib/store/data-directory.js'
 import { processStart } from '../../../lib/store/process-identity.js'
+import { CONTAINER, needsContainer } from '../../support/container.js'
 import { eventually } from '../../support/eventually.js'
 import { hideTreasure, needsRoot, NOBODY } from '../../support/other-user.js'
 import { temporaryDirectory } from '../../support/postgres.js'
 
 const HOLDER = fileURLToPath(new URL('../../support/lock-holder.js', import.meta.url))
-/** As in a container: process ids and a /proc of its own, and an end that is that of all its processes. */
-const OTHER_NAMESPACE = [
-  ...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']), '--pid', '--fork', '--mount-proc', '--kill-child'
-]
-const hasNamespaces = spawnSync('unshare', [...OTHER_NAMESPACE, 'true']).status === 0
 
 async function holds (t: Test, child: ChildProcess): Promise<void> {
   t.teardown(() => child.kill('SIGKILL'))
@@ -54,15 +50,15 @@ t.test('a lock whose process was killed', async t => {
   lock.release()
 })
 
-t.test('a lock in another container on the same volume', hasNamespaces ? {} : { skip: 'no namespaces here' }, async t => {
+t.test('a lock in another container on the same volume', needsContainer, async t => {
   const directory = await temporaryDirectory(t)
-  const child = spawn('unshare', [...OTHER_NAMESPACE, process.execPath, HOLDER, directory], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const child = spawn('unshare', [...CONTAINER, process.execPath, HOLDER, directory], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   await holds(t, child)
   await t.rejects(lockDirectory(directory, 'data directory'), /in use by process 1 on host/)
   child.kill('SIGKILL')
   // The kernel ends what is in there a moment later.
   const lock = await eventually('its lock is free', 20_000, async () => await lockDirectory(directory, 'data directory'))
-  const inside = spawnSync('unshare', [...OTHER_NAMESPACE, process.execPath, HOLDER, directory], { encoding: 'utf8' })
+  const inside = spawnSync('unshare', [...CONTAINER, process.execPath, HOLDER, directory], { encoding: 'utf8' })
   t.match(inside.stderr, new RegExp(`in use by process ${process.pid} on host`), 'and the other way round')
   lock.release()
 })
@@ -121,6 +117,12 @@ t.test('root writes where no other user can turn the way, and nowhere else', nee
   for (const [path, why] of [[theirs, `${theirs} belongs to user id ${NOBODY}`], [join(theirs, 'roots'), `${theirs} belongs`], [open, 'everybody may write'], [link, `${link} belongs`]] as const) {
     await t.rejects(lockDirectory(path, 'DATA_DIR'), { name: 'StartupError', message: new RegExp(`^Root does not write to .*${why}`) })
   }
+  const ownLink = join(directory, 'own link')
+  await symlink(theirs, ownLink)
+  for (const path of [join(theirs, 'new'), join(ownLink, 'new', 'deep')]) {
+    await t.rejects(lockDirectory(path, 'SPOOL_DIR'), { name: 'StartupError', message: new RegExp(`^Root does not write to .*${theirs} belongs`) })
+  }
+  t.same((await readdir(theirs)).sort(), ['orbitstream.lock', 'roots'], 'no directory is made there either')
   const planted = await make('planted')
   await treasure.linkFrom(join(planted, 'orbitstream.lock'))
   await t.rejects(lockDirectory(planted, 'DATA_DIR'), { name: 'StartupError', message: /orbitstream.lock is a link/ })

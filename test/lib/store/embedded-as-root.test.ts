@@ -8,6 +8,7 @@ import type { EmbeddedServer } from '../../../lib/store/embedded.js'
 import { defaultPlaces } from '../../../lib/store/embedded-files.js'
 import { findPostmaster, waitForEnd } from '../../../lib/store/embedded-process.js'
 import { runIngest } from '../../support/command.js'
+import { CONTAINER, needsContainer } from '../../support/container.js'
 import { query, start, STARTER, startElsewhere, type Started } from '../../support/embedded.js'
 import { hideTreasure, needsAnotherUser, needsRoot, NOBODY } from '../../support/other-user.js'
 import { temporaryDirectory } from '../../support/postgres.js'
@@ -137,7 +138,7 @@ t.test('as root, links that lay there before the directory became root\'s lead n
 /** Starts the server as in a container of its own, whose first process lets it live when the starter is killed. */
 async function startInContainer (t: Test, dataDir: string): Promise<{ container: ChildProcess, started: Started }> {
   const container = spawn('unshare', [
-    '--pid', '--ipc', '--fork', '--mount-proc', '--kill-child', '/bin/sh', '-c', '"$@"; sleep 600', 'sh',
+    ...CONTAINER, '/bin/sh', '-c', '"$@"; sleep 600', 'sh',
     process.execPath, STARTER, dataDir, defaultPlaces().packageDir, '/nonexistent'
   ], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   t.teardown(() => container.kill('SIGKILL'))
@@ -145,7 +146,7 @@ async function startInContainer (t: Test, dataDir: string): Promise<{ container:
   return { container, started }
 }
 
-t.test('a server that another container still runs is not started a second time', needsRoot, async t => {
+t.test('a server that another container still runs is not started a second time', { ...needsRoot, ...needsContainer }, async t => {
   const dataDir = await temporaryDirectory(t)
   const { container, started } = await startInContainer(t, dataDir)
   t.equal(started.error, undefined)
