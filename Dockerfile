@@ -36,7 +36,7 @@ RUN chmod -R a+rX package.json LICENSE bin sql
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 # The spool and the instance's id: keep them in a volume.
-RUN mkdir /data && chown node:node /data
+RUN mkdir -m 700 /data && chown node:node /data
 VOLUME /data
 USER node
 EXPOSE 8080 8081/udp

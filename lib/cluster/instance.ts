@@ -14,7 +14,7 @@ const INSTANCE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Locks DATA_DIR and SPOOL_DIR; throws StartupError if another process holds one. The lifecycle gives them back. */
 export async function lockInstance (config: Config, log: Log, lifecycle: Lifecycle): Promise<void> {
-  await lockOne(config.dataDir, 'DATA_DIR', log, lifecycle, dataDirMode())
+  await lockOne(config.dataDir, 'DATA_DIR', log, lifecycle, dataDirMode(config.databaseUrl === null))
   // A spool directory of its own place could be given to two instances.
   const directory = spoolDirectory(config)
   if (directory !== null) await lockOne(directory, 'SPOOL_DIR', log, lifecycle)

@@ -25,9 +25,13 @@ export interface DirectoryLock {
 const DIRECTORY_MODE = 0o700
 const LOCK_FILE = 'orbitstream.lock'
 
-/** A new DATA_DIR. As root, the embedded PostgreSQL runs as another account, which passes through to its part, and sees no names. */
-export function dataDirMode (): number {
-  return isRoot() ? 0o711 : DIRECTORY_MODE
+/**
+ * Mode of a new DATA_DIR.
+ * @param embedded whether the embedded PostgreSQL lies in it, which for root runs as another account: that one passes
+ *   through to its part, and sees no names
+ */
+export function dataDirMode (embedded: boolean): number {
+  return embedded && isRoot() ? 0o711 : DIRECTORY_MODE
 }
 
 /**

@@ -79,7 +79,7 @@ const TAIL_BYTES = 2_000
 
 /** Makes, starts or adopts the database of a data directory. Throws StartupError, with the end of the server's log. */
 export async function startEmbedded (options: EmbeddedOptions): Promise<EmbeddedServer> {
-  const dataDir = await ownDirectory(options.dataDir, 'DATA_DIR', dataDirMode())
+  const dataDir = await ownDirectory(options.dataDir, 'DATA_DIR', dataDirMode(true))
   const files = await placeServer(dataDir, options.places ?? defaultPlaces(), options.log)
   const password = await ensurePassword(dataDir)
   if (!await isInitialised(files.directory)) await initialise(dataDir, files, password, options)

@@ -56,7 +56,7 @@ export async function existingSpoolDirectory (config: Config): Promise<string | 
 async function openEmbedded (dataDir: string, log: Log, lifecycle: Lifecycle): Promise<string> {
   const known = await embeddedUrl(dataDir)
   if (known?.running === true) return known.url
-  const lock = await lockDirectory(dataDir, 'DATA_DIR', dataDirMode())
+  const lock = await lockDirectory(dataDir, 'DATA_DIR', dataDirMode(true))
   lifecycle.push('the lock of DATA_DIR', () => lock.release())
   const embedded = await startEmbedded({ dataDir, log })
   lifecycle.push('the embedded PostgreSQL', () => embedded.stop())

@@ -8,8 +8,8 @@ import { Lifecycle } from '../../../lib/lifecycle.js'
 import { isRoot } from '../../../lib/local/owner.js'
 import { silentLog, temporaryDirectory } from '../../support/postgres.js'
 
-function configOf (dataDir: string): Config {
-  const loaded = loadConfig({ env: { DATA_DIR: dataDir } })
+function configOf (dataDir: string, env: Record<string, string> = {}): Config {
+  const loaded = loadConfig({ env: { DATA_DIR: dataDir, ...env } })
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   return loaded.config
 }
@@ -50,16 +50,19 @@ t.test('new directories are closed to others; one that all may write to is named
   t.teardown(() => process.umask(umask))
   const modeOf = async (...names: string[]): Promise<number> => (await stat(join(dataDir, ...names))).mode & 0o777
   const warnings: string[] = []
-  const lock = async (): Promise<void> => {
+  const lock = async (config = configOf(dataDir)): Promise<void> => {
     const lifecycle = new Lifecycle()
-    await lockInstance(configOf(dataDir), pino({ base: null }, { write: (line) => { warnings.push(line) } }), lifecycle)
+    await lockInstance(config, pino({ base: null }, { write: (line) => { warnings.push(line) } }), lifecycle)
     await lifecycle.release()
   }
   await lock()
-  t.equal(await modeOf(), isRoot() ? 0o711 : 0o700)
+  t.equal(await modeOf(), isRoot() ? 0o711 : 0o700, 'the account of the embedded PostgreSQL passes through')
   t.equal(await modeOf('spool'), 0o700)
   t.equal(await modeOf('orbitstream.lock'), 0o600)
   t.equal(warnings.length, 0)
+  const alone = join(dataDir, 'alone')
+  await lock(configOf(alone, { DATABASE_URL: 'postgres://localhost/x' }))
+  t.equal(await modeOf('alone'), 0o700)
   await chmod(dataDir, 0o777)
   if (isRoot()) await t.rejects(lock(), { name: 'StartupError', message: /everybody may write to/ })
   else await lock()

@@ -127,7 +127,7 @@ t.test('root writes where no other user can turn the way, and nowhere else', nee
   await treasure.linkFrom(join(planted, 'orbitstream.lock'))
   await t.rejects(lockDirectory(planted, 'DATA_DIR'), { name: 'StartupError', message: /orbitstream.lock is a link/ })
   const below = join(open, 'below')
-  const lock = await lockDirectory(below, 'DATA_DIR', dataDirMode())
+  const lock = await lockDirectory(below, 'DATA_DIR', dataDirMode(true))
   t.equal((await stat(below)).mode & 0o777, 0o711, 'below a directory like /tmp')
   lock.release()
   await treasure.check()
