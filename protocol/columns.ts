@@ -16,9 +16,10 @@ import type { Satellite } from './satellites.js'
 
 /**
  * Points of one body at most. What a body costs, whatever its bytes are, is bounded by this and not by its size
- * alone: a point may be five bytes of a compressed body, and becomes a thousand times as many with its anomalies.
+ * alone: a point may be five bytes of a compressed body, and becomes a thousand times as many with its anomalies. While a
+ * body is decoded nobody else is answered, and bodies of more than some thousand points gain nothing.
  */
-export const POINTS_MAX = 100_000
+export const POINTS_MAX = 10_000
 
 export class PointColumns {
   /** Points held; entries from here on are left over from earlier bodies. */

@@ -21,9 +21,9 @@ export interface DecodeFault {
   readonly points: number
 }
 
-/** A body of more points than are taken at once; `points` are those that were read. */
+/** A body of more points than are taken at once, or of more blank lines than that; `points` are those that were read. */
 export function tooManyPoints (points: number): DecodeFault {
-  return { code: 'body_too_large', message: `The body holds more than ${POINTS_MAX} points; none was taken. Send smaller batches.`, points }
+  return { code: 'body_too_large', message: `The body holds more than ${POINTS_MAX} points, or blank lines; none was taken. Send smaller batches.`, points }
 }
 
 /** Faults named in one answer. */

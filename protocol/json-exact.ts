@@ -116,6 +116,7 @@ export function readLinesExactly (body: Buffer, reader: PointReader, readKnown =
   for (let at = skipLineBlanks(body, 0); at < body.length; at = skipLineBlanks(body, at)) {
     if (body[at] === NEWLINE) {
       line++
+      if (line - reader.points > POINTS_MAX) return reader.fault(code) ?? tooManyPoints(reader.points)
       at++
       continue
     }

@@ -142,12 +142,15 @@ class FastReader {
 
   /** Whether the body is an object a line. */
   readLines (): boolean {
+    let blankLines = 0
     for (let at = this.skip(0); at < this.length; at = this.skip(at)) {
       if (this.bytes[at] !== NEWLINE) {
         at = this.readPoint(at)
         if (at === GIVE_UP) return false
         at = this.skip(at)
         if (at < this.length && this.bytes[at] !== NEWLINE) return false
+      } else if (++blankLines > POINTS_MAX) {
+        return false
       }
       at++
     }
@@ -270,12 +273,14 @@ class FastReader {
     const bytes = this.bytes
     const isNegative = bytes[position] === MINUS
     let at = isNegative ? position + 1 : position
+    // Where the number goes on beyond it, what follows is none of what may follow a value.
+    const limit = position + NUMBER_BYTES_MAX
     let byte = bytes[at] ?? 0
     if (!isDigit(byte)) return GIVE_UP
     let mantissa = byte - ZERO
     byte = bytes[++at] ?? 0
     if (mantissa === 0 && isDigit(byte)) return GIVE_UP
-    while (isDigit(byte)) {
+    while (isDigit(byte) && at < limit) {
       mantissa = mantissa * 10 + (byte - ZERO)
       byte = bytes[++at] ?? 0
     }
@@ -283,7 +288,7 @@ class FastReader {
     if (byte === DOT) {
       const first = ++at
       byte = bytes[at] ?? 0
-      while (isDigit(byte)) {
+      while (isDigit(byte) && at < limit) {
         mantissa = mantissa * 10 + (byte - ZERO)
         byte = bytes[++at] ?? 0
       }
@@ -294,7 +299,7 @@ class FastReader {
       const sign = bytes[at + 1] ?? 0
       const first = sign === MINUS || sign === PLUS ? at + 2 : at + 1
       let exponent = 0
-      for (at = first; isDigit(bytes[at] ?? 0); at++) exponent = exponent * 10 + (bytes[at] ?? 0) - ZERO
+      for (at = first; isDigit(bytes[at] ?? 0) && at < limit; at++) exponent = exponent * 10 + (bytes[at] ?? 0) - ZERO
       if (at === first) return GIVE_UP
       power += sign === MINUS ? -exponent : exponent
     }

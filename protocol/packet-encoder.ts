@@ -7,6 +7,7 @@
  * whole ones of up to 32 bits as int, what a float 32 holds as float 32, all others as float 64. Values come out of
  * the decoder as they went in, to the last bit. Text and numbers are not judged here: the receiver does.
  */
+import { POINTS_MAX } from './columns.js'
 import { METRIC_COUNT } from './metrics.js'
 import { FRAME_VERSION, PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX } from './packet.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from './satellites.js'
@@ -22,7 +23,6 @@ const TEXT_HEAD_BYTES_MAX = 3
 const NUMBER_BYTES_MAX = 9
 /** Array 16 for the points, because their count is known only at the end. */
 const POINTS_HEAD_BYTES = 3
-const POINTS_MAX = 0xffff
 const HEADER_BYTES_MAX =
   ARRAY_HEAD_BYTES + TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
 const ROW_BYTES_MAX =

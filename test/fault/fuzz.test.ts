@@ -4,9 +4,12 @@ import { fuzz } from '../fuzz/fuzz.js'
 
 const SEED = Number(process.env['FUZZ_SEED'] ?? 20261127)
 
+/** Three times what holds on a quiet machine: other tests run beside this one. */
+const CPU_MS_MAX = 300
+
 t.setTimeout(600_000)
 for (const engine of ['uws', 'node'] as const) {
   t.test(`${engine}: mutated bodies, packets and raw requests end nothing, and are stored or refused`, async (t) => {
-    t.strictSame(await fuzz(t, { engine, seed: SEED, bodies: 12_000, packets: 12_000, raw: 1_200, print: (line) => t.comment(line) }), [])
+    t.strictSame(await fuzz(t, { engine, seed: SEED, bodies: 8_000, packets: 8_000, raw: 1_000, cpuMsMax: CPU_MS_MAX, print: (line) => t.comment(line) }), [])
   })
 }

@@ -6,6 +6,7 @@
 import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { Random } from '../../lib/sim/random.js'
+import { POINTS_MAX } from '../../protocol/columns.js'
 import { METRICS } from '../../protocol/metrics.js'
 
 const packr = new Packr({ useRecords: false })
@@ -49,6 +50,20 @@ export class Inputs {
     const packed = gzip ? gzipSync(plain, { level: 1 }) : plain
     const contentType = format === 'msgpack' ? 'application/msgpack' : format === 'ndjson' ? 'application/x-ndjson' : 'application/json'
     return { path, format, contentType, plain, gzip, bytes: gzip && this.chance(0.1) ? this.changeBytes(packed) : packed }
+  }
+
+  /** Of all formats, the most points that are taken, each an anomaly: of ordinary text, of text that needs exact reading, of new ids. */
+  largest (): Body[] {
+    const points = Array.from({ length: POINTS_MAX }, (_, at) => ({ satellite_id: `B${at % 5_000}`, time: this.nowMs, [NAMES[0] ?? '']: at / 1_000_000, [NAMES[1] ?? '']: 95_001.5 + at }))
+    const text = JSON.stringify(points)
+    const exact = text.replaceAll('"B', '"\\u0042')
+    const rows = packr.pack([1, 's', 1, 1, points.map(({ time, ...point }, at) => [`B${'x'.repeat(40)}${at}`, time * 1_000, ...NAMES.slice(0, 2).map((name) => point[name])])])
+    const json = { path: '/telemetry/batch', format: 'json', contentType: 'application/json' } as const
+    return [
+      ...[text, exact].flatMap((plain) => [false, true].map((gzip) => ({ ...json, plain: Buffer.from(plain), gzip, bytes: gzip ? gzipSync(plain) : Buffer.from(plain) }))),
+      { ...json, format: 'ndjson', contentType: 'application/x-ndjson', plain: Buffer.from(points.map((point) => JSON.stringify(point)).join('\n')), gzip: false, get bytes () { return this.plain } },
+      { ...json, format: 'msgpack', contentType: 'application/msgpack', plain: rows, gzip: false, bytes: rows }
+    ]
   }
 
   packet (): Buffer {

@@ -10,8 +10,8 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 const BODY_BYTES = 8 * 1024 * 1024
 const NOW_MICROS = Date.UTC(2026, 10, 23) * 1000
 const RULES = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' as const }
-/** Of the cost of a valid body; a machine that is busy with other things is no reason to fail. */
-const COST_RATIO_MAX = 10
+/** Of the cost of the dearest valid body; a machine that is busy with other things is no reason to fail. */
+const COST_RATIO_MAX = 4
 
 const satellites = new SatelliteTable()
 const columns = new PointColumns()
@@ -72,8 +72,9 @@ const HOSTILE: ReadonlyArray<readonly [name: string, decode: Decode, body: Buffe
 ]
 
 t.test('faults cost no more than valid points', t => {
-  t.equal(run(decodeJsonBatch, valid), null)
-  const boundMs = COST_RATIO_MAX * costMs(() => run(decodeJsonBatch, valid))
+  const dearest = Buffer.from(valid.toString().replaceAll('SAT', '\\u0053AT'))
+  t.equal(run(decodeJsonBatch, dearest), null)
+  const boundMs = COST_RATIO_MAX * costMs(() => run(decodeJsonBatch, dearest))
   for (const [name, decode, body, unknownFields] of HOSTILE) {
     let fault: DecodeFault | null = null
     const spentMs = costMs(() => { fault = run(decode, body, unknownFields) })
@@ -100,7 +101,7 @@ t.test('the most points that a body may hold, and one more', t => {
     t.equal(columns.count, POINTS_MAX)
   }
   for (const [decode, body] of bodies(POINTS_MAX + 1)) {
-    t.match(run(decode, body), { code: 'body_too_large', message: /more than 100000 points/ })
+    t.match(run(decode, body), { code: 'body_too_large', message: new RegExp(`more than ${POINTS_MAX} points`) })
     t.equal(columns.count, 0)
   }
   t.end()

@@ -1,0 +1,102 @@
+/**
+ * Attacks on a running server, each for as long as the other side of the channel lives. Runs as a child process: what an
+ * attacker computes must not hold up the honest client beside it.
+ */
+import { createSocket } from 'node:dgram'
+import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
+import { Packr } from 'msgpackr'
+import { Pool } from 'undici'
+import { POINTS_MAX } from '../../protocol/columns.js'
+import { METRICS } from '../../protocol/metrics.js'
+
+const packr = new Packr({ useRecords: false })
+const METRIC = METRICS[0].name
+/** Requests of the attacker at once: each begins when the one before is answered. */
+const AT_ONCE = 1
+const SLOW_CONNECTIONS = 3_000
+const DRIP_MS = 500
+const PACKETS_A_TURN = 50
+const IDS_A_PACKET = 850
+
+interface Shot {
+  readonly path: string
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'PUT'
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Buffer
+}
+
+const gzip = { 'content-encoding': 'gzip' }
+const msgpack = { 'content-type': 'application/msgpack' }
+
+/** An array of msgpack with as many copies of some bytes. */
+function manyOf (count: number, bytes: readonly number[]): Buffer {
+  const head = Buffer.from([0xdd, 0, 0, 0, 0])
+  head.writeUInt32BE(count, 1)
+  return Buffer.concat([head, Buffer.alloc(count * bytes.length, Buffer.from(bytes))])
+}
+
+const frameOf = (rows: Buffer): Buffer => Buffer.concat([Buffer.from([0x95, 1, 0xa1, 0x73, 1, 1]), rows])
+let nextId = 0
+const freshIds = (count: number): string[] => Array.from({ length: count }, () => `new-${nextId++}`)
+
+const SHOTS: Readonly<Record<string, () => readonly Shot[]>> = {
+  'rows that grow with their anomalies': () => [POINTS_MAX, 483_000].map((rows) => ({ path: '/telemetry/batch', headers: { ...gzip, ...msgpack }, body: gzipSync(frameOf(manyOf(rows, [0x93, 0xa1, 0x61, 0xc0, 0x01]))) })),
+  'empty objects': () => [{ path: '/telemetry/batch', headers: gzip, body: gzipSync(`[${'{},'.repeat(2_700_000)}{}]`) }],
+  'half a million keys': () => [{ path: '/telemetry', body: Buffer.from(`{${Array.from({ length: 500_000 }, (_, at) => `"k${at}":1`).join()}}`) }],
+  'changes of limits that change nothing': () => [{ path: `/limits/${METRIC}`, method: 'PATCH', body: Buffer.from('{}') }],
+  'waiting for commits': () => [{ path: '/telemetry?ack=committed', body: Buffer.from(JSON.stringify({ satellite_id: 'A', [METRIC]: 50 })) }],
+  'questions for the state': () => ['/health', '/metrics', '/anomalies', '/udp/senders?limit=1000'].map((path) => ({ path, method: 'GET' })),
+  'ever new satellites': () => [{ path: '/telemetry/batch', get body () { return Buffer.from(JSON.stringify(freshIds(5_000).map((id) => ({ satellite_id: id, [METRIC]: 50 })))) } }]
+}
+
+/** Attacks of another kind than shots. */
+const OTHERS: Readonly<Record<string, (url: URL, udpPort: number) => Promise<void>>> = {
+  'slow connections': holdConnections,
+  'packets with absurd numbers': async (_, port) => await floodPackets(port, (at) => packr.pack([1, 'honest', at % 2 === 0 ? 2 ** 53 - 1 - at : 1, at % 2 === 0 ? at : 2 ** 53 - 1 - at, [['SAT', null, 1]]])),
+  'costly limits and packets of new ids': async (url, port) => {
+    await fetch(new URL('/limits', url), { method: 'PUT', headers: { 'if-match': '*', 'content-type': 'application/json' }, body: JSON.stringify({ default: {}, overrides: Object.fromEntries(Array.from({ length: 2_000 }, (_, at) => [`p${at}*x`, {}])) }) })
+    await floodPackets(port, () => packr.pack([1, 's', 1, nextId, freshIds(IDS_A_PACKET).map((id) => [id, null, 50])]))
+  }
+}
+
+export const ATTACKS: readonly string[] = [...Object.keys(SHOTS), ...Object.keys(OTHERS)]
+/** The one that needs the database to be away. */
+export const NEEDS_NO_DATABASE = 'waiting for commits'
+
+async function shoot (url: URL, shots: readonly Shot[], connections: number): Promise<void> {
+  const pool = new Pool(url.origin, { connections })
+  await Promise.all(Array.from({ length: connections }, async (_, lane) => {
+    for (let at = lane; ; at++) {
+      const { path, method = 'POST', headers = {}, body } = shots[at % shots.length] as Shot
+      await pool.request({ path, method, headers, ...body === undefined ? {} : { body } }).then(async (answer) => { await answer.body.dump() }, async () => { await delay(10) })
+    }
+  }))
+}
+
+async function holdConnections (url: URL): Promise<void> {
+  const sockets = Array.from({ length: SLOW_CONNECTIONS }, () => connect(Number(url.port), url.hostname).on('error', () => {}))
+  for (const socket of sockets) socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n')
+  for (;;) {
+    for (const socket of sockets) if (socket.writable) socket.write('X: y\r\n')
+    await delay(DRIP_MS)
+  }
+}
+
+async function floodPackets (port: number, packet: (at: number) => Buffer): Promise<void> {
+  const socket = createSocket('udp4')
+  for (let at = 0; ; at += PACKETS_A_TURN) {
+    for (let more = 0; more < PACKETS_A_TURN; more++) socket.send(packet(at + more), port, '127.0.0.1')
+    await delay(5)
+  }
+}
+
+const [name = '', address = '', udpPort = ''] = process.argv.slice(2)
+if (process.send !== undefined) {
+  process.once('disconnect', () => process.exit())
+  const url = new URL(address)
+  const shots = SHOTS[name]
+  if (shots === undefined) await OTHERS[name]?.(url, Number(udpPort))
+  else await shoot(url, shots(), name === NEEDS_NO_DATABASE ? 500 : AT_ONCE)
+}
