@@ -277,6 +277,11 @@ export function loadConfig (sources: ConfigSources = {}): LoadedConfig {
     : { ok: true, config: Object.freeze(values as unknown as Config), warnings }
 }
 
+/** Whether somebody has set it; else it has its default. */
+export function isGiven (key: keyof Config, sources: ConfigSources): boolean {
+  return originOf(key, sources).source !== 'default'
+}
+
 export interface ConfigRow {
   readonly name: string
   /** Secrets masked; empty for a value that no text stands for. */

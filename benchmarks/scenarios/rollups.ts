@@ -2,7 +2,6 @@
  * What rollups cost: the same load while they are made, and while another session holds the lock under which one host
  * makes them. Each load runs long enough that buckets of its own points are rolled up during it.
  */
-import { ROLLUP_LOCK } from '../../lib/store/sql-files.js'
 import type { Results, Session } from '../session.js'
 import { runPaced } from './latency.js'
 import { runThroughput } from './throughput.js'
@@ -17,7 +16,8 @@ export async function measureRollups (session: Session, results: Results): Promi
   for (const { suffix, title, held } of [{ suffix: '', title: 'with rollups', held: false }, { suffix: '_off', title: 'without', held: true }]) {
     const lock = held ? await session.server.connect() : null
     try {
-      await lock?.query('SELECT pg_advisory_lock($1)', [ROLLUP_LOCK])
+      // For longer than a session of ours may idle in a transaction.
+      await lock?.query('SET idle_in_transaction_session_timeout = 0; BEGIN; SELECT FROM rollup_state FOR UPDATE')
       results.add('rollups', `rollups_rate${suffix}`, `${at}, ${title}`, 'points/s', await runPaced(session, { pointsPerSecond: RATE, seconds: SECONDS, ack: 'spooled' }))
       results.add('rollups', `rollups_full${suffix}`, `JSON, 1000 a request, ${title}`, 'points/s', await runThroughput(session, { format: 'json', batch: BATCH, seconds: SECONDS }))
     } finally {

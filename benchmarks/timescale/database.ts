@@ -28,7 +28,7 @@ export interface TimescaleDatabase {
 }
 
 /**
- * Empty; its extension is there in WebAssembly, and made by the migration on a server.
+ * Empty, with the extension.
  * @param server its URL; null: in WebAssembly
  * @param directory for the files of WebAssembly, and whoever made it removes it; null: in memory, where large tables are
  * slow, since a file that grows is copied
@@ -52,6 +52,8 @@ async function openOnServer (server: string): Promise<TimescaleDatabase> {
   const url = new URL(server)
   url.pathname = name
   const database = await connect(url.href, OPTIONS)
+  // Before anything else is asked of the session: TimescaleDB may want that where it was there before in another version.
+  await database.query('CREATE EXTENSION IF NOT EXISTS timescaledb')
   return {
     database,
     url: url.href,

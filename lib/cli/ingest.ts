@@ -16,6 +16,7 @@ import { migrate } from './commands/migrate.js'
 import { quarantineDrop } from './commands/quarantine-drop.js'
 import { quarantineList } from './commands/quarantine-list.js'
 import { quarantineRetry } from './commands/quarantine-retry.js'
+import { rollupsFill } from './commands/rollups-fill.js'
 import { spoolDrain } from './commands/spool-drain.js'
 import { spoolInspect } from './commands/spool-inspect.js'
 import { spoolResolve } from './commands/spool-resolve.js'
@@ -31,7 +32,8 @@ const WORKER = fileURLToPath(new URL('../cluster/worker.js', import.meta.url))
 
 /** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
 const COMMANDS: readonly Command[] = [
-  start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop
+  start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop,
+  rollupsFill
 ]
 
 interface Output {

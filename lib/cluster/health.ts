@@ -8,6 +8,8 @@
 import type { EngineChoice } from '../ingress/http/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
 import { PointCounters } from '../pipeline/pipeline.js'
+import { describeWaiting, FILLING_MINUTES_MIN } from '../store/rollup/progress.js'
+import type { RollupStatus } from '../store/rollups.js'
 import type { Slot } from './slots.js'
 import type { UdpTotals } from './udp-totals.js'
 
@@ -24,6 +26,8 @@ export interface HealthSources {
   readonly waitsFor: string | null
   readonly httpEngine: EngineChoice | null
   readonly maintenanceError: string | null
+  /** Null: not known yet. */
+  readonly rollups: RollupStatus | null
   /** Version of the limits that count, and what is wrong with them. */
   readonly limits: { readonly version: number, readonly complaint: string | null }
 }
@@ -34,7 +38,7 @@ const RESTART_MENTIONED_MS = 60_000
 export function healthAnswer (sources: HealthSources): StatusAnswer {
   const { slots } = sources
   const serving = slots.filter((slot) => slot.state === 'ready' && slot.report?.pressure !== 'hard')
-  const reasons = [...slots.flatMap(slotReasons), ...databaseReasons(sources), ...sources.limits.complaint === null ? [] : [sources.limits.complaint]]
+  const reasons = [...slots.flatMap(slotReasons), ...databaseReasons(sources), ...rollupReasons(sources), ...sources.limits.complaint === null ? [] : [sources.limits.complaint]]
   const status = serving.length === 0 ? 'unhealthy' : reasons.length > 0 ? 'degraded' : 'healthy'
   const body = {
     status,
@@ -45,6 +49,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     database: databaseView(sources),
     http: sources.httpEngine,
     points: pointsView(sources),
+    rollups: rollupsView(sources),
     limits_version: sources.limits.version,
     udp: sources.retiredUdp.view(slots.flatMap(({ report }) => report?.udp ?? [])),
     workers: slots.map(slotView)
@@ -80,6 +85,23 @@ function databaseReasons ({ slots, waitsFor, maintenanceError }: HealthSources):
   if (waitsFor !== null) reasons.push(waitsFor)
   if (maintenanceError !== null) reasons.push(`database maintenance fails: ${maintenanceError}`)
   return reasons
+}
+
+function rollupReasons ({ rollups, database }: HealthSources): string[] {
+  if (rollups === null) return []
+  const { overdue, failedBuckets, failure, waitingMinutes } = rollups
+  const lacking = database.kind === 'timescale' ? 'telemetry_10s and telemetry_1m lack them until then' : 'queries of their time are slower until then'
+  return [
+    ...overdue.map(({ view, seconds }) => `the refresh policy of ${view} has not run for ${seconds} s although it was due; this server refreshes in its place`),
+    ...failedBuckets === 0 ? [] : [`buckets of rollups that cannot be made and are left out: ${failedBuckets}; the last is ${String(failure)}`],
+    ...(waitingMinutes ?? 0) < FILLING_MINUTES_MIN ? [] : [`${describeWaiting(rollups)} are to be made yet; ${lacking}`]
+  ]
+}
+
+function rollupsView ({ rollups }: HealthSources): object | null {
+  if (rollups === null) return null
+  const { waitingMinutes, remainingSeconds, failedBuckets, overdue } = rollups
+  return { waiting_minutes: waitingMinutes, remaining_seconds: remainingSeconds, failed_buckets: failedBuckets, overdue_policies: overdue.map(({ view }) => view) }
 }
 
 function databaseView ({ slots, database }: HealthSources): object {

@@ -15,6 +15,7 @@ import { rateLimited, type Log } from '../log.js'
 import { connect, isPassing, type Database } from '../store/db.js'
 import { directCompressHindrance } from '../store/direct-compress.js'
 import { migrate, type ServerKind } from '../store/migrate.js'
+import { withLibrary } from '../store/server-kind.js'
 import { StartupError } from '../store/startup-error.js'
 import { openDatabase } from './instance.js'
 
@@ -27,6 +28,8 @@ export interface OpenedDatabase {
 
 export interface OpeningOptions {
   readonly config: Config
+  /** Nobody has set RETENTION. */
+  readonly retentionIsDefault: boolean
   readonly log: Log
   readonly lifecycle: Lifecycle
   readonly signal: AbortSignal
@@ -78,8 +81,9 @@ interface Waiting {
 async function attempt (url: string, options: OpeningOptions): Promise<OpenedDatabase | Waiting> {
   let db: Database
   try {
-    db = await connectPrimary(url)
+    db = await withLibrary(async () => await connectPrimary(url))
   } catch (cause) {
+    if (cause instanceof StartupError) throw cause
     return { waitsFor: `waiting for the database; is DATABASE_URL right? ${(cause as Error).message}`, cause }
   }
   try {
@@ -90,8 +94,8 @@ async function attempt (url: string, options: OpeningOptions): Promise<OpenedDat
   }
 }
 
-async function bringUpToDate (db: Database, url: string, { config, log }: OpeningOptions): Promise<OpenedDatabase> {
-  const { applied, kind } = await migrate(db, { ...config, log })
+async function bringUpToDate (db: Database, url: string, { config, retentionIsDefault, log }: OpeningOptions): Promise<OpenedDatabase> {
+  const { applied, kind } = await migrate(db, { ...config, retentionIsDefault, log })
   const { rows } = await db.query<{ epoch: string }>('SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
   if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
   const reason = config.timescaleDirectCompress === 'on' ? await directCompressHindrance(db) : null

@@ -4,6 +4,7 @@
  */
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
+import type { RollupStatus } from '../store/rollups.js'
 import type { Conservation } from './conservation.js'
 import type { MetricsJson } from './messages.js'
 import type { Slot } from './slots.js'
@@ -12,7 +13,7 @@ export class PrimaryMetrics {
   private readonly registry = new Registry()
   private readonly retired: MetricsJson[] = []
 
-  constructor (private readonly slots: () => readonly Slot[], conservation: Conservation, version: string, databaseKind: string) {
+  constructor (private readonly slots: () => readonly Slot[], conservation: Conservation, version: string, databaseKind: string, rollups: () => RollupStatus | null = () => null) {
     const info = new Gauge({ name: 'orbitstream_info', help: 'Version and kind of database.', labelNames: ['version', 'database'], registers: [this.registry] })
     info.set({ version, database: databaseKind }, 1)
     const workers: Gauge = new Gauge({
@@ -40,6 +41,13 @@ export class PrimaryMetrics {
         restarts.inc(slots().reduce((sum, slot) => sum + slot.restarts, 0))
       }
     })
+    this.rollupGauge('orbitstream_rollup_waiting_minutes', 'Minutes of rollups that wait to be made, or made again.', () => rollups()?.waitingMinutes ?? 0)
+    this.rollupGauge('orbitstream_rollup_failed_buckets', 'Buckets of rollups that cannot be made and are left out.', () => rollups()?.failedBuckets ?? 0)
+    this.rollupGauge('orbitstream_rollup_policy_overdue_seconds', 'Since a refresh policy of TimescaleDB ran that has not run although it was due; 0: all run.', () => Math.max(0, ...(rollups()?.overdue ?? []).map(({ seconds }) => seconds)))
+  }
+
+  private rollupGauge (name: string, help: string, value: () => number): void {
+    const gauge: Gauge = new Gauge({ name, help, registers: [this.registry], collect: () => gauge.set(value()) })
   }
 
   /**

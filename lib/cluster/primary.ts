@@ -44,6 +44,8 @@ import { WorkerReports } from './worker-reports.js'
 const REPORT_INTERVAL_MS = 1_000
 /** Statements for limits are small. */
 const LIMITS_STATEMENT_MS_MAX = 10_000
+/** Points that wait for the database for longer than this come before late rows and history of the rollups. */
+const BEHIND_MS = 2_000
 /** What stop leaves of the deadline for the database and the rest. */
 const CLOSE_RESERVE_SHARE = 0.2
 
@@ -58,10 +60,13 @@ export interface Primary {
   stop (reason: string): void
 }
 
-/** Starts everything; resolves when all workers serve. Rejects with what hinders, or when `signal` aborts, everything closed again. */
-export async function startPrimary (config: Config, log: Log, signal: AbortSignal): Promise<Primary> {
+/**
+ * Starts everything; resolves when all workers serve. Rejects with what hinders, or when `signal` aborts, everything closed again.
+ * @param retentionIsDefault nobody has set RETENTION
+ */
+export async function startPrimary (config: Config, log: Log, signal: AbortSignal, retentionIsDefault: boolean): Promise<Primary> {
   assertBounds()
-  const primary = new RunningPrimary(config, log)
+  const primary = new RunningPrimary(config, log, retentionIsDefault)
   signal.addEventListener('abort', () => primary.abandon())
   try {
     await primary.start()
@@ -112,7 +117,7 @@ class RunningPrimary implements Primary {
   private status: StatusDesk | null = null
   private onSlotChange: () => void = () => {}
 
-  constructor (private readonly config: Config, private readonly log: Log) {
+  constructor (private readonly config: Config, private readonly log: Log, private readonly retentionIsDefault: boolean) {
     this.host = config.host
     this.port = config.port
     this.conservation = new Conservation(log)
@@ -172,8 +177,8 @@ class RunningPrimary implements Primary {
   }
 
   private async openDatabase (): Promise<void> {
-    const { config, log, lifecycle, abandoned: { signal } } = this
-    const opened = await openAndMigrate({ config, log, lifecycle, signal, onWaiting: (reason) => { this.waitsFor = reason } })
+    const { config, log, lifecycle, retentionIsDefault, abandoned: { signal } } = this
+    const opened = await openAndMigrate({ config, retentionIsDefault, log, lifecycle, signal, onWaiting: (reason) => { this.waitsFor = reason } })
     this.databaseUrl = opened.url
     this.databaseKind = opened.kind
     this.lastEpoch = opened.lastEpoch
@@ -189,10 +194,14 @@ class RunningPrimary implements Primary {
   private async startMaintenance (): Promise<void> {
     const steps = new IngestStepCutter(this.instanceId, Date.now())
     this.steps = steps
-    const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log, steps })
+    const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log, steps, storingIsBehind: () => this.storingIsBehind() })
     this.maintenance = maintenance
     this.lifecycle.push('maintenance', () => this.finishMaintenance(maintenance))
     await maintenance.runNow()
+  }
+
+  private storingIsBehind (): boolean {
+    return this.slots?.all.some(({ report }) => (report?.backlog.oldestMs ?? 0) > BEHIND_MS) === true
   }
 
   /** The workers have reported what they stored to the end, and are gone. */
@@ -228,7 +237,7 @@ class RunningPrimary implements Primary {
     })
     this.slots = slots
     this.openDesk(slots, limits)
-    const metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind)
+    const metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind, () => this.maintenance?.rollups ?? null)
     this.metrics = metrics
     this.status = new StatusDesk({
       collect: async () => await this.reports.collect(slots),
@@ -345,6 +354,7 @@ class RunningPrimary implements Primary {
       waitsFor: this.waitsFor,
       httpEngine: this.httpEngine,
       maintenanceError: this.maintenance?.lastError ?? null,
+      rollups: this.maintenance?.rollups ?? null,
       limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }
     })
   }

@@ -3,12 +3,14 @@
  * first, each once the policies do not reach it any more. Two refreshes of one span are never under way at once by our
  * doing: some versions of TimescaleDB refuse the second, some let it return with nothing done.
  *
- * Entries are removed when the rollups are seen to be those of telemetry, never because a refresh returned. A span that is
- * not right, even after a refresh that was forced, or that somebody else refreshes, is left for later; those before it are
- * gone on with in the meantime.
+ * Entries are removed when the rollups are seen to be those of telemetry, never because a refresh returned; and those of a
+ * minute of which what is stored makes the refresh fail, which is noted in rollup_failed. A span that is not right, even
+ * after a refresh that was forced, or that somebody else refreshes, is left for later; those before it are gone on with in
+ * the meantime.
  */
 import type { Database } from './db.js'
 import { sqlState } from './db.js'
+import { callRefresh, forgetFailed, isolating, type Span } from './rollup/spans.js'
 
 interface LateSpan { readonly from_time: Date, readonly to_time: Date, readonly ids: string[] }
 
@@ -30,8 +32,7 @@ export class LateRollups {
     const fromNewest = this.before === null
     const { rows } = await database.query<LateSpan>("SELECT * FROM public.orbitstream_late_rollups($1, coalesce($2, 'infinity'::timestamptz))", [buckets, this.before])
     for (const span of rows) {
-      if (await refresh(database, span)) await forget(database, span)
-      else this.leave(span)
+      if (!await settle(database, span)) this.leave(span)
       if (performance.now() >= endMs) break
     }
     if (fromNewest && rows.length === 0) this.pauseMs = PAUSE_MIN_MS
@@ -47,13 +48,23 @@ export class LateRollups {
   }
 }
 
+/** False: not all of it is right, and something is left to do. */
+async function settle (database: Database, { from_time: from, to_time: to, ids }: LateSpan): Promise<boolean> {
+  const parts = await isolating(database, { from, to }, async (part) => {
+    const right = await refresh(database, part)
+    if (right) await forget(database, part, ids)
+    return right
+  })
+  return parts.every((right) => right)
+}
+
 /** True: both rollups are right. */
-async function refresh (database: Database, span: LateSpan): Promise<boolean> {
+async function refresh (database: Database, span: Span): Promise<boolean> {
   try {
-    await callRefresh(database, span, '')
+    await refreshBoth(database, span, '')
     if (await isRolledUp(database, span)) return true
     const force = await canForce(database)
-    if (force) await callRefresh(database, span, ', force => true')
+    if (force) await refreshBoth(database, span, ', force => true')
     return force && await isRolledUp(database, span)
   } catch (error) {
     if (sqlState(error) === LOCK_NOT_AVAILABLE) return false
@@ -61,13 +72,11 @@ async function refresh (database: Database, span: LateSpan): Promise<boolean> {
   }
 }
 
-async function callRefresh (database: Database, { from_time: from, to_time: to }: LateSpan, how: string): Promise<void> {
-  for (const view of ['rollup_10s', 'rollup_1m']) {
-    await database.query(`CALL refresh_continuous_aggregate('public.${view}', '${from.toISOString()}'::timestamptz, '${to.toISOString()}'::timestamptz${how})`)
-  }
+async function refreshBoth (database: Database, span: Span, how: string): Promise<void> {
+  for (const view of ['rollup_10s', 'rollup_1m'] as const) await callRefresh(database, view, span, how)
 }
 
-async function isRolledUp (database: Database, { from_time: from, to_time: to }: LateSpan): Promise<boolean> {
+async function isRolledUp (database: Database, { from, to }: Span): Promise<boolean> {
   const { rows } = await database.query<{ same: boolean }>('SELECT public.orbitstream_is_rolled_up($1, $2) AS same', [from, to])
   return rows[0]?.same === true
 }
@@ -77,6 +86,7 @@ async function canForce (database: Database): Promise<boolean> {
   return (await database.query("SELECT FROM pg_proc WHERE proname = 'refresh_continuous_aggregate' AND 'force' = ANY (proargnames)")).rowCount > 0
 }
 
-async function forget (database: Database, { from_time: from, to_time: to, ids }: LateSpan): Promise<void> {
-  await database.query('DELETE FROM public.rollup_dirty WHERE bucket >= $1 AND bucket < $2 AND id = ANY ($3)', [from, to, ids])
+async function forget (database: Database, span: Span, ids: readonly string[]): Promise<void> {
+  await database.query('DELETE FROM public.rollup_dirty WHERE bucket >= $1 AND bucket < $2 AND id = ANY ($3)', [span.from, span.to, ids])
+  await forgetFailed(database, span)
 }

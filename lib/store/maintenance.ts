@@ -5,6 +5,7 @@
  *   rollups      buckets that are over are rolled up, and the last point of each satellite is noted
  *   statistics   what the server counted is stored, see ingest-stats.ts
  *   summaries    new pages of the BRIN indexes get their entries: pages without one are read by every query
+ *   readers      sessions of orbitstream_reader that hold others up are ended
  *
  * It promises to outlive the database: what fails stays due and is tried again with a growing pause, and an outage is
  * logged once when it begins and once when it ends. It has one connection, kept between runs; one over which something
@@ -20,9 +21,10 @@ import { sqlState } from './db.js'
 import type { Database } from './db.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
-import { DAY_MS, dropPartitions, dropRollups, ensurePartitions } from './partitions.js'
+import { endBlockingReaders, LockHolders } from './lock-holders.js'
+import { DAY_MS, dropPartitions, dropRollups, ensurePartitions, expired } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
-import { RollUp } from './rollups.js'
+import { RollUp, type RollupStatus } from './rollups.js'
 import type { StoreLog } from './store-log.js'
 
 export interface MaintenanceIntervals {
@@ -30,6 +32,7 @@ export interface MaintenanceIntervals {
   readonly summariesMs: number
   readonly rollupsMs: number
   readonly statisticsMs: number
+  readonly readersMs: number
 }
 
 export interface MaintenanceOptions {
@@ -38,10 +41,14 @@ export interface MaintenanceOptions {
   readonly log: StoreLog
   /** What the server counts; without it nothing is stored of that. */
   readonly steps?: IngestSteps
-  /** Without it: partitions every ten minutes, summaries every ten seconds, rollups every two seconds, statistics every half second. */
+  /** Whether points wait for the database longer than they should: late rows and history then wait longer, too. */
+  readonly storingIsBehind?: () => boolean
+  /** Without it: partitions every ten minutes, summaries every ten seconds, readers every five, rollups every two, statistics every half second. */
   readonly intervals?: Partial<MaintenanceIntervals>
   /** After which a server that does not answer is given up, for tests; without it ANSWER_MS, for statistics STATISTICS_ANSWER_MS. */
   readonly answerMs?: number
+  /** For tests; without it READER_PATIENCE_MS. */
+  readonly readerPatienceMs?: number
   /** Milliseconds since 1970, for tests; without it the host's clock. */
   readonly now?: () => number
 }
@@ -55,6 +62,7 @@ export interface Maintenance {
   close (): Promise<void>
   /** Why the last run failed; null if it went well. */
   readonly lastError: string | null
+  readonly rollups: RollupStatus
 }
 
 interface Task {
@@ -69,7 +77,7 @@ interface Task {
   run (database: Database): Promise<void>
 }
 
-const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 500 }
+const INTERVALS: MaintenanceIntervals = { partitionsMs: 600_000, summariesMs: 10_000, rollupsMs: 2_000, statisticsMs: 500, readersMs: 5_000 }
 const RETRY_MIN_MS = 500
 const RETRY_MAX_MS = 60_000
 /** Longer than any of the tasks takes: a span of late rows refreshed, the index of a whole day summarised. */
@@ -77,7 +85,7 @@ const ANSWER_MS = 300_000
 /** Stored twice a second, so that a silent server is mostly noticed here. */
 const STATISTICS_ANSWER_MS = 30_000
 const ALL_IS_WELL = { dueMs: 0, error: null, retryMs: RETRY_MIN_MS }
-/** Dropping waits for readers of a partition, and whoever comes then waits behind it: rather later than long. */
+/** Dropping waits for those who use a partition for a moment, and whoever comes then waits behind it; see lock-holders.ts. */
 const LOCK_TIMEOUT = '2s'
 
 /** Less than deadlock_timeout (1 s), after which whoever waits for an autovacuum has it cancelled. */
@@ -98,23 +106,31 @@ class Keeper implements Maintenance {
   /** The run under way; runs follow one another. */
   private running: Promise<void> = Promise.resolve()
   private database: Database | null = null
-  private readonly rollUp = new RollUp()
+  private readonly rollUp: RollUp
+  private readonly holders: LockHolders
   /** Why there was no connection, or why it was lost; null: there was one to the end. */
   private cutOff: string | null = null
   /** Rows ever inserted into a partition when its index was last summarised. */
   private readonly summarised = new Map<string, string>()
 
   constructor (private readonly options: MaintenanceOptions) {
-    const { partitionsMs, summariesMs, rollupsMs, statisticsMs } = { ...INTERVALS, ...options.intervals }
-    const { answerMs = ANSWER_MS } = options
+    const { partitionsMs, summariesMs, rollupsMs, statisticsMs, readersMs } = { ...INTERVALS, ...options.intervals }
+    const { answerMs = ANSWER_MS, log } = options
+    this.rollUp = new RollUp({ log, ...options.storingIsBehind === undefined ? {} : { storingIsBehind: options.storingIsBehind } })
+    this.holders = new LockHolders(log, options.readerPatienceMs)
     this.statistics = { ...ALL_IS_WELL, intervalMs: statisticsMs, answerMs: Math.min(answerMs, STATISTICS_ANSWER_MS), run: database => this.storeSteps(database) }
     this.tasks = [
       { ...ALL_IS_WELL, intervalMs: partitionsMs, answerMs, run: database => this.keepPartitions(database) },
       { ...ALL_IS_WELL, intervalMs: rollupsMs, answerMs, run: database => this.rollUp.run(database) },
       this.statistics,
-      { ...ALL_IS_WELL, intervalMs: summariesMs, answerMs, run: database => this.summarise(database) }
+      { ...ALL_IS_WELL, intervalMs: summariesMs, answerMs, run: database => this.summarise(database) },
+      { ...ALL_IS_WELL, intervalMs: readersMs, answerMs, run: database => endBlockingReaders(database, log, options.readerPatienceMs) }
     ]
     this.loop = this.repeat()
+  }
+
+  get rollups (): RollupStatus {
+    return this.rollUp.status
   }
 
   async runNow (): Promise<void> {
@@ -204,10 +220,20 @@ class Keeper implements Maintenance {
     if (Math.abs(hostMs - serverMs) > DAY_MS) log.warn({ hostMs, serverMs }, 'The clocks of this host and of the database differ by more than a day')
     const made = await ensurePartitions(database, settings, hostMs)
     if (made.length > 0) log.info({ partitions: made }, `${made.length} partitions were made`)
-    const dropped = await dropPartitions(database, settings, Math.min(hostMs, serverMs))
-    if (dropped.length > 0) log.info({ partitions: dropped }, `${dropped.length} partitions past RETENTION were dropped`)
-    await dropRollups(database)
     if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
+    await this.drop(database, Math.min(hostMs, serverMs))
+  }
+
+  /** What is held for long is left, and tried again with the task. */
+  private async drop (database: Database, nowMs: number): Promise<void> {
+    const { settings, log } = this.options
+    await this.holders.awaitFree(database, await expired(database, ['telemetry', 'anomalies'], settings, nowMs))
+    const dropped = await dropPartitions(database, settings, nowMs)
+    if (dropped.length > 0) log.info({ partitions: dropped }, `${dropped.length} partitions past RETENTION were dropped`)
+    for (const width of ['10s', '1m'] as const) {
+      await this.holders.awaitFree(database, await expired(database, [`rollup_${width}`]))
+      await dropRollups(database, width)
+    }
   }
 
   private async storeSteps (database: Database): Promise<void> {

@@ -1,23 +1,24 @@
 /**
  * Migrations: brings the database to the schema that this code knows, or refuses.
  *
- * Forward only. Each migration runs in a transaction together with its row in schema_migrations, all of them under one
- * advisory lock of the session, so that any number of hosts may start at once: the first one works, the others wait
- * and find nothing to do. Refused with a StartupError: a migration that was changed after it was applied, and a
- * schema that is newer than the code.
+ * Forward only. Each migration runs in a transaction together with its row in schema_migrations and under a lock of that
+ * table, so that any number of hosts may start at once: one works, the others wait and find it done. Refused with a
+ * StartupError: a migration that was changed after it was applied, and a schema that is newer than the code.
  *
  * Behind the migrations stands what follows the configuration and not a version: partitions, policies of TimescaleDB,
  * and what the read-only role may see. It is compared at each start and changed where it differs. Whoever only uses the
  * database does not know the server's configuration, and leaves all of that as it is: migrateSchema().
  */
 import { METRICS } from '../../protocol/metrics.js'
+import { checkRetention, type RetentionSettings } from './adoption.js'
 import { isPassing, sqlState, type Database } from './db.js'
+import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './exclusive.js'
 import { ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
 import { assertRights, assertUsable } from './preconditions.js'
-import { readerStatements } from './reader.js'
+import { readerAdvice, readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
-import { prepareServer, serverKind } from './server-kind.js'
+import { prepareServer, serverKind, timescaleHindrance } from './server-kind.js'
 import type { ServerKind } from './server-kind.js'
 import { identifier, migrationsToRepeat, readMigrations } from './sql-files.js'
 import type { Migration } from './sql-files.js'
@@ -31,13 +32,12 @@ export type { ServerKind } from './server-kind.js'
 /** What follows the configuration. */
 export interface SchemaSettings extends PartitionSettings, PolicySettings, ReaderSettings {}
 
-export interface MigrationOptions {
-  readonly log: StoreLog
+export interface MigrationOptions extends ExclusiveOptions {
   /** Folder of the migrations; without it: sql/ of this package. */
   readonly directory?: string
 }
 
-export interface MigrationSettings extends SchemaSettings, MigrationOptions {}
+export interface MigrationSettings extends SchemaSettings, MigrationOptions, RetentionSettings {}
 
 export interface MigrationOutcome {
   /** Names of the migrations that ran now. */
@@ -64,9 +64,6 @@ interface AppliedMigration {
   readonly kind: string
 }
 
-/** Any number does that nobody else locks. */
-const MIGRATION_LOCK = 7_305_110_400
-
 /** The migration that makes the table telemetry. */
 const TELEMETRY_VERSION = 2
 
@@ -83,34 +80,40 @@ const CREATE_HISTORY = `
 
 /** Applies what is missing, makes the first partitions, and lets the schema follow the settings. For those who have the server's. */
 export async function migrate (database: Database, settings: MigrationSettings): Promise<MigrationOutcome> {
-  return await locked(database, settings.log, async () => {
-    await assertRights(database)
-    const outcome = await applyPending(database, settings)
-    if (outcome.kind === 'plain') await ensurePartitions(database, settings, Date.now())
+  await assertUsable(database)
+  await assertRights(database)
+  await checkRetention(database, await planMigrations(database, settings.directory), settings)
+  const outcome = await applyPending(database, settings)
+  if (outcome.kind === 'plain') await ensurePartitions(database, settings, Date.now())
+  await exclusively(database, settings, async () => {
     for (const statement of await planSettings(database, outcome.kind, settings)) await carryOut(database, statement, settings.log)
-    return outcome
   })
+  for (const advice of await readerAdvice(database)) settings.log.warn({}, advice)
+  return outcome
 }
 
 /** Applies what is missing, and leaves what follows the configuration: a retention of another configuration would drop points. */
 export async function migrateSchema (database: Database, options: MigrationOptions): Promise<MigrationOutcome> {
-  return await locked(database, options.log, async () => await applyPending(database, options))
+  await assertUsable(database)
+  return await applyPending(database, options)
 }
 
 async function applyPending (database: Database, options: MigrationOptions): Promise<MigrationOutcome> {
   const plan = await planForServer(database, options)
-  const { log } = options
   if (plan.pending.length > 0) await assertRights(database)
   // Even where it is there, the statement asks for the right to make it.
-  if (!await exists(database, HISTORY)) await database.query(CREATE_HISTORY)
-  for (const migration of plan.pending) await apply(database, migration, log)
-  await addMetricColumns(database, plan, log)
-  return { applied: plan.pending.map(migration => migration.name), kind: plan.kind, version: plan.version }
+  await onceMoreIfMade(async () => { if (!await exists(database, HISTORY)) await database.query(CREATE_HISTORY) })
+  const applied: string[] = []
+  for (const migration of plan.pending) if (await apply(database, migration, options)) applied.push(migration.name)
+  await addMetricColumns(database, plan, options)
+  return { applied, kind: plan.kind, version: plan.version }
 }
 
 /** The plan, decided again where the licence of TimescaleDB was not known before its extension was installed. */
 async function planForServer (database: Database, { directory, log }: MigrationOptions): Promise<MigrationPlan> {
   const plan = await planMigrations(database, directory)
+  const reason = plan.kind === 'plain' && plan.pending.length === plan.known.length ? await timescaleHindrance(database) : null
+  if (reason !== null) log.warn({ reason }, 'This database is made as plain PostgreSQL, and stays so. If you want TimescaleDB, mend what hinders it, and use a new database.')
   if (plan.kind === 'plain' || await prepareServer(database) === 'timescale') return plan
   const switchOn = "set timescaledb.license = 'timescale'"
   if (plan.known.some(migration => migration.kind === 'timescale' && !plan.pending.includes(migration))) {
@@ -148,30 +151,17 @@ export async function planSettings (database: Database, kind: ServerKind, settin
 }
 
 async function carryOut (database: Database, { sql, shown, optional = false }: SettingStatement, log: StoreLog): Promise<void> {
-  try {
+  if (!optional) {
     await database.query(sql)
+    return
+  }
+  try {
+    await database.query(`SAVEPOINT optional; ${sql}; RELEASE optional`)
   } catch (error) {
-    if (!optional || sqlState(error) === null || !database.alive) throw error
+    if (sqlState(error) === null || !database.alive) throw error
+    await database.query('ROLLBACK TO optional')
     log.warn({ reason: error instanceof Error ? error.message : '' }, `The database refused this; points are stored all the same. Have a superuser run it: ${shown}`)
   }
-}
-
-async function locked<T> (database: Database, log: StoreLog, work: () => Promise<T>): Promise<T> {
-  await assertUsable(database)
-  await lock(database, log)
-  try {
-    return await work()
-  } finally {
-    // A lost connection has given its lock back by itself, and its error is the one that counts.
-    if (database.alive) await database.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
-  }
-}
-
-async function lock (database: Database, log: StoreLog): Promise<void> {
-  const { rows } = await database.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1) AS taken', [MIGRATION_LOCK])
-  if (rows[0]?.taken === true) return
-  log.info({}, 'Another host brings the database up to date; waiting for it')
-  await database.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])
 }
 
 async function readHistory (database: Database): Promise<AppliedMigration[]> {
@@ -202,20 +192,30 @@ function check (row: AppliedMigration, known: readonly Migration[]): void {
   }
 }
 
-async function apply (database: Database, migration: Migration, log: StoreLog): Promise<void> {
+/** False: another host has applied it. */
+async function apply (database: Database, migration: Migration, options: MigrationOptions): Promise<boolean> {
   const { version, name, checksum, kind } = migration
-  await database.query('BEGIN')
-  try {
-    await database.query('SET LOCAL search_path TO public')
-    await database.query(migration.sql)
+  const ran = await exclusively(database, options, async () => {
+    if ((await database.query('SELECT FROM public.schema_migrations WHERE version = $1', [version])).rowCount > 0) return false
+    await explained(`Migration ${name} failed`, async () => {
+      await database.query('SET LOCAL search_path TO public')
+      await database.query(migration.sql)
+    })
     await database.query('INSERT INTO public.schema_migrations (version, name, checksum, kind) VALUES ($1, $2, $3, $4)', [version, name, checksum, kind])
-    await database.query('COMMIT')
+    return true
+  })
+  if (ran) options.log.info({ migration: name, kind }, `Migration ${name} was applied`)
+  return ran
+}
+
+/** Makes a StartupError of what the server says, unless trying again helps. */
+async function explained (failure: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
   } catch (cause) {
-    if (database.alive) await database.query('ROLLBACK')
-    if (isPassing(cause)) throw cause
-    throw new StartupError(`Migration ${name} failed, and nothing of it was kept: ${String(cause)}`, { cause })
+    if (isPassing(cause) || isHeldUp(cause)) throw cause
+    throw new StartupError(`${failure}, and nothing of it was kept: ${String(cause)}`, { cause })
   }
-  log.info({ migration: name, kind }, `Migration ${name} was applied`)
 }
 
 export interface MetricAddition {
@@ -237,19 +237,17 @@ export async function planMetrics (database: Database, { known, pending }: Migra
   return { metrics, statements: [`ALTER TABLE public.telemetry ${columns.join(', ')}`, ...migrationsToRepeat(known).map(({ sql }) => sql)] }
 }
 
-async function addMetricColumns (database: Database, plan: MigrationPlan, log: StoreLog): Promise<void> {
-  const addition = await planMetrics(database, { ...plan, pending: [] })
-  if (addition === null) return
-  const names = addition.metrics.join(', ')
-  await database.query('BEGIN')
-  try {
-    await database.query('SET LOCAL search_path TO public')
-    for (const sql of addition.statements) await database.query(sql)
-    await database.query('COMMIT')
-  } catch (cause) {
-    if (database.alive) await database.query('ROLLBACK')
-    if (isPassing(cause)) throw cause
-    throw new StartupError(`Adding what is new in the catalogue of metrics (${names}) failed, and nothing of it was kept: ${String(cause)}`, { cause })
-  }
-  log.info({ metrics: addition.metrics }, `New in the catalogue of metrics: ${names}`)
+async function addMetricColumns (database: Database, plan: MigrationPlan, options: MigrationOptions): Promise<void> {
+  // Without a lock first: there is rarely anything new.
+  if (await planMetrics(database, { ...plan, pending: [] }) === null) return
+  const metrics = await exclusively(database, options, async () => {
+    const addition = await planMetrics(database, { ...plan, pending: [] })
+    if (addition === null) return []
+    await explained(`Adding what is new in the catalogue of metrics (${addition.metrics.join(', ')}) failed`, async () => {
+      await database.query('SET LOCAL search_path TO public')
+      for (const sql of addition.statements) await database.query(sql)
+    })
+    return addition.metrics
+  })
+  if (metrics.length > 0) options.log.info({ metrics }, `New in the catalogue of metrics: ${metrics.join(', ')}`)
 }

@@ -1,6 +1,6 @@
 /**
  * The partitions of the tables with times on plain PostgreSQL: which there are ahead, which are made when a row needs one, and
- * which may go. See sql/0018.
+ * which may go. See sql/0018 and sql/0021.
  *
  * There is one for each of the days around now, so that a database that nobody maintains for a while goes on taking
  * points, and none that retention would drop at once. All others are made by whoever stores a row that lacks one
@@ -49,6 +49,14 @@ export async function planPartitions (database: Database, settings: PartitionSet
   return (await database.query(`SELECT public.orbitstream_without_partition(${times})`)).rowCount === 0 ? null : statement
 }
 
+/**
+ * Partitions of these tables whose every row is older than retention, and the tables themselves: what is locked to drop them.
+ * Without settings: older than all that telemetry has.
+ */
+export async function expired (database: Database, tables: readonly string[], settings?: PartitionSettings, nowMs = 0): Promise<string[]> {
+  return await names(database, 'SELECT public.orbitstream_expired($1, $2) AS name', [tables, settings === undefined ? null : new Date(nowMs - settings.retentionMs)])
+}
+
 /** Drops those whose every row is older than retention; gives their names. */
 export async function dropPartitions (database: Database, settings: PartitionSettings, nowMs: number): Promise<string[]> {
   const before = new Date(nowMs - settings.retentionMs)
@@ -56,10 +64,8 @@ export async function dropPartitions (database: Database, settings: PartitionSet
 }
 
 /** Drops rollups of days of which telemetry has nothing any more, and forgets satellites of which it has nothing. */
-export async function dropRollups (database: Database): Promise<void> {
-  for (const width of ['10s', '1m']) {
-    await untilNone(async () => await names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', [width, DROPPED_TABLES_MAX]))
-  }
+export async function dropRollups (database: Database, width: '10s' | '1m'): Promise<void> {
+  await untilNone(async () => await names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', [width, DROPPED_TABLES_MAX]))
 }
 
 function timesAround ({ retentionMs }: PartitionSettings, nowMs: number): number[] {

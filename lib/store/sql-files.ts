@@ -7,7 +7,7 @@
  *   {{metric_columns}}    "a" double precision, "b" double precision
  *   {{metric_names}}      "a", "b"
  *   {{metric_literals}}   'a', 'b'
- *   {{partition_lock}}    key of the advisory lock that guards partitions
+ *   {{rollup_names}}      "a_count", "a_min", "a_max", "a_sum", "b_count", …
  *
  * and so on: see PLACEHOLDERS. A file whose first line is AGAIN is safe to run twice, and is run again when the catalogue
  * of metrics has grown; of several with the same name, only the last.
@@ -36,12 +36,16 @@ export interface Migration {
 /** From dist/lib/store to the root of the package. */
 const SQL_DIR = fileURLToPath(new URL('../../../sql', import.meta.url))
 const FILE_NAME = /^((\d{4})-[a-z0-9-]+)\.(common|plain|timescale)\.sql$/
-/** Key of the advisory lock under which partitions are made and dropped: any number that nobody else locks. */
-export const PARTITION_LOCK = 7_305_110_401
-/** Key of the lock under which one host at a time rolls up. */
-export const ROLLUP_LOCK = 7_305_110_402
-/** Key of the lock that those share who store rows, see sql/0005. */
+/** Keys of the advisory locks of migrations before 0020: any numbers that nobody else locks. */
+const PARTITION_LOCK = 7_305_110_401
+const ROLLUP_LOCK = 7_305_110_402
 const WRITER_LOCK = 7_305_110_403
+/**
+ * Largest values that are summed up, and largest sums. A double ends at 1.8e308: 1e10 values in a bucket stay below the
+ * second, and 1e8 buckets below the end. A sum that overflowed would fail, and with it all that is rolled up together.
+ */
+const VALUE_SUMMED_MAX = '1e290'
+const SUM_MAX = '1e300'
 const AGAIN = '-- Run again when the catalogue of metrics grows.\n'
 
 const PLACEHOLDERS: Readonly<Record<string, string>> = {
@@ -78,12 +82,19 @@ function rollupColumns (metric: string): string[] {
 
 /** They from points. */
 function fromRaw (metric: string): string[] {
-  return ['count', 'min', 'max', 'sum'].map(aggregate => `${aggregate}(${identifier(metric)})`)
+  const column = identifier(metric)
+  return [`count(${column})`, `min(${column})`, `max(${column})`, `sum(${summable(column, VALUE_SUMMED_MAX)})`]
 }
 
 /** They from finer rollups. */
 function fromRollup (metric: string): string[] {
-  return rollupColumns(metric).map((column, index) => `${['sum', 'min', 'max', 'sum'][index]}(${column})${index === 0 ? '::bigint' : ''}`)
+  const [count = '', min = '', max = '', sum = ''] = rollupColumns(metric)
+  return [`sum(${count})::bigint`, `min(${min})`, `max(${max})`, `sum(${summable(sum, SUM_MAX)})`]
+}
+
+/** A value that no sum overflows with: beyond the bound it is infinite, which adds up, and shows in every average. */
+function summable (value: string, bound: string): string {
+  return `CASE WHEN abs(${value}) <= ${bound}::double precision THEN ${value} ELSE ${value} * 'Infinity'::double precision END`
 }
 
 function named (metric: string, expressions: readonly string[]): string[] {
@@ -93,7 +104,7 @@ function named (metric: string, expressions: readonly string[]): string[] {
 /** What the views show of a metric: count, min, max, avg. */
 function shown (metric: string): string[] {
   const [count = '', min = '', max = '', sum = ''] = rollupColumns(metric)
-  return [count, min, max, `${sum} / nullif(${count}, 0) AS ${identifier(`${metric}_avg`)}`]
+  return [count, min, max, `${summable(sum, SUM_MAX)} / nullif(${count}, 0) AS ${identifier(`${metric}_avg`)}`]
 }
 
 /** A name as SQL has it. */

@@ -35,9 +35,9 @@ interface Job {
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 /** A little more than ROLLUP_LATE_AFTER: no row falls between the policies and the primary. */
-const REFRESH_FROM_MS = 2.5 * HOUR_MS
+export const REFRESH_FROM_MS = 2.5 * HOUR_MS
 /** Rows of the last seconds are added by the views; materialised too early, they would be done twice. */
-const REFRESH_UNTIL_MS = { rollup_10s: 20_000, rollup_1m: 60_000 } as const
+export const REFRESH_UNTIL_MS = { rollup_10s: 20_000, rollup_1m: 60_000 } as const
 
 /** Statements that bring policies to the configuration, in order; none where nothing differs. */
 export async function policyStatements (database: Database, settings: PolicySettings): Promise<string[]> {
@@ -107,7 +107,7 @@ async function presentRelations (database: Database): Promise<Set<string>> {
   return new Set(rows.map(row => row.name))
 }
 
-async function isInstalled (database: Database): Promise<boolean> {
+export async function isInstalled (database: Database): Promise<boolean> {
   return (await database.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'")).rowCount > 0
 }
 
@@ -140,6 +140,12 @@ async function readJobs (database: Database): Promise<Job[]> {
       ON c.materialization_hypertable_schema = j.hypertable_schema AND c.materialization_hypertable_name = j.hypertable_name
     WHERE j.hypertable_name IS NOT NULL AND 'public' IN (j.hypertable_schema, c.view_schema)`)
   return rows.map(row => ({ ...row, config: (row.config as Job['config'] | null) ?? {} }))
+}
+
+/** After which the policy of a table drops its points; null: it has none. */
+export async function readRetentionMs (database: Database, table: string): Promise<number | null> {
+  const jobs = await readJobs(database)
+  return jobs.find(({ relation, procedure }) => relation === table && procedure === 'policy_retention')?.config.drop_after ?? null
 }
 
 /** The same text for the same duration, whatever unit people wrote. */

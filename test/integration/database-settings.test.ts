@@ -207,7 +207,7 @@ async function start (t: Test, url: string): Promise<Start> {
   const lifecycle = new Lifecycle()
   const waits: Array<string | null> = []
   const abort = new AbortController()
-  const opened = openAndMigrate({ config, lifecycle, log, signal: abort.signal, onWaiting: (reason) => waits.push(reason) })
+  const opened = openAndMigrate({ config, retentionIsDefault: false, lifecycle, log, signal: abort.signal, onWaiting: (reason) => waits.push(reason) })
   t.teardown(async () => {
     abort.abort()
     await opened.catch(() => {})
@@ -228,21 +228,23 @@ t.test('a database that is read-only is waited for; the widest window makes no m
   t.same(rows, [{ count: 5 }])
 })
 
-t.test('a start that waits for a lock is given up at once, and leaves no session behind', async (t) => {
-  const url = await createTestDatabase(postgres)
-  const holder = await open(t, url)
-  await holder.query('CREATE TABLE public.schema_migrations (version integer PRIMARY KEY, name text, checksum text, kind text, applied_at timestamptz DEFAULT now())')
-  await holder.query('BEGIN; LOCK TABLE public.schema_migrations')
-  const { opened, abort } = await start(t, url)
-  const sessions = async (): Promise<number> => {
-    const { rows } = await admin.query<{ count: number }>("SELECT count(*)::int FROM pg_stat_activity WHERE datname = $1 AND application_name = 'orbitstream primary' AND wait_event_type = 'Lock'", [nameOf(url)])
-    return rows[0]?.count ?? 0
-  }
-  await eventually('it waits for the lock', 60_000, async () => await sessions() === 1 ? true : undefined)
-  abort.abort()
-  await t.rejects(opened, { name: 'StartupError', message: /^Stopped before/ })
-  await eventually('the session is gone', 60_000, async () => await sessions() === 0 ? true : undefined)
-})
+for (const mode of ['ACCESS EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE']) {
+  t.test(`a start that waits for a lock (${mode}) is given up at once, and leaves no session behind`, async (t) => {
+    const url = await createTestDatabase(postgres)
+    const holder = await open(t, url)
+    await holder.query('CREATE TABLE public.schema_migrations (version integer PRIMARY KEY, name text, checksum text, kind text, applied_at timestamptz DEFAULT now())')
+    await holder.query(`BEGIN; LOCK TABLE public.schema_migrations IN ${mode} MODE`)
+    const { opened, abort } = await start(t, url)
+    const sessions = async (): Promise<number> => {
+      const { rows } = await admin.query<{ count: number }>("SELECT count(*)::int FROM pg_stat_activity WHERE datname = $1 AND application_name = 'orbitstream primary' AND wait_event_type = 'Lock'", [nameOf(url)])
+      return rows[0]?.count ?? 0
+    }
+    await eventually('it waits for the lock', 60_000, async () => await sessions() === 1 ? true : undefined)
+    abort.abort()
+    await t.rejects(opened, { name: 'StartupError', message: /^Stopped before/ })
+    await eventually('the session is gone', 60_000, async () => await sessions() === 0 ? true : undefined)
+  })
+}
 
 /** With what is said of TLS, and whether that is what the session has. */
 async function encrypted (url: string): Promise<boolean> {

@@ -20,7 +20,8 @@ t.test('dry-run prints migrations and settings, without secrets, and does nothin
     t.match(plan, /GRANT SELECT ON public\.telemetry, .* TO orbitstream_reader;/)
     t.match(plan, /ALTER ROLE orbitstream_reader LOGIN PASSWORD '\*\*\*';/)
     t.match(plan, /SELECT orbitstream_make_partitions\('\{.*Z,.*Z\}', \d+\);/)
-    t.match(plan, /-- \d+ migrations and 2 settings would be applied/)
+    t.match(plan, /REVOKE TEMPORARY ON DATABASE \w+ FROM PUBLIC;\n[^]*REVOKE EXECUTE ON FUNCTION lo_/)
+    t.match(plan, /-- \d+ migrations and 4 settings would be applied/)
     t.notMatch(plan, 'hunter2')
   }
   t.match(await run(), /Applied: 0001-ledger, /)
@@ -55,6 +56,17 @@ t.test('a table of the first release is announced, and taken over with its rows'
   t.same((await db.query('SELECT sum(points)::int AS points FROM telemetry_1m')).rows, [{ points: 2_000 }], 'the rollups have them at once')
   t.equal((await db.query('SELECT FROM satellites_latest')).rowCount, 9)
   t.notMatch(await run('--dry-run'), 'is there already')
+})
+
+t.test('a database whose TimescaleDB the server does not have', async t => {
+  const url = await createTestDatabase(server)
+  const db = await connect(url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+  t.teardown(() => db.close())
+  // By the same way as the extension: a library that is loaded for a session of this database.
+  await db.query(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET session_preload_libraries = 'timescaledb-2.0.0'`)
+  const refused = { code: 1, err: /cannot load TimescaleDB as this database has it: .*timescaledb-2\.0\.0/ }
+  t.match(await runIngest(['migrate', '--database-url', url]), refused)
+  t.match(await runIngest(['start', '--port', '0', '--data-dir', await temporaryDirectory(t), '--database-url', url]), refused, 'no waiting mends it')
 })
 
 t.test('with the embedded database, what is printed is for other programs too: logs go to standard error', async t => {

@@ -4,12 +4,15 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { connect } from '../../lib/store/db.js'
 import type { Database } from '../../lib/store/db.js'
+import { fillRollups } from '../../lib/store/rollup/fill.js'
 import { startMaintenance } from '../../lib/store/maintenance.js'
 import { migrate } from '../../lib/store/migrate.js'
 import { DAY_MS } from '../../lib/store/partitions.js'
 import { RollUp } from '../../lib/store/rollups.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../support/postgres.js'
+import { oddValues } from '../support/odd-values.js'
+import { runIngest, type Outcome } from '../support/command.js'
 import { readmeIsCovered, rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { pointStore } from '../support/stored-rows.js'
 
@@ -31,6 +34,51 @@ const point = (satellite: string, timeMs: number, value = 1): { satellite: strin
 t.test('every documented query', async t => {
   readmeIsCovered(t)
   await sameAnswers(t, await open(t, await createTestDatabase(server)), async () => {})
+})
+
+t.test('no stored value makes a rollup or an answer fail', async t => {
+  await oddValues(t, await open(t, await createTestDatabase(server)), async () => {})
+})
+
+t.test('a bucket that cannot be rolled up costs itself alone', async t => {
+  const url = await createTestDatabase(server)
+  const database = await open(t, url)
+  const fill = async (): Promise<Outcome> => await runIngest(['rollups', 'fill', '--database-url', url])
+  t.match(await fill(), { code: 1, err: /^error: The database does not have the rollups of this version: run start or migrate first/ })
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query("UPDATE rollup_state SET watermark = time_bucket('10 minutes', now() - interval '20 minutes'), latest_watermark = watermark, closing = watermark")
+  const beginMs = (await one<Date>(database, 'SELECT watermark AS value FROM rollup_state')).getTime()
+  const store = await pointStore(database)
+  const fail = (bucketMs: number): string => `
+    CREATE OR REPLACE FUNCTION fail () RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF new.bucket = '${new Date(bucketMs).toISOString()}' THEN RAISE EXCEPTION 'damaged' USING ERRCODE = 'XX001'; END IF; RETURN new; END $$`
+  await database.query(`${fail(beginMs + 200_000)}; CREATE TRIGGER fail BEFORE INSERT ON rollup_10s FOR EACH ROW EXECUTE FUNCTION fail()`)
+  await store(Array.from({ length: 50 }, (_, index) => point('A', beginMs + index * 10_000)))
+  const keeper = new RollUp()
+  await keeper.run(database)
+  const failed = async (): Promise<unknown[]> => (await database.query('SELECT width, bucket, sqlstate, reason FROM rollup_failed')).rows
+  t.same(await failed(), [{ width: '10s', bucket: new Date(beginMs + 200_000), sqlstate: 'XX001', reason: 'damaged' }])
+  t.match(keeper.status, { failedBuckets: 1, failure: /damaged/ })
+  t.ok(await one(database, "SELECT watermark > now() - interval '30 seconds' AS value FROM rollup_state"), 'the others go on')
+  t.same((await database.query('SELECT (SELECT sum(points)::int FROM telemetry_10s) AS tens, (SELECT sum(points)::int FROM telemetry_1m) AS minutes')).rows, [{ tens: 49, minutes: 49 }])
+  await store([point('A', beginMs + 100_000), point('A', beginMs + 200_000), point('A', beginMs + 300_000)])
+  await new RollUp().run(database)
+  t.equal(await one(database, 'SELECT sum(points)::int AS value FROM telemetry_10s'), 51, 'late rows as well')
+  t.equal((await failed()).length, 1)
+  t.match(await fill(), { code: 1, out: /All rollups are made\.\n$/, err: /^error: 1 bucket cannot be made; the last is .* of 10s: damaged\n$/ })
+  await database.query('DROP TRIGGER fail ON rollup_10s')
+  t.match(await fill(), { code: 0, out: /All rollups are made\.\n$/ }, 'it is tried again when somebody says so')
+  t.same(await failed(), [])
+  t.equal(await differences(database), SAME)
+})
+
+t.test('an error that would meet every bucket stops rolling up, and is no fault of the buckets', async t => {
+  const database = await open(t, await createTestDatabase(server))
+  await migrate(database, SCHEMA_SETTINGS)
+  await (await pointStore(database))([point('A', Date.now() - 60_000)])
+  await database.query("UPDATE rollup_state SET watermark = watermark - interval '1 minute'; ALTER TABLE rollup_10s RENAME COLUMN points TO lost")
+  await t.rejects(rollUp(database), { code: '42703' })
+  t.equal(await one(database, 'SELECT count(*)::int AS value FROM rollup_failed'), 0)
 })
 
 const shown = METRICS.flatMap(({ name }) => ['count', 'min', 'max'].map(aggregate => `${name}_${aggregate}`))
@@ -115,23 +163,6 @@ t.test('rows that are in time are noted nowhere', async t => {
   t.equal(await differences(database), SAME)
 })
 
-t.test('somebody who keeps the lock of those who store rows does not stop them, and no answer is wrong', async t => {
-  const url = await createTestDatabase(server)
-  const [database, other] = [await open(t, url), await open(t, url)]
-  await migrate(database, SCHEMA_SETTINGS)
-  const store = await pointStore(database)
-  await database.query("SET statement_timeout = '5s'")
-  const lock = /pg_try_advisory_xact_lock_shared\((\d+)\)/.exec(await one<string>(database, "SELECT prosrc AS value FROM pg_proc WHERE proname = 'orbitstream_note_rows'"))?.[1]
-  await other.query(`SELECT pg_advisory_lock(${String(lock)})`)
-  await store([point('A', Date.now()), point('B', Date.now() - 3_600_000)])
-  t.equal(await differences(database), SAME, 'while it is kept')
-  await other.query(`SELECT pg_advisory_unlock(${String(lock)})`)
-  await store([point('A', Date.now())])
-  await rollUp(database)
-  t.equal(await differences(database), SAME, 'afterwards')
-  t.equal(await left(database), '0', 'and the late buckets are done')
-})
-
 t.test('a transaction under way is waited for, one that begins later counts as late', async t => {
   const url = await createTestDatabase(server)
   const [database, slow, later] = [await open(t, url), await open(t, url), await open(t, url)]
@@ -152,6 +183,10 @@ t.test('a transaction under way is waited for, one that begins later counts as l
   t.ok(await watermark() > before)
   const satellites = (): Promise<string[]> => one(database, 'SELECT array_agg(satellite_id ORDER BY satellite_id) AS value FROM telemetry_10s')
   t.same(await satellites(), ['slow'])
+  // As transactions do it that began before a migration.
+  await slow.query('BEGIN; SELECT pg_advisory_xact_lock_shared(7305110403)')
+  t.equal(await one(database, 'SELECT count(*)::int AS value FROM orbitstream_writers()'), 1)
+  await slow.query('COMMIT')
   await later.query(`BEGIN;
     INSERT INTO telemetry (time, satellite_id) SELECT time, 'later' FROM telemetry;
     SELECT orbitstream_note_rows(time, ARRAY[time_bucket('10 seconds', time)]) FROM telemetry LIMIT 1;
@@ -237,18 +272,57 @@ t.test('points that people change or delete themselves', async t => {
   t.equal(await one(database, 'SELECT sum(points)::text AS value FROM telemetry_1m'), '3')
 })
 
-t.test('work on late rows pauses', async t => {
+t.test('work on late rows pauses, nine times longer while points wait for the database', async t => {
   const database = await open(t, await createTestDatabase(server))
   await migrate(database, SCHEMA_SETTINGS)
   const store = await pointStore(database)
-  const keeper = new RollUp()
-  await store([point('A', Date.now() - 300_000)])
-  await keeper.run(database)
-  t.equal(await left(database), '0')
-  await store([point('A', Date.now() - 300_000)])
-  await keeper.run(database)
-  t.equal(await left(database), '1', 'not again at once')
+  for (const [isBehind, pauseMs] of [[true, 1_800], [false, 200]] as const) {
+    let nowMs = 0
+    // A step takes 200 ms.
+    const slow = new Proxy(database, {
+      get: (target, key) => key === 'query'
+        ? async (sql: string, values?: unknown[]) => {
+          if (sql.includes('roll_up_again')) nowMs += 200
+          return await target.query(sql, values)
+        }
+        : Reflect.get(target, key) as unknown
+    })
+    const keeper = new RollUp({ storingIsBehind: () => isBehind, nowMs: () => nowMs })
+    await store([point('A', Date.now() - 300_000)])
+    await keeper.run(slow)
+    t.equal(await left(database), '0')
+    await store([point('A', Date.now() - 300_000)])
+    nowMs += pauseMs - 1
+    await keeper.run(slow)
+    t.equal(await left(database), '1', 'not again at once')
+    t.equal(await differences(database), SAME)
+    nowMs += 1
+    await keeper.run(slow)
+    t.equal(await left(database), '0')
+  }
+})
+
+t.test('late rows are left to whoever makes all rollups at full speed', async t => {
+  const url = await createTestDatabase(server)
+  const [database, other] = [await open(t, url), await open(t, url)]
+  await migrate(database, SCHEMA_SETTINGS)
+  await (await pointStore(database))(Array.from({ length: 30 }, (_, index) => point('A', Date.now() - 3_600_000 - index * 60_000)))
+  const shown: Array<number | null> = []
+  let rolled = Promise.resolve()
+  const done = await fillRollups(database, {
+    signal: new AbortController().signal,
+    onProgress: ({ waitingMinutes }) => {
+      shown.push(waitingMinutes)
+      // The lease is held now.
+      if (shown.length === 1) rolled = rollUp(other)
+    },
+    onWaiting: () => {}
+  })
+  await rolled
+  t.equal(shown[0], 30)
+  t.match(done, { waitingMinutes: 0, failedBuckets: 0 })
   t.equal(await differences(database), SAME)
+  t.equal(await one(database, "SELECT expires_at = '-infinity' AS value FROM rollup_filler"), true, 'servers go on with it at once')
 })
 
 t.test('a backlog larger than a turn, after an hour without maintenance', async t => {

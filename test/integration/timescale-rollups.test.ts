@@ -4,7 +4,10 @@ import { DatabaseError } from 'pg'
 import type { Test } from 'tap'
 import type { Database } from '../../lib/store/db.js'
 import { LateRollups } from '../../lib/store/late-rollups.js'
+import { fillRollups } from '../../lib/store/rollup/fill.js'
+import { PolicyWatch } from '../../lib/store/rollup/policy-watch.js'
 import { migrate } from '../../lib/store/migrate.js'
+import { silentLog } from '../support/postgres.js'
 import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { pointStore } from '../support/stored-rows.js'
 import { column, refresh, rollUpAll, runPolicies, simulated } from '../support/timescale-rig.js'
@@ -157,4 +160,60 @@ t.test('a turn begins with a minute, and begins no span when its time is over', 
   await rollUp(watched)
   const [from = '', to = ''] = spans[2]!.match(/[\d-]+T[\d:.]+Z/g) ?? []
   t.equal(Date.parse(to) - Date.parse(from), MINUTE_MS)
+})
+
+t.test('a policy that does not run although it is due is run in the place of', async t => {
+  const database = await open(t)
+  await (await pointStore(database))([2, 9, 100].map((minutes) => ({ satellite: 'SAT-1', timeMs: minute(minutes * MINUTE_MS), values: [1] })))
+  const lines: string[] = []
+  const say = (_: unknown, text: string): void => { lines.push(text) }
+  let nowMs = 0
+  let meanwhile: { age?: number, running?: boolean } = {}
+  const calls: string[] = []
+  const server = meddled(new Proxy(database, {
+    get: (target, key) => key === 'query'
+      ? async (sql: string, values?: unknown[]) => {
+        const outcome = await target.query(sql, values)
+        return sql.includes('job_stats') ? { ...outcome, rows: outcome.rows.map((row) => ({ ...row, ...meanwhile })) } : outcome
+      }
+      : Reflect.get(target, key) as unknown
+  }), (sql) => Promise.resolve(calls.push(sql) > 0))
+  const watch = new PolicyWatch(Object.assign(Object.create(silentLog) as typeof silentLog, { warn: say, info: say }), () => nowMs)
+  const run = async (seconds: number): Promise<unknown[]> => {
+    nowMs = seconds * 1_000
+    await watch.run(server, Infinity)
+    return watch.overdue.map(({ view }) => view)
+  }
+  await run(0)
+  t.same(await run(200), [], 'those that are paused stay so')
+  await database.query("SELECT alter_job(job_id, scheduled => true, next_start => 'infinity') FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'")
+  t.same(await run(300), [], 'they may be new')
+  t.same(await run(355), [])
+  t.same(calls, [])
+  meanwhile = { running: true }
+  t.same(await run(370), ['rollup_10s'])
+  t.same(calls, [], 'it runs, for long')
+  meanwhile = {}
+  t.same((await run(410)).toSorted(), ['rollup_10s', 'rollup_1m'])
+  t.same(await rolledUp(database), [3, 3])
+  meanwhile = { age: 1 }
+  t.same(await run(430), [])
+  t.match(lines, [/rollup_10s has not run/, /rollup_1m has not run/, /rollup_\w+ runs again/, /rollup_\w+ runs again/])
+})
+
+t.test('a minute of which the refresh fails costs itself alone, until it is made', async t => {
+  const database = await open(t)
+  const badMs = minute(5 * HOUR_MS)
+  await (await pointStore(database))([-1, 0, 1, 2].map((minutes) => ({ satellite: 'SAT-1', timeMs: badMs + minutes * MINUTE_MS, values: [1] })))
+  const failing = meddled(database, (sql) => {
+    const [from = NaN, to = NaN] = (sql.match(/[\d-]+T[\d:.]+Z/g) ?? []).map((text) => Date.parse(text))
+    return from <= badMs && badMs < to ? Promise.reject(Object.assign(new DatabaseError('damaged', 7, 'error'), { code: 'XX001' })) : Promise.resolve(true)
+  })
+  await rollUpAll(failing)
+  t.same(await rolledUp(database), [3, 3])
+  t.same((await database.query('SELECT width, bucket, sqlstate, reason FROM rollup_failed')).rows, [{ width: '1m', bucket: new Date(badMs), sqlstate: 'XX001', reason: 'damaged' }])
+  const fill = async (server: Database): Promise<unknown> => await fillRollups(server, { signal: new AbortController().signal, onProgress: () => {}, onWaiting: () => {} })
+  t.match(await fill(failing), { waitingMinutes: 0, failedBuckets: 1, failure: /damaged/ })
+  t.match(await fill(database), { waitingMinutes: 0, failedBuckets: 0, failure: null })
+  t.same(await rolledUp(database), [4, 4])
 })

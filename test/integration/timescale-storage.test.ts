@@ -60,7 +60,7 @@ t.test('retention drops what it should and nothing younger: points, anomalies, r
   }
   t.same(await counts(), [...Array.from({ length: 4 }, () => 'gone 2 kept 3 young 1'), 'gone 1 kept 1 young 1'])
   await runPolicies(database, 'policy_retention')
-  await dropRollups(database)
+  for (const width of ['10s', '1m'] as const) await dropRollups(database, width)
   t.same(await counts(), [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1'])
   await rollUpAll(database)
   t.same(await counts(), [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1'], 'and nothing brings it back')

@@ -7,6 +7,7 @@ import type { Database } from '../../lib/store/db.js'
 import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/store/migrate.js'
 import { DAY_MS } from '../../lib/store/partitions.js'
 import { METRICS } from '../../protocol/metrics.js'
+import { oddValues } from '../support/odd-values.js'
 import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { silentLog } from '../support/postgres.js'
 import { pointStore } from '../support/stored-rows.js'
@@ -19,6 +20,10 @@ const NAMES = METRICS.map(metric => metric.name)
 
 t.test('every documented query', async t => {
   await sameAnswers(t, await openTimescale(t), refreshAll)
+})
+
+t.test('no stored value makes a rollup or an answer fail', async t => {
+  await oddValues(t, await openTimescale(t), refreshAll)
 })
 
 t.test('the schema', async t => {
@@ -80,6 +85,10 @@ t.test('the reader sees what is shown', async t => {
   }
   await t.rejects(database.query('DELETE FROM telemetry'), { code: '42501' })
   await database.query('RESET ROLE')
+  await migrate(database, { ...SCHEMA_SETTINGS, readerPassword: 'correct horse' })
+  await database.query('SET ROLE orbitstream_reader')
+  await t.rejects(database.query("SELECT add_job('pg_sleep', '1h')"), { code: '42501', message: /add_job/ })
+  await database.query('RESET ROLE')
 })
 
 t.test('settings that change are applied at the next start', async t => {
@@ -89,6 +98,9 @@ t.test('settings that change are applied at the next start', async t => {
   t.equal((await planSettings(database, 'timescale', changed)).length, 2 + 2 * 6, 'two intervals, two of compression, and four of retention')
   await migrate(database, changed)
   t.same(await planSettings(database, 'timescale', changed), [])
+  const byDefault = { ...changed, retentionMs: DAY_MS, retentionIsDefault: true }
+  await t.rejects(migrate(database, byDefault), { name: 'StartupError', message: /keeps points for 2d, and RETENTION is not set.*Set RETENTION=2d to keep them, or RETENTION=1d/ })
+  await migrate(database, { ...byDefault, retentionMs: 2 * DAY_MS })
   t.same(await column(database, 'SELECT time_interval::text AS value FROM timescaledb_information.dimensions WHERE hypertable_name IN (\'telemetry\', \'anomalies\') ORDER BY hypertable_name'), ['12:00:00', '00:30:00'])
   t.same(await column(database, "SELECT proc_name || ' ' || coalesce(config ->> 'drop_after', config ->> 'compress_after') AS value FROM timescaledb_information.jobs WHERE job_id >= 1000 AND proc_name NOT LIKE '%refresh%' ORDER BY 1"),
     ['policy_compression 00:30:00', 'policy_compression 00:30:00', ...Array.from({ length: 4 }, () => 'policy_retention 48:00:00')])

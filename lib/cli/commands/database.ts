@@ -5,6 +5,7 @@ import { createLogger, type Log } from '../../log.js'
 import { dataDirMode, lockDirectory } from '../../store/data-directory.js'
 import { connect, type Database } from '../../store/db.js'
 import { embeddedUrl, startEmbedded } from '../../store/embedded.js'
+import { withLibrary } from '../../store/server-kind.js'
 import { StartupError, systemCode } from '../../store/startup-error.js'
 import { stat } from 'node:fs/promises'
 
@@ -22,7 +23,7 @@ export async function withDatabase<T> (config: Config, log: Log, work: (db: Data
   const lifecycle = new Lifecycle()
   try {
     const url = config.databaseUrl ?? await openEmbedded(config.dataDir, log, lifecycle)
-    const db = await connect(url, OPTIONS)
+    const db = await withLibrary(async () => await connect(url, OPTIONS))
     lifecycle.push('the connection', () => db.close())
     return await work(db)
   } finally {

@@ -1,5 +1,6 @@
 /** `migrate`: brings the database up to date without starting the server. */
-import type { Config } from '../../config.js'
+import { isGiven, type Config } from '../../config.js'
+import { checkRetention } from '../../store/adoption.js'
 import type { Database } from '../../store/db.js'
 import { migrate as applyMigrations, planMetrics, planMigrations, planSettings } from '../../store/migrate.js'
 import { planPartitions } from '../../store/partitions.js'
@@ -14,14 +15,16 @@ export const migrate = defineCommand({
     { name: 'dry-run', type: 'boolean', help: 'Print what would be done, and do nothing.' }
   ],
   settings: ['dataDir', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'],
-  async run ({ config, values, print }) {
+  async run ({ config, sources, values, print }) {
+    const retention = { retentionMs: config.retentionMs, retentionIsDefault: !isGiven('retentionMs', sources) }
     const log = errorLog(config, 'migrate')
     return await withDatabase(config, log, async (db) => {
       if (values['dry-run']) {
+        await checkRetention(db, await planMigrations(db), retention)
         await printPlan(db, config, print)
         return 0
       }
-      const { applied, kind, version } = await applyMigrations(db, { ...config, log })
+      const { applied, kind, version } = await applyMigrations(db, { ...config, ...retention, log })
       print(applied.length === 0 ? `The database is up to date (version ${version}, ${kind}).` : `Applied: ${applied.join(', ')} (version ${version}, ${kind}).`)
       return 0
     })

@@ -4,6 +4,7 @@ import { addPoints, healthAnswer, sumPoints, type HealthSources } from '../../..
 import type { WorkerReport } from '../../../lib/cluster/messages.js'
 import type { UdpCounters } from '../../../lib/ingress/udp/listener.js'
 import type { DrainState } from '../../../lib/store/drain.js'
+import type { RollupStatus } from '../../../lib/store/rollups.js'
 import { UdpTotals } from '../../../lib/cluster/udp-totals.js'
 import { PointCounters } from '../../../lib/pipeline/pipeline.js'
 import { pointsOf, reportOf, slotOf, udpCountersOf } from '../../support/slots.js'
@@ -19,6 +20,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     waitsFor: null,
     httpEngine: { name: 'uws', release: 'uws-pack 1.0.0', unsafe: [], cannot: ['HTTP/1.0'], advice: 'set HTTP_ENGINE=node' },
     maintenanceError: null,
+    rollups: null,
     limits: { version: 3, complaint: null },
     ...changes
   })
@@ -27,6 +29,8 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
 }
 
 const database = (state: DrainState, lastError: string | null = null): { state: DrainState, lastError: string | null, retries: number } => ({ state, lastError, retries: 0 })
+
+const rollups = (changes: Partial<RollupStatus>): RollupStatus => ({ waitingMinutes: 0, remainingSeconds: null, failedBuckets: 0, failure: null, overdue: [], ...changes })
 
 t.test('healthy: all workers are ready, nothing is wrong', (t) => {
   const { status, body } = ask({ slots: [slotOf(), slotOf({ number: 1 })] })
@@ -47,7 +51,11 @@ t.test('degraded: points are accepted, and reasons say what is wrong', (t) => {
     ['the database is away', { slots: [slotOf({ report: reportOf({ database: database('retrying', 'refused') }) })] }, /does not take points: refused/],
     ['the ledger does not fit', { slots: [slotOf({ report: reportOf({ database: database('halted', 'The ledger shows') }) })] }, /The ledger shows/],
     ['a spool that cannot be opened', { slots: [slotOf({ report: reportOf({ complaints: ['the spool of slot-7 cannot be opened'] }) })] }, /^the spool of slot-7 cannot be opened$/],
-    ['maintenance fails', { maintenanceError: 'disk full' }, /maintenance fails: disk full/]
+    ['maintenance fails', { maintenanceError: 'disk full' }, /maintenance fails: disk full/],
+    ['a policy does not run', { rollups: rollups({ overdue: [{ view: 'rollup_1m', seconds: 300 }] }) }, /^the refresh policy of rollup_1m has not run for 300 s/],
+    ['a bucket fails', { rollups: rollups({ failedBuckets: 1, failure: 'overflow' }) }, /left out: 1; the last is overflow$/],
+    ['history is rolled up', { rollups: rollups({ waitingMinutes: 43_200, remainingSeconds: 7_300 }) }, /^43,200 minutes of rollups, for about 3h are to be made yet; queries of their time are slower/],
+    ['history on TimescaleDB', { database: { kind: 'timescale', embedded: false }, rollups: rollups({ waitingMinutes: 60 }) }, /^60 minutes of rollups are to be made yet; telemetry_10s and telemetry_1m lack them/]
   ]
   for (const [name, sources, reason] of cases) {
     const { status, body } = ask(sources)
@@ -56,6 +64,12 @@ t.test('degraded: points are accepted, and reasons say what is wrong', (t) => {
     t.match(body['reasons'], [reason], name)
     t.equal((body['reasons'] as string[]).length, 1, name)
   }
+  t.end()
+})
+
+t.test('rollups: what waits as it does every day is shown, and is no reason', (t) => {
+  t.match(ask({ rollups: rollups({ waitingMinutes: 59, remainingSeconds: 3 }) }).body, { status: 'healthy', rollups: { waiting_minutes: 59, remaining_seconds: 3, failed_buckets: 0, overdue_policies: [] } })
+  t.match(ask({}).body, { rollups: null })
   t.end()
 })
 

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { connect } from '../../../lib/store/db.js'
 import type { Database } from '../../../lib/store/db.js'
 import { migrate, planMigrations } from '../../../lib/store/migrate.js'
-import { DAY_MS } from '../../../lib/store/partitions.js'
+import { DAY_MS, makePartitions } from '../../../lib/store/partitions.js'
 import { METRICS } from '../../../protocol/metrics.js'
 import { createTestDatabase, silentLog, startTestPostgres, temporaryDirectory } from '../../support/postgres.js'
 
@@ -68,18 +68,19 @@ t.test('several hosts at once', async t => {
   const { url } = await emptyDatabase(t)
   const hosts = await Promise.all([1, 2, 3, 4].map(() => open(t, url)))
   const outcomes = await Promise.all(hosts.map(host => migrate(host, SETTINGS)))
-  t.same(outcomes.filter(outcome => outcome.applied.length > 0).length, 1)
+  t.same(outcomes.flatMap(({ applied }) => applied).sort(), (await planMigrations(hosts[0]!)).known.map(({ name }) => name), 'each migration once')
   t.ok(outcomes.every(outcome => outcome.version === outcomes[0]!.version))
-  t.same(await column(hosts[0]!, 'SELECT count(*)::int AS value FROM schema_migrations'), [Math.max(...outcomes.map(outcome => outcome.applied.length))])
-  t.same(await column(hosts[0]!, "SELECT count(*)::int AS value FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), [0])
+  t.same(await column(hosts[0]!, 'SELECT count(*)::int AS value FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()'), [0])
 })
 
 t.test('partitions made by several hosts at once', async t => {
   const { database, url } = await emptyDatabase(t)
   await migrate(database, SETTINGS)
   const hosts = await Promise.all([1, 2, 3, 4].map(() => open(t, url)))
-  const made = await Promise.all(hosts.map(host => column<string>(host, "SELECT orbitstream_ensure_partitions('2031-01-01', '2031-01-09 12:00Z') AS value")))
-  t.same(made.flat().sort(), ['anomalies', 'rollup_10s', 'rollup_1m', 'telemetry'].flatMap(table => [1, 2, 3, 4, 5, 6, 7, 8, 9].map(day => `${table}_p2031010${day}`)))
+  const times = [20, 21, 22, 23, 24, 25, 26, 27, 28].map(days => Date.now() + days * DAY_MS)
+  const made = await Promise.all(hosts.map(host => makePartitions(host, times)))
+  const names = times.map(time => new Date(time).toISOString().slice(0, 10).replaceAll('-', ''))
+  t.same(made.flat().sort(), ['anomalies', 'rollup_10s', 'rollup_1m', 'telemetry'].flatMap(table => names.map(name => `${table}_p${name}`)))
   await t.rejects(database.query("SELECT orbitstream_ensure_partitions('2031-01-01', '9999-01-01')"), /more than 4000 days/)
   t.same(await column(database, "SELECT orbitstream_drop_partitions('2020-01-01') AS value"), [])
 })
@@ -143,9 +144,12 @@ t.test('when a new metric cannot be added, the reason is told, and nothing is ke
 t.test('a metric that is new in the catalogue gets its column', async t => {
   const { database } = await emptyDatabase(t)
   await migrate(database, SETTINGS)
+  const functions = async (): Promise<string[]> => await column(database, "SELECT pg_get_functiondef(oid) AS value FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY oid::regprocedure::text")
+  const before = await functions()
   await database.query(`ALTER TABLE telemetry DROP COLUMN ${NAMES.at(-1)!} CASCADE`)
   await database.query(`ALTER TABLE rollup_10s DROP COLUMN ${NAMES.at(-1)!}_count CASCADE; ALTER TABLE satellites_last DROP COLUMN ${NAMES.at(-1)!} CASCADE`)
   await migrate(database, SETTINGS)
+  t.same(await functions(), before, 'what is run again for it leaves no function as an older migration made it')
   await database.query(`INSERT INTO telemetry (time, satellite_id, ${NAMES.at(-1)!}) VALUES (now(), 'A', 1)`)
   t.same(await column(database, `SELECT ${NAMES.at(-1)!}_count::int AS value FROM telemetry_1m`), [1])
   t.same(await column(database, `SELECT ${NAMES.at(-1)!} AS value FROM satellites_latest`), [1])

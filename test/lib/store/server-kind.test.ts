@@ -1,6 +1,6 @@
 import t from 'tap'
 import { migrate, planMigrations } from '../../../lib/store/migrate.js'
-import { prepareServer, serverKind } from '../../../lib/store/server-kind.js'
+import { prepareServer, serverKind, timescaleHindrance, withLibrary } from '../../../lib/store/server-kind.js'
 import type { Database } from '../../../lib/store/db.js'
 import { directCompressHindrance, inspectDirectCompress } from '../../../lib/store/direct-compress.js'
 import { scramVerifier } from '../../../lib/store/reader.js'
@@ -42,8 +42,15 @@ t.test('TimescaleDB counts where it is new enough, loaded, and of the community 
 t.test('what hinders TimescaleDB is said', async t => {
   t.equal(await prepareServer(answering({ license: 'timescale' })), 'timescale')
   t.equal(await prepareServer(answering({ license: 'apache' })), 'plain')
-  await t.rejects(prepareServer(answering(serverError('42501'))), { name: 'StartupError', message: /CREATE EXTENSION timescaledb.*superuser/ })
+  await t.rejects(prepareServer(answering(serverError('42501'))), { name: 'StartupError', message: /superuser.*CREATE EXTENSION timescaledb/ })
   await t.rejects(prepareServer(answering(serverError('58P01'))), { code: '58P01' })
+  const why = async (row: object): Promise<string | null> => await timescaleHindrance(answering({ version: '2.28.3', installed: false, loaded: true, license: 'timescale', ...row }))
+  t.equal(await why({}), null)
+  t.equal(await why({ version: null }), null, 'it is not to be had')
+  t.match(await why({ loaded: false }), /does not load it \(shared_preload_libraries\)/)
+  t.match(await why({ version: '2.9.3' }), /2\.9\.3 is older than 2\.13/)
+  t.match(await why({ license: 'apache' }), /Apache licence/)
+  await t.rejects(withLibrary(() => Promise.reject(serverError('58P01'))), { name: 'StartupError', message: /cannot load TimescaleDB as this database has it.*ALTER EXTENSION timescaledb UPDATE/ })
 })
 
 t.test('direct compress: only where the server does it, and the COPY is large', async t => {
