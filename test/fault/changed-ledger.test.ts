@@ -15,7 +15,7 @@ import { startIngest, type Ingest } from '../support/program.js'
 import { toInspection } from '../support/spool-inspection.js'
 import { verify, withDatabase } from '../support/verify.js'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 class Site {
   readonly clients: JournalClient[] = []
