@@ -26,18 +26,26 @@ function rig (workers: number): Rig {
   return found
 }
 
-t.test('500 questions at once are two rounds through the workers at most', async (t) => {
+t.test('500 questions at once are a few rounds through the workers', async (t) => {
   const { desk, messages } = rig(4)
   const answers = await Promise.all(Array.from({ length: 500 }, async (_, index) => await desk.answer(index % 2 === 0 ? 'health' : 'metrics')))
-  t.ok(messages.length <= 2 * 4, `${messages.length} messages`)
+  t.ok(messages.length <= 5 * 4, `${messages.length} messages`)
   t.ok(new Set(answers.map(({ body }) => body)).size <= 4)
 })
 
-t.test('an answer is not kept for long', async (t) => {
+t.test('one who asks now and then gets an answer of this moment; a flood shares what is some hundred ms old', async (t) => {
   const { desk, messages } = rig(1)
-  const { body } = await desk.answer('health')
+  const bodies = new Set<string>()
+  const ask = async (): Promise<void> => { bodies.add((await desk.answer('health')).body) }
+  for (let time = 0; time < 3; time++) await ask()
+  t.equal(bodies.size, 3)
   const startedMs = performance.now()
-  while ((await desk.answer('health')).body === body) await new Promise((resolve) => setTimeout(resolve, 10))
-  t.ok(performance.now() - startedMs > 100)
-  t.ok(messages.length >= 2)
+  let asked = 0
+  while (performance.now() - startedMs < 500 || asked < 1_000) {
+    await ask()
+    asked++
+  }
+  const roundsMax = 6 + (performance.now() - startedMs) / 200
+  t.ok(messages.length <= roundsMax, `${messages.length} messages for ${asked} questions`)
+  t.ok(messages.length >= 4, 'no answer is kept for long')
 })
