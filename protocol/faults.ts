@@ -26,5 +26,10 @@ export function tooManyPoints (points: number): DecodeFault {
   return { code: 'body_too_large', message: `The body holds more than ${POINTS_MAX} points, or blank lines; none was taken. Send smaller batches.`, points }
 }
 
+/** A body that holds more of something than is read at once; `points` are those that were read. */
+export function tooMuch (points: number, max: number, what: string): DecodeFault {
+  return { code: 'body_too_large', message: `The body holds more than ${max} ${what}; nothing of it was taken. Send smaller batches.`, points }
+}
+
 /** Faults named in one answer. */
 export const FAULT_DETAILS_MAX = 10

@@ -19,6 +19,12 @@ export const NOT_A_NUMBER = Infinity
 /** A length where an array, map or string was wanted and something else stands. */
 export const OTHER_TYPE = -1
 
+/**
+ * Values that skip() steps over in one body at most, those within others included. The most points of a body, with ten
+ * fields each, are 210,000; a value may be a single byte, and takes some ten nanoseconds and more.
+ */
+export const SKIPPED_MAX = 500_000
+
 const TWO_32 = 4_294_967_296
 const NIL = 0xc0
 
@@ -45,11 +51,14 @@ export class MsgpackReader {
   bytes: Buffer = Buffer.alloc(0)
   /** Position of the next byte to read. */
   at = 0
+  /** Values that skip() may still step over; below 0: there were more, and it has failed for that. */
+  left = SKIPPED_MAX
   private view: DataView = new DataView(new ArrayBuffer(0))
 
   reset (bytes: Buffer): void {
     this.bytes = bytes
     this.at = 0
+    this.left = SKIPPED_MAX
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
@@ -179,12 +188,12 @@ export class MsgpackReader {
     return OTHER_TYPE
   }
 
-  /** Steps over one whole value of any msgpack type, however deep. False: the bytes end before it does, or are not msgpack. */
+  /** Steps over one whole value of any msgpack type, however deep. False: the bytes end before it does, or are not msgpack, or hold too many values. */
   skip (): boolean {
     const end = this.bytes.length
-    // Values still to come, instead of a stack. Each turn takes at least one byte, so the bytes bound the loop.
+    // Values still to come, instead of a stack.
     for (let pending = 1; pending > 0; pending--) {
-      if (this.at >= end) return false
+      if (this.at >= end || --this.left < 0) return false
       const first = this.view.getUint8(this.at)
       const head = HEAD_BYTES[first] ?? 0
       if (head === 0 || head > end - this.at) return false

@@ -11,6 +11,16 @@ import type { MsgpackReader } from './msgpack-reader.js'
 import { POINTS_MAX } from './columns.js'
 import { PARTS_MAX } from './json-exact.js'
 import { POINT_FIELDS, type PointReader } from './point.js'
+import { FAULT_DETAILS_MAX } from './faults.js'
+
+const UNKNOWN = -1
+const NO_TEXT = -2
+const FIRST_BEYOND_ASCII = 0x80
+const FIELD_NAMES: readonly Buffer[] = POINT_FIELDS.map((name) => Buffer.from(name))
+/** No value of a map stands at the beginning. */
+const ABSENT = 0
+/** Where the last value of each field stands. */
+const lastValues = new Uint32Array(POINT_FIELDS.length)
 
 /** Stand for values that no field takes: their content is never read, the message only names their kind. */
 const STAND_INS = Object.freeze({ nil: null, boolean: false, array: [], map: {}, end: undefined })
@@ -35,10 +45,12 @@ export function readPlainPoints (reader: MsgpackReader, count: number, points: P
       points.points++
       continue
     }
-    const end = reader.at
+    const { at: end, left } = reader
     reader.at = start
     readPoint(reader, points)
     reader.at = end
+    // What was stepped over twice counts once.
+    reader.left = left
   }
   return true
 }
@@ -56,24 +68,48 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
     refuse(points, `has more than ${PARTS_MAX} fields`)
     return
   }
-  // Without a prototype: a key __proto__ is a key like any other.
+  lastValues.fill(ABSENT)
+  // What is not known is looked at only to name it. Without a prototype: __proto__ is a name like any other.
   const fields = Object.create(null) as Record<string, unknown>
-  // Fields of a type that PointReader does not know; a later one of the same name may still replace it.
-  const refused = new Map<string, string>()
+  let unknown = points.ignoresUnknown ? FAULT_DETAILS_MAX : 0
   for (let pair = 0; pair < pairs; pair++) {
-    const key = take(reader)
-    if (key.fault !== null || typeof key.value !== 'string') {
+    const length = reader.readTextLength()
+    const field = fieldAt(reader, length)
+    if (field === NO_TEXT) {
       refuse(points, 'has a key that is not text in UTF-8')
       return
     }
-    const taken = take(reader)
-    fields[key.value] = taken.fault === null ? taken.value : null
-    if (taken.fault === null) refused.delete(key.value)
-    else if (POINT_FIELDS.includes(key.value)) refused.set(key.value, taken.fault)
+    const start = reader.at
+    reader.at += length
+    if (field >= 0) lastValues[field] = reader.at
+    else if (unknown++ < FAULT_DETAILS_MAX) fields[reader.bytes.toString('utf8', start, reader.at)] = null
+    reader.skip()
   }
-  const first = refused.entries().next().value
-  if (first === undefined) points.read(fields)
-  else refuse(points, first[1], first[0])
+  for (const [field, name] of POINT_FIELDS.entries()) {
+    if (lastValues[field] === ABSENT) continue
+    reader.at = lastValues[field] ?? ABSENT
+    const taken = take(reader)
+    if (taken.fault !== null) {
+      refuse(points, taken.fault, name)
+      return
+    }
+    fields[name] = taken.value
+  }
+  points.read(fields)
+}
+
+/** Which field the text at the cursor names: its position in POINT_FIELDS, or UNKNOWN or NO_TEXT. @param length of the text; below 0: none stands here */
+function fieldAt ({ bytes, at }: MsgpackReader, length: number): number {
+  if (length < 0) return NO_TEXT
+  for (let field = 0; field < FIELD_NAMES.length; field++) {
+    const name = FIELD_NAMES[field]
+    if (name?.length === length && bytes.compare(name, 0, length, at, at + length) === 0) return field
+  }
+  for (let position = at; position < at + length; position++) {
+    // Looked at by its bytes alone as long as that is enough: a call for each of many names costs more.
+    if ((bytes[position] ?? 0) >= FIRST_BEYOND_ASCII) return isUtf8(bytes.subarray(at, at + length)) ? UNKNOWN : NO_TEXT
+  }
+  return UNKNOWN
 }
 
 /** Refuses a point that PointReader does not get to see. */

@@ -14,8 +14,8 @@
  * or none. Rows go from bytes straight into columns: no object per point. What is refused has a named reason.
  */
 import { POINTS_MAX, type PointColumns } from './columns.js'
-import { tooManyPoints, type DecodeFault } from './faults.js'
-import { MsgpackReader, NOT_A_NUMBER } from './msgpack-reader.js'
+import { tooManyPoints, tooMuch, type DecodeFault } from './faults.js'
+import { MsgpackReader, NOT_A_NUMBER, SKIPPED_MAX } from './msgpack-reader.js'
 import { readPlainPoints } from './packet-plain.js'
 import { explainRow, readRow } from './packet-row.js'
 import { PointReader, type DecodeRules } from './point.js'
@@ -119,6 +119,8 @@ class PacketDecoder {
     if (result.kind !== 'malformed' && reader.at !== bytes.length) {
       result = malformed('trailing_bytes', `${bytes.length - reader.at} bytes follow the packet.`, columns.count)
     }
+    // No packet is that large: what is wrong with it besides does not matter.
+    if (reader.left < 0) result = { kind: 'malformed', reason: 'invalid_point', fault: tooMuch(columns.count, SKIPPED_MAX, 'values'), header: null }
     if (result.kind === 'malformed') columns.clear()
     return result
   }

@@ -82,6 +82,8 @@ export const NO_METRIC_MESSAGE = `has no value: at least one of ${METRICS.map(me
 export class PointReader {
   /** Points seen, with those that have faults. */
   points = 0
+  /** Fields and elements of points that were read one by one; whoever reads bounds them. */
+  parts = 0
   private readonly details: FaultDetail[] = []
   private readonly metrics = new Float64Array(METRIC_COUNT)
 
@@ -95,6 +97,11 @@ export class PointReader {
   /** Enough faults for an answer: the points that are left need only be counted. */
   get isFull (): boolean {
     return this.details.length >= FAULT_DETAILS_MAX
+  }
+
+  /** Fields that are not known need not be read. */
+  get ignoresUnknown (): boolean {
+    return this.rules.unknownFields === 'ignore'
   }
 
   /** Takes the next point: any value that a parser gave. */

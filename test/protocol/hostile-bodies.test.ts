@@ -1,7 +1,9 @@
 /** What the worst bodies cost to refuse, against what a valid body of the most points costs to take. */
 import t from 'tap'
+import { Packr } from 'msgpackr'
 import { POINTS_MAX, PointColumns } from '../../protocol/columns.js'
 import { PARTS_MAX } from '../../protocol/json-exact.js'
+import { SKIPPED_MAX } from '../../protocol/msgpack-reader.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet-body.js'
 import type { DecodeFault } from '../../protocol/faults.js'
@@ -13,6 +15,7 @@ const RULES = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 60_000, unknow
 /** Of the cost of the dearest valid body; a machine that is busy with other things is no reason to fail. */
 const COST_RATIO_MAX = 4
 
+const packr = new Packr({ useRecords: false })
 const satellites = new SatelliteTable()
 const columns = new PointColumns()
 type Decode = typeof decodeJsonBatch
@@ -46,6 +49,12 @@ const manyRows = (row: string, rows: number): Buffer => {
   return Buffer.concat([head, Buffer.alloc(rows * row.length / 2, Buffer.from(row, 'hex'))])
 }
 
+const manyMaps = (field: (index: number) => readonly [name: string, value: unknown]): Buffer => {
+  const id = Buffer.concat([packr.pack('satellite_id'), packr.pack('a')])
+  const maps = Array.from({ length: 9_000 }, (_, point) => Buffer.concat([Buffer.from([0xde, 0, 61]), id, ...Array.from({ length: 60 }, (_, at) => field(point * 60 + at).map((part) => packr.pack(part))).flat()]))
+  return Buffer.concat([Buffer.from([0xdd, 0, 0, maps.length >> 8, maps.length & 255]), ...maps])
+}
+
 const HOSTILE: ReadonlyArray<readonly [name: string, decode: Decode, body: Buffer, unknownFields?: 'ignore']> = [
   ['empty objects', decodeJsonBatch, filled('{},', '[', '{}]')],
   ['empty arrays', decodeJsonBatch, filled('[],', '[', '[]]')],
@@ -65,6 +74,8 @@ const HOSTILE: ReadonlyArray<readonly [name: string, decode: Decode, body: Buffe
   ['blank lines, then a fault', decodeNdjson, filled('\n', '', '{}')],
   ['lines of blanks, then a fault', decodeNdjson, filled(' \n', '', '{}')],
   ['lines that do not parse', decodeNdjson, filled('x\n')],
+  ['many names in each point, then a fault', decodeJsonBatch, Buffer.from(`[${Array.from({ length: 9_000 }, (_, index) => `${point(index).slice(0, -1)},${Array.from({ length: 60 }, (_, at) => `"k${index * 60 + at}":1`).join(',')}}`).join(',')},x]`), 'ignore'],
+  ['msgpack: many names in each point', decodeMsgpackBatch, manyMaps((index) => [`k${index}`, 1]), 'ignore'],
   ['msgpack: nils', decodeMsgpackBatch, Buffer.concat([Buffer.from([0xdd, 0, 0x7f, 0, 0]), Buffer.alloc(0x7f0000, 0xc0)])],
   ['msgpack: a map of many keys', decodeMsgpackPoint, mapOfKeys],
   ['msgpack: a frame of nils', decodeMsgpackBatch, manyRows('c0', 99_999)],
@@ -104,6 +115,18 @@ t.test('the most points that a body may hold, and one more', t => {
     t.match(run(decode, body), { code: 'body_too_large', message: new RegExp(`more than ${POINTS_MAX} points`) })
     t.equal(columns.count, 0)
   }
+  t.end()
+})
+
+t.test('the most fields and elements of all points, and one more', t => {
+  const body = (more: string): string[] => Array.from({ length: 500 }, (_, index) => `{"satellite_id":"a","storage_usage_mb":1,"x":[${'1,'.repeat(496)}1${index === 0 ? more : ''}]}`)
+  for (const [decode, join] of [[decodeJsonBatch, (points: string[]) => `[${points.join()}]`], [decodeNdjson, (points: string[]) => points.join('\n')]] as const) {
+    t.equal(run(decode, Buffer.from(join(body(''))), 'ignore'), null)
+    t.match(run(decode, Buffer.from(join(body(',1'))), 'ignore'), { code: 'body_too_large', message: /more than 250000 fields and elements/ })
+  }
+  const nested = (values: number): Buffer => Buffer.concat([Buffer.from([0x91, 0x83]), packr.pack('satellite_id'), packr.pack('a'), packr.pack('storage_usage_mb'), Buffer.from([1, 0xa1, 0x78, 0xdd, 0, values >> 16, values >> 8 & 255, values & 255]), Buffer.alloc(values, 0xc0)])
+  t.equal(run(decodeMsgpackBatch, nested(SKIPPED_MAX - 7), 'ignore'), null)
+  t.match(run(decodeMsgpackBatch, nested(SKIPPED_MAX - 6), 'ignore'), { code: 'body_too_large', message: /more than 500000 values/ })
   t.end()
 })
 

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { POINTS_MAX } from '../../protocol/columns.js'
+import { SKIPPED_MAX } from '../../protocol/msgpack-reader.js'
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
 import { MALFORMED_REASONS, PACKET_BYTES_ADVISED } from '../../protocol/packet.js'
 import { PacketEncoder } from '../../protocol/packet-encoder.js'
@@ -191,8 +192,10 @@ t.test('a time beyond 2^53 is refused even where the window has no end', t => {
 t.test('a megabyte of brackets neither blocks nor overflows', t => {
   const start = performance.now()
   for (const first of [0x91, 0x81, 0xdd]) {
-    const result = decode(Buffer.alloc(1_000_000, first))
-    t.equal(result.kind === 'malformed' && result.reason, 'not_msgpack')
+    const few = decode(Buffer.alloc(SKIPPED_MAX / 2, first))
+    t.equal(few.kind === 'malformed' && few.reason, 'not_msgpack')
+    const many = decode(Buffer.alloc(1_000_000, first))
+    t.equal(many.kind === 'malformed' && many.fault.code, first === 0xdd ? 'invalid_msgpack' : 'body_too_large')
   }
   const rows = decode(packr.pack(new Array(200_000).fill(null)))
   t.equal(rows.kind === 'malformed' && rows.fault.points, POINTS_MAX, 'what lies beyond the bound is not counted')
