@@ -3,20 +3,23 @@
  * attacker computes must not hold up the honest client beside it.
  */
 import { createSocket } from 'node:dgram'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { Pool } from 'undici'
 import { POINTS_MAX } from '../../protocol/columns.js'
 import { METRICS } from '../../protocol/metrics.js'
+import { COSTLY_LIMITS } from './target.js'
 
 const packr = new Packr({ useRecords: false })
 const METRIC = METRICS[0].name
-/** Requests of the attacker at once: each begins when the one before is answered. */
+/** Requests of the attacker at once: the next begins when one is answered. */
 const AT_ONCE = 1
-const SLOW_CONNECTIONS = 3_000
+const COMMITS_AT_ONCE = 500
+const SLOW_CONNECTIONS = 5_000
 const DRIP_MS = 500
+const AGAIN_MS = 100
 const PACKETS_A_TURN = 50
 const IDS_A_PACKET = 850
 
@@ -56,14 +59,15 @@ const OTHERS: Readonly<Record<string, (url: URL, udpPort: number) => Promise<voi
   'slow connections': holdConnections,
   'packets with absurd numbers': async (_, port) => await floodPackets(port, (at) => packr.pack([1, 'honest', at % 2 === 0 ? 2 ** 53 - 1 - at : 1, at % 2 === 0 ? at : 2 ** 53 - 1 - at, [['SAT', null, 1]]])),
   'costly limits and packets of new ids': async (url, port) => {
-    await fetch(new URL('/limits', url), { method: 'PUT', headers: { 'if-match': '*', 'content-type': 'application/json' }, body: JSON.stringify({ default: {}, overrides: Object.fromEntries(Array.from({ length: 2_000 }, (_, at) => [`p${at}*x`, {}])) }) })
+    const { ok } = await fetch(new URL('/limits', url), { method: 'PUT', headers: { 'if-match': '*', 'content-type': 'application/json' }, body: JSON.stringify(COSTLY_LIMITS) })
+    if (!ok) throw new Error('the limits are refused')
     await floodPackets(port, () => packr.pack([1, 's', 1, nextId, freshIds(IDS_A_PACKET).map((id) => [id, null, 50])]))
   }
 }
 
 export const ATTACKS: readonly string[] = [...Object.keys(SHOTS), ...Object.keys(OTHERS)]
-/** The one that needs the database to be away. */
-export const NEEDS_NO_DATABASE = 'waiting for commits'
+/** The one during which the database is away. */
+export const WITHOUT_DATABASE = 'waiting for commits'
 
 async function shoot (url: URL, shots: readonly Shot[], connections: number): Promise<void> {
   const pool = new Pool(url.origin, { connections })
@@ -75,12 +79,19 @@ async function shoot (url: URL, shots: readonly Shot[], connections: number): Pr
   }))
 }
 
+/** Heads that never end; a connection that is closed is opened again. */
 async function holdConnections (url: URL): Promise<void> {
-  const sockets = Array.from({ length: SLOW_CONNECTIONS }, () => connect(Number(url.port), url.hostname).on('error', () => {}))
-  for (const socket of sockets) socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n')
+  const sockets: Socket[] = []
+  const hold = (at: number): void => {
+    const socket = connect(Number(url.port), url.hostname, () => { socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n') })
+    socket.on('error', () => {})
+    socket.on('close', () => { setTimeout(hold, AGAIN_MS, at) })
+    sockets[at] = socket
+  }
+  for (let at = 0; at < SLOW_CONNECTIONS; at++) hold(at)
   for (;;) {
-    for (const socket of sockets) if (socket.writable) socket.write('X: y\r\n')
     await delay(DRIP_MS)
+    for (const socket of sockets) if (socket.readyState === 'open') socket.write('X: y\r\n')
   }
 }
 
@@ -98,5 +109,5 @@ if (process.send !== undefined) {
   const url = new URL(address)
   const shots = SHOTS[name]
   if (shots === undefined) await OTHERS[name]?.(url, Number(udpPort))
-  else await shoot(url, shots(), name === NEEDS_NO_DATABASE ? 500 : AT_ONCE)
+  else await shoot(url, shots(), name === WITHOUT_DATABASE ? COMMITS_AT_ONCE : AT_ONCE)
 }

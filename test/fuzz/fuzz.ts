@@ -2,40 +2,55 @@
  * Sends many mutated bodies, packets and raw requests to a real server, from a seed, and says what is wrong:
  *
  *   a process ended, a 5xx that is none of the operating errors, an answer that is no HTTP or no JSON of ours,
- *   points that were accepted and not stored, rows that nobody sent, memory beyond a bound, or one request or packet
- *   that costs more than a bound of processor time (measured for groups, and for the members of a group that is over it).
+ *   points that were accepted and not stored, rows that nobody sent or twice, points stored that were refused, memory beyond a
+ *   bound, or one request or packet that costs more than a bound of processor time (measured for groups, and for the members of a
+ *   group that is over it).
+ *
+ * What is sent comes in rounds; after each the database is held against what was sent, and emptied.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Pool } from 'undici'
+import { Client, Pool } from 'undici'
 import { connect as connectDatabase } from '../../lib/store/db.js'
-import { POINTS_MAX } from '../../protocol/columns.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { conservationErrorPoints, drained, type Health } from '../support/health.js'
 import type { Owner } from '../support/owner.js'
-import { Inputs, RAW_BODY, type Body } from './inputs.js'
-import { keyOf, rowsOf, withoutTime } from './oracle.js'
-import { each, RESIDENT_BYTES_MAX, Target } from './target.js'
+import { answerFault, answersOf } from './answers.js'
+import { dearBodies, dearPackets, type Dear } from './dear.js'
+import { Inputs, type Body, type Raw } from './inputs.js'
+import { ExpectedRows, keyOf, rowsOf } from './oracle.js'
+import { COSTLY_LIMITS, each, RESIDENT_BYTES_MAX, Target } from './target.js'
 
+/** Of one round at most. */
+const ROUND = { bodies: 25_000, packets: 25_000, raw: 5_000 } as const
 const GROUP = 60
 const PACKET_GROUP = 200
 const CONNECTIONS = 16
 /** A raw request that is not answered is given up: the head may be unfinished. */
 const SILENCE_MS = 100
 const TRIES = 5
+/** Of input that is known to be dear: V8 compiles what it needs for it meanwhile. */
+const DEAR_TRIES = 12
 const SETTLE_MS = 1_000
-/** Of raw requests: 501 names what is not implemented, 505 is what uWebSockets.js says of heads that it does not read. */
-const RAW_STATUSES = /^HTTP\/1\.[01] (?:[1-4]\d\d|501|503|505) /
 const FAULTS_MAX = 20
 const ROWS_AT_ONCE = 20_000
 
-export interface FuzzOptions {
-  readonly engine: 'uws' | 'node'
-  readonly seed: number
+/** Number of each. */
+export interface Counts {
   readonly bodies: number
   readonly packets: number
   readonly raw: number
+}
+
+export interface FuzzOptions extends Counts {
+  readonly engine: 'uws' | 'node'
+  readonly seed: number
+  /** No round begins later, whatever the counts are. */
+  readonly minutes?: number
   /** Processor time of one request or packet at most, in milliseconds, the least of several tries. */
   readonly cpuMsMax: number
   readonly print: (line: string) => void
@@ -43,9 +58,21 @@ export interface FuzzOptions {
 
 export async function fuzz (owner: Owner, options: FuzzOptions): Promise<string[]> {
   const target = await Target.start(owner, options.engine)
+  await target.setLimits(COSTLY_LIMITS)
   const run = new Run(target, options)
   owner.teardown(async () => { await run.close() })
   return await run.run()
+}
+
+/** A kind of input: how a group of it is sent, until all of it is done with. */
+interface Kind<T> {
+  readonly name: string
+  readonly groupSize: number
+  make (): T
+  send (group: readonly T[]): Promise<void>
+  /** The same once more, at the cost of the first time. */
+  anew (one: T): T
+  bytesOf (one: T): Buffer
 }
 
 class Run {
@@ -54,12 +81,16 @@ class Run {
   private readonly pool: Pool
   private readonly udp: UdpSocket = createSocket('udp4')
   private readonly faults: string[] = []
-  /** Rows that must be there, and how often. */
-  private readonly due = new Map<string, number>()
-  /** Rows that may be there: of packets, and of points whose time is not known. */
-  private readonly possible = new Set<string>()
-  private accepted = 0
+  private readonly expected = new ExpectedRows()
+  private acknowledged = 0
+  private stored = 0
   private dearestMs = 0
+
+  private readonly kinds = {
+    bodies: this.kind<Body>('bodies', GROUP, () => this.inputs.body(), async (group) => { await each(group, CONNECTIONS, async (body) => { await this.sendBody(body) }) }, ({ bytes }) => bytes),
+    packets: this.kind<Buffer>('packets', PACKET_GROUP, () => this.inputs.packet(), async (group) => { await this.sendPackets(group) }, (packet) => packet, (packet) => this.inputs.anew(packet)),
+    raw: this.kind<Raw>('raw requests', GROUP, () => this.inputs.raw(), async (group) => { await each(group, CONNECTIONS * 4, async (raw) => { await this.sendRaw(raw) }) }, ({ bytes }) => bytes)
+  }
 
   constructor (private readonly target: Target, private readonly options: FuzzOptions) {
     this.inputs = new Inputs(options.seed, this.nowMs)
@@ -72,50 +103,75 @@ class Run {
   }
 
   async run (): Promise<string[]> {
-    const { bodies, packets, raw, print, engine, seed } = this.options
+    const { print, engine, seed, minutes = Infinity } = this.options
     print(`${engine}, seed ${seed}`)
-    await this.largest()
-    await this.inGroups('bodies', bodies, GROUP, () => this.inputs.body(), async (group) => { await each(group, CONNECTIONS, async (body) => { await this.sendBody(body) }) }, ({ bytes }) => bytes)
-    await this.inGroups('packets', packets, PACKET_GROUP, () => this.inputs.packet(), async (group) => { await this.sendPackets(group) }, (packet) => packet)
-    await this.inGroups('raw requests', raw, GROUP, () => this.inputs.raw(), async (group) => { await each(group, CONNECTIONS * 4, async (bytes) => { await this.sendRaw(bytes) }) }, (bytes) => bytes)
+    const startedMs = performance.now()
+    const left = { bodies: this.options.bodies, packets: this.options.packets, raw: this.options.raw }
+    const sent = { bodies: 0, packets: 0, raw: 0 }
+    await this.dearest('body', dearBodies(this.nowMs, engine === 'uws' ? 0 : 1), async (body) => { await this.sendBody(body, true) }, ({ bytes }) => bytes)
+    if (this.acknowledged === 0) this.fault('none of the dearest bodies was accepted')
+    await this.dearest('packet', dearPackets(this.nowMs), async (packet) => { await this.sendPackets([packet]) }, (packet) => packet)
     await this.compare()
-    const megabytes = Math.round(this.target.residentBytes() / 1024 / 1024)
-    print(`${engine}: ${this.accepted} points of bodies accepted; the dearest group's member took ${this.dearestMs.toFixed(1)} ms; ${megabytes} MB at most`)
-    if (this.target.residentBytes() > RESIDENT_BYTES_MAX) this.fault(`a worker took ${megabytes} MB`)
+    while (Math.max(left.bodies, left.packets, left.raw) > 0 && this.faults.length < FAULTS_MAX && performance.now() - startedMs < minutes * 60_000) {
+      for (const name of ['bodies', 'packets', 'raw'] as const) {
+        const count = Math.min(ROUND[name], left[name])
+        await this.inGroups<unknown>(this.kinds[name], count)
+        left[name] -= count
+        sent[name] += count
+      }
+      await this.compare()
+      print(`${engine}: ${sent.bodies} bodies, ${sent.packets} packets, ${sent.raw} raw requests in ${((performance.now() - startedMs) / 1000).toFixed(0)} s; ` +
+        `${this.acknowledged} points acknowledged, ${this.stored} stored; ${this.dearestMs.toFixed(0)} ms of processor time at most, ${Math.round(this.target.residentBytes() / 1024 / 1024)} MB`)
+    }
+    if (this.target.residentBytes() > RESIDENT_BYTES_MAX) this.fault(`a process took ${this.target.residentBytes()} bytes of memory`)
     return this.faults
   }
 
-  /** The largest bodies that are taken cost no more than any other. */
-  private async largest (): Promise<void> {
-    for (const body of this.inputs.largest()) {
-      let leastMs = Infinity
-      for (let tries = 0; tries < TRIES; tries++) leastMs = Math.min(leastMs, await this.cost(async () => { await this.sendBody(body) }))
-      this.options.print(`${this.options.engine}: ${POINTS_MAX} points of ${body.format}, ${body.plain.length} bytes${body.gzip ? ' with gzip' : ''}: ${leastMs.toFixed(0)} ms`)
-      if (leastMs > this.options.cpuMsMax) this.fault(`${leastMs.toFixed(0)} ms of processor time for the largest body`, body.bytes.subarray(0, 100))
-    }
-    if (this.accepted === 0) this.fault('none of the largest bodies was accepted')
+  private kind<T> (name: string, groupSize: number, make: () => T, send: Kind<T>['send'], bytesOf: (one: T) => Buffer, anew = (one: T): T => one): Kind<T> {
+    return { name, groupSize, make, send, bytesOf, anew }
   }
 
-  /** @param what for people @param send a group, until all of it is done with */
-  private async inGroups<T> (what: string, count: number, size: number, make: () => T, send: (group: readonly T[]) => Promise<void>, bytesOf: (one: T) => Buffer): Promise<void> {
-    const startedMs = performance.now()
-    for (let sent = 0; sent < count && this.faults.length < FAULTS_MAX; sent += size) {
-      const group = Array.from({ length: Math.min(size, count - sent) }, make)
-      if (await this.cost(async () => { await send(group) }) > this.options.cpuMsMax) {
-        for (const one of group) {
-          let leastMs = Infinity
-          for (let tries = 0; tries < TRIES && leastMs > this.options.cpuMsMax / 4; tries++) leastMs = Math.min(leastMs, await this.cost(async () => { await send([one]) }))
-          this.dearestMs = Math.max(this.dearestMs, leastMs)
-          if (leastMs > this.options.cpuMsMax) this.fault(`${leastMs.toFixed(0)} ms of processor time`, bytesOf(one))
-        }
+  /** What is known to be dear, each by itself. */
+  private async dearest<T> (what: string, all: ReadonlyArray<Dear<T>>, send: (one: T) => Promise<void>, bytesOf: (one: T) => Buffer): Promise<void> {
+    for (const { name, make } of all) {
+      let leastMs = Infinity
+      for (let tries = 0; tries < DEAR_TRIES && leastMs > this.options.cpuMsMax / 2; tries++) {
+        const one = make()
+        leastMs = Math.min(leastMs, await this.cost(async () => { await send(one) }))
       }
-      const deaths = this.target.deaths()
-      if (deaths.length > 0) {
-        this.fault(`${deaths.join('; ')} in this group of ${what}`, ...group.map(bytesOf))
-        throw new Error(this.faults.join('\n'))
-      }
+      this.weigh(leastMs, `${what}: ${name}`, () => bytesOf(make()))
     }
-    this.options.print(`${this.options.engine}: ${count} ${what} in ${((performance.now() - startedMs) / 1000).toFixed(0)} s`)
+  }
+
+  private weigh (leastMs: number, what: string, bytes: () => Buffer): void {
+    this.dearestMs = Math.max(this.dearestMs, leastMs)
+    if (leastMs > this.options.cpuMsMax / 2) this.options.print(`${this.options.engine}: ${leastMs.toFixed(0)} ms of processor time: ${what}`)
+    if (leastMs > this.options.cpuMsMax) this.fault(`${leastMs.toFixed(0)} ms of processor time: ${what}`, bytes())
+    this.seeAlive(what, bytes)
+  }
+
+  private seeAlive (what: string, ...bytes: ReadonlyArray<() => Buffer>): void {
+    const deaths = this.target.deaths()
+    if (deaths.length === 0) return
+    this.fault(`${deaths.join('; ')}: ${what}`, ...bytes.map((make) => make()))
+    throw new Error(this.faults.join('\n'))
+  }
+
+  private async inGroups<T> (kind: Kind<T>, count: number): Promise<void> {
+    for (let sent = 0; sent < count && this.faults.length < FAULTS_MAX; sent += kind.groupSize) {
+      const group = Array.from({ length: Math.min(kind.groupSize, count - sent) }, () => kind.make())
+      if (await this.cost(async () => { await kind.send(group) }) > this.options.cpuMsMax) await this.alone(kind, group)
+      this.seeAlive(`in this group of ${kind.name}`, ...group.map((one) => () => kind.bytesOf(one)))
+    }
+  }
+
+  /** Which of a dear group it was. */
+  private async alone<T> (kind: Kind<T>, group: readonly T[]): Promise<void> {
+    for (const one of group) {
+      let leastMs = Infinity
+      for (let tries = 0; tries < TRIES && leastMs > this.options.cpuMsMax / 2; tries++) leastMs = Math.min(leastMs, await this.cost(async () => { await kind.send([kind.anew(one)]) }))
+      this.weigh(leastMs, kind.name, () => kind.bytesOf(one))
+    }
   }
 
   private async cost (work: () => Promise<void>): Promise<number> {
@@ -124,44 +180,51 @@ class Run {
     return this.target.cpuMs() - beforeMs
   }
 
-  private async sendBody (body: Body): Promise<void> {
-    const { statusCode, body: answer } = await this.pool.request({
-      method: 'POST', path: body.path, headers: { 'content-type': body.contentType, ...body.gzip ? { 'content-encoding': 'gzip' } : {} }, body: body.bytes
+  /** @param isAlone on a connection of its own: making it took so long that the server may have closed those of the pool */
+  private async sendBody (body: Body, isAlone = false): Promise<void> {
+    const { statusCode, body: answer } = await (isAlone ? new Client(this.target.ingest.url) : this.pool).request({
+      reset: isAlone, method: 'POST', path: body.path, headers: { 'content-type': body.contentType, ...body.gzip ? { 'content-encoding': 'gzip' } : {} }, body: body.bytes
     })
     const text = await answer.text()
+    const fault = answerFault({ status: statusCode, body: text, isTyped: true }, false)
+    if (fault !== null) this.fault(`${fault}: ${text}`, body.bytes)
     if (statusCode === 202) this.expect(body, text)
-    else if (statusCode >= 500 && statusCode !== 503) this.fault(`${statusCode}: ${text}`, body.bytes)
-    else if (!/^\{"error":\{"code":"[a-z_]+","message":/.test(text)) this.fault(`an answer in another style: ${text}`, body.bytes)
   }
 
   private expect ({ format, path, plain, bytes }: Body, answer: string): void {
     const points = path === '/telemetry' ? 1 : (JSON.parse(answer) as { count: number }).count
-    this.accepted += points
+    this.acknowledged += points
     const rows = rowsOf(format, plain)
-    if (rows?.length !== points) {
-      this.fault(`${points} points accepted where ${rows === null ? 'no decoder takes it' : `${rows.length} are`}`, bytes)
-      return
-    }
-    for (const row of rows) {
-      if (withoutTime(row) === row) this.possible.add(row)
-      else this.due.set(row, (this.due.get(row) ?? 0) + 1)
-    }
+    if (rows?.length === points) this.expected.mustBe(rows)
+    else this.fault(`${points} points accepted where ${rows === null ? 'no decoder takes it' : `${rows.length} are`}`, bytes)
   }
 
   private async sendPackets (group: readonly Buffer[]): Promise<void> {
     for (const [index, packet] of group.entries()) {
-      for (const row of rowsOf('msgpack', packet) ?? []) {
-        this.possible.add(row)
-        this.possible.add(withoutTime(row))
-      }
+      this.expected.mayBe(rowsOf('msgpack', packet) ?? [])
       await new Promise<void>((resolve) => { this.udp.send(packet, this.target.udpPort, '127.0.0.1', () => resolve()) })
       if (index % 100 === 99) await this.target.packetsRead()
     }
     await this.target.packetsRead()
   }
 
-  private async sendRaw (bytes: Buffer): Promise<void> {
-    const answer = await new Promise<string>((resolve) => {
+  /** What was answered with 202 is stored, what was refused is not; behind silence, anything. */
+  private async sendRaw ({ bytes, requests, body }: Raw): Promise<void> {
+    const parserSpeaks = this.options.engine === 'uws'
+    const text = await this.exchange(bytes)
+    const answers = answersOf(text)
+    const fault = answers === null ? 'an answer that is no HTTP' : answers.map((answer) => answerFault(answer, parserSpeaks)).find((fault) => fault !== null)
+    if (typeof fault === 'string') this.fault(`${fault}: ${JSON.stringify(text.slice(0, 500))}`, bytes)
+    const accepted = answers?.filter(({ status }) => status === 202).length ?? 0
+    this.acknowledged += accepted
+    const rows = Array.from({ length: requests }, () => rowsOf('json', body)?.[0] ?? '')
+    this.expected.mustBe(rows.slice(0, accepted))
+    // Where there is one request and it is refused, nothing is stored.
+    if (requests > 1 || (answers?.at(-1)?.status ?? 0) < 400) this.expected.mayBe(rows.slice(accepted))
+  }
+
+  private async exchange (bytes: Buffer): Promise<string> {
+    return await new Promise<string>((resolve) => {
       let text = ''
       const socket = connect(this.target.port, '127.0.0.1')
       const end = (): void => {
@@ -176,7 +239,6 @@ class Run {
       if (bytes.length % 2 === 0) socket.end(bytes)
       else socket.write(bytes)
     })
-    if (answer !== '' && !RAW_STATUSES.test(answer)) this.fault(`the answer ${JSON.stringify(answer.slice(0, 200))}`, bytes)
   }
 
   /** The database against what was sent. */
@@ -184,22 +246,23 @@ class Run {
     const health = await this.quiet()
     const unexplained = await conservationErrorPoints(this.target.ingest.url)
     if (unexplained !== 0) this.fault(`the counters leave ${unexplained} points unexplained`)
-    const raw = RAW_BODY(this.nowMs)
-    this.possible.add(rowsOf('json', raw)?.[0] ?? '')
     const db = await connectDatabase(this.target.postgres.url, { applicationName: 'fuzz', connectTimeoutMs: 5_000 })
-    let rows = 0
     await db.query(`BEGIN; DECLARE all_rows CURSOR FOR SELECT satellite_id AS id, (extract(epoch FROM "time") * 1000000)::bigint::text AS micros, ARRAY[${METRICS.map(({ name }) => name).join()}] AS values FROM telemetry`)
     for (;;) {
       const fetched = await db.query<{ id: string, micros: string, values: unknown[] }>(`FETCH ${ROWS_AT_ONCE} FROM all_rows`)
       if (fetched.rows.length === 0) break
-      rows += fetched.rows.length
-      for (const { id, micros, values } of fetched.rows) this.found(keyOf(id, micros, values))
+      this.stored += fetched.rows.length
+      for (const { id, micros, values } of fetched.rows) {
+        const row = keyOf(id, micros, values)
+        if (!this.expected.take(row)) this.fault(`a row that nobody sent, or not so often: ${JSON.stringify(row)}`)
+      }
     }
+    await db.query('COMMIT; TRUNCATE telemetry, anomalies')
     await db.close()
-    for (const [row, times] of this.due) this.fault(`accepted and not stored, ${times} times: ${JSON.stringify(row)}`)
+    for (const row of this.expected.end()) this.fault(`accepted and not stored: ${JSON.stringify(row)}`)
     const accepted = health.points['accepted'] ?? NaN
-    if (rows !== accepted) this.fault(`${accepted} points accepted, ${rows} rows`)
-    if (accepted < this.accepted) this.fault(`${this.accepted} points acknowledged, ${accepted} counted`)
+    if (this.stored !== accepted) this.fault(`${accepted} points accepted, ${this.stored} rows`)
+    if (accepted < this.acknowledged) this.fault(`${this.acknowledged} points acknowledged, ${accepted} counted`)
   }
 
   /** When all is stored, and what was sent last is counted: answers of /health are some hundred ms old. */
@@ -212,14 +275,11 @@ class Run {
     }
   }
 
-  private found (row: string): void {
-    const times = this.due.get(row) ?? 0
-    if (times > 1) this.due.set(row, times - 1)
-    else if (times === 1) this.due.delete(row)
-    else if (!this.possible.has(row) && !this.possible.has(withoutTime(row))) this.fault(`a row that nobody sent: ${JSON.stringify(row)}`)
-  }
-
+  /** Says what is wrong, and where the input was saved. */
   private fault (what: string, ...inputs: readonly Buffer[]): void {
-    if (this.faults.length < FAULTS_MAX) this.faults.push([what, ...inputs.map((bytes) => `  ${bytes.length} bytes, base64 ${bytes.subarray(0, 3_000).toString('base64')}`)].join('\n'))
+    if (this.faults.length >= FAULTS_MAX) return
+    const directory = inputs.length === 0 ? null : mkdtempSync(join(tmpdir(), 'orbitstream-fuzz-'))
+    inputs.forEach((bytes, at) => { writeFileSync(join(String(directory), `${at}.bin`), bytes) })
+    this.faults.push(`${this.options.engine}, seed ${this.options.seed}: ${what.slice(0, 2_000)}${directory === null ? '' : `; input in ${directory}`}`)
   }
 }

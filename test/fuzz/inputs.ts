@@ -1,12 +1,12 @@
 /**
  * What is sent: valid input of every form, changed in its structure and in its bytes, from a seed.
  *
- * Ids tell where a row came from, as long as nothing has changed them: B… of bodies, P… of packets, RAW of raw requests.
+ * Ids tell where a row came from, as long as nothing has changed them: B… of bodies, P… of packets, R… of raw requests, one
+ * number for each.
  */
 import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { Random } from '../../lib/sim/random.js'
-import { POINTS_MAX } from '../../protocol/columns.js'
 import { METRICS } from '../../protocol/metrics.js'
 
 const packr = new Packr({ useRecords: false })
@@ -24,8 +24,19 @@ export interface Body {
   readonly bytes: Buffer
 }
 
+/** One write to a connection: one request, or several one after another, each with the same point. */
+export interface Raw {
+  readonly bytes: Buffer
+  readonly requests: number
+  /** The point of each. */
+  readonly body: Buffer
+}
+
 /** JSON text, or any value that msgpack knows. */
 type Field = readonly [name: string, value: unknown]
+
+/** Of a frame from a sender of four characters; -1: any byte. */
+const FRAME_HEAD = [0x95, -1, 0xa4, 0x66]
 
 const ODD_IDS = ['', ' ', 'a'.repeat(64), 'a'.repeat(65), 'ÜÖ🛰', '\u0000', '\ud800', '\u2028', '"\\\n', 'x'.repeat(5_000), 7, null, [], {}]
 const ODD_NUMBERS = [0, -0, 1e308, -1.7976931348623157e308, 5e-324, 2 ** 53, -(2 ** 63), 0.1, 1e21, 123456789012345680000, null, '1', true, [], {}, Infinity, NaN]
@@ -35,14 +46,20 @@ const ODD_NAMES = ['', 'Time', 'timestamp', '__proto__', 'constructor', 'satelli
 const ODD_TEXTS = ['1e999', '-0', '00', '1.', '.5', '+1', '0x1', '1e-400', '"\\ud800"', '"\\u0000"', 'nul', '[[[[', '{"a":{"b":{"c":1}}}', '123456789012345678901234567890.123456789', '\ufeff1', '/**/1']
 
 export class Inputs {
-  readonly random: Random
+  private readonly random: Random
+  /** By itself: how often it is asked depends on the machine. */
+  private readonly renamed: Random
   private count = 0
+  /** Whether what is made now may hold odd values: half of all input is sound, or nothing large would ever be taken. */
+  private isOdd = true
 
   constructor (seed: number, private readonly nowMs: number) {
     this.random = new Random(seed, 1)
+    this.renamed = new Random(seed, 2)
   }
 
   body (): Body {
+    this.isOdd = this.chance(0.5)
     const format = this.pick<Format>(['json', 'json', 'ndjson', 'msgpack'])
     const path = format === 'ndjson' || this.chance(0.5) ? '/telemetry/batch' : '/telemetry'
     const plain = this.mutated(this.chance(0.003) ? this.monster(format) : this.plainBody(format, path))
@@ -52,34 +69,31 @@ export class Inputs {
     return { path, format, contentType, plain, gzip, bytes: gzip && this.chance(0.1) ? this.changeBytes(packed) : packed }
   }
 
-  /** Of all formats, the most points that are taken, each an anomaly: of ordinary text, of text that needs exact reading, of new ids. */
-  largest (): Body[] {
-    const points = Array.from({ length: POINTS_MAX }, (_, at) => ({ satellite_id: `B${at % 5_000}`, time: this.nowMs, [NAMES[0] ?? '']: at / 1_000_000, [NAMES[1] ?? '']: 95_001.5 + at }))
-    const text = JSON.stringify(points)
-    const exact = text.replaceAll('"B', '"\\u0042')
-    const rows = packr.pack([1, 's', 1, 1, points.map(({ time, ...point }, at) => [`B${'x'.repeat(40)}${at}`, time * 1_000, ...NAMES.slice(0, 2).map((name) => point[name])])])
-    const json = { path: '/telemetry/batch', format: 'json', contentType: 'application/json' } as const
-    return [
-      ...[text, exact].flatMap((plain) => [false, true].map((gzip) => ({ ...json, plain: Buffer.from(plain), gzip, bytes: gzip ? gzipSync(plain) : Buffer.from(plain) }))),
-      { ...json, format: 'ndjson', contentType: 'application/x-ndjson', plain: Buffer.from(points.map((point) => JSON.stringify(point)).join('\n')), gzip: false, get bytes () { return this.plain } },
-      { ...json, format: 'msgpack', contentType: 'application/msgpack', plain: rows, gzip: false, bytes: rows }
-    ]
-  }
-
   packet (): Buffer {
+    this.isOdd = this.chance(0.5)
     const frame = this.chance(0.7)
     const packet = frame ? packr.pack(this.frame('P')) : packr.pack(this.chance(0.5) ? this.object(this.fields('P')) : this.points('P').map((fields) => this.object(fields)))
     return this.mutated(packet).subarray(0, 8_000)
   }
 
-  /** Bytes of one or several requests, whole or broken; the body is never changed, so that what is stored of it is known. */
-  raw (): Buffer {
-    const requests = Array.from({ length: this.chance(0.9) ? 1 : 2 + this.below(5) }, () => this.rawRequest())
-    return Buffer.concat(requests)
+  /**
+   * The same packet of another sender, if it has one that nothing has changed: sent twice as it is, it would be a duplicate,
+   * which costs less.
+   */
+  anew (packet: Buffer): Buffer {
+    const copy = Buffer.from(packet)
+    if (FRAME_HEAD.every((byte, at) => byte === -1 || packet[at] === byte)) copy.write(Math.floor(this.renamed.unit() * 46_656).toString(36).padStart(3, '0'), 4)
+    return copy
   }
 
-  private rawRequest (): Buffer {
-    const body = RAW_BODY(this.nowMs)
+  /** Whole or broken; the bodies are never changed, so that what is stored of them is known. */
+  raw (): Raw {
+    const requests = this.chance(0.9) ? 1 : 2 + this.below(5)
+    const body = Buffer.from(JSON.stringify({ satellite_id: `R${this.count++}`, time: this.nowMs, [NAMES[0] ?? '']: 1 }))
+    return { bytes: Buffer.concat(Array.from({ length: requests }, () => this.rawRequest(body))), requests, body }
+  }
+
+  private rawRequest (body: Buffer): Buffer {
     const lines = [
       this.pick(['POST /telemetry HTTP/1.1', 'POST /telemetry HTTP/1.1', 'POST /telemetry HTTP/1.0', 'GET /health HTTP/1.1', 'POST http://x/telemetry HTTP/1.1', 'OPTIONS * HTTP/1.1', 'PUT /limits HTTP/1.1', 'post /telemetry http/1.1', 'POST  /telemetry HTTP/1.1', 'POST /telemetry HTTP/9.9', 'CONNECT x:1 HTTP/1.1', 'PRI * HTTP/2.0']),
       'Host: x',
@@ -121,30 +135,30 @@ export class Inputs {
   private fields (prefix: string): Field[] {
     const fields: Field[] = [['satellite_id', this.id(prefix)], ['time', this.timeMs()]]
     for (const name of NAMES) if (this.chance(0.8)) fields.push([name, this.number()])
-    if (this.chance(0.05)) fields.push([this.pick(ODD_NAMES), this.number()])
-    if (this.chance(0.05)) fields.splice(this.below(fields.length), 1)
+    if (this.oddly(0.05)) fields.push([this.pick(ODD_NAMES), this.number()])
+    if (this.oddly(0.05)) fields.splice(this.below(fields.length), 1)
     if (this.chance(0.1)) fields.push(fields.shift() as Field)
     return fields
   }
 
   private frame (prefix: string): unknown[] {
     const rows = Array.from({ length: this.below(10) }, () => [this.id(prefix), this.chance(0.9) ? Number(this.timeMs()) * 1_000 : null, ...NAMES.slice(this.below(2)).map(() => this.number())])
-    const seq = this.chance(0.95) ? this.count++ : this.pick([0, 2 ** 53 - 1, 2 ** 53, -1, 1.5, null])
-    return [this.chance(0.98) ? 1 : this.pick([0, 2, -1, 255]), `f${this.below(50)}`, this.chance(0.98) ? 1 : this.pick([0, 2, 2 ** 53 - 1, NaN]), seq, rows]
+    const seq = !this.oddly(0.05) ? this.count++ : this.pick([0, 2 ** 53 - 1, 2 ** 53, -1, 1.5, null])
+    return [!this.oddly(0.02) ? 1 : this.pick([0, 2, -1, 255]), `f${100 + this.below(50)}`, !this.oddly(0.02) ? 1 : this.pick([0, 2, 2 ** 53 - 1, NaN]), seq, rows]
   }
 
   private id (prefix: string): unknown {
-    return this.chance(0.97) ? `${prefix}${this.below(3_000)}` : this.pick(ODD_IDS)
+    return !this.oddly(0.03) ? `${prefix}${this.below(3_000)}` : this.pick(ODD_IDS)
   }
 
   private timeMs (): unknown {
-    if (this.chance(0.05)) return this.pick(ODD_TIMES)
+    if (this.oddly(0.05)) return this.pick(ODD_TIMES)
     const time = this.nowMs - this.below(1_000_000)
     return this.chance(0.1) ? new Date(time).toISOString() : time
   }
 
   private number (): unknown {
-    if (this.chance(0.05)) return this.pick(ODD_NUMBERS)
+    if (this.oddly(0.05)) return this.pick(ODD_NUMBERS)
     return this.chance(0.3) ? this.below(1_000) : this.random.between(-1_000, 100_000)
   }
 
@@ -154,7 +168,7 @@ export class Inputs {
 
   /** With fields that come twice, and texts that are no JSON. */
   private jsonOf (fields: readonly Field[]): string {
-    const members = fields.map(([name, value]) => `${JSON.stringify(name)}${this.pick([':', ' : '])}${this.chance(0.01) ? this.pick(ODD_TEXTS) : JSON.stringify(value)}`)
+    const members = fields.map(([name, value]) => `${JSON.stringify(name)}${this.pick([':', ' : '])}${this.oddly(0.01) ? this.pick(ODD_TEXTS) : JSON.stringify(value)}`)
     if (this.chance(0.03)) members.push(members[this.below(members.length)] ?? '')
     return `{${members.join(',')}}`
   }
@@ -183,6 +197,10 @@ export class Inputs {
     return Math.floor(this.random.unit() * bound)
   }
 
+  private oddly (share: number): boolean {
+    return this.isOdd && this.chance(share)
+  }
+
   private chance (share: number): boolean {
     return this.random.unit() < share
   }
@@ -190,11 +208,6 @@ export class Inputs {
   private pick<T> (values: readonly T[]): T {
     return values[this.below(values.length)] as T
   }
-}
-
-/** The one body of raw requests. */
-export function RAW_BODY (nowMs: number): Buffer {
-  return Buffer.from(JSON.stringify({ satellite_id: 'RAW', time: nowMs, [NAMES[0] ?? '']: 1 }))
 }
 
 function chunked (body: Buffer, extension: string): Buffer {

@@ -2,14 +2,16 @@
  * Which rows a body or packet may become, by decoders that are not ours (JSON.parse, msgpackr), for the points whose time
  * is a whole number of the unit; of others everything but the time is known.
  */
-import { Unpackr } from 'msgpackr'
+import { addExtension, Unpackr } from 'msgpackr'
 import { METRICS } from '../../protocol/metrics.js'
 import type { Format } from './inputs.js'
 
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
+// Where unknown fields are ignored, they may be of any type; msgpackr throws at those that it does not know.
+for (let type = 0; type < 256; type++) addExtension({ type, unpack: () => ({}) })
 const NAMES = METRICS.map(({ name }) => name)
 /** Stands for a time that is not known. */
-export const ANY_TIME = '*'
+const ANY_TIME = '*'
 /** Stands in no id. */
 const SEPARATOR = '\0'
 
@@ -53,7 +55,46 @@ function frameRow ([id, time, ...values]: readonly unknown[]): string {
 }
 
 /** The same row with its time unknown. */
-export function withoutTime (key: string): string {
+function withoutTime (key: string): string {
   const [id = '', , ...values] = key.split(SEPARATOR)
   return [id, ANY_TIME, ...values].join(SEPARATOR)
+}
+
+/** The rows that must be in the database, and those that may be, each as often as it was sent. */
+export class ExpectedRows {
+  private readonly due = new Map<string, number>()
+  private readonly possible = new Map<string, number>()
+
+  /** Rows of points that were acknowledged. */
+  mustBe (rows: readonly string[]): void {
+    for (const row of rows) add(this.due, row)
+  }
+
+  /** Rows of points of which nobody was told what became of them. */
+  mayBe (rows: readonly string[]): void {
+    for (const row of rows) add(this.possible, row)
+  }
+
+  /** Whether a row was to be expected; counts it off. */
+  take (row: string): boolean {
+    return [this.due, this.possible].some((rows) => subtract(rows, row) || subtract(rows, withoutTime(row)))
+  }
+
+  /** Those that were acknowledged and are not there. From here on nothing is expected. */
+  end (): string[] {
+    const missing = [...this.due.keys()]
+    this.due.clear()
+    this.possible.clear()
+    return missing
+  }
+}
+
+function add (rows: Map<string, number>, row: string): void {
+  rows.set(row, (rows.get(row) ?? 0) + 1)
+}
+
+function subtract (rows: Map<string, number>, row: string): boolean {
+  const times = rows.get(row) ?? 0
+  if (times > 1) rows.set(row, times - 1)
+  return times > 1 || rows.delete(row)
 }

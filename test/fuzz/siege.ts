@@ -7,13 +7,15 @@ import { Pool } from 'undici'
 import { METRICS } from '../../protocol/metrics.js'
 import { drained } from '../support/health.js'
 import type { Owner } from '../support/owner.js'
-import { ATTACKS, NEEDS_NO_DATABASE } from './attacks.js'
+import { ATTACKS, WITHOUT_DATABASE } from './attacks.js'
 import { Target } from './target.js'
 
 const REQUESTS_PER_SECOND = 200
 /** Of the honest client, on a quiet machine. */
 export const P99_MS_MAX = 250
 const BEGIN_MS = 1_000
+/** What one attack leaves behind, connections to be closed above all, is not the next one's. */
+const SETTLE_MS = 3_000
 
 export interface SiegeOptions {
   readonly engine: 'uws' | 'node'
@@ -25,22 +27,24 @@ export interface SiegeOptions {
 /** What the honest client suffered; empty: nothing. */
 export async function siege (owner: Owner, { engine, seconds, print }: SiegeOptions): Promise<string[]> {
   const target = await Target.start(owner, engine)
+  owner.teardown(() => { target.signalPostgres('SIGCONT') })
   const faults: string[] = []
   for (const attack of ATTACKS) {
-    if (attack === NEEDS_NO_DATABASE) await target.postgres.kill()
+    if (attack === WITHOUT_DATABASE) target.signalPostgres('SIGSTOP')
     const attacker = fork(fileURLToPath(new URL('attacks.js', import.meta.url)), [attack, target.ingest.url, String(target.udpPort)])
     await delay(BEGIN_MS)
     const { latencies, failures } = await sendHonestly(target.ingest.url, seconds)
     attacker.disconnect()
     await once(attacker, 'exit')
-    if (attack === NEEDS_NO_DATABASE) await target.postgres.start()
+    if (attack === WITHOUT_DATABASE) target.signalPostgres('SIGCONT')
+    await drained(target.ingest.url)
+    await delay(SETTLE_MS)
     const p99 = latencies[Math.floor(latencies.length * 0.99)] ?? Infinity
     print(`${engine}, ${attack}: p50 ${(latencies[latencies.length >> 1] ?? NaN).toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${failures.length} failed`)
     if (failures.length > 0) faults.push(`${engine}, ${attack}: ${failures.length} requests of the honest client failed, the first with ${failures[0] ?? ''}`)
     if (p99 > P99_MS_MAX) faults.push(`${engine}, ${attack}: p99 ${p99.toFixed(0)} ms of ${P99_MS_MAX}`)
     faults.push(...target.deaths())
   }
-  await drained(target.ingest.url)
   print(`${engine}: ${Math.round(target.residentBytes() / 1024 / 1024)} MB at most`)
   return faults
 }
