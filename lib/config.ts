@@ -7,8 +7,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { METRICS } from '../protocol/metrics.js'
-import type { MetricName } from '../protocol/point.js'
+import { METRICS, type MetricName } from '../protocol/metrics.js'
 import { completeTarget, maskTarget, parseTarget } from './connection-target.js'
 import { decimal, duration, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'

@@ -3,7 +3,7 @@
  *
  * A decoder fills one PointColumns from one body or packet, the pipeline reads it, and the next
  * body fills it again: no object is made per point. Point i has its satellite in `satellites[i]`,
- * its time in `timesMicros[i]`, and metric m of the catalogue in `values[i * METRIC_COUNT + m]`.
+ * its time in `timesMicros[i]`, and metric m of its schema in `values[i * schema.metricCount + m]`.
  *
  *   satellites   [ S0      | S1      | … ]        interned, see satellites.ts
  *   timesMicros  [ t0      | t1      | … ]        µs since 1970-01-01 UTC, whole numbers below 2^53
@@ -11,8 +11,8 @@
  *
  * Times are already resolved: a point without time got the time of receipt from its decoder.
  */
-import { METRIC_COUNT } from './metrics.js'
 import type { Satellite } from './satellites.js'
+import type { PointSchema } from './schema.js'
 
 /**
  * Points of one body at most. What a body costs, whatever its bytes are, is bounded by this and not by its size
@@ -28,9 +28,10 @@ export class PointColumns {
   timesMicros: Float64Array
   values: Float64Array
 
-  constructor (capacity = 1024) {
+  /** @param schema of the stream whose points these are */
+  constructor (readonly schema: PointSchema, capacity = 1024) {
     this.timesMicros = new Float64Array(capacity)
-    this.values = new Float64Array(capacity * METRIC_COUNT)
+    this.values = new Float64Array(capacity * schema.metricCount)
   }
 
   clear (): void {
@@ -38,18 +39,32 @@ export class PointColumns {
   }
 
   /**
-   * Makes room for one more point and returns its index. Its metrics are NaN; the caller writes
-   * satellite, time and the metrics that the point has.
+   * Makes room for one more point behind those that are held: its metrics and its time are NaN. The caller writes what
+   * the point has, and holds it with hold(). The arrays may be others than before.
+   * @returns where its metrics begin in `values`; its index is `count`
    */
-  push (satellite: Satellite, timeMicros: number): number {
-    const index = this.count++
-    if (index === this.timesMicros.length) this.grow()
-    this.satellites[index] = satellite
-    this.timesMicros[index] = timeMicros
-    const first = index * METRIC_COUNT
+  begin (): number {
+    const { count, schema: { metricCount } } = this
+    if (count === this.timesMicros.length) this.grow()
+    this.timesMicros[count] = NaN
+    const { values } = this
+    const first = count * metricCount
     // A loop: fill() costs more than the few numbers of one point.
-    for (let metric = 0; metric < METRIC_COUNT; metric++) this.values[first + metric] = NaN
-    return index
+    for (let at = first; at < first + metricCount; at++) values[at] = NaN
+    return first
+  }
+
+  /** Holds the point that was begun. */
+  hold (satellite: Satellite): void {
+    this.satellites[this.count++] = satellite
+  }
+
+  /** Holds one more point and returns its index; its metrics are NaN until the caller writes them. */
+  push (satellite: Satellite, timeMicros: number): number {
+    this.begin()
+    this.timesMicros[this.count] = timeMicros
+    this.hold(satellite)
+    return this.count - 1
   }
 
   private grow (): void {

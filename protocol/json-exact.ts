@@ -95,7 +95,7 @@ function readElement (body: Buffer, at: number, reader: PointReader): number | D
     reader.points++
     return elementEnd(body, at)
   }
-  const text = cutPoint(body, at, ELEMENT_BOUNDS, reader.ignoresUnknown)
+  const text = cutPoint(body, at, ELEMENT_BOUNDS, reader.ignoresUnknown, reader.schema)
   const cutEnd = text === null ? -1 : skipBlanks(body, endOfCut())
   const isCut = body[cutEnd] === COMMA || body[cutEnd] === BRACKET_CLOSE
   const end = isCut ? cutEnd : elementEnd(body, at)
@@ -179,7 +179,7 @@ export function parseJsonText (bytes: Buffer, bounds: TextBounds): Parsed {
 
 /** The point that stands alone, with white space, in [start, end), which is UTF-8: only what the reader looks at. */
 function parsePoint (body: Buffer, start: number, end: number, reader: PointReader): Parsed {
-  const text = cutPoint(body, start, POINT_BOUNDS, reader.ignoresUnknown)
+  const text = cutPoint(body, start, POINT_BOUNDS, reader.ignoresUnknown, reader.schema)
   if (text === null || endOfCut() > end || skipBlanks(body, endOfCut()) < end) return parseValue(body.subarray(start, end), POINT_BOUNDS)
   reader.parts += partsOfCut()
   return parse(text)

@@ -11,9 +11,9 @@
  * and scratch arrays, because a double that is returned would be an object on the heap.
  */
 import { POINTS_MAX, type PointColumns } from './columns.js'
-import { METRIC_COUNT } from './metrics.js'
-import { POINT_FIELDS, type DecodeRules } from './point.js'
+import type { DecodeRules } from './point.js'
 import type { Satellite, SatelliteTable } from './satellites.js'
+import { FIRST_METRIC, NAME_BYTES_MAX, SATELLITE_ID, TIME, TIMESTAMP, type PointSchema } from './schema.js'
 import { microsOfMillis, readIsoTime } from './time.js'
 
 const GIVE_UP = -1
@@ -35,23 +35,8 @@ const BRACE_OPEN = 0x7b
 const BRACE_CLOSE = 0x7d
 const FIRST_PRINTABLE = 0x20
 
-/** Numbers of fields are positions in POINT_FIELDS, and bits of one integer: with over 32 fields this path gives up always. */
-const SATELLITE_ID = 0
-const TIME = 1
-const TIMESTAMP = 2
-const FIRST_METRIC = 3
-const BOTH_TIMES = (1 << TIME) | (1 << TIMESTAMP)
-
-/** The bytes of each field after its opening quote, the closing one included. */
-const FIELD_KEYS: readonly Uint8Array[] = POINT_FIELDS.map(name => new TextEncoder().encode(`${name}"`))
-const NO_KEY = new Uint8Array(1)
-
-/**
- * The field that came after each field last time: senders do not change their order. Only a guess, to be tried first.
- * The last entry stands for the beginning of an object.
- */
-const successors = Uint8Array.from([...POINT_FIELDS.keys(), -1], field => (field + 1) % POINT_FIELDS.length)
-const BEGINNING = POINT_FIELDS.length
+/** Points that are told apart in `seenIn`; then it begins anew. */
+const POINT_NUMBERS_END = 2 ** 30
 
 /** More digits than any language prints; longer numbers are left to the exact path, which bounds them. */
 const NUMBER_BYTES_MAX = 1_100
@@ -89,30 +74,44 @@ function pad (body: Buffer): Buffer {
 
 const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
 
-/** Reads one body; made once per body. */
+/** Reads bodies of one schema, one after another. */
 class FastReader {
   /** It gave up because there are more than POINTS_MAX. */
   hasTooMany = false
   private satellite: Satellite | null = null
   /** Whether the point read now has a metric that is not null. */
   private hasMetric = false
-  /** The point's metrics, then its time in ms or µs. */
-  private readonly numbers = new Float64Array(METRIC_COUNT + 1)
-  private readonly bytes: Buffer
-  private readonly length: number
-  private readonly oldestMicros: number
-  private readonly newestMicros: number
+  /** Where its metrics go in the values of the columns. */
+  private first = 0
+  /** Its number, and by field that of the point that had it last. */
+  private point = 0
+  private readonly seenIn: Int32Array
+  /**
+   * The field that came after each field last time: senders do not change their order. Only a guess, to be tried first.
+   * The last entry stands for the beginning of an object.
+   */
+  private readonly successors: Uint16Array
+  private bytes: Buffer = padded
+  private length = 0
+  private blanks: Uint8Array = BLANKS_OF_JSON
+  private nowMicros = 0
+  private oldestMicros = 0
+  private newestMicros = 0
 
-  constructor (
-    body: Buffer,
-    private readonly blanks: Uint8Array,
-    private readonly nowMicros: number,
-    rules: DecodeRules,
-    private readonly satellites: SatelliteTable,
-    private readonly columns: PointColumns
-  ) {
+  constructor (private readonly schema: PointSchema, private satellites: SatelliteTable, private columns: PointColumns) {
+    const { length } = schema.fields
+    this.seenIn = new Int32Array(length)
+    this.successors = Uint16Array.from({ length: length + 1 }, (_, field) => field === length ? 0 : (field + 1) % length)
+  }
+
+  begin (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns): void {
+    this.hasTooMany = false
+    this.satellites = satellites
+    this.columns = columns
     this.bytes = pad(body)
     this.length = body.length
+    this.blanks = blanks
+    this.nowMicros = nowMicros
     this.oldestMicros = nowMicros - rules.timeWindowPastMs * 1000
     this.newestMicros = nowMicros + rules.timeWindowFutureMs * 1000
   }
@@ -167,67 +166,67 @@ class FastReader {
   readPoint (position: number): number {
     const bytes = this.bytes
     if (bytes[position] !== BRACE_OPEN) return GIVE_UP
+    const { schema, columns, successors, seenIn } = this
+    const point = this.nextPoint()
     let at = position
-    let seen = 0
-    let previous = BEGINNING
+    let previous = seenIn.length
     this.satellite = null
     this.hasMetric = false
-    for (let slot = 0; slot <= METRIC_COUNT; slot++) this.numbers[slot] = NaN
+    this.first = columns.begin()
     do {
       at = this.skip(at + 1)
       if (bytes[at] !== QUOTE) return GIVE_UP
-      const field = this.fieldAt(at + 1, previous)
-      if (field === GIVE_UP || (seen & (1 << field)) !== 0) return GIVE_UP
-      seen |= 1 << field
+      let field = successors[previous] as number
+      let nameEnd = at + 1 + schema.nameLength(field)
+      if (bytes[nameEnd] !== QUOTE || !schema.isFieldAt(field, bytes, at + 1)) {
+        nameEnd = this.nameEnd(at + 1)
+        field = schema.fieldAt(bytes, at + 1, nameEnd - at - 1)
+        if (field < 0) return GIVE_UP
+        successors[previous] = field
+      }
+      if (seenIn[field] === point) return GIVE_UP
+      seenIn[field] = point
       previous = field
-      at = this.skip(at + 1 + (FIELD_KEYS[field] ?? NO_KEY).length)
+      at = this.skip(nameEnd + 1)
       if (bytes[at] !== COLON) return GIVE_UP
       at = this.readValue(field, this.skip(at + 1))
       if (at === GIVE_UP) return GIVE_UP
       at = this.skip(at)
     } while (bytes[at] === COMMA)
-    if (bytes[at] !== BRACE_CLOSE || (seen & BOTH_TIMES) === BOTH_TIMES) return GIVE_UP
-    return this.push() ? at + 1 : GIVE_UP
+    if (bytes[at] !== BRACE_CLOSE || (seenIn[TIME] === point && seenIn[TIMESTAMP] === point)) return GIVE_UP
+    return this.hold() ? at + 1 : GIVE_UP
   }
 
-  private push (): boolean {
+  private nextPoint (): number {
+    if (++this.point === POINT_NUMBERS_END) {
+      this.point = 1
+      this.seenIn.fill(0)
+    }
+    return this.point
+  }
+
+  private hold (): boolean {
     if (this.satellite === null || !this.hasMetric) return false
-    const { numbers, columns } = this
+    const { columns } = this
     if (columns.count === POINTS_MAX) {
       this.hasTooMany = true
       return false
     }
-    const timeMicros = numbers[METRIC_COUNT] ?? NaN
-    const isGiven = !Number.isNaN(timeMicros)
-    if (isGiven && !(timeMicros >= this.oldestMicros && timeMicros <= this.newestMicros)) return false
-    // A time that is handed over as an argument would be an object on the heap.
-    const index = columns.push(this.satellite, this.nowMicros)
-    if (isGiven) columns.timesMicros[index] = timeMicros
-    const values = columns.values
-    const first = index * METRIC_COUNT
-    for (let metric = 0; metric < METRIC_COUNT; metric++) values[first + metric] = numbers[metric] ?? NaN
+    const times = columns.timesMicros
+    const timeMicros = times[columns.count] as number
+    if (Number.isNaN(timeMicros)) times[columns.count] = this.nowMicros
+    else if (!(timeMicros >= this.oldestMicros && timeMicros <= this.newestMicros)) return false
+    columns.hold(this.satellite)
     return true
   }
 
-  /** The field whose name begins at `position`. */
-  private fieldAt (position: number, previous: number): number {
-    const guess = successors[previous] ?? 0
-    if (this.isKey(FIELD_KEYS[guess] ?? NO_KEY, position)) return guess
-    for (let field = 0; field < FIELD_KEYS.length; field++) {
-      if (this.isKey(FIELD_KEYS[field] ?? NO_KEY, position)) {
-        successors[previous] = field
-        return field
-      }
-    }
-    return GIVE_UP
-  }
-
-  private isKey (key: Uint8Array, position: number): boolean {
+  /** Where the quote behind the name stands that begins at `position`; for what is too long for a name anywhere beyond that. */
+  private nameEnd (position: number): number {
     const bytes = this.bytes
-    for (let at = 0; at < key.length; at++) {
-      if (bytes[position + at] !== key[at]) return false
-    }
-    return true
+    const limit = position + NAME_BYTES_MAX + 1
+    let at = position
+    while (bytes[at] !== QUOTE && at < limit) at++
+    return at
   }
 
   private readValue (field: number, position: number): number {
@@ -236,7 +235,7 @@ class FastReader {
     if (byte === LOWER_N) return this.readNull(position)
     if (field < FIRST_METRIC) return this.readTime(position)
     this.hasMetric = true
-    return this.readNumber(position, field - FIRST_METRIC)
+    return this.readNumber(position, this.columns.values, this.first + field - FIRST_METRIC)
   }
 
   private readNull (position: number): number {
@@ -258,18 +257,18 @@ class FastReader {
   }
 
   private readTime (position: number): number {
-    const numbers = this.numbers
+    const { timesMicros, count } = this.columns
     if (this.bytes[position] === QUOTE) {
-      const after = readIsoTime(this.bytes, position + 1, numbers, METRIC_COUNT)
+      const after = readIsoTime(this.bytes, position + 1, timesMicros, count)
       return after !== GIVE_UP && this.bytes[after] === QUOTE ? after + 1 : GIVE_UP
     }
-    const after = this.readNumber(position, METRIC_COUNT)
-    numbers[METRIC_COUNT] = microsOfMillis(numbers[METRIC_COUNT] ?? NaN)
+    const after = this.readNumber(position, timesMicros, count)
+    timesMicros[count] = microsOfMillis(timesMicros[count] as number)
     return after
   }
 
   /** A number at `position`, into numbers[slot]. Where mantissa and power of ten are exact as doubles, one operation on both rounds once, as JSON.parse does. */
-  private readNumber (position: number, slot: number): number {
+  private readNumber (position: number, numbers: Float64Array, slot: number): number {
     const bytes = this.bytes
     const isNegative = bytes[position] === MINUS
     let at = isNegative ? position + 1 : position
@@ -303,19 +302,32 @@ class FastReader {
       if (at === first) return GIVE_UP
       power += sign === MINUS ? -exponent : exponent
     }
-    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return this.readLongNumber(position, at, slot)
+    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return this.readLongNumber(position, at, numbers, slot)
     const size = power < 0 ? mantissa / (POWERS_OF_TEN[-power] ?? NaN) : mantissa * (POWERS_OF_TEN[power] ?? NaN)
-    this.numbers[slot] = isNegative ? -size : size
+    numbers[slot] = isNegative ? -size : size
     return at
   }
 
   /** A number of JSON's form with more digits than a double holds, as languages print those that they have calculated: 0.30000000000000004. */
-  private readLongNumber (start: number, end: number, slot: number): number {
+  private readLongNumber (start: number, end: number, numbers: Float64Array, slot: number): number {
     if (end - start > NUMBER_BYTES_MAX) return GIVE_UP
     const value = Number(this.bytes.toString('latin1', start, end))
-    this.numbers[slot] = value
+    numbers[slot] = value
     return Number.isFinite(value) ? end : GIVE_UP
   }
+}
+
+const readers = new WeakMap<PointSchema, FastReader>()
+
+/** The reader of a schema, at the beginning of a body. */
+function readerFor (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns): FastReader {
+  let reader = readers.get(columns.schema)
+  if (reader === undefined) {
+    reader = new FastReader(columns.schema, satellites, columns)
+    readers.set(columns.schema, reader)
+  }
+  reader.begin(body, blanks, nowMicros, rules, satellites, columns)
+  return reader
 }
 
 /** `unsure`: a byte that only the exact path knows; the columns hold some of the points. */
@@ -331,30 +343,30 @@ function resultOf (reader: FastReader, done: boolean): FastResult {
   return reader.hasTooMany ? 'too_many' : 'unsure'
 }
 
-/** Reads points one by one, for the exact path: as ReadKnown says. */
+/** Reads points one by one, for the exact path: as ReadKnown says. Nothing else is read meanwhile. */
 export function fastPoints (...[body, nowMicros, rules, satellites, columns]: Parameters<FastRead>): (at: number) => number {
-  // Made when it is needed: it copies the body.
+  // Begun when it is needed: that copies the body.
   let reader: FastReader | null = null
   return (at) => {
-    reader ??= new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+    reader ??= readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
     return reader.readPoint(at)
   }
 }
 
 /** One object. */
 export const readPointFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
-  const reader = new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  const reader = readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
   return resultOf(reader, reader.readSingle())
 }
 
 /** An array of objects. */
 export const readBatchFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
-  const reader = new FastReader(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  const reader = readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
   return resultOf(reader, reader.readArray())
 }
 
 /** An object a line. */
 export const readLinesFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
-  const reader = new FastReader(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns)
+  const reader = readerFor(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns)
   return resultOf(reader, reader.readLines())
 }

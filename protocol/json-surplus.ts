@@ -7,10 +7,9 @@
  * It never decides anything: where a text is not valid JSON, or beyond the bounds of json-exact.ts, it gives up, and the words
  * are found there. The readers take a position and return the position after what they read, or GIVE_UP.
  */
-import { POINT_FIELDS } from './point.js'
+import { FIELDS_MAX, NAME_BYTES_MAX, UNKNOWN_FIELD, type PointSchema } from './schema.js'
 
 const GIVE_UP = -1
-const UNKNOWN = -1
 
 const QUOTE = 0x22
 const PLUS = 0x2b
@@ -32,8 +31,6 @@ const BRACE_CLOSE = 0x7d
 const FIRST_PRINTABLE = 0x20
 const FIRST_BEYOND_ASCII = 0x80
 
-const FIELD_NAMES: readonly Buffer[] = POINT_FIELDS.map((name) => Buffer.from(name))
-const NAME_BYTES_MAX = Math.max(...FIELD_NAMES.map((name) => name.length))
 const TRUE = Buffer.from('true')
 const FALSE = Buffer.from('false')
 const NULL = Buffer.from('null')
@@ -42,10 +39,10 @@ const ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
 /** By byte; -1: no hexadecimal digit. */
 const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) => '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase()))
 
-const name = new Uint8Array(NAME_BYTES_MAX)
+const unescaped = new Uint8Array(NAME_BYTES_MAX)
 /** Where the last value of each field stands; 0: the field is not there. */
-const starts = new Uint32Array(POINT_FIELDS.length)
-const ends = new Uint32Array(POINT_FIELDS.length)
+const starts = new Uint32Array(FIELDS_MAX)
+const ends = new Uint32Array(FIELDS_MAX)
 
 /** What a point may hold to be cut. */
 export interface CutBounds {
@@ -74,8 +71,8 @@ export const partsOfCut = (): number => partsOfPoint
  * @param bytes UTF-8
  * @param ignoresUnknown false: a point with an unknown field is given as a whole
  */
-export function cutPoint (bytes: Buffer, start: number, bounds: CutBounds, ignoresUnknown: boolean): string | null {
-  starts.fill(0)
+export function cutPoint (bytes: Buffer, start: number, bounds: CutBounds, ignoresUnknown: boolean, schema: PointSchema): string | null {
+  starts.fill(0, 0, schema.fields.length)
   partsLeft = bounds.partsMax
   levelsLeft = bounds.levelsMax - 1
   limit = Math.min(bytes.length, start + bounds.bytesMax)
@@ -89,8 +86,8 @@ export function cutPoint (bytes: Buffer, start: number, bounds: CutBounds, ignor
     const value = nameEnd === GIVE_UP ? GIVE_UP : afterColon(bytes, nameEnd)
     const end = value === GIVE_UP ? GIVE_UP : valueEnd(bytes, value)
     if (end === GIVE_UP || --partsLeft < 0) return null
-    const field = fieldOf(bytes, first + 1, nameEnd - 1)
-    if (field === UNKNOWN) {
+    const field = fieldOf(bytes, first + 1, nameEnd - 1, schema)
+    if (field === UNKNOWN_FIELD) {
       hasUnknown = true
     } else {
       if (starts[field] !== 0) isWhole = false
@@ -103,48 +100,40 @@ export function cutPoint (bytes: Buffer, start: number, bounds: CutBounds, ignor
   endOfPoint = at + 1
   partsOfPoint = bounds.partsMax - partsLeft
   isWhole = hasUnknown ? !ignoresUnknown : isWhole
-  return isWhole ? bytes.toString('utf8', start, endOfPoint) : knownFields(bytes)
+  return isWhole ? bytes.toString('utf8', start, endOfPoint) : knownFields(bytes, schema)
 }
 
-function knownFields (bytes: Buffer): string {
+function knownFields (bytes: Buffer, { fields }: PointSchema): string {
   let text = ''
-  for (let field = 0; field < FIELD_NAMES.length; field++) {
+  for (const [field, name] of fields.entries()) {
     if (starts[field] === 0) continue
-    text += `${text === '' ? '{' : ','}"${POINT_FIELDS[field]}":${bytes.toString('utf8', starts[field], ends[field])}`
+    text += `${text === '' ? '{' : ','}"${name}":${bytes.toString('utf8', starts[field], ends[field])}`
   }
   return text === '' ? '{}' : `${text}}`
 }
 
-/** Position in POINT_FIELDS of the name between two quotes. */
-function fieldOf (bytes: Uint8Array, start: number, end: number): number {
-  const field = fieldAt(bytes, start, end - start)
-  return field === UNKNOWN ? escapedFieldOf(bytes, start, end) : field
-}
-
-function fieldAt (bytes: Uint8Array, start: number, length: number): number {
-  for (let field = 0; field < FIELD_NAMES.length; field++) {
-    const known = FIELD_NAMES[field]
-    if (known?.length === length && isAt(bytes, start, known)) return field
-  }
-  return UNKNOWN
+/** The field of the name between two quotes. */
+function fieldOf (bytes: Uint8Array, start: number, end: number, schema: PointSchema): number {
+  const field = schema.fieldAt(bytes, start, end - start)
+  return field === UNKNOWN_FIELD ? escapedFieldOf(bytes, start, end, schema) : field
 }
 
 /** Of a name that holds escapes. */
-function escapedFieldOf (bytes: Uint8Array, start: number, end: number): number {
+function escapedFieldOf (bytes: Uint8Array, start: number, end: number, schema: PointSchema): number {
   let length = 0
   for (let at = start; at < end; at++) {
     let code = bytes[at] ?? 0
     if (code === BACKSLASH) {
       // No known name holds what the short escapes stand for.
-      if (bytes[at + 1] !== LOWER_U) return UNKNOWN
+      if (bytes[at + 1] !== LOWER_U) return UNKNOWN_FIELD
       code = 0
       for (let digit = at + 2; digit < at + 6; digit++) code = code * 16 + hexDigit(bytes, digit)
       at += 5
     }
-    if (length === NAME_BYTES_MAX || code >= FIRST_BEYOND_ASCII) return UNKNOWN
-    name[length++] = code
+    if (length === NAME_BYTES_MAX || code >= FIRST_BEYOND_ASCII) return UNKNOWN_FIELD
+    unescaped[length++] = code
   }
-  return fieldAt(name, 0, length)
+  return schema.fieldAt(unescaped, 0, length)
 }
 
 function isAt (bytes: Uint8Array, start: number, wanted: Uint8Array): boolean {

@@ -6,6 +6,8 @@
  * append, never reorder.
  */
 
+import { PointSchema } from './schema.js'
+
 /** Which side of a limit is out of order: below a low limit, above a high one. */
 export type LimitSide = 'low' | 'high'
 
@@ -40,6 +42,11 @@ export const METRICS = [
     limit: { side: 'low', value: -100, env: 'ANOMALY_THRESHOLD_SIGNAL' }
   }
 ] as const satisfies readonly Metric[]
+
+export type MetricName = (typeof METRICS)[number]['name']
+
+/** What a point of the table telemetry holds. */
+export const TELEMETRY = new PointSchema(METRICS.map(({ name }) => name))
 
 /** How many metrics a point has room for. */
 export const METRIC_COUNT = METRICS.length

@@ -8,9 +8,9 @@
  * the decoder as they went in, to the last bit. Text and numbers are not judged here: the receiver does.
  */
 import { POINTS_MAX } from './columns.js'
-import { METRIC_COUNT } from './metrics.js'
 import { FRAME_VERSION, PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX } from './packet.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from './satellites.js'
+import { METRICS_MAX } from './schema.js'
 
 /** A character outside the basic plane takes two UTF-16 units; a unit takes three bytes of UTF-8 at most. */
 const UNITS_PER_CHARACTER = 2
@@ -18,15 +18,17 @@ const UNIT_BYTES_MAX = 3
 const SENDER_UNITS_MAX = SENDER_CHARACTERS_MAX * UNITS_PER_CHARACTER
 const SATELLITE_ID_UNITS_MAX = SATELLITE_ID_CHARACTERS_MAX * UNITS_PER_CHARACTER
 
-const ARRAY_HEAD_BYTES = 1
+const ARRAY_HEAD_BYTES_MAX = 3
+/** Elements whose count fits into the first byte. */
+const SHORT_ARRAY_MAX = 15
 const TEXT_HEAD_BYTES_MAX = 3
 const NUMBER_BYTES_MAX = 9
 /** Array 16 for the points, because their count is known only at the end. */
 const POINTS_HEAD_BYTES = 3
 const HEADER_BYTES_MAX =
-  ARRAY_HEAD_BYTES + TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
+  ARRAY_HEAD_BYTES_MAX + TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
 const ROW_BYTES_MAX =
-  ARRAY_HEAD_BYTES + TEXT_HEAD_BYTES_MAX + SATELLITE_ID_UNITS_MAX * UNIT_BYTES_MAX + (1 + METRIC_COUNT) * NUMBER_BYTES_MAX
+  ARRAY_HEAD_BYTES_MAX + TEXT_HEAD_BYTES_MAX + SATELLITE_ID_UNITS_MAX * UNIT_BYTES_MAX + (1 + METRICS_MAX) * NUMBER_BYTES_MAX
 
 const TWO_32 = 4_294_967_296
 const NIL = 0xc0
@@ -73,16 +75,16 @@ export class PacketEncoder {
   /**
    * Adds a point. Returns false, with the frame as it was, if it has no room: finish this frame and begin the next.
    * @param timeMicros µs since 1970-01-01 UTC; null: the time of receipt
-   * @param metrics in the order of the catalogue, NaN for nil; the last ones may be left out
+   * @param metrics in the order of the stream, NaN for nil; the last ones may be left out
    */
   add (satelliteId: string, timeMicros: number | null, metrics: ArrayLike<number>): boolean {
     if (satelliteId.length > SATELLITE_ID_UNITS_MAX) {
       throw new RangeError(`a satellite id has ${SATELLITE_ID_CHARACTERS_MAX} characters at most`)
     }
-    if (metrics.length > METRIC_COUNT) throw new RangeError(`a point has ${METRIC_COUNT} metrics at most`)
+    if (metrics.length > METRICS_MAX) throw new RangeError(`a point has ${METRICS_MAX} metrics at most`)
     if (this.count === POINTS_MAX) return false
     const start = this.at
-    this.bytes[this.at++] = 0x90 | (2 + metrics.length)
+    this.writeArrayHead(2 + metrics.length)
     this.writeText(satelliteId)
     if (timeMicros === null) this.bytes[this.at++] = NIL
     else this.writeWhole(timeMicros)
@@ -100,6 +102,16 @@ export class PacketEncoder {
     this.view.setUint8(this.pointsAt, 0xdc)
     this.view.setUint16(this.pointsAt + 1, this.count)
     return this.bytes.subarray(0, this.at)
+  }
+
+  private writeArrayHead (elements: number): void {
+    if (elements <= SHORT_ARRAY_MAX) {
+      this.bytes[this.at++] = 0x90 | elements
+      return
+    }
+    this.bytes[this.at++] = 0xdc
+    this.view.setUint16(this.at, elements)
+    this.at += 2
   }
 
   private writeText (text: string): void {

@@ -10,17 +10,16 @@ import { isUtf8 } from 'node:buffer'
 import type { MsgpackReader } from './msgpack-reader.js'
 import { POINTS_MAX } from './columns.js'
 import { PARTS_MAX } from './json-exact.js'
-import { POINT_FIELDS, type PointReader } from './point.js'
+import type { PointReader } from './point.js'
 import { FAULT_DETAILS_MAX } from './faults.js'
+import { FIELDS_MAX, UNKNOWN_FIELD, type PointSchema } from './schema.js'
 
-const UNKNOWN = -1
 const NO_TEXT = -2
 const FIRST_BEYOND_ASCII = 0x80
-const FIELD_NAMES: readonly Buffer[] = POINT_FIELDS.map((name) => Buffer.from(name))
 /** No value of a map stands at the beginning. */
 const ABSENT = 0
 /** Where the last value of each field stands. */
-const lastValues = new Uint32Array(POINT_FIELDS.length)
+const lastValues = new Uint32Array(FIELDS_MAX)
 
 /** Stand for values that no field takes: their content is never read, the message only names their kind. */
 const STAND_INS = Object.freeze({ nil: null, boolean: false, array: [], map: {}, end: undefined })
@@ -68,13 +67,14 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
     refuse(points, `has more than ${PARTS_MAX} fields`)
     return
   }
-  lastValues.fill(ABSENT)
+  const { schema } = points
+  lastValues.fill(ABSENT, 0, schema.fields.length)
   // What is not known is looked at only to name it. Without a prototype: __proto__ is a name like any other.
   const fields = Object.create(null) as Record<string, unknown>
   let unknown = points.ignoresUnknown ? FAULT_DETAILS_MAX : 0
   for (let pair = 0; pair < pairs; pair++) {
     const length = reader.readTextLength()
-    const field = fieldAt(reader, length)
+    const field = fieldAt(reader, length, schema)
     if (field === NO_TEXT) {
       refuse(points, 'has a key that is not text in UTF-8')
       return
@@ -85,7 +85,7 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
     else if (unknown++ < FAULT_DETAILS_MAX) fields[reader.bytes.toString('utf8', start, reader.at)] = null
     reader.skip()
   }
-  for (const [field, name] of POINT_FIELDS.entries()) {
+  for (const [field, name] of schema.fields.entries()) {
     if (lastValues[field] === ABSENT) continue
     reader.at = lastValues[field] ?? ABSENT
     const taken = take(reader)
@@ -98,18 +98,16 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
   points.read(fields)
 }
 
-/** Which field the text at the cursor names: its position in POINT_FIELDS, or UNKNOWN or NO_TEXT. @param length of the text; below 0: none stands here */
-function fieldAt ({ bytes, at }: MsgpackReader, length: number): number {
+/** Which field the text at the cursor names, or UNKNOWN_FIELD or NO_TEXT. @param length of the text; below 0: none stands here */
+function fieldAt ({ bytes, at }: MsgpackReader, length: number, schema: PointSchema): number {
   if (length < 0) return NO_TEXT
-  for (let field = 0; field < FIELD_NAMES.length; field++) {
-    const name = FIELD_NAMES[field]
-    if (name?.length === length && bytes.compare(name, 0, length, at, at + length) === 0) return field
-  }
+  const field = schema.fieldAt(bytes, at, length)
+  if (field !== UNKNOWN_FIELD) return field
   for (let position = at; position < at + length; position++) {
     // Looked at by its bytes alone as long as that is enough: a call for each of many names costs more.
-    if ((bytes[position] ?? 0) >= FIRST_BEYOND_ASCII) return isUtf8(bytes.subarray(at, at + length)) ? UNKNOWN : NO_TEXT
+    if ((bytes[position] ?? 0) >= FIRST_BEYOND_ASCII) return isUtf8(bytes.subarray(at, at + length)) ? UNKNOWN_FIELD : NO_TEXT
   }
-  return UNKNOWN
+  return UNKNOWN_FIELD
 }
 
 /** Refuses a point that PointReader does not get to see. */

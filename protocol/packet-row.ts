@@ -5,16 +5,16 @@
  * explainRow finds the words for a no.
  */
 import type { PointColumns } from './columns.js'
-import { METRICS, METRIC_COUNT } from './metrics.js'
 import { NOT_A_NUMBER, type MsgpackReader } from './msgpack-reader.js'
-import { NO_METRIC_MESSAGE, isInTimeWindow, timeWindowMessage, type DecodeRules, type PointReader } from './point.js'
+import { noMetricMessage, isInTimeWindow, timeWindowMessage, type DecodeRules, type PointReader } from './point.js'
 import { SATELLITE_ID_RULE, type SatelliteTable } from './satellites.js'
+import type { PointSchema } from './schema.js'
 
-/** Satellite, time and one metric: without a metric there is no point. */
-const ROW_ELEMENTS_MIN = 3
-const ROW_ELEMENTS_MAX = 2 + METRIC_COUNT
+/** Satellite and time; metrics follow. */
+const HEAD_ELEMENTS = 2
+/** Without a metric there is no point. */
+const ROW_ELEMENTS_MIN = HEAD_ELEMENTS + 1
 
-const ROW_RULE = `must be an array [satellite_id, time, ${METRICS.map(metric => metric.name).join(', ')}]`
 const TIME_RULE = 'must be whole microseconds since 1970-01-01 UTC (int, or float 64 with a whole number) or nil'
 const METRIC_RULE = 'must be a finite number or nil'
 
@@ -27,7 +27,7 @@ export function readRow (
   satellites: SatelliteTable, columns: PointColumns
 ): boolean {
   const elements = reader.readArrayLength()
-  if (elements < ROW_ELEMENTS_MIN || elements > ROW_ELEMENTS_MAX) return false
+  if (elements < ROW_ELEMENTS_MIN || elements > HEAD_ELEMENTS + columns.schema.metricCount) return false
   const length = reader.readTextLength()
   if (length < 0) return false
   const satellite = satellites.byBytes(reader.bytes, reader.at, reader.at + length)
@@ -36,10 +36,10 @@ export function readRow (
   const timeMicros = reader.takeNil() ? nowMicros : reader.readWhole()
   // NOT_A_NUMBER is beyond every window.
   if (timeMicros < oldestMicros || timeMicros > newestMicros) return false
-  const first = columns.push(satellite, timeMicros) * METRIC_COUNT
+  const first = columns.push(satellite, timeMicros) * columns.schema.metricCount
   const values = columns.values
   let hasMetric = false
-  for (let metric = 0; metric < elements - 2; metric++) {
+  for (let metric = 0; metric < elements - HEAD_ELEMENTS; metric++) {
     if (reader.takeNil()) continue
     const value = reader.readNumber()
     if (value === NOT_A_NUMBER) return false
@@ -54,15 +54,20 @@ export function explainRow (
   reader: MsgpackReader, faults: PointReader, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable
 ): void {
   const elements = reader.readArrayLength()
+  const { schema } = faults
   if (elements < 0) {
-    faults.refuse(ROW_RULE)
-  } else if (elements > ROW_ELEMENTS_MAX) {
-    faults.refuse(`${ROW_RULE}, but has ${elements} elements: more metrics than are known here`)
+    faults.refuse(rowRule(schema))
+  } else if (elements > HEAD_ELEMENTS + schema.metricCount) {
+    faults.refuse(`${rowRule(schema)}, but has ${elements} elements: more metrics than are known here`)
   } else if (elements < ROW_ELEMENTS_MIN) {
-    faults.refuse(`${ROW_RULE} with one metric at least, but has ${elements} elements`)
+    faults.refuse(`${rowRule(schema)} with one metric at least, but has ${elements} elements`)
   } else if (explainSatellite(reader, faults, satellites) && explainTime(reader, faults, nowMicros, rules)) {
-    explainMetrics(reader, elements - 2, faults)
+    explainMetrics(reader, elements - HEAD_ELEMENTS, faults)
   }
+}
+
+function rowRule (schema: PointSchema): string {
+  return `must be an array [satellite_id, time, ${schema.list(schema.metrics)}]`
 }
 
 /** True, with the cursor behind it, if there is nothing to explain. */
@@ -93,8 +98,8 @@ function explainTime (reader: MsgpackReader, faults: PointReader, nowMicros: num
 function explainMetrics (reader: MsgpackReader, count: number, faults: PointReader): void {
   for (let metric = 0; metric < count; metric++) {
     if (reader.takeNil() || reader.readNumber() !== NOT_A_NUMBER) continue
-    faults.refuse(METRIC_RULE, METRICS[metric]?.name)
+    faults.refuse(METRIC_RULE, faults.schema.metrics[metric])
     return
   }
-  faults.refuse(NO_METRIC_MESSAGE)
+  faults.refuse(noMetricMessage(faults.schema))
 }

@@ -8,11 +8,9 @@
 import { closest, distance } from 'fastest-levenshtein'
 import type { PointColumns } from './columns.js'
 import { FAULT_DETAILS_MAX, type DecodeFault, type FaultDetail } from './faults.js'
-import { METRICS, METRIC_COUNT } from './metrics.js'
 import { SATELLITE_ID_RULE, type Satellite, type SatelliteTable } from './satellites.js'
+import type { PointSchema } from './schema.js'
 import { microsOfMillis, parseIsoTime } from './time.js'
-
-export type MetricName = (typeof METRICS)[number]['name']
 
 /** Settings of validation; all decoders share them. */
 export interface DecodeRules {
@@ -22,12 +20,6 @@ export interface DecodeRules {
   readonly timeWindowFutureMs: number
   readonly unknownFields: 'reject' | 'ignore'
 }
-
-/** Every field of a point, in the order in which messages list them. */
-export const POINT_FIELDS: readonly string[] = ['satellite_id', 'time', 'timestamp', ...METRICS.map(metric => metric.name)]
-
-const METRIC_BY_NAME: ReadonlyMap<string, number> = new Map(METRICS.map((metric, index) => [metric.name, index]))
-const OTHER_FIELDS: ReadonlySet<string> = new Set(['satellite_id', 'time', 'timestamp'])
 
 /** Longest part of a sender's own text that a message repeats, in UTF-16 units. */
 const ECHO_MAX = 64
@@ -73,7 +65,9 @@ export function metricFault (value: unknown): string | null {
 }
 
 /** Says that no metric has a value. */
-export const NO_METRIC_MESSAGE = `has no value: at least one of ${METRICS.map(metric => metric.name).join(', ')} must be a number`
+export function noMetricMessage (schema: PointSchema): string {
+  return `has no value: at least one of ${schema.list(schema.metrics)} must be a number`
+}
 
 /**
  * Reads the points of one body into columns and keeps the first FAULT_DETAILS_MAX faults.
@@ -85,14 +79,18 @@ export class PointReader {
   /** Fields and elements of points that were read one by one; whoever reads bounds them. */
   parts = 0
   private readonly details: FaultDetail[] = []
-  private readonly metrics = new Float64Array(METRIC_COUNT)
+  readonly schema: PointSchema
+  private readonly metrics: Float64Array
 
   constructor (
     private readonly nowMicros: number,
     private readonly rules: DecodeRules,
     private readonly satellites: SatelliteTable,
     private readonly columns: PointColumns
-  ) {}
+  ) {
+    this.schema = columns.schema
+    this.metrics = new Float64Array(this.schema.metricCount)
+  }
 
   /** Enough faults for an answer: the points that are left need only be counted. */
   get isFull (): boolean {
@@ -138,7 +136,7 @@ export class PointReader {
   }
 
   private push (satellite: Satellite, timeMicros: number): void {
-    const first = this.columns.push(satellite, timeMicros) * METRIC_COUNT
+    const first = this.columns.push(satellite, timeMicros) * this.schema.metricCount
     this.columns.values.set(this.metrics, first)
   }
 
@@ -175,29 +173,29 @@ export class PointReader {
 
   private readMetrics (fields: Readonly<Record<string, unknown>>): void {
     let given = 0
-    for (const [name, index] of METRIC_BY_NAME) {
+    for (const [index, name] of this.schema.metrics.entries()) {
       const value = fields[name]
       const fault = metricFault(value)
       if (fault !== null) this.refuse(fault, name)
       if (value !== null && value !== undefined) given++
       this.metrics[index] = typeof value === 'number' ? value : NaN
     }
-    if (given === 0) this.refuse(NO_METRIC_MESSAGE)
+    if (given === 0) this.refuse(noMetricMessage(this.schema))
   }
 
   private refuseUnknown (fields: Readonly<Record<string, unknown>>): void {
     for (const name of Object.keys(fields)) {
-      if (METRIC_BY_NAME.has(name) || OTHER_FIELDS.has(name)) continue
-      this.refuse(unknownFieldMessage(name), name.slice(0, ECHO_MAX))
+      if (this.schema.isField(name)) continue
+      this.refuse(unknownFieldMessage(name, this.schema), name.slice(0, ECHO_MAX))
       if (this.isFull) return
     }
   }
 }
 
-function unknownFieldMessage (name: string): string {
-  const known = `the fields of a point are ${POINT_FIELDS.join(', ')}`
+function unknownFieldMessage (name: string, schema: PointSchema): string {
+  const known = `the fields of a point are ${schema.list(schema.fields)}`
   // The distance costs time in proportion to the length, which the sender chooses.
-  const near = name.length <= ECHO_MAX ? closest(name, POINT_FIELDS) : null
+  const near = name.length <= ECHO_MAX ? closest(name, schema.fields) : null
   const isNear = near !== null && distance(name, near) <= near.length * NEAR_SHARE
   return isNear ? `is not a field of a point; did you mean ${near}? ${known}` : `is not a field of a point; ${known}`
 }

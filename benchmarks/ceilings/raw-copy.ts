@@ -1,5 +1,6 @@
 /** Ceiling of all storing: COPY of the same rows, encoded and sorted beforehand, into the same table by one connection. */
 import { PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { RowBuffer, ROW_COLUMNS } from '../../lib/pipeline/rows.js'
 import { CopySorter } from '../../lib/store/copy-rows.js'
@@ -15,7 +16,7 @@ const COPY = `COPY telemetry (${ROW_COLUMNS.map((name) => `"${name}"`).join(', '
 
 /** A whole COPY stream. */
 export function copyStream (rows: number, satellites: number): Buffer {
-  const columns = new PointColumns(rows)
+  const columns = new PointColumns(TELEMETRY, rows)
   const table = new SatelliteTable()
   const nowMicros = Date.now() * 1000
   for (let number = 0; number < rows; number++) {

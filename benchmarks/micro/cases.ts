@@ -4,7 +4,7 @@ import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeFault } from '../../protocol/faults.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import { readBatchExactly } from '../../protocol/json-exact.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../protocol/metrics.js'
 import { decodeMsgpackBatch } from '../../protocol/packet-body.js'
 import { PacketEncoder } from '../../protocol/packet-encoder.js'
 import { PointReader, type DecodeRules } from '../../protocol/point.js'
@@ -30,7 +30,7 @@ type Decoder = (body: Buffer, nowMicros: number, rules: DecodeRules, satellites:
 
 const points = pointsOf({ satellites: SATELLITES, bodies: 1, batch: POINTS }, 0)
 const satellites = new SatelliteTable()
-const columns = new PointColumns()
+const columns = new PointColumns(TELEMETRY)
 const nowMicros = Date.now() * 1000
 
 function decoding (name: string, decode: Decoder, body: Buffer, count: number): MicroCase {
@@ -66,7 +66,7 @@ function validating (): MicroCase {
 
 /** Columns of the points, filled once. */
 function filled (): PointColumns {
-  const own = new PointColumns()
+  const own = new PointColumns(TELEMETRY)
   const fault = decodeJsonBatch(encodeBody('json', points, false), nowMicros, RULES, satellites, own)
   if (fault !== null) throw new Error(fault.message)
   satellites.keep()
@@ -83,7 +83,7 @@ const MANY_LIMITS: LimitSet = {
 }
 
 function judging (name: string, own: PointColumns, set: LimitSet): MicroCase {
-  const table = new LimitTable({ version: 1, set })
+  const table = new LimitTable({ version: 1, set }, TELEMETRY)
   const anomalies = new AnomalyColumns()
   return { name, points: POINTS, call: () => { table.judge(own, satellites.generation, anomalies) } }
 }

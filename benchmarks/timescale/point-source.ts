@@ -6,7 +6,7 @@ import { RowBuffer, rowEnd, rowTimeMicros, writeRowTime } from '../../lib/pipeli
 import type { CommitRows } from '../../lib/store/commit.js'
 import { BUCKET_MICROS, COPY_HEADER, CopySorter, type CopyStream } from '../../lib/store/copy-rows.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { pointOf } from '../points.js'
 
@@ -52,7 +52,7 @@ export class PointSource {
   /** As if it began in 1970. */
   private encode (table: SatelliteTable, number: number): Buffer {
     const { rows, spanMs } = this
-    const columns = new PointColumns(rows)
+    const columns = new PointColumns(TELEMETRY, rows)
     for (let row = 0; row < rows; row++) {
       const { satelliteId, battery, storage, signal } = pointOf(number * rows + row, this.satellites)
       const satellite = table.byId(satelliteId)

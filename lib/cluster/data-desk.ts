@@ -9,7 +9,7 @@ import type { Log } from '../log.js'
 import { queryAnomalies } from '../store/anomaly-query.js'
 import { readLimitsHistory, type StoredLimits } from '../store/limits-store.js'
 import type { QueryConnection } from '../store/query-connection.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
 import type { LimitsDistribution } from './limits-distribution.js'
 import type { LimitsKeeper } from './limits-keeper.js'
@@ -63,7 +63,7 @@ export class DataDesk {
 
   private async replace ({ value, ifMatch, changedBy }: Extract<DataQuestion, { kind: 'replace-limits' }>): Promise<StatusAnswer> {
     if (ifMatch === '') return errorAnswer('precondition_required')
-    const parsed = parseLimitSet(value)
+    const parsed = parseLimitSet(value, TELEMETRY, this.parts.limits.current.set)
     if (!parsed.ok) return errorAnswer('invalid_limits', undefined, { details: parsed.faults })
     const version = await this.matchedVersion(ifMatch)
     const changed = version === null ? null : await this.parts.limits.replace(version, parsed.set, changedBy)
@@ -71,11 +71,11 @@ export class DataDesk {
   }
 
   private async patch ({ metric, value, ifMatch, changedBy }: Extract<DataQuestion, { kind: 'patch-limits' }>): Promise<StatusAnswer> {
-    if (METRICS.every(({ name }) => name !== metric)) return errorAnswer('not_found', `There is no metric of this name; there are ${METRICS.map(({ name }) => name).join(', ')}.`)
+    if (!TELEMETRY.metrics.includes(metric)) return errorAnswer('not_found', `There is no metric of this name; there are ${TELEMETRY.list(TELEMETRY.metrics)}.`)
     for (let tries = 0; tries < PATCH_TRIES_MAX; tries++) {
       const { version, set } = await this.parts.limits.latest()
       if (ifMatch !== '' && await this.matchedVersion(ifMatch) !== version) return this.lost()
-      const parsed = parseLimitSet(patchMetric(set, metric, value))
+      const parsed = parseLimitSet(patchMetric(set, metric, value), TELEMETRY, set)
       if (!parsed.ok) return errorAnswer('invalid_limits', undefined, { details: parsed.faults })
       const changed = await this.parts.limits.replace(version, parsed.set satisfies LimitSet, changedBy)
       if (changed !== null) return await this.changedAnswer(changed)

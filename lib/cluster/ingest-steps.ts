@@ -6,7 +6,7 @@
  */
 import { SEVERITIES } from '../limits/limit-set.js'
 import type { IngestStep, IngestSteps } from '../store/ingest-stats.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import type { MetricsJson } from './messages.js'
 
 const STEP_MS = 10_000
@@ -155,7 +155,7 @@ function stepOf (before: Totals, now: Totals, head: Pick<IngestStep, 'time' | 'i
 }
 
 function grownAnomalies (before: Totals, now: Totals): Pick<IngestStep, 'anomaly_kinds' | 'anomaly_counts'> {
-  const kinds = METRICS.flatMap(({ name: metric }) => SEVERITIES.map((severity) => {
+  const kinds = TELEMETRY.metrics.flatMap((metric) => SEVERITIES.map((severity) => {
     const labels = { metric, severity }
     return { metric, severity, count: now.value('orbitstream_anomalies_total', labels) - before.value('orbitstream_anomalies_total', labels) }
   })).filter(({ count }) => count > 0)

@@ -5,7 +5,7 @@
 import { Counter, Gauge, Histogram, Registry, type CounterConfiguration } from 'prom-client'
 import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
 import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import type { Lanes } from './lanes.js'
 import type { MetricsJson } from './messages.js'
 
@@ -78,7 +78,7 @@ export class WorkerMetrics {
 
   private countAnomalies ({ anomalies, limitsVersion, slot }: WorkerMetricSources): void {
     this.counter({ name: 'orbitstream_anomalies_total', help: 'Values beyond a limit.', labelNames: ['metric', 'severity'] }, (counter) => {
-      METRICS.forEach(({ name }, metric) => {
+      TELEMETRY.metrics.forEach((name, metric) => {
         SEVERITIES.forEach((severity) => {
           const count = LIMIT_SIDES.reduce((sum, side) => sum + (anomalies[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
           counter.inc({ metric: name, severity }, count)

@@ -7,6 +7,7 @@
  * the order of stopping. When the primary dies, node:cluster ends the worker at once.
  */
 import cluster from 'node:cluster'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { AnomalyStreams } from '../ingress/http/anomaly-stream.js'
 import { createDataRoutes } from '../ingress/http/data-routes.js'
 import { Lifecycle } from '../lifecycle.js'
@@ -52,7 +53,7 @@ class Worker {
 
   constructor (private readonly settings: WorkerSettings, private readonly log: Log, private readonly lifecycle: Lifecycle, journal: Journal) {
     const { config, slot } = settings
-    this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' }, new LimitTable(settings.limits))
+    this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' }, new LimitTable(settings.limits, TELEMETRY))
     this.lanes = new Lanes(this.pipeline)
     this.metrics = new WorkerMetrics({ slot, lanes: this.lanes, anomalies: this.pipeline.anomalyCounts, limitsVersion: () => this.pipeline.limits.version })
     this.pipeline.batcher.onAnomalies = (payload) => this.feed.take(payload)
@@ -103,7 +104,7 @@ class Worker {
 
   /** From now on; points are judged as they are offered, so no body sees two versions. */
   private judgeBy (limits: NumberedLimits): void {
-    this.pipeline.limits = new LimitTable(limits)
+    this.pipeline.limits = new LimitTable(limits, this.pipeline.limits.schema)
     send({ type: 'limits-in-force', version: limits.version })
   }
 

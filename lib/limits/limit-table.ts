@@ -11,8 +11,8 @@
  * bounded by the satellites that their table holds, and forgotten when that table begins a new generation.
  */
 import type { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
 import type { Satellite } from '../../protocol/satellites.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import type { AnomalyColumns } from './anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES, type MetricLimits, type NumberedLimits, type Severity, type SideLimits } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
@@ -30,9 +30,11 @@ const LOW_WARNING = kindOf('warning', 'low')
 const HIGH_WARNING = kindOf('warning', 'high')
 const HIGH_CRITICAL = kindOf('critical', 'high')
 
-const BOUNDS_PER_ROW = METRIC_COUNT * 2
-const THRESHOLDS_PER_ROW = METRIC_COUNT * 4
+const BOUNDS = 2
+const THRESHOLDS = 4
 const DEFAULT_ROW = 0
+/** There is room for at first. */
+const ROWS = 16
 
 export class LimitTable {
   readonly version: number
@@ -40,16 +42,22 @@ export class LimitTable {
   /** Entry that counts for each metric; scratch of resolve(). */
   private readonly chosen: number[]
   private readonly rowByEntries = new Map<string, number>()
-  private bounds = new Float64Array(BOUNDS_PER_ROW * 16)
-  private thresholds = new Float64Array(THRESHOLDS_PER_ROW * 16)
+  private readonly metricCount: number
+  private bounds: Float64Array
+  private thresholds: Float64Array
   private rows = new Int32Array(1024)
   private owners: Satellite[] = []
   private generation = 0
 
-  constructor (limits: NumberedLimits) {
+  /** @param schema of the points that are judged */
+  constructor (limits: NumberedLimits, readonly schema: PointSchema) {
+    const { metrics, metricCount } = schema
     this.version = limits.version
-    this.resolver = new LimitResolver(limits.set)
-    this.chosen = new Array<number>(METRIC_COUNT).fill(this.resolver.defaultEntry)
+    this.metricCount = metricCount
+    this.bounds = new Float64Array(metricCount * BOUNDS * ROWS)
+    this.thresholds = new Float64Array(metricCount * THRESHOLDS * ROWS)
+    this.resolver = new LimitResolver(limits.set, metrics)
+    this.chosen = new Array<number>(metricCount).fill(this.resolver.defaultEntry)
     this.rowOfEntries()
   }
 
@@ -70,9 +78,9 @@ export class LimitTable {
   }
 
   private judgeByDefault ({ count, values }: PointColumns, anomalies: AnomalyColumns): void {
-    const { bounds } = this
-    for (let point = 0, first = 0; point < count; point++, first += METRIC_COUNT) {
-      for (let metric = 0; metric < METRIC_COUNT; metric++) {
+    const { bounds, metricCount } = this
+    for (let point = 0, first = 0; point < count; point++, first += metricCount) {
+      for (let metric = 0; metric < metricCount; metric++) {
         const value = values[first + metric] as number
         if (value < (bounds[2 * metric] as number) || value > (bounds[2 * metric + 1] as number)) {
           this.add(point, metric, value, DEFAULT_ROW, anomalies)
@@ -82,12 +90,13 @@ export class LimitTable {
   }
 
   private judgeEach ({ count, satellites, values }: PointColumns, anomalies: AnomalyColumns): void {
-    for (let point = 0, first = 0; point < count; point++, first += METRIC_COUNT) {
+    const { metricCount } = this
+    for (let point = 0, first = 0; point < count; point++, first += metricCount) {
       // Filled up to count by the decoder.
       const satellite = satellites[point] as Satellite
       const row = this.owners[satellite.index] === satellite ? this.rows[satellite.index] as number : this.learn(satellite)
       const { bounds } = this
-      for (let metric = 0, at = row * BOUNDS_PER_ROW; metric < METRIC_COUNT; metric++, at += 2) {
+      for (let metric = 0, at = row * metricCount * BOUNDS; metric < metricCount; metric++, at += BOUNDS) {
         const value = values[first + metric] as number
         if (value < (bounds[at] as number) || value > (bounds[at + 1] as number)) this.add(point, metric, value, row, anomalies)
       }
@@ -96,7 +105,7 @@ export class LimitTable {
 
   private add (point: number, metric: number, value: number, row: number, anomalies: AnomalyColumns): void {
     const { thresholds } = this
-    const at = row * THRESHOLDS_PER_ROW + metric * 4
+    const at = (row * this.metricCount + metric) * THRESHOLDS
     if (value < (thresholds[at] as number)) anomalies.push(point, metric, LOW_CRITICAL, thresholds[at] as number)
     else if (value > (thresholds[at + 3] as number)) anomalies.push(point, metric, HIGH_CRITICAL, thresholds[at + 3] as number)
     else if (value < (thresholds[at + 1] as number)) anomalies.push(point, metric, LOW_WARNING, thresholds[at + 1] as number)
@@ -127,16 +136,17 @@ export class LimitTable {
     if (known !== undefined) return known
     const row = this.rowByEntries.size
     this.rowByEntries.set(key, row)
-    if ((row + 1) * BOUNDS_PER_ROW > this.bounds.length) this.growLimits()
-    for (let metric = 0; metric < METRIC_COUNT; metric++) this.writeLimits(row, metric, this.resolver.entries[this.chosen[metric] ?? 0]?.[metric] ?? {})
+    if ((row + 1) * this.metricCount * BOUNDS > this.bounds.length) this.growLimits()
+    for (let metric = 0; metric < this.metricCount; metric++) this.writeLimits(row, metric, this.resolver.entries[this.chosen[metric] ?? 0]?.[metric] ?? {})
     return row
   }
 
   private writeLimits (row: number, metric: number, { low, high }: MetricLimits): void {
-    const bound = row * BOUNDS_PER_ROW + metric * 2
+    const place = row * this.metricCount + metric
+    const bound = place * BOUNDS
     this.bounds[bound] = outermost(low)
     this.bounds[bound + 1] = outermost(high)
-    this.thresholds.set([low?.critical ?? NaN, low?.warning ?? NaN, high?.warning ?? NaN, high?.critical ?? NaN], row * THRESHOLDS_PER_ROW + metric * 4)
+    this.thresholds.set([low?.critical ?? NaN, low?.warning ?? NaN, high?.warning ?? NaN, high?.critical ?? NaN], place * THRESHOLDS)
   }
 
   private growRows (index: number): void {

@@ -12,13 +12,12 @@
  *
  * Entries stand in the order in which they count, so that of several that match, the one of the lowest position does.
  */
-import { METRICS } from '../../protocol/metrics.js'
 import { WILDCARD, type LimitSet, type MetricLimits } from './limit-set.js'
 
 /** Measured: a length is tried in 50 to 100 ns, the costliest middle found or not in 400. */
 const MIDDLE_STEPS = 4
 
-/** Limits by position in the catalogue; undefined: this entry says nothing of the metric. */
+/** Limits by metric, as they stand in the schema; undefined: this entry says nothing of the metric. */
 type Entry = ReadonlyArray<MetricLimits | undefined>
 
 /** The override of a pattern. */
@@ -46,12 +45,13 @@ export class LimitResolver {
   /** Ends of the id that is looked up, by their length: many beginnings ask for the same one, and a text is hashed once. */
   private endsOfId: Array<string | undefined> = []
 
-  constructor (set: LimitSet) {
+  /** @param metrics names, in the order of the schema; limits of others are passed over */
+  constructor (set: LimitSet, metrics: readonly string[]) {
     const keys = Object.keys(set.overrides)
     const exact = keys.filter((key) => !key.includes(WILDCARD))
     const patterns = keys.filter((key) => key.includes(WILDCARD)).map(split).sort(bySpecificity)
     this.entries = [...exact.map((key) => set.overrides[key]), ...patterns.map(({ text }) => set.overrides[text]), set.default]
-      .map((limits = {}) => METRICS.map(({ name }) => Object.hasOwn(limits, name) ? limits[name] : undefined))
+      .map((limits = {}) => metrics.map((name) => Object.hasOwn(limits, name) ? limits[name] : undefined))
     exact.forEach((key, entry) => this.exact.set(key, entry))
     patterns.forEach(({ pieces }, index) => this.add(pieces, exact.length + index))
     this.beginnings.sort((a, b) => b.length - a.length)

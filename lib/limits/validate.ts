@@ -6,7 +6,8 @@
  *
  *   1. It is an object with `default`, and `overrides` or not, and nothing else; both are objects.
  *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters, as satellite ids have them (`*` is one).
- *   3. `default` and each override are objects whose keys are metrics of the catalogue.
+ *   3. `default` and each override are objects whose keys are metrics of the stream. In a set that is stored already others
+ *      may stand, which a newer server knows; a new set may keep them as they are.
  *   4. The limits of a metric are an object with `low`, `high`, both or none; each is an object with `warning`,
  *      `critical` or both.
  *   5. Each limit is a finite number.
@@ -18,8 +19,10 @@
  *
  * An override replaces a metric's limits as a whole, so the rules of one entry never depend on another.
  */
-import { METRICS, type LimitSide } from '../../protocol/metrics.js'
+import { isDeepStrictEqual } from 'node:util'
+import type { LimitSide } from '../../protocol/metrics.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD, type LimitSet, type LimitsByMetric, type MetricLimits, type SideLimits } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
@@ -31,8 +34,8 @@ const WILDCARDS_MAX = 8
 export const MATCH_STEPS_MAX = 64
 /** Of a set as JSON without white space: 10,000 overrides of all limits of all metrics have 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
-/** Fields of a set with the most overrides, each with all limits of all metrics, and the two of the set itself. */
-export const LIMIT_SET_PARTS_MAX = 2 + (OVERRIDES_MAX + 1) * (1 + METRICS.length * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
+/** Fields of a set with the most overrides, each with all limits of three metrics, and the two of the set itself. */
+export const LIMIT_SET_PARTS_MAX = 2 + (OVERRIDES_MAX + 1) * (1 + 3 * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
 /** Faults named in one answer. */
 const FAULTS_MAX = 1_000
 /** Longest key that a message repeats whole. */
@@ -48,35 +51,42 @@ export type ParsedLimitSet =
   | { readonly ok: true, readonly set: LimitSet }
   | { readonly ok: false, readonly faults: readonly LimitFault[] }
 
-const METRIC_NAMES: readonly string[] = METRICS.map((metric) => metric.name)
-
 /**
  * A set that somebody wants to bring into force.
- * @param value as JSON.parse gives it. The set that is returned is a copy in the order of the catalogue, with sorted overrides.
+ * @param value as JSON.parse gives it. The set that is returned is a copy in the order of the schema, with sorted overrides.
+ * @param inForce the set that it is to replace, if there is one
  */
-export function parseLimitSet (value: unknown): ParsedLimitSet {
-  const reader = new LimitSetReader()
+export function parseLimitSet (value: unknown, schema: PointSchema, inForce: LimitSet | null): ParsedLimitSet {
+  const reader = new LimitSetReader(schema, (name, limits, override) => {
+    const kept = override === null ? inForce?.default : Object.hasOwn(inForce?.overrides ?? {}, override) ? inForce?.overrides[override] : undefined
+    return kept !== undefined && Object.hasOwn(kept, name) && isDeepStrictEqual(kept[name], limits)
+  })
   const set = reader.readSet(value)
   if (reader.faults.length === 0) reader.checkCosts(set)
   return reader.result(set)
 }
 
 /** A set that is in force. As parseLimitSet. */
-export function parseStoredLimitSet (value: unknown): ParsedLimitSet {
-  const reader = new LimitSetReader()
+export function parseStoredLimitSet (value: unknown, schema: PointSchema): ParsedLimitSet {
+  const reader = new LimitSetReader(schema, () => true)
   return reader.result(reader.readSet(value))
 }
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** Whether limits of a metric that is not known may stand. @param override null: of the default */
+type Keeps = (metric: string, limits: unknown, override: string | null) => boolean
+
 class LimitSetReader {
   readonly faults: LimitFault[] = []
+
+  constructor (private readonly schema: PointSchema, private readonly keeps: Keeps) {}
 
   readSet (value: unknown): LimitSet {
     const fields = this.fields(value, '', ['default', 'overrides'])
     if (fields !== null && !Object.hasOwn(fields, 'default')) this.fault('default', 'is missing')
     return {
-      default: fields !== null && Object.hasOwn(fields, 'default') ? this.readMetrics(fields['default'], 'default') : {},
+      default: fields !== null && Object.hasOwn(fields, 'default') ? this.readMetrics(fields['default'], 'default', null) : {},
       overrides: fields !== null && Object.hasOwn(fields, 'overrides') ? this.readOverrides(fields['overrides']) : {}
     }
   }
@@ -92,7 +102,7 @@ class LimitSetReader {
     }
     const bytes = Buffer.byteLength(JSON.stringify(set))
     if (bytes > LIMIT_SET_BYTES_MAX) this.fault('', `has ${bytes} bytes as JSON; at most ${LIMIT_SET_BYTES_MAX} are possible`)
-    const steps = new LimitResolver(set).stepsMax
+    const steps = new LimitResolver(set, this.schema.metrics).stepsMax
     if (steps > MATCH_STEPS_MAX) {
       this.fault('overrides', `has patterns that cost ${steps} steps for each new satellite; at most ${MATCH_STEPS_MAX} are possible. ` +
         'Text between two * costs 4 steps where many patterns share what stands before and behind; each other length of text before the first * or behind the last one costs 1')
@@ -111,14 +121,21 @@ class LimitSetReader {
     return Object.fromEntries(keys.map((key) => {
       const path = overridePath(key)
       if (!isSatelliteId(key)) this.fault(path, 'is neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end')
-      return [key, this.readMetrics(fields[key], path)]
+      return [key, this.readMetrics(fields[key], path, key)]
     }))
   }
 
-  private readMetrics (value: unknown, path: string): LimitsByMetric {
-    const fields = this.fields(value, path, METRIC_NAMES)
+  private readMetrics (value: unknown, path: string, override: string | null): LimitsByMetric {
+    const { metrics } = this.schema
+    const fields = this.fields(value, path)
     if (fields === null) return {}
-    return Object.fromEntries(METRIC_NAMES.filter((name) => Object.hasOwn(fields, name)).map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]))
+    const others = Object.keys(fields).filter((name) => !metrics.includes(name))
+    const kept = others.filter((name) => this.keeps(name, fields[name], override))
+    for (const name of others) if (!kept.includes(name)) this.unknown(name.slice(0, ECHO_MAX), path, metrics)
+    return Object.fromEntries([
+      ...metrics.filter((name) => Object.hasOwn(fields, name)).map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]),
+      ...kept.map((name) => [name, fields[name]])
+    ]) as LimitsByMetric
   }
 
   private readMetric (value: unknown, path: string): MetricLimits {
@@ -166,7 +183,7 @@ class LimitSetReader {
   }
 
   private unknown (name: string, path: string, known: readonly string[]): void {
-    this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${known.join(', ')}`)
+    this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${this.schema.list(known)}`)
   }
 
   private fault (field: string, message: string): void {

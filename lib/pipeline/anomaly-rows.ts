@@ -15,8 +15,9 @@
  *           int32 8 and the version of the limits, int64
  */
 import type { PointColumns } from '../../protocol/columns.js'
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../protocol/satellites.js'
+import { NAME_BYTES_MAX, type PointSchema } from '../../protocol/schema.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
 import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
@@ -47,13 +48,12 @@ function field (text: string): Buffer {
   return Buffer.concat([length, bytes])
 }
 
-/** Fields that are text, with their lengths: by metric, and by kind (see AnomalyColumns). */
-const METRIC_FIELDS = METRICS.map(({ name }) => field(name))
+/** Severity and side with their lengths, by kind (see AnomalyColumns). */
 const KIND_FIELDS = SEVERITIES.flatMap((severity) => LIMIT_SIDES.map((side) => Buffer.concat([field(severity), field(side)])))
 /** Bytes of a row without its satellite_id. */
-const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + Math.max(...METRIC_FIELDS.map(({ length }) => length)) + Math.max(...KIND_FIELDS.map(({ length }) => length))
+const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + NAME_BYTES_MAX + Math.max(...KIND_FIELDS.map(({ length }) => length))
 /** Bytes of all anomalies that one point can have: one for each metric. */
-export const POINT_ANOMALY_BYTES_MAX = METRIC_COUNT * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
+export const POINT_ANOMALY_BYTES_MAX = TELEMETRY.metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
 
 const NONE = Buffer.alloc(0)
 const FIRST_BUFFER_BYTES = 4096
@@ -64,6 +64,12 @@ export class AnomalyRowBuffer {
   bytes = 0
   private buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES)
   private view = new DataView(this.buffer.buffer)
+  /** Names with their lengths, by metric. */
+  private readonly metricFields: readonly Buffer[]
+
+  constructor (private readonly schema: PointSchema) {
+    this.metricFields = schema.metrics.map(field)
+  }
 
   /**
    * Writes the anomalies from `first` on whose points stand before `endPoint`.
@@ -91,8 +97,8 @@ export class AnomalyRowBuffer {
     if (this.bytes + ROW_FIXED_BYTES_MAX + satellite.length > this.buffer.length) this.grow()
     const { view, buffer } = this
     let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, satellite, columns.timesMicros[point] as number)
-    at = put(buffer, at, METRIC_FIELDS[metric] as Buffer)
-    at = putFloat(view, at, columns.values[point * METRIC_COUNT + metric] as number)
+    at = put(buffer, at, this.metricFields[metric] as Buffer)
+    at = putFloat(view, at, columns.values[point * this.schema.metricCount + metric] as number)
     at = putFloat(view, at, limits[index] as number)
     at = put(buffer, at, KIND_FIELDS[kinds[index] as number] as Buffer)
     view.setInt32(at, 8)
@@ -149,12 +155,12 @@ export function readAnomalyRow (row: Buffer): Anomaly {
 }
 
 /** The point of each anomaly; both stand in the order in which the points came. */
-export function pointsOfAnomalies (points: readonly Buffer[], anomalies: readonly Buffer[]): Buffer[] {
+export function pointsOfAnomalies (points: readonly Buffer[], anomalies: readonly Buffer[], { metrics }: PointSchema): Buffer[] {
   let next = 0
   let lastMetric = -1
   return anomalies.map((anomaly) => {
     const { metric: name, value } = readAnomalyRow(anomaly)
-    const metric = METRICS.findIndex((each) => each.name === name)
+    const metric = metrics.indexOf(name)
     for (; next < points.length; next++, lastMetric = -1) {
       const point = points[next] as Buffer
       if (metric <= lastMetric || !haveOneHead(point, anomaly) || metricOf(point, metric) !== value) continue

@@ -8,6 +8,7 @@
  * Everyone who offered points is told once, at the stage that they asked for, or at the deadline (waiters.ts).
  */
 import type { PointColumns } from '../../protocol/columns.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import type { ErrorCode } from '../errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { AnomalyRowBuffer, POINT_ANOMALY_BYTES_MAX } from './anomaly-rows.js'
@@ -111,14 +112,15 @@ export class Batcher {
   onAnomalies: (payload: Buffer) => void = () => {}
   private readonly rooms = new PayloadRooms()
   private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES, this.rooms)
-  private readonly anomalies = new AnomalyRowBuffer()
+  private readonly anomalies: AnomalyRowBuffer
   private readonly registry: WaiterRegistry
   private waiters: Waiters
   private readonly gathering = new Gathering()
   private timer: NodeJS.Timeout | null = null
   private closeIsDue = false
 
-  constructor (private readonly journal: Journal, private readonly settings: BatcherSettings) {
+  constructor (private readonly journal: Journal, private readonly settings: BatcherSettings, schema: PointSchema) {
+    this.anomalies = new AnomalyRowBuffer(schema)
     journal.onIdle = () => this.journalIdle()
     journal.onFreed = (payload) => this.rooms.giveBack(payload)
     this.registry = new WaiterRegistry(settings.ackDeadlineMs)

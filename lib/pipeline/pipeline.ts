@@ -7,7 +7,6 @@
  * `failed` was answered with an error because the journal could not keep it; `lost` is what damage of the disk has cost.
  */
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
 import type { DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { AnomalyColumns } from '../limits/anomaly-columns.js'
@@ -48,22 +47,25 @@ const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
 export class Pipeline implements Intake {
-  readonly columns = new PointColumns()
+  readonly columns: PointColumns
   readonly satellites = new SatelliteTable()
   private readonly counters = { received: 0, rejected: 0, shed: 0, accepted: 0, failed: 0 }
   readonly batcher: Batcher
   readonly rules: DecodeRules
   /** Anomalies found, by metric and kind: metric * KINDS_MAX + kind. */
-  readonly anomalyCounts = new Float64Array(METRIC_COUNT * KINDS_MAX)
+  readonly anomalyCounts: Float64Array
   private readonly anomalies = new AnomalyColumns()
   private readonly full: Refusal
   private stopping = false
 
   /** @param limits may be exchanged at any time: what is offered together is judged by one and the same table */
   constructor (private readonly journal: Journal, settings: PipelineSettings, public limits: LimitTable) {
+    const { schema } = limits
+    this.columns = new PointColumns(schema)
+    this.anomalyCounts = new Float64Array(schema.metricCount * KINDS_MAX)
     this.rules = settings
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
-    this.batcher = new Batcher(journal, settings)
+    this.batcher = new Batcher(journal, settings, schema)
     this.batcher.onRefused = (rows) => { this.counters.failed += rows }
   }
 

@@ -2,23 +2,24 @@
  * Telemetry rows: a point as one tuple of COPY … (FORMAT binary), all numbers big-endian.
  * Source: PostgreSQL manual, "COPY", section "Binary Format".
  *
- *   +0      int16    fields: 2 + METRIC_COUNT
+ *   +0      int16    fields: 2 + metrics
  *   +2      int32    8
  *   +6      int64    time, microseconds since 2000-01-01 00:00 UTC
  *   +14     int32    n
  *   +18     n bytes  satellite_id, UTF-8
- *   +18+n   for each metric of the catalogue: int32 8 and a float64, or int32 -1 for null
+ *   +18+n   for each metric of the stream: int32 8 and a float64, or int32 -1 for null
  *
  * Rows stand end to end, without COPY's header and trailer; how a frame carries them is in payload.ts. Time and
  * satellite stand first so that whoever sorts rows finds both at fixed offsets.
  */
 import type { PointColumns } from '../../protocol/columns.js'
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../protocol/satellites.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { PayloadRooms } from './payload-rooms.js'
 
 /** Columns in the order of the fields above. */
-export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...METRICS.map((metric) => metric.name)]
+export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...TELEMETRY.metrics]
 
 const ROW_TIME_OFFSET = 6
 export const ROW_ID_LENGTH_OFFSET = 14
@@ -27,11 +28,14 @@ export const ROW_ID_OFFSET = 18
 /** 2000-01-01, the epoch of timestamptz, in microseconds since 1970. */
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000
 const TWO_POW_32 = 4_294_967_296
-const FIELD_COUNT = 2 + METRIC_COUNT
+/** Fields before the metrics. */
+const HEAD_FIELDS = 2
+const VALUE_BYTES = 12
+const NULL_BYTES = 4
 /** Bytes of a row without its satellite_id, all metrics present. */
-const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 12 * METRIC_COUNT
+const rowFixedBytesMax = ({ metricCount }: PointSchema): number => ROW_ID_OFFSET + VALUE_BYTES * metricCount
 /** Bytes of any row. */
-export const ROW_BYTES_MAX = ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX
+export const ROW_BYTES_MAX = rowFixedBytesMax(TELEMETRY) + SATELLITE_ID_BYTES_MAX
 const NO_BYTES = Buffer.alloc(0)
 
 /** Writes the time of the row that starts at `start`. @param timeMicros since 1970 */
@@ -76,14 +80,15 @@ export class RowBuffer {
 
   /** Writes points of the columns, from `first` up to `end`, behind the rows that are there. */
   append (columns: PointColumns, first = 0, end = columns.count): void {
-    const { satellites, timesMicros, values } = columns
+    const { satellites, timesMicros, values, schema, schema: { metricCount } } = columns
+    const fixedBytesMax = rowFixedBytesMax(schema)
     for (let point = first; point < end; point++) {
       // Filled up to count by the decoder.
       const satellite = satellites[point] as Satellite
       const { length } = satellite
-      if (this.bytes + ROW_FIXED_BYTES_MAX + length > this.buffer.length) this.grow(ROW_FIXED_BYTES_MAX + length)
-      const at = writeRowHead(this.view, this.buffer, this.bytes, FIELD_COUNT, satellite, timesMicros[point] as number)
-      this.bytes = this.writeMetrics(at, values, point * METRIC_COUNT)
+      if (this.bytes + fixedBytesMax + length > this.buffer.length) this.grow(fixedBytesMax + length)
+      const at = writeRowHead(this.view, this.buffer, this.bytes, HEAD_FIELDS + metricCount, satellite, timesMicros[point] as number)
+      this.bytes = this.writeMetrics(at, values, point * metricCount, (point + 1) * metricCount)
     }
     this.rows += end - first
   }
@@ -125,18 +130,18 @@ export class RowBuffer {
     this.view = viewOf(buffer)
   }
 
-  private writeMetrics (start: number, values: Float64Array, first: number): number {
+  private writeMetrics (start: number, values: Float64Array, first: number, end: number): number {
     const { view } = this
     let at = start
-    for (let metric = first; metric < first + METRIC_COUNT; metric++) {
+    for (let metric = first; metric < end; metric++) {
       const value = values[metric] as number
       if (Number.isNaN(value)) {
         view.setInt32(at, -1)
-        at += 4
+        at += NULL_BYTES
       } else {
         view.setInt32(at, 8)
         view.setFloat64(at + 4, value)
-        at += 12
+        at += VALUE_BYTES
       }
     }
     return at
@@ -154,7 +159,7 @@ function viewOf (buffer: Buffer): DataView {
 /** End of the row that starts at `start`. The view must span a batch of whole rows. */
 export function rowEnd (view: DataView, start: number): number {
   let at = start + ROW_ID_OFFSET + view.getInt32(start + ROW_ID_LENGTH_OFFSET)
-  for (let metric = 0; metric < METRIC_COUNT; metric++) at += view.getInt32(at) === -1 ? 4 : 12
+  for (let metrics = view.getInt16(start) - HEAD_FIELDS; metrics > 0; metrics--) at += view.getInt32(at) === -1 ? NULL_BYTES : VALUE_BYTES
   return at
 }
 
@@ -173,7 +178,7 @@ export function isoTime (micros: number): string | null {
 }
 
 /** A row as an object, for people: quarantine, inspection. */
-export function rowToPoint (row: Buffer): Record<string, string | number | null> {
+export function rowToPoint (row: Buffer, { metrics }: PointSchema): Record<string, string | number | null> {
   const view = new DataView(row.buffer, row.byteOffset, row.length)
   const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
   const point: Record<string, string | number | null> = {
@@ -181,10 +186,10 @@ export function rowToPoint (row: Buffer): Record<string, string | number | null>
     time: isoTime(rowTimeMicros(view, 0))
   }
   let at = idEnd
-  for (const metric of METRICS) {
+  for (const metric of metrics) {
     const present = view.getInt32(at) !== -1
-    point[metric.name] = present ? view.getFloat64(at + 4) : null
-    at += present ? 12 : 4
+    point[metric] = present ? view.getFloat64(at + 4) : null
+    at += present ? VALUE_BYTES : NULL_BYTES
   }
   return point
 }

@@ -73,7 +73,7 @@ export class Waiters {
   }
 
   private leaveIfEmpty (): void {
-    if (this.isEmpty) this.registry.leave(this)
+    if (this.isEmpty) this.registry.tidy()
   }
 }
 
@@ -83,7 +83,8 @@ export class WaiterRegistry {
   underWay = 0
   /** Requests that wait for a commit, those of the open batch among them. */
   committing = 0
-  private readonly closed = new Set<Waiters>()
+  /** Those that are not empty, and some that are empty behind them. */
+  private readonly closed: Waiters[] = []
   private timer: NodeJS.Timeout | null = null
 
   constructor (private readonly deadlineMs: number = ACK_DEADLINE_MS) {}
@@ -91,23 +92,21 @@ export class WaiterRegistry {
   enter (waiters: Waiters): void {
     if (waiters.isEmpty) return
     waiters.closedMs = performance.now()
-    this.closed.add(waiters)
+    this.closed.push(waiters)
     if (this.timer !== null) return
     this.timer = setInterval(() => this.sweep(), this.deadlineMs / SWEEPS)
     this.timer.unref()
   }
 
-  leave (waiters: Waiters): void {
-    this.closed.delete(waiters)
+  /** Some have become empty. */
+  tidy (): void {
+    while (this.closed[0]?.isEmpty === true) this.closed.shift()
   }
 
   private sweep (): void {
     const expiredMs = performance.now() - this.deadlineMs
-    for (const waiters of this.closed) {
-      if (waiters.closedMs > expiredMs) return
-      waiters.expire()
-    }
-    if (this.closed.size > 0 || this.timer === null) return
+    for (let first = this.closed[0]; first !== undefined && first.closedMs <= expiredMs; first = this.closed[0]) first.expire()
+    if (this.closed.length > 0 || this.timer === null) return
     clearInterval(this.timer)
     this.timer = null
   }

@@ -3,6 +3,7 @@
  * changed them and when. A change is one statement: compare and set, history, NOTIFY; all of it or nothing. What changes
  * nothing makes no version. The history keeps HISTORY_VERSIONS_MAX versions, fewer where they fill HISTORY_BYTES_MAX.
  */
+import { TELEMETRY } from '../../protocol/metrics.js'
 import type { LimitSet, NumberedLimits } from '../limits/limit-set.js'
 import { parseStoredLimitSet } from '../limits/validate.js'
 import type { Database } from './db.js'
@@ -114,7 +115,7 @@ function headOf (row: Head): Omit<StoredLimits, 'set'> {
 }
 
 function fromRow (row: Row): StoredLimits {
-  const parsed = parseStoredLimitSet(row.limits)
+  const parsed = parseStoredLimitSet(row.limits, TELEMETRY)
   if (parsed.ok) return { ...headOf(row), set: parsed.set }
   const faults = parsed.faults.map(({ field, message }) => `${field} ${message}`).join('; ')
   throw new StartupError(`The table limits holds a set (version ${row.version}) that OrbitStream does not accept: ${faults}. Change it with "orbitstream-ingest limits set", which needs no running server.`)

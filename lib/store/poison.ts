@@ -14,6 +14,7 @@
  * Only data errors bisect: SQLSTATE class 22 (data exception) and 23 (integrity constraint); anything else is thrown to be
  * tried again later.
  */
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../pipeline/anomaly-rows.js'
 import { anomaliesOf, telemetryOf } from '../pipeline/payload.js'
 import { rowEnd, rowToPoint } from '../pipeline/rows.js'
@@ -61,7 +62,7 @@ interface RowKind {
   readonly read: (row: Buffer) => object
 }
 
-const POINTS: RowKind = { table: 'telemetry', end: rowEnd, read: rowToPoint }
+const POINTS: RowKind = { table: 'telemetry', end: rowEnd, read: (row) => rowToPoint(row, TELEMETRY) }
 const ANOMALIES: RowKind = { table: 'anomalies', end: anomalyRowEnd, read: readAnomalyRow }
 
 const SAVE = ['SAVEPOINT probe']
@@ -96,7 +97,7 @@ export async function separateRun (db: Database, payloads: readonly Buffer[], se
   const orphans: PoisonRow[] = []
   payloads.forEach((payload, index) => {
     const anomalies = splitRows([anomaliesOf(payload)], ANOMALIES.end)
-    const owners = pointsOfAnomalies(pointsOf[index] ?? [], anomalies)
+    const owners = pointsOfAnomalies(pointsOf[index] ?? [], anomalies, TELEMETRY)
     anomalies.forEach((anomaly, at) => {
       const refusal = refused.get(owners[at] as Buffer)
       if (refusal === undefined) candidates.push(anomaly)

@@ -4,6 +4,7 @@
  * A row that is stored leaves the table in the same transaction, deleted before the COPY: two that retry at once, or a
  * COMMIT whose answer was lost, store no row twice.
  */
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { ROW_COLUMNS, rowEnd, rowToPoint } from '../pipeline/rows.js'
 import { storeRows } from './commit.js'
 import { CopySorter } from './copy-rows.js'
@@ -65,7 +66,7 @@ export async function listQuarantined (db: Database, limit: number): Promise<{ r
       sequence: row.sequence,
       sqlState: row.sqlstate,
       reason: row.reason,
-      point: row.row ?? (row.row_bytes !== null && readsAsRow(row.row_bytes) ? rowToPoint(row.row_bytes) : null),
+      point: row.row ?? (row.row_bytes !== null && readsAsRow(row.row_bytes) ? rowToPoint(row.row_bytes, TELEMETRY) : null),
       bytes: row.row_bytes
     }))
   }

@@ -2,8 +2,8 @@
  * The order of satellites in a COPY: a rank for each id, in byte order.
  *
  * Ids are interned by their bytes; ranks of known satellites are kept from COPY to COPY, and only ids that
- * are new are sorted and merged in. With 100,000 satellites that costs one merge for each COPY that
- * brings new ones, and nothing afterwards.
+ * are new are sorted and merged in. With 100,000 satellites that costs a search for each new one and one copy of the
+ * order for each COPY that brings some, and nothing afterwards.
  *
  *   key   of a row: its satellite's index in the table + 1; 0 for an id that is not valid
  *   rank  of a key: place of the satellite in byte order, from 1; 0 for key 0
@@ -54,7 +54,8 @@ export class SatelliteRanks {
     const merged: Satellite[] = []
     let next = 0
     for (const satellite of fresh) {
-      for (; next < old.length && (old[next] as Satellite).compare(satellite) < 0; next++) merged.push(old[next] as Satellite)
+      const place = placeIn(old, satellite, next)
+      for (; next < place; next++) merged.push(old[next] as Satellite)
       merged.push(satellite)
     }
     for (; next < old.length; next++) merged.push(old[next] as Satellite)
@@ -63,4 +64,15 @@ export class SatelliteRanks {
     this.ranked = merged
     this.fresh = []
   }
+}
+
+/** The first place from `from` on whose satellite does not come before this one. */
+function placeIn (sorted: readonly Satellite[], satellite: Satellite, from: number): number {
+  let [low, high] = [from, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] as Satellite).compare(satellite) < 0) low = middle + 1
+    else high = middle
+  }
+  return low
 }

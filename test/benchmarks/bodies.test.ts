@@ -5,7 +5,7 @@ import { pointOf, pointsOf, POINT_NUMBER_MAX } from '../../benchmarks/points.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import { decodeMsgpackBatch } from '../../protocol/packet-body.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
 const RULES = { timeWindowPastMs: 60_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' } as const
@@ -21,7 +21,7 @@ function bodyOf (request: Buffer): Buffer {
 for (const format of ['json', 'ndjson', 'msgpack'] as const) {
   t.test(`a refreshed ${format} request is what the server takes, with the time it was given`, t => {
     const request = prepareRequest({ host: '127.0.0.1', port: 1, path: '/telemetry/batch', format }, points, false)
-    const columns = new PointColumns()
+    const columns = new PointColumns(TELEMETRY)
     for (const nowMs of [NOW_MS, NOW_MS + 12_345]) {
       request.refresh(nowMs)
       const fault = DECODERS[format](Buffer.from(bodyOf(request.bytes)), NOW_MS * 1000, RULES, new SatelliteTable(), columns)
@@ -38,7 +38,7 @@ for (const format of ['json', 'ndjson', 'msgpack'] as const) {
 }
 
 t.test('one point is an object', t => {
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   t.equal(decodeJsonPoint(encodeJsonWithoutTime(points.slice(0, 1), true), NOW_MS * 1000, RULES, new SatelliteTable(), columns), null)
   t.equal(columns.timesMicros[0], NOW_MS * 1000)
   t.end()

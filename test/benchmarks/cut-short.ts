@@ -50,12 +50,6 @@ export function entriesOf (directory: string): string[] {
   }
 }
 
-/** The files of the first server. */
-export function serverFiles (directory: string): string[] {
-  const [first] = entriesOf(directory)
-  return first === undefined ? [] : entriesOf(join(directory, first))
-}
-
 /** Interrupts a benchmark at a moment, and looks that no process and no file is left. */
 export async function interrupt (t: Test, reached: (directory: string, said: string) => boolean, ...args: string[]): Promise<void> {
   const { bench, directory, said } = await begin(t, ...args)

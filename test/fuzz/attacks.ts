@@ -18,9 +18,13 @@ const METRIC = METRICS[0].name
 const AT_ONCE = 1
 const COMMITS_AT_ONCE = 500
 const SLOW_CONNECTIONS = 5_000
-const DRIP_MS = 500
-const AGAIN_MS = 100
-const PACKETS_A_TURN = 50
+const DRIP_MS = 2_000
+/** As many as are cut off after ten seconds: a storm of thousands at once holds up the accepting of connections, whatever they bring. */
+const OPENED_PER_SECOND = 500
+/** A flood beyond what the machine takes starves everybody, whatever is in it: these are about what one packet costs. */
+const PACKETS_PER_SECOND = 2_000
+const LARGE_PACKETS_PER_SECOND = 50
+const TURN_MS = 20
 const IDS_A_PACKET = 850
 
 interface Shot {
@@ -57,11 +61,11 @@ const SHOTS: Readonly<Record<string, () => readonly Shot[]>> = {
 /** Attacks of another kind than shots. */
 const OTHERS: Readonly<Record<string, (url: URL, udpPort: number) => Promise<void>>> = {
   'slow connections': holdConnections,
-  'packets with absurd numbers': async (_, port) => await floodPackets(port, (at) => packr.pack([1, 'honest', at % 2 === 0 ? 2 ** 53 - 1 - at : 1, at % 2 === 0 ? at : 2 ** 53 - 1 - at, [['SAT', null, 1]]])),
+  'packets with absurd numbers': async (_, port) => await sendPackets(port, PACKETS_PER_SECOND, (at) => packr.pack([1, 'honest', at % 2 === 0 ? 2 ** 53 - 1 - at : 1, at % 2 === 0 ? at : 2 ** 53 - 1 - at, [['SAT', null, 1]]])),
   'costly limits and packets of new ids': async (url, port) => {
     const { ok } = await fetch(new URL('/limits', url), { method: 'PUT', headers: { 'if-match': '*', 'content-type': 'application/json' }, body: JSON.stringify(COSTLY_LIMITS) })
     if (!ok) throw new Error('the limits are refused')
-    await floodPackets(port, () => packr.pack([1, 's', 1, nextId, freshIds(IDS_A_PACKET).map((id) => [id, null, 50])]))
+    await sendPackets(port, LARGE_PACKETS_PER_SECOND, () => packr.pack([1, 's', 1, nextId, freshIds(IDS_A_PACKET).map((id) => [id, null, 50])]))
   }
 }
 
@@ -81,25 +85,25 @@ async function shoot (url: URL, shots: readonly Shot[], connections: number): Pr
 
 /** Heads that never end; a connection that is closed is opened again. */
 async function holdConnections (url: URL): Promise<void> {
-  const sockets: Socket[] = []
-  const hold = (at: number): void => {
-    const socket = connect(Number(url.port), url.hostname, () => { socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n') })
-    socket.on('error', () => {})
-    socket.on('close', () => { setTimeout(hold, AGAIN_MS, at) })
-    sockets[at] = socket
-  }
-  for (let at = 0; at < SLOW_CONNECTIONS; at++) hold(at)
+  const sockets = new Set<Socket>()
+  setInterval(() => { for (const socket of sockets) if (socket.readyState === 'open') socket.write('X: y\r\n') }, DRIP_MS)
   for (;;) {
-    await delay(DRIP_MS)
-    for (const socket of sockets) if (socket.readyState === 'open') socket.write('X: y\r\n')
+    for (let more = OPENED_PER_SECOND * TURN_MS / 1_000; more > 0 && sockets.size < SLOW_CONNECTIONS; more--) {
+      const socket = connect(Number(url.port), url.hostname, () => { socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n') })
+      socket.on('error', () => {})
+      socket.on('close', () => sockets.delete(socket))
+      sockets.add(socket)
+    }
+    await delay(TURN_MS)
   }
 }
 
-async function floodPackets (port: number, packet: (at: number) => Buffer): Promise<void> {
+async function sendPackets (port: number, perSecond: number, packet: (at: number) => Buffer): Promise<void> {
   const socket = createSocket('udp4')
-  for (let at = 0; ; at += PACKETS_A_TURN) {
-    for (let more = 0; more < PACKETS_A_TURN; more++) socket.send(packet(at + more), port, '127.0.0.1')
-    await delay(5)
+  const perTurn = perSecond * TURN_MS / 1_000
+  for (let at = 0; ; at += perTurn) {
+    for (let more = 0; more < perTurn; more++) socket.send(packet(at + more), port, '127.0.0.1')
+    await delay(TURN_MS)
   }
 }
 

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 t.test('columns grow, keep what they hold, and give a point without metrics NaN even over left-over values', t => {
   const satellite = new SatelliteTable().byId('A') as Satellite
-  const columns = new PointColumns(2)
+  const columns = new PointColumns(TELEMETRY, 2)
   for (let round = 0; round < 2; round++) {
     columns.clear()
     t.equal(columns.count, 0)

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { Packr } from 'msgpackr'
 import { POINTS_MAX, PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { PARTS_MAX } from '../../protocol/json-exact.js'
 import { SKIPPED_MAX } from '../../protocol/msgpack-reader.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
@@ -17,7 +18,7 @@ const COST_RATIO_MAX = 4
 
 const packr = new Packr({ useRecords: false })
 const satellites = new SatelliteTable()
-const columns = new PointColumns()
+const columns = new PointColumns(TELEMETRY)
 type Decode = typeof decodeJsonBatch
 
 function run (decode: Decode, body: Buffer, unknownFields: 'reject' | 'ignore' = 'reject'): DecodeFault | null {

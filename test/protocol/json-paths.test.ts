@@ -6,7 +6,7 @@ import type { DecodeFault } from '../../protocol/faults.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import { readBatchExactly, readLinesExactly, readPointExactly } from '../../protocol/json-exact.js'
 import { readBatchFast, readLinesFast, readPointFast } from '../../protocol/json-fast.js'
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { PointReader, type DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
@@ -20,7 +20,7 @@ const FORMS = [
 ] as const
 
 const satellites = new SatelliteTable()
-const columnsOf = { fast: new PointColumns(1), exact: new PointColumns(1), both: new PointColumns(1) }
+const columnsOf = { fast: new PointColumns(TELEMETRY, 1), exact: new PointColumns(TELEMETRY, 1), both: new PointColumns(TELEMETRY, 1) }
 
 /** The columns as values that can be compared; NaN and -0 keep their own text. */
 const dump = (columns: PointColumns): string => JSON.stringify([

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { FAULT_DETAILS_MAX, type DecodeFault } from '../../protocol/faults.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import type { DecodeRules } from '../../protocol/point.js'
@@ -10,7 +11,7 @@ const RULES: DecodeRules = { timeWindowPastMs: 30 * 86_400_000, timeWindowFuture
 const A = '{"satellite_id":"A","time":"2026-11-23T12:00:00.5Z","battery_charge_percent":73.21,"storage_usage_mb":null,"signal_strength_dbm":-67.3}'
 const B = '{"satellite_id":"B","storage_usage_mb":2}'
 
-const columns = new PointColumns(2)
+const columns = new PointColumns(TELEMETRY, 2)
 const satellites = new SatelliteTable()
 type Decode = typeof decodeJsonPoint
 const run = (decode: Decode, body: string | Buffer, rules = RULES): DecodeFault | null =>

@@ -1,6 +1,7 @@
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet-body.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { NOW, RULES } from './packet-fixture.js'
@@ -11,7 +12,7 @@ const frame = (points: number): unknown => [1, 'bench', 0, 0, new Array(points).
 
 /** Points taken, or the code, points and message of the refusal. */
 function outcome (decode: typeof decodeMsgpackPoint, body: unknown): number | string {
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   const fault = decode(packr.pack(body), NOW, RULES, new SatelliteTable(), columns)
   if (fault !== null && columns.count > 0) throw new Error('points are left of a body that was refused')
   return fault === null ? columns.count : `${fault.code} ${fault.points} ${fault.message}`

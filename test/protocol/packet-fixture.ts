@@ -1,7 +1,7 @@
 /** What the packet tests share: rules, the golden vectors, and columns as plain values. */
 import { readFileSync } from 'node:fs'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { decodePacket, type MalformedReason, type PacketResult } from '../../protocol/packet.js'
 import type { DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
@@ -51,7 +51,7 @@ export const RULES: DecodeRules = {
 
 const satellites = new SatelliteTable(10_000)
 /** Small, so that it has to grow. */
-export const columns = new PointColumns(2)
+export const columns = new PointColumns(TELEMETRY, 2)
 
 export function decode (bytes: Buffer, rules: DecodeRules = RULES): PacketResult {
   return decodePacket(bytes, NOW, rules, satellites, columns)

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { FAULT_DETAILS_MAX, type DecodeFault } from '../../protocol/faults.js'
 import { PointReader, type DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
@@ -12,7 +13,7 @@ const RULES: DecodeRules = { timeWindowPastMs: 30 * DAY_MS, timeWindowFutureMs: 
 interface Outcome { readonly fault: DecodeFault | null, readonly columns: PointColumns }
 
 function read (values: readonly unknown[], rules: DecodeRules = RULES): Outcome {
-  const columns = new PointColumns(1)
+  const columns = new PointColumns(TELEMETRY, 1)
   const reader = new PointReader(NOW_MICROS, rules, new SatelliteTable(), columns)
   for (const value of values) reader.read(value)
   return { fault: reader.fault(), columns }

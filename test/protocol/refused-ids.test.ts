@@ -3,7 +3,7 @@ import { Packr } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../protocol/metrics.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet-body.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
@@ -36,7 +36,7 @@ const CASES = {
 
 for (const [name, [decode, body]] of Object.entries(CASES)) {
   t.test(name, t => {
-    const [satellites, columns] = [new SatelliteTable(), new PointColumns()]
+    const [satellites, columns] = [new SatelliteTable(), new PointColumns(TELEMETRY)]
     t.not(decode(body, NOW_MICROS, RULES, satellites, columns), null)
     t.equal(decodeJsonPoint(json(point('next')), NOW_MICROS, RULES, satellites, columns), null)
     t.equal(columns.satellites[0]?.index, 0)

@@ -2,6 +2,7 @@
 import { pack } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { readPointExactly } from '../../protocol/json-exact.js'
 import { readPointFast } from '../../protocol/json-fast.js'
 import { decodeMsgpackPoint } from '../../protocol/packet-body.js'
@@ -17,7 +18,7 @@ function readings (time: string | number): Array<number | null> {
   const point = { satellite_id: 'A', time, battery_charge_percent: 1 }
   const json = Buffer.from(JSON.stringify(point))
   const read = (decode: (columns: PointColumns) => boolean): number | null => {
-    const columns = new PointColumns()
+    const columns = new PointColumns(TELEMETRY)
     return decode(columns) ? columns.timesMicros[0]! - NOON_MS * 1000 : null
   }
   return [

@@ -102,16 +102,17 @@ export class Asker {
     })
   }
 
-  /** As it is for the columns, then as JSON for values as Grafana has them. */
+  /** As it is for the columns, then as JSON for values as Grafana has them: in one transaction, in which now() stands still. */
   async ask (sql: string): Promise<Row[]> {
-    await this.database.query('SET ROLE orbitstream_reader')
+    await this.database.query('BEGIN')
     try {
+      await this.database.query('SET LOCAL ROLE orbitstream_reader')
       const { rowCount } = await this.database.query(sql)
       const { rows } = await this.database.query<{ row: Row }>(`SELECT to_jsonb(answer) AS row FROM (${sql}) answer`)
       assert.equal(rows.length, rowCount, 'the same rows')
       return rows.map(({ row }) => row)
     } finally {
-      await this.database.query('RESET ROLE')
+      await this.database.query('ROLLBACK')
     }
   }
 

@@ -5,7 +5,7 @@ import { LimitTable } from '../../lib/limits/limit-table.js'
 import { Batcher } from '../../lib/pipeline/batcher.js'
 import type { ClosedBatch, Journal } from '../../lib/pipeline/journal.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
 /** Every metric has one critical limit: above 10. */
@@ -16,7 +16,7 @@ export type PlainPoint = readonly [id: string, timeMicros: number, ...values: nu
 const satellites = new SatelliteTable()
 
 export function columnsOf (points: readonly PlainPoint[]): PointColumns {
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   for (const [id, timeMicros, ...values] of points) {
     const satellite = satellites.byId(id)
     if (satellite === null) throw new Error(`no valid id: ${id}`)
@@ -30,9 +30,9 @@ export function columnsOf (points: readonly PlainPoint[]): PointColumns {
 export function payloadOf (points: readonly PlainPoint[], set: LimitSet = ABOVE_TEN, version = 1): Buffer {
   const batches: ClosedBatch[] = []
   const journal: Pick<Journal, 'append' | 'idle' | 'onIdle'> = { idle: true, onIdle: () => {}, append: (batch) => batches.push(batch) }
-  const batcher = new Batcher(journal as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 })
+  const batcher = new Batcher(journal as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, TELEMETRY)
   const anomalies = new AnomalyColumns(1)
-  const table = new LimitTable({ version, set })
+  const table = new LimitTable({ version, set }, TELEMETRY)
   for (const point of points) {
     const columns = columnsOf([point])
     table.judge(columns, satellites.generation, anomalies)

@@ -7,7 +7,7 @@ import type { Database } from '../../lib/store/db.js'
 import { inspectDirectCompress } from '../../lib/store/direct-compress.js'
 import { DAY_MS, makePartitions } from '../../lib/store/partitions.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 export interface StoredPoint {
@@ -29,7 +29,7 @@ export async function pointStore (db: Database, options: { directCompress?: bool
     const times = points.map(({ timeMs }) => timeMs).filter((timeMs) => !days.has(Math.floor(timeMs / DAY_MS)))
     if (times.length > 0) await makePartitions(db, times)
     for (const timeMs of times) days.add(Math.floor(timeMs / DAY_MS))
-    const columns = new PointColumns()
+    const columns = new PointColumns(TELEMETRY)
     for (const { satellite, timeMs, values } of points) {
       const index = columns.push(table.byId(satellite) as Satellite, timeMs * 1000)
       values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value ?? NaN })

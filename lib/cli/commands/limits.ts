@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { text as readAll } from 'node:stream/consumers'
+import { TELEMETRY } from '../../../protocol/metrics.js'
 import { defaultLimits } from '../../limits/default-limits.js'
 import { parseLimitSet } from '../../limits/validate.js'
 import { isConnectionError, sqlState, type Database } from '../../store/db.js'
@@ -30,12 +31,12 @@ export const limits = defineCommand({
     const [action, file] = context.positionals
     if (!ACTIONS.some((known) => known === action)) return misused(context, `"${String(action)}" is none of ${ACTIONS.join(', ')}`)
     if (action !== 'set' && file !== undefined) return misused(context, `${String(action)} takes no file`)
-    const set = action === 'set' ? await readSet(context, file) : null
-    if (set === false) return 1
+    const value = action === 'set' ? await readValue(context, file) : null
+    if (value === undefined) return 1
     const log = errorLog(context.config, 'limits')
     try {
       return await withDatabase(context.config, log, async (db) => {
-        if (set !== null) return await change(context, db, set)
+        if (action === 'set') return await change(context, db, value)
         return action === 'get' ? await show(context, db) : await showHistory(context, db)
       })
     } catch (error) {
@@ -51,20 +52,15 @@ function misused ({ complain }: Context, problem: string): number {
   return 2
 }
 
-/** The set in a file or on standard input, or false after its faults were named. */
-async function readSet ({ complain }: Context, file: string | undefined): Promise<StoredLimits['set'] | false> {
+/** What is in a file or on standard input; undefined after it was said that it is not JSON. */
+async function readValue ({ complain }: Context, file: string | undefined): Promise<unknown> {
   const text = file === undefined ? await readAll(process.stdin) : await readFile(file, 'utf8')
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    return JSON.parse(text) as unknown
   } catch (error) {
     complain(`error: ${file ?? 'standard input'} is not valid JSON: ${(error as Error).message}`)
-    return false
+    return undefined
   }
-  const parsed = parseLimitSet(value)
-  if (parsed.ok) return parsed.set
-  for (const { field, message } of parsed.faults) complain(`error: ${field} ${message}`)
-  return false
 }
 
 async function show ({ print, values, config }: Context, db: Database): Promise<number> {
@@ -87,7 +83,15 @@ async function showHistory ({ print, values }: Context, db: Database): Promise<n
   return 0
 }
 
-async function change ({ print, complain, values, config }: Context, db: Database, set: StoredLimits['set']): Promise<number> {
+async function change ({ print, complain, values, config }: Context, db: Database, value: unknown): Promise<number> {
+  // As it stands there: that in force may be one that is not accepted any more.
+  const [inForce] = await readLimitsHistory(db, 1, null)
+  const parsed = parseLimitSet(value, TELEMETRY, inForce?.set ?? null)
+  if (!parsed.ok) {
+    for (const { field, message } of parsed.faults) complain(`error: ${field} ${message}`)
+    return 1
+  }
+  const { set } = parsed
   await seedLimits(db, defaultLimits(config), 'configuration')
   const version = values['if-version'] ?? await readLimitVersion(db)
   const changed = await replaceLimits(db, version, set, `limits set: ${userInfo().username}@${hostname()}`)

@@ -6,6 +6,7 @@
  * the reader is dropped first.
  */
 import { RoomPool } from '../../room-pool.js'
+import { NOT_LISTED, Roster, type Listed } from '../../roster.js'
 import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
 import type { BodyFailure, HttpRequest } from './engine.js'
 
@@ -19,13 +20,13 @@ const BODIES_BYTES_MAX = 256 * 1024 * 1024
 const SPARE_BYTES_MAX = 4 * 1024 * 1024
 
 /** Something with a deadline in sweeps. */
-export interface Watched {
+export interface Watched extends Listed {
   tick (): void
 }
 
 /** All bodies under way in a server: one timer for their stalls, no timer and no clock call per request; and their memory. */
 export class BodyWatch {
-  private readonly watched = new Set<Watched>()
+  private readonly watched = new Roster<Watched>()
   private readonly pool = new RoomPool(SPARE_BYTES_MAX)
   private heldBytes = 0
   private readonly timer: NodeJS.Timeout
@@ -36,7 +37,7 @@ export class BodyWatch {
   constructor (stallMs: number, private readonly heldBytesMax = BODIES_BYTES_MAX) {
     this.bytesPerStallMin = stallMs * BODY_BYTES_PER_SECOND_MIN / 1000
     this.timer = setInterval(() => {
-      for (const each of this.watched) each.tick()
+      for (const each of this.watched.all()) each.tick()
     }, Math.ceil(stallMs / TICKS_PER_STALL)).unref()
   }
 
@@ -68,7 +69,6 @@ export class BodyWatch {
 
   close (): void {
     clearInterval(this.timer)
-    this.watched.clear()
   }
 }
 
@@ -99,6 +99,7 @@ export function refusedByHead (request: HttpRequest, bytesMax: number): BodyFail
 }
 
 export class BodyReader implements Watched {
+  place = NOT_LISTED
   /** Holds the chunks of a body that has more than one; `length` of it are used. */
   private buffer: Buffer | null = null
   private length = 0

@@ -9,6 +9,7 @@ import { BODY_STALL_MS, HEAD_BYTES_MAX, IDLE_MS } from './engine.js'
 import { BodyReader, StallTicks, BodyWatch, refusedByHead } from './body.js'
 import { NodeConnection } from './node-connection.js'
 import { refusalOf, refusalText } from './refusals.js'
+import { NOT_LISTED, Roster, type Listed } from '../../roster.js'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions } from './engine.js'
@@ -94,7 +95,7 @@ class NodeServer implements HttpServer {
   readonly onRefused: (code: RefusalCode) => void
   private readonly connectionsMax: number
   /** Requests that are not answered yet, and their connections. */
-  private readonly open = new Map<NodeExchange, Socket>()
+  private readonly open = new Roster<NodeExchange>()
   private closed: Promise<void> | null = null
 
   constructor (private readonly server: Server, options: ListenOptions) {
@@ -115,8 +116,8 @@ class NodeServer implements HttpServer {
     socket.once('close', () => this.connections.delete(socket))
   }
 
-  begin (exchange: NodeExchange, socket: Socket): void {
-    this.open.set(exchange, socket)
+  begin (exchange: NodeExchange): void {
+    this.open.add(exchange)
   }
 
   finish (exchange: NodeExchange): void {
@@ -131,7 +132,7 @@ class NodeServer implements HttpServer {
   private async stop (deadlineMs: number): Promise<void> {
     this.stopping = true
     const ended = new Promise<void>((resolve) => this.server.close(() => resolve()))
-    for (const exchange of this.open.keys()) exchange.closeStream()
+    for (const exchange of this.open.all()) exchange.closeStream()
     this.closeIdle()
     const timer = setTimeout(() => this.cut(), deadlineMs)
     await ended
@@ -142,14 +143,14 @@ class NodeServer implements HttpServer {
   /** Node.js closes those that have had a request; this one also those that never sent any. */
   private closeIdle (): void {
     this.server.closeIdleConnections()
-    const busy = new Set(this.open.values())
+    const busy = new Set(this.open.all().map(({ socket }) => socket))
     for (const socket of this.connections.keys()) {
       if (!busy.has(socket) && socket.bytesRead === 0) socket.destroy()
     }
   }
 
   private cut (): void {
-    for (const exchange of this.open.keys()) exchange.abort()
+    for (const exchange of this.open.all()) exchange.abort()
     for (const socket of this.connections.keys()) socket.destroy()
   }
 }
@@ -182,7 +183,8 @@ class NodeRequest implements HttpRequest {
   }
 }
 
-class NodeExchange implements HttpExchange, HttpStream, Reception {
+class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
+  place = NOT_LISTED
   aborted = false
   private ended = false
   /** The connection cannot be used again after the answer. */
@@ -202,12 +204,16 @@ class NodeExchange implements HttpExchange, HttpStream, Reception {
     // A client that waits for 100 Continue and gets an answer instead may or may not send the body. And HTTP/1.0 knows
     // no chunks: what passed them on may see the end elsewhere (RFC 9112, 6.1).
     this.hangUp = expectsContinue || (req.httpVersion === '1.0' && req.headers['transfer-encoding'] !== undefined)
-    server.begin(this, req.socket)
+    server.begin(this)
     connection.begin(this)
     res.once('close', () => {
       this.abort()
       connection.settle()
     })
+  }
+
+  get socket (): Socket {
+    return this.req.socket
   }
 
   get isReading (): boolean {
@@ -327,6 +333,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception {
 
 /** The rest of a body that was answered early: Node.js reads it to its end; this ends it when that takes too long. */
 class Drain implements Watched {
+  place = NOT_LISTED
   private readonly ticks = new StallTicks()
 
   constructor (private readonly req: IncomingMessage, private readonly watch: BodyWatch) {}

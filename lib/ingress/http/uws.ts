@@ -17,6 +17,7 @@ import { BODY_STALL_MS, HEAD_BYTES_MAX } from './engine.js'
 import { BodyReader, BodyWatch, StallTicks, refusedByHead } from './body.js'
 import { REFUSALS, refusalText } from './refusals.js'
 import { importUws } from './uws-package.js'
+import { NOT_LISTED, Roster, type Listed } from '../../roster.js'
 import { UwsRequest } from './uws-request.js'
 import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpServer, HttpStream, ListenOptions } from './engine.js'
 import type { RefusalCode } from './refusals.js'
@@ -80,7 +81,7 @@ class UwsServer implements HttpServer {
   private readonly onRefused: (code: RefusalCode) => void
   private readonly connectionsMax: number
   private connections = 0
-  private readonly open = new Set<UwsExchange>()
+  private readonly open = new Roster<UwsExchange>()
   /** Bodies that are there in whole and wait for the next turn of the loop. */
   private complete: BodyReader[] = []
   private socket: Uws.us_listen_socket | null = null
@@ -149,7 +150,7 @@ class UwsServer implements HttpServer {
   private async stop (deadlineMs: number): Promise<void> {
     this.stopping = true
     if (this.socket !== null) this.uws.us_listen_socket_close(this.socket)
-    for (const exchange of this.open) exchange.closeStream()
+    for (const exchange of this.open.all()) exchange.closeStream()
     if (this.open.size > 0) await this.idle(deadlineMs)
     // The last answer may still be corked: it goes out when this turn of the loop ends.
     await new Promise((resolve) => setImmediate(resolve))
@@ -168,7 +169,21 @@ class UwsServer implements HttpServer {
   }
 }
 
-class UwsExchange implements HttpExchange, HttpStream, Watched {
+/** An answer that waits for the chunks of its request to end. */
+class HeldAnswer implements Watched {
+  place = NOT_LISTED
+  private readonly ticks = new StallTicks()
+
+  /** @param onStalled the chunks take too long */
+  constructor (readonly send: () => void, private readonly onStalled: () => void) {}
+
+  tick (): void {
+    if (this.ticks.next()) this.onStalled()
+  }
+}
+
+class UwsExchange implements HttpExchange, HttpStream, Listed {
+  place = NOT_LISTED
   aborted = false
   private ended = false
   /** The connection cannot be used again after the answer. */
@@ -177,8 +192,7 @@ class UwsExchange implements HttpExchange, HttpStream, Watched {
   /** Chunks still arrive. */
   private chunksArrive: boolean
   /** An answer that waits until they have: it closes the connection, on which the client would still be sending. */
-  private held: (() => void) | null = null
-  private readonly heldTicks = new StallTicks()
+  private held: HeldAnswer | null = null
   private reader: BodyReader | null = null
   private onStreamClose: (() => void) | null = null
 
@@ -230,21 +244,17 @@ class UwsExchange implements HttpExchange, HttpStream, Watched {
   reply (status: number, headers: Headers, body: string | Buffer): void {
     if (this.aborted || this.ended || this.held !== null) return
     if (this.chunksArrive && !this.hangUp) {
-      this.held = () => this.send(status, headers, body)
-      this.server.watch.add(this)
+      this.held = new HeldAnswer(() => this.send(status, headers, body), () => this.release())
+      this.server.watch.add(this.held)
     } else {
       this.send(status, headers, body)
     }
   }
 
-  /** The chunks before a held answer take too long. */
-  tick (): void {
-    if (this.heldTicks.next()) this.release()
-  }
-
   private release (): void {
-    this.server.watch.delete(this)
-    if (!this.aborted && !this.ended) this.held?.()
+    if (this.held === null) return
+    this.server.watch.delete(this.held)
+    if (!this.aborted && !this.ended) this.held.send()
   }
 
   private send (status: number, headers: Headers, body: string | Buffer): void {
@@ -313,7 +323,7 @@ class UwsExchange implements HttpExchange, HttpStream, Watched {
 
   private abort (): void {
     this.aborted = true
-    this.server.watch.delete(this)
+    if (this.held !== null) this.server.watch.delete(this.held)
     this.server.finish(this)
     this.reader?.fail('aborted')
     const onClose = this.onStreamClose

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { prepareLoad } from '../../../benchmarks/load/child.js'
 import type { AutocannonJob, AutocannonResult, HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult } from '../../../benchmarks/load/jobs.js'
 import { PointColumns } from '../../../protocol/columns.js'
+import { TELEMETRY } from '../../../protocol/metrics.js'
 import { decodePacket } from '../../../protocol/packet.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 
@@ -165,7 +166,7 @@ t.test('packets are whole, numbered from 0, and all of them are counted', async 
   const sequences: number[] = []
   const received = { points: 0 }
   const firstTimes = new Set<number>()
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   socket.on('message', (packet) => {
     const result = decodePacket(packet, Date.now() * 1000, RULES, new SatelliteTable(), columns)
     if (result.kind !== 'frame') t.fail(JSON.stringify(result))

@@ -5,7 +5,7 @@ import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES, type LimitSet, type MetricLimits } from '../../../lib/limits/limit-set.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
 import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
 
 const BATTERY: string = METRICS[0].name
@@ -24,13 +24,13 @@ function found (anomalies: AnomalyColumns): Found[] {
 }
 
 function judge (set: LimitSet, points: ReadonlyArray<readonly [id: string, ...values: number[]]>, satellites = new SatelliteTable()): Found[] {
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   for (const [id, ...values] of points) {
     const index = columns.push(satellites.byId(id)!, 0)
     values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value })
   }
   const anomalies = new AnomalyColumns(1)
-  new LimitTable({ version: 7, set }).judge(columns, satellites.generation, anomalies)
+  new LimitTable({ version: 7, set }, TELEMETRY).judge(columns, satellites.generation, anomalies)
   if (anomalies.version !== 7) throw new Error('judged by another version')
   return found(anomalies)
 }
@@ -116,11 +116,11 @@ t.test('property: the order of resolution is the documented one', (t) => {
 t.test('many satellites, many different limits, and a table of satellites that begins anew', (t) => {
   const satellites = new SatelliteTable(50)
   const set = tagged(Array.from({ length: 300 }, (_, index) => `S${index}`))
-  const table = new LimitTable({ version: 1, set })
+  const table = new LimitTable({ version: 1, set }, TELEMETRY)
   const anomalies = new AnomalyColumns()
   for (let round = 0; round < 3; round++) {
     for (let index = 0; index < 300; index++) {
-      const columns = new PointColumns(2)
+      const columns = new PointColumns(TELEMETRY, 2)
       satellites.begin()
       const old: Satellite = satellites.byId(`S${(index + 7) % 300}`)!
       for (const satellite of [old, satellites.byId(`S${index}`)!]) columns.values[columns.push(satellite, 0) * METRIC_COUNT] = 1e6
@@ -135,9 +135,9 @@ t.test('many satellites, many different limits, and a table of satellites that b
 
 t.test('10,000 patterns of ends cost a new satellite no more than one', (t) => {
   const set = tagged(Array.from({ length: 10_000 }, (_, index) => `*-${String(index).padStart(5, '0')}`))
-  const table = new LimitTable({ version: 1, set })
+  const table = new LimitTable({ version: 1, set }, TELEMETRY)
   const satellites = new SatelliteTable()
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   for (let index = 0; index < 1_000; index++) columns.values[columns.push(satellites.byId(`SAT-${String(index).padStart(5, '0')}`)!, 0) * METRIC_COUNT] = 1e6
   const anomalies = new AnomalyColumns()
   const before = process.cpuUsage()

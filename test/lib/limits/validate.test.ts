@@ -1,14 +1,14 @@
 /** Which sets of limits are accepted, and how the faults of the others are named. */
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRICS } from '../../../protocol/metrics.js'
-import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX, parseLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
+import { METRICS, TELEMETRY } from '../../../protocol/metrics.js'
+import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX, parseLimitSet, parseStoredLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
 import { anySet, setIsRight } from './arbitrary-sets.js'
 
 const [BATTERY, STORAGE] = METRICS.map(({ name }) => name) as [string, string]
 
 function faultsOf (value: unknown): readonly LimitFault[] {
-  const parsed = parseLimitSet(value)
+  const parsed = parseLimitSet(value, TELEMETRY, null)
   return parsed.ok ? [] : parsed.faults
 }
 
@@ -17,7 +17,7 @@ t.test('property: a set is accepted exactly when the documented rules allow it',
   fc.assert(fc.property(anySet, (value) => {
     const expected = setIsRight(value)
     if (expected) right++
-    return parseLimitSet(value).ok === expected
+    return parseLimitSet(value, TELEMETRY, null).ok === expected
   }), { numRuns: 3_000 })
   t.ok(right > 300 && right < 2_700, `${right} of 3,000 sets were right`)
   t.end()
@@ -25,9 +25,9 @@ t.test('property: a set is accepted exactly when the documented rules allow it',
 
 t.test('property: what is accepted says the same after JSON, and is accepted again unchanged', (t) => {
   fc.assert(fc.property(anySet, (value) => {
-    const parsed = parseLimitSet(value)
+    const parsed = parseLimitSet(value, TELEMETRY, null)
     if (!parsed.ok) return true
-    const again = parseLimitSet(JSON.parse(JSON.stringify(parsed.set)))
+    const again = parseLimitSet(JSON.parse(JSON.stringify(parsed.set)), TELEMETRY, null)
     return again.ok && JSON.stringify(again.set) === JSON.stringify(parsed.set)
   }), { numRuns: 500 })
   t.end()
@@ -50,7 +50,7 @@ t.test('every fault is named, with its place', (t) => {
 
 t.test('the copy has the order of the catalogue and sorted overrides, whatever the names', (t) => {
   const value: unknown = JSON.parse(`{"overrides":{"b":{},"__proto__":{"${BATTERY}":{}},"a":{}},"default":{"${STORAGE}":{},"${BATTERY}":{}}}`)
-  const parsed = parseLimitSet(value)
+  const parsed = parseLimitSet(value, TELEMETRY, null)
   if (!parsed.ok) throw new Error('refused')
   t.strictSame(Object.keys(parsed.set.default), [BATTERY, STORAGE])
   t.strictSame(Object.keys(parsed.set.overrides), ['__proto__', 'a', 'b'])
@@ -96,5 +96,22 @@ t.test('patterns that cost a new satellite too much are refused, and the cost is
 t.test('a set has a bound in bytes', (t) => {
   const limits = Object.fromEntries(METRICS.map(({ name }) => [name, { low: { warning: -1.2345678901234e-300, critical: -1.2345678901234e-200 }, high: { warning: 1.2345678901234e200, critical: 1.2345678901234e300 } }]))
   t.match(faultsOf(withKeys(numbered(OVERRIDES_MAX, (digits) => '\u{1f6f0}'.repeat(58) + digits), limits)), [{ field: '', message: new RegExp(`at most ${LIMIT_SET_BYTES_MAX}`) }])
+  t.end()
+})
+
+t.test('limits of metrics that only a newer server knows stay as they are, and are changed by nobody here', (t) => {
+  const newer = { default: { voltage: { change: { warning: 1 } }, [BATTERY]: {} }, overrides: { 'S*': { voltage: { low: { critical: 1 } } } } }
+  const stored = parseStoredLimitSet(newer, TELEMETRY)
+  if (!stored.ok) throw new Error('refused')
+  t.same(stored.set, newer, 'they stop nobody')
+  const changed = { ...newer, default: { ...newer.default, [BATTERY]: { low: { critical: 5 } } } }
+  t.match(parseLimitSet(changed, TELEMETRY, stored.set), { ok: true, set: changed })
+  for (const other of [
+    { ...changed, default: { voltage: { change: { warning: 2 } } } },
+    { ...changed, overrides: { 'S*': { voltage: { low: { critical: 2 } } } } },
+    { ...changed, overrides: { 'T*': newer.overrides['S*'] } },
+    { ...changed, default: { current: {} } }
+  ]) t.match(parseLimitSet(other, TELEMETRY, stored.set), { ok: false, faults: [{ message: /is not known/ }] })
+  t.match(parseLimitSet(changed, TELEMETRY, null), { ok: false })
   t.end()
 })

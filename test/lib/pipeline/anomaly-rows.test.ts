@@ -5,7 +5,7 @@ import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../../../lib/p
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../lib/pipeline/payload.js'
 import { rowToPoint } from '../../../lib/pipeline/rows.js'
 import { splitRows } from '../../../lib/store/poison.js'
-import { METRICS } from '../../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../../protocol/metrics.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
 
 const TIME = 1_700_000_000_000_001
@@ -32,12 +32,12 @@ t.test('property: a payload holds its points, and one anomaly for each value bey
     const anomalies = anomalyRows(payload)
     const expected = points.flatMap(([, , ...values], index) => values.flatMap((each, metric) => each > 10 ? [{ index, metric, each }] : []))
     if (rows.length !== points.length || anomalies.length !== expected.length || anomalyCountOf(payload) !== anomalies.length) return false
-    const owners = pointsOfAnomalies(rows, anomalies)
+    const owners = pointsOfAnomalies(rows, anomalies, TELEMETRY)
     return anomalies.every((anomaly, at) => {
       const { metric, value } = readAnomalyRow(anomaly)
       const { index, metric: wanted, each } = expected[at]!
       // A point that looks alike in all that an anomaly tells may stand for it.
-      const owner = rowToPoint(owners[at]!)
+      const owner = rowToPoint(owners[at]!, TELEMETRY)
       return metric === METRICS[wanted]!.name && value === each && owner[metric] === each && owner['satellite_id'] === points[index]![0] && rows.indexOf(owners[at]!) <= index
     })
   }), { numRuns: 500 })
@@ -47,13 +47,13 @@ t.test('property: a payload holds its points, and one anomaly for each value bey
 t.test('points that are alike each keep their own anomalies', (t) => {
   const payload = payloadOf([['A', TIME, 11, 12], ['A', TIME, 11, 12], ['B', TIME, 1], ['A', TIME, 11, 12, 13]])
   const rows = splitRows([telemetryOf(payload)])
-  t.strictSame(pointsOfAnomalies(rows, anomalyRows(payload)).map((row) => rows.indexOf(row)), [0, 0, 1, 1, 3, 3, 3])
+  t.strictSame(pointsOfAnomalies(rows, anomalyRows(payload), TELEMETRY).map((row) => rows.indexOf(row)), [0, 0, 1, 1, 3, 3, 3])
   t.end()
 })
 
 t.test('what cannot be is a fault and no silence', (t) => {
   const payload = payloadOf([['A', TIME, 11]])
-  t.throws(() => pointsOfAnomalies(splitRows([telemetryOf(payloadOf([['B', TIME, 11]]))]), anomalyRows(payload)), /without its point/)
+  t.throws(() => pointsOfAnomalies(splitRows([telemetryOf(payloadOf([['B', TIME, 11]]))]), anomalyRows(payload), TELEMETRY), /without its point/)
   t.throws(() => telemetryOf(payload.subarray(0, 20)), RangeError)
   t.end()
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { PointColumns } from '../../../protocol/columns.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
-import { METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
 import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { anomalyRowEnd, pointsOfAnomalies } from '../../../lib/pipeline/anomaly-rows.js'
 import { BATCH_BYTES_MAX, Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
@@ -15,7 +15,7 @@ const HOUR_MS = 3_600_000
 const satellite = new SatelliteTable().byId('SAT')!
 
 function columnsOf (count: number): PointColumns {
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   for (let i = 0; i < count; i++) columns.values[columns.push(satellite, 1.7e15 + i) * 3] = i
   return columns
 }
@@ -30,7 +30,7 @@ interface Rig {
 
 function rig (settings: Partial<BatcherSettings> = {}): Rig {
   const journal = new ManualJournal()
-  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings })
+  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings }, TELEMETRY)
   const told: string[] = []
   return {
     journal,
@@ -205,7 +205,7 @@ t.test('a body that is larger than a batch goes into several; its answer comes w
     t.ok(payload.length <= BATCH_BYTES_MAX)
     t.equal(decodeRows(telemetryOf(payload)).length, rows)
     t.equal(anomalyCountOf(payload), rows * METRIC_COUNT)
-    t.equal(pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), rowsOf(anomaliesOf(payload), anomalyRowEnd)).length, rows * METRIC_COUNT)
+    t.equal(pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), rowsOf(anomaliesOf(payload), anomalyRowEnd), TELEMETRY).length, rows * METRIC_COUNT)
   }
   for (const batch of batches.slice(0, -1)) batch.spooled(null)
   t.strictSame(told, ['kept null'])
@@ -228,7 +228,7 @@ t.test('a body of several batches that are all refused is refused', (t) => {
 /** Points whose rows are as long as rows can be. */
 function widestColumns (count: number): PointColumns {
   const satellite = new SatelliteTable().byId('🛰'.repeat(64))!
-  const columns = new PointColumns()
+  const columns = new PointColumns(TELEMETRY)
   for (let point = 0; point < count; point++) {
     const first = columns.push(satellite, 1.7e15 + point) * METRIC_COUNT
     columns.values.fill(1, first, first + METRIC_COUNT)

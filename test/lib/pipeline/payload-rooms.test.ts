@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
 import { PointColumns } from '../../../protocol/columns.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import { Batcher } from '../../../lib/pipeline/batcher.js'
@@ -43,7 +43,7 @@ t.test('a small payload takes no more memory than its bytes', (t) => {
 })
 
 const satellite = new SatelliteTable().byId('SAT-0001')!
-const columns = new PointColumns()
+const columns = new PointColumns(TELEMETRY)
 
 /** Appends so many points, whose times count on from `next`. */
 function offer (batcher: Batcher, next: number, count: number): void {
@@ -68,7 +68,7 @@ const WAITING_ROWS_MAX = 20_000
 
 /** Batches of many sizes, taken by a drain that begins anew now and then; each row must be read as it was appended, also at the second look. */
 async function passThrough (journal: Journal, random: (below: number) => number): Promise<void> {
-  const batcher = new Batcher(journal, { batchSize: 400, batchTimeoutMs: 60_000 })
+  const batcher = new Batcher(journal, { batchSize: 400, batchTimeoutMs: 60_000 }, TELEMETRY)
   assert.equal(journal.resume(null), null)
   let appended = 0
   let stored = 0
@@ -123,7 +123,7 @@ t.test('no row changes before it is stored: on disk, with and without room for i
 
 t.test('memory is used again: a journal that stores what comes needs no more of it', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
-  const batcher = new Batcher(spool, { batchSize: 1000, batchTimeoutMs: 60_000 })
+  const batcher = new Batcher(spool, { batchSize: 1000, batchTimeoutMs: 60_000 }, TELEMETRY)
   spool.resume(null)
   const memories = new Set<ArrayBufferLike>()
   for (let round = 0; round < 50; round++) {

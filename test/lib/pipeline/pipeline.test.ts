@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
+import { TELEMETRY } from '../../../protocol/metrics.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import type { FrameRun, Journal } from '../../../lib/pipeline/journal.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
@@ -9,7 +10,7 @@ import { conservationError, Pipeline } from '../../../lib/pipeline/pipeline.js'
 import { COMMIT_WAITERS_MAX } from '../../../lib/pipeline/waiters.js'
 import { ManualJournal } from '../../support/manual-journal.js'
 
-const NO_LIMITS = new LimitTable({ version: 1, set: { default: {}, overrides: {} } })
+const NO_LIMITS = new LimitTable({ version: 1, set: { default: {}, overrides: {} } }, TELEMETRY)
 const SETTINGS = {
   timeWindowPastMs: 1, timeWindowFutureMs: 1, unknownFields: 'reject', batchSize: 8, batchTimeoutMs: 3_600_000, fullCode: 'spool_full'
 } as const

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
 import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
 import { ROW_COLUMNS, RowBuffer, rowEnd, rowTimeMicros, rowToPoint } from '../../../lib/pipeline/rows.js'
 import { decodeRows, encodeRow, metricValues, rowText, satelliteIds, timesMicros } from '../../support/rows.js'
@@ -18,7 +18,7 @@ function satelliteOf (id: string): Satellite {
   return satellite
 }
 
-function columnsOf (list: readonly Point[], columns = new PointColumns(2)): PointColumns {
+function columnsOf (list: readonly Point[], columns = new PointColumns(TELEMETRY, 2)): PointColumns {
   columns.clear()
   for (const { id, micros, values } of list) {
     const at = columns.push(satelliteOf(id), micros) * METRIC_COUNT
@@ -39,7 +39,7 @@ t.test('columns of a row are those of the table, time and satellite first', (t) 
 t.test('what is appended is read back by hand, in order, however the buffer grows', (t) => {
   fc.assert(fc.property(fc.array(fc.array(points, { maxLength: 20 }), { maxLength: 6 }), fc.integer({ min: 0, max: 600 }), (bodies, bytesExpected) => {
     const buffer = new RowBuffer(bytesExpected)
-    const columns = new PointColumns(1)
+    const columns = new PointColumns(TELEMETRY, 1)
     for (const body of bodies) buffer.append(columnsOf(body, columns))
     const all = bodies.flat()
     assert.equal(buffer.rows, all.length)
@@ -124,7 +124,7 @@ t.test('rowEnd and rowTimeMicros walk a batch that starts anywhere in its memory
 t.test('rowToPoint shows satellite, time to the microsecond, and metrics', (t) => {
   fc.assert(fc.property(points, ({ id, micros, values }) => {
     const row = encodeRow({ id: Buffer.from(id), timeMicros: BigInt(micros), values })
-    const point = rowToPoint(Buffer.concat([Buffer.alloc(3), row]).subarray(3))
+    const point = rowToPoint(Buffer.concat([Buffer.alloc(3), row]).subarray(3), TELEMETRY)
     assert.equal(point['satellite_id'], id)
     METRICS.forEach(({ name }, metric) => { assert.ok(Object.is(point[name], values[metric]), name) })
     const time = String(point['time'])
@@ -139,7 +139,7 @@ t.test('rowToPoint shows satellite, time to the microsecond, and metrics', (t) =
 t.test('rowToPoint says null for a time that no calendar has', (t) => {
   for (const timeMicros of [-(2n ** 63n), 2n ** 63n - 1n]) {
     const row = encodeRow({ id: Buffer.from('A'), timeMicros: BigInt.asIntN(64, timeMicros - 946_684_800_000_000n) + 946_684_800_000_000n, values: [1, null, null] })
-    t.strictSame(rowToPoint(row), { satellite_id: 'A', time: null, [METRICS[0].name]: 1, [METRICS[1].name]: null, [METRICS[2].name]: null })
+    t.strictSame(rowToPoint(row, TELEMETRY), { satellite_id: 'A', time: null, [METRICS[0].name]: 1, [METRICS[1].name]: null, [METRICS[2].name]: null })
   }
   t.end()
 })

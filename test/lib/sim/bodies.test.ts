@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createBody } from '../../../lib/sim/bodies.js'
 import { PointColumns } from '../../../protocol/columns.js'
+import { TELEMETRY } from '../../../protocol/metrics.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../../protocol/packet-body.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 
@@ -19,7 +20,7 @@ t.test('JSON and msgpack hold the same points, again and again', (t) => {
       t.equal(json.points, batchSize)
       t.equal(msgpack.points, batchSize)
       const parsed = [JSON.parse(json.take().toString()) as object].flat()
-      const columns = new PointColumns()
+      const columns = new PointColumns(TELEMETRY)
       const decode = batchSize === 1 ? decodeMsgpackPoint : decodeMsgpackBatch
       t.equal(decode(msgpack.take(), nowMs * 1000, RULES, new SatelliteTable(), columns), null)
       t.equal(columns.count, batchSize)

@@ -10,7 +10,7 @@ import { simulate, type SimulationOptions } from '../../../lib/sim/simulate.js'
 import { summaryText, type Summary } from '../../../lib/sim/summary.js'
 import { UdpTransport } from '../../../lib/sim/udp-transport.js'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
 import { decodePacket } from '../../../protocol/packet.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 
@@ -30,7 +30,7 @@ interface Receiver {
 
 /** @param drops says which packets are lost on the way, by their place in the order of arrival */
 async function startReceiver (t: Test, drops: (arrival: number) => boolean = () => false): Promise<Receiver> {
-  const [columns, satellites, senders] = [new PointColumns(), new SatelliteTable(), new SenderTable()]
+  const [columns, satellites, senders] = [new PointColumns(TELEMETRY), new SatelliteTable(), new SenderTable()]
   const socket = createSocket('udp4')
   const receiver: Omit<Receiver, 'url' | 'udpUrl'> = { points: [], packets: [], senders, drops: { kernel_drops: 7, shed: 0, malformed: { empty: 0 } } }
   let arrivals = 0

@@ -7,7 +7,7 @@ import type { LimitSet, MetricLimits } from '../../../lib/limits/limit-set.js'
 import { connect } from '../../../lib/store/db.js'
 import { migrate } from '../../../lib/store/migrate.js'
 import { DAY_MS } from '../../../lib/store/partitions.js'
-import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
 const server = await startTestPostgres(t)
@@ -28,7 +28,7 @@ function lines (rows: readonly Row[]): string[] {
 
 /** What the resolver of the server chooses, in the same form. */
 function expected (set: LimitSet, ids: readonly string[]): string[] {
-  const resolver = new LimitResolver(set)
+  const resolver = new LimitResolver(set, TELEMETRY.metrics)
   const chosen = Array.from({ length: METRIC_COUNT }, () => 0)
   return lines([...new Set(ids)].flatMap((id) => {
     resolver.resolve(id, chosen)

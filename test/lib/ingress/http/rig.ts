@@ -8,6 +8,7 @@ import { BODY_STALL_MS, IDLE_MS } from '../../../../lib/ingress/http/engine.js'
 import { HttpCounters } from '../../../../lib/ingress/http/counters.js'
 import { loadEngine } from '../../../../lib/ingress/http/load-engine.js'
 import { PointColumns } from '../../../../protocol/columns.js'
+import { TELEMETRY } from '../../../../protocol/metrics.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
@@ -29,7 +30,7 @@ export interface Offer {
 }
 
 export class FakeIntake implements Intake {
-  readonly columns = new PointColumns()
+  readonly columns = new PointColumns(TELEMETRY)
   readonly satellites = new SatelliteTable()
   readonly rules = { timeWindowPastMs: 3_600_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' } as const
   readonly offers: Offer[] = []

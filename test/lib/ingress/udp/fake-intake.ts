@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { Test } from 'tap'
 import { PointColumns } from '../../../../protocol/columns.js'
-import { METRIC_COUNT } from '../../../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../../../protocol/metrics.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import type { ErrorCode } from '../../../../lib/errors.js'
 import { listenUdp, type UdpListener } from '../../../../lib/ingress/udp/listener.js'
@@ -16,7 +16,7 @@ export interface StoredPoint {
 }
 
 export class FakeIntake implements Intake {
-  readonly columns = new PointColumns()
+  readonly columns = new PointColumns(TELEMETRY)
   readonly satellites = new SatelliteTable()
   readonly rules = { timeWindowPastMs: 3_600_000, timeWindowFutureMs: 3_600_000, unknownFields: 'reject' } as const
   readonly stored: StoredPoint[] = []

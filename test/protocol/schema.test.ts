@@ -1,0 +1,39 @@
+import t from 'tap'
+import fc from 'fast-check'
+import { FIRST_METRIC, METRICS_MAX, NAME_BYTES_MAX, PointSchema, SATELLITE_ID, TIME, TIMESTAMP, UNKNOWN_FIELD } from '../../protocol/schema.js'
+import { anyMetricNames } from '../support/schemas.js'
+
+t.test('property: every field is found by its bytes, wherever they stand, and nothing else is', (t) => {
+  fc.assert(fc.property(anyMetricNames, fc.string(), (names, other) => {
+    const schema = new PointSchema(names)
+    const find = (name: string): number => {
+      const bytes = Buffer.from(`x${name}"`)
+      return schema.fieldAt(bytes, 1, bytes.length - 2)
+    }
+    const found = schema.fields.map(find)
+    if (found.some((field, index) => field !== index)) throw new Error(`found ${found.join(' ')}`)
+    for (const name of [other, ...names.map((name) => `${name}0`), ...names.map((name) => name.slice(0, -1))]) {
+      if (!schema.isField(name) && find(name) !== UNKNOWN_FIELD) throw new Error(`${name} was found`)
+    }
+    return schema.fields[FIRST_METRIC] === names[0]
+  }), { numRuns: 300 })
+  const schema = new PointSchema(['a'])
+  t.strictSame([SATELLITE_ID, TIME, TIMESTAMP].map((field) => schema.fields[field]), ['satellite_id', 'time', 'timestamp'])
+  t.end()
+})
+
+t.test('names that cannot be columns, and too many, are refused', (t) => {
+  for (const names of [[], [''], ['A'], ['1a'], ['a-b'], ['é'], ['a'.repeat(NAME_BYTES_MAX + 1)], ['time'], ['a', 'b', 'a'], Array.from({ length: METRICS_MAX + 1 }, (_, index) => `m${index}`)]) {
+    t.throws(() => new PointSchema(names), RangeError, names.slice(0, 3).join())
+  }
+  t.equal(new PointSchema(['a'.repeat(NAME_BYTES_MAX)]).metricCount, 1)
+  t.end()
+})
+
+t.test('messages list some of many names', (t) => {
+  const names = Array.from({ length: 25 }, (_, index) => `m${index}`)
+  const schema = new PointSchema(names)
+  t.equal(schema.list(names.slice(0, 3)), 'm0, m1, m2')
+  t.match(schema.list(names), /^m0, .*m19 and 5 more$/)
+  t.end()
+})
