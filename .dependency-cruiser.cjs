@@ -14,6 +14,7 @@ module.exports = {
     { name: 'dashboards-know-the-catalogue-alone', severity: 'error', from: { path: '^grafana/' }, to: { path: '^(lib|test|benchmarks)/' } },
     { name: 'ingress-stands-alone', severity: 'error', from: { path: '^lib/ingress/' }, to: { path: '^lib/(spool|store|cluster|sim|cli)/' } },
     { name: 'local-knows-this-machine-alone', severity: 'error', from: { path: '^lib/local/' }, to: { path: '^lib/', pathNot: '^lib/(local/|store/startup-error\\.ts$)' } },
+    { name: 'access-stands-alone', severity: 'error', from: { path: '^lib/access/' }, to: { path: '^lib/', pathNot: '^lib/(access|limits)/|^lib/value-types\\.ts$' } },
     { name: 'spool-stands-alone', severity: 'error', from: { path: '^lib/spool/' }, to: { path: '^lib/(ingress|store|cluster|sim|cli)/' } },
     { name: 'store-stands-alone', severity: 'error', from: { path: '^lib/store/' }, to: { path: '^lib/(ingress|spool|cluster|sim|cli)/' } },
     { name: 'pipeline-looks-only-down', severity: 'error', from: { path: '^lib/pipeline/' }, to: { path: '^lib/(ingress|spool|store|cluster|sim|cli)/' } },

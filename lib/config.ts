@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { METRICS, type MetricName } from '../protocol/metrics.js'
 import { completeTarget, maskTarget, parseTarget } from './connection-target.js'
-import { decimal, duration, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
+import { decimal, duration, file, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** The default critical limit of each metric: one setting a metric of the catalogue. */
@@ -50,6 +50,10 @@ export interface Config extends ThresholdSettings {
   readonly unknownFields: 'reject' | 'ignore'
   /** Empty: no token is asked for. */
   readonly apiTokens: readonly string[]
+  /** Absolute path of the file with further tokens, which have roles; null: there is none. */
+  readonly apiTokensFile: string | null
+  /** Whether reading needs no token although there are some. */
+  readonly readOpen: 'on' | 'off'
   /** Sites whose pages may send, beside the server's own. */
   readonly allowedOrigins: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
@@ -88,6 +92,8 @@ type Key = keyof Config
 /** Connections that are not a worker's: maintenance (before it, migrations), the limits, and queries for clients. */
 const CONNECTIONS_BESIDE_WORKERS = 3
 const TOKEN_LENGTH_MIN = 16
+/** Read by programs that talk to a server: the token that they send. */
+export const TOKEN_VARIABLE = 'API_TOKEN'
 const UDP_PORTS_MAX = 16
 /** Of the spool, for each worker: a frame of the largest batch, its segment's head, and room to begin the next one. */
 export const SLOT_SPOOL_BYTES_MIN = 5 * 1024 * 1024
@@ -143,7 +149,9 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   timeWindowPastMs: { env: 'TIME_WINDOW_PAST', type: duration({ max: ms('36500d') }), default: '30d', help: 'Points older than this are rejected.' },
   timeWindowFutureMs: { env: 'TIME_WINDOW_FUTURE', type: duration({ max: ms('36500d') }), default: '5m', help: 'Points further in the future than this are rejected.' },
   unknownFields: { env: 'UNKNOWN_FIELDS', type: oneOf(['reject', 'ignore']), default: 'reject', help: 'What happens to a point with a field that is not known.' },
-  apiTokens: { env: 'API_TOKENS', type: list(TOKEN_LENGTH_MIN), default: { value: () => Object.freeze([]), label: 'none: no token is asked for' }, help: 'Tokens of which a request must send one as Authorization: Bearer.', mask: tokens => tokens.map(() => '***').join(',') },
+  apiTokens: { env: 'API_TOKENS', type: list(TOKEN_LENGTH_MIN), default: { value: () => Object.freeze([]), label: 'none: no token is asked for' }, help: 'Tokens of which a request must send one as Authorization: Bearer; each may do everything.', mask: tokens => tokens.map(() => '***').join(',') },
+  apiTokensFile: { env: 'API_TOKENS_FILE', type: file(), default: { value: () => null, label: 'none' }, help: 'JSON file of further tokens, which have roles; `token create` makes its lines, SIGHUP has it read again.' },
+  readOpen: { env: 'READ_OPEN', type: oneOf(['on', 'off']), default: 'off', help: 'Whether reading needs no token where there are tokens.' },
   allowedOrigins: { env: 'ALLOWED_ORIGINS', type: origins(), default: { value: () => Object.freeze([]), label: 'none but its own' }, help: 'Sites whose pages may send points and change limits, for a proxy that changes Host.' },
   logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
   retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
@@ -248,8 +256,9 @@ function defaultOf<T> (setting: Setting<T>): Parsed<T> {
 function misspelt (env: Environment): string[] {
   const names = KEYS.map(key => SETTINGS[key].env)
   // Short names have neighbours that belong to others: HOME is two letters from HOST, PGDATA_DIR from DATA_DIR.
+  const others = [...names, TOKEN_VARIABLE]
   const [short, long] = [names.filter(name => name.length < 9), names.filter(name => name.length >= 9)]
-  return Object.keys(env).filter(name => !names.includes(name)).flatMap(name => {
+  return Object.keys(env).filter(name => !others.includes(name)).flatMap(name => {
     const meant = nearest(name, long, 2) ?? nearest(name, short, 1)
     return meant === null ? [] : [`The variable ${name} is not a setting; did you mean ${meant}?`]
   })

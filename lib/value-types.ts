@@ -207,6 +207,12 @@ export function path (): ValueType<string> {
   }
 }
 
+/** As path(), of a file. */
+export function file (): ValueType<string | null> {
+  const any = path()
+  return { ...any, allowed: 'a file', format: text => text ?? '' }
+}
+
 /** A directory, or the word `off`. */
 export function pathOrOff (): ValueType<string> {
   const directory = path()

@@ -79,6 +79,7 @@ type Outcome = { readonly value: unknown } | { readonly problem: string }
 function readOption (option: Option, texts: RawArguments['texts']): Outcome {
   const shown = `--${option.name}`
   const given = [texts[option.name], option.alias === undefined ? undefined : texts[option.alias]].flat().filter(text => text !== undefined)
+  if (option.type === 'texts') return readTexts(shown, given)
   if (given.length > 1) return { problem: `${shown} is given more than once` }
   const [text] = given
   const type = valueTypeOf(option)
@@ -88,6 +89,11 @@ function readOption (option: Option, texts: RawArguments['texts']): Outcome {
   if (text === '') return { problem: `${shown} needs a value: ${option.placeholder === undefined ? type.allowed.replaceAll('`', '') : `<${option.placeholder}>`}` }
   const parsed = type.parse(String(text))
   return parsed.ok ? { value: parsed.value } : { problem: `${shown}: ${parsed.message}` }
+}
+
+function readTexts (shown: string, given: ReadonlyArray<string | boolean>): Outcome {
+  if (given.includes('')) return { problem: `${shown} needs a value` }
+  return given.every((text) => typeof text === 'string') ? { value: given } : { problem: `unknown option --no-${shown.slice(2)}` }
 }
 
 function defaultOf (option: Option, type: ValueType<unknown>): unknown {

@@ -21,6 +21,7 @@ import { spoolDrain } from './commands/spool-drain.js'
 import { spoolInspect } from './commands/spool-inspect.js'
 import { spoolResolve } from './commands/spool-resolve.js'
 import { start } from './commands/start.js'
+import { tokenCreate } from './commands/token-create.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
 import type { Config, ConfigSources } from '../config.js'
@@ -33,7 +34,7 @@ const WORKER = fileURLToPath(new URL('../cluster/worker.js', import.meta.url))
 /** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
 const COMMANDS: readonly Command[] = [
   start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop,
-  rollupsFill
+  rollupsFill, tokenCreate
 ]
 
 interface Output {

@@ -22,6 +22,8 @@ export type Option = OptionBase & (
   | { readonly type: 'duration', readonly default?: number | string, readonly bareUnit?: DurationUnit } & Range
   | { readonly type: 'enum', readonly values: readonly string[], readonly default?: string }
   | { readonly type: 'string', readonly default?: string }
+  /** Given any number of times, each with one text. */
+  | { readonly type: 'texts' }
   | { readonly type: 'boolean' }
 )
 
@@ -32,7 +34,8 @@ type TypedValue<O extends Option> =
 
 type OptionValue<O extends Option> =
   O extends { type: 'boolean' } ? boolean
-    : O extends { default: number | string } ? TypedValue<O> : TypedValue<O> | undefined
+    : O extends { type: 'texts' } ? readonly string[]
+      : O extends { default: number | string } ? TypedValue<O> : TypedValue<O> | undefined
 
 /** Values by option name; durations in milliseconds, sizes in bytes. */
 export type OptionValues<O extends readonly Option[]> = { readonly [P in O[number] as P['name']]: OptionValue<P> }
@@ -57,7 +60,8 @@ export function valueTypeOf (option: Option): ValueType<unknown> | null {
     case 'size': return size(option)
     case 'duration': return duration(option, option.bareUnit)
     case 'enum': return oneOf(option.values)
-    case 'string': return string()
+    case 'string':
+    case 'texts': return string()
     case 'boolean': return null
   }
 }

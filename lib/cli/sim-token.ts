@@ -1,11 +1,9 @@
 /**
- * The token that the simulator sends: of --token, of the first line of --token-file, or of the variable API_TOKEN.
+ * The token that a program sends to a server: of --token, of the first line of --token-file, or of the variable API_TOKEN.
  * The command line is seen by everybody on the machine; file and environment are not.
  */
 import { readFileSync } from 'node:fs'
-
-/** Beside the options of the program, which come first. */
-export const TOKEN_VARIABLE = 'API_TOKEN'
+import { TOKEN_VARIABLE } from '../config.js'
 
 export type ReadToken = { readonly token: string | null } | { readonly problem: string }
 

@@ -10,11 +10,12 @@ import { SENDER_CHARACTERS_MAX } from '../../protocol/packet.js'
 import { waitForServer } from '../sim/server-check.js'
 import { simulate, type SimulationOptions, type UdpOptions } from '../sim/simulate.js'
 import { count, describeCause, summaryText, verdictText } from '../sim/summary.js'
+import { TOKEN_VARIABLE } from '../config.js'
 import { url as urlType } from '../value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import type { OptionValues } from './options.js'
 import { CHECK_COMMAND, check } from './sim-check.js'
-import { TOKEN_VARIABLE, readToken } from './sim-token.js'
+import { readToken } from './sim-token.js'
 
 const PROGRAM = 'orbitstream-sim'
 const SERVER_WAIT_MS = 2_000
@@ -40,7 +41,7 @@ const SPEC = {
     { name: 'sender', type: 'string', placeholder: 'name', help: 'Name under which the server counts the packets; two simulators at once need two.', note: 'default: one of this process' },
     { name: 'seed', type: 'integer', min: 0, max: SEED_MAX, help: 'Repeats the values of a run.', note: 'default: a new one, which is printed' },
     { name: 'connections', type: 'integer', default: 500, min: 1, max: 10_000, help: 'Connections at most; opened as they are needed.' },
-    { name: 'token', type: 'string', help: 'Token for a server with API_TOKENS; others on this machine see it, unlike the file.' },
+    { name: 'token', type: 'string', help: 'Token for a server that asks for one; others on this machine see it, unlike the file.' },
     { name: 'token-file', type: 'string', placeholder: 'file', help: 'File whose first line is the token.', note: `default: the variable ${TOKEN_VARIABLE}` },
     { name: 'truth', type: 'string', placeholder: 'file', help: 'Write each anomaly that is put in to this file, for "orbitstream-sim check".' },
     { name: 'json', type: 'boolean', help: 'Print the summary as JSON.' }

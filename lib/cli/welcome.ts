@@ -13,7 +13,7 @@ function psql ({ databaseUrl, dataDir }: Config): string {
 /** @param port the one that is listened on */
 export function welcome (config: Config, port: number): string {
   const url = `http://${reachable(config.host)}:${port}`
-  const token = config.apiTokens.length > 0 ? " -H 'Authorization: Bearer <token>'" : ''
+  const token = config.apiTokens.length > 0 || config.apiTokensFile !== null ? " -H 'Authorization: Bearer <token>'" : ''
   const point = JSON.stringify({ satellite_id: 'TEST-01', [METRICS[0].name]: 87.5 })
   return `
 OrbitStream is ready.

@@ -6,7 +6,7 @@ import { findConnectionsMax } from './connections-max.js'
 import type { Listener, ListenerParts } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
-export async function openHttpListener ({ settings, pipeline, status, routes, metrics }: ListenerParts): Promise<Listener> {
+export async function openHttpListener ({ settings, pipeline, status, tokens, routes, metrics }: ListenerParts): Promise<Listener> {
   const { config, listener, httpEngine } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
@@ -15,6 +15,7 @@ export async function openHttpListener ({ settings, pipeline, status, routes, me
     intake: pipeline,
     status,
     config,
+    tokens,
     counters,
     routes,
     now: () => Date.now() * 1000
@@ -38,6 +39,9 @@ export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
   })
   metrics.counter({ name: 'orbitstream_http_refused_total', help: 'HTTP requests and connections that were refused before a route was known, by error code.', labelNames: ['code'] }, (counter) => {
     for (const [code, count] of Object.entries(http.refused)) counter.inc({ code }, count)
+  })
+  metrics.counter({ name: 'orbitstream_http_denied_total', help: 'HTTP requests that their token did not allow, or that had none, by error code.', labelNames: ['code'] }, (counter) => {
+    for (const [code, count] of Object.entries(http.denied)) counter.inc({ code }, count)
   })
   metrics.counter({ name: 'orbitstream_http_body_bytes_total', help: 'Bytes of request bodies as they came over the network.' }, (counter) => counter.inc(http.bodyBytes))
 }

@@ -2,6 +2,7 @@
 import type { SenderPage } from '../ingress/udp/senders.js'
 import type { RouteTable } from '../ingress/http/router.js'
 import type { SenderQuery, StatusPort } from '../ingress/http/status-port.js'
+import type { TokenCheck } from '../ingress/http/tokens.js'
 import type { Log } from '../log.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import { openHttpListener } from './listener-http.js'
@@ -28,6 +29,7 @@ export interface ListenerParts {
   readonly settings: WorkerSettings
   readonly pipeline: Pipeline
   readonly status: StatusPort
+  readonly tokens: TokenCheck
   /** Further HTTP routes. */
   readonly routes: RouteTable
   /** Gets the listener's own counters. */

@@ -17,6 +17,7 @@
  *   worker → primary   unwatch
  *   primary → worker   limits           what to judge points by from now on
  *   worker → primary   limits-in-force  it does
+ *   primary → worker   tokens           who may do what from now on
  *   primary → worker   stop             finish what was accepted, then exit with 0
  *   worker → primary   fatal            why it is about to exit
  */
@@ -31,6 +32,7 @@ import type { PointCounters } from '../pipeline/pipeline.js'
 import type { FoundAnomalies } from './anomaly-feed.js'
 import type { Pressure } from '../pipeline/pressure.js'
 import type { Config } from '../config.js'
+import type { Token } from '../access/token.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 
 /** What a worker listens to. The port is never 0. */
@@ -51,6 +53,8 @@ export interface WorkerSettings {
   readonly epoch: number
   /** What it judges points by until others come. */
   readonly limits: NumberedLimits
+  /** Who may do what, until others come; null: no token is asked for. */
+  readonly tokens: readonly Token[] | null
 }
 
 /** A metric as prom-client's getMetricsAsJSON gives it. */
@@ -93,6 +97,7 @@ export type ToWorker =
   | { readonly type: 'report?', readonly id: number }
   | { readonly type: 'answer', readonly id: number, readonly answer: StatusAnswer }
   | { readonly type: 'limits', readonly limits: NumberedLimits }
+  | { readonly type: 'tokens', readonly tokens: readonly Token[] | null }
   | { readonly type: 'watched', readonly id: number, readonly start: StreamStart }
   | { readonly type: 'anomalies', readonly events: AnomalyEvents }
   | { readonly type: 'senders?', readonly id: number, readonly query: SenderQuery }

@@ -8,10 +8,12 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import type { Token } from '../access/token.js'
 import { writersOf, type Config } from '../config.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
 import { chooseEngine, type EngineChoice } from '../ingress/http/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/status-port.js'
+import { TokenCheck } from '../ingress/http/tokens.js'
 import { Lifecycle } from '../lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
 import type { Log } from '../log.js'
@@ -58,15 +60,18 @@ export interface Primary {
   readonly done: Promise<number>
   /** Ends politely; calls after the first change nothing. */
   stop (reason: string): void
+  /** From now on these count. @param tokens null: none is asked for */
+  useTokens (tokens: readonly Token[] | null): void
 }
 
 /**
  * Starts everything; resolves when all workers serve. Rejects with what hinders, or when `signal` aborts, everything closed again.
+ * @param tokens who may do what; null: no token is asked for
  * @param retentionIsDefault nobody has set RETENTION
  */
-export async function startPrimary (config: Config, log: Log, signal: AbortSignal, retentionIsDefault: boolean): Promise<Primary> {
+export async function startPrimary (config: Config, tokens: readonly Token[] | null, log: Log, signal: AbortSignal, retentionIsDefault: boolean): Promise<Primary> {
   assertBounds()
-  const primary = new RunningPrimary(config, log, retentionIsDefault)
+  const primary = new RunningPrimary(config, tokens, log, retentionIsDefault)
   signal.addEventListener('abort', () => primary.abandon())
   try {
     await primary.start()
@@ -117,7 +122,7 @@ class RunningPrimary implements Primary {
   private status: StatusDesk | null = null
   private onSlotChange: () => void = () => {}
 
-  constructor (private readonly config: Config, private readonly log: Log, private readonly retentionIsDefault: boolean) {
+  constructor (private readonly config: Config, private tokens: readonly Token[] | null, private readonly log: Log, private readonly retentionIsDefault: boolean) {
     this.host = config.host
     this.port = config.port
     this.conservation = new Conservation(log)
@@ -132,7 +137,7 @@ class RunningPrimary implements Primary {
     this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
     const engine = await chooseHttpEngine(config, log)
     this.httpEngine = engine
-    const starting = await StartingListener.open(this.host, this.port, () => this.health())
+    const starting = await StartingListener.open(this.host, this.port, () => this.health(), new TokenCheck(this.tokens, { readOpen: config.readOpen === 'on' }))
     this.lifecycle.push('the listener of the start', () => starting.close())
     await this.openDatabase()
     await this.startMaintenance()
@@ -147,6 +152,11 @@ class RunningPrimary implements Primary {
     if (this.stopping) return
     this.log.info({ reason }, 'stopping: storing what was accepted')
     void this.end(0)
+  }
+
+  useTokens (tokens: readonly Token[] | null): void {
+    this.tokens = tokens
+    for (const slot of this.slots?.all ?? []) this.slots?.send(slot, { type: 'tokens', tokens })
   }
 
   /** Ends a start that is under way. */
@@ -230,7 +240,7 @@ class RunningPrimary implements Primary {
       vitalCount: config.workers,
       exec: fileURLToPath(new URL('worker.js', import.meta.url)),
       log,
-      settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), httpEngine, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current }),
+      settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), httpEngine, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current, tokens: this.tokens }),
       onMessage: (slot, message) => this.received(slot, message),
       onDeath: (slot) => this.retire(slot),
       onGiveUp: (reason) => this.giveUp(reason)

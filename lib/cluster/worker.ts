@@ -3,13 +3,14 @@
  *
  *   forked → hello → start → journal open → listening → ready → … → stop → drained → exit
  *
- * It ignores SIGINT and SIGTERM: a terminal sends them to every process of the group, and the primary alone decides
- * the order of stopping. When the primary dies, node:cluster ends the worker at once.
+ * It ignores SIGINT, SIGTERM and SIGHUP: a terminal sends them to every process of the group, and the primary alone decides
+ * what they mean and the order of stopping. When the primary dies, node:cluster ends the worker at once.
  */
 import cluster from 'node:cluster'
 import { TELEMETRY } from '../../protocol/metrics.js'
 import { AnomalyStreams } from '../ingress/http/anomaly-stream.js'
 import { createDataRoutes } from '../ingress/http/data-routes.js'
+import { TokenCheck } from '../ingress/http/tokens.js'
 import { Lifecycle } from '../lifecycle.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 import { LimitTable } from '../limits/limit-table.js'
@@ -44,6 +45,7 @@ class Worker {
   private readonly status = new PrimaryStatus(send)
   private readonly streams = new AnomalyStreams(this.status)
   private readonly feed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
+  private readonly tokens: TokenCheck
   private readonly pipeline: Pipeline
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
@@ -53,6 +55,7 @@ class Worker {
 
   constructor (private readonly settings: WorkerSettings, private readonly log: Log, private readonly lifecycle: Lifecycle, journal: Journal) {
     const { config, slot } = settings
+    this.tokens = new TokenCheck(settings.tokens, { readOpen: config.readOpen === 'on' })
     this.pipeline = new Pipeline(journal, { ...config, fullCode: config.spoolDir === 'off' ? 'overloaded' : 'spool_full' }, new LimitTable(settings.limits, TELEMETRY))
     this.lanes = new Lanes(this.pipeline)
     this.metrics = new WorkerMetrics({ slot, lanes: this.lanes, anomalies: this.pipeline.anomalyCounts, limitsVersion: () => this.pipeline.limits.version })
@@ -64,9 +67,9 @@ class Worker {
   }
 
   async start (): Promise<void> {
-    const { settings, pipeline, status, metrics, log } = this
+    const { settings, pipeline, status, tokens, metrics, log } = this
     if (settings.slot === 0) await this.orphans.open()
-    this.listener = await openListener({ settings, pipeline, status, metrics, log, routes: createDataRoutes(status, this.streams.handle) })
+    this.listener = await openListener({ settings, pipeline, status, tokens, metrics, log, routes: createDataRoutes(status, this.streams.handle) })
     send({ type: 'ready', engine: this.listener.engine })
   }
 
@@ -80,6 +83,9 @@ class Worker {
         break
       case 'limits':
         this.judgeBy(message.limits)
+        break
+      case 'tokens':
+        this.tokens.replace(message.tokens)
         break
       case 'watched':
         this.status.watched(message.id, message.start)
@@ -189,7 +195,7 @@ async function startWorker (settings: WorkerSettings, log: Log): Promise<Worker>
 /** 'start' makes the worker; everything else waits until it serves. */
 function run (): void {
   let starting: Promise<Worker> | null = null
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   process.on('message', (message: ToWorker) => {
     if (message.type === 'start') {
       const { settings } = message

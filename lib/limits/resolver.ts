@@ -159,7 +159,7 @@ function under<T> (lengths: Array<OfLength<T>>, text: string, make: () => T): T 
 }
 
 /** Each middle is taken at its first place behind the one before: for `*` alone that finds a match where there is one. */
-function holdsInOrder (id: string, middles: readonly string[], from: number, until: number): boolean {
+export function holdsInOrder (id: string, middles: readonly string[], from: number, until: number): boolean {
   let at = from
   for (const middle of middles) {
     const found = id.indexOf(middle, at)

@@ -29,7 +29,7 @@ import { LimitResolver } from './resolver.js'
 /** Overrides that a set may have. */
 export const OVERRIDES_MAX = 10_000
 /** `*` in one key; one to three are usual. */
-const WILDCARDS_MAX = 8
+export const WILDCARDS_MAX = 8
 /** Steps to find the limits of a satellite, for all patterns together: measured as less than 10 µs. */
 export const MATCH_STEPS_MAX = 64
 /** Of a set as JSON without white space: 10,000 overrides of all limits of all metrics have 3 MB. */

@@ -6,6 +6,7 @@
  *   false    there, and not put in; anomalies of other senders in that time are among them
  */
 import { request } from 'undici'
+import { bearer } from './bearer.js'
 import type { TrueAnomaly } from './truth.js'
 
 export interface Comparison {
@@ -35,13 +36,13 @@ export function compare (truth: readonly TrueAnomaly[], stored: readonly TrueAno
   return { found: truth.length - missed.length, missed, false: surplus }
 }
 
-/** All anomalies of the server from the first time to the last, both included. */
-export async function fetchAnomalies (url: URL, firstMs: number, lastMs: number): Promise<TrueAnomaly[]> {
+/** All anomalies of the server from the first time to the last, both included. @param token null: none is sent */
+export async function fetchAnomalies (url: URL, token: string | null, firstMs: number, lastMs: number): Promise<TrueAnomaly[]> {
   const anomalies: TrueAnomaly[] = []
   let cursor: string | null = null
   do {
     const query = new URLSearchParams({ since: String(firstMs), until: String(lastMs + 1), limit: String(PAGE_MAX), ...cursor === null ? {} : { cursor } })
-    const answer = await request(`${url.origin}${url.pathname.replace(/\/+$/, '')}/anomalies?${query.toString()}`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+    const answer = await request(`${url.origin}${url.pathname.replace(/\/+$/, '')}/anomalies?${query.toString()}`, { headers: bearer(token), signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
     const text = await answer.body.text()
     if (answer.statusCode !== 200) throw new Error(`the server answered ${answer.statusCode}: ${text.trim()}`)
     const page = JSON.parse(text) as { anomalies: TrueAnomaly[], next: string | null }

@@ -52,7 +52,7 @@ export async function simulate (options: SimulationOptions, stream: ProgressStre
     }
   })
   const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
-  const udp = options.udp === null ? null : await UdpTransport.connect({ ...options.udp, url: options.url, ids: fleet.ids })
+  const udp = options.udp === null ? null : await UdpTransport.connect({ ...options.udp, url: options.url, token: options.token, ids: fleet.ids })
   const transport = udp ?? new HttpTransport({ ...options, ids: fleet.ids })
   const run = new Run(fleet, pacer, transport)
   const progress = new Progress(stream, {

@@ -1,5 +1,6 @@
 /** Asks the server what became of the packets of one sender in one epoch. */
 import { request } from 'undici'
+import { bearer } from './bearer.js'
 
 const ANSWER_TIMEOUT_MS = 3_000
 
@@ -20,8 +21,11 @@ export interface DropAccount {
 
 export class UdpAccount {
   private readonly base: string
+  private readonly headers: Record<string, string>
 
-  constructor (apiUrl: URL, private readonly sender: string, private readonly epoch: number) {
+  /** @param token sent as Authorization: Bearer; null: none */
+  constructor (apiUrl: URL, token: string | null, private readonly sender: string, private readonly epoch: number) {
+    this.headers = bearer(token)
     this.base = apiUrl.origin + apiUrl.pathname.replace(/\/+$/, '')
   }
 
@@ -45,7 +49,7 @@ export class UdpAccount {
 
   private async ask (path: string): Promise<unknown> {
     try {
-      const answer = await request(this.base + path, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+      const answer = await request(this.base + path, { headers: this.headers, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
       return await answer.body.json()
     } catch {
       // It will be asked again, or the summary says that it did not answer.

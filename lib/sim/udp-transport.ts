@@ -35,6 +35,8 @@ export interface UdpTransportOptions {
   readonly udpUrl: URL
   /** The server's HTTP address, where it is asked for the account. */
   readonly url: URL
+  /** Sent with what is asked there, as Authorization: Bearer; null: none. */
+  readonly token: string | null
   readonly ids: readonly string[]
   /** Null: as many as fit into the advised size. */
   readonly pointsPerPacket: number | null
@@ -93,7 +95,7 @@ export class UdpTransport implements Transport {
   private closing: Promise<void> | null = null
 
   private constructor (private readonly socket: Socket, private readonly options: UdpTransportOptions) {
-    this.account = new UdpAccount(options.url, options.sender, this.epoch)
+    this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
     this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
     this.bytesMax = options.pointsPerPacket === null ? PACKET_BYTES_ADVISED : PACKET_BYTES_MAX
     this.free = Array.from({ length: PACKETS_MAX }, () => new PacketEncoder(this.bytesMax))

@@ -38,6 +38,8 @@ t.test('without any source every setting has its default', t => {
     timeWindowFutureMs: 300_000,
     unknownFields: 'reject',
     apiTokens: [],
+    apiTokensFile: null,
+    readOpen: 'off',
     allowedOrigins: [],
     logLevel: 'info',
     retentionMs: 30 * 86_400_000,
@@ -163,7 +165,7 @@ t.test('variables that are probably misspelt settings are named, others are not'
   t.equal(meant('WORKER'), 'WORKERS')
   t.equal(meant('api_tokens'), 'API_TOKENS')
   t.equal(meant('DATABASE_URI'), 'DATABASE_URL')
-  const others = ['HOME', 'HOSTNAME', 'HOSTTYPE', 'PATH', 'PS1', 'PWD', 'LOGNAME', 'NODE_ENV', 'NODE_OPTIONS', 'PGDATA', 'PGDATA_DIR', 'PGHOST', 'PGPORT', 'HTTP_PROXY', 'XDG_DATA_DIRS']
+  const others = ['API_TOKEN', 'HOME', 'HOSTNAME', 'HOSTTYPE', 'PATH', 'PS1', 'PWD', 'LOGNAME', 'NODE_ENV', 'NODE_OPTIONS', 'PGDATA', 'PGDATA_DIR', 'PGHOST', 'PGPORT', 'HTTP_PROXY', 'XDG_DATA_DIRS']
   for (const name of others) t.same(loadConfig({ env: { [name]: 'x' } }).warnings, [], name)
   t.equal(loadConfig({ env: { BATCHSIZE: '5', PORT: 'x' } }).warnings.length, 1, 'beside problems too')
   t.end()

@@ -1,18 +1,26 @@
 /**
  * `health`: what the running server says of itself, for people, scripts and container health checks.
  *
+ * A server with tokens says the status alone to those who send none.
+ *
  * Exit code 0: points are accepted (healthy or degraded); 1: they are not, or no server answers in time.
  */
 import { request } from 'undici'
+import { TOKEN_VARIABLE } from '../../config.js'
+import { bearer } from '../../sim/bearer.js'
 import { codeOf } from '../../sim/http-transport.js'
 import { describeCause } from '../../sim/summary.js'
 import { reachable } from '../address.js'
 import { defineCommand } from '../command.js'
+import { readToken } from '../sim-token.js'
 import { printable } from '../table.js'
+
+const STATUSES = ['healthy', 'degraded', 'unhealthy'] as const
 
 /** What of the answer is shown. */
 interface Health {
-  readonly status: 'healthy' | 'degraded' | 'unhealthy'
+  readonly status: typeof STATUSES[number]
+  /** Empty from a server that keeps them to itself. */
   readonly reasons: readonly string[]
 }
 
@@ -23,11 +31,17 @@ export const health = defineCommand({
   summary: 'Ask the running server whether it accepts points; exit code 0 if it does.',
   options: [
     { name: 'timeout', type: 'duration', bareUnit: 's', min: 1, max: 60_000, default: '5s', help: 'How long the answer may take.' },
+    { name: 'token-file', type: 'string', placeholder: 'file', help: 'File whose first line is a token, for the details of a server that asks for one.', note: `default: the variable ${TOKEN_VARIABLE}` },
     { name: 'json', type: 'boolean', help: 'Print the whole answer as JSON.' }
   ],
   settings: ['host', 'port'],
   async run ({ config, values, print, complain }) {
-    const found = await ask(`http://${reachable(config.host)}:${config.port}`, values.timeout)
+    const read = readToken(undefined, values['token-file'], process.env[TOKEN_VARIABLE])
+    if ('problem' in read) {
+      complain(`error: ${read.problem}`)
+      return 2
+    }
+    const found = await ask(`http://${reachable(config.host)}:${config.port}`, read.token, values.timeout)
     if ('problem' in found) {
       complain(`error: ${found.problem}`)
       return 1
@@ -38,12 +52,13 @@ export const health = defineCommand({
   }
 })
 
-async function ask (origin: string, timeoutMs: number): Promise<Found> {
+async function ask (origin: string, token: string | null, timeoutMs: number): Promise<Found> {
   try {
-    const { body, statusCode } = await request(`${origin}/health`, { signal: AbortSignal.timeout(timeoutMs) })
+    const { body, statusCode } = await request(`${origin}/health`, { headers: bearer(token), signal: AbortSignal.timeout(timeoutMs) })
     const text = await body.text()
     const answer = parse(text)
-    if (isHealth(answer)) return { text, health: answer }
+    const health = readHealth(answer)
+    if (health !== null) return { text, health }
     return { problem: refusal(answer) ?? `what answers at ${origin} is not OrbitStream (status ${statusCode}); HOST and PORT name the server` }
   } catch (error) {
     const cause = error instanceof Error ? codeOf(error) : String(error)
@@ -59,9 +74,12 @@ function parse (text: string): unknown {
   }
 }
 
-function isHealth (answer: unknown): answer is Health {
-  return typeof answer === 'object' && answer !== null && 'status' in answer && 'reasons' in answer && Array.isArray(answer.reasons) &&
-    (answer.status === 'healthy' || answer.status === 'degraded' || answer.status === 'unhealthy')
+/** Null: that is none. */
+function readHealth (answer: unknown): Health | null {
+  if (typeof answer !== 'object' || answer === null || !('status' in answer)) return null
+  const status = STATUSES.find((known) => known === answer.status)
+  const reasons: unknown = 'reasons' in answer ? answer.reasons : []
+  return status === undefined || !Array.isArray(reasons) ? null : { status, reasons: reasons.map(String) }
 }
 
 /** The message of an OrbitStream that cannot say how it is: it starts or stops. */

@@ -1,26 +1,37 @@
 /** `start`: the server, until a signal or a failure ends it. */
+import { readTokens } from '../../access/token-file.js'
 import { startPrimary } from '../../cluster/primary.js'
 import { isGiven } from '../../config.js'
 import { createLogger } from '../../log.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
+import { TokenReload } from '../token-reload.js'
 import { welcome } from '../welcome.js'
 
 export const start = defineCommand({
   name: 'start',
-  summary: 'Run the server until Ctrl-C or SIGTERM; a second one ends it at once.',
+  summary: 'Run the server until Ctrl-C or SIGTERM; a second one ends it at once. SIGHUP has API_TOKENS_FILE read again.',
   options: [],
   settings: 'all',
   async run ({ config, sources, print, complain }) {
+    const read = await readTokens(config.apiTokens, config.apiTokensFile)
+    if (!read.ok) {
+      for (const fault of read.faults) complain(`error: API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`)
+      return 2
+    }
+    const log = createLogger({ level: config.logLevel, name: 'primary' })
     const abort = new AbortController()
     const signals = onSignals(complain, () => abort.abort())
+    const reload = new TokenReload(config, log)
     try {
-      const primary = await startPrimary(config, createLogger({ level: config.logLevel, name: 'primary' }), abort.signal, !isGiven('retentionMs', sources))
+      const primary = await startPrimary(config, read.tokens, log, abort.signal, !isGiven('retentionMs', sources))
       signals.onFirst = (signal) => primary.stop(signal)
+      reload.begin(primary)
       if (process.stdout.isTTY) print(welcome(config, primary.port))
       return await primary.done
     } finally {
       signals.release()
+      reload.release()
     }
   }
 })

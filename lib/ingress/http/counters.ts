@@ -1,10 +1,12 @@
 /** What the HTTP routes count: plain numbers, increased in place; the cluster code makes metrics of them. */
 
 import { REFUSALS } from './refusals.js'
+import { DENIALS } from './tokens.js'
 import type { RefusalCode } from './refusals.js'
+import type { DenialCode } from './tokens.js'
 
 /** The label of a request in metrics: a small fixed set, whatever paths clients ask for. */
-export type RouteName = 'index' | 'telemetry' | 'batch' | 'health' | 'metrics' | 'limits' | 'anomalies' | 'stream' | 'senders' | 'unknown'
+export type RouteName = 'index' | 'telemetry' | 'batch' | 'live' | 'ready' | 'health' | 'metrics' | 'limits' | 'anomalies' | 'stream' | 'senders' | 'unknown'
 
 /** Requests of one route by outcome. */
 export class RouteCounters {
@@ -23,6 +25,8 @@ export class HttpCounters {
     index: new RouteCounters(),
     telemetry: new RouteCounters(),
     batch: new RouteCounters(),
+    live: new RouteCounters(),
+    ready: new RouteCounters(),
     health: new RouteCounters(),
     metrics: new RouteCounters(),
     limits: new RouteCounters(),
@@ -34,6 +38,9 @@ export class HttpCounters {
 
   /** Requests and connections that never got to a route, by the code of their answer. */
   readonly refused = Object.fromEntries(REFUSALS.map((code) => [code, 0])) as Record<RefusalCode, number>
+
+  /** Requests that their token does not allow, or that have none, by code. They count as answers of their routes too. */
+  readonly denied = Object.fromEntries(DENIALS.map((code) => [code, 0])) as Record<DenialCode, number>
 
   /** Bytes of complete bodies, as they came over the wire. */
   bodyBytes = 0

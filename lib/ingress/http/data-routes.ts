@@ -14,6 +14,8 @@ const LIMITS_BOUNDS = { partsMax: LIMIT_SET_PARTS_MAX, bytesMax: LIMIT_SET_BYTES
 /** Unicode characters. */
 const CHANGED_BY_MAX = 64
 const UNNAMED = 'http'
+/** Before the name of a token: nobody can claim that in X-Changed-By. */
+const BY_TOKEN = 'token: '
 
 /** @param stream answers GET /anomalies/stream */
 export function createDataRoutes (port: DataPort, stream: RouteHandler): RouteTable {
@@ -46,9 +48,9 @@ function ask (port: DataPort, question: DataQuestion, exchange: HttpExchange, co
 }
 
 function changing (port: DataPort, questionOf: (value: unknown, ifMatch: string, changedBy: string, parameter: string) => DataQuestion): RouteHandler {
-  return (request, exchange, counters, parameter) => {
+  return (request, exchange, counters, parameter, caller) => {
     const ifMatch = request.header('if-match')
-    const changedBy = readChangedBy(request.header('x-changed-by'))
+    const changedBy = caller === null ? readChangedBy(request.header('x-changed-by')) : BY_TOKEN + caller.name
     exchange.readBody(
       LIMITS_BOUNDS.bytesMax,
       (body) => {

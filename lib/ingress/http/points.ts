@@ -7,11 +7,13 @@ import { ACK_LEVELS } from '../../pipeline/intake.js'
 import { findEncoding, unpack } from './formats.js'
 import { replyAccepted, replyError } from './reply.js'
 import { crash } from './router.js'
+import type { SatellitePatterns } from '../../limits/satellite-patterns.js'
 import type { AckLevel, Intake } from '../../pipeline/intake.js'
 import type { PointColumns } from '../../../protocol/columns.js'
 import type { Decode, FormatTable } from './formats.js'
 import type { HttpCounters, RouteCounters } from './counters.js'
 import type { HttpExchange, HttpRequest } from './engine.js'
+import type { ErrorExtras } from './reply.js'
 import type { RouteHandler } from './router.js'
 
 /** What the point routes work with. */
@@ -36,11 +38,13 @@ interface Order {
   readonly ack: AckLevel
   readonly decode: Decode
   readonly encoding: 'identity' | 'gzip'
+  /** Whoever sends it may send points of these alone; null: of all. */
+  readonly satellites: SatellitePatterns | null
 }
 
 export function createPointHandler (context: PointContext, route: PointRoute): RouteHandler {
-  return (request, exchange, counters) => {
-    const order = readHead(context, route, request, exchange, counters)
+  return (request, exchange, counters, _parameter, caller) => {
+    const order = readHead(context, route, request, caller?.satellites ?? null, exchange, counters)
     if (order === null) return
     exchange.readBody(
       context.maxBodyBytes,
@@ -53,7 +57,7 @@ export function createPointHandler (context: PointContext, route: PointRoute): R
 }
 
 /** Everything that can be refused before the body is read; null: it was, and is answered. */
-function readHead (context: PointContext, route: PointRoute, request: HttpRequest, exchange: HttpExchange, counters: RouteCounters): Order | null {
+function readHead (context: PointContext, route: PointRoute, request: HttpRequest, satellites: SatellitePatterns | null, exchange: HttpExchange, counters: RouteCounters): Order | null {
   const ack = readAck(request.query)
   if (typeof ack === 'object') {
     replyError(exchange, counters, 'invalid_query', ack)
@@ -74,7 +78,7 @@ function readHead (context: PointContext, route: PointRoute, request: HttpReques
     replyError(exchange, counters, refusal.code, { retryAfterSeconds: refusal.retryAfterSeconds })
     return null
   }
-  return { ack, decode, encoding }
+  return { ack, decode, encoding, satellites }
 }
 
 /**
@@ -127,6 +131,13 @@ function decodeAndOffer (context: PointContext, route: PointRoute, order: Order,
     replyError(exchange, counters, fault.code, { message: fault.message, details: fault.details })
     return
   }
+  const foreign = order.satellites === null ? null : foreignSatellite(order.satellites, columns)
+  if (foreign !== null) {
+    intake.reject(columns.count)
+    context.counters.denied.satellite_forbidden++
+    replyError(exchange, counters, 'satellite_forbidden', foreign)
+    return
+  }
   const answer = route.answer(columns)
   if (columns.count === 0) {
     replyAccepted(exchange, counters, answer)
@@ -143,6 +154,18 @@ function decodeAndOffer (context: PointContext, route: PointRoute, order: Order,
       replyError(exchange, counters, ack)
     }
   })
+}
+
+/** Names the first point that may not be sent; null: there is none. */
+function foreignSatellite (allowed: SatellitePatterns, { count, satellites }: PointColumns): ErrorExtras | null {
+  for (let point = 0; point < count; point++) {
+    const satellite = satellites[point]
+    // Points of one satellite often follow one another.
+    if (satellite === undefined || satellite === satellites[point - 1] || allowed.matches(satellite.id)) continue
+    const message = `The token does not allow points of ${JSON.stringify(satellite.id)}; none of the body was taken.`
+    return { message, details: [{ index: point, field: 'satellite_id', message: 'is not one of those that the token allows' }] }
+  }
+  return null
 }
 
 /** The answer to points that are taken, but not yet in the database when a client has waited long enough for that. */

@@ -1,44 +1,56 @@
 /**
  * From path and method to a handler, by exact path, or by all but the last part of it (`/limits/{metric}`): 404 for
  * what is not in the table, 405 with Allow for other methods; 403 for whatever would change something and comes from
- * a page of a site that may not, 401 where it carries no valid token. OPTIONS is answered with Allow, and nothing that a
- * browser would take for leave.
+ * a page of a site that may not; 401 where a token is needed and there is no valid one, 403 where it has not the role.
+ * OPTIONS is answered with Allow, and nothing that a browser would take for leave: paths and methods are no secret.
  * A handler that throws has met a programmer's error: the client gets 500 if that is still possible, and the process
  * ends by the exception.
  */
 import { MsgpackExchange, acceptsMsgpack } from './msgpack-answers.js'
 import { reply, replyError } from './reply.js'
 import type { HttpExchange, HttpHandler, HttpRequest } from './engine.js'
+import type { ErrorExtras } from './reply.js'
 import type { OriginCheck } from './origins.js'
-import type { TokenCheck } from './tokens.js'
+import type { Role } from '../../access/token.js'
+import type { Caller, DenialCode, TokenCheck } from './tokens.js'
 import type { HttpCounters, RouteCounters, RouteName } from './counters.js'
 
-/** @param parameter what stands in the place of `{…}` in the route's path, decoded; '' where there is none */
-export type RouteHandler = (request: HttpRequest, exchange: HttpExchange, counters: RouteCounters, parameter: string) => void
+/**
+ * @param parameter what stands in the place of `{…}` in the route's path, decoded; '' where there is none
+ * @param caller whose token allows it; null where none is needed
+ */
+export type RouteHandler = (request: HttpRequest, exchange: HttpExchange, counters: RouteCounters, parameter: string, caller: Caller | null) => void
 
 export interface Route {
   /** Label of its requests in metrics. */
   readonly name: RouteName
   /** Method, upper case → handler. GET answers HEAD too. */
   readonly methods: Readonly<Record<string, RouteHandler>>
+  /** Reading needs no token. */
+  readonly open?: boolean
+  /** Role of those who may send what changes something; without it: operate. */
+  readonly writer?: Role
 }
 
 /** By path; the last part may be a name in braces and then stands for any text without a slash. Exact paths go first. */
 export type RouteTable = Readonly<Record<string, Route>>
 
-/** Who may change something. */
+/** Who may read and change something. */
 export interface Checks {
   readonly tokens: TokenCheck
   readonly origins: OriginCheck
 }
 
-/** Methods that change nothing: free for all. */
+/** Methods that change nothing. */
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 interface Entry {
   readonly methods: ReadonlyMap<string, RouteHandler>
   readonly allow: string
   readonly counters: RouteCounters
+  /** Null: no token is needed. */
+  readonly reader: Role | null
+  readonly writer: Role
 }
 
 export function createRouter (table: RouteTable, { tokens, origins }: Checks, counters: HttpCounters): HttpHandler {
@@ -65,20 +77,29 @@ export function createRouter (table: RouteTable, { tokens, origins }: Checks, co
       else replyError(exchange, entry.counters, 'method_not_allowed', { headers })
       return
     }
-    if (!READING.has(request.method) && !origins.passes(request)) {
+    const reads = READING.has(request.method)
+    if (!reads && !origins.passes(request)) {
       replyError(exchange, entry.counters, 'foreign_origin')
       return
     }
-    if (!READING.has(request.method) && !tokens.passes(request)) {
-      replyError(exchange, entry.counters, 'unauthorized', { headers: [['www-authenticate', 'Bearer']] })
+    const role = reads ? entry.reader : entry.writer
+    const caller = role === null ? null : tokens.check(request, role)
+    if (typeof caller === 'string') {
+      counters.denied[caller]++
+      replyError(exchange, entry.counters, caller, extrasOf(caller, role ?? ''))
       return
     }
     try {
-      handler(request, exchange, entry.counters, parameter)
+      handler(request, exchange, entry.counters, parameter, caller)
     } catch (error) {
       crash(exchange, entry.counters, error)
     }
   }
+}
+
+function extrasOf (denial: DenialCode, role: string): ErrorExtras {
+  if (denial === 'forbidden') return { message: `The token is valid, but does not have the role that this needs: ${role}.` }
+  return { headers: [['www-authenticate', 'Bearer']] }
 }
 
 /** The table, made ready for look-ups. */
@@ -127,5 +148,6 @@ function entryOf (route: Route, counters: HttpCounters): Entry {
   const methods = new Map(Object.entries(route.methods))
   const get = methods.get('GET')
   if (get !== undefined) methods.set('HEAD', get)
-  return { methods, allow: [...methods.keys(), 'OPTIONS'].join(', '), counters: counters.requests[route.name] }
+  const { open = false, writer = 'operate' } = route
+  return { methods, allow: [...methods.keys(), 'OPTIONS'].join(', '), counters: counters.requests[route.name], reader: open ? null : 'read', writer }
 }

@@ -3,10 +3,10 @@ import { OperatingError } from '../../errors.js'
 import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
 import { OriginCheck } from './origins.js'
 import { createPointHandler } from './points.js'
+import { createProbeRoutes, withoutDetails } from './probes.js'
 import { PointAnswers, replyAnswer, replyError, replyJson } from './reply.js'
 import { crash, createRouter } from './router.js'
 import { readSenderQuery } from './senders.js'
-import { TokenCheck } from './tokens.js'
 import type { Config } from '../../config.js'
 import type { Intake } from '../../pipeline/intake.js'
 import type { PointColumns } from '../../../protocol/columns.js'
@@ -15,11 +15,13 @@ import type { HttpExchange, HttpHandler } from './engine.js'
 import type { PointContext } from './points.js'
 import type { RouteHandler, RouteTable } from './router.js'
 import type { StatusAnswer, StatusPort } from './status-port.js'
+import type { TokenCheck } from './tokens.js'
 
 export interface HandlerParts {
   readonly intake: Intake
   readonly status: StatusPort
-  readonly config: Pick<Config, 'maxBodyBytes' | 'apiTokens' | 'allowedOrigins'>
+  readonly config: Pick<Config, 'maxBodyBytes' | 'allowedOrigins'>
+  readonly tokens: TokenCheck
   readonly counters: HttpCounters
   /** Microseconds since 1970: the time of points that carry none. */
   readonly now: () => number
@@ -28,18 +30,19 @@ export interface HandlerParts {
 }
 
 export function createHandler (parts: HandlerParts): HttpHandler {
-  const { intake, status, config, counters, now } = parts
+  const { intake, status, config, tokens, counters, now } = parts
   const context: PointContext = { intake, counters, now, maxBodyBytes: config.maxBodyBytes }
   const routes: RouteTable = {
-    '/telemetry': { name: 'telemetry', methods: { POST: createPointRoute(context) } },
-    '/telemetry/batch': { name: 'batch', methods: { POST: createBatchRoute(context) } },
-    '/health': { name: 'health', methods: { GET: createStatusRoute(async () => await status.health()) } },
+    '/telemetry': { name: 'telemetry', writer: 'ingest', methods: { POST: createPointRoute(context) } },
+    '/telemetry/batch': { name: 'batch', writer: 'ingest', methods: { POST: createBatchRoute(context) } },
+    ...createProbeRoutes(intake),
+    '/health': { name: 'health', open: true, methods: { GET: createHealthRoute(status, tokens) } },
     '/metrics': { name: 'metrics', methods: { GET: createStatusRoute(async () => await status.metrics()) } },
     '/udp/senders': { name: 'senders', methods: { GET: createSendersRoute(status) } },
     ...parts.routes
   }
   const table = { ...routes, '/': { name: 'index', methods: { GET: createIndexRoute(routes) } } } as const
-  return createRouter(table, { tokens: new TokenCheck(config.apiTokens), origins: new OriginCheck(config.allowedOrigins) }, counters)
+  return createRouter(table, { tokens, origins: new OriginCheck(config.allowedOrigins) }, counters)
 }
 
 function createPointRoute (context: PointContext): RouteHandler {
@@ -66,6 +69,14 @@ function createBatchRoute (context: PointContext): RouteHandler {
 /** An answer that the primary gives; it fails by an OperatingError when the primary cannot. */
 function createStatusRoute (ask: () => Promise<StatusAnswer>): RouteHandler {
   return (_request, exchange, counters) => replyStatus(ask(), exchange, counters)
+}
+
+/** Its details are for those who may read. */
+function createHealthRoute (status: StatusPort, tokens: TokenCheck): RouteHandler {
+  return (request, exchange, counters) => {
+    const isReader = typeof tokens.check(request, 'read') !== 'string'
+    replyStatus(isReader ? status.health() : status.health().then(withoutDetails), exchange, counters)
+  }
 }
 
 function createSendersRoute (status: StatusPort): RouteHandler {

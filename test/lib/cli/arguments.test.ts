@@ -101,6 +101,14 @@ t.test('every bad value is named at once', t => {
   t.end()
 })
 
+t.test('an option that may be given several times', t => {
+  const spec: ArgumentsSpec = { ...SPEC, options: [{ name: 'role', type: 'texts', help: '' }] }
+  for (const [line, role] of [['', []], ['--role a', ['a']], ['--role a --role=b --role a', ['a', 'b', 'a']], ['--role 007', ['007']]] as const) t.same(parse(line, spec), { kind: 'run', values: { role }, positionals: [] }, line)
+  for (const line of ['--role', '--role a --role']) t.match(exit(line, spec).text, 'error: --role needs a value\n')
+  t.match(exit('--no-role', spec).text, 'error: unknown option --no-role\n')
+  t.end()
+})
+
 t.test('words beside the options', t => {
   const spec: ArgumentsSpec = { ...SPEC, positionals: { usage: '<file> [<other>]', min: 1, max: 2 } }
   t.match(parse('a -q', spec), { positionals: ['a'] })

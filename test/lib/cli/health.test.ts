@@ -3,6 +3,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { runIngest } from '../../support/command.js'
 import type { Owner } from '../../support/owner.js'
 
@@ -39,6 +40,14 @@ t.test('a server that does not', async t => {
   t.same(await runIngest(['health'], { PORT: unhealthy }), { code: 1, out: 'unhealthy\n  worker 0 is starting\n', err: '' })
   const stopping = await serve(t, answering(503, { error: { code: 'shutting_down', message: 'The server is shutting down.' } }))
   t.same(await runIngest(['health'], { PORT: stopping }), { code: 1, out: '', err: 'error: The server is shutting down.\n' })
+})
+
+t.test('a server with tokens', async t => {
+  const port = await serve(t, (request, response) => response.end(JSON.stringify(request.headers.authorization === 'Bearer secret' ? { ...HEALTHY, reasons: ['a reason'] } : { status: 'degraded' })))
+  t.same(await runIngest(['health'], { PORT: port }), { code: 0, out: 'degraded\n', err: '' })
+  t.same(await runIngest(['health'], { PORT: port, API_TOKEN: 'secret' }), { code: 0, out: 'healthy\n  a reason\n', err: '' })
+  const file = join(t.testdir({ token: 'secret\n' }), 'token')
+  t.same(await runIngest(['health', '--token-file', file], { PORT: port }), { code: 0, out: 'healthy\n  a reason\n', err: '' })
 })
 
 t.test('something else, or nothing', async t => {

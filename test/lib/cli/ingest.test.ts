@@ -11,7 +11,7 @@ const run = async (line: string, settings: Record<string, string> = {}): Promise
 t.test('help and version go to standard output', async t => {
   const help = await run('--help')
   t.match(help, { code: 0, err: '', out: /^Usage: orbitstream-ingest <command>/ })
-  for (const name of ['start', 'migrate', 'config', 'database-url', 'spool inspect', 'spool drain', 'quarantine list', 'quarantine retry', 'quarantine drop']) t.match(help.out, new RegExp(`^ {2}${name} +\\S`, 'm'))
+  for (const name of ['start', 'migrate', 'config', 'database-url', 'spool inspect', 'spool drain', 'quarantine list', 'quarantine retry', 'quarantine drop', 'token create']) t.match(help.out, new RegExp(`^ {2}${name} +\\S`, 'm'))
   t.same(await run('--version'), { code: 0, err: '', out: `${version()}\n` })
   const command = await run('config --help')
   t.match(command, { code: 0, err: '', out: /--batch-size <integer> +Points at which a batch is closed and written\.\s+\(default\s+1000;\s+variable\s+BATCH_SIZE\)/ })

@@ -123,7 +123,7 @@ t.test('nobody listens, and nobody gives an account', async (t) => {
 
 t.test('a packet that does not fill is sent within a second, and silence brings heartbeats', async (t) => {
   const receiver = await startReceiver(t)
-  const transport = await UdpTransport.connect({ ...receiver, ids: ['SAT-0001'], pointsPerPacket: null, sender: 'slow' })
+  const transport = await UdpTransport.connect({ ...receiver, token: null, ids: ['SAT-0001'], pointsPerPacket: null, sender: 'slow' })
   t.teardown(async () => { await transport.close() })
   transport.send(0, Date.now(), new Float64Array(METRIC_COUNT))
   while (receiver.packets.length < 2) await new Promise((resolve) => setTimeout(resolve, 10))
@@ -133,7 +133,7 @@ t.test('a packet that does not fill is sent within a second, and silence brings 
 
 t.test('packets end at the advised size where ids are long', async (t) => {
   const receiver = await startReceiver(t)
-  const transport = await UdpTransport.connect({ ...receiver, ids: ['x'.repeat(64)], pointsPerPacket: null, sender: 'long' })
+  const transport = await UdpTransport.connect({ ...receiver, token: null, ids: ['x'.repeat(64)], pointsPerPacket: null, sender: 'long' })
   t.teardown(async () => { await transport.close() })
   for (let index = 0; index < 50; index++) transport.send(0, Date.now(), new Float64Array(METRIC_COUNT).fill(0.1))
   await transport.drain(5_000)

@@ -69,7 +69,7 @@ onBothEngines('Accept: application/msgpack has every answer in msgpack', async (
   t.match(await ask('/telemetry', 'GET', null), [405, { error: { code: 'method_not_allowed' } }])
   t.strictSame(await ask('/health', 'GET', null), [200, { status: 'healthy' }])
   status.answer = { status: 200, contentType: 'text/plain', body: 'metric 1\n' }
-  const metrics = await request(`${origin}/metrics`, { headers: { accept: 'application/msgpack' } })
+  const metrics = await request(`${origin}/metrics`, { headers: { accept: 'application/msgpack', authorization: token } })
   t.equal(await metrics.body.text(), 'metric 1\n', 'what is not JSON goes out as it is')
   t.match(counters.requests, { telemetry: { ok: 1, clientError: 2 }, batch: { ok: 1, clientError: 1 } })
 })

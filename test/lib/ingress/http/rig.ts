@@ -7,6 +7,8 @@ import { createHandler } from '../../../../lib/ingress/http/routes.js'
 import { BODY_STALL_MS, IDLE_MS } from '../../../../lib/ingress/http/engine.js'
 import { HttpCounters } from '../../../../lib/ingress/http/counters.js'
 import { loadEngine } from '../../../../lib/ingress/http/load-engine.js'
+import { TokenCheck } from '../../../../lib/ingress/http/tokens.js'
+import { tokensOfSetting } from '../../../../lib/access/token.js'
 import { PointColumns } from '../../../../protocol/columns.js'
 import { TELEMETRY } from '../../../../protocol/metrics.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
@@ -15,6 +17,7 @@ import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 import type { HttpEngine, HttpHandler, HttpServer, ListenOptions } from '../../../../lib/ingress/http/engine.js'
+import type { RouteTable } from '../../../../lib/ingress/http/router.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../lib/ingress/http/status-port.js'
 
 export const NOW_MICROS = 1_800_000_000_000_000
@@ -103,6 +106,9 @@ export class FakeStatus implements StatusPort {
 
 export interface RigOptions {
   readonly apiTokens?: readonly string[]
+  /** In place of those. */
+  readonly tokens?: TokenCheck
+  readonly routes?: RouteTable
   readonly allowedOrigins?: readonly string[]
   readonly bodyStallMs?: number
   readonly maxBodyBytes?: number
@@ -160,13 +166,19 @@ export async function startServer (t: Test, engine: HttpEngine, handler: HttpHan
   return server
 }
 
+/** As for API_TOKENS. */
+export function tokenCheckOf (apiTokens: readonly string[]): TokenCheck {
+  return new TokenCheck(apiTokens.length === 0 ? null : tokensOfSetting(apiTokens), { readOpen: false })
+}
+
 export async function startRig (t: Test, engine: HttpEngine, options: RigOptions = {}): Promise<Rig> {
   const intake = new FakeIntake()
   const status = new FakeStatus()
   const acksMs: number[] = []
   const counters = new HttpCounters((ms) => acksMs.push(ms))
-  const config = { maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES, apiTokens: options.apiTokens ?? [], allowedOrigins: options.allowedOrigins ?? [] }
-  const handler = createHandler({ intake, status, config, counters, now: () => NOW_MICROS })
+  const config = { maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES, allowedOrigins: options.allowedOrigins ?? [] }
+  const tokens = options.tokens ?? tokenCheckOf(options.apiTokens ?? [])
+  const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes: options.routes ?? {} })
   const server = await startServer(t, engine, handler, {
     bodyStallMs: options.bodyStallMs ?? BODY_STALL_MS,
     idleMs: options.idleMs ?? IDLE_MS,

@@ -2,6 +2,7 @@
  * A server in a process of its own: `server-process.js uws|node decode|offer|refusal|status|nowhere`. Prints its port.
  * The part that is named throws what no part may throw. SIGTERM closes the server, and nothing else ends the process.
  */
+import { TokenCheck } from '../../../../lib/ingress/http/tokens.js'
 import { createHandler } from '../../../../lib/ingress/http/routes.js'
 import { HttpCounters } from '../../../../lib/ingress/http/counters.js'
 import { loadEngine } from '../../../../lib/ingress/http/load-engine.js'
@@ -19,7 +20,7 @@ const now = (): number => {
   return Date.now() * 1000
 }
 const counters = new HttpCounters(() => {})
-const handler = createHandler({ intake, status, config: { maxBodyBytes: 1_000_000, apiTokens: [], allowedOrigins: [] }, counters, now })
+const handler = createHandler({ intake, status, config: { maxBodyBytes: 1_000_000, allowedOrigins: [] }, tokens: new TokenCheck(null, { readOpen: false }), counters, now })
 const engine = await loadEngine(kind === 'uws' ? 'uws' : 'node')
 const server = await engine.listen('127.0.0.1', 0, handler)
 process.once('SIGTERM', () => { server.close(10_000).catch((error: unknown) => console.error(error)) })

@@ -76,3 +76,16 @@ onBothEngines('the senders that are asked for', async (t, engine) => {
   }
   t.equal(status.queries.length, 4)
 })
+
+onBothEngines('/live as long as the process answers, /ready while a point would be taken; neither asks anybody else', async (t, engine) => {
+  const { status, intake, send } = await startRig(t, engine)
+  status.answer = new Error('was asked')
+  const ask = async (path: string): Promise<readonly [number, string]> => await send(path, { method: 'GET' }).then((answer) => [answer.status, answer.text] as const)
+  t.strictSame(await ask('/ready'), [200, '{"status":"ready"}'])
+  for (const code of ['too_busy', 'spool_full', 'overloaded', 'shutting_down'] as const) {
+    intake.refused = { code, retryAfterSeconds: 5 }
+    t.strictSame(await ask('/ready'), [503, `{"status":"${code}"}`])
+    t.strictSame(await ask('/live'), [200, '{"status":"live"}'])
+  }
+  t.equal((await send('/ready', { method: 'HEAD' })).text, '')
+})
