@@ -15,8 +15,8 @@ import type { PointReader } from './point.js'
 export const NESTING_LEVELS_MAX = 16
 /** Fields and elements of one point, those within them included: JSON.parse takes a microsecond and more for each. */
 export const PARTS_MAX = 1_000
-/** Fields and elements of all points of a body that the fast path does not read, each of which takes a fifth of a microsecond: 25 of each point, where there are the most. */
-export const BODY_PARTS_MAX = 250_000
+/** Fields and elements of all points of a body that the fast path does not read, each of which takes a third of a microsecond: 15 of each point, where there are the most. */
+export const BODY_PARTS_MAX = 150_000
 /** Text of one point, when it is not read by the fast path. */
 const POINT_TEXT_BYTES_MAX = 64 * 1024
 

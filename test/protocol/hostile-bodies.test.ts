@@ -3,7 +3,7 @@ import t from 'tap'
 import { Packr } from 'msgpackr'
 import { POINTS_MAX, PointColumns } from '../../protocol/columns.js'
 import { TELEMETRY } from '../../protocol/metrics.js'
-import { PARTS_MAX } from '../../protocol/json-exact.js'
+import { BODY_PARTS_MAX, PARTS_MAX } from '../../protocol/json-exact.js'
 import { SKIPPED_MAX } from '../../protocol/msgpack-reader.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet-body.js'
@@ -120,10 +120,10 @@ t.test('the most points that a body may hold, and one more', t => {
 })
 
 t.test('the most fields and elements of all points, and one more', t => {
-  const body = (more: string): string[] => Array.from({ length: 500 }, (_, index) => `{"satellite_id":"a","storage_usage_mb":1,"x":[${'1,'.repeat(496)}1${index === 0 ? more : ''}]}`)
+  const body = (more: string): string[] => Array.from({ length: BODY_PARTS_MAX / 500 }, (_, index) => `{"satellite_id":"a","storage_usage_mb":1,"x":[${'1,'.repeat(496)}1${index === 0 ? more : ''}]}`)
   for (const [decode, join] of [[decodeJsonBatch, (points: string[]) => `[${points.join()}]`], [decodeNdjson, (points: string[]) => points.join('\n')]] as const) {
     t.equal(run(decode, Buffer.from(join(body(''))), 'ignore'), null)
-    t.match(run(decode, Buffer.from(join(body(',1'))), 'ignore'), { code: 'body_too_large', message: /more than 250000 fields and elements/ })
+    t.match(run(decode, Buffer.from(join(body(',1'))), 'ignore'), { code: 'body_too_large', message: /more than 150000 fields and elements/ })
   }
   const nested = (values: number): Buffer => Buffer.concat([Buffer.from([0x91, 0x83]), packr.pack('satellite_id'), packr.pack('a'), packr.pack('storage_usage_mb'), Buffer.from([1, 0xa1, 0x78, 0xdd, 0, values >> 16, values >> 8 & 255, values & 255]), Buffer.alloc(values, 0xc0)])
   t.equal(run(decodeMsgpackBatch, nested(SKIPPED_MAX - 7), 'ignore'), null)
