@@ -9,11 +9,12 @@
  */
 import { strict as assert } from 'node:assert'
 import { SLOT_SPOOL_BYTES_MIN } from '../config.js'
-import { BATCH_BYTES_MAX, POINT_BYTES_MAX } from '../pipeline/batcher.js'
+import { BATCH_BYTES_MAX, pointBytesMax } from '../pipeline/batcher.js'
 import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from '../spool/record.js'
 import { SEGMENT_HEADER_BYTES } from '../spool/segment.js'
 import { SEGMENT_BYTES } from '../spool/spool.js'
 import { GROUP_BYTES_MAX } from '../spool/writer.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet.js'
 import { COPY_BYTES_MAX } from './lane.js'
 
@@ -24,12 +25,12 @@ const PACKET_ROW_BYTES_MIN = 5
 export function assertBounds (): void {
   const frameBytesMax = FRAME_HEADER_BYTES + BATCH_BYTES_MAX
   const packetPointsMax = Math.ceil(PACKET_BYTES_MAX / PACKET_ROW_BYTES_MIN)
-  assert(POINT_BYTES_MAX <= BATCH_BYTES_MAX, 'a point fits a batch')
+  assert(pointBytesMax(TELEMETRY) <= BATCH_BYTES_MAX, 'a point fits a batch')
   assert(BATCH_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'a batch fits a frame')
   assert(frameBytesMax <= GROUP_BYTES_MAX, 'a frame fits a group')
   assert(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES, 'a group fits a segment')
   assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
   assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
   // COPYs of UDP workers are smaller: a batch that is larger than one is a COPY by itself.
-  assert(packetPointsMax * POINT_BYTES_MAX <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
+  assert(packetPointsMax * pointBytesMax(TELEMETRY) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
 }

@@ -15,7 +15,6 @@
  *           int32 8 and the version of the limits, int64
  */
 import type { PointColumns } from '../../protocol/columns.js'
-import { TELEMETRY } from '../../protocol/metrics.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../protocol/satellites.js'
 import { NAME_BYTES_MAX, type PointSchema } from '../../protocol/schema.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
@@ -53,7 +52,7 @@ const KIND_FIELDS = SEVERITIES.flatMap((severity) => LIMIT_SIDES.map((side) => B
 /** Bytes of a row without its satellite_id. */
 const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + NAME_BYTES_MAX + Math.max(...KIND_FIELDS.map(({ length }) => length))
 /** Bytes of all anomalies that one point can have: one for each metric. */
-export const POINT_ANOMALY_BYTES_MAX = TELEMETRY.metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
+export const pointAnomalyBytesMax = ({ metricCount }: PointSchema): number => metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
 
 const NONE = Buffer.alloc(0)
 const FIRST_BUFFER_BYTES = 4096

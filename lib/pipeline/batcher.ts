@@ -11,13 +11,13 @@ import type { PointColumns } from '../../protocol/columns.js'
 import type { PointSchema } from '../../protocol/schema.js'
 import type { ErrorCode } from '../errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
-import { AnomalyRowBuffer, POINT_ANOMALY_BYTES_MAX } from './anomaly-rows.js'
+import { AnomalyRowBuffer, pointAnomalyBytesMax } from './anomaly-rows.js'
 import { Gathering } from './gathering.js'
 import type { Ack, AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from './journal.js'
 import { PayloadRooms } from './payload-rooms.js'
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './payload.js'
-import { ROW_BYTES_MAX, RowBuffer } from './rows.js'
+import { RowBuffer, rowBytesMax } from './rows.js'
 import { WaiterRegistry, Waiters } from './waiters.js'
 
 export interface BatcherSettings {
@@ -33,7 +33,7 @@ export interface BatcherSettings {
  */
 export const BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** What one point adds to a batch at most. */
-export const POINT_BYTES_MAX = ROW_BYTES_MAX + POINT_ANOMALY_BYTES_MAX
+export const pointBytesMax = (schema: PointSchema): number => rowBytesMax(schema) + pointAnomalyBytesMax(schema)
 
 /** Rows expected in a first batch times their typical size. */
 const FIRST_BUFFER_BYTES = 64 * 1024
@@ -113,6 +113,7 @@ export class Batcher {
   private readonly rooms = new PayloadRooms()
   private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES, this.rooms)
   private readonly anomalies: AnomalyRowBuffer
+  private readonly pointBytesMax: number
   private readonly registry: WaiterRegistry
   private waiters: Waiters
   private readonly gathering = new Gathering()
@@ -121,6 +122,7 @@ export class Batcher {
 
   constructor (private readonly journal: Journal, private readonly settings: BatcherSettings, schema: PointSchema) {
     this.anomalies = new AnomalyRowBuffer(schema)
+    this.pointBytesMax = pointBytesMax(schema)
     journal.onIdle = () => this.journalIdle()
     journal.onFreed = (payload) => this.rooms.giveBack(payload)
     this.registry = new WaiterRegistry(settings.ackDeadlineMs)
@@ -142,7 +144,7 @@ export class Batcher {
    * @param anomalies what was found in these columns; null: nothing
    */
   append (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
-    if (this.freeBytes < columns.count * POINT_BYTES_MAX) {
+    if (this.freeBytes < columns.count * this.pointBytesMax) {
       this.appendInParts(columns, anomalies, ack, onAck)
       return
     }
@@ -157,13 +159,13 @@ export class Batcher {
   private appendInParts (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
     const parts = new PartedAck(onAck)
     let anomaly = 0
-    if (this.freeBytes < POINT_BYTES_MAX) this.close()
+    if (this.freeBytes < this.pointBytesMax) this.close()
     for (let first = 0; first < columns.count;) {
-      const end = Math.min(columns.count, first + Math.floor(this.freeBytes / POINT_BYTES_MAX))
+      const end = Math.min(columns.count, first + Math.floor(this.freeBytes / this.pointBytesMax))
       this.open.append(columns, first, end)
       if (anomalies !== null) anomaly = this.anomalies.append(columns, anomalies, anomaly, end)
       first = end
-      if (first < columns.count && this.freeBytes >= POINT_BYTES_MAX) continue
+      if (first < columns.count && this.freeBytes >= this.pointBytesMax) continue
       this.waiters.add(ack, parts.next())
       if (first < columns.count) this.close()
       else this.schedule()

@@ -35,7 +35,7 @@ const NULL_BYTES = 4
 /** Bytes of a row without its satellite_id, all metrics present. */
 const rowFixedBytesMax = ({ metricCount }: PointSchema): number => ROW_ID_OFFSET + VALUE_BYTES * metricCount
 /** Bytes of any row. */
-export const ROW_BYTES_MAX = rowFixedBytesMax(TELEMETRY) + SATELLITE_ID_BYTES_MAX
+export const rowBytesMax = (schema: PointSchema): number => rowFixedBytesMax(schema) + SATELLITE_ID_BYTES_MAX
 const NO_BYTES = Buffer.alloc(0)
 
 /** Writes the time of the row that starts at `start`. @param timeMicros since 1970 */

@@ -10,6 +10,10 @@ import { PacketEncoder } from '../../../protocol/packet-encoder.js'
 import type { DecodeRules } from '../../../protocol/point.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import { PointSchema } from '../../../protocol/schema.js'
+import { LimitTable } from '../../../lib/limits/limit-table.js'
+import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
+import { BATCH_BYTES_MAX, Batcher, pointBytesMax } from '../../../lib/pipeline/batcher.js'
+import type { ClosedBatch, Journal } from '../../../lib/pipeline/journal.js'
 import { RowBuffer, rowToPoint } from '../../../lib/pipeline/rows.js'
 import { splitRows } from '../../../lib/store/poison.js'
 import { anyMetricNames } from '../../support/schemas.js'
@@ -93,5 +97,25 @@ t.test('a field of another schema is refused, with the nearest name', (t) => {
   t.match(decodeJsonBatch(Buffer.from('[{"satellite_id":"A"}]'), NOW_MS * 1000, RULES, satellites, columns)?.message, /at least one of bus_voltage_v, bus_current_a must be a number/)
   const frame = decodePacket(packr.pack([1, 's', 1, 0, [['A', null, 1, 2, 3]]]), NOW_MS * 1000, RULES, satellites, columns)
   t.match(frame, { kind: 'malformed', fault: { message: /bus_voltage_v, bus_current_a\], but has 5 elements/ } })
+  t.end()
+})
+
+t.test('the widest points with an anomaly in each value never make a batch larger than it may be', (t) => {
+  const names = Array.from({ length: 250 }, (_, index) => `m${String(index).padStart(40, '0')}`)
+  const schema = new PointSchema(names)
+  const batches: ClosedBatch[] = []
+  const journal = { idle: false, append: (batch: ClosedBatch) => { batches.push(batch) } }
+  const batcher = new Batcher(journal as unknown as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, schema)
+  const limits = new LimitTable({ version: 1, set: { default: Object.fromEntries(names.map((name) => [name, { high: { critical: 0 } }])), overrides: {} } }, schema)
+  const [columns, anomalies] = [new PointColumns(schema), new AnomalyColumns()]
+  const satellite = satellites.byId('x'.repeat(64))!
+  for (let point = 0; point < 300; point++) columns.values.fill(1, columns.push(satellite, NOW_MS * 1000) * names.length, columns.count * names.length)
+  limits.judge(columns, satellites.generation, anomalies)
+  batcher.append(columns, anomalies, 'received', () => {})
+  batcher.close()
+  t.equal(batches.reduce((rows, batch) => rows + batch.rows, 0), 300)
+  t.ok(batches.length > 1, `${batches.length} batches`)
+  t.ok(batches.every(({ payload }) => payload.length <= BATCH_BYTES_MAX))
+  t.ok(pointBytesMax(schema) <= BATCH_BYTES_MAX, 'a point fits')
   t.end()
 })
