@@ -8,7 +8,7 @@ import type { PointColumns } from './columns.js'
 import { NOT_A_NUMBER, type MsgpackReader } from './msgpack-reader.js'
 import { noMetricMessage, isInTimeWindow, timeWindowMessage, type DecodeRules, type PointReader } from './point.js'
 import { SATELLITE_ID_RULE, type SatelliteTable } from './satellites.js'
-import type { PointSchema } from './schema.js'
+import { listNames, type PointSchema } from './schema.js'
 
 /** Satellite and time; metrics follow. */
 const HEAD_ELEMENTS = 2
@@ -67,7 +67,7 @@ export function explainRow (
 }
 
 function rowRule (schema: PointSchema): string {
-  return `must be an array [satellite_id, time, ${schema.list(schema.metrics)}]`
+  return `must be an array [satellite_id, time, ${listNames(schema.metrics)}]`
 }
 
 /** True, with the cursor behind it, if there is nothing to explain. */

@@ -9,7 +9,7 @@ import { closest, distance } from 'fastest-levenshtein'
 import type { PointColumns } from './columns.js'
 import { FAULT_DETAILS_MAX, type DecodeFault, type FaultDetail } from './faults.js'
 import { SATELLITE_ID_RULE, type Satellite, type SatelliteTable } from './satellites.js'
-import type { PointSchema } from './schema.js'
+import { listNames, type PointSchema } from './schema.js'
 import { microsOfMillis, parseIsoTime } from './time.js'
 
 /** Settings of validation; all decoders share them. */
@@ -66,7 +66,7 @@ export function metricFault (value: unknown): string | null {
 
 /** Says that no metric has a value. */
 export function noMetricMessage (schema: PointSchema): string {
-  return `has no value: at least one of ${schema.list(schema.metrics)} must be a number`
+  return `has no value: at least one of ${listNames(schema.metrics)} must be a number`
 }
 
 /**
@@ -193,7 +193,7 @@ export class PointReader {
 }
 
 function unknownFieldMessage (name: string, schema: PointSchema): string {
-  const known = `the fields of a point are ${schema.list(schema.fields)}`
+  const known = `the fields of a point are ${listNames(schema.fields)}`
   // The distance costs time in proportion to the length, which the sender chooses.
   const near = name.length <= ECHO_MAX ? closest(name, schema.fields) : null
   const isNear = near !== null && distance(name, near) <= near.length * NEAR_SHARE

@@ -73,12 +73,6 @@ export class PointSchema {
     return (this.names[field] as Uint8Array).length
   }
 
-  /** Fields or metrics as a message lists them. */
-  list (names: readonly string[]): string {
-    const rest = names.length - LISTED_MAX
-    return rest > 0 ? `${names.slice(0, LISTED_MAX).join(', ')} and ${rest} more` : names.join(', ')
-  }
-
   /** The place of a name, or the empty one where it would stand. */
   private placeOf (bytes: Uint8Array, start: number, length: number): number {
     const last = this.places.length - 1
@@ -92,4 +86,10 @@ export class PointSchema {
     }
     return place
   }
+}
+
+/** Names of fields or metrics as a message lists them. */
+export function listNames (names: readonly string[]): string {
+  const rest = names.length - LISTED_MAX
+  return rest > 0 ? `${names.slice(0, LISTED_MAX).join(', ')} and ${rest} more` : names.join(', ')
 }

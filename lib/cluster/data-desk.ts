@@ -10,6 +10,7 @@ import { queryAnomalies } from '../store/anomaly-query.js'
 import { readLimitsHistory, type StoredLimits } from '../store/limits-store.js'
 import type { QueryConnection } from '../store/query-connection.js'
 import { TELEMETRY } from '../../protocol/metrics.js'
+import { listNames } from '../../protocol/schema.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
 import type { LimitsDistribution } from './limits-distribution.js'
 import type { LimitsKeeper } from './limits-keeper.js'
@@ -71,7 +72,7 @@ export class DataDesk {
   }
 
   private async patch ({ metric, value, ifMatch, changedBy }: Extract<DataQuestion, { kind: 'patch-limits' }>): Promise<StatusAnswer> {
-    if (!TELEMETRY.metrics.includes(metric)) return errorAnswer('not_found', `There is no metric of this name; there are ${TELEMETRY.list(TELEMETRY.metrics)}.`)
+    if (!TELEMETRY.metrics.includes(metric)) return errorAnswer('not_found', `There is no metric of this name; there are ${listNames(TELEMETRY.metrics)}.`)
     for (let tries = 0; tries < PATCH_TRIES_MAX; tries++) {
       const { version, set } = await this.parts.limits.latest()
       if (ifMatch !== '' && await this.matchedVersion(ifMatch) !== version) return this.lost()

@@ -2,6 +2,7 @@
 import { SEVERITIES } from '../limits/limit-set.js'
 import type { AnomalyCursor, AnomalyFilter } from '../store/anomaly-query.js'
 import { TELEMETRY } from '../../protocol/metrics.js'
+import { listNames } from '../../protocol/schema.js'
 import { SATELLITE_ID_RULE, isSatelliteId } from '../../protocol/satellites.js'
 import { parseIsoTime } from '../../protocol/time.js'
 
@@ -47,7 +48,7 @@ export function readAnomalyFilter (query: string): Read<AnomalyFilter> {
     sinceMicros: parameters.get('since', null, readTime, timeRule),
     untilMicros: parameters.get('until', null, readTime, timeRule),
     satellite: parameters.get('satellite', null, (text) => isSatelliteId(text) ? text : null, SATELLITE_ID_RULE),
-    metric: parameters.get('metric', null, oneOf(TELEMETRY.metrics), `must be one of ${TELEMETRY.list(TELEMETRY.metrics)}`),
+    metric: parameters.get('metric', null, oneOf(TELEMETRY.metrics), `must be one of ${listNames(TELEMETRY.metrics)}`),
     severity: parameters.get('severity', null, oneOf(SEVERITIES), `must be one of ${SEVERITIES.join(', ')}`),
     cursor: parameters.get('cursor', null, readCursor, 'is none that an answer gave as "next"'),
     countMax: parameters.get('limit', ANOMALIES_COUNT, wholeNumber(1, ANOMALIES_COUNT_MAX), `must be a whole number from 1 to ${ANOMALIES_COUNT_MAX}`)

@@ -2,7 +2,7 @@
 import { isSatelliteId } from '../../protocol/satellites.js'
 import { WILDCARD } from './limit-set.js'
 import { holdsInOrder } from './resolver.js'
-import { WILDCARDS_MAX } from './validate.js'
+import { NO_PATTERN, WILDCARDS_MAX } from './validate.js'
 
 /** Patterns are tried one after another for each point, in 50 to 400 ns each; ids cost one look together, however many. */
 const PATTERNS_MAX = 16
@@ -30,7 +30,7 @@ export class SatellitePatterns {
   static problemOf (texts: readonly unknown[]): string | null {
     const wrong = texts.find((text) => typeof text !== 'string' || !isSatelliteId(text))
     if (wrong !== undefined) {
-      return `has ${JSON.stringify(wrong).slice(0, ECHO_MAX)}, which is neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end`
+      return `has ${JSON.stringify(wrong).slice(0, ECHO_MAX)}, which is ${NO_PATTERN}`
     }
     const patterns = (texts as readonly string[]).filter((text) => text.includes(WILDCARD))
     const wild = patterns.find((text) => text.split(WILDCARD).length - 1 > WILDCARDS_MAX)

@@ -22,7 +22,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LimitSide } from '../../protocol/metrics.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
-import type { PointSchema } from '../../protocol/schema.js'
+import { listNames, type PointSchema } from '../../protocol/schema.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD, type LimitSet, type LimitsByMetric, type MetricLimits, type SideLimits } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
@@ -34,8 +34,12 @@ export const WILDCARDS_MAX = 8
 export const MATCH_STEPS_MAX = 64
 /** Of a set as JSON without white space: 10,000 overrides of all limits of all metrics have 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
-/** Fields of a set with the most overrides, each with all limits of three metrics, and the two of the set itself. */
-export const LIMIT_SET_PARTS_MAX = 2 + (OVERRIDES_MAX + 1) * (1 + 3 * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
+/** Fields of a set with the most overrides, each with all limits of all metrics, and the two of the set itself. */
+export function limitSetPartsMax ({ metricCount }: PointSchema): number {
+  return 2 + (OVERRIDES_MAX + 1) * (1 + metricCount * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
+}
+/** What is wrong with a key that is no id either. */
+export const NO_PATTERN = 'neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end'
 /** Faults named in one answer. */
 const FAULTS_MAX = 1_000
 /** Longest key that a message repeats whole. */
@@ -120,7 +124,7 @@ class LimitSetReader {
     // fromEntries: an assignment would take the key __proto__ for something else.
     return Object.fromEntries(keys.map((key) => {
       const path = overridePath(key)
-      if (!isSatelliteId(key)) this.fault(path, 'is neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end')
+      if (!isSatelliteId(key)) this.fault(path, `is ${NO_PATTERN}`)
       return [key, this.readMetrics(fields[key], path, key)]
     }))
   }
@@ -183,7 +187,7 @@ class LimitSetReader {
   }
 
   private unknown (name: string, path: string, known: readonly string[]): void {
-    this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${this.schema.list(known)}`)
+    this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${listNames(known)}`)
   }
 
   private fault (field: string, message: string): void {

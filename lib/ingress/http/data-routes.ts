@@ -1,6 +1,7 @@
 /** Routes for limits and anomalies: the worker reads the request, the primary has the answer. */
 import { parseJsonText } from '../../../protocol/json-exact.js'
-import { LIMIT_SET_BYTES_MAX, LIMIT_SET_PARTS_MAX } from '../../limits/validate.js'
+import { TELEMETRY } from '../../../protocol/metrics.js'
+import { LIMIT_SET_BYTES_MAX, limitSetPartsMax } from '../../limits/validate.js'
 import { headerText } from './header-text.js'
 import { replyAnswer, replyError } from './reply.js'
 import { crash } from './router.js'
@@ -10,7 +11,7 @@ import type { RouteHandler, RouteTable } from './router.js'
 import type { DataPort, DataQuestion } from './status-port.js'
 
 /** The larger of the two bodies, a whole set. */
-const LIMITS_BOUNDS = { partsMax: LIMIT_SET_PARTS_MAX, bytesMax: LIMIT_SET_BYTES_MAX }
+const LIMITS_BOUNDS = { partsMax: limitSetPartsMax(TELEMETRY), bytesMax: LIMIT_SET_BYTES_MAX }
 /** Unicode characters. */
 const CHANGED_BY_MAX = 64
 const UNNAMED = 'http'
