@@ -42,6 +42,14 @@ class Site {
     return client.acknowledged.size
   }
 
+  /** Starts with at least `count` points that are in the database. */
+  async startWith (count: number): Promise<Ingest> {
+    const ingest = await this.start()
+    await this.send(ingest, count)
+    await drained(ingest.url)
+    return ingest
+  }
+
   async sql (text: string): Promise<void> {
     await withDatabase(this.postgres, async (db) => await db.query(text))
   }
@@ -83,9 +91,7 @@ class Site {
 
 t.test('set back after a kill, inside the oldest segment: nothing is stored twice', async (t) => {
   const site = await Site.build(t)
-  const ingest = await site.start()
-  await site.send(ingest, 300)
-  await drained(ingest.url)
+  const ingest = await site.startWith(300)
   await ingest.program.stop('SIGKILL')
   await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence - 20')
   await site.refusesTwice('ledger_behind')
@@ -100,9 +106,7 @@ t.test('set back after a kill, inside the oldest segment: nothing is stored twic
 
 t.test('set ahead while stopped, inside what waits: nothing that waits is lost', async (t) => {
   const site = await Site.build(t)
-  const ingest = await site.start()
-  await site.send(ingest, 100)
-  await drained(ingest.url)
+  const ingest = await site.startWith(100)
   await site.postgres.stop()
   await site.send(ingest, 200)
   await ingest.program.stop('SIGKILL')
@@ -116,9 +120,7 @@ t.test('set ahead while stopped, inside what waits: nothing that waits is lost',
 
 t.test('set ahead while it runs, and not corrected: every later start says so too', async (t) => {
   const site = await Site.build(t)
-  const ingest = await site.start()
-  await site.send(ingest, 100)
-  await drained(ingest.url)
+  const ingest = await site.startWith(100)
   await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence + 1000000')
   await site.send(ingest, 100)
   t.equal((await ingest.program.line((line) => line['level'] === 'fatal'))['kind'], 'ledger_ahead')
@@ -131,9 +133,7 @@ t.test('set ahead while it runs, and not corrected: every later start says so to
 
 t.test('a row that is put right by hand needs no command', async (t) => {
   const site = await Site.build(t)
-  const ingest = await site.start()
-  await site.send(ingest, 100)
-  await drained(ingest.url)
+  const ingest = await site.startWith(100)
   t.equal(await ingest.program.stop(), 0)
   await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence - 5')
   await site.refusesTwice('ledger_behind')
