@@ -5,7 +5,7 @@
  * of a series and a time.
  */
 import { gzipSync } from 'node:zlib'
-import { PacketEncoder } from '../protocol/packet-encoder.js'
+import { PacketEncoder } from '../protocol/packet/packet-encoder.js'
 import type { BenchPoint } from './points.js'
 
 export type Format = 'json' | 'ndjson' | 'msgpack' | 'gzip' | 'line'

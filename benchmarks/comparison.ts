@@ -12,7 +12,7 @@
  * of a packet is the only one that has a time of its own.
  */
 import { METRICS } from '../protocol/metrics.js'
-import type { Database } from '../lib/store/db.js'
+import type { Database } from '../lib/database/connection.js'
 import { PROBE_ID } from './load/jobs.js'
 import { pointOf, POINT_NUMBER_MAX, type PointSet } from './points.js'
 

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { version } from '../lib/version.js'
+import { version } from '../lib/support/version.js'
 import { ROOT } from './server.js'
 
 const run = promisify(execFile)

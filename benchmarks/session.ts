@@ -1,6 +1,6 @@
 /** What all measurements share: the server that is measured, a connection to its database, and who costs what. */
 import { cpus } from 'node:os'
-import type { Database } from '../lib/store/db.js'
+import type { Database } from '../lib/database/connection.js'
 import type { Plan } from './plan.js'
 import { cpuBetween, machineCpuSeconds, peakBytes, resetPeaks, sampleCpu, type CpuSample, type Roles } from './processes.js'
 import type { ByProcess, Group, Measurement, RunRecord, Skipped } from './result.js'

@@ -1,6 +1,6 @@
 /** What is in the database: emptied before a run, and waited for after it. Comparing it is comparison.ts's. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Database } from '../lib/store/db.js'
+import type { Database } from '../lib/database/connection.js'
 import { clockMs } from './clock.js'
 
 const POLL_MS = 10

@@ -1,5 +1,5 @@
 -- A role that may read what is shown, for Grafana and people. It cannot log in before it is given a password. What it
--- may read is granted at each start, see lib/store/reader.ts. Without the right to make roles there is none.
+-- may read is granted at each start, see lib/schema/reader.ts. Without the right to make roles there is none.
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'orbitstream_reader') THEN

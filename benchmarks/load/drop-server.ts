@@ -2,7 +2,7 @@
 import { App, us_listen_socket_close as closeListener, type us_listen_socket as Listener } from 'uWebSockets.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { TELEMETRY } from '../../protocol/metrics.js'
-import { decodeJsonBatch, decodeJsonPoint } from '../../protocol/json.js'
+import { decodeJsonBatch, decodeJsonPoint } from '../../protocol/json/json.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { serveLoad } from './child.js'
 

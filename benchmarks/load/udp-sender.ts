@@ -6,7 +6,7 @@
  * last one: what is lost is lost behind the socket.
  */
 import { createSocket, type Socket } from 'node:dgram'
-import { PacketEncoder } from '../../protocol/packet-encoder.js'
+import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
 import { encodeFrame, preparePacket, type PreparedPacket } from '../bodies.js'
 import { pointsOf } from '../points.js'
 import { serveLoad, type Generator } from './child.js'

@@ -4,7 +4,7 @@
  */
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
-import type { Database } from '../../lib/store/db.js'
+import type { Database } from '../../lib/database/connection.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { satelliteOf } from '../points.js'
 import type { Results, Session } from '../session.js'

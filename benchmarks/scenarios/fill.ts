@@ -1,6 +1,6 @@
 /** Rows made by the database itself, in the order in which COPYs bring them: blocks sorted by satellite, then time. */
-import type { Database } from '../../lib/store/db.js'
-import { DAY_MS, makePartitions } from '../../lib/store/partitions.js'
+import type { Database } from '../../lib/database/connection.js'
+import { DAY_MS, makePartitions } from '../../lib/schema/partitions.js'
 
 export interface Fill {
   readonly rows: number

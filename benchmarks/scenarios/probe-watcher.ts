@@ -1,6 +1,6 @@
 /** Sees probes come into the table, by the SELECT of a connection of its own. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Database } from '../../lib/store/db.js'
+import type { Database } from '../../lib/database/connection.js'
 import { clockMs } from '../clock.js'
 import { PROBE_ID, type PacedResult } from '../load/jobs.js'
 import { probeProblems } from '../outcomes.js'

@@ -2,7 +2,7 @@
  * JSON batches as fast as it goes for so long that the database writes the pages of the load during it: runs of a few
  * seconds follow a checkpoint, end before the next one, and their pages are thrown away with the table. Once, with --full.
  */
-import type { Database } from '../../lib/store/db.js'
+import type { Database } from '../../lib/database/connection.js'
 import type { Results, Session } from '../session.js'
 import { runThroughput } from './throughput.js'
 

@@ -4,7 +4,7 @@
  * where PostgreSQL counts the rows that were inserted; in WebAssembly it does not.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Database } from '../../lib/store/db.js'
+import type { Database } from '../../lib/database/connection.js'
 import { MAINTENANCE, REFRESHES } from './purposes.js'
 import type { Turns } from './turns.js'
 

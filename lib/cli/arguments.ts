@@ -5,12 +5,12 @@
  * reading, since what follows it cannot be understood.
  */
 import mri from 'mri'
-import { nearest } from '../value-types.js'
-import type { ValueType } from '../value-types.js'
+import { nearest } from '../config/value-types.js'
+import type { ValueType } from '../config/value-types.js'
 import { helpText } from './help.js'
 import { valueTypeOf } from './options.js'
 import type { ArgumentsSpec, Option, OptionValues } from './options.js'
-import { version } from '../version.js'
+import { version } from '../support/version.js'
 
 export type ParsedArguments<O extends readonly Option[]> =
   | { readonly kind: 'run', readonly values: OptionValues<O>, readonly positionals: readonly string[] }

@@ -1,5 +1,5 @@
 /** What a command of orbitstream-ingest is: one file in commands/, listed in ingest.ts. */
-import type { Config, ConfigSources } from '../config.js'
+import type { Config, ConfigSources } from '../config/config.js'
 import type { Option, OptionValues } from './options.js'
 
 export interface CommandContext<O extends readonly Option[] = readonly Option[]> {

@@ -1,5 +1,5 @@
 /** What is said when a command fails. */
-import { StartupError } from '../store/startup-error.js'
+import { StartupError } from '../support/startup-error.js'
 
 /** Errors of the operating system, the database and the table of errors carry a code; the program's own faults do not. */
 function isOperating (error: Error): boolean {

@@ -4,9 +4,9 @@
  * The one place of the program that prints and sets the exit code: 0 done, 1 failed, 2 not understood.
  */
 import { fileURLToPath } from 'node:url'
-import { describeSettings, loadConfig } from '../config.js'
-import { becomeOwner } from '../local/owner.js'
-import { nearest } from '../value-types.js'
+import { describeSettings, loadConfig } from '../config/config.js'
+import { becomeOwner } from '../host/owner.js'
+import { nearest } from '../config/value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import { config } from './commands/config.js'
 import { databaseUrl } from './commands/database-url.js'
@@ -17,19 +17,19 @@ import { quarantineDrop } from './commands/quarantine-drop.js'
 import { quarantineList } from './commands/quarantine-list.js'
 import { quarantineRetry } from './commands/quarantine-retry.js'
 import { rollupsFill } from './commands/rollups-fill.js'
-import { spoolDrain } from './commands/spool-drain.js'
-import { spoolInspect } from './commands/spool-inspect.js'
-import { spoolResolve } from './commands/spool-resolve.js'
+import { spoolDrain } from './commands/spool/spool-drain.js'
+import { spoolInspect } from './commands/spool/spool-inspect.js'
+import { spoolResolve } from './commands/spool/spool-resolve.js'
 import { start } from './commands/start.js'
 import { tokenCreate } from './commands/token-create.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
-import type { Config, ConfigSources } from '../config.js'
+import type { Config, ConfigSources } from '../config/config.js'
 import type { Command } from './command.js'
 import type { Option } from './options.js'
 
 const PROGRAM = 'orbitstream-ingest'
-const WORKER = fileURLToPath(new URL('../cluster/worker.js', import.meta.url))
+const WORKER = fileURLToPath(new URL('../worker/worker.js', import.meta.url))
 
 /** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
 const COMMANDS: readonly Command[] = [

@@ -1,6 +1,6 @@
 /** Options of a command line: what a program says of each, and the types that its values get from that. */
-import { decimal, duration, integer, oneOf, size, string } from '../value-types.js'
-import type { DurationUnit, Range, ValueType } from '../value-types.js'
+import { decimal, duration, integer, oneOf, size, string } from '../config/value-types.js'
+import type { DurationUnit, Range, ValueType } from '../config/value-types.js'
 
 interface OptionBase {
   /** Without dashes, kebab-case; must not begin with `no-`. */

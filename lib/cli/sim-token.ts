@@ -3,7 +3,7 @@
  * The command line is seen by everybody on the machine; file and environment are not.
  */
 import { readFileSync } from 'node:fs'
-import { TOKEN_VARIABLE } from '../config.js'
+import { TOKEN_VARIABLE } from '../config/config.js'
 
 export type ReadToken = { readonly token: string | null } | { readonly problem: string }
 

@@ -3,9 +3,9 @@
  * usual meaning, the end of the terminal and of what was started there.
  */
 import { readTokens } from '../access/token-file.js'
-import type { Primary } from '../cluster/primary.js'
-import type { Config } from '../config.js'
-import type { Log } from '../log.js'
+import type { Primary } from '../primary/primary.js'
+import type { Config } from '../config/config.js'
+import type { Log } from '../support/log.js'
 
 const SIGNAL = 'SIGHUP'
 

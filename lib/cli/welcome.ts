@@ -1,7 +1,7 @@
 /** What to open and type once the server is ready: one block for the terminal. */
 import { resolve } from 'node:path'
 import { METRICS } from '../../protocol/metrics.js'
-import type { Config } from '../config.js'
+import type { Config } from '../config/config.js'
 import { reachable } from './address.js'
 
 function psql ({ databaseUrl, dataDir }: Config): string {

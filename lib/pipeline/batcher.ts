@@ -9,15 +9,15 @@
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { PointSchema } from '../../protocol/schema.js'
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../support/errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
-import { AnomalyRowBuffer, pointAnomalyBytesMax } from './anomaly-rows.js'
+import { AnomalyRowBuffer, pointAnomalyBytesMax } from './rows/anomaly-rows.js'
 import { Gathering } from './gathering.js'
 import type { Ack, AckLevel, OnAck } from './intake.js'
-import type { ClosedBatch, Journal } from './journal.js'
-import { PayloadRooms } from './payload-rooms.js'
-import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './payload.js'
-import { RowBuffer, rowBytesMax } from './rows.js'
+import type { ClosedBatch, Journal } from '../journal/journal.js'
+import { PayloadRooms } from './rows/payload-buffers.js'
+import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './rows/payload.js'
+import { RowBuffer, rowBytesMax } from './rows/rows.js'
 import { WaiterRegistry, Waiters } from './waiters.js'
 
 export interface BatcherSettings {
@@ -29,7 +29,7 @@ export interface BatcherSettings {
 
 /**
  * Bytes of a batch at most, so that it fits a frame, a group and a segment of the spool, and one COPY, whatever a
- * body becomes with its anomalies (lib/cluster/bounds.ts). A body that needs more goes into several batches.
+ * body becomes with its anomalies (lib/primary/bounds.ts). A body that needs more goes into several batches.
  */
 export const BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** What one point adds to a batch at most. */

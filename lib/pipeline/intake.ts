@@ -3,7 +3,7 @@
  * Synchronous: when offer returns, the columns may be filled again. Satellites of what is not offered, or not taken, are
  * forgotten when the next body is decoded.
  */
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../support/errors.js'
 import type { PointColumns } from '../../protocol/columns.js'
 import type { SatelliteTable } from '../../protocol/satellites.js'
 import type { DecodeRules } from '../../protocol/point.js'

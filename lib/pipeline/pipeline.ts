@@ -13,7 +13,7 @@ import { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { KINDS_MAX, type LimitTable } from '../limits/limit-table.js'
 import { Batcher, type BatcherSettings } from './batcher.js'
 import type { AckLevel, Intake, OnAck, Refusal } from './intake.js'
-import type { Journal } from './journal.js'
+import type { Journal } from '../journal/journal.js'
 import { COMMIT_WAITERS_MAX } from './waiters.js'
 
 /** Points by what became of them, since the worker started. */

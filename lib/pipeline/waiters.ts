@@ -5,7 +5,7 @@
  * Everyone is told once. Whoever waits for a commit past the deadline, or until the server stops, is told that the points
  * are on disk, if they are; anybody else, that nobody knows.
  */
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../support/errors.js'
 import type { AckLevel, OnAck } from './intake.js'
 
 /** Longer than a failover of a database takes, shorter than clients and proxies wait for an answer (nginx: 60 s). */

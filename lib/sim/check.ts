@@ -6,8 +6,8 @@
  *   false    there, and not put in; anomalies of other senders in that time are among them
  */
 import { request } from 'undici'
-import { bearer } from './bearer.js'
-import type { TrueAnomaly } from './truth.js'
+import { bearer } from './send/bearer.js'
+import type { TrueAnomaly } from './fleet/truth.js'
 
 export interface Comparison {
   readonly found: number

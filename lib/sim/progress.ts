@@ -6,7 +6,7 @@
  */
 import { Histogram } from './histogram.js'
 import { count, milliseconds } from './summary.js'
-import type { TransportStats } from './transport.js'
+import type { TransportStats } from './send/transport.js'
 
 const TERMINAL_INTERVAL_MS = 1_000
 const PLAIN_INTERVAL_MS = 10_000

@@ -4,9 +4,9 @@
  * Points that the transport has no room for are skipped and counted, so that a slow server changes neither the rate of
  * the others nor the memory of this process. A point's time is the moment when it was due.
  */
-import type { Fleet } from './model.js'
+import type { Fleet } from './fleet/model.js'
 import type { Pacer, Slice } from './pacer.js'
-import type { Transport } from './transport.js'
+import type { Transport } from './send/transport.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
 
 /** A timer of Node.js fires up to a millisecond late: this keeps slices within the pacer's 5 ms. */

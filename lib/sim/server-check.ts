@@ -1,7 +1,7 @@
 /** Waits for the server: a simulator is often started a moment before it. */
 import { setTimeout as wait } from 'node:timers/promises'
 import { request } from 'undici'
-import { codeOf } from './http-transport.js'
+import { codeOf } from './send/http-transport.js'
 
 const PAUSE_MS = 100
 const STARTING_STATUS = 503

@@ -1,13 +1,13 @@
 /** Wires a simulation: fleet, pacer, transport, run and progress; from start to summary. */
-import type { BodyFormat } from './bodies.js'
-import { HttpTransport } from './http-transport.js'
-import { Fleet } from './model.js'
+import type { BodyFormat } from './send/bodies.js'
+import { HttpTransport } from './send/http-transport.js'
+import { Fleet } from './fleet/model.js'
 import { Pacer } from './pacer.js'
 import { Progress, type ProgressStream } from './progress.js'
 import { Run } from './run.js'
-import { TruthFile } from './truth.js'
+import { TruthFile } from './fleet/truth.js'
 import { summarize, type Summary } from './summary.js'
-import { UdpTransport, type UdpTransportOptions } from './udp-transport.js'
+import { UdpTransport, type UdpTransportOptions } from './send/udp-transport.js'
 
 const DRAIN_DEADLINE_MS = 10_000
 

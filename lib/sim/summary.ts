@@ -1,7 +1,7 @@
 /** What a run came to: figures, as text for people and as JSON for scripts. */
 import type { Histogram } from './histogram.js'
-import type { TransportStats } from './transport.js'
-import type { UdpOutcome } from './udp-transport.js'
+import type { TransportStats } from './send/transport.js'
+import type { UdpOutcome } from './send/udp-transport.js'
 
 /** Share of the points that must be accepted for a run to count as good. */
 const ACCEPTED_SHARE_MIN = 0.99

@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:fs'
 import { open, readFile, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises'
-import { makeDirectory, syncDirectory } from '../local/directories.js'
+import { makeDirectory, syncDirectory } from '../host/directories.js'
 
 export interface OpenFile {
   /** Writes the buffers one after the other at `position`. Gives the bytes that were written: fewer on a full disk. */

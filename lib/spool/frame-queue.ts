@@ -7,11 +7,11 @@
  * stretch, which costs a few numbers for any count of frames. Frames whose batch waits for the commit keep that batch,
  * without its payload. No I/O here: the spool reads stretches back and hands them to `unspill`.
  */
-import type { ClosedBatch, FrameRun, JournalBacklog, Position } from '../pipeline/journal.js'
-import { comparePositions } from './position.js'
-import { FRAME_HEADER_BYTES } from './record.js'
+import type { ClosedBatch, FrameRun, JournalBacklog, Position } from '../journal/journal.js'
+import { comparePositions } from './format/position.js'
+import { FRAME_HEADER_BYTES } from './format/record.js'
 import type { ReadPart } from './reader.js'
-import type { Segment } from './segment.js'
+import type { Segment } from './format/segment.js'
 import type { Frame } from './writer.js'
 
 /** What a held frame costs beside its payload: its objects in the heap, measured at about 250 bytes. */

@@ -2,12 +2,12 @@
  * Reads stretches back from disk, in order, a bounded part at a time, when the drain has come to them. Keeps one file
  * open. Damage that has come since the frames were written is a gap here as it is at recovery: reported, passed over.
  */
-import type { Position } from '../pipeline/journal.js'
+import type { Position } from '../journal/journal.js'
 import { errorCode, type Files, type OpenFile } from './files.js'
 import type { Stretch } from './frame-queue.js'
-import { quarantine, type Gap } from './gap.js'
-import { comparePositions } from './position.js'
-import { SCAN_WINDOW_BYTES, SegmentScanner } from './scanner.js'
+import { quarantine, type Gap } from './recover/gap.js'
+import { comparePositions } from './format/position.js'
+import { SCAN_WINDOW_BYTES, SegmentScanner } from './format/scanner.js'
 import type { Frame } from './writer.js'
 
 /** A part of a stretch. */

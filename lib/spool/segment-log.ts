@@ -3,11 +3,11 @@
  * Knows the position of the last frame that counts; the writer moves it on after each sync.
  */
 import { join } from 'node:path'
-import type { Position } from '../pipeline/journal.js'
+import type { Position } from '../journal/journal.js'
 import type { Files, OpenFile } from './files.js'
-import { LedgerNoteFile, type FoundNote, type LedgerNote } from './ledger-note.js'
-import { comparePositions } from './position.js'
-import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentName, type Segment } from './segment.js'
+import { LedgerNoteFile, type FoundNote, type LedgerNote } from './recover/ledger-note.js'
+import { comparePositions } from './format/position.js'
+import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentName, type Segment } from './format/segment.js'
 
 /** The segment that frames are written to. `segment.bytes` ends at the last frame that is durable. */
 export interface ActiveSegment {

@@ -13,16 +13,16 @@
  * appends are refused, what is durable is still given out.
  */
 import { resolve } from 'node:path'
-import type { ErrorCode } from '../errors.js'
-import type { ClosedBatch, FrameRun, Journal, JournalBacklog, LedgerFault, Position } from '../pipeline/journal.js'
+import type { ErrorCode } from '../support/errors.js'
+import type { ClosedBatch, FrameRun, Journal, JournalBacklog, LedgerFault, Position } from '../journal/journal.js'
 import { isSpaceError, type Files } from './files.js'
 import { FrameQueue, isFrame, type Stretch } from './frame-queue.js'
-import type { Gap } from './gap.js'
-import { judgePosition } from './ledger-position.js'
+import type { Gap } from './recover/gap.js'
+import { judgePosition } from './recover/ledger-position.js'
 import { StretchReader } from './reader.js'
-import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './record.js'
-import { recover, tidy, type RecoveredSpool, type Recovery } from './recovery.js'
-import { Room, type Pressure } from './room.js'
+import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './format/record.js'
+import { recover, tidy, type RecoveredSpool, type Recovery } from './recover/recovery.js'
+import { Room, type Pressure } from './capacity.js'
 import { SegmentLog } from './segment-log.js'
 import { Writer, type Frame } from './writer.js'
 

@@ -11,11 +11,11 @@
  * the data are gone. The frames of the group keep their numbers in the new segment, whose base makes the copies that
  * the abandoned one may hold count for nothing (see segment.ts).
  */
-import type { ErrorCode } from '../errors.js'
-import type { ClosedBatch } from '../pipeline/journal.js'
+import type { ErrorCode } from '../support/errors.js'
+import type { ClosedBatch } from '../journal/journal.js'
 import { isSpaceError } from './files.js'
-import { FRAME_HEADER_BYTES, encodeFrameHeader } from './record.js'
-import { SEGMENT_HEADER_BYTES, type Segment } from './segment.js'
+import { FRAME_HEADER_BYTES, encodeFrameHeader } from './format/record.js'
+import { SEGMENT_HEADER_BYTES, type Segment } from './format/segment.js'
 import type { ActiveSegment, SegmentLog } from './segment-log.js'
 
 /** A group is one buffer list in memory and one stretch of an unanswered wait: both stay small. */

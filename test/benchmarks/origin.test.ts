@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describeMachine, diskVerdicts, fileSystemName } from '../../benchmarks/machine.js'
 import { commandOf, readVersion } from '../../benchmarks/origin.js'
-import { version } from '../../lib/version.js'
+import { version } from '../../lib/support/version.js'
 
 t.test('another program is asked for its version, and one that gives none has none', async t => {
   const directory = await mkdtemp(join(tmpdir(), 'orbitstream-test-'))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Database } from '../../lib/store/db.js'
+import type { Database } from '../../lib/database/connection.js'
 import { settle } from '../../benchmarks/stored.js'
 
 /** A ledger that shows these totals one after another, and the last one for ever. */

@@ -11,7 +11,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { request } from 'undici'
-import { connect } from '../../lib/store/db.js'
+import { connect } from '../../lib/database/connection.js'
 import { buildImage, commandOf, environmentOf, filesBelow, ignoredBy, only, parseDockerfile, textOf, type Image } from '../support/dockerfile.js'
 import { drained } from '../support/health.js'
 import type { Owner } from '../support/owner.js'
@@ -68,8 +68,8 @@ async function freePorts (): Promise<{ readonly http: string, readonly udp: stri
 
 t.test('.dockerignore lets through what is copied, and nothing more', t => {
   const ignored = ignoredBy(IGNORE)
-  for (const path of ['package.json', '.npmrc', 'lib/config.ts', 'lib/cli/commands/health.ts', 'protocol/point.ts', 'sql/0001.sql', 'bin/orbitstream-sim']) t.notOk(ignored(path), path)
-  for (const path of ['.env', '.git/config', 'node_modules/pg/package.json', 'dist/lib/config.js', 'data/spool', 'test/deploy/image.test.ts', 'protocol/SPEC.md', 'Dockerfile']) t.ok(ignored(path), path)
+  for (const path of ['package.json', '.npmrc', 'lib/config/config.ts', 'lib/cli/commands/health.ts', 'protocol/point.ts', 'sql/0001.sql', 'bin/orbitstream-sim']) t.notOk(ignored(path), path)
+  for (const path of ['.env', '.git/config', 'node_modules/pg/package.json', 'dist/lib/config/config.js', 'data/spool', 'test/deploy/image.test.ts', 'protocol/SPEC.md', 'Dockerfile']) t.ok(ignored(path), path)
   t.end()
 })
 

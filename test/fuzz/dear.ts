@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { POINTS_MAX } from '../../protocol/columns.js'
 import { METRICS } from '../../protocol/metrics.js'
-import { PACKET_BYTES_MAX } from '../../protocol/packet.js'
+import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
 import type { Body, Format } from './inputs.js'
 
 const BODY_BYTES_MAX = 8 * 1024 * 1024

@@ -1,7 +1,7 @@
 /** Every metric and label that a PromQL query names is one that a running server shows; and what it counts is in ingest_stats. */
 import t from 'tap'
 import { request } from 'undici'
-import { connect, type Database } from '../../lib/store/db.js'
+import { connect, type Database } from '../../lib/database/connection.js'
 import { DASHBOARDS, panelsOf } from '../../grafana/queries/dashboards.js'
 import { eventually } from '../support/eventually.js'
 import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'

@@ -1,7 +1,7 @@
 /** Every query of the dashboards on PostgreSQL without TimescaleDB. */
 import t from 'tap'
-import { connect } from '../../lib/store/db.js'
-import { migrate } from '../../lib/store/migrate.js'
+import { connect } from '../../lib/database/connection.js'
+import { migrate } from '../../lib/schema/migrate.js'
 import { everyQueryAnswers } from '../support/dashboard-answers.js'
 import { ALERT_RULES, allQueries, RANGES } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'

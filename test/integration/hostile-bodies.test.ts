@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { request } from 'undici'
 import { POINTS_MAX } from '../../protocol/columns.js'
-import { connect } from '../../lib/store/db.js'
+import { connect } from '../../lib/database/connection.js'
 import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
 import { startIngest } from '../support/program.js'
 

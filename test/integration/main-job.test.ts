@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { request } from 'undici'
 import type { Summary } from '../../lib/sim/summary.js'
-import { connect, type Database } from '../../lib/store/db.js'
+import { connect, type Database } from '../../lib/database/connection.js'
 import { startIngest, startProgram, type Ingest } from '../support/program.js'
 import { temporaryDirectory } from '../support/postgres.js'
 

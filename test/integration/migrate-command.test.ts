@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { connect } from '../../lib/store/db.js'
+import { connect } from '../../lib/database/connection.js'
 import { runIngest } from '../support/command.js'
 import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
 

@@ -1,7 +1,7 @@
 /** Rows that PostgreSQL refuses, from the spool into the quarantine and out of it: nothing else is held up, nothing is stored twice. */
 import t from 'tap'
-import { connect, type Database } from '../../lib/store/db.js'
-import { retryQuarantined } from '../../lib/store/quarantine.js'
+import { connect, type Database } from '../../lib/database/connection.js'
+import { retryQuarantined } from '../../lib/operations/quarantine.js'
 import { runIngest, type Outcome } from '../support/command.js'
 import { createTestDatabase, startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
 import { startIngest } from '../support/program.js'

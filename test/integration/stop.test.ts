@@ -1,7 +1,7 @@
 /** A polite stop, with the real program: what is stored at the last moment is counted too. */
 import t from 'tap'
 import { request } from 'undici'
-import { connect } from '../../lib/store/db.js'
+import { connect } from '../../lib/database/connection.js'
 import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
 import { startIngest } from '../support/program.js'
 

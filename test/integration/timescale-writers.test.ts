@@ -3,9 +3,9 @@
  * asked of a plain server with the function of TimescaleDB, which needs nothing of the extension.
  */
 import t from 'tap'
-import { connect } from '../../lib/store/db.js'
-import { migrate } from '../../lib/store/migrate.js'
-import { readMigrations } from '../../lib/store/sql-files.js'
+import { connect } from '../../lib/database/connection.js'
+import { migrate } from '../../lib/schema/migrate.js'
+import { readMigrations } from '../../lib/schema/sql-files.js'
 import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
 import { SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { pointStore } from '../support/stored-rows.js'

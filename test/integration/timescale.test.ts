@@ -3,9 +3,9 @@
  * plain PostgreSQL, see rollups-plain.test.ts.
  */
 import t from 'tap'
-import type { Database } from '../../lib/store/db.js'
-import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/store/migrate.js'
-import { DAY_MS } from '../../lib/store/partitions.js'
+import type { Database } from '../../lib/database/connection.js'
+import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/schema/migrate.js'
+import { DAY_MS } from '../../lib/schema/partitions.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { oddValues } from '../support/odd-values.js'
 import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'

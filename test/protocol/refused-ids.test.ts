@@ -2,9 +2,9 @@
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
-import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json.js'
+import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json/json.js'
 import { METRICS, TELEMETRY } from '../../protocol/metrics.js'
-import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet-body.js'
+import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet/packet-body.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
 const packr = new Packr({ useRecords: false })

@@ -7,7 +7,7 @@
  * A line for each round and a verdict; exit code 0 if nothing was lost, stored twice or invented.
  */
 import { parseArgs } from 'node:util'
-import { formatDuration, parseDuration } from '../../lib/value-types.js'
+import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
 import { ScriptOwner } from '../support/owner.js'
 import { megabytes, runOutage } from '../support/outage.js'
 import { runRounds } from '../support/rounds.js'

@@ -1,7 +1,7 @@
 /** Runs a command of orbitstream-ingest to its end, as a shell would. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { describeSettings } from '../../lib/config.js'
+import { describeSettings } from '../../lib/config/config.js'
 
 export const INGEST = fileURLToPath(new URL('../../../bin/orbitstream-ingest', import.meta.url))
 const TIMEOUT_MS = 90_000

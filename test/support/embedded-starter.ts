@@ -3,7 +3,7 @@
  * without stopping. Arguments: data directory, package directory, shared directory.
  */
 import { pino } from 'pino'
-import { startEmbedded } from '../../lib/store/embedded.js'
+import { startEmbedded } from '../../lib/embedded/embedded.js'
 
 const [dataDir = '', packageDir = '', sharedDir = ''] = process.argv.slice(2)
 const log = pino({ base: null, timestamp: false }, pino.destination({ dest: 1, sync: true }))

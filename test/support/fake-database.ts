@@ -6,9 +6,9 @@
  * the connection is cut.
  */
 import { DatabaseError } from 'pg'
-import { OperatingError } from '../../lib/errors.js'
-import type { Database, QueryOutcome } from '../../lib/store/db.js'
-import type { PipedOutcome } from '../../lib/store/piped-copy.js'
+import { OperatingError } from '../../lib/support/errors.js'
+import type { Database, QueryOutcome } from '../../lib/database/connection.js'
+import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 import { oneByOne } from '../../benchmarks/timescale/one-by-one.js'
 import { decodeCopy, rowText, type PlainRow } from './rows.js'
 

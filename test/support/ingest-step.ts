@@ -1,6 +1,6 @@
 /** Rows of ingest_stats for tests. */
-import { IngestStepCutter } from '../../lib/cluster/ingest-steps.js'
-import type { IngestStep } from '../../lib/store/ingest-stats.js'
+import { IngestStepCutter } from '../../lib/primary/ingest-steps.js'
+import type { IngestStep } from '../../lib/upkeep/ingest-stats.js'
 
 /** A step of ten seconds in which nothing was counted, but for the changes. */
 export function ingestStep (timeMs: number, changes: Partial<IngestStep> = {}): IngestStep {

@@ -1,5 +1,5 @@
 /** A process that holds the lock of a directory until it is killed. */
-import { lockDirectory } from '../../lib/store/data-directory.js'
+import { lockDirectory } from '../../lib/host/data-directory.js'
 
 await lockDirectory(process.argv[2]!, 'data directory')
 setInterval(() => undefined, 60_000)

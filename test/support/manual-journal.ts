@@ -1,6 +1,6 @@
 /** A journal whose every step the test takes: it keeps what is appended and is idle when it is told to be. */
-import type { ClosedBatch, FrameRun, Journal, JournalBacklog } from '../../lib/pipeline/journal.js'
-import type { Pressure } from '../../lib/pipeline/pressure.js'
+import type { ClosedBatch, FrameRun, Journal, JournalBacklog } from '../../lib/journal/journal.js'
+import type { Pressure } from '../../lib/journal/pressure.js'
 
 export class ManualJournal implements Journal {
   readonly spoolId = 'test/0'

@@ -1,7 +1,7 @@
 /** Values that a sum overflows with, or that only others than OrbitStream store: no answer and no rollup may fail of them. */
 import type { Test } from 'tap'
-import type { Database } from '../../lib/store/db.js'
-import { migrate } from '../../lib/store/migrate.js'
+import type { Database } from '../../lib/database/connection.js'
+import { migrate } from '../../lib/schema/migrate.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { rollUp, SCHEMA_SETTINGS, type RunPolicies } from './same-answers.js'
 import { pointStore } from './stored-rows.js'

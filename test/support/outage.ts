@@ -3,7 +3,7 @@
  * what waits is stored while new points go on coming.
  */
 import { readFile } from 'node:fs/promises'
-import { connect } from '../../lib/store/db.js'
+import { connect } from '../../lib/database/connection.js'
 import { eventually } from './eventually.js'
 import { conservationErrorPoints, drained, readHealth } from './health.js'
 import { compareWithDatabase, JournalClient, type Verdict } from './journal-client.js'

@@ -1,5 +1,5 @@
 /** Who ends what a test or a script has opened: a tap test, or the releasers of a script. Last opened, first ended. */
-import { Lifecycle } from '../../lib/lifecycle.js'
+import { Lifecycle } from '../../lib/support/lifecycle.js'
 
 export interface Owner {
   teardown (release: () => unknown): void

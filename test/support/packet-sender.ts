@@ -6,8 +6,8 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Database } from '../../lib/store/db.js'
-import { PacketEncoder } from '../../protocol/packet-encoder.js'
+import type { Database } from '../../lib/database/connection.js'
+import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
 import { sendersOf, type Senders } from './udp.js'
 
 const POINTS = 10

@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { Test } from 'tap'
-import { Random } from '../../lib/sim/random.js'
+import { Random } from '../../lib/sim/fleet/random.js'
 
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 

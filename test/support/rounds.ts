@@ -2,8 +2,8 @@
  * Random faults under load, from a seed: in each round one fault, or two at once, while a client goes on sending. At the
  * end all that was acknowledged must be in the database, once, and nothing that was not sent.
  */
-import { connect, type Database } from '../../lib/store/db.js'
-import { Random } from '../../lib/sim/random.js'
+import { connect, type Database } from '../../lib/database/connection.js'
+import { Random } from '../../lib/sim/fleet/random.js'
 import { eventually } from './eventually.js'
 import { conservationErrorPoints, drained, readyWorkers } from './health.js'
 import { compareWithDatabase, JournalClient, type Verdict } from './journal-client.js'

@@ -34,7 +34,7 @@ export function encodeRow (row: PlainRow): Buffer {
   return Buffer.concat([count, field(time), field(row.id), ...metrics])
 }
 
-/** A frame's payload of these rows, without anomalies: see lib/pipeline/payload.ts. */
+/** A frame's payload of these rows, without anomalies: see lib/pipeline/rows/payload.ts. */
 export function encodePayload (rows: readonly PlainRow[]): Buffer {
   const telemetry = Buffer.concat(rows.map(encodeRow))
   const head = Buffer.alloc(8)

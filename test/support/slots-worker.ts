@@ -1,5 +1,5 @@
-/** The smallest worker: does what SLOTS_WORKER says, in the words of lib/cluster/messages.ts. */
-import { LAST_REPORT, type ToPrimary, type ToWorker } from '../../lib/cluster/messages.js'
+/** The smallest worker: does what SLOTS_WORKER says, in the words of lib/messages/messages.ts. */
+import { LAST_REPORT, type ToPrimary, type ToWorker } from '../../lib/messages/messages.js'
 import { reportOf } from './slots.js'
 
 const mode = process.env['SLOTS_WORKER'] ?? 'serve'

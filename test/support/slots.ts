@@ -1,8 +1,8 @@
 /** Slots as health and metrics see them, with a report of a worker that is well. */
-import type { WorkerReport } from '../../lib/cluster/messages.js'
+import type { WorkerReport } from '../../lib/messages/messages.js'
 import type { UdpCounters } from '../../lib/ingress/udp/listener.js'
-import { MALFORMED_REASONS } from '../../protocol/packet.js'
-import type { Slot } from '../../lib/cluster/slots.js'
+import { MALFORMED_REASONS } from '../../protocol/packet/packet.js'
+import type { Slot } from '../../lib/primary/slots.js'
 import { PointCounters } from '../../lib/pipeline/pipeline.js'
 
 export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {

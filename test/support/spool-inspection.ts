@@ -1,5 +1,5 @@
 /** What the commands of the spool say and do, read back by tests. */
-import { connect, type Database } from '../../lib/store/db.js'
+import { connect, type Database } from '../../lib/database/connection.js'
 import type { Outcome } from './command.js'
 
 interface Slot {

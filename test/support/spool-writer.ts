@@ -1,7 +1,7 @@
 /** Frames on disk that no validation has seen, as tests of the commands and the drain need them. */
 import { join } from 'node:path'
-import type { ClosedBatch } from '../../lib/pipeline/journal.js'
-import { ROW_FORMAT } from '../../lib/pipeline/payload.js'
+import type { ClosedBatch } from '../../lib/journal/journal.js'
+import { ROW_FORMAT } from '../../lib/pipeline/rows/payload.js'
 import { realFiles } from '../../lib/spool/files.js'
 import { slotDirectory } from '../../lib/spool/slots.js'
 import { openSpool } from '../../lib/spool/spool.js'

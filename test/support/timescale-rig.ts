@@ -1,7 +1,7 @@
 /** What tests of TimescaleDB ask and do: chunks, policies, points of the simulator. */
-import { Fleet } from '../../lib/sim/model.js'
-import type { Database } from '../../lib/store/db.js'
-import { ROLLUP_REFRESH_AFTER } from '../../lib/store/rollups.js'
+import { Fleet } from '../../lib/sim/fleet/model.js'
+import type { Database } from '../../lib/database/connection.js'
+import { ROLLUP_REFRESH_AFTER } from '../../lib/upkeep/rollups.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
 import { rollUp } from './same-answers.js'
 import type { StoredPoint } from './stored-rows.js'

@@ -1,6 +1,6 @@
 /** The verdict of a fault test: the journals of its clients against the database. */
 import type { Test } from 'tap'
-import { connect, type Database } from '../../lib/store/db.js'
+import { connect, type Database } from '../../lib/database/connection.js'
 import { compareWithDatabase, type JournalClient } from './journal-client.js'
 import type { TestPostgres } from './postgres.js'
 

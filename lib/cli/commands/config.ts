@@ -1,5 +1,5 @@
 /** `config`: the effective configuration, secrets masked. */
-import { configTable, describeConfig } from '../../config.js'
+import { configTable, describeConfig } from '../../config/config.js'
 import { defineCommand } from '../command.js'
 import { table } from '../table.js'
 

@@ -1,5 +1,5 @@
 /** `database-url`: how to reach the database that `start` uses, for psql and other programs. */
-import { embeddedUrl } from '../../store/embedded.js'
+import { embeddedUrl } from '../../embedded/embedded.js'
 import { defineCommand } from '../command.js'
 
 export const databaseUrl = defineCommand({

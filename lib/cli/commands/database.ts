@@ -1,12 +1,12 @@
 /** How commands other than `start` reach the database: the given one, or the embedded one, started if it does not run. */
-import { spoolDirectory, type Config } from '../../config.js'
-import { Lifecycle } from '../../lifecycle.js'
-import { createLogger, type Log } from '../../log.js'
-import { dataDirMode, lockDirectory } from '../../store/data-directory.js'
-import { connect, type Database } from '../../store/db.js'
-import { embeddedUrl, startEmbedded } from '../../store/embedded.js'
-import { withLibrary } from '../../store/server-kind.js'
-import { StartupError, systemCode } from '../../store/startup-error.js'
+import { spoolDirectory, type Config } from '../../config/config.js'
+import { Lifecycle } from '../../support/lifecycle.js'
+import { createLogger, type Log } from '../../support/log.js'
+import { dataDirMode, lockDirectory } from '../../host/data-directory.js'
+import { connect, type Database } from '../../database/connection.js'
+import { embeddedUrl, startEmbedded } from '../../embedded/embedded.js'
+import { withLibrary } from '../../schema/server-kind.js'
+import { StartupError, systemCode } from '../../support/startup-error.js'
 import { stat } from 'node:fs/promises'
 
 const CONNECT_TIMEOUT_MS = 5_000

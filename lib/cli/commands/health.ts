@@ -6,9 +6,9 @@
  * Exit code 0: points are accepted (healthy or degraded); 1: they are not, or no server answers in time.
  */
 import { request } from 'undici'
-import { TOKEN_VARIABLE } from '../../config.js'
-import { bearer } from '../../sim/bearer.js'
-import { codeOf } from '../../sim/http-transport.js'
+import { TOKEN_VARIABLE } from '../../config/config.js'
+import { bearer } from '../../sim/send/bearer.js'
+import { codeOf } from '../../sim/send/http-transport.js'
 import { describeCause } from '../../sim/summary.js'
 import { reachable } from '../address.js'
 import { defineCommand } from '../command.js'

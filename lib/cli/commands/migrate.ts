@@ -1,10 +1,10 @@
 /** `migrate`: brings the database up to date without starting the server. */
-import { isGiven, type Config } from '../../config.js'
-import { checkRetention } from '../../store/adoption.js'
-import type { Database } from '../../store/db.js'
-import { migrate as applyMigrations, planMetrics, planMigrations, planSettings } from '../../store/migrate.js'
-import { planPartitions } from '../../store/partitions.js'
-import { planServer } from '../../store/server-kind.js'
+import { isGiven, type Config } from '../../config/config.js'
+import { checkRetention } from '../../schema/adoption.js'
+import type { Database } from '../../database/connection.js'
+import { migrate as applyMigrations, planMetrics, planMigrations, planSettings } from '../../schema/migrate.js'
+import { planPartitions } from '../../schema/partitions.js'
+import { planServer } from '../../schema/server-kind.js'
 import { defineCommand } from '../command.js'
 import { errorLog, withDatabase } from './database.js'
 

@@ -1,5 +1,5 @@
 /** `quarantine drop`: deletes refused points for good. */
-import { dropQuarantined } from '../../store/quarantine.js'
+import { dropQuarantined } from '../../operations/quarantine.js'
 import { defineCommand } from '../command.js'
 import { counted } from '../table.js'
 import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuarantine } from './quarantine.js'

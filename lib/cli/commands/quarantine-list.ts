@@ -1,5 +1,5 @@
 /** `quarantine list`: rows that were acknowledged and that PostgreSQL refused, with the reason. */
-import { listQuarantined, type QuarantinedRow } from '../../store/quarantine.js'
+import { listQuarantined, type QuarantinedRow } from '../../operations/quarantine.js'
 import { defineCommand } from '../command.js'
 import { counted, table } from '../table.js'
 import { QUARANTINE_SETTINGS, withQuarantine } from './quarantine.js'

@@ -1,5 +1,5 @@
 /** `quarantine retry`: stores the points that PostgreSQL takes now, for instance after a column or a constraint was changed. */
-import { retryQuarantined } from '../../store/quarantine.js'
+import { retryQuarantined } from '../../operations/quarantine.js'
 import { defineCommand } from '../command.js'
 import { counted, printable } from '../table.js'
 import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuarantine } from './quarantine.js'

@@ -1,8 +1,8 @@
 /** What the quarantine commands share: which rows are meant, and a database that has the table. */
-import type { Config } from '../../config.js'
-import { sqlState, type Database } from '../../store/db.js'
-import type { QuarantineSelection } from '../../store/quarantine.js'
-import { StartupError } from '../../store/startup-error.js'
+import type { Config } from '../../config/config.js'
+import { sqlState, type Database } from '../../database/connection.js'
+import type { QuarantineSelection } from '../../operations/quarantine.js'
+import { StartupError } from '../../support/startup-error.js'
 import type { Option } from '../options.js'
 import { errorLog, withDatabase } from './database.js'
 

@@ -1,8 +1,8 @@
 /** `rollups fill`: makes all rollups that wait at full speed, beside servers or without one. */
-import { sqlState } from '../../store/db.js'
-import { fillRollups } from '../../store/rollup/fill.js'
-import { describeWaiting } from '../../store/rollup/progress.js'
-import { StartupError } from '../../store/startup-error.js'
+import { sqlState } from '../../database/connection.js'
+import { fillRollups } from '../../upkeep/rollup/fill.js'
+import { describeWaiting } from '../../upkeep/rollup/progress.js'
+import { StartupError } from '../../support/startup-error.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
 import { counted, printable } from '../table.js'

@@ -1,8 +1,8 @@
 /** `start`: the server, until a signal or a failure ends it. */
 import { readTokens } from '../../access/token-file.js'
-import { startPrimary } from '../../cluster/primary.js'
-import { isGiven } from '../../config.js'
-import { createLogger } from '../../log.js'
+import { startPrimary } from '../../primary/primary.js'
+import { isGiven } from '../../config/config.js'
+import { createLogger } from '../../support/log.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
 import { TokenReload } from '../token-reload.js'

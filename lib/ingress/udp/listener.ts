@@ -12,9 +12,9 @@
  * The hot path makes no object per packet beyond those of dgram.
  */
 import type { Socket } from 'node:dgram'
-import type { ErrorCode } from '../../errors.js'
+import type { ErrorCode } from '../../support/errors.js'
 import type { Ack, Intake } from '../../pipeline/intake.js'
-import { MALFORMED_REASONS, decodePacket, type MalformedPacket, type MalformedReason } from '../../../protocol/packet.js'
+import { MALFORMED_REASONS, decodePacket, type MalformedPacket, type MalformedReason } from '../../../protocol/packet/packet.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
 import { SenderTable, type SenderPage, type SequenceTotals, type Verdict } from './senders.js'

@@ -7,7 +7,7 @@ import { prepareLoad } from '../../../benchmarks/load/child.js'
 import type { AutocannonJob, AutocannonResult, HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult } from '../../../benchmarks/load/jobs.js'
 import { PointColumns } from '../../../protocol/columns.js'
 import { TELEMETRY } from '../../../protocol/metrics.js'
-import { decodePacket } from '../../../protocol/packet.js'
+import { decodePacket } from '../../../protocol/packet/packet.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 
 const RULES = { timeWindowPastMs: 60_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' } as const

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { fillTable } from '../../../benchmarks/scenarios/fill.js'
-import { connect } from '../../../lib/store/db.js'
-import { migrate } from '../../../lib/store/migrate.js'
+import { connect } from '../../../lib/database/connection.js'
+import { migrate } from '../../../lib/schema/migrate.js'
 import { createTestDatabase, startTestPostgres } from '../../support/postgres.js'
 import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { dropAggregates, PacedStore, type StoreJob } from '../../../benchmarks/timescale/paced-store.js'
-import { migrate } from '../../../lib/store/migrate.js'
+import { migrate } from '../../../lib/schema/migrate.js'
 import { temporaryDirectory } from '../../support/postgres.js'
 import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
 import { pointStore } from '../../support/stored-rows.js'

@@ -1,7 +1,7 @@
 /** Command lines: values, defaults, help, and what is said about those that are not understood. */
 import t from 'tap'
 import { parseArguments } from '../../../lib/cli/arguments.js'
-import { version } from '../../../lib/version.js'
+import { version } from '../../../lib/support/version.js'
 import type { ParsedArguments } from '../../../lib/cli/arguments.js'
 import type { ArgumentsSpec, Option } from '../../../lib/cli/options.js'
 

@@ -2,8 +2,8 @@
 import t from 'tap'
 import { readFile } from 'node:fs/promises'
 import { describeFailure } from '../../../lib/cli/failure.js'
-import { OperatingError } from '../../../lib/errors.js'
-import { StartupError } from '../../../lib/store/startup-error.js'
+import { OperatingError } from '../../../lib/support/errors.js'
+import { StartupError } from '../../../lib/support/startup-error.js'
 
 t.test('operating errors are a sentence', async t => {
   t.equal(describeFailure(new StartupError('The data directory is in use.')), 'error: The data directory is in use.')

@@ -1,6 +1,6 @@
 /** The block that start shows on a terminal. */
 import t from 'tap'
-import { loadConfig } from '../../../lib/config.js'
+import { loadConfig } from '../../../lib/config/config.js'
 import { welcome } from '../../../lib/cli/welcome.js'
 
 function shown (env: Record<string, string>): string {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { simulate, type SimulationOptions } from '../../../lib/sim/simulate.js'
 import { waitForServer } from '../../../lib/sim/server-check.js'
-import { accept, refuse, startServer } from './http-server.js'
+import { accept, refuse, startServer } from './send/http-server.js'
 
 const options = (url: URL, changes: Partial<SimulationOptions> = {}): SimulationOptions => ({
   url, satellites: 10, rate: 20, durationMs: 500, anomalyRate: 0.1, batchSize: 1, format: 'json', seed: 42, connectionsMax: 10, token: null, truthFile: null, udp: null, ...changes

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Histogram } from '../../../lib/sim/histogram.js'
-import { countFailure, type TransportStats } from '../../../lib/sim/transport.js'
+import { countFailure, type TransportStats } from '../../../lib/sim/send/transport.js'
 import { describeCause, milliseconds, summarize, summaryText, verdictText, type Outcome, type Summary } from '../../../lib/sim/summary.js'
 
 function makeSummary (changes: Partial<TransportStats>, outcome: Partial<Outcome> = {}, failures: ReadonlyArray<[string, string, number]> = []): Summary {

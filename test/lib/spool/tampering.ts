@@ -1,7 +1,7 @@
 /** Changes of the ledger that a spool must notice: by hand, or with a whole database that is restored. */
-import type { Position } from '../../../lib/pipeline/journal.js'
-import type { LedgerNote } from '../../../lib/spool/ledger-note.js'
-import { comparePositions } from '../../../lib/spool/position.js'
+import type { Position } from '../../../lib/journal/journal.js'
+import type { LedgerNote } from '../../../lib/spool/recover/ledger-note.js'
+import { comparePositions } from '../../../lib/spool/format/position.js'
 import type { Random } from './fake-files.js'
 
 export interface Tampering {

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { PointColumns } from '../../../../protocol/columns.js'
 import { METRIC_COUNT, TELEMETRY } from '../../../../protocol/metrics.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
-import type { ErrorCode } from '../../../../lib/errors.js'
+import type { ErrorCode } from '../../../../lib/support/errors.js'
 import { listenUdp, type UdpListener } from '../../../../lib/ingress/udp/listener.js'
 import type { AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 

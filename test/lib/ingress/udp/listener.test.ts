@@ -4,8 +4,8 @@ import t from 'tap'
 import { Packr } from 'msgpackr'
 import { listenUdp, type UdpCounters } from '../../../../lib/ingress/udp/listener.js'
 import { CONFIRMED_PACKETS, JUMP_MAX } from '../../../../lib/ingress/udp/senders.js'
-import { PACKET_BYTES_MAX, type MalformedReason } from '../../../../protocol/packet.js'
-import { PacketEncoder } from '../../../../protocol/packet-encoder.js'
+import { PACKET_BYTES_MAX, type MalformedReason } from '../../../../protocol/packet/packet.js'
+import { PacketEncoder } from '../../../../protocol/packet/packet-encoder.js'
 import { FakeIntake, arrived, openBench } from './fake-intake.js'
 
 const packr = new Packr({ useRecords: false })

@@ -1,0 +1,94 @@
+/** `spool drain`: empties every slot into the database while no server runs, for instance before a host is given back. */
+import type { Config } from '../../../config/config.js'
+import { lockInstance, openDatabase } from '../../../primary/instance.js'
+import { SpoolDrain, type SlotDrain } from '../../../operations/spool-drain.js'
+import { Lifecycle } from '../../../support/lifecycle.js'
+import type { Log } from '../../../support/log.js'
+import { realFiles } from '../../../spool/files.js'
+import { listSlots } from '../../../spool/slots.js'
+import { connect } from '../../../database/connection.js'
+import { migrateSchema } from '../../../schema/migrate.js'
+import { formatDuration } from '../../../config/value-types.js'
+import { defineCommand } from '../../command.js'
+import { onSignals } from '../../signals.js'
+import { counted } from '../../table.js'
+import { errorLog, existingSpoolDirectory } from '../database.js'
+
+const CONNECT_TIMEOUT_MS = 5_000
+const PROGRESS_INTERVAL_MS = 1_000
+
+/** Everything that a server would open, without the server; the lifecycle closes it. */
+async function prepare (config: Config, spoolDirectory: string, log: Log, lifecycle: Lifecycle): Promise<SpoolDrain> {
+  await lockInstance(config, log, lifecycle)
+  const databaseUrl = await openDatabase(config, log, lifecycle)
+  const db = await connect(databaseUrl, { applicationName: 'orbitstream drain', connectTimeoutMs: CONNECT_TIMEOUT_MS })
+  try {
+    await migrateSchema(db, { log })
+  } finally {
+    await db.close()
+  }
+  return new SpoolDrain({ config, databaseUrl, spoolDirectory, slots: await listSlots(realFiles, spoolDirectory), log })
+}
+
+function progressLine (slots: readonly SlotDrain[]): string {
+  const sum = (valueOf: (slot: SlotDrain) => number): number => slots.reduce((total, slot) => total + valueOf(slot), 0)
+  const closed = slots.filter(({ waiting }) => waiting === null).length
+  return `${counted(sum(({ stored }) => stored), 'row')} stored, ${sum(({ waiting }) => waiting ?? 0).toLocaleString('en-US')} wait` +
+    (closed === 0 ? '' : `, ${counted(closed, 'slot')} to come`)
+}
+
+function outcomeLine ({ slot, stored, quarantined, waiting, reason }: SlotDrain): string {
+  const refused = quarantined === 0 ? '' : `, ${quarantined.toLocaleString('en-US')} refused by PostgreSQL (see quarantine list)`
+  const rest = waiting === null ? 'not opened' : `${counted(waiting, 'row')} left`
+  return `slot-${slot}: ${counted(stored, 'row')} stored${refused}, ${reason === null ? 'empty' : rest}`
+}
+
+/** Drains until all is done, a signal comes or the time is up. */
+async function drainWithProgress (drain: SpoolDrain, abort: AbortController, timeoutMs: number, print: (text: string) => void): Promise<void> {
+  let shown = ''
+  const progress = setInterval(() => {
+    const line = progressLine(drain.slots)
+    if (line !== shown) print(line)
+    shown = line
+  }, PROGRESS_INTERVAL_MS)
+  const deadline = setTimeout(() => abort.abort(), timeoutMs)
+  try {
+    await drain.run(abort.signal)
+  } finally {
+    clearInterval(progress)
+    clearTimeout(deadline)
+  }
+}
+
+export const spoolDrain = defineCommand({
+  name: 'spool drain',
+  summary: 'Store all that waits on disk, with no server running.',
+  options: [
+    { name: 'timeout', type: 'duration', min: 1, default: '10m', help: 'Longest time to try; what is left then stays on disk.' }
+  ],
+  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'memoryMaxBytes', 'logLevel'],
+  async run ({ config, values, print, complain }) {
+    const directory = await existingSpoolDirectory(config)
+    if (directory === null) {
+      print('SPOOL_DIR is off: no points wait on disk.')
+      return 0
+    }
+    const abort = new AbortController()
+    const signals = onSignals(complain, () => abort.abort())
+    const lifecycle = new Lifecycle()
+    const startedMs = performance.now()
+    try {
+      const drain = await prepare(config, directory, errorLog(config, 'drain'), lifecycle)
+      await drainWithProgress(drain, abort, values.timeout, print)
+      for (const slot of drain.slots) print(outcomeLine(slot))
+      const failed = drain.slots.filter(({ reason }) => reason !== null)
+      for (const { slot, reason } of failed) complain(`error: slot-${slot} was not emptied: ${reason}`)
+      if (failed.length === 0) print('The spool is empty.')
+      else if (performance.now() - startedMs >= values.timeout) complain(`The time was up (--timeout ${formatDuration(values.timeout)}).`)
+      return failed.length === 0 ? 0 : 1
+    } finally {
+      await lifecycle.release()
+      signals.release()
+    }
+  }
+})

@@ -1,0 +1,425 @@
+/**
+ * The embedded PostgreSQL: made on first use, started once, adopted if it runs already, kept running,
+ * stopped.
+ *
+ *   nothing ──initdb──▶ stopped ──launch──▶ running ──stop()──▶ stopped
+ *                                   ▲          │
+ *                                   └──────────┘ ended by itself: launched again on the same port, until it works
+ *   running already, left by a program that was killed ──adopt──▶ running
+ *
+ * The caller holds the lock of the data directory. A database directory is made under another name and renamed when
+ * it is complete. The server listens on the loopback address only, on a port that stays the same as long as it is
+ * free. If this process exits without stop(), the server is told to stop too; if it is killed, the server goes on
+ * and the next start adopts it.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, fstatSync } from 'node:fs'
+import { lchown, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { syncDirectory } from '../host/directories.js'
+import { openPlain, readSmall, writeSmall } from '../host/plain-file.js'
+import { dataDirMode, ownDirectory, refuseHinderedRoot } from '../host/data-directory.js'
+import { connect, isConnectionError, sqlState } from '../database/connection.js'
+import type { Database } from '../database/connection.js'
+import { defaultPlaces, ensurePassword, placeServer, removeDatabase } from './embedded-files.js'
+import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
+import type { Account } from '../host/owner.js'
+import { appendInside, disarmLockFile, findPostmaster, launch, lockServer, runProgram, signal, waitForEnd, writeInside } from './embedded-process.js'
+import { INITDB_ARGUMENTS, SERVER_SETTINGS } from './embedded-settings.js'
+import { processStart } from '../host/process-identity.js'
+import { StartupError, systemCode } from '../support/startup-error.js'
+import type { StoreLog } from '../support/store-log.js'
+
+export interface EmbeddedOptions {
+  /** Absolute path; made if it is not there. */
+  readonly dataDir: string
+  readonly log: StoreLog
+  /** Without it: the port of the last start if it is free, else any free one. */
+  readonly port?: number
+  /** False: quick, and nothing survives a power cut. For tests. */
+  readonly fsync?: boolean
+  /** Without it: those of the installed package. */
+  readonly places?: EmbeddedPlaces
+  /** Gives the start up: a recovery may take a quarter of an hour. */
+  readonly signal?: AbortSignal
+}
+
+export interface EmbeddedServer {
+  readonly url: string
+  /** It ran already. */
+  readonly adopted: boolean
+  /** The database directory itself, no link. */
+  readonly directory: string
+  /**
+   * Stops the server; all calls share the first one's promise. 'fast' ends sessions and writes everything down;
+   * 'immediate' is what a power cut does.
+   */
+  stop (mode?: 'fast' | 'immediate'): Promise<void>
+}
+
+const USER = 'orbitstream'
+const DATABASE = 'orbitstream'
+const START_DEADLINE_MS = 60_000
+/** A server that reads its log after a crash says so; that may take long, but not for ever. */
+const RECOVERY_DEADLINE_MS = 900_000
+const FAST_STOP_DEADLINE_MS = 20_000
+const IMMEDIATE_STOP_DEADLINE_MS = 5_000
+const POLL_MS = 50
+const RESTART_PAUSE_MIN_MS = 100
+const RESTART_PAUSE_MAX_MS = 30_000
+/** How often a server that is not our child is looked for. */
+const ADOPTED_POLL_MS = 500
+const CONNECT_TIMEOUT_MS = 2_000
+const LOG_BYTES_MAX = 10_000_000
+const TAIL_BYTES = 2_000
+
+/** Makes, starts or adopts the database of a data directory. Throws StartupError, with the end of the server's log. */
+export async function startEmbedded (options: EmbeddedOptions): Promise<EmbeddedServer> {
+  const dataDir = await ownDirectory(options.dataDir, 'DATA_DIR', dataDirMode(true))
+  const files = await placeServer(dataDir, options.places ?? defaultPlaces(), options.log)
+  const password = await ensurePassword(dataDir)
+  if (!await isInitialised(files.directory)) await initialise(dataDir, files, password, options)
+  const server = new Server({ ...options, dataDir }, files, password)
+  await server.start()
+  return server
+}
+
+/** How to reach the database of a data directory, running or not; null if there is none yet. */
+export async function embeddedUrl (dataDir: string): Promise<{ url: string, running: boolean } | null> {
+  const password = readSmall(join(dataDir, 'postgres-password'))
+  const directory = await realpath(join(dataDir, 'postgres')).catch(() => null)
+  if (password === null || directory === null) return null
+  const postmaster = await findPostmaster(directory)
+  const port = postmaster?.port ?? Number(readSmall(join(dataDir, 'postgres-port')))
+  if (port === 0) return null
+  return { url: urlOf(port, password, DATABASE), running: postmaster !== null }
+}
+
+function urlOf (port: number, password: string, database: string): string {
+  return `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`
+}
+
+async function isInitialised (directory: string): Promise<boolean> {
+  return await stat(join(directory, 'PG_VERSION')).then(() => true, (error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return false
+    throw error
+  })
+}
+
+async function initialise (dataDir: string, files: ServerFiles, password: string, options: EmbeddedOptions): Promise<void> {
+  const { directory, account } = files
+  const unfinished = `${directory}.new`
+  const passwordFile = `${directory}.new-password`
+  await refuseHinderedRoot(dirname(directory), 'directory of the database')
+  await removeDatabase(unfinished)
+  await rm(passwordFile, { force: true })
+  try {
+    await mkdir(unfinished, { mode: 0o700 })
+    if (account !== null) await lchown(unfinished, account.uid, account.gid)
+    await writePassword(passwordFile, password, account)
+    const args = [...INITDB_ARGUMENTS, `--username=${USER}`, `--pwfile=${passwordFile}`, `--pgdata=${unfinished}`]
+    if (options.fsync === false) args.push('--no-sync')
+    const { code, output } = await runProgram(join(files.binDir, 'initdb'), args, account)
+    if (code !== 0) throw new StartupError(`The database directory ${directory} could not be made: ${output}`)
+    await appendInside(unfinished, 'postgresql.conf', "\ninclude_if_exists = 'orbitstream.conf'\n", account)
+    await rename(unfinished, directory)
+    await syncDirectory(dirname(directory))
+  } finally {
+    await rm(passwordFile, { force: true })
+    await removeDatabase(unfinished)
+  }
+  options.log.info({ directory, dataDir }, 'A new embedded database was made')
+}
+
+/** For the account alone. */
+async function writePassword (path: string, password: string, account: Account | null): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    await handle.writeFile(password)
+    if (account !== null) await handle.chown(account.uid, account.gid)
+  } finally {
+    await handle.close()
+  }
+}
+
+class Server implements EmbeddedServer {
+  adopted = false
+  private pid = 0
+  private port = 0
+  private stopping: Promise<void> | null = null
+  /** Launching again what ended by itself; never rejects. */
+  private restarting: Promise<void> = Promise.resolve()
+  /** A started server as long as it is ours. */
+  private child: ChildProcess | null = null
+  private readonly onExit = (): void => { if (this.pid !== 0) signal(this.pid, 'SIGINT') }
+
+  constructor (private readonly options: EmbeddedOptions, private readonly files: ServerFiles, private readonly password: string) {}
+
+  get url (): string {
+    return urlOf(this.port, this.password, DATABASE)
+  }
+
+  private get logPath (): string {
+    return join(this.options.dataDir, 'postgres.log')
+  }
+
+  get directory (): string {
+    return this.files.directory
+  }
+
+  async start (): Promise<void> {
+    process.on('exit', this.onExit)
+    try {
+      this.adopted = await this.adopt()
+      if (!this.adopted) await this.launchUntilReady(await this.choosePort(), this.options.port === undefined)
+      await this.ensureDatabase()
+    } catch (error) {
+      await this.stop('immediate')
+      throw error
+    }
+    this.watch()
+  }
+
+  stop (mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
+    this.stopping ??= this.end(mode)
+    return this.stopping
+  }
+
+  private async end (mode: 'fast' | 'immediate'): Promise<void> {
+    try {
+      await this.terminate(mode)
+      await this.restarting
+      // What was just being launched again.
+      await this.terminate('immediate')
+    } finally {
+      process.off('exit', this.onExit)
+    }
+  }
+
+  private async terminate (mode: 'fast' | 'immediate'): Promise<void> {
+    const { pid } = this
+    if (pid === 0) return
+    if (mode === 'fast') {
+      signal(pid, 'SIGINT')
+      if (await this.waitForEnd(pid, FAST_STOP_DEADLINE_MS)) return
+      this.options.log.warn({ pid }, 'PostgreSQL did not stop in time; it is cut off and will recover at the next start')
+    }
+    signal(pid, 'SIGQUIT')
+    if (await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)) return
+    signal(pid, 'SIGKILL')
+    await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)
+  }
+
+  /** A child is told by its exit; only somebody else's process must be asked for. */
+  private async waitForEnd (pid: number, deadlineMs: number): Promise<boolean> {
+    const ended = this.child?.pid === pid ? await childEnded(this.child, deadlineMs) : await waitForEnd(pid, deadlineMs)
+    if (ended) this.pid = 0
+    return ended
+  }
+
+  private isStopping (): boolean {
+    return this.stopping !== null
+  }
+
+  /** Launches the server again when it ends by itself. Does not keep this process alive. */
+  private watch (): void {
+    const { child, pid } = this
+    const look = async (): Promise<void> => {
+      if (this.isStopping() || this.pid !== pid) return
+      const ended = child?.pid === pid ? hasEnded(child) : await processStart(pid) === null
+      if (ended) this.restarting = this.restart()
+      else if (child?.pid !== pid) setTimeout(onEnd, ADOPTED_POLL_MS).unref()
+    }
+    const onEnd = (): void => {
+      look().catch((error: unknown) => { throw error })
+    }
+    if (child?.pid === pid && !hasEnded(child)) child.once('exit', onEnd)
+    else onEnd()
+  }
+
+  private async restart (): Promise<void> {
+    const { log } = this.options
+    log.error({ pid: this.pid, said: await tail(this.logPath, 0) }, 'The embedded PostgreSQL ended by itself; it is started again')
+    for (let pauseMs = RESTART_PAUSE_MIN_MS; !this.isStopping(); pauseMs = Math.min(pauseMs * 2, RESTART_PAUSE_MAX_MS)) {
+      this.pid = 0
+      try {
+        await this.launchUntilReady(this.port, false)
+        this.watch()
+        return
+      } catch (error) {
+        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start; it is tried again')
+        await this.terminate('immediate')
+      }
+      await this.pause(pauseMs)
+    }
+  }
+
+  /** Ends early when the server is to be stopped. */
+  private async pause (pauseMs: number): Promise<void> {
+    const end = performance.now() + pauseMs
+    while (!this.isStopping() && performance.now() < end) await delay(POLL_MS, undefined, { ref: false })
+  }
+
+  /** Takes over a server that runs already on this directory; false if there is none, or it ends meanwhile. */
+  private async adopt (): Promise<boolean> {
+    const found = await findPostmaster(this.files.directory)
+    if (found === null) return false
+    this.pid = found.pid
+    this.port = found.port
+    const ready = await this.waitUntilReady(async () => (await findPostmaster(this.files.directory))?.pid === found.pid)
+    if (ready) this.options.log.info({ pid: found.pid, port: found.port }, 'The embedded PostgreSQL runs already and is used as it is')
+    else this.pid = 0
+    return ready
+  }
+
+  private async launchUntilReady (wantedPort: number, otherPortWillDo: boolean): Promise<void> {
+    await this.writeSettings()
+    const deadline = performance.now() + START_DEADLINE_MS
+    let port = wantedPort
+    for (;;) {
+      const logStart = await this.launchOnce(port)
+      const { child } = this
+      if (await this.waitUntilReady(() => Promise.resolve(child !== null && !hasEnded(child)))) break
+      this.pid = 0
+      const said = await tail(this.logPath, logStart)
+      const portTaken = said.includes('could not bind')
+      // Backends of a server that was killed may need a moment to notice.
+      const passing = said.includes('is still in use') || (portTaken && otherPortWillDo)
+      if (!passing || performance.now() > deadline) throw new StartupError(`The embedded PostgreSQL did not start. Its log ends with:\n${said}`)
+      if (portTaken) port = await freePort(0) ?? port
+      await delay(POLL_MS)
+    }
+    await writeSmall(join(this.options.dataDir, 'postgres-port'), String(this.port))
+    this.options.log.info({ pid: this.pid, port: this.port, directory: this.directory }, 'The embedded PostgreSQL was started')
+  }
+
+  /** Starts the process; gives the length of the log before. */
+  private async launchOnce (port: number): Promise<number> {
+    const lock = await lockServer(join(this.options.dataDir, 'postgres.lock'), this.directory, START_DEADLINE_MS)
+    try {
+      await disarmLockFile(this.directory, this.files.account)
+      return await this.launchLocked(port, lock)
+    } finally {
+      // The server holds it.
+      closeSync(lock)
+    }
+  }
+
+  private async launchLocked (port: number, lock: number): Promise<number> {
+    const log = await openLog(this.logPath)
+    try {
+      const before = fstatSync(log).size
+      const args = ['-D', this.directory, '-p', String(port)]
+      if (this.options.fsync === false) args.push('-c', 'fsync=off', '-c', 'full_page_writes=off')
+      this.child = await launch(join(this.files.binDir, 'postgres'), args, this.files.account, log, lock)
+      this.pid = this.child.pid ?? 0
+      this.port = port
+      return before
+    } finally {
+      closeSync(log)
+    }
+  }
+
+  /** True once the server lets us in, false when it is gone; throws if it refuses, or after the deadline. */
+  private async waitUntilReady (isRunning: () => Promise<boolean>): Promise<boolean> {
+    const begin = performance.now()
+    let deadlineMs = START_DEADLINE_MS
+    while (performance.now() - begin < deadlineMs) {
+      try {
+        await (await this.open('postgres')).close()
+        return true
+      } catch (error) {
+        if (!isConnectionError(error)) throw this.refused(error)
+        // cannot_connect_now: it is alive and recovering.
+        if (sqlState(error) === '57P03') deadlineMs = RECOVERY_DEADLINE_MS
+      }
+      if (!await isRunning()) return false
+      if (this.options.signal?.aborted === true) throw new StartupError('Stopped before the embedded PostgreSQL was ready.')
+      await delay(POLL_MS)
+    }
+    throw new StartupError(`The embedded PostgreSQL was not ready in time. Its log ends with:\n${await tail(this.logPath, 0)}`)
+  }
+
+  private async choosePort (): Promise<number> {
+    if (this.options.port !== undefined) return this.options.port
+    const last = Number(readSmall(join(this.options.dataDir, 'postgres-port')))
+    const port = (last > 0 ? await freePort(last) : null) ?? await freePort(0)
+    if (port === null) throw new StartupError('No port is free on 127.0.0.1 for the embedded PostgreSQL.')
+    return port
+  }
+
+  private async writeSettings (): Promise<void> {
+    await writeInside(this.directory, 'orbitstream.conf', SERVER_SETTINGS, this.files.account)
+  }
+
+  private refused (cause: unknown): StartupError {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return new StartupError(`The embedded PostgreSQL in ${this.directory} refuses the password in ${this.options.dataDir}/postgres-password: ${reason}`, { cause })
+  }
+
+  private async ensureDatabase (): Promise<void> {
+    try {
+      await (await this.open(DATABASE)).close()
+    } catch (error) {
+      // invalid_catalog_name: the first start, or one that was cut off before this.
+      if (sqlState(error) !== '3D000') throw error
+      const database = await this.open('postgres')
+      try {
+        await database.query(`CREATE DATABASE ${DATABASE}`)
+      } finally {
+        await database.close()
+      }
+    }
+  }
+
+  private async open (database: string): Promise<Database> {
+    return await connect(urlOf(this.port, this.password, database), { applicationName: 'orbitstream start', connectTimeoutMs: CONNECT_TIMEOUT_MS })
+  }
+}
+
+/** False if it still runs after the deadline. */
+async function childEnded (child: ChildProcess, deadlineMs: number): Promise<boolean> {
+  if (hasEnded(child)) return true
+  return await new Promise(resolve => {
+    const timer = setTimeout(() => { resolve(false) }, deadlineMs)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
+}
+
+function hasEnded (child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/** The log as a file to write on; the one before is kept once when it has become large. */
+async function openLog (path: string): Promise<number> {
+  const size = await stat(path).then(found => found.size, () => 0)
+  if (size > LOG_BYTES_MAX) await rename(path, `${path}.old`)
+  return openPlain(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND)
+}
+
+/** The end of the log, from a position on. */
+async function tail (path: string, from: number): Promise<string> {
+  const content = await readFile(path).catch(() => Buffer.alloc(0))
+  return content.subarray(Math.max(from, content.length - TAIL_BYTES)).toString().trim()
+}
+
+/** This port, or for 0 any; null if it is taken. */
+async function freePort (wanted: number): Promise<number | null> {
+  const probe = createServer()
+  try {
+    probe.listen(wanted, '127.0.0.1')
+    await once(probe, 'listening')
+    return (probe.address() as AddressInfo).port
+  } catch {
+    return null
+  } finally {
+    probe.close()
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Answers in msgpack for clients that ask for them: `Accept: application/msgpack`.
+ *
+ * The routes know JSON alone. For such a client the exchange is wrapped, and a JSON body becomes a msgpack map with the
+ * same fields on its way out. What is not JSON goes out as it is.
+ */
+import { Packr } from 'msgpackr'
+import { MSGPACK_TYPES } from './formats.js'
+import type { BodyFailure, Headers, HttpExchange, HttpStream } from '../engines/engine.js'
+
+const JSON_TYPE = 'application/json'
+const [MSGPACK_TYPE = ''] = MSGPACK_TYPES
+const packr = new Packr({ useRecords: false })
+
+/** Whether msgpack is what the client likes best of what there is. @param accept the header, '' if absent */
+export function acceptsMsgpack (accept: string): boolean {
+  // Nearly nobody asks for it: the others pay for one search.
+  if (!/msgpack/i.test(accept)) return false
+  let [msgpack, json] = [0, 0]
+  for (const part of accept.toLowerCase().split(',')) {
+    const [type = '', ...parameters] = part.split(';').map((each) => each.trim())
+    const quality = Number(parameters.find((each) => each.startsWith('q='))?.slice(2) ?? 1)
+    if (MSGPACK_TYPES.includes(type)) msgpack = Math.max(msgpack, quality)
+    else if (type === JSON_TYPE) json = Math.max(json, quality)
+  }
+  return msgpack > 0 && msgpack >= json
+}
+
+export class MsgpackExchange implements HttpExchange {
+  constructor (private readonly exchange: HttpExchange) {}
+
+  get aborted (): boolean {
+    return this.exchange.aborted
+  }
+
+  readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
+    this.exchange.readBody(bytesMax, onBody, onFailure)
+  }
+
+  reply (status: number, headers: Headers, body: string | Buffer): void {
+    const isJson = headers.some(([name, value]) => name === 'content-type' && value.startsWith(JSON_TYPE))
+    if (!isJson || typeof body !== 'string') {
+      this.exchange.reply(status, headers, body)
+      return
+    }
+    const others = headers.filter(([name]) => name !== 'content-type')
+    this.exchange.reply(status, [['content-type', MSGPACK_TYPE], ...others], packr.pack(JSON.parse(body)))
+  }
+
+  stream (status: number, headers: Headers, onClose: () => void): HttpStream {
+    return this.exchange.stream(status, headers, onClose)
+  }
+}

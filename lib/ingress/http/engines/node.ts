@@ -1,0 +1,347 @@
+/**
+ * HttpEngine on node:http: serves all of RFC 9112, on every machine.
+ *
+ * What its parser refuses comes as 'clientError', and is answered in its place in the order of requests: after all that
+ * came before it on the connection, since whoever pipelines takes answers in order.
+ */
+import { createServer } from 'node:http'
+import { BODY_STALL_MS, HEAD_BYTES_MAX, IDLE_MS } from './engine.js'
+import { BodyReader, StallTicks, BodyWatch, refusedByHead } from './body.js'
+import { NodeConnection } from './node-connection.js'
+import { refusalOf, refusalText } from './refusals.js'
+import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions } from './engine.js'
+import type { RefusalCode } from './refusals.js'
+import type { Watched } from './body.js'
+import type { Reception } from './node-connection.js'
+
+const NO_BYTES = Buffer.alloc(0)
+/** What an absolute-form target has before its path. */
+const ORIGIN_OF_TARGET = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i
+
+export const nodeEngine: HttpEngine = { name: 'node', release: `Node.js ${process.versions.node}`, listen }
+
+async function listen (host: string, port: number, handler: HttpHandler, options: ListenOptions = {}): Promise<HttpServer> {
+  const { idleMs = IDLE_MS } = options
+  const server = createServer({
+    headersTimeout: idleMs,
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: idleMs / 5,
+    // Bodies have their own watch, which goes by progress and not by total time.
+    requestTimeout: 0,
+    maxHeaderSize: HEAD_BYTES_MAX,
+    insecureHTTPParser: false,
+    // Seen to in refusedByFraming: Node.js answers without a body.
+    requireHostHeader: false
+  })
+  // A client that has sent its request and closes its side still waits for the answer.
+  Object.assign(server, { httpAllowHalfOpen: true })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const listening = new NodeServer(server, options)
+  server.on('connection', (socket) => listening.connect(socket))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => listening.connections.get(socket)?.fail(error.code ?? ''))
+  server.on('connect', (_req, socket: Socket) => {
+    // Node.js has let go of it: without this a reset would end the process.
+    socket.on('error', () => {})
+    listening.connections.get(socket)?.fail('HPE_CONNECT')
+  })
+  server.setTimeout(idleMs, (socket) => listening.connections.get(socket)?.expire())
+  const serve = (req: IncomingMessage, res: ServerResponse, expect: Expectation): void => {
+    const connection = listening.connections.get(req.socket)
+    // What stands behind a refused request is none: nobody knows where it begins.
+    if (connection === undefined || connection.closing) return
+    const request = new NodeRequest(req)
+    const exchange = new NodeExchange(req, res, request, listening, connection, expect === 'continue')
+    const refusal = expect === 'other' ? 'expectation_failed' : refusedByFraming(req)
+    if (refusal === null) handler(request, exchange)
+    else exchange.refuse(refusal)
+  }
+  server.on('request', (req, res) => serve(req, res, 'nothing'))
+  server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => serve(req, res, 'continue'))
+  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => serve(req, res, 'other'))
+  return listening
+}
+
+/** What the Expect header asks for. */
+type Expectation = 'nothing' | 'continue' | 'other'
+
+/** What the parser lets through: codings beside chunked, and hosts that are missing or more than one. */
+function refusedByFraming (req: IncomingMessage): RefusalCode | null {
+  const coding = req.headers['transfer-encoding']
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'unsupported_transfer_encoding'
+  let hosts = 0
+  const { rawHeaders } = req
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts === 1 || (hosts === 0 && req.httpVersion === '1.0') ? null : 'malformed_request'
+}
+
+class NodeServer implements HttpServer {
+  readonly port: number
+  /** From the start of close() on every answer closes its connection. */
+  stopping = false
+  readonly connections = new Map<Socket, NodeConnection>()
+  readonly watch: BodyWatch
+  readonly onRefused: (code: RefusalCode) => void
+  private readonly connectionsMax: number
+  /** Requests that are not answered yet, and their connections. */
+  private readonly open = new Roster<NodeExchange>()
+  private closed: Promise<void> | null = null
+
+  constructor (private readonly server: Server, options: ListenOptions) {
+    this.port = (server.address() as AddressInfo).port
+    this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
+    this.onRefused = options.onRefused ?? (() => {})
+    this.connectionsMax = options.connectionsMax ?? Infinity
+  }
+
+  connect (socket: Socket): void {
+    if (this.connections.size >= this.connectionsMax) {
+      this.onRefused('too_many_connections')
+      socket.write(`HTTP/1.1 ${refusalText('too_many_connections')}`)
+      socket.destroy()
+      return
+    }
+    this.connections.set(socket, new NodeConnection(socket, this.onRefused))
+    socket.once('close', () => this.connections.delete(socket))
+  }
+
+  begin (exchange: NodeExchange): void {
+    this.open.add(exchange)
+  }
+
+  finish (exchange: NodeExchange): void {
+    this.open.delete(exchange)
+  }
+
+  async close (deadlineMs: number): Promise<void> {
+    this.closed ??= this.stop(deadlineMs)
+    await this.closed
+  }
+
+  private async stop (deadlineMs: number): Promise<void> {
+    this.stopping = true
+    const ended = new Promise<void>((resolve) => this.server.close(() => resolve()))
+    for (const exchange of this.open.all()) exchange.closeStream()
+    this.closeIdle()
+    const timer = setTimeout(() => this.cut(), deadlineMs)
+    await ended
+    clearTimeout(timer)
+    this.watch.close()
+  }
+
+  /** Node.js closes those that have had a request; this one also those that never sent any. */
+  private closeIdle (): void {
+    this.server.closeIdleConnections()
+    const busy = new Set(this.open.all().map(({ socket }) => socket))
+    for (const socket of this.connections.keys()) {
+      if (!busy.has(socket) && socket.bytesRead === 0) socket.destroy()
+    }
+  }
+
+  private cut (): void {
+    for (const exchange of this.open.all()) exchange.abort()
+    for (const socket of this.connections.keys()) socket.destroy()
+  }
+}
+
+class NodeRequest implements HttpRequest {
+  readonly path: string
+  readonly query: string
+  /** Host of an absolute-form target, which counts and not the header's (RFC 9112, 3.2.2); null with any other target. */
+  private readonly authority: string | null
+
+  constructor (private readonly req: IncomingMessage) {
+    let url = req.url ?? ''
+    const origin = url.startsWith('/') ? null : ORIGIN_OF_TARGET.exec(url)
+    this.authority = origin?.[1] ?? null
+    if (origin !== null) url = url.slice(origin[0].length)
+    if (origin !== null && !url.startsWith('/')) url = `/${url}`
+    const mark = url.indexOf('?')
+    this.path = mark < 0 ? url : url.slice(0, mark)
+    this.query = mark < 0 ? '' : url.slice(mark + 1)
+  }
+
+  get method (): string {
+    return this.req.method ?? ''
+  }
+
+  header (name: string): string {
+    if (this.authority !== null && name === 'host') return this.authority
+    const value = this.req.headers[name]
+    return typeof value === 'string' ? value : value?.join(', ') ?? ''
+  }
+}
+
+class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
+  place = NOT_LISTED
+  aborted = false
+  private ended = false
+  /** The connection cannot be used again after the answer. */
+  private hangUp: boolean
+  private blocked = false
+  private reader: BodyReader | null = null
+  private onStreamClose: (() => void) | null = null
+
+  constructor (
+    private readonly req: IncomingMessage,
+    private readonly res: ServerResponse,
+    private readonly request: NodeRequest,
+    private readonly server: NodeServer,
+    private readonly connection: NodeConnection,
+    private readonly expectsContinue: boolean
+  ) {
+    // A client that waits for 100 Continue and gets an answer instead may or may not send the body. And HTTP/1.0 knows
+    // no chunks: what passed them on may see the end elsewhere (RFC 9112, 6.1).
+    this.hangUp = expectsContinue || (req.httpVersion === '1.0' && req.headers['transfer-encoding'] !== undefined)
+    server.begin(this)
+    connection.begin(this)
+    res.once('close', () => {
+      this.abort()
+      connection.settle()
+    })
+  }
+
+  get socket (): Socket {
+    return this.req.socket
+  }
+
+  get isReading (): boolean {
+    return !this.ended && this.reader !== null && !this.req.complete
+  }
+
+  get isAnsweredEarly (): boolean {
+    return this.ended && !this.req.complete
+  }
+
+  /** Answers what must not get to the routes. */
+  refuse (code: RefusalCode): void {
+    this.hangUp = true
+    this.connection.closing = true
+    this.server.onRefused(code)
+    const { status, headers, body } = refusalOf(code)
+    this.reply(status, headers, body)
+  }
+
+  breakOff (): void {
+    this.reader?.fail('malformed_request')
+  }
+
+  readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
+    const refused = refusedByHead(this.request, bytesMax)
+    if (refused !== null) {
+      onFailure(refused)
+      return
+    }
+    if (this.expectsContinue) {
+      this.res.writeContinue()
+      this.hangUp = false
+    }
+    const reader = new BodyReader(this.server.watch, bytesMax, onBody, (failure) => {
+      this.hangUp = failure === 'request_timeout' || failure === 'malformed_request'
+      onFailure(failure)
+    })
+    this.reader = reader
+    // One chunk is held back, so that a body of one chunk is handed on without a copy.
+    let held: Buffer | null = null
+    this.req.on('data', (chunk: Buffer) => {
+      if (held !== null) reader.take(held, false)
+      held = chunk
+      reader.check(chunk)
+    })
+    this.req.once('end', () => reader.take(held ?? NO_BYTES, true))
+  }
+
+  reply (status: number, headers: Headers, body: string | Buffer): void {
+    if (this.aborted || this.ended) return
+    this.finish()
+    this.res.writeHead(status, this.head(headers, ['content-length', String(Buffer.byteLength(body))]))
+    this.res.end(body)
+    if (!this.req.complete && !this.hangUp) this.server.watch.add(new Drain(this.req, this.server.watch))
+  }
+
+  stream (status: number, headers: Headers, onClose: () => void): HttpStream {
+    if (this.aborted || this.ended) return this
+    this.onStreamClose = onClose
+    this.res.writeHead(status, this.head(headers, []))
+    this.res.flushHeaders()
+    this.res.on('drain', () => { this.blocked = false })
+    // Whoever reads a stream keeps both sides open.
+    const gone = (): void => this.closeStream()
+    this.req.socket.once('end', gone)
+    this.res.once('close', () => this.req.socket.off('end', gone))
+    if (this.server.stopping) this.closeStream()
+    return this
+  }
+
+  write (chunk: string): boolean {
+    if (this.aborted || this.ended || this.blocked) return false
+    this.blocked = !this.res.write(chunk)
+    return true
+  }
+
+  end (): void {
+    if (this.aborted || this.ended) return
+    this.finish()
+    this.res.end()
+  }
+
+  /** Ends the stream, if this is one, because the server closes. */
+  closeStream (): void {
+    const onClose = this.onStreamClose
+    if (onClose === null) return
+    this.end()
+    onClose()
+  }
+
+  /** The response is over without an answer: the client has gone, or the server cuts it. Does nothing after an answer. */
+  abort (): void {
+    if (this.ended || this.aborted) return
+    this.aborted = true
+    this.server.finish(this)
+    this.reader?.fail('aborted')
+    const onClose = this.onStreamClose
+    this.onStreamClose = null
+    onClose?.()
+  }
+
+  /** Node.js takes headers as one flat list of names and values. */
+  private head (headers: Headers, more: string[]): string[] {
+    const flat = headers.flat()
+    if (this.hangUp || this.server.stopping) flat.push('connection', 'close')
+    flat.push(...more)
+    return flat
+  }
+
+  private finish (): void {
+    this.ended = true
+    this.onStreamClose = null
+    this.server.finish(this)
+    this.reader?.drop()
+  }
+}
+
+/** The rest of a body that was answered early: Node.js reads it to its end; this ends it when that takes too long. */
+class Drain implements Watched {
+  place = NOT_LISTED
+  private readonly ticks = new StallTicks()
+
+  constructor (private readonly req: IncomingMessage, private readonly watch: BodyWatch) {}
+
+  tick (): void {
+    const late = this.ticks.next()
+    if (!late && !this.req.complete && !this.req.socket.destroyed) return
+    this.watch.delete(this)
+    if (!this.req.complete) this.req.socket.destroy()
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The lanes of a worker: its own first, then those that drain the spools of slots that nobody owns. Knows where
+ * every point stands.
+ */
+import type { JournalBacklog } from '../journal/journal.js'
+import type { Pipeline, PointCounters } from '../pipeline/pipeline.js'
+import type { Lane } from './lane.js'
+import type { WorkerReport } from '../messages/messages.js'
+
+export type Standing = Pick<WorkerReport, 'points' | 'waiting' | 'backlog' | 'pressure' | 'database'>
+
+export type DrainOutcome = 'empty' | 'away' | 'deadline'
+
+/** So long a stop gives a database that is away to come back, where points are safe on disk without it. */
+const AWAY_MS_MAX = 1_000
+const AWAY_CHECK_INTERVAL_MS = 100
+
+export class Lanes {
+  private readonly lanes: Lane[] = []
+
+  constructor (private readonly pipeline: Pipeline) {}
+
+  add (lane: Lane): void {
+    this.lanes.push(lane)
+  }
+
+  /** Everything at one instant. */
+  standing (): Standing {
+    const backlog = this.backlog()
+    const halted = this.lanes.find(({ drain }) => drain.lastError !== null)?.drain
+    return {
+      points: this.points(),
+      waiting: this.pipeline.openRows + backlog.rows,
+      backlog,
+      pressure: this.lanes[0]?.journal.pressure() ?? 'none',
+      database: {
+        state: halted?.state ?? this.lanes[0]?.drain.state ?? 'connecting',
+        lastError: halted?.lastError ?? null,
+        retries: this.lanes.reduce((sum, { drain }) => sum + drain.retries, 0)
+      }
+    }
+  }
+
+  /**
+   * Ends the journals and waits until they are empty, or the drains were cut: by the deadline, or since the database is away
+   * and all that waits is safe without it.
+   * @param onDisk whether the journals outlive the process
+   */
+  async drain (deadlineMs: number, onDisk: boolean): Promise<DrainOutcome> {
+    let outcome: DrainOutcome = 'empty'
+    const cut = (why: DrainOutcome): void => {
+      outcome = why
+      for (const { drain, journal } of this.lanes) {
+        drain.close()
+        journal.interrupt()
+      }
+    }
+    for (const { journal } of this.lanes) journal.end()
+    const deadline = setTimeout(() => { cut('deadline') }, deadlineMs)
+    let awayMs = 0
+    const watch = setInterval(() => {
+      awayMs = onDisk && this.safeWithoutDatabase() ? awayMs + AWAY_CHECK_INTERVAL_MS : 0
+      if (awayMs >= AWAY_MS_MAX) cut('away')
+    }, AWAY_CHECK_INTERVAL_MS)
+    await Promise.all(this.lanes.map(async ({ drained }) => { await drained }))
+    clearTimeout(deadline)
+    clearInterval(watch)
+    return outcome
+  }
+
+  /** Every lane that is not through is tried again and again, and everything of it is written. */
+  private safeWithoutDatabase (): boolean {
+    return this.lanes.every(({ drain, journal }) => drain.through || (drain.lastError !== null && journal.idle))
+  }
+
+  private points (): PointCounters {
+    const points = this.pipeline.snapshot()
+    for (const { journal, quarantined } of this.lanes) {
+      points.recovered += journal.recoveredRows
+      points.quarantined += quarantined
+      points.lost += journal.lostRows
+      points.committed += journal.releasedRows - quarantined
+    }
+    return points
+  }
+
+  private backlog (): JournalBacklog {
+    const backlogs = this.lanes.map(({ journal }) => journal.backlog())
+    const sum = (key: 'frames' | 'rows' | 'bytes'): number => backlogs.reduce((total, backlog) => total + backlog[key], 0)
+    return { frames: sum('frames'), rows: sum('rows'), bytes: sum('bytes'), oldestMs: Math.max(0, ...backlogs.map(({ oldestMs }) => oldestMs)) }
+  }
+}

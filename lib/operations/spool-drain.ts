@@ -1,0 +1,104 @@
+/**
+ * Empties the spools of all slots into the database, with no server running: the caller holds the instance's locks.
+ *
+ * Slots are drained side by side, a few at a time, each as a worker would: a slot whose ledger does not fit, or
+ * that cannot be opened, keeps its frames and does not keep the others from being drained.
+ */
+import type { Config } from '../config/config.js'
+import { Lifecycle } from '../support/lifecycle.js'
+import type { Log } from '../support/log.js'
+import { slotDirectory } from '../spool/slots.js'
+import type { Spool } from '../spool/spool.js'
+import { openSlot } from '../lane/open-journal.js'
+import { Lane } from '../lane/lane.js'
+
+/** Slots that are drained at the same time; each has a database connection. */
+const LANES_MAX = 4
+
+export interface SlotDrain {
+  readonly slot: number
+  stored: number
+  /** Rows that PostgreSQL refused. */
+  quarantined: number
+  /** Rows that wait; null: the slot was not opened yet. */
+  waiting: number | null
+  /** Why it was not emptied; null: it was, or is being. */
+  reason: string | null
+}
+
+export interface SpoolDrainOptions {
+  readonly config: Config
+  readonly databaseUrl: string
+  readonly spoolDirectory: string
+  readonly slots: readonly number[]
+  readonly log: Log
+}
+
+export class SpoolDrain {
+  /** How far each slot is. */
+  readonly slots: readonly SlotDrain[]
+
+  constructor (private readonly options: SpoolDrainOptions) {
+    this.slots = options.slots.map((slot) => ({ slot, stored: 0, quarantined: 0, waiting: null, reason: null }))
+  }
+
+  /** Resolves when every slot is empty or has a reason why not. What `signal` cuts off stays in the spool. */
+  async run (signal: AbortSignal): Promise<void> {
+    const queue = this.slots.values()
+    await Promise.all(Array.from({ length: LANES_MAX }, async () => {
+      for (const slot of queue) await this.drainSlot(slot, signal)
+    }))
+  }
+
+  private async drainSlot (state: SlotDrain, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) {
+      state.reason = 'its turn did not come'
+      return
+    }
+    const { config, log, spoolDirectory } = this.options
+    const lifecycle = new Lifecycle()
+    try {
+      const spool = await openSlot(slotDirectory(spoolDirectory, state.slot), config, log, lifecycle, {
+        onFatal: (error) => log.error({ err: error, slot: state.slot }, 'the spool cannot be written'),
+        onSync: () => {}
+      })
+      await this.empty(spool, state, signal)
+    } catch (error) {
+      state.reason = error instanceof Error ? error.message : String(error)
+    } finally {
+      await lifecycle.release()
+    }
+  }
+
+  private async empty (spool: Spool, state: SlotDrain, signal: AbortSignal): Promise<void> {
+    const lane = new Lane({
+      journal: spool,
+      databaseUrl: this.options.databaseUrl,
+      listener: 'http',
+      // What waits comes in small frames as a rule.
+      directCompress: false,
+      applicationName: `orbitstream drain of slot ${state.slot}`,
+      log: this.options.log,
+      onCommitted: (stored) => {
+        state.stored += stored
+        state.quarantined = lane.quarantined
+        state.waiting = spool.backlog().rows
+      }
+    })
+    const stop = (): void => {
+      lane.drain.close()
+      spool.interrupt()
+    }
+    state.waiting = spool.backlog().rows
+    // Nothing is appended: it is over when it is empty.
+    spool.end()
+    signal.addEventListener('abort', stop)
+    if (signal.aborted) stop()
+    await lane.drained
+    signal.removeEventListener('abort', stop)
+    const { frames, rows } = spool.backlog()
+    state.waiting = rows
+    if (frames > 0) state.reason = lane.drain.lastError ?? 'stopped before it was empty'
+    else if (lane.drain.state === 'halted') state.reason = lane.drain.lastError
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * How far a database has the frames of a spool of which the spool itself does not know it.
+ *
+ * Frames commit in order, so the database has all of them up to one, and none behind: that border is searched for by
+ * comparing points, part by part, then within the part where it lies.
+ */
+import { telemetryOf } from '../pipeline/rows/payload.js'
+import type { FoundFrames } from '../spool/operate/resolution.js'
+import type { Frame } from '../spool/writer.js'
+import type { Database } from '../database/connection.js'
+import { countStored } from './stored-points.js'
+
+/** @param parts the frames, in order */
+export async function findStoredFrames (db: Database, parts: AsyncIterable<readonly Frame[]>): Promise<FoundFrames> {
+  let found: FoundFrames = { through: null, rows: 0, rowsBehind: 0 }
+  for await (const part of parts) {
+    const stored = await storedRows(db, part)
+    const whole = stored === rowsOf(part) ? part : stored === 0 ? [] : await wholePrefix(db, part)
+    const rows = rowsOf(whole)
+    found = { through: whole.at(-1) ?? found.through, rows: found.rows + rows, rowsBehind: stored - rows }
+    if (whole.length < part.length) break
+  }
+  const { through } = found
+  return { ...found, through: through === null ? null : { epoch: through.epoch, sequence: through.sequence } }
+}
+
+/** As many of the first frames as the database has whole; not all of them. */
+async function wholePrefix (db: Database, part: readonly Frame[]): Promise<readonly Frame[]> {
+  let [has, lacks] = [0, part.length]
+  while (lacks - has > 1) {
+    const middle = (has + lacks) >>> 1
+    const prefix = part.slice(0, middle)
+    if (await storedRows(db, prefix) === rowsOf(prefix)) has = middle
+    else lacks = middle
+  }
+  return part.slice(0, has)
+}
+
+async function storedRows (db: Database, frames: readonly Frame[]): Promise<number> {
+  return await countStored(db, frames.map(({ payload }) => telemetryOf(payload)), rowsOf(frames))
+}
+
+function rowsOf (frames: readonly Frame[]): number {
+  return frames.reduce((sum, { rows }) => sum + rows, 0)
+}

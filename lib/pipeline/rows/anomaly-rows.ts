@@ -1,0 +1,184 @@
+/**
+ * Anomalies as tuples of COPY … (FORMAT binary), all numbers big-endian; the beginning is that of a telemetry row, so
+ * that both are sorted alike and an anomaly can be told to belong to a point.
+ *
+ *   +0      int16    fields: 8
+ *   +2      int32    8
+ *   +6      int64    time of the point, microseconds since 2000-01-01 00:00 UTC
+ *   +14     int32    n
+ *   +18     n bytes  satellite_id, UTF-8
+ *   +18+n   int32 and bytes of the metric's name
+ *           int32 8 and the value, float64
+ *           int32 8 and the limit, float64
+ *           int32 and bytes of the severity
+ *           int32 and bytes of the side
+ *           int32 8 and the version of the limits, int64
+ */
+import type { PointColumns } from '../../../protocol/columns.js'
+import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satellites.js'
+import { NAME_BYTES_MAX, type PointSchema } from '../../../protocol/schema.js'
+import type { AnomalyColumns } from '../../limits/anomaly-columns.js'
+import { LIMIT_SIDES, SEVERITIES } from '../../limits/limit-set.js'
+import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
+
+/** Columns in the order of the fields above. */
+export const ANOMALY_COLUMNS: readonly string[] = ['time', 'satellite_id', 'metric', 'value', 'limit_value', 'severity', 'side', 'limits_version']
+
+/** An anomaly as people and programs see it. */
+export interface Anomaly {
+  /** ISO 8601 with microseconds; null for a time that no calendar has. */
+  readonly time: string | null
+  readonly satellite_id: string
+  readonly metric: string
+  readonly value: number
+  readonly limit: number
+  readonly severity: string
+  readonly side: string
+  /** Of the limits that judged. */
+  readonly limits_version: number
+}
+
+const TWO_POW_32 = 4_294_967_296
+
+function field (text: string): Buffer {
+  const bytes = Buffer.from(text)
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(bytes.length)
+  return Buffer.concat([length, bytes])
+}
+
+/** Severity and side with their lengths, by kind (see AnomalyColumns). */
+const KIND_FIELDS = SEVERITIES.flatMap((severity) => LIMIT_SIDES.map((side) => Buffer.concat([field(severity), field(side)])))
+/** Bytes of a row without its satellite_id. */
+const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + NAME_BYTES_MAX + Math.max(...KIND_FIELDS.map(({ length }) => length))
+/** Bytes of all anomalies that one point can have: one for each metric. */
+export const pointAnomalyBytesMax = ({ metricCount }: PointSchema): number => metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
+
+const NONE = Buffer.alloc(0)
+const FIRST_BUFFER_BYTES = 4096
+
+/** The anomalies of an open batch: rows one behind the other in a buffer that grows and is used again. */
+export class AnomalyRowBuffer {
+  rows = 0
+  bytes = 0
+  private buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES)
+  private view = new DataView(this.buffer.buffer)
+  /** Names with their lengths, by metric. */
+  private readonly metricFields: readonly Buffer[]
+
+  constructor (private readonly schema: PointSchema) {
+    this.metricFields = schema.metrics.map(field)
+  }
+
+  /**
+   * Writes the anomalies from `first` on whose points stand before `endPoint`.
+   * @returns the first one that was not written
+   */
+  append (columns: PointColumns, anomalies: AnomalyColumns, first = 0, endPoint = columns.count): number {
+    let index = first
+    for (; index < anomalies.count && (anomalies.points[index] as number) < endPoint; index++) this.write(columns, anomalies, index)
+    this.rows += index - first
+    return index
+  }
+
+  /** The rows so far, as a view that is valid until the next append; starts anew. */
+  take (): Buffer {
+    const rows = this.rows === 0 ? NONE : this.buffer.subarray(0, this.bytes)
+    this.rows = 0
+    this.bytes = 0
+    return rows
+  }
+
+  private write (columns: PointColumns, { points, metrics, kinds, limits, version }: AnomalyColumns, index: number): void {
+    const point = points[index] as number
+    const metric = metrics[index] as number
+    const satellite = columns.satellites[point] as Satellite
+    if (this.bytes + ROW_FIXED_BYTES_MAX + satellite.length > this.buffer.length) this.grow()
+    const { view, buffer } = this
+    let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, satellite, columns.timesMicros[point] as number)
+    at = put(buffer, at, this.metricFields[metric] as Buffer)
+    at = putFloat(view, at, columns.values[point * this.schema.metricCount + metric] as number)
+    at = putFloat(view, at, limits[index] as number)
+    at = put(buffer, at, KIND_FIELDS[kinds[index] as number] as Buffer)
+    view.setInt32(at, 8)
+    view.setInt32(at + 4, Math.floor(version / TWO_POW_32))
+    view.setUint32(at + 8, version % TWO_POW_32)
+    this.bytes = at + 12
+  }
+
+  /** Doubling is enough: the first buffer holds any one row. */
+  private grow (): void {
+    const larger = Buffer.allocUnsafeSlow(this.buffer.length * 2)
+    this.buffer.copy(larger, 0, 0, this.bytes)
+    this.buffer = larger
+    this.view = new DataView(larger.buffer)
+  }
+}
+
+function put (target: Buffer, at: number, piece: Buffer): number {
+  for (let i = 0; i < piece.length; i++) target[at + i] = piece[i] as number
+  return at + piece.length
+}
+
+function putFloat (view: DataView, at: number, value: number): number {
+  view.setInt32(at, 8)
+  view.setFloat64(at + 4, value)
+  return at + 12
+}
+
+/** End of the anomaly row that starts at `start`. */
+export function anomalyRowEnd (view: DataView, start: number): number {
+  let at = start + 2
+  for (let left = view.getInt16(start); left > 0; left--) at += 4 + view.getInt32(at)
+  return at
+}
+
+/** One anomaly row, read. */
+export function readAnomalyRow (row: Buffer): Anomaly {
+  const view = new DataView(row.buffer, row.byteOffset, row.length)
+  const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
+  const metricEnd = idEnd + 4 + view.getInt32(idEnd)
+  const severityAt = metricEnd + 24
+  const severityEnd = severityAt + 4 + view.getInt32(severityAt)
+  const sideEnd = severityEnd + 4 + view.getInt32(severityEnd)
+  return {
+    time: isoTime(rowTimeMicros(view, 0)),
+    satellite_id: row.toString('utf8', ROW_ID_OFFSET, idEnd),
+    metric: row.toString('utf8', idEnd + 4, metricEnd),
+    value: view.getFloat64(metricEnd + 4),
+    limit: view.getFloat64(metricEnd + 16),
+    severity: row.toString('utf8', severityAt + 4, severityEnd),
+    side: row.toString('utf8', severityEnd + 4, sideEnd),
+    limits_version: Number(view.getBigInt64(sideEnd + 4))
+  }
+}
+
+/** The point of each anomaly; both stand in the order in which the points came. */
+export function pointsOfAnomalies (points: readonly Buffer[], anomalies: readonly Buffer[], { metrics }: PointSchema): Buffer[] {
+  let next = 0
+  let lastMetric = -1
+  return anomalies.map((anomaly) => {
+    const { metric: name, value } = readAnomalyRow(anomaly)
+    const metric = metrics.indexOf(name)
+    for (; next < points.length; next++, lastMetric = -1) {
+      const point = points[next] as Buffer
+      if (metric <= lastMetric || !haveOneHead(point, anomaly) || metricOf(point, metric) !== value) continue
+      lastMetric = metric
+      return point
+    }
+    throw new RangeError('an anomaly stands in a frame without its point')
+  })
+}
+
+/** Same time and satellite: the rows differ in their first two bytes and behind the id alone. */
+function haveOneHead (point: Buffer, anomaly: Buffer): boolean {
+  const end = ROW_ID_OFFSET + anomaly.readInt32BE(ROW_ID_LENGTH_OFFSET)
+  return point.length > end && point.compare(anomaly, 2, end, 2, end) === 0
+}
+
+/** Value of a metric in a telemetry row; NaN for null. */
+function metricOf (point: Buffer, metric: number): number {
+  let at = ROW_ID_OFFSET + point.readInt32BE(ROW_ID_LENGTH_OFFSET)
+  for (let before = 0; before < metric; before++) at += point.readInt32BE(at) === -1 ? 4 : 12
+  return point.readInt32BE(at) === -1 ? NaN : point.readDoubleBE(at + 4)
+}

@@ -1,0 +1,195 @@
+/**
+ * Telemetry rows: a point as one tuple of COPY … (FORMAT binary), all numbers big-endian.
+ * Source: PostgreSQL manual, "COPY", section "Binary Format".
+ *
+ *   +0      int16    fields: 2 + metrics
+ *   +2      int32    8
+ *   +6      int64    time, microseconds since 2000-01-01 00:00 UTC
+ *   +14     int32    n
+ *   +18     n bytes  satellite_id, UTF-8
+ *   +18+n   for each metric of the stream: int32 8 and a float64, or int32 -1 for null
+ *
+ * Rows stand end to end, without COPY's header and trailer; how a frame carries them is in payload.ts. Time and
+ * satellite stand first so that whoever sorts rows finds both at fixed offsets.
+ */
+import type { PointColumns } from '../../../protocol/columns.js'
+import { TELEMETRY } from '../../../protocol/metrics.js'
+import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satellites.js'
+import type { PointSchema } from '../../../protocol/schema.js'
+import { PayloadRooms } from './payload-buffers.js'
+
+/** Columns in the order of the fields above. */
+export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...TELEMETRY.metrics]
+
+const ROW_TIME_OFFSET = 6
+export const ROW_ID_LENGTH_OFFSET = 14
+export const ROW_ID_OFFSET = 18
+
+/** 2000-01-01, the epoch of timestamptz, in microseconds since 1970. */
+const POSTGRES_EPOCH_MICROS = 946_684_800_000_000
+const TWO_POW_32 = 4_294_967_296
+/** Fields before the metrics. */
+const HEAD_FIELDS = 2
+const VALUE_BYTES = 12
+const NULL_BYTES = 4
+/** Bytes of a row without its satellite_id, all metrics present. */
+const rowFixedBytesMax = ({ metricCount }: PointSchema): number => ROW_ID_OFFSET + VALUE_BYTES * metricCount
+/** Bytes of any row. */
+export const rowBytesMax = (schema: PointSchema): number => rowFixedBytesMax(schema) + SATELLITE_ID_BYTES_MAX
+const NO_BYTES = Buffer.alloc(0)
+
+/** Writes the time of the row that starts at `start`. @param timeMicros since 1970 */
+export function writeRowTime (view: DataView, start: number, timeMicros: number): void {
+  const micros = timeMicros - POSTGRES_EPOCH_MICROS
+  const high = Math.floor(micros / TWO_POW_32)
+  view.setInt32(start + ROW_TIME_OFFSET, high)
+  view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
+}
+
+/** Writes what telemetry and anomaly rows begin with: fields, time and satellite. Gives the position after it. */
+export function writeRowHead (view: DataView, buffer: Buffer, start: number, fields: number, satellite: Satellite, timeMicros: number): number {
+  const { arena, start: first, length } = satellite
+  view.setInt16(start, fields)
+  view.setInt32(start + 2, 8)
+  writeRowTime(view, start, timeMicros)
+  view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
+  const at = start + ROW_ID_OFFSET
+  // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
+  for (let i = 0; i < length; i++) buffer[at + i] = arena[first + i] as number
+  return at + length
+}
+
+/** An open batch: rows written one behind the other into a buffer that grows. */
+export class RowBuffer {
+  rows = 0
+  /** Written so far, headBytes included. */
+  bytes: number
+  private buffer: Buffer
+  private view: DataView
+
+  /**
+   * @param bytesExpected size of the first buffer; later ones are as large as the batches have become
+   * @param headBytes left free before the first row
+   * @param rooms where the memory of what take() gives away comes from, and where it may be given back to
+   */
+  constructor (private bytesExpected: number, private readonly headBytes = 0, private readonly rooms = new PayloadRooms()) {
+    this.bytes = headBytes
+    this.buffer = rooms.take(bytesExpected)
+    this.view = viewOf(this.buffer)
+  }
+
+  /** Writes points of the columns, from `first` up to `end`, behind the rows that are there. */
+  append (columns: PointColumns, first = 0, end = columns.count): void {
+    const { satellites, timesMicros, values, schema, schema: { metricCount } } = columns
+    const fixedBytesMax = rowFixedBytesMax(schema)
+    for (let point = first; point < end; point++) {
+      // Filled up to count by the decoder.
+      const satellite = satellites[point] as Satellite
+      const { length } = satellite
+      if (this.bytes + fixedBytesMax + length > this.buffer.length) this.grow(fixedBytesMax + length)
+      const at = writeRowHead(this.view, this.buffer, this.bytes, HEAD_FIELDS + metricCount, satellite, timesMicros[point] as number)
+      this.bytes = this.writeMetrics(at, values, point * metricCount, (point + 1) * metricCount)
+    }
+    this.rows += end - first
+  }
+
+  /** Gives the rows away, a copy of `tail` behind them, and starts anew. */
+  take (tail: Buffer = NO_BYTES): Buffer {
+    if (this.bytes + tail.length > this.buffer.length) this.grow(tail.length)
+    const bytes = this.bytes + tail.copy(this.buffer, this.bytes)
+    // Follow the size of batches up at once and down slowly, so that few buffers grow or stay half empty.
+    this.bytesExpected = Math.max(4096, bytes + (bytes >>> 3), this.bytesExpected - (this.bytesExpected >>> 4))
+    this.rows = 0
+    this.bytes = this.headBytes
+    return bytes * 2 < this.buffer.length ? this.copyOut(bytes) : this.giveAway(bytes)
+  }
+
+  private giveAway (bytes: number): Buffer {
+    const payload = this.rooms.lend(this.buffer, bytes)
+    this.use(this.rooms.take(this.bytesExpected))
+    return payload
+  }
+
+  /** A small batch in a large buffer: a journal that holds many of them counts payloads, not the buffers behind. */
+  private copyOut (bytes: number): Buffer {
+    const payload = this.rooms.payload(bytes)
+    this.buffer.copy(payload, 0, 0, bytes)
+    if (this.bytesExpected * 2 < this.buffer.length) this.replace(this.bytesExpected)
+    return payload
+  }
+
+  private replace (bytesMin: number): void {
+    const { buffer } = this
+    this.use(this.rooms.take(bytesMin))
+    buffer.copy(this.buffer, 0, 0, this.bytes)
+    this.rooms.giveRoomBack(buffer)
+  }
+
+  private use (buffer: Buffer): void {
+    this.buffer = buffer
+    this.view = viewOf(buffer)
+  }
+
+  private writeMetrics (start: number, values: Float64Array, first: number, end: number): number {
+    const { view } = this
+    let at = start
+    for (let metric = first; metric < end; metric++) {
+      const value = values[metric] as number
+      if (Number.isNaN(value)) {
+        view.setInt32(at, -1)
+        at += NULL_BYTES
+      } else {
+        view.setInt32(at, 8)
+        view.setFloat64(at + 4, value)
+        at += VALUE_BYTES
+      }
+    }
+    return at
+  }
+
+  private grow (bytesNeeded: number): void {
+    this.replace(Math.max(this.buffer.length * 2, this.bytes + bytesNeeded))
+  }
+}
+
+function viewOf (buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
+}
+
+/** End of the row that starts at `start`. The view must span a batch of whole rows. */
+export function rowEnd (view: DataView, start: number): number {
+  let at = start + ROW_ID_OFFSET + view.getInt32(start + ROW_ID_LENGTH_OFFSET)
+  for (let metrics = view.getInt16(start) - HEAD_FIELDS; metrics > 0; metrics--) at += view.getInt32(at) === -1 ? NULL_BYTES : VALUE_BYTES
+  return at
+}
+
+/** Time of the row that starts at `start`, microseconds since 1970. */
+export function rowTimeMicros (view: DataView, start: number): number {
+  const at = start + ROW_TIME_OFFSET
+  return view.getInt32(at) * TWO_POW_32 + view.getUint32(at + 4) + POSTGRES_EPOCH_MICROS
+}
+
+/** ISO 8601 to the microsecond; null for a time that no calendar has. @param micros since 1970 */
+export function isoTime (micros: number): string | null {
+  const millis = Math.floor(micros / 1000)
+  const date = new Date(millis)
+  if (Number.isNaN(date.getTime())) return null
+  return date.toISOString().replace('Z', `${String(micros - millis * 1000).padStart(3, '0')}Z`)
+}
+
+/** A row as an object, for people: quarantine, inspection. */
+export function rowToPoint (row: Buffer, { metrics }: PointSchema): Record<string, string | number | null> {
+  const view = new DataView(row.buffer, row.byteOffset, row.length)
+  const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
+  const point: Record<string, string | number | null> = {
+    satellite_id: row.toString('utf8', ROW_ID_OFFSET, idEnd),
+    time: isoTime(rowTimeMicros(view, 0))
+  }
+  let at = idEnd
+  for (const metric of metrics) {
+    const present = view.getInt32(at) !== -1
+    point[metric] = present ? view.getFloat64(at + 4) : null
+    at += present ? VALUE_BYTES : NULL_BYTES
+  }
+  return point
+}

@@ -1,0 +1,69 @@
+/**
+ * The anomalies of all workers in one order: numbers them, keeps the latest for clients that come back, and passes
+ * them to the workers that have somebody who watches. Bounds: EVENTS_KEPT anomalies, one message under way a worker;
+ * what a worker is not sent its clients see as a gap in the numbers.
+ */
+import type { AnomalyEvents, StreamStart } from '../ingress/http/api/anomaly-stream.js'
+import type { FoundAnomalies } from '../worker/anomaly-feed.js'
+
+interface Kept {
+  readonly number: number
+  readonly anomaly: string
+}
+
+const EVENTS_KEPT = 10_000
+
+export class AnomalyHub<Watcher> {
+  private kept: Kept[] = []
+  /** Number of the last anomaly that was found. */
+  private head = 0
+  private readonly watchers = new Set<Watcher>()
+  private readonly busy = new Set<Watcher>()
+
+  /**
+   * @param run name of this run: numbers of an earlier one mean nothing
+   * @param send calls back when the message has left
+   */
+  constructor (private readonly run: string, private readonly send: (watcher: Watcher, events: AnomalyEvents, onSent: () => void) => void) {}
+
+  add ({ anomalies, total }: FoundAnomalies): void {
+    const first = this.head + 1
+    this.head += total
+    anomalies.forEach((anomaly, index) => this.kept.push({ number: first + index, anomaly }))
+    if (this.kept.length > 2 * EVENTS_KEPT) this.kept = this.kept.slice(-EVENTS_KEPT)
+    for (const watcher of this.watchers) {
+      if (this.busy.has(watcher)) continue
+      this.busy.add(watcher)
+      this.send(watcher, { first, anomalies, head: this.head }, () => this.busy.delete(watcher))
+    }
+  }
+
+  /** @param lastEventId as the client had it last, '' for a new one */
+  watch (watcher: Watcher, lastEventId: string): StreamStart {
+    this.watchers.add(watcher)
+    const { run, head } = this
+    const now = { run, head, after: head, first: head + 1, anomalies: [] }
+    if (lastEventId === '') return { ...now, known: true }
+    const [, knownRun, digits] = /^(.*)-(\d{1,15})$/.exec(lastEventId) ?? []
+    const last = Number(digits)
+    if (knownRun !== run || last > head) return { ...now, known: false }
+    return { run, head, after: last, known: true, ...this.since(last) }
+  }
+
+  unwatch (watcher: Watcher): void {
+    this.watchers.delete(watcher)
+    this.busy.delete(watcher)
+  }
+
+  /** The longest stretch without a gap that ends with the latest kept one and begins behind `last`. */
+  private since (last: number): { first: number, anomalies: string[] } {
+    let from = this.kept.length
+    while (from > 0 && (this.kept[from - 1] as Kept).number > last) {
+      const next = this.kept[from]
+      if (next !== undefined && next.number !== (this.kept[from - 1] as Kept).number + 1) break
+      from--
+    }
+    const found = this.kept.slice(from)
+    return { first: found[0]?.number ?? last + 1, anomalies: found.map(({ anomaly }) => anomaly) }
+  }
+}

@@ -1,0 +1,49 @@
+/** What all UDP workers have counted together, those that are gone included: the `udp` of /health. */
+import { MALFORMED_REASONS } from '../../../protocol/packet/packet.js'
+import type { UdpCounters } from '../../ingress/udp/listener.js'
+import type { UdpReport } from '../../messages/messages.js'
+
+type Numbers = { -readonly [K in Exclude<keyof UdpCounters, 'malformed' | 'kernelDrops'>]: number }
+
+const NAMES = [
+  'packets', 'bytes', 'taken', 'heartbeats', 'points', 'rejectedPoints', 'duplicates', 'duplicatePoints', 'stale', 'stalePoints',
+  'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
+] as const satisfies ReadonlyArray<keyof Numbers>
+
+export class UdpTotals {
+  private readonly numbers: Numbers
+  private readonly malformed = Object.fromEntries(MALFORMED_REASONS.map((reason) => [reason, 0])) as UdpCounters['malformed']
+  /** Null until a kernel has said it. */
+  private kernelDrops: number | null = null
+  private readonly sockets: object[] = []
+
+  constructor () {
+    this.numbers = Object.fromEntries(NAMES.map((name) => [name, 0])) as Numbers
+  }
+
+  add (counters: Readonly<UdpCounters>): void {
+    for (const name of NAMES) this.numbers[name] += counters[name]
+    for (const reason of MALFORMED_REASONS) this.malformed[reason] += counters.malformed[reason]
+    if (counters.kernelDrops !== null) this.kernelDrops = (this.kernelDrops ?? 0) + counters.kernelDrops
+  }
+
+  /** These and those of the workers that live, as /health shows them. */
+  view (reports: readonly UdpReport[]): object {
+    const sum = new UdpTotals()
+    sum.add(this.counters())
+    for (const { port, receiveBufferBytes, counters } of reports) {
+      sum.add(counters)
+      sum.sockets.push({ port, receive_buffer_bytes: receiveBufferBytes })
+    }
+    return sum.show()
+  }
+
+  private counters (): UdpCounters {
+    return { ...this.numbers, malformed: this.malformed, kernelDrops: this.kernelDrops }
+  }
+
+  private show (): object {
+    const numbers = Object.fromEntries(NAMES.map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), this.numbers[name]]))
+    return { ...numbers, missing: this.numbers.gaps - this.numbers.late, malformed: this.malformed, kernel_drops: this.kernelDrops, sockets: this.sockets }
+  }
+}

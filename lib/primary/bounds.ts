@@ -1,0 +1,36 @@
+/**
+ * How the bounds of the whole path fit together, from a body to a COPY; each number stands where it is used.
+ *
+ *   body ──► points (POINTS_MAX) ──► batch (BATCH_BYTES_MAX) = frame ≤ group ≤ segment ≤ the slot's share of the spool
+ *                                          └──────────────────────── ≤ COPY
+ *
+ * A body may become more than a batch: the batcher makes several of it. So what must fit is a point into a batch, and
+ * a batch into everything behind.
+ */
+import { strict as assert } from 'node:assert'
+import { SLOT_SPOOL_BYTES_MIN } from '../config/config.js'
+import { BATCH_BYTES_MAX, pointBytesMax } from '../pipeline/batcher.js'
+import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from '../spool/format/record.js'
+import { SEGMENT_HEADER_BYTES } from '../spool/format/segment.js'
+import { SEGMENT_BYTES } from '../spool/spool.js'
+import { GROUP_BYTES_MAX } from '../spool/writer.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
+import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
+import { COPY_BYTES_MAX } from '../lane/lane.js'
+
+/** Bytes of a row in a packet at least: the head of the array, an id of one character, and a time and a value of one byte each. */
+const PACKET_ROW_BYTES_MIN = 5
+
+/** Called when the server starts. @throws {AssertionError} a number was changed without those that depend on it */
+export function assertBounds (): void {
+  const frameBytesMax = FRAME_HEADER_BYTES + BATCH_BYTES_MAX
+  const packetPointsMax = Math.ceil(PACKET_BYTES_MAX / PACKET_ROW_BYTES_MIN)
+  assert(pointBytesMax(TELEMETRY) <= BATCH_BYTES_MAX, 'a point fits a batch')
+  assert(BATCH_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'a batch fits a frame')
+  assert(frameBytesMax <= GROUP_BYTES_MAX, 'a frame fits a group')
+  assert(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES, 'a group fits a segment')
+  assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
+  assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
+  // COPYs of UDP workers are smaller: a batch that is larger than one is a COPY by itself.
+  assert(packetPointsMax * pointBytesMax(TELEMETRY) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
+}

@@ -1,0 +1,181 @@
+/**
+ * Cuts the counters of /metrics into steps of ten seconds for the table ingest_stats.
+ *
+ * Steps end at full ten seconds of the clock, the first begins with the server. While the database is away they are kept,
+ * PENDING_MAX at most, the oldest go first: so that it can be seen afterwards how the spool grew.
+ */
+import { SEVERITIES } from '../limits/limit-set.js'
+import type { IngestStep, IngestSteps } from '../upkeep/ingest-stats.js'
+import { TELEMETRY } from '../../protocol/metrics.js'
+import type { MetricsJson } from '../messages/messages.js'
+
+const STEP_MS = 10_000
+/** An hour. */
+const PENDING_MAX = 360
+
+interface Sample {
+  readonly value: number
+  readonly labels: Readonly<Record<string, string | number>>
+}
+
+interface Metric {
+  readonly name: string
+  /** Histograms: metricName is name_bucket, name_sum or name_count. */
+  readonly values: ReadonlyArray<Sample & { readonly metricName?: string }>
+}
+
+/** Sums at one instant. */
+class Totals {
+  private readonly samples = new Map<string, Sample[]>()
+
+  constructor (metrics: MetricsJson) {
+    for (const { name, values } of metrics as readonly Metric[]) {
+      for (const { value, labels, metricName } of values) {
+        const key = metricName ?? name
+        // Copied: the metrics may go on counting in these objects.
+        const known = this.samples.get(key)
+        if (known === undefined) this.samples.set(key, [{ value, labels }])
+        else known.push({ value, labels })
+      }
+    }
+  }
+
+  /** Of all samples of a name that have these labels. */
+  value (name: string, wanted: Readonly<Record<string, string>> = {}): number {
+    let sum = 0
+    for (const { value, labels } of this.samples.get(name) ?? []) {
+      if (Object.entries(wanted).every(([label, text]) => labels[label] === text)) sum += value
+    }
+    return sum
+  }
+
+  /** Upper bounds of a histogram with how many lie at or below, in order. */
+  buckets (name: string): Array<readonly [bound: number, count: number]> {
+    return (this.samples.get(`${name}_bucket`) ?? [])
+      .map(({ labels, value }) => [labels['le'] === '+Inf' ? Infinity : Number(labels['le']), value] as const)
+      .sort(([a], [b]) => a - b)
+  }
+}
+
+export class IngestStepCutter implements IngestSteps {
+  /** By their time: after a clock was set back one may come again, and counts instead of the earlier one. */
+  private readonly finished = new Map<string, IngestStep>()
+  private current: IngestStep | null = null
+  /** The step under way as it was stored: not stored again until the next sample. */
+  private storedLast: IngestStep | null = null
+  private before = new Totals([])
+  private beginMs: number
+  /** What the step is known by: full ten seconds, but for the first. */
+  private labelMs: number
+
+  constructor (private readonly instance: string, nowMs: number) {
+    this.beginMs = nowMs
+    this.labelMs = nowMs
+  }
+
+  /** Notes what is counted now; asked for once a second or so. */
+  sample (metrics: MetricsJson, nowMs: number): void {
+    const totals = new Totals(metrics)
+    const clockWentBack = nowMs < this.beginMs
+    const seconds = clockWentBack ? STEP_MS / 1000 : (nowMs - this.beginMs) / 1000
+    // Two samples of the same millisecond: there is no rate to tell.
+    if (seconds === 0) return
+    const step = stepOf(this.before, totals, { time: new Date(this.labelMs).toISOString(), instance: this.instance, seconds })
+    this.current = step
+    const labelMs = Math.floor(nowMs / STEP_MS) * STEP_MS
+    if (labelMs <= this.labelMs && !clockWentBack) return
+    this.finish(step)
+    this.before = totals
+    this.beginMs = nowMs
+    this.labelMs = labelMs
+  }
+
+  pending (): readonly IngestStep[] {
+    if (this.current === null || this.current === this.storedLast) return [...this.finished.values()]
+    return [...new Map(this.finished).set(this.current.time, this.current).values()]
+  }
+
+  stored (steps: readonly IngestStep[]): void {
+    for (const step of steps) {
+      const underWay = step === this.current
+      if (underWay) this.storedLast = step
+      // One under way counts instead of an earlier one of that time, which must not be stored after it.
+      if (underWay || this.finished.get(step.time) === step) this.finished.delete(step.time)
+    }
+  }
+
+  private finish (step: IngestStep): void {
+    this.current = null
+    this.finished.delete(step.time)
+    this.finished.set(step.time, step)
+    const [oldest] = this.finished.keys()
+    if (this.finished.size > PENDING_MAX && oldest !== undefined) this.finished.delete(oldest)
+  }
+}
+
+function stepOf (before: Totals, now: Totals, head: Pick<IngestStep, 'time' | 'instance' | 'seconds'>): IngestStep {
+  // Sums do not fall, except that what a killed worker had not reported is missing: never less than nothing.
+  const grown = (name: string, labels?: Readonly<Record<string, string>>): number => Math.max(0, now.value(name, labels) - before.value(name, labels))
+  const points = (outcome: string): number => grown('orbitstream_points_total', { outcome })
+  const packets = (outcome: string): number => grown('orbitstream_udp_packets_total', { outcome })
+  const quantile = (name: string, share: number): number | null => quantileOf(before.buckets(name), now.buckets(name), share)
+  const udpPoints = grown('orbitstream_udp_points_total')
+  return {
+    ...head,
+    http_points: Math.max(0, points('accepted') - udpPoints),
+    udp_points: udpPoints,
+    committed_points: points('committed'),
+    rejected_points: points('rejected'),
+    shed_points: points('shed'),
+    quarantined_points: points('quarantined'),
+    requests: grown('orbitstream_ack_seconds_count'),
+    ack_p50_seconds: quantile('orbitstream_ack_seconds', 0.5),
+    ack_p99_seconds: quantile('orbitstream_ack_seconds', 0.99),
+    batches: grown('orbitstream_batch_points_count'),
+    batch_points: grown('orbitstream_batch_points_sum'),
+    transactions: grown('orbitstream_commit_seconds_count'),
+    transaction_points: grown('orbitstream_copy_points_sum'),
+    transaction_seconds: grown('orbitstream_commit_seconds_sum'),
+    transaction_p99_seconds: quantile('orbitstream_commit_seconds', 0.99),
+    database_retries: grown('orbitstream_database_retries_total'),
+    points_waiting: now.value('orbitstream_points_waiting'),
+    spool_bytes: now.value('orbitstream_spool_bytes'),
+    spool_oldest_seconds: now.value('orbitstream_spool_oldest_seconds'),
+    udp_packets: grown('orbitstream_udp_packets_total'),
+    udp_missing_packets: grown('orbitstream_udp_gap_packets_total') - grown('orbitstream_udp_late_packets_total'),
+    udp_kernel_drops: grown('orbitstream_udp_kernel_drops_total'),
+    udp_malformed_packets: packets('malformed'),
+    udp_duplicate_packets: packets('duplicate'),
+    udp_stale_packets: packets('stale'),
+    udp_shed_packets: packets('shed'),
+    ...grownAnomalies(before, now),
+    worker_restarts: grown('orbitstream_worker_restarts_total'),
+    workers_ready: now.value('orbitstream_workers', { state: 'ready' })
+  }
+}
+
+function grownAnomalies (before: Totals, now: Totals): Pick<IngestStep, 'anomaly_kinds' | 'anomaly_counts'> {
+  const kinds = TELEMETRY.metrics.flatMap((metric) => SEVERITIES.map((severity) => {
+    const labels = { metric, severity }
+    return { metric, severity, count: now.value('orbitstream_anomalies_total', labels) - before.value('orbitstream_anomalies_total', labels) }
+  })).filter(({ count }) => count > 0)
+  return {
+    anomaly_kinds: kinds.map(({ metric, severity }) => `${metric} ${severity}`).join(','),
+    anomaly_counts: kinds.map(({ count }) => count)
+  }
+}
+
+/** As Prometheus' histogram_quantile: even within a bucket; in the last, open one the bound before. Null: no values. */
+function quantileOf (before: ReadonlyArray<readonly [number, number]>, now: ReadonlyArray<readonly [number, number]>, share: number): number | null {
+  const earlier = new Map(before)
+  const grown = now.map(([bound, count]) => [bound, Math.max(0, count - (earlier.get(bound) ?? 0))] as const)
+  const rank = share * (grown.at(-1)?.[1] ?? 0)
+  if (rank === 0) return null
+  let [low, below] = [0, 0]
+  for (const [bound, count] of grown) {
+    if (count >= rank) return bound === Infinity ? low : low + (bound - low) * (rank - below) / (count - below)
+    low = bound
+    below = count
+  }
+  return low
+}

@@ -1,0 +1,116 @@
+/**
+ * The fleet: satellites on low orbits whose metrics move plausibly.
+ *
+ * Reproducible: the same seed, number of satellites, anomaly rate and moments give the same values. Each satellite
+ * has its own stream of random numbers, so its values do not depend on when the others are asked. Values are readings in
+ * steps of the sensor, with at most two decimals. With the chance of `anomalyRate` a point has exactly one metric beyond its limit, and `onAnomaly` is told.
+ */
+import { METRICS, type Metric } from '../../../protocol/metrics.js'
+import { behaviourOf, type Behaviour, type Course, type OrbitView } from './behaviours.js'
+import { Random } from './random.js'
+
+const ORBIT_SECONDS = 95 * 60
+const ECLIPSE_SHARE = 35 / 95
+const SUNLIT_SHARE = 1 - ECLIPSE_SHARE
+const PASS_SHARE = 10 / 95
+const ID_DIGITS_MIN = 4
+
+/** What really happened: the metric of this point was put beyond its limit. */
+export interface AnomalyTruth {
+  /** Position in the fleet, from 0. */
+  readonly satellite: number
+  /** Position in the catalogue, from 0. */
+  readonly metric: number
+  /** Since the start of the run. */
+  readonly elapsedSeconds: number
+  readonly value: number
+}
+
+export interface FleetOptions {
+  readonly satellites: number
+  readonly seed: number
+  /** Chance that a point has a metric beyond its limit: 0 to 1. */
+  readonly anomalyRate: number
+  readonly metrics?: readonly Metric[]
+  readonly onAnomaly: (truth: AnomalyTruth) => void
+}
+
+interface Satellite {
+  readonly random: Random
+  /** Where on its orbit it was at the start: 0 to 1. */
+  readonly phase: number
+  /** Where on its orbit its pass begins: 0 to 1. */
+  readonly passStart: number
+  readonly courses: readonly Course[]
+  lastSeconds: number
+}
+
+export class Fleet {
+  /** SAT-0001, SAT-0002, …; with more digits where the fleet needs them. */
+  readonly ids: readonly string[]
+  private readonly satellites: readonly Satellite[]
+  private readonly behaviours: readonly Behaviour[]
+  private readonly anomalyRate: number
+  private readonly onAnomaly: (truth: AnomalyTruth) => void
+  private readonly view: OrbitView = { stepSeconds: 0, sunlit: true, arcShare: 0, elevation: 0 }
+
+  constructor (options: FleetOptions) {
+    this.behaviours = (options.metrics ?? METRICS).map(behaviourOf)
+    this.anomalyRate = options.anomalyRate
+    this.onAnomaly = options.onAnomaly
+    const digits = Math.max(ID_DIGITS_MIN, String(options.satellites).length)
+    this.ids = Array.from({ length: options.satellites }, (_, index) => `SAT-${String(index + 1).padStart(digits, '0')}`)
+    this.satellites = this.ids.map((_, index) => this.launch(new Random(options.seed, index)))
+  }
+
+  /**
+   * The satellite's next point.
+   *
+   * @param elapsedSeconds since the start of the run; never less than at its point before
+   * @param values filled in the order of the catalogue
+   */
+  sample (index: number, elapsedSeconds: number, values: Float64Array): void {
+    const satellite = this.satellites[index]
+    if (satellite === undefined) throw new RangeError(`the fleet has no satellite ${index}`)
+    this.look(satellite, elapsedSeconds)
+    let metric = 0
+    for (const course of satellite.courses) values[metric] = this.reading(metric++, course.next(this.view, satellite.random))
+    if (satellite.random.unit() < this.anomalyRate) this.breakLimit(index, satellite.random, elapsedSeconds, values)
+  }
+
+  private launch (random: Random): Satellite {
+    return {
+      random,
+      phase: random.unit(),
+      passStart: random.unit(),
+      courses: this.behaviours.map(behaviour => behaviour.start(random)),
+      lastSeconds: NaN
+    }
+  }
+
+  private look (satellite: Satellite, elapsedSeconds: number): void {
+    const { view } = this
+    const position = (satellite.phase + elapsedSeconds / ORBIT_SECONDS) % 1
+    const inPass = (position - satellite.passStart + 1) % 1 / PASS_SHARE
+    view.stepSeconds = Number.isNaN(satellite.lastSeconds) ? 0 : elapsedSeconds - satellite.lastSeconds
+    view.sunlit = position < SUNLIT_SHARE
+    view.arcShare = view.sunlit ? position / SUNLIT_SHARE : (position - SUNLIT_SHARE) / ECLIPSE_SHARE
+    view.elevation = inPass < 1 ? Math.sin(Math.PI * inPass) : 0
+    satellite.lastSeconds = elapsedSeconds
+  }
+
+  private breakLimit (satellite: number, random: Random, elapsedSeconds: number, values: Float64Array): void {
+    const metric = Math.floor(random.unit() * this.behaviours.length)
+    const behaviour = this.behaviours[metric]
+    if (behaviour === undefined) return
+    const value = this.reading(metric, random.between(...behaviour.beyond))
+    values[metric] = value
+    this.onAnomaly({ satellite, metric, elapsedSeconds, value })
+  }
+
+  /** What the sensor tells of a value. */
+  private reading (metric: number, value: number): number {
+    const steps = this.behaviours[metric]?.stepsPerUnit ?? 1
+    return Math.round(value * steps) / steps
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Ground truth: the anomalies that a run put in, one a line.
+ *
+ *   {"satellite_id":"SAT-0042","metric":"battery_charge_percent","time":"2026-11-23T12:00:00.250Z","value":4.51}
+ */
+import { createReadStream, createWriteStream } from 'node:fs'
+import { finished } from 'node:stream/promises'
+import { createInterface } from 'node:readline'
+import { METRICS } from '../../../protocol/metrics.js'
+
+export interface TrueAnomaly {
+  readonly satellite_id: string
+  readonly metric: string
+  /** ISO 8601. */
+  readonly time: string
+  readonly value: number
+}
+
+export class TruthFile {
+  private readonly stream
+  private failure: Error | null = null
+
+  constructor (path: string) {
+    this.stream = createWriteStream(path)
+    // Told at the end: a run of a minute should not be thrown away in its midst.
+    this.stream.on('error', (error) => { this.failure = error })
+  }
+
+  write (satelliteId: string, metric: number, timeMs: number, value: number): void {
+    const line: TrueAnomaly = { satellite_id: satelliteId, metric: METRICS[metric]?.name ?? '', time: new Date(timeMs).toISOString(), value }
+    this.stream.write(`${JSON.stringify(line)}\n`)
+  }
+
+  /** Rejects if the file could not be written. */
+  async close (): Promise<void> {
+    if (this.failure === null) {
+      this.stream.end()
+      await finished(this.stream)
+      return
+    }
+    throw this.failure
+  }
+}
+
+/** Rejects where a line is none of write(). */
+export async function readTruth (path: string): Promise<TrueAnomaly[]> {
+  const found: TrueAnomaly[] = []
+  let number = 0
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
+    number++
+    const anomaly = line === '' ? null : readLine(line)
+    if (anomaly === undefined) throw new Error(`${path}, line ${number}: not an anomaly as --truth writes it`)
+    if (anomaly !== null) found.push(anomaly)
+  }
+  return found
+}
+
+function readLine (line: string): TrueAnomaly | undefined {
+  try {
+    const { satellite_id: id, metric, time, value } = JSON.parse(line) as Record<string, unknown>
+    const valid = typeof id === 'string' && typeof metric === 'string' && typeof value === 'number' && typeof time === 'string' && !Number.isNaN(Date.parse(time))
+    return valid ? { satellite_id: id, metric, time, value } : undefined
+  } catch {
+    return undefined
+  }
+}

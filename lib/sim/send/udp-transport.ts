@@ -1,0 +1,252 @@
+/**
+ * Points over UDP, as frames.
+ *
+ *   send → open packet → full → datagram → … → last heartbeat → what does the server say it received?
+ *
+ * Nothing is answered, so a point counts as accepted only at the end, when the server has said how many packets of
+ * this sender and epoch arrived. A packet that did not is counted with pointsPerPacket points, as nearly all have.
+ *
+ * Packets are written where they are sent from: each of PACKETS_MAX encoders has its own buffer, which is free again
+ * when the system has taken the datagram.
+ */
+import { createSocket, type Socket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
+import { setTimeout as wait } from 'node:timers/promises'
+import { PACKET_BYTES_ADVISED, PACKET_BYTES_MAX } from '../../../protocol/packet/packet.js'
+import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
+import { Histogram } from '../histogram.js'
+import { codeOf } from './http-transport.js'
+import { countFailure, type Transport, type TransportStats } from './transport.js'
+import { UdpAccount, type DropAccount, type SenderAccount } from './udp-account.js'
+
+/** 25 points take about 1,200 bytes. */
+const POINTS_PER_PACKET = 25
+/** Datagrams that the system has not taken yet. */
+const PACKETS_MAX = 512
+/** A packet that does not fill is sent after this time; a heartbeat, when there was nothing to send for so long. */
+const PARTIAL_PACKET_MS = 1_000
+/** Pause between two looks at the server's account; each time the last heartbeat is repeated. */
+const LOOK_INTERVAL_MS = 100
+/** A network that has brought nothing new for so long brings nothing more. */
+const QUIET_MS = 2_000
+
+export interface UdpTransportOptions {
+  /** udp://host:port */
+  readonly udpUrl: URL
+  /** The server's HTTP address, where it is asked for the account. */
+  readonly url: URL
+  /** Sent with what is asked there, as Authorization: Bearer; null: none. */
+  readonly token: string | null
+  readonly ids: readonly string[]
+  /** Null: as many as fit into the advised size. */
+  readonly pointsPerPacket: number | null
+  /** At most 32 characters. */
+  readonly sender: string
+}
+
+/** What became of the packets; the keys are those of --json. */
+export interface UdpOutcome {
+  readonly sender: string
+  readonly epoch: number
+  /** Packets that were numbered, heartbeats too. */
+  readonly sent: number
+  /** Null: the server gave no account. */
+  readonly received: number | null
+  readonly missing: number | null
+  /** Of the missing: this machine refused to send them. */
+  readonly not_sent: number
+  /** Dropped by the server's kernel, of all its senders; null: it does not say. */
+  readonly kernel_drops: number | null
+  /** Received, but dropped for want of room; of all senders. */
+  readonly shed: number | null
+  /** Received, but refused; of all senders. */
+  readonly malformed: number | null
+}
+
+export class UdpTransport implements Transport {
+  readonly stats: TransportStats = {
+    sentMessages: 0,
+    sentPoints: 0,
+    acceptedPoints: 0,
+    failedPoints: 0,
+    failures: new Map(),
+    askedToWait: 0,
+    answered: false,
+    latencies: new Histogram()
+  }
+
+  outcome: UdpOutcome | null = null
+  /** Microseconds since 1970 at the start: larger at each start. */
+  private readonly epoch = Date.now() * 1000
+  private readonly account: UdpAccount
+  private readonly pointsPerPacket: number
+  private readonly bytesMax: number
+  private readonly free: PacketEncoder[]
+  private open: PacketEncoder | null = null
+  private seq = 0
+  private inFlight = 0
+  private refusedPackets = 0
+  private refusedPoints = 0
+  private sentSinceBeat = false
+  private readonly timer: NodeJS.Timeout
+  private onSettled: (() => void) | null = null
+  /** At the start: what was dropped before is not ours. */
+  private dropsBefore: DropAccount | null = null
+  private closing: Promise<void> | null = null
+
+  private constructor (private readonly socket: Socket, private readonly options: UdpTransportOptions) {
+    this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
+    this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
+    this.bytesMax = options.pointsPerPacket === null ? PACKET_BYTES_ADVISED : PACKET_BYTES_MAX
+    this.free = Array.from({ length: PACKETS_MAX }, () => new PacketEncoder(this.bytesMax))
+    this.timer = setInterval(() => this.beat(), PARTIAL_PACKET_MS)
+    // What send() cannot tell, such as an ICMP message without a packet of its own.
+    socket.on('error', () => {})
+  }
+
+  /** Resolves when the address is known; rejects when it is not. */
+  static async connect (options: UdpTransportOptions): Promise<UdpTransport> {
+    const { address, family } = await lookup(options.udpUrl.hostname.replace(/^\[|\]$/g, ''))
+    const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject)
+      socket.connect(Number(options.udpUrl.port), address, () => {
+        socket.off('error', reject)
+        resolve()
+      })
+    })
+    const transport = new UdpTransport(socket, options)
+    transport.dropsBefore = await transport.account.ofDrops()
+    return transport
+  }
+
+  get room (): number {
+    const open = this.open === null ? 0 : this.pointsPerPacket - this.open.points
+    // A packet may be full before it has pointsPerPacket points, so one is kept back.
+    return open + Math.max(0, this.free.length - 1) * this.pointsPerPacket
+  }
+
+  send (satellite: number, timeMs: number, values: Float64Array): void {
+    this.stats.sentPoints++
+    const id = this.options.ids[satellite] ?? ''
+    const timeMicros = timeMs * 1000
+    let packet = this.open ?? this.begin()
+    if (!packet.add(id, timeMicros, values)) {
+      this.flush()
+      packet = this.begin()
+      if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet has no room for one point')
+    }
+    if (packet.points >= this.pointsPerPacket) this.flush()
+  }
+
+  async drain (deadlineMs: number): Promise<void> {
+    const deadlineAtMs = performance.now() + deadlineMs
+    clearInterval(this.timer)
+    this.flush()
+    await this.settled(deadlineMs)
+    const account = this.seq === 0 ? null : await this.waitForAccount(deadlineAtMs)
+    const after = await this.account.ofDrops()
+    this.conclude(account, after)
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.timer)
+    this.closing ??= new Promise(resolve => { this.socket.close(resolve) })
+    await this.closing
+  }
+
+  private begin (): PacketEncoder {
+    const packet = this.free.pop() ?? new PacketEncoder(this.bytesMax)
+    packet.begin(this.options.sender, this.epoch, this.seq++)
+    this.open = packet
+    return packet
+  }
+
+  private flush (): void {
+    if (this.open === null) return
+    this.hand(this.open)
+    this.open = null
+  }
+
+  private hand (packet: PacketEncoder): void {
+    this.stats.sentMessages++
+    this.sentSinceBeat = true
+    this.inFlight++
+    const { points } = packet
+    this.socket.send(packet.finish(), error => {
+      this.free.push(packet)
+      this.inFlight--
+      if (error !== null) this.refused(error, points)
+      if (this.inFlight === 0) this.onSettled?.()
+    })
+  }
+
+  private refused (error: Error, points: number): void {
+    this.refusedPackets++
+    this.refusedPoints += points
+    countFailure(this.stats, codeOf(error), '', points)
+  }
+
+  /** Once a second: what waits is sent; without anything, a heartbeat. */
+  private beat (): void {
+    if (this.open === null && !this.sentSinceBeat) this.begin()
+    this.flush()
+    this.sentSinceBeat = false
+  }
+
+  private async settled (deadlineMs: number): Promise<void> {
+    if (this.inFlight === 0) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, deadlineMs)
+      this.onSettled = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** Repeats the last heartbeat until the server has it and nothing more arrives. */
+  private async waitForAccount (deadlineAtMs: number): Promise<SenderAccount | null> {
+    const last = this.seq
+    const heartbeat = new PacketEncoder()
+    heartbeat.begin(this.options.sender, this.epoch, this.seq++)
+    this.stats.sentMessages++
+    const bytes = heartbeat.finish()
+    let account: SenderAccount | null = null
+    let changedAtMs = performance.now()
+    while (performance.now() < Math.min(deadlineAtMs, changedAtMs + QUIET_MS)) {
+      // Repetitions do no harm; one that cannot be sent is one that is lost.
+      this.socket.send(bytes, () => {})
+      await wait(LOOK_INTERVAL_MS)
+      const next = await this.account.ofSender()
+      if (next === null) continue
+      if (next.received !== account?.received) changedAtMs = performance.now()
+      account = next
+      if (account.highest >= last && account.received > last) break
+    }
+    return account
+  }
+
+  private conclude (account: SenderAccount | null, after: DropAccount | null): void {
+    const { stats, dropsBefore: before } = this
+    const grown = (name: keyof DropAccount): number | null => before === null || after === null ? null : after[name] - before[name]
+    // What the server never heard of is missing too: the last heartbeat may be lost.
+    const missing = account === null ? null : this.seq - account.received
+    const lostPackets = Math.max(0, (missing ?? this.seq) - this.refusedPackets)
+    const left = stats.sentPoints - this.refusedPoints
+    const lostPoints = account === null ? left : Math.min(left, lostPackets * this.pointsPerPacket)
+    if (lostPoints > 0) countFailure(stats, account === null ? 'no account of the server' : 'lost', '', lostPoints)
+    stats.acceptedPoints = left - lostPoints
+    this.outcome = {
+      sender: this.options.sender,
+      epoch: this.epoch,
+      sent: this.seq,
+      received: account?.received ?? null,
+      missing,
+      not_sent: this.refusedPackets,
+      kernel_drops: grown('kernelDrops'),
+      shed: grown('shed'),
+      malformed: grown('malformed')
+    }
+  }
+}

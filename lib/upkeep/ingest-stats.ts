@@ -1,0 +1,79 @@
+/**
+ * The table ingest_stats: what a server counted, a row for each ten seconds.
+ *
+ * A row is written again while its step is under way, and once more at the end: the same row twice changes nothing, so
+ * that one whose COMMIT was never answered is simply stored again.
+ */
+import type { Database } from '../database/connection.js'
+
+/** Counts of a step, named as the columns. Null: nothing was measured. */
+export interface IngestStep {
+  /** ISO 8601. */
+  readonly time: string
+  readonly instance: string
+  readonly seconds: number
+  readonly http_points: number
+  readonly udp_points: number
+  readonly committed_points: number
+  readonly rejected_points: number
+  readonly shed_points: number
+  readonly quarantined_points: number
+  readonly requests: number
+  readonly ack_p50_seconds: number | null
+  readonly ack_p99_seconds: number | null
+  readonly batches: number
+  readonly batch_points: number
+  readonly transactions: number
+  readonly transaction_points: number
+  readonly transaction_seconds: number
+  readonly transaction_p99_seconds: number | null
+  readonly database_retries: number
+  readonly points_waiting: number
+  readonly spool_bytes: number
+  readonly spool_oldest_seconds: number
+  readonly udp_packets: number
+  readonly udp_missing_packets: number
+  readonly udp_kernel_drops: number
+  readonly udp_malformed_packets: number
+  readonly udp_duplicate_packets: number
+  readonly udp_stale_packets: number
+  readonly udp_shed_packets: number
+  /** Those that there were, "metric severity" with commas between, and how many of each. */
+  readonly anomaly_kinds: string
+  readonly anomaly_counts: readonly number[]
+  readonly worker_restarts: number
+  readonly workers_ready: number
+}
+
+/** Where steps come from, and who is told which are stored. */
+export interface IngestSteps {
+  /** Those that are over and not stored, and the one under way. */
+  pending (): readonly IngestStep[]
+  stored (steps: readonly IngestStep[]): void
+}
+
+/** Rows that are stored later than this after their end say nothing of the satellites heard in them. */
+const HEARD_LATE = '5 seconds'
+
+/** Stores what is pending. */
+export async function storeIngestSteps (database: Database, steps: IngestSteps): Promise<void> {
+  const pending = steps.pending()
+  const [first] = pending
+  if (first === undefined) return
+  const columns = Object.keys(first).map(name => `"${name}"`)
+  const changes = columns.map(column => `${column} = excluded.${column}`)
+  await database.query(`
+    INSERT INTO public.ingest_stats (${columns.join(', ')}, satellites_heard)
+    SELECT ${columns.map(column => `step.${column}`).join(', ')},
+           CASE WHEN step."time" + make_interval(secs => step.seconds) > now() - interval '${HEARD_LATE}'
+             THEN (SELECT count(*) FROM public.satellites_last WHERE "time" > now() - interval '10 seconds') END
+    FROM jsonb_populate_recordset(NULL::public.ingest_stats, $1) step
+    ON CONFLICT ("time", instance) DO UPDATE
+      SET ${changes.join(', ')}, satellites_heard = coalesce(excluded.satellites_heard, ingest_stats.satellites_heard)`, [JSON.stringify(pending)])
+  steps.stored(pending)
+}
+
+/** Drops rows past retention. */
+export async function dropIngestSteps (database: Database, retentionMs: number): Promise<void> {
+  await database.query('DELETE FROM public.ingest_stats WHERE "time" < now() - make_interval(secs => $1)', [retentionMs / 1000])
+}

@@ -1,0 +1,372 @@
+/**
+ * The fast path of JSON: bytes to columns in one pass, with no object made per point, and no string but for
+ * numbers of more digits than a double holds.
+ *
+ * It reads what almost all senders write: flat objects with known fields, each once and in any order, strings without
+ * escapes. At anything else, and at any fault, it gives up the whole body and returns false; json-exact.ts then decides.
+ * So it never needs words, and being too strict here costs time only. What it does accept, it must accept with the very
+ * values of JSON.parse: a property test compares the two.
+ *
+ * The readers take a position and return the position after what they read, or GIVE_UP. What they read goes into fields
+ * and scratch arrays, because a double that is returned would be an object on the heap.
+ */
+import { POINTS_MAX, type PointColumns } from '../columns.js'
+import type { DecodeRules } from '../point.js'
+import type { Satellite, SatelliteTable } from '../satellites.js'
+import { FIRST_METRIC, NAME_BYTES_MAX, SATELLITE_ID, TIME, TIMESTAMP, type PointSchema } from '../schema.js'
+import { microsOfMillis, readIsoTime } from '../time.js'
+
+const GIVE_UP = -1
+
+const NEWLINE = 0x0a
+const QUOTE = 0x22
+const PLUS = 0x2b
+const COMMA = 0x2c
+const MINUS = 0x2d
+const DOT = 0x2e
+const ZERO = 0x30
+const COLON = 0x3a
+const BRACKET_OPEN = 0x5b
+const BACKSLASH = 0x5c
+const BRACKET_CLOSE = 0x5d
+const LOWER_E = 0x65
+const LOWER_N = 0x6e
+const BRACE_OPEN = 0x7b
+const BRACE_CLOSE = 0x7d
+const FIRST_PRINTABLE = 0x20
+
+/** Points that are told apart in `seenIn`; then it begins anew. */
+const POINT_NUMBERS_END = 2 ** 30
+
+/** More digits than any language prints; longer numbers are left to the exact path, which bounds them. */
+const NUMBER_BYTES_MAX = 1_100
+/** Doubles hold powers of ten up to this one exactly. */
+const EXACT_POWER_MAX = 22
+const POWERS_OF_TEN = Float64Array.from({ length: EXACT_POWER_MAX + 1 }, (_, power) => Number(`1e${power}`))
+/** Whole numbers below this are exact; what is read as less was never rounded on the way. */
+const EXACT_MANTISSA_END = 2 ** 53
+
+/** 1 for white space of JSON; in NDJSON a newline ends the point. */
+const BLANKS_OF_JSON = blanks(' \t\r\n')
+const BLANKS_OF_LINE = blanks(' \t\r')
+
+function blanks (characters: string): Uint8Array {
+  const table = new Uint8Array(256)
+  for (const byte of Buffer.from(characters)) table[byte] = 1
+  return table
+}
+
+/**
+ * The body, with zero bytes after it: no reader needs to ask for the end, since no byte of a point is zero. Reading past
+ * the end of the body itself would be correct too, but once V8 has seen that, the loops run at half their speed for good,
+ * and any damaged body would do it. The copy costs about a twentieth. As large as the largest body so far.
+ */
+let padded = Buffer.alloc(65_536)
+/** More than any reader looks ahead before it checks a byte. */
+const PADDING_BYTES = 64
+
+function pad (body: Buffer): Buffer {
+  if (body.length + PADDING_BYTES > padded.length) padded = Buffer.alloc(2 ** Math.ceil(Math.log2(body.length + PADDING_BYTES)))
+  body.copy(padded)
+  padded.fill(0, body.length, body.length + PADDING_BYTES)
+  return padded
+}
+
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
+
+/** Reads bodies of one schema, one after another. */
+class FastReader {
+  /** It gave up because there are more than POINTS_MAX. */
+  hasTooMany = false
+  private satellite: Satellite | null = null
+  /** Whether the point read now has a metric that is not null. */
+  private hasMetric = false
+  /** Where its metrics go in the values of the columns. */
+  private first = 0
+  /** Its number, and by field that of the point that had it last. */
+  private point = 0
+  private readonly seenIn: Int32Array
+  /**
+   * The field that came after each field last time: senders do not change their order. Only a guess, to be tried first.
+   * The last entry stands for the beginning of an object.
+   */
+  private readonly successors: Uint16Array
+  private bytes: Buffer = padded
+  private length = 0
+  private blanks: Uint8Array = BLANKS_OF_JSON
+  private nowMicros = 0
+  private oldestMicros = 0
+  private newestMicros = 0
+
+  constructor (private readonly schema: PointSchema, private satellites: SatelliteTable, private columns: PointColumns) {
+    const { length } = schema.fields
+    this.seenIn = new Int32Array(length)
+    this.successors = Uint16Array.from({ length: length + 1 }, (_, field) => field === length ? 0 : (field + 1) % length)
+  }
+
+  begin (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns): void {
+    this.hasTooMany = false
+    this.satellites = satellites
+    this.columns = columns
+    this.bytes = pad(body)
+    this.length = body.length
+    this.blanks = blanks
+    this.nowMicros = nowMicros
+    this.oldestMicros = nowMicros - rules.timeWindowPastMs * 1000
+    this.newestMicros = nowMicros + rules.timeWindowFutureMs * 1000
+  }
+
+  /** Whether the body is one object. */
+  readSingle (): boolean {
+    const after = this.readPoint(this.skip(0))
+    return after !== GIVE_UP && this.skip(after) === this.length
+  }
+
+  /** Whether the body is an array of objects. */
+  readArray (): boolean {
+    let at = this.skip(0)
+    if (this.bytes[at] !== BRACKET_OPEN) return false
+    at = this.skip(at + 1)
+    if (this.bytes[at] === BRACKET_CLOSE) return this.skip(at + 1) === this.length
+    for (;;) {
+      at = this.readPoint(at)
+      if (at === GIVE_UP) return false
+      at = this.skip(at)
+      const byte = this.bytes[at]
+      if (byte === BRACKET_CLOSE) return this.skip(at + 1) === this.length
+      if (byte !== COMMA) return false
+      at = this.skip(at + 1)
+    }
+  }
+
+  /** Whether the body is an object a line. */
+  readLines (): boolean {
+    let blankLines = 0
+    for (let at = this.skip(0); at < this.length; at = this.skip(at)) {
+      if (this.bytes[at] !== NEWLINE) {
+        at = this.readPoint(at)
+        if (at === GIVE_UP) return false
+        at = this.skip(at)
+        if (at < this.length && this.bytes[at] !== NEWLINE) return false
+      } else if (++blankLines > POINTS_MAX) {
+        return false
+      }
+      at++
+    }
+    return true
+  }
+
+  private skip (position: number): number {
+    let at = position
+    while (this.blanks[this.bytes[at] ?? 0] === 1) at++
+    return at
+  }
+
+  /** An object at `position`: if it is a valid point, it goes into the columns. */
+  readPoint (position: number): number {
+    const bytes = this.bytes
+    if (bytes[position] !== BRACE_OPEN) return GIVE_UP
+    const { schema, columns, successors, seenIn } = this
+    const point = this.nextPoint()
+    let at = position
+    let previous = seenIn.length
+    this.satellite = null
+    this.hasMetric = false
+    this.first = columns.begin()
+    do {
+      at = this.skip(at + 1)
+      if (bytes[at] !== QUOTE) return GIVE_UP
+      let field = successors[previous] as number
+      let nameEnd = at + 1 + schema.nameLength(field)
+      if (bytes[nameEnd] !== QUOTE || !schema.isFieldAt(field, bytes, at + 1)) {
+        nameEnd = this.nameEnd(at + 1)
+        field = schema.fieldAt(bytes, at + 1, nameEnd - at - 1)
+        if (field < 0) return GIVE_UP
+        successors[previous] = field
+      }
+      if (seenIn[field] === point) return GIVE_UP
+      seenIn[field] = point
+      previous = field
+      at = this.skip(nameEnd + 1)
+      if (bytes[at] !== COLON) return GIVE_UP
+      at = this.readValue(field, this.skip(at + 1))
+      if (at === GIVE_UP) return GIVE_UP
+      at = this.skip(at)
+    } while (bytes[at] === COMMA)
+    if (bytes[at] !== BRACE_CLOSE || (seenIn[TIME] === point && seenIn[TIMESTAMP] === point)) return GIVE_UP
+    return this.hold() ? at + 1 : GIVE_UP
+  }
+
+  private nextPoint (): number {
+    if (++this.point === POINT_NUMBERS_END) {
+      this.point = 1
+      this.seenIn.fill(0)
+    }
+    return this.point
+  }
+
+  private hold (): boolean {
+    if (this.satellite === null || !this.hasMetric) return false
+    const { columns } = this
+    if (columns.count === POINTS_MAX) {
+      this.hasTooMany = true
+      return false
+    }
+    const times = columns.timesMicros
+    const timeMicros = times[columns.count] as number
+    if (Number.isNaN(timeMicros)) times[columns.count] = this.nowMicros
+    else if (!(timeMicros >= this.oldestMicros && timeMicros <= this.newestMicros)) return false
+    columns.hold(this.satellite)
+    return true
+  }
+
+  /** Where the quote behind the name stands that begins at `position`; for what is too long for a name anywhere beyond that. */
+  private nameEnd (position: number): number {
+    const bytes = this.bytes
+    const limit = position + NAME_BYTES_MAX + 1
+    let at = position
+    while (bytes[at] !== QUOTE && at < limit) at++
+    return at
+  }
+
+  private readValue (field: number, position: number): number {
+    const byte = this.bytes[position]
+    if (field === SATELLITE_ID) return byte === QUOTE ? this.readSatellite(position + 1) : GIVE_UP
+    if (byte === LOWER_N) return this.readNull(position)
+    if (field < FIRST_METRIC) return this.readTime(position)
+    this.hasMetric = true
+    return this.readNumber(position, this.columns.values, this.first + field - FIRST_METRIC)
+  }
+
+  private readNull (position: number): number {
+    const bytes = this.bytes
+    const isNull = bytes[position + 1] === 0x75 && bytes[position + 2] === 0x6c && bytes[position + 3] === 0x6c
+    return isNull ? position + 4 : GIVE_UP
+  }
+
+  private readSatellite (start: number): number {
+    const bytes = this.bytes
+    let end = start
+    let byte = bytes[end] ?? 0
+    while (byte !== QUOTE) {
+      if (byte < FIRST_PRINTABLE || byte === BACKSLASH) return GIVE_UP
+      byte = bytes[++end] ?? 0
+    }
+    this.satellite = this.satellites.byBytes(bytes, start, end)
+    return this.satellite === null ? GIVE_UP : end + 1
+  }
+
+  private readTime (position: number): number {
+    const { timesMicros, count } = this.columns
+    if (this.bytes[position] === QUOTE) {
+      const after = readIsoTime(this.bytes, position + 1, timesMicros, count)
+      return after !== GIVE_UP && this.bytes[after] === QUOTE ? after + 1 : GIVE_UP
+    }
+    const after = this.readNumber(position, timesMicros, count)
+    timesMicros[count] = microsOfMillis(timesMicros[count] as number)
+    return after
+  }
+
+  /** A number at `position`, into numbers[slot]. Where mantissa and power of ten are exact as doubles, one operation on both rounds once, as JSON.parse does. */
+  private readNumber (position: number, numbers: Float64Array, slot: number): number {
+    const bytes = this.bytes
+    const isNegative = bytes[position] === MINUS
+    let at = isNegative ? position + 1 : position
+    // Where the number goes on beyond it, what follows is none of what may follow a value.
+    const limit = position + NUMBER_BYTES_MAX
+    let byte = bytes[at] ?? 0
+    if (!isDigit(byte)) return GIVE_UP
+    let mantissa = byte - ZERO
+    byte = bytes[++at] ?? 0
+    if (mantissa === 0 && isDigit(byte)) return GIVE_UP
+    while (isDigit(byte) && at < limit) {
+      mantissa = mantissa * 10 + (byte - ZERO)
+      byte = bytes[++at] ?? 0
+    }
+    let power = 0
+    if (byte === DOT) {
+      const first = ++at
+      byte = bytes[at] ?? 0
+      while (isDigit(byte) && at < limit) {
+        mantissa = mantissa * 10 + (byte - ZERO)
+        byte = bytes[++at] ?? 0
+      }
+      if (at === first) return GIVE_UP
+      power = first - at
+    }
+    if ((byte | 0x20) === LOWER_E) {
+      const sign = bytes[at + 1] ?? 0
+      const first = sign === MINUS || sign === PLUS ? at + 2 : at + 1
+      let exponent = 0
+      for (at = first; isDigit(bytes[at] ?? 0) && at < limit; at++) exponent = exponent * 10 + (bytes[at] ?? 0) - ZERO
+      if (at === first) return GIVE_UP
+      power += sign === MINUS ? -exponent : exponent
+    }
+    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return this.readLongNumber(position, at, numbers, slot)
+    const size = power < 0 ? mantissa / (POWERS_OF_TEN[-power] ?? NaN) : mantissa * (POWERS_OF_TEN[power] ?? NaN)
+    numbers[slot] = isNegative ? -size : size
+    return at
+  }
+
+  /** A number of JSON's form with more digits than a double holds, as languages print those that they have calculated: 0.30000000000000004. */
+  private readLongNumber (start: number, end: number, numbers: Float64Array, slot: number): number {
+    if (end - start > NUMBER_BYTES_MAX) return GIVE_UP
+    const value = Number(this.bytes.toString('latin1', start, end))
+    numbers[slot] = value
+    return Number.isFinite(value) ? end : GIVE_UP
+  }
+}
+
+const readers = new WeakMap<PointSchema, FastReader>()
+
+/** The reader of a schema, at the beginning of a body. */
+function readerFor (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns): FastReader {
+  let reader = readers.get(columns.schema)
+  if (reader === undefined) {
+    reader = new FastReader(columns.schema, satellites, columns)
+    readers.set(columns.schema, reader)
+  }
+  reader.begin(body, blanks, nowMicros, rules, satellites, columns)
+  return reader
+}
+
+/** `unsure`: a byte that only the exact path knows; the columns hold some of the points. */
+export type FastResult = 'done' | 'unsure' | 'too_many'
+
+/** What the three functions below have in common with the Decoders of json.ts. */
+export type FastRead = (
+  body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
+) => FastResult
+
+function resultOf (reader: FastReader, done: boolean): FastResult {
+  if (done) return 'done'
+  return reader.hasTooMany ? 'too_many' : 'unsure'
+}
+
+/** Reads points one by one, for the exact path: as ReadKnown says. Nothing else is read meanwhile. */
+export function fastPoints (...[body, nowMicros, rules, satellites, columns]: Parameters<FastRead>): (at: number) => number {
+  // Begun when it is needed: that copies the body.
+  let reader: FastReader | null = null
+  return (at) => {
+    reader ??= readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+    return reader.readPoint(at)
+  }
+}
+
+/** One object. */
+export const readPointFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
+  const reader = readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  return resultOf(reader, reader.readSingle())
+}
+
+/** An array of objects. */
+export const readBatchFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
+  const reader = readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
+  return resultOf(reader, reader.readArray())
+}
+
+/** An object a line. */
+export const readLinesFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
+  const reader = readerFor(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns)
+  return resultOf(reader, reader.readLines())
+}

@@ -1,0 +1,105 @@
+/**
+ * Rows of a frame: [satellite_id, time, metric …].
+ *
+ * Two functions that decide alike: readRow is the hot path, from bytes into columns with one answer, yes or no;
+ * explainRow finds the words for a no.
+ */
+import type { PointColumns } from '../columns.js'
+import { NOT_A_NUMBER, type MsgpackReader } from './msgpack-reader.js'
+import { noMetricMessage, isInTimeWindow, timeWindowMessage, type DecodeRules, type PointReader } from '../point.js'
+import { SATELLITE_ID_RULE, type SatelliteTable } from '../satellites.js'
+import { listNames, type PointSchema } from '../schema.js'
+
+/** Satellite and time; metrics follow. */
+const HEAD_ELEMENTS = 2
+/** Without a metric there is no point. */
+const ROW_ELEMENTS_MIN = HEAD_ELEMENTS + 1
+
+const TIME_RULE = 'must be whole microseconds since 1970-01-01 UTC (int, or float 64 with a whole number) or nil'
+const METRIC_RULE = 'must be a finite number or nil'
+
+/**
+ * Reads one row into columns. False, with the cursor anywhere, if it breaks a rule or is not all there: then nothing
+ * of the packet is taken, and what it left in the columns does not matter.
+ */
+export function readRow (
+  reader: MsgpackReader, nowMicros: number, oldestMicros: number, newestMicros: number,
+  satellites: SatelliteTable, columns: PointColumns
+): boolean {
+  const elements = reader.readArrayLength()
+  if (elements < ROW_ELEMENTS_MIN || elements > HEAD_ELEMENTS + columns.schema.metricCount) return false
+  const length = reader.readTextLength()
+  if (length < 0) return false
+  const satellite = satellites.byBytes(reader.bytes, reader.at, reader.at + length)
+  if (satellite === null) return false
+  reader.at += length
+  const timeMicros = reader.takeNil() ? nowMicros : reader.readWhole()
+  // NOT_A_NUMBER is beyond every window.
+  if (timeMicros < oldestMicros || timeMicros > newestMicros) return false
+  const first = columns.push(satellite, timeMicros) * columns.schema.metricCount
+  const values = columns.values
+  let hasMetric = false
+  for (let metric = 0; metric < elements - HEAD_ELEMENTS; metric++) {
+    if (reader.takeNil()) continue
+    const value = reader.readNumber()
+    if (value === NOT_A_NUMBER) return false
+    values[first + metric] = value
+    hasMetric = true
+  }
+  return hasMetric
+}
+
+/** Tells `faults` what is wrong with the row at the cursor, which is all there and which readRow did not take. */
+export function explainRow (
+  reader: MsgpackReader, faults: PointReader, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable
+): void {
+  const elements = reader.readArrayLength()
+  const { schema } = faults
+  if (elements < 0) {
+    faults.refuse(rowRule(schema))
+  } else if (elements > HEAD_ELEMENTS + schema.metricCount) {
+    faults.refuse(`${rowRule(schema)}, but has ${elements} elements: more metrics than are known here`)
+  } else if (elements < ROW_ELEMENTS_MIN) {
+    faults.refuse(`${rowRule(schema)} with one metric at least, but has ${elements} elements`)
+  } else if (explainSatellite(reader, faults, satellites) && explainTime(reader, faults, nowMicros, rules)) {
+    explainMetrics(reader, elements - HEAD_ELEMENTS, faults)
+  }
+}
+
+function rowRule (schema: PointSchema): string {
+  return `must be an array [satellite_id, time, ${listNames(schema.metrics)}]`
+}
+
+/** True, with the cursor behind it, if there is nothing to explain. */
+function explainSatellite (reader: MsgpackReader, faults: PointReader, satellites: SatelliteTable): boolean {
+  const length = reader.readTextLength()
+  const isValid = length >= 0 && satellites.byBytes(reader.bytes, reader.at, reader.at += length) !== null
+  if (!isValid) faults.refuse(SATELLITE_ID_RULE, 'satellite_id')
+  return isValid
+}
+
+/** True, with the cursor behind it, if there is nothing to explain. */
+function explainTime (reader: MsgpackReader, faults: PointReader, nowMicros: number, rules: DecodeRules): boolean {
+  if (reader.takeNil()) return true
+  const timeMicros = reader.readWhole()
+  if (timeMicros === NOT_A_NUMBER) {
+    faults.refuse(TIME_RULE, 'time')
+    return false
+  }
+  if (isInTimeWindow(timeMicros, nowMicros, rules) && Number.isSafeInteger(timeMicros)) return true
+  const unit = isInTimeWindow(timeMicros * 1000, nowMicros, rules) ? 'milliseconds' : 'seconds'
+  const isOtherUnit = unit === 'milliseconds' || isInTimeWindow(timeMicros * 1e6, nowMicros, rules)
+  const hint = isOtherUnit ? `; rows carry microseconds, and this looks like ${unit}` : ''
+  faults.refuse(timeWindowMessage(timeMicros, nowMicros, rules) + hint, 'time')
+  return false
+}
+
+/** Finds the metric that is at fault; if none is, then all are nil. */
+function explainMetrics (reader: MsgpackReader, count: number, faults: PointReader): void {
+  for (let metric = 0; metric < count; metric++) {
+    if (reader.takeNil() || reader.readNumber() !== NOT_A_NUMBER) continue
+    faults.refuse(METRIC_RULE, faults.schema.metrics[metric])
+    return
+  }
+  faults.refuse(noMetricMessage(faults.schema))
+}

@@ -1,0 +1,73 @@
+/** Rows that a real PostgreSQL refuses, for what its owner has made: each is found, on the drain's one connection. */
+import t, { type Test } from 'tap'
+import { createLogger } from '../../../lib/support/log.js'
+import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
+import { connect, type Database } from '../../../lib/database/connection.js'
+import { Drain } from '../../../lib/drain/drain.js'
+import { migrate } from '../../../lib/schema/migrate.js'
+import { DAY_MS } from '../../../lib/schema/partitions.js'
+import { payloadOf, type PlainPoint } from '../../support/limits.js'
+import { silentLog, startTestPostgres } from '../../support/postgres.js'
+
+const SETTINGS = { retentionMs: 3 * DAY_MS, timeWindowPastMs: 2 * DAY_MS, timeWindowFutureMs: 0, log: silentLog }
+const NOW = Math.floor(Date.now() / 1000) * 1_000_000
+const log = createLogger({ level: 'fatal', name: 'test', destination: { write: () => {} } })
+const ROWS = 200
+
+const { url } = await startTestPostgres(t)
+const open = async (): Promise<Database> => await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+const db = await open()
+t.teardown(async () => await db.close())
+await migrate(db, SETTINGS)
+
+/** Stores points as a worker would, after `change`, which is taken back. */
+async function store (t: Test, points: readonly PlainPoint[], change: string, undo: string): Promise<{ connections: number, retries: number, stored: number, reasons: string[] }> {
+  await db.query(`TRUNCATE telemetry, quarantined_rows, ingest_ledger; ${change}`)
+  t.teardown(async () => await db.query(`TRUNCATE telemetry; ${undo}`))
+  const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1e9 })
+  let connections = 0
+  const drain = new Drain({
+    journal,
+    connect: async () => {
+      connections++
+      return await open()
+    },
+    log,
+    copyBytesMax: 1e9,
+    intervalMs: 0,
+    onCommitted: () => {}
+  })
+  journal.append({ payload: payloadOf(points), rows: points.length, spooled: () => {}, committed: () => {} })
+  journal.end()
+  await drain.run()
+  const { rows } = await db.query<{ stored: number, reasons: string[] }>('SELECT (SELECT count(*)::int FROM telemetry) AS stored, (SELECT array_agg(reason) FROM quarantined_rows) AS reasons')
+  return { connections, retries: drain.retries, stored: rows[0]?.stored ?? NaN, reasons: rows[0]?.reasons ?? [] }
+}
+
+const points = (idOf: (index: number) => string): PlainPoint[] => Array.from({ length: ROWS }, (_, index): PlainPoint => [idOf(index), NOW + Math.floor(index / 2), 1])
+
+t.test('a constraint that refuses some rows, or each of them', async (t) => {
+  const change = 'ALTER TABLE telemetry ADD CONSTRAINT no_bad CHECK (satellite_id <> \'BAD\')'
+  const undo = 'ALTER TABLE telemetry DROP CONSTRAINT no_bad'
+  await t.test('some', async (t) => {
+    const { reasons, ...rest } = await store(t, points((index) => index % 7 === 0 ? 'BAD' : 'OK'), change, undo)
+    t.strictSame(rest, { connections: 1, retries: 0, stored: ROWS - Math.ceil(ROWS / 7) })
+    t.equal(reasons.length, Math.ceil(ROWS / 7))
+  })
+  await t.test('each', async (t) => {
+    const { reasons, ...rest } = await store(t, points(() => 'BAD'), change, undo)
+    t.strictSame(rest, { connections: 1, retries: 0, stored: 0 })
+    t.equal(reasons.length, ROWS)
+    t.ok(reasons.every((reason) => reason.includes('no_bad')))
+  })
+})
+
+for (const when of ['at once', 'at COMMIT']) {
+  t.test(`rows of which one is refused for the sake of another, ${when}: the second is put aside`, async (t) => {
+    const deferred = when === 'at COMMIT' ? 'DEFERRABLE INITIALLY DEFERRED' : ''
+    const { reasons, ...rest } = await store(t, points(() => 'SAME'),
+      `ALTER TABLE telemetry ADD CONSTRAINT only_one UNIQUE (satellite_id, "time") ${deferred}`, 'ALTER TABLE telemetry DROP CONSTRAINT only_one')
+    t.strictSame(rest, { connections: 1, retries: 0, stored: ROWS / 2 })
+    t.equal(reasons.length, ROWS / 2)
+  })
+}

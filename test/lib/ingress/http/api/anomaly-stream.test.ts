@@ -1,0 +1,163 @@
+/** Streams of anomalies: what a client is sent, what it is told that it missed. */
+import { mock } from 'node:test'
+import t from 'tap'
+import { AnomalyStreams, type AnomalySource, type StreamStart } from '../../../../../lib/ingress/http/api/anomaly-stream.js'
+import { RouteCounters } from '../../../../../lib/ingress/http/api/counters.js'
+import type { HttpExchange, HttpRequest } from '../../../../../lib/ingress/http/engines/engine.js'
+
+class FakeSource implements AnomalySource {
+  readonly asked: string[] = []
+  unwatched = 0
+  start: StreamStart | null = { run: 'r', head: 5, after: 5, first: 6, anomalies: [], known: true }
+
+  async watch (lastEventId: string): Promise<StreamStart | null> {
+    this.asked.push(lastEventId)
+    return await Promise.resolve(this.start)
+  }
+
+  unwatch (): void {
+    this.unwatched++
+  }
+}
+
+class FakeClient {
+  text = ''
+  blocked = false
+  ended = false
+  status = 0
+  close: () => void = () => {}
+  readonly exchange: HttpExchange
+
+  /** @param closing the server is: it ends the stream before it gives it out */
+  constructor (closing = false) {
+    const stream = {
+      write: (chunk: string) => {
+        if (this.blocked || this.ended) return false
+        this.text += chunk
+        return true
+      },
+      end: () => { this.ended = true }
+    }
+    this.exchange = {
+      aborted: false,
+      readBody: () => {},
+      reply: (status) => { this.status = status },
+      stream: (status, _headers, onClose) => {
+        this.status = status
+        this.close = onClose
+        if (closing) onClose()
+        return stream
+      }
+    }
+  }
+
+  /** What came since the last call, without the greeting. */
+  take (): string {
+    const { text } = this
+    this.text = ''
+    return text.replace('retry: 1000\n\n', '')
+  }
+}
+
+const request = (lastEventId = '', method = 'GET'): HttpRequest => ({ method, path: '', query: '', header: (name) => name === 'last-event-id' ? lastEventId : '' })
+const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve))
+const event = (number: number, data: string): string => `id: r-${number}\nevent: anomaly\ndata: ${data}\n\n`
+const missed = (number: number, count: number | null): string => `id: r-${number}\nevent: missed\ndata: {"count":${count}}\n\n`
+
+async function joined (streams: AnomalyStreams, lastEventId = ''): Promise<FakeClient> {
+  const client = new FakeClient()
+  streams.handle(request(lastEventId), client.exchange, new RouteCounters())
+  await turn()
+  return client
+}
+
+t.test('events as they come; gaps are told before what follows them', async (t) => {
+  const source = new FakeSource()
+  const streams = new AnomalyStreams(source)
+  const client = await joined(streams)
+  t.equal(client.take(), '')
+  streams.add({ first: 6, anomalies: ['{"a":1}', '{"a":2}'], head: 9 })
+  t.equal(client.take(), event(6, '{"a":1}') + event(7, '{"a":2}'))
+  streams.add({ first: 10, anomalies: ['{}'], head: 10 })
+  t.equal(client.take(), missed(9, 2) + event(10, '{}'))
+  client.close()
+  t.equal(source.unwatched, 1)
+})
+
+t.test('a slow reader is told how many it missed, others are not', async (t) => {
+  const streams = new AnomalyStreams(new FakeSource())
+  const [slow, quick] = [await joined(streams), await joined(streams)]
+  slow.blocked = true
+  for (let number = 6; number < 16; number++) streams.add({ first: number, anomalies: ['{}'], head: number })
+  slow.blocked = false
+  streams.add({ first: 16, anomalies: ['{}'], head: 16 })
+  t.equal(slow.take(), missed(15, 10) + event(16, '{}'))
+  t.notMatch(quick.take(), /missed/)
+  slow.close()
+  quick.close()
+})
+
+t.test('every five seconds something comes: a gap at the end, or a comment', async (t) => {
+  const streams = new AnomalyStreams(new FakeSource())
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const client = new FakeClient()
+  streams.handle(request(), client.exchange, new RouteCounters())
+  await Promise.resolve()
+  await Promise.resolve()
+  client.take()
+  streams.add({ first: 6, anomalies: ['{}'], head: 8 })
+  t.equal(client.take(), event(6, '{}'))
+  mock.timers.tick(5_000)
+  t.equal(client.take(), missed(8, 2))
+  mock.timers.tick(5_000)
+  t.equal(client.take(), ': nothing new\n\n')
+  client.close()
+  mock.timers.tick(10_000)
+  t.equal(client.take(), '')
+})
+
+t.test('coming back: what is kept, what is missed, what nobody knows', async (t) => {
+  const source = new FakeSource()
+  const streams = new AnomalyStreams(source)
+  source.start = { run: 'r', head: 5, after: 2, first: 4, anomalies: ['{"n":4}', '{"n":5}'], known: true }
+  const known = await joined(streams, 'r-2')
+  t.strictSame(source.asked, ['r-2'])
+  t.equal(known.take(), missed(3, 1) + event(4, '{"n":4}') + event(5, '{"n":5}'))
+  source.start = { run: 'r', head: 5, after: 5, first: 6, anomalies: [], known: false }
+  const stranger = await joined(streams, 'old-7')
+  t.equal(stranger.take(), missed(5, null))
+  streams.add({ first: 6, anomalies: ['{}'], head: 6 })
+  t.equal(stranger.take(), event(6, '{}'))
+  known.close()
+  stranger.close()
+})
+
+t.test('bounds: a primary that does not answer, too many streams, HEAD', async (t) => {
+  const source = new FakeSource()
+  source.start = null
+  const streams = new AnomalyStreams(source)
+  const client = await joined(streams)
+  t.equal(client.ended, true)
+  t.equal(source.unwatched, 1)
+  source.start = new FakeSource().start
+  const clients = []
+  for (let index = 0; index < 200; index++) clients.push(await joined(streams))
+  t.equal((await joined(streams)).status, 429)
+  for (const each of clients) each.close()
+  t.equal(source.unwatched, 2)
+  const head = new FakeClient()
+  streams.handle(request('', 'HEAD'), head.exchange, new RouteCounters())
+  t.equal(head.status, 200)
+  t.equal(source.asked.length, 201)
+})
+
+t.test('a server that is closing ends a stream as it begins: nobody is watched for', async (t) => {
+  const source = new FakeSource()
+  const streams = new AnomalyStreams(source)
+  const late = new FakeClient(true)
+  streams.handle(request(), late.exchange, new RouteCounters())
+  await turn()
+  t.strictSame(source.asked, [])
+  t.equal(late.take(), '')
+})

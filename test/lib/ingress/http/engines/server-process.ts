@@ -1,0 +1,27 @@
+/**
+ * A server in a process of its own: `server-process.js uws|node decode|offer|refusal|status|nowhere`. Prints its port.
+ * The part that is named throws what no part may throw. SIGTERM closes the server, and nothing else ends the process.
+ */
+import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
+import { createHandler } from '../../../../../lib/ingress/http/api/routes.js'
+import { HttpCounters } from '../../../../../lib/ingress/http/api/counters.js'
+import { loadEngine } from '../../../../../lib/ingress/http/engines/load-engine.js'
+import { FakeIntake, FakeStatus } from './rig.js'
+
+const [kind, place] = process.argv.slice(2)
+const fault = new Error('a fault of the program')
+const intake = new FakeIntake()
+const status = new FakeStatus()
+if (place === 'status') status.answer = fault
+if (place === 'refusal') intake.refusal = () => { throw fault }
+if (place === 'offer') intake.offer = () => { throw fault }
+const now = (): number => {
+  if (place === 'decode') throw fault
+  return Date.now() * 1000
+}
+const counters = new HttpCounters(() => {})
+const handler = createHandler({ intake, status, config: { maxBodyBytes: 1_000_000, allowedOrigins: [] }, tokens: new TokenCheck(null, { readOpen: false }), counters, now })
+const engine = await loadEngine(kind === 'uws' ? 'uws' : 'node')
+const server = await engine.listen('127.0.0.1', 0, handler)
+process.once('SIGTERM', () => { server.close(10_000).catch((error: unknown) => console.error(error)) })
+console.log(server.port)

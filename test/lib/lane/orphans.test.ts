@@ -1,0 +1,107 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, rmdir, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { Orphans } from '../../../lib/lane/orphans.js'
+import { loadConfig, type Config } from '../../../lib/config/config.js'
+import { ROW_FORMAT } from '../../../lib/pipeline/rows/payload.js'
+import { slotDirectory } from '../../../lib/spool/slots.js'
+import type { Spool } from '../../../lib/spool/spool.js'
+import { lockDirectory } from '../../../lib/host/data-directory.js'
+import { silentLog, temporaryDirectory } from '../../support/postgres.js'
+import { rowNow, writeSpool } from '../../support/spool-writer.js'
+import { appendAll, openTestSpool } from '../spool/support.js'
+
+const HOLDER = fileURLToPath(new URL('../../support/lock-holder.js', import.meta.url))
+
+/** One worker: slot 0 is its own. */
+function configOf (dataDir: string): Config {
+  const loaded = loadConfig({ env: { DATA_DIR: dataDir, WORKERS: '1', UDP_PORT: 'off', MAX_CONNECTIONS: '4' } })
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  return loaded.config
+}
+
+interface Opened {
+  readonly orphans: Orphans
+  readonly given: Spool[]
+  /** Resolves with the next spool that is to be drained. */
+  next: () => Promise<Spool>
+}
+
+function orphansOf (t: Test, dataDir: string): Opened {
+  const given: Spool[] = []
+  let wake: (spool: Spool) => void = () => {}
+  const orphans = new Orphans({
+    config: configOf(dataDir),
+    log: silentLog,
+    hooks: { onFatal: (error) => { throw error }, onSync: () => {} },
+    retryMs: 10,
+    drain: (spool) => {
+      given.push(spool)
+      wake(spool)
+    }
+  })
+  t.teardown(() => orphans.close())
+  return { orphans, given, next: () => new Promise((resolve) => { wake = resolve }) }
+}
+
+t.test('a slot that cannot be opened is opened as soon as it can be, and holds up no other', async (t) => {
+  const dataDir = await temporaryDirectory(t)
+  const directory = (slot: number): string => slotDirectory(join(dataDir, 'spool'), slot)
+  for (const slot of [0, 4, 5]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
+  const holder = fork(HOLDER, [directory(5)])
+  t.teardown(() => holder.kill('SIGKILL'))
+  await once(holder, 'message')
+  await mkdir(directory(6))
+  const { spool: newer } = await openTestSpool(t, { directory: directory(6), rowFormat: ROW_FORMAT + 1 })
+  await appendAll(newer, ['newer'])
+  await newer.close()
+  await writeFile(directory(7), 'not a directory')
+
+  const { orphans, given, next } = orphansOf(t, dataDir)
+  await orphans.open()
+  t.same(given.map((spool) => spool.backlog().rows), [1], 'that of slot 4')
+  t.match(orphans.complaints, [
+    new RegExp(`^the spool of slot-5, which no worker owns any more, cannot be opened, .* tried again every minute. .* in use by process ${holder.pid!}`),
+    /^the spool of slot-6, .* until a start that can. .* holds rows of format/,
+    /^the spool of slot-7, .*EEXIST/
+  ])
+  const opened = next()
+  await unlink(directory(7))
+  holder.kill('SIGKILL')
+  t.equal((await opened).backlog().rows, 1)
+  t.match(orphans.complaints, [/slot-6/], 'what was moved away is no longer complained of')
+  t.equal(orphans.complaints.length, 1)
+  t.equal(given.length, 2)
+  await orphans.close()
+  // The locks are given back.
+  for (const slot of [5, 6]) (await lockDirectory(directory(slot), 'spool slot')).release()
+})
+
+t.test('one that fails when it is locked already is opened the next time', async (t) => {
+  const dataDir = await temporaryDirectory(t)
+  // Where the id of a new spool is written first.
+  const inTheWay = join(slotDirectory(join(dataDir, 'spool'), 3), 'spool-id.new')
+  await mkdir(inTheWay, { recursive: true })
+  const { orphans, given, next } = orphansOf(t, dataDir)
+  await orphans.open()
+  t.match(orphans.complaints, [/^the spool of slot-3, .* tried again every minute. EISDIR/])
+  t.equal(given.length, 0)
+  const opened = next()
+  await rmdir(inTheWay)
+  await opened
+  t.same(orphans.complaints, [])
+})
+
+t.test('nothing is given out after stop', async (t) => {
+  const dataDir = await temporaryDirectory(t)
+  for (const slot of [3, 4]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
+  const { orphans, given } = orphansOf(t, dataDir)
+  const opening = orphans.open()
+  orphans.stop()
+  await opening
+  t.equal(given.length, 0)
+  await orphans.close()
+})

@@ -1,0 +1,40 @@
+/** What HTTP clients are told while the server starts. */
+import t from 'tap'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { request } from 'undici'
+import { TokenCheck } from '../../../../lib/ingress/http/api/tokens.js'
+import { StartingListener } from '../../../../lib/primary/answers/starting-listener.js'
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+t.test('503 for everything, by /health with the reason; then the port is free', async (t) => {
+  const port = await freePort()
+  let reason = 'waits'
+  const tokens = new TokenCheck(null, { readOpen: false })
+  const listener = await StartingListener.open('127.0.0.1', port, () => ({ status: 503, contentType: 'application/json', body: JSON.stringify({ status: 'unhealthy', reason }) }), tokens)
+  t.teardown(() => listener.close())
+  const ask = async (path: string, method: 'GET' | 'POST'): Promise<object> => {
+    const { statusCode, headers, body } = await request(`http://127.0.0.1:${port}${path}`, { method })
+    return { statusCode, retryAfter: headers['retry-after'], body: await body.text() }
+  }
+  t.strictSame(await ask('/health', 'GET'), { statusCode: 503, retryAfter: '1', body: '{"status":"unhealthy","reason":"waits"}' })
+  reason = 'waits for something else'
+  t.match(await ask('/health?x=1', 'GET'), { body: /waits for something else/ })
+  t.strictSame(await ask('/live', 'GET'), { statusCode: 200, retryAfter: undefined, body: '{"status":"live"}' })
+  t.strictSame(await ask('/ready', 'GET'), { statusCode: 503, retryAfter: '1', body: '{"status":"not_ready"}' })
+  tokens.replace([])
+  t.match(await ask('/health', 'GET'), { statusCode: 503, body: '{"status":"unhealthy"}' }, 'its details are for those who may read')
+  t.match(await ask('/telemetry', 'POST'), { statusCode: 503, body: /"code":"not_ready"/ })
+  await Promise.all([listener.close(), listener.close()])
+  const next = createServer().listen(port, '127.0.0.1')
+  await once(next, 'listening')
+  next.close()
+})

@@ -1,0 +1,140 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import t from 'tap'
+import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
+import type { MetricsJson } from '../../../lib/messages/messages.js'
+import { METRICS } from '../../../protocol/metrics.js'
+
+const BEGIN_MS = Date.UTC(2026, 10, 24, 12, 0, 3)
+const iso = (ms: number): string => new Date(ms).toISOString()
+
+/** Counters as the primary sums them. */
+class Counts {
+  private readonly registers = [new Registry()]
+  private readonly registry = this.registers[0]!
+  readonly points = new Counter({ name: 'orbitstream_points_total', help: '-', labelNames: ['outcome'], registers: this.registers })
+  readonly udpPoints = new Counter({ name: 'orbitstream_udp_points_total', help: '-', registers: this.registers })
+  readonly gaps = new Counter({ name: 'orbitstream_udp_gap_packets_total', help: '-', registers: this.registers })
+  readonly late = new Counter({ name: 'orbitstream_udp_late_packets_total', help: '-', registers: this.registers })
+  readonly ack = new Histogram({ name: 'orbitstream_ack_seconds', help: '-', buckets: [0.001, 0.01, 0.1], registers: this.registers })
+  readonly anomalies = new Counter({ name: 'orbitstream_anomalies_total', help: '-', labelNames: ['metric', 'severity'], registers: this.registers })
+  readonly spool = new Gauge({ name: 'orbitstream_spool_bytes', help: '-', registers: this.registers })
+  readonly workers = new Gauge({ name: 'orbitstream_workers', help: '-', labelNames: ['state'], registers: this.registers })
+
+  async json (): Promise<MetricsJson> {
+    return await this.registry.getMetricsAsJSON()
+  }
+}
+
+t.test('steps of ten seconds of the clock, the first from the start of the server', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  t.same(cutter.pending(), [])
+  counts.points.inc({ outcome: 'accepted' }, 30)
+  counts.points.inc({ outcome: 'committed' }, 20)
+  counts.udpPoints.inc(10)
+  counts.spool.set(1_000)
+  counts.workers.set({ state: 'ready' }, 3)
+  counts.workers.set({ state: 'waiting' }, 1)
+  cutter.sample(await counts.json(), BEGIN_MS + 2_000)
+  t.match(cutter.pending(), [{ time: iso(BEGIN_MS), instance: 'a', seconds: 2, http_points: 20, udp_points: 10, committed_points: 20, spool_bytes: 1_000, workers_ready: 3 }], 'while it is under way')
+  counts.points.inc({ outcome: 'accepted' }, 70)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_500)
+  counts.points.inc({ outcome: 'accepted' }, 5)
+  counts.spool.set(500)
+  cutter.sample(await counts.json(), BEGIN_MS + 8_500)
+  const pending = cutter.pending()
+  t.match(pending, [
+    { time: iso(BEGIN_MS), seconds: 7.5, http_points: 90, spool_bytes: 1_000 },
+    { time: iso(BEGIN_MS + 7_000), seconds: 1, http_points: 5, udp_points: 0, spool_bytes: 500 }
+  ])
+  t.equal(pending.length, 2)
+  cutter.stored(pending)
+  t.same(cutter.pending(), [], 'nothing was counted since')
+  cutter.sample(await counts.json(), BEGIN_MS + 9_000)
+  t.match(cutter.pending(), [{ time: iso(BEGIN_MS + 7_000), seconds: 1.5 }], 'the one under way is stored again')
+})
+
+t.test('what came in between a row that was read and its storage is not forgotten', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  cutter.sample(await counts.json(), BEGIN_MS + 1_000)
+  const read = cutter.pending()
+  counts.points.inc({ outcome: 'committed' }, 9)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_100)
+  cutter.stored(read)
+  t.match(cutter.pending(), [{ committed_points: 9 }], 'the end of the step')
+})
+
+t.test('quantiles are those of the step', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  for (let i = 0; i < 100; i++) counts.ack.observe(0.0005)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_000)
+  t.match(cutter.pending()[0], { requests: 100, ack_p50_seconds: 0.0005, ack_p99_seconds: 0.00099 })
+  cutter.sample(await counts.json(), BEGIN_MS + 8_000)
+  t.match(cutter.pending()[1], { requests: 0, ack_p50_seconds: null, ack_p99_seconds: null })
+  for (let i = 0; i < 10; i++) counts.ack.observe(0.05)
+  cutter.sample(await counts.json(), BEGIN_MS + 9_000)
+  const { ack_p50_seconds: p50, ack_p99_seconds: p99 } = cutter.pending()[1]!
+  t.ok(Math.abs(p50! - 0.055) < 1e-9, String(p50))
+  t.ok(p99! > 0.099 && p99! <= 0.1, String(p99))
+  counts.ack.observe(3)
+  cutter.sample(await counts.json(), BEGIN_MS + 10_000)
+  t.equal(cutter.pending()[1]!.ack_p99_seconds, 0.1, 'above the last bound: that bound')
+})
+
+t.test('late packets take back what was missing', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  counts.gaps.inc(3)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_000)
+  counts.late.inc(2)
+  cutter.sample(await counts.json(), BEGIN_MS + 8_000)
+  t.same(cutter.pending().map((step) => step.udp_missing_packets), [3, -2])
+})
+
+t.test('anomalies by metric and severity, those that there were', async (t) => {
+  const [{ name: first }, { name: second }] = METRICS
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  counts.anomalies.inc({ metric: first, severity: 'critical' }, 0)
+  counts.anomalies.inc({ metric: first, severity: 'warning' }, 2)
+  counts.anomalies.inc({ metric: second, severity: 'critical' }, 3)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_000)
+  counts.anomalies.inc({ metric: second, severity: 'warning' }, 1)
+  cutter.sample(await counts.json(), BEGIN_MS + 8_000)
+  t.match(cutter.pending(), [
+    { anomaly_kinds: `${first} warning,${second} critical`, anomaly_counts: [2, 3] },
+    { anomaly_kinds: `${second} warning`, anomaly_counts: [1] }
+  ])
+})
+
+t.test('an hour is kept while the database is away', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  for (let step = 1; step <= 400; step++) cutter.sample(await counts.json(), BEGIN_MS + step * 10_000)
+  const times = cutter.pending().map(({ time }) => time)
+  t.equal(times.length, 360)
+  t.equal(times.at(-1), iso(BEGIN_MS + 399 * 10_000 - 3_000), 'the newest')
+})
+
+t.test('a clock that is set back', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  counts.points.inc({ outcome: 'committed' }, 1)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_500)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_500)
+  t.equal(cutter.pending().length, 1, 'no step without a length')
+  counts.points.inc({ outcome: 'committed' }, 2)
+  cutter.sample(await counts.json(), BEGIN_MS + 7_200)
+  counts.points.inc({ outcome: 'committed' }, 4)
+  cutter.sample(await counts.json(), BEGIN_MS + 8_000)
+  const pending = cutter.pending()
+  t.match(pending.map(({ time, committed_points: points, seconds }) => [time, points, seconds]), [
+    [iso(BEGIN_MS), 1, 7.5],
+    [iso(BEGIN_MS + 7_000), 4, 0.8]
+  ])
+  t.equal(new Set(pending.map(({ time }) => time)).size, pending.length, 'no time twice')
+  cutter.stored(pending)
+  t.same(cutter.pending(), [], 'the earlier step of that time is not stored after the one that counts')
+})

@@ -1,0 +1,191 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { createLogger } from '../../../lib/support/log.js'
+import type { ToPrimary, WorkerSettings } from '../../../lib/messages/messages.js'
+import { isBroken, Slots, type Slot } from '../../../lib/primary/slots.js'
+
+const EXEC = fileURLToPath(new URL('../../support/slots-worker.js', import.meta.url))
+
+interface Watched {
+  readonly slots: Slots
+  readonly messages: Array<readonly [number, ToPrimary]>
+  /** Slots whose worker died, with what it had reported as waiting. */
+  readonly deaths: Array<{ readonly slot: number, readonly waiting: number | null, readonly atMs: number }>
+  readonly gaveUp: string[]
+  readonly lines: Array<Record<string, unknown>>
+  /** Resolves when the predicate holds after some message or death. */
+  until: (predicate: () => boolean) => Promise<void>
+}
+
+function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
+  process.env['SLOTS_WORKER'] = mode
+  const watchers = new Set<() => void>()
+  // Once what the slots do at this event is done.
+  const wake = (): void => { setImmediate(() => watchers.forEach((each) => each())) }
+  const watched: Omit<Watched, 'slots' | 'until'> = { messages: [], deaths: [], gaveUp: [], lines: [] }
+  const slots = new Slots({
+    count,
+    vitalCount,
+    exec: EXEC,
+    log: createLogger({ level: 'error', name: 'test', pretty: false, destination: { write: (line: string) => { watched.lines.push(JSON.parse(line) as Record<string, unknown>) } } }),
+    settingsFor: (slot) => ({ slot, limits: { version: 4, set: { default: {}, overrides: {} } } } as unknown as WorkerSettings),
+    onMessage: (slot, message) => {
+      watched.messages.push([slot.number, message])
+      wake()
+    },
+    onDeath: (slot) => {
+      watched.deaths.push({ slot: slot.number, waiting: slot.report?.waiting ?? null, atMs: performance.now() })
+      wake()
+    },
+    onGiveUp: (reason) => watched.gaveUp.push(reason)
+  })
+  t.teardown(async () => { await slots.stop(0, 0) })
+  const until = async (predicate: () => boolean): Promise<void> => {
+    while (!predicate()) {
+      await new Promise<void>((resolve) => watchers.add(resolve))
+      watchers.clear()
+    }
+  }
+  return { ...watched, slots, until }
+}
+
+/** Ended, and not yet noticed by its parent: see proc(5). */
+function isZombie (pid: number): boolean {
+  return /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+}
+
+const allReady = ({ slots }: Watched) => (): boolean => slots.all.every(({ state }) => state === 'ready')
+
+function slotZero ({ slots }: Watched): Slot {
+  return slots.all[0]!
+}
+
+t.test('starts each slot with its settings, passes messages on, and stops all', async (t) => {
+  const watched = watch(t, 'serve', 2)
+  const { slots, messages, deaths } = watched
+  t.strictSame(slots.all.map(({ number, state }) => [number, state]), [[0, 'gone'], [1, 'gone']])
+  slots.start()
+  t.strictSame(slots.all.map(({ state }) => state), ['starting', 'starting'])
+  await watched.until(allReady(watched))
+  t.strictSame(slots.all.map(({ engine }) => engine), ['engine of 0', 'engine of 1'])
+  slots.send(slots.all[1]!, { type: 'report?', id: 5 })
+  await watched.until(() => slots.all[1]?.report !== null)
+  t.match(messages.at(-1), [1, { type: 'report', id: 5 }])
+  t.equal(slots.all[1]?.report?.pid, slots.all[1]?.worker?.process.pid)
+  const stopping = slots.stop(5000, 1000)
+  t.strictSame(slots.all.map(({ state }) => state), ['stopping', 'stopping'])
+  await stopping
+  t.strictSame(slots.all.map(({ state, worker, restarts }) => [state, worker, restarts]), [['gone', null, 0], ['gone', null, 0]])
+  t.strictSame(deaths.map(({ slot }) => slot).sort(), [0, 1])
+  t.strictSame(watched.lines, [], 'an end that was asked for is not a death')
+  slots.send(slots.all[0]!, { type: 'report?', id: 6 })
+  await slots.stop(0, 0)
+})
+
+t.test('a worker that is killed is replaced at once, at first; its last report is there when its death is told', async (t) => {
+  const watched = watch(t, 'serve')
+  const slot = slotZero(watched)
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  watched.slots.send(slot, { type: 'report?', id: 1 })
+  await watched.until(() => slot.report !== null)
+  const pid = slot.worker?.process.pid
+  slot.worker?.process.kill('SIGKILL')
+  await watched.until(() => watched.deaths.length === 1)
+  t.equal(watched.deaths[0]?.waiting, 7)
+  t.equal(slot.report, null)
+  await watched.until(allReady(watched))
+  t.not(slot.worker?.process.pid, pid)
+  t.match(slot, { restarts: 1, quickDeaths: 1, lastDeath: 'signal SIGKILL' })
+  t.match(watched.lines, [{ level: 'error', slot: 0, cause: 'signal SIGKILL', delayMs: 0 }])
+  slot.worker?.process.kill('SIGKILL')
+  await watched.until(() => watched.deaths.length === 2)
+  t.match(watched.lines[1], { delayMs: 200 })
+  t.equal(slot.state, 'waiting')
+  await watched.slots.stop(60_000, 0)
+  t.match(slot, { state: 'gone', worker: null }, 'nothing is started any more')
+})
+
+t.test('what a worker says last counts, though it is gone by then', async (t) => {
+  const watched = watch(t, 'tell', 3)
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  const pids = watched.slots.all.map(({ worker }) => worker!.process.pid!)
+  const stopped = watched.slots.stop(5000, 1000)
+  // Neither their messages nor their deaths are heard of before all are gone.
+  while (!pids.every(isZombie)) { /* the event loop must not turn */ }
+  await stopped
+  t.strictSame(watched.deaths.map(({ waiting }) => waiting), [9, 9, 9])
+})
+
+t.test('a worker that lived long is replaced at once, each time', async (t) => {
+  const watched = watch(t, 'serve')
+  const slot = slotZero(watched)
+  watched.slots.start()
+  for (let death = 1; death <= 6; death++) {
+    await watched.until(allReady(watched))
+    slot.startedMs -= 10_001
+    slot.worker?.process.kill('SIGKILL')
+    await watched.until(() => watched.deaths.length === death)
+    t.match(slot, { state: 'waiting', quickDeaths: 1, restarts: death })
+  }
+  await watched.until(allReady(watched))
+  t.ok(watched.lines.every(({ delayMs }) => delayMs === 0))
+  t.strictSame(watched.gaveUp, [])
+})
+
+t.test('five deaths soon after the start: waits grow, then it gives up with the cause', async (t) => {
+  const watched = watch(t, 'fatal')
+  watched.slots.start()
+  await watched.until(() => watched.gaveUp.length > 0)
+  t.strictSame(watched.gaveUp, ['worker 0 died 5 times soon after its start, the last time with: no such file'])
+  t.equal(watched.deaths.length, 5)
+  t.strictSame(watched.lines.map(({ delayMs }) => delayMs), [0, 200, 400, 800])
+  const gaps = watched.deaths.slice(1).map(({ atMs }, i) => atMs - watched.deaths[i]!.atMs)
+  for (const [i, leastMs] of [0, 200, 400, 800].entries()) t.ok(gaps[i]! >= leastMs - 2, `${gaps[i]} of ${leastMs}`)
+  t.match(slotZero(watched), { state: 'gone', restarts: 4 })
+  await watched.slots.stop(60_000, 0)
+})
+
+t.test('a slot that cannot be kept alive ends nothing while another one serves', async (t) => {
+  const watched = watch(t, 'first is broken', 3, 2)
+  const slot = slotZero(watched)
+  watched.slots.start()
+  await watched.until(() => watched.deaths.length === 5)
+  t.match(slot, { state: 'waiting', quickDeaths: 5, lastDeath: 'exit code 4' })
+  t.ok(isBroken(slot))
+  t.strictSame(watched.gaveUp, [])
+  t.strictSame(watched.lines.map(({ delayMs }) => delayMs), [0, 200, 400, 800, 1600])
+})
+
+t.test('it gives up when no slot of those that must live does, whatever the others do', async (t) => {
+  const watched = watch(t, 'first is broken', 2, 1)
+  watched.slots.start()
+  await watched.until(() => watched.gaveUp.length > 0)
+  t.equal(watched.slots.all[1]?.state, 'ready')
+})
+
+t.test('without a word of the worker the exit code is the cause', async (t) => {
+  const watched = watch(t, 'exit')
+  watched.slots.start()
+  await watched.until(() => watched.deaths.length === 2)
+  t.equal(slotZero(watched).lastDeath, 'exit code 3')
+})
+
+t.test('a worker that does not stop is killed after deadline and grace', async (t) => {
+  const watched = watch(t, 'deaf', 2)
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  const startedMs = performance.now()
+  await watched.slots.stop(80, 40)
+  t.ok(performance.now() - startedMs >= 118)
+  t.strictSame(watched.slots.all.map(({ state }) => state), ['gone', 'gone'])
+})
+
+t.test('stop while workers are starting', async (t) => {
+  const watched = watch(t, 'serve', 2)
+  watched.slots.start()
+  await watched.slots.stop(60_000, 0)
+  t.strictSame(watched.slots.all.map(({ state, restarts }) => [state, restarts]), [['gone', 0], ['gone', 0]])
+})

@@ -1,0 +1,25 @@
+import t from 'tap'
+import { RoomPool } from '../../../lib/support/buffer-pool.js'
+
+t.test('a room that was given back is given out again, to whoever wants just that size', (t) => {
+  const pool = new RoomPool(1000)
+  const room = pool.take(100)
+  t.equal(room.length, 100)
+  pool.giveBack(room)
+  t.not(pool.take(101), room)
+  t.equal(pool.take(100), room)
+  t.not(pool.take(100), room, 'once')
+  t.end()
+})
+
+t.test('no more is kept than the bound, and what was taken again makes room', (t) => {
+  const pool = new RoomPool(250)
+  const [first, second, third] = [pool.take(100), pool.take(100), pool.take(100)]
+  for (const room of [first, second, third]) pool.giveBack(room)
+  const kept = [pool.take(100), pool.take(100)]
+  t.ok(kept.includes(first) && kept.includes(second))
+  t.not(pool.take(100), third)
+  pool.giveBack(third)
+  t.equal(pool.take(100), third)
+  t.end()
+})

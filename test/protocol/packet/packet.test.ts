@@ -1,0 +1,281 @@
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { Packr } from 'msgpackr'
+import t from 'tap'
+import { POINTS_MAX } from '../../../protocol/columns.js'
+import { SKIPPED_MAX } from '../../../protocol/packet/msgpack-reader.js'
+import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
+import { MALFORMED_REASONS, PACKET_BYTES_ADVISED } from '../../../protocol/packet/packet.js'
+import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
+import { NOW, RULES, columns, decode, invalid, points, pointsOf, valid } from './packet-fixture.js'
+import { readPacket } from './packet-reference.js'
+import { METRICS_MAX } from '../../../protocol/schema.js'
+
+const packr = new Packr({ useRecords: false })
+const encoder = new PacketEncoder()
+
+const text = (charactersMax: number): fc.Arbitrary<string> =>
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: charactersMax }).filter(id =>
+    id.trim() === id && !/\p{Cc}/u.test(id) && Array.from(id).length <= charactersMax)
+
+const timeMicros = fc.option(fc.integer({ min: NOW - RULES.timeWindowPastMs * 1000, max: NOW + RULES.timeWindowFutureMs * 1000 }))
+
+const metric = fc.oneof(
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+  fc.float({ noNaN: true, noDefaultInfinity: true }),
+  fc.maxSafeInteger(),
+  fc.integer({ min: -70_000, max: 70_000 }),
+  fc.constantFrom(0, -0, NaN, 127, 128, -32, -33, 255, 256, -128, -129, 2 ** 32, 2 ** 32 - 1, -(2 ** 31), -(2 ** 31) - 1)
+)
+
+const point = fc.tuple(text(64), timeMicros, fc.array(metric, { minLength: 1, maxLength: METRIC_COUNT }))
+  .filter(([, , metrics]) => metrics.some(value => !Number.isNaN(value)))
+
+const count = fc.maxSafeNat()
+
+t.test('golden packets mean what the vectors say, to this decoder and to msgpackr', t => {
+  for (const vector of valid.vectors) {
+    const bytes = Buffer.from(vector.hex, 'hex')
+    const result = decode(bytes)
+    t.equal(result.kind, vector.kind, vector.name)
+    t.strictSame(points(), pointsOf(vector), vector.name)
+    if (result.kind === 'plain') t.equal(result.single, vector.single, vector.name)
+    if (result.kind === 'frame') {
+      t.match(result, { sender: vector.sender, epoch: vector.epoch, seq: vector.seq }, vector.name)
+    }
+    t.strictSame(readPacket(bytes, NOW, RULES)?.points, pointsOf(vector), `${vector.name}, by msgpackr`)
+  }
+  t.end()
+})
+
+t.test('golden refusals have the reason that the vectors name', t => {
+  for (const vector of invalid.vectors) {
+    const bytes = Buffer.from(vector.hex, 'hex')
+    const result = decode(bytes)
+    t.equal(columns.count, 0, `${vector.name}: nothing is taken`)
+    if (result.kind !== 'malformed') {
+      t.fail(`${vector.name} was taken`)
+      continue
+    }
+    t.equal(result.reason, vector.reason, vector.name)
+    t.equal(result.fault.code, vector.reason === 'invalid_point' ? 'invalid_point' : 'invalid_msgpack', vector.name)
+    t.equal(result.fault.details?.[0]?.index, vector.index, vector.name)
+    t.equal(result.fault.details?.[0]?.field, vector.field, vector.name)
+  }
+  const named = new Set(invalid.vectors.map(vector => vector.reason))
+  t.strictSame(MALFORMED_REASONS.filter(reason => !named.has(reason)), [], 'every reason has a vector')
+  t.end()
+})
+
+t.test('msgpackr refuses what the decoder refuses', t => {
+  // msgpackr cannot tell a float 32 from a float 64, and a float from an int.
+  const undecided = ['time is a float 32', 'a version that is a float']
+  for (const vector of invalid.vectors.filter(vector => !undecided.includes(vector.name))) {
+    // It makes room for what a length claims before it reads on.
+    if (vector.reason === 'not_msgpack') continue
+    t.equal(readPacket(Buffer.from(vector.hex, 'hex'), NOW, RULES), null, vector.name)
+  }
+  const extensionForAnotherValue = Buffer.from('82ac736174656c6c6974655f6964a141b6626174746572795f6368617267655f70657263656e74d4697240', 'hex')
+  t.equal(decode(extensionForAnotherValue).kind, 'malformed')
+  t.equal(readPacket(extensionForAnotherValue, NOW, RULES), null, 'the extension 0x69, which msgpackr takes for what follows it')
+  t.end()
+})
+
+t.test('encode, then decode: the same frame', t => {
+  fc.assert(fc.property(text(32), count, count, fc.array(point, { maxLength: 20 }), (sender, epoch, seq, given) => {
+    encoder.begin(sender, epoch, seq)
+    for (const [id, time, metrics] of given) if (!encoder.add(id, time, metrics)) throw new Error('no room')
+    const bytes = encoder.finish()
+    const result = decode(bytes)
+    if (result.kind !== 'frame') throw new Error(JSON.stringify(result))
+    const isSame = result.sender === sender && result.epoch === epoch && result.seq === seq && encoder.points === given.length
+    const wanted = given.map(([id, time, metrics]) => ({
+      id, timeMicros: time ?? NOW, values: METRICS.map((_, index) => metrics[index] ?? NaN)
+    }))
+    return isSame && isEqual(points(), wanted) && isEqual(readPacket(bytes, NOW, RULES)?.points, wanted)
+  }), { numRuns: 2000 })
+  t.end()
+})
+
+/** Bit by bit: -0 is not 0, NaN is NaN. */
+function isEqual (a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return Object.is(a, b)
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length &&
+    keys.every(key => isEqual((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+}
+
+t.test('plain maps of msgpackr mean the same to both', t => {
+  const value = fc.oneof(fc.constantFrom(null, true, 'x', 1, -1.5, 1e300), fc.double(), fc.maxSafeInteger())
+  const fields = fc.record({
+    satellite_id: fc.oneof({ weight: 9, arbitrary: text(64) }, { weight: 1, arbitrary: value }),
+    time: fc.oneof(timeMicros.map(time => time === null ? null : time / 1000), timeMicros.map(time => time === null ? null : new Date(time / 1000).toISOString())),
+    timestamp: fc.constantFrom(null, null, null, 1),
+    [METRICS[0].name]: fc.oneof({ weight: 9, arbitrary: fc.double({ noNaN: true }) }, { weight: 1, arbitrary: value }),
+    [METRICS[1].name]: fc.oneof({ weight: 9, arbitrary: fc.maxSafeInteger() }, { weight: 1, arbitrary: value }),
+    nickname: value
+  }, { requiredKeys: ['satellite_id'] })
+  let taken = 0
+  for (const unknownFields of ['reject', 'ignore'] as const) {
+    const rules = { ...RULES, unknownFields }
+    fc.assert(fc.property(fc.oneof(fields, fc.array(fields, { maxLength: 3 })), body => {
+      const bytes = packr.pack(body)
+      const result = decode(bytes, rules)
+      const reference = readPacket(bytes, NOW, rules)
+      if (result.kind === 'malformed') return reference === null
+      taken++
+      return isEqual(points(), reference?.points)
+    }), { numRuns: 2000 })
+  }
+  t.ok(taken > 400, `${taken} of 4000 were taken`)
+  t.end()
+})
+
+t.test('decode of any bytes returns, and takes what msgpackr takes', t => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), bytes => {
+    const result = decode(Buffer.from(bytes))
+    return result.kind === 'malformed' ? columns.count === 0 : readPacket(Buffer.from(bytes), NOW, RULES) !== null
+  }), { numRuns: 5000 })
+  t.pass()
+  t.end()
+})
+
+t.test('a packet is read where it stands in a larger buffer', t => {
+  const vector = valid.vectors.find(vector => vector.kind === 'frame')!
+  const inner = Buffer.from(vector.hex, 'hex')
+  const outer = Buffer.concat([Buffer.alloc(7, 0xff), inner, Buffer.alloc(9, 0xff)])
+  t.equal(decode(outer.subarray(7, 7 + inner.length)).kind, 'frame')
+  t.strictSame(points(), pointsOf(vector))
+  t.end()
+})
+
+t.test('faults of a frame name up to ten points, count all, and leave the header', t => {
+  const rows = Array.from({ length: 30 }, (_, index) => ['A', NOW, index % 2 === 0 ? 'x' : 1])
+  const result = decode(packr.pack([1, 'bench', 5, 6, rows]))
+  if (result.kind !== 'malformed') throw new Error(result.kind)
+  t.strictSame(result.header, { sender: 'bench', epoch: 5, seq: 6 })
+  t.equal(result.fault.points, 30)
+  t.strictSame(result.fault.details?.map(detail => detail.index), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18])
+  t.match(result.fault.message, 'Point 0: battery_charge_percent must be a finite number or nil')
+  t.end()
+})
+
+t.test('faults of an array of maps name up to ten points and count all', t => {
+  const result = decode(packr.pack(Array.from({ length: 30 }, () => ({ satellite_id: 'A' }))))
+  if (result.kind !== 'malformed') throw new Error(result.kind)
+  t.equal(result.header, null)
+  t.equal(result.fault.points, 30)
+  t.equal(result.fault.details?.length, 10)
+  t.end()
+})
+
+t.test('a time in another unit is told so', t => {
+  const said = (time: number): string => {
+    const result = decode(packr.pack([1, 'bench', 5, 6, [['A', time, 1]]]))
+    return result.kind === 'malformed' ? result.fault.message : ''
+  }
+  t.match(said(NOW / 1000), 'looks like milliseconds')
+  t.match(said(NOW / 1e6), 'looks like seconds')
+  t.notMatch(said(1), 'looks like')
+  t.end()
+})
+
+t.test('a time beyond 2^53 is refused even where the window has no end', t => {
+  const rules = { ...RULES, timeWindowPastMs: 1e16, timeWindowFutureMs: 1e16 }
+  for (const time of [2n ** 63n, -(2n ** 62n)]) {
+    const result = decode(packr.pack([1, 'bench', 5, 6, [['A', time, 1]]]), rules)
+    t.equal(result.kind === 'malformed' && result.reason, 'invalid_point')
+  }
+  t.equal(decode(packr.pack([1, 'bench', 5, 6, [['A', 2 ** 52, 1], ['A', -1, 1]]]), rules).kind, 'frame')
+  t.end()
+})
+
+t.test('a megabyte of brackets neither blocks nor overflows', t => {
+  const start = performance.now()
+  for (const first of [0x91, 0x81, 0xdd]) {
+    const few = decode(Buffer.alloc(SKIPPED_MAX / 2, first))
+    t.equal(few.kind === 'malformed' && few.reason, 'not_msgpack')
+    const many = decode(Buffer.alloc(1_000_000, first))
+    t.equal(many.kind === 'malformed' && many.fault.code, first === 0xdd ? 'invalid_msgpack' : 'body_too_large')
+  }
+  const rows = decode(packr.pack(new Array(200_000).fill(null)))
+  t.equal(rows.kind === 'malformed' && rows.fault.points, POINTS_MAX, 'what lies beyond the bound is not counted')
+  t.ok(performance.now() - start < 2000)
+  t.end()
+})
+
+t.test('a frame of 25 points takes at most 35% of the bytes of JSON', t => {
+  const sent = Array.from({ length: 25 }, (_, index) => ({
+    satellite_id: `SAT-${String(index + 1).padStart(4, '0')}`,
+    time: new Date(NOW / 1000 + index).toISOString(),
+    battery_charge_percent: 73.21 + index / 100,
+    storage_usage_mb: 12345.67 + index,
+    signal_strength_dbm: -71.43 - index / 100
+  })).map(sent => ({ ...sent, battery_charge_percent: Number(sent.battery_charge_percent.toFixed(2)), storage_usage_mb: Number(sent.storage_usage_mb.toFixed(2)), signal_strength_dbm: Number(sent.signal_strength_dbm.toFixed(2)) }))
+  encoder.begin('simulator', NOW, 123_456)
+  for (const point of sent) {
+    encoder.add(point.satellite_id, Date.parse(point.time) * 1000, [point.battery_charge_percent, point.storage_usage_mb, point.signal_strength_dbm])
+  }
+  const share = encoder.finish().length / Buffer.byteLength(JSON.stringify(sent))
+  t.comment(`a frame takes ${(share * 100).toFixed(1)}% of the bytes of JSON`)
+  t.ok(share <= 0.35)
+  t.end()
+})
+
+t.test('the encoder stops before the packet is too large', t => {
+  const small = new PacketEncoder(PACKET_BYTES_ADVISED)
+  small.begin('bench', NOW, 0)
+  let added = 0
+  while (small.add('SAT-0001', NOW, [73.21, 12345.67, -71.43])) added++
+  const bytes = small.finish()
+  t.ok(bytes.length <= PACKET_BYTES_ADVISED && bytes.length > PACKET_BYTES_ADVISED - 50, `${bytes.length} bytes`)
+  t.equal(small.points, added)
+  t.equal(decode(bytes).kind, 'frame')
+  t.equal(columns.count, added)
+  t.end()
+})
+
+t.test('the longest names survive', t => {
+  for (const name of ['🛰', 'é', 'x']) {
+    encoder.begin(name.repeat(32), 0, 0)
+    for (const length of [1, 31, 32, 64]) encoder.add(name.repeat(length), null, [1])
+    t.match(decode(encoder.finish()), { kind: 'frame', sender: name.repeat(32) })
+    t.strictSame(points().map(point => point.id), [1, 31, 32, 64].map(length => name.repeat(length)))
+  }
+  const result = decode(packr.pack([1, '🛰'.repeat(33), 0, 0, []]))
+  t.equal(result.kind === 'malformed' && result.reason, 'bad_header')
+  t.end()
+})
+
+t.test('the encoder holds as many points as a body may and refuses what is no frame', t => {
+  const large = new PacketEncoder(1_000_000)
+  large.begin('bench', NOW, 0)
+  for (let index = 0; index < POINTS_MAX; index++) large.add('A', null, [1])
+  t.equal(large.add('A', null, [1]), false)
+  t.equal(decode(large.finish()).kind, 'frame')
+  t.equal(columns.count, POINTS_MAX)
+  t.throws(() => new PacketEncoder(100), RangeError)
+  t.throws(() => { encoder.begin('x'.repeat(65), 0, 0) }, RangeError)
+  t.throws(() => encoder.add('x'.repeat(129), null, [1]), RangeError)
+  t.throws(() => encoder.add('A', null, new Array<number>(METRICS_MAX + 1).fill(1)), RangeError)
+  t.end()
+})
+
+t.test('unknown fields of any type are skipped where they are ignored', t => {
+  const rules = { ...RULES, unknownFields: 'ignore' } as const
+  const body = packr.pack({ satellite_id: 'A', battery_charge_percent: 1, photo: Buffer.from([1, 2]), taken: new Date(0), nested: { a: [[1]] } })
+  t.equal(decode(body, rules).kind, 'plain')
+  t.equal(columns.count, 1)
+  t.equal(decode(body).kind, 'malformed')
+  t.end()
+})
+
+t.test('the packet that SPEC.md takes apart is a packet', t => {
+  const spec = readFileSync(new URL('../../../../protocol/SPEC.md', import.meta.url), 'utf8')
+  const [, lines = ''] = /by hand:\n\n```\n(.*?)```/s.exec(spec) ?? []
+  const hex = lines.split('\n').map(line => /^ *((?:[0-9a-f]{2} )+) {2,}/.exec(line)?.[1] ?? '').join('')
+  t.match(decode(Buffer.from(hex.replaceAll(' ', ''), 'hex')), { kind: 'frame', sender: 'bench-7', epoch: 5, seq: 0 })
+  t.strictSame(points(), [{ id: 'SAT-0001', timeMicros: NOW, values: [73.21, NaN, NaN] }])
+  for (const reason of MALFORMED_REASONS) t.match(spec, `\`${reason}\``)
+  t.end()
+})
