@@ -1,10 +1,10 @@
-# The image of OrbitStream: the server and the simulator, for a database of its own (DATABASE_URL).
+# The OrbitStream image: server and simulator, for an external database (DATABASE_URL).
 #
-#   build          everything that compiles the program
-#   dependencies   what it needs to run; no embedded PostgreSQL, which would be 60 MB that nobody uses
-#   (last stage)   both without the rest, for a user who is not root
+#   build          compiles the program
+#   dependencies   runtime packages, without the embedded PostgreSQL (60 MB that the image would not use)
+#   (last stage)   the results of both, run by a non-root user
 #
-# Debian, not Alpine: the binaries of uWebSockets.js want glibc.
+# Debian rather than Alpine: the uWebSockets.js binaries need glibc.
 
 FROM node:22.23.2-bookworm-slim AS build
 WORKDIR /app
@@ -18,9 +18,9 @@ RUN npm run build
 FROM node:22.23.2-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# The embedded PostgreSQL is an optional package; scripts would build what the stage before has built.
+# The embedded PostgreSQL is an optional package. Scripts would repeat the build of the previous stage.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts
-# Binaries for other systems and versions of Node.js: 120 MB.
+# Remove the binaries for other systems and Node.js versions: 120 MB.
 RUN find node_modules/uWebSockets.js/dist/bin -name '*.node' ! -name "uws_linux_*_$(node -p process.versions.modules).node" -delete
 
 FROM node:22.23.2-bookworm-slim
@@ -31,11 +31,11 @@ WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin bin
 COPY sql sql
-# The user below may read them, however strict the umask was under which they were cloned.
+# The user below must be able to read them even if the repository was cloned under a strict umask.
 RUN chmod -R a+rX package.json LICENSE bin sql
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
-# The spool and the instance's id: keep them in a volume.
+# The spool and the instance id: keep them in a volume.
 RUN mkdir -m 700 /data && chown node:node /data
 VOLUME /data
 USER node

@@ -1,12 +1,16 @@
-/** The stored baseline: ratios only, since figures are those of one machine on one day; each with how it was measured. */
+/**
+ * The stored baseline: only ratios, since absolute figures belong to one machine on one day; each with how it was
+ * measured.
+ */
 import { readFile, writeFile } from 'node:fs/promises'
+import { systemCode } from '../lib/support/errors.js'
 import type { Plan } from './plan.js'
 import { expectationOf } from './ratios.js'
 import type { Ratio, Verdict } from './result.js'
 
 export interface StoredRatio {
   readonly value: number
-  /** See Ratio; null: not known. */
+  /** See Ratio; null: unknown. */
   readonly spread: number | null
   readonly mode: string
   readonly runs: number
@@ -15,12 +19,12 @@ export interface StoredRatio {
 
 export interface Baseline {
   readonly storedAt: string
-  /** Of the program that was measured last. */
+  /** Of the program measured last. */
   readonly version: string | null
   readonly ratios: Readonly<Record<string, StoredRatio>>
 }
 
-/** A ratio may be worse than the baseline's by this share, or by the spread that it had then, where that is more. */
+/** A ratio may be worse than the baseline by this share, or by its spread in the baseline if that is more. */
 export const FALL_MAX = 0.1
 
 /** Null: there is none. */
@@ -28,7 +32,7 @@ export async function readBaseline (path: URL): Promise<Baseline | null> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as Baseline
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    if (systemCode(error) === 'ENOENT') return null
     throw error
   }
 }
@@ -37,36 +41,61 @@ export async function writeBaseline (path: URL, baseline: Baseline): Promise<voi
   await writeFile(path, `${JSON.stringify(baseline, null, 2)}\n`)
 }
 
-/** What was measured now takes the place of what was stored; the rest stays, but for ratios that exist no more. */
-export function mergeBaseline (before: Baseline | null, version: string | null, plan: Plan, ratios: readonly Ratio[]): Baseline {
+/** Measured ratios replace stored ones; the rest is kept, except for ratios that no longer exist. */
+export function mergeBaseline (
+  before: Baseline | null,
+  version: string | null,
+  plan: Plan,
+  ratios: readonly Ratio[]
+): Baseline {
   const kept = Object.entries(before?.ratios ?? {}).filter(([name]) => expectationOf(name, plan) !== 'unknown')
   const { mode, runs, seconds } = plan
-  const measured = ratios.map(({ name, value, spread }): [string, StoredRatio] => [name, { value: round(value), spread: round(spread), mode, runs, seconds }])
+  const measured = ratios.map(({ name, value, spread }): [string, StoredRatio] =>
+    [name, { value: round(value), spread: round(spread), mode, runs, seconds }])
   return { storedAt: new Date().toISOString(), version, ratios: Object.fromEntries([...kept, ...measured]) }
 }
 
-/** A verdict for each ratio of the baseline but those that the plan leaves out; nothing to compare is a failure. */
+/** A verdict for each baseline ratio that the plan covers; having nothing to compare is a failure. */
 export function checkRatios (baseline: Baseline | null, plan: Plan, ratios: readonly Ratio[]): Verdict[] {
-  if (baseline === null) return [{ title: 'Baseline', passed: false, detail: 'there is none; make one with --update-baseline' }]
+  if (baseline === null) {
+    return [{ title: 'Baseline', passed: false, detail: 'there is none; create one with --update-baseline' }]
+  }
   const verdicts = Object.entries(baseline.ratios).flatMap(([name, stored]): Verdict[] => {
     const expectation = expectationOf(name, plan)
-    if (expectation === 'unknown') return [{ title: `Baseline: ${name}`, passed: false, detail: 'there is no such ratio any more; --update-baseline takes it out' }]
+    if (expectation === 'unknown') {
+      return [{
+        title: `Baseline: ${name}`,
+        passed: false,
+        detail: 'this ratio no longer exists; --update-baseline removes it'
+      }]
+    }
     if (expectation === 'left out') return []
     const ratio = ratios.find((measured) => measured.name === name)
-    return ratio === undefined ? [{ title: `Baseline: ${name}`, passed: false, detail: 'was not measured' }] : [compareRatio(ratio, stored)]
+    return ratio === undefined
+      ? [{ title: `Baseline: ${name}`, passed: false, detail: 'was not measured' }]
+      : [compareRatio(ratio, stored)]
   })
-  const nothing = { title: 'Baseline', passed: false, detail: 'these groups have no ratio of the baseline: nothing was compared' }
+  const nothing = {
+    title: 'Baseline',
+    passed: false,
+    detail: 'these groups have no ratio in the baseline: nothing was compared'
+  }
   return verdicts.length === 0 ? [nothing] : verdicts
 }
 
-function compareRatio ({ title, value, lower }: Ratio, { value: before, spread, mode, runs, seconds }: StoredRatio): Verdict {
+function compareRatio (
+  { title, value, lower }: Ratio,
+  { value: before, spread, mode, runs, seconds }: StoredRatio
+): Verdict {
   const bound = Math.max(FALL_MAX, spread ?? 0)
   const change = value / before - 1
-  const allowed = `${lower ? '+' : '-'}${(bound * 100).toFixed(0)}% allowed${bound > FALL_MAX ? ', the spread of the baseline' : ''}`
+  const allowed =
+    `${lower ? '+' : '-'}${(bound * 100).toFixed(0)}% allowed${bound > FALL_MAX ? ', the spread of the baseline' : ''}`
   return {
     title: `Baseline: ${title}`,
     passed: (lower ? -change : change) >= -bound,
-    detail: `${value.toFixed(3)} against ${before.toFixed(3)} of ${mode}, ${runs} × ${seconds} s: ${change >= 0 ? '+' : ''}${(change * 100).toFixed(1)}%, ${allowed}`
+    detail: `${value.toFixed(3)} against ${before.toFixed(3)} of ${mode}, ${runs} × ${seconds} s: ` +
+      `${change >= 0 ? '+' : ''}${(change * 100).toFixed(1)}%, ${allowed}`
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The highest rate that holds. Steps up while rates hold; down, by larger and larger steps, until one does; then halves the
- * gap until it is narrow.
+ * Finds the highest rate that holds. Steps up while rates hold; steps down, by growing factors, until one does; then
+ * bisects the gap until it is narrow.
  */
 
 export interface Trial<Outcome> {
@@ -10,26 +10,29 @@ export interface Trial<Outcome> {
 
 export interface Search {
   readonly start: number
-  /** First step up or down; each further step down is the square of the one before. */
+  /** First step up or down; each further step down squares the factor. */
   readonly factor: number
-  /** Below this nothing is sought. */
+  /** Lower bound of the search. */
   readonly low: number
   readonly high: number
-  /** Ends when the lowest rate that failed is at most so many times the highest that held. */
+  /** Ends when the lowest rate that failed is at most this many times the highest that held. */
   readonly resolution: number
-  /** Trials at most, once a rate has held. */
+  /** Maximum number of trials after a rate has held. */
   readonly steps: number
 }
 
 export interface Found<Outcome> {
   readonly rate: number
   readonly outcome: Outcome
-  /** It is the end of the search: more may hold. */
+  /** The search hit its upper bound: more may hold. */
   readonly isHighest: boolean
 }
 
 /** The best trial that held, or null if none did. */
-export async function bisect<Outcome> (search: Search, attempt: (rate: number) => Promise<Trial<Outcome>>): Promise<Found<Outcome> | null> {
+export async function bisect<Outcome> (
+  search: Search,
+  attempt: (rate: number) => Promise<Trial<Outcome>>
+): Promise<Found<Outcome> | null> {
   const { start, low, high, resolution, steps } = search
   let best: Found<Outcome> | null = null
   let failed: number | null = null
@@ -45,7 +48,9 @@ export async function bisect<Outcome> (search: Search, attempt: (rate: number) =
       factor *= factor
     } else {
       if (best.isHighest || (failed !== null && failed <= best.rate * resolution)) return best
-      rate = failed === null ? Math.min(high, Math.round(best.rate * search.factor)) : Math.round(Math.sqrt(best.rate * failed))
+      rate = failed === null
+        ? Math.min(high, Math.round(best.rate * search.factor))
+        : Math.round(Math.sqrt(best.rate * failed))
     }
   }
   return best

@@ -1,8 +1,8 @@
 /**
- * Requests made beforehand: head and body in one buffer, so that the sender does nothing but write it. Where the format
- * holds times of a fixed width, `refresh` puts the present one in: another one each time, so that what is stored tells how
- * often a request was. In line protocol each point has a time of its own, since databases that speak it keep one value
- * of a series and a time.
+ * Prepared requests: head and body in one buffer, so that the sender only writes it. Where the format has fixed-width
+ * times, `refresh` overwrites them with the current one, different each time, so that stored rows reveal how often a
+ * request was sent. In line protocol each point has its own time, because databases that use it keep one value per
+ * series and time.
  */
 import { gzipSync } from 'node:zlib'
 import { PacketEncoder } from '../protocol/packet/packet-encoder.js'
@@ -18,7 +18,7 @@ const CONTENT_TYPES: Readonly<Record<Format, string>> = {
   line: 'text/plain; charset=utf-8'
 }
 
-/** Thirteen digits, found again in a finished body; no metric looks like it. */
+/** Thirteen digits, located in the finished body; no metric value looks like it. */
 const TIME_MS = 1_234_567_890_123
 const TIME_DIGITS = Buffer.from(String(TIME_MS))
 /** The same for msgpack: uint 64 (0xcf) of microseconds. */
@@ -41,11 +41,14 @@ export interface Target {
 export interface PreparedRequest {
   readonly bytes: Buffer
   readonly points: number
-  /** Puts a time, in milliseconds since 1970 and later than the last one, into every point. Only while the request is not on its way. */
+  /**
+   * Sets the time of every point, in milliseconds since 1970 and later than the previous one. Not while the request is
+   * in flight.
+   */
   refresh (nowMs: number): void
 }
 
-/** One request of one or several points; `single` is an object of its own, not an array of one. */
+/** One request; `single` is a bare object rather than an array of one. */
 export function prepareRequest (target: Target, points: readonly BenchPoint[], single: boolean): PreparedRequest {
   const body = encodeBody(target.format, points, single)
   const head = [
@@ -70,7 +73,7 @@ export function prepareRequest (target: Target, points: readonly BenchPoint[], s
   }
 }
 
-/** A body whose times are TIME_MS, or absent where they could not be refreshed. */
+/** A body whose times are TIME_MS, or absent if they could not be refreshed. */
 export function encodeBody (format: Format, points: readonly BenchPoint[], single: boolean): Buffer {
   switch (format) {
     case 'json': return Buffer.from(jsonText(points, single, TIME_FIELD))
@@ -81,12 +84,12 @@ export function encodeBody (format: Format, points: readonly BenchPoint[], singl
   }
 }
 
-/** Without times: they are those of receipt. */
+/** Without times: the server uses the time of receipt. */
 export function encodeJsonWithoutTime (points: readonly BenchPoint[], single: boolean): Buffer {
   return Buffer.from(jsonText(points, single, ''))
 }
 
-/** A packet over UDP, and where to write into it before it is sent again. */
+/** A UDP packet, and the offsets to update before it is resent. */
 export interface PreparedPacket {
   readonly bytes: Buffer
   /** Four bytes: the sequence number. */
@@ -95,25 +98,40 @@ export interface PreparedPacket {
   readonly timeAt: number
 }
 
-/** Five bytes wide, as every number is that is written afterwards; no other part of a packet looks like it. */
+/** Encoded in five bytes, like all sequence numbers written later; nothing else in a packet looks like it. */
 const SEQUENCE_MARK = 0xabcd1234
 const SEQUENCE_BYTES = Buffer.from([0xce, 0xab, 0xcd, 0x12, 0x34])
 
-/** Only the first point has a time of its own, by which copies of a packet are told apart: the packet stays small. */
+/** Only the first point has its own time, which distinguishes copies of a packet; this keeps the packet small. */
 export function preparePacket (encoder: PacketEncoder, points: readonly BenchPoint[], sender: string): PreparedPacket {
-  const bytes = Buffer.from(encodeFrame(encoder, points, (index) => index === 0 ? TIME_MICROS : null, sender, SEQUENCE_MARK))
-  // Behind the header, whose epoch looks the same.
-  return { bytes, sequenceAt: offsetsOf(bytes, SEQUENCE_BYTES)[0] as number + 1, timeAt: offsetsOf(bytes, TIME_WORD)[1] as number }
+  const timeOf = (index: number): number | null => index === 0 ? TIME_MICROS : null
+  const bytes = Buffer.from(encodeFrame(encoder, points, timeOf, sender, SEQUENCE_MARK))
+  // After the header, whose epoch looks the same.
+  return {
+    bytes,
+    sequenceAt: offsetsOf(bytes, SEQUENCE_BYTES)[0] as number + 1,
+    timeAt: offsetsOf(bytes, TIME_WORD)[1] as number
+  }
 }
 
 /** Each point has the same time. */
 const SAME_TIME = (): number => TIME_MICROS
 
-/** A frame of all points; valid until the encoder is used again. @param timeOf of the point at an index; null: that of receipt */
-export function encodeFrame (encoder: PacketEncoder, points: readonly BenchPoint[], timeOf: (index: number) => number | null = SAME_TIME, sender = 'bench', seq = 0): Buffer {
+/**
+ * A frame of all points; valid until the encoder is reused. @param timeOf of a point by index; null: time of receipt
+ */
+export function encodeFrame (
+  encoder: PacketEncoder,
+  points: readonly BenchPoint[],
+  timeOf: (index: number) => number | null = SAME_TIME,
+  sender = 'bench',
+  seq = 0
+): Buffer {
   encoder.begin(sender, TIME_MICROS, seq)
   for (const [index, { satelliteId, battery, storage, signal }] of points.entries()) {
-    if (!encoder.add(satelliteId, timeOf(index), [battery, storage, signal])) throw new RangeError(`a frame of ${points.length} points is too large`)
+    if (!encoder.add(satelliteId, timeOf(index), [battery, storage, signal])) {
+      throw new RangeError(`a frame of ${points.length} points is too large`)
+    }
   }
   return encoder.finish()
 }
@@ -126,19 +144,22 @@ function jsonText (points: readonly BenchPoint[], single: boolean, time: string)
 }
 
 function jsonPoint ({ satelliteId, battery, storage, signal }: BenchPoint, time: string): string {
-  return `{"satellite_id":"${satelliteId}",${time}"battery_charge_percent":${battery},"storage_usage_mb":${storage},"signal_strength_dbm":${signal}}`
+  return `{"satellite_id":"${satelliteId}",${time}"battery_charge_percent":${battery},` +
+    `"storage_usage_mb":${storage},"signal_strength_dbm":${signal}}`
 }
 
 /** Influx line protocol, with a time in nanoseconds. */
 function linePoint ({ satelliteId, battery, storage, signal }: BenchPoint): string {
-  return `telemetry,satellite_id=${satelliteId} battery_charge_percent=${battery},storage_usage_mb=${storage},signal_strength_dbm=${signal} ${TIME_MS}${'0'.repeat(LINE_DIGITS)}\n`
+  return `telemetry,satellite_id=${satelliteId} ` +
+    `battery_charge_percent=${battery},storage_usage_mb=${storage},signal_strength_dbm=${signal} ` +
+    `${TIME_MS}${'0'.repeat(LINE_DIGITS)}\n`
 }
 
 function timeWriter (format: Format, bytes: Buffer, points: readonly BenchPoint[]): (nowMs: number) => void {
   if (format === 'gzip') return () => {}
   if (format === 'line') return lineTimeWriter(bytes, points)
   if (format === 'msgpack') {
-    // Behind the header, whose epoch looks the same.
+    // After the header, whose epoch looks the same.
     const offsets = offsetsOf(bytes, TIME_WORD).slice(1)
     const word = Buffer.alloc(8)
     return (nowMs) => {
@@ -153,10 +174,10 @@ function timeWriter (format: Format, bytes: Buffer, points: readonly BenchPoint[
 /** Nanoseconds within a millisecond. */
 const LINE_DIGITS = 6
 const NANOS_PER_MS = 10 ** LINE_DIGITS
-/** Requests of this process, which share the nanoseconds of a millisecond. */
+/** Number of requests in this process, which share the nanoseconds of a millisecond. */
 let lineRequests = 0
 
-/** The points of a satellite in a body follow one another by a nanosecond, and requests by as many as that takes. */
+/** Points of one satellite in a body are a nanosecond apart; requests are offset so that they do not overlap. */
 function lineTimeWriter (bytes: Buffer, points: readonly BenchPoint[]): (nowMs: number) => void {
   const offsets = offsetsOf(bytes, TIME_DIGITS)
   const seen = new Map<string, number>()
@@ -190,7 +211,7 @@ function overwrite (bytes: Buffer, offsets: Uint32Array, value: Buffer): void {
   }
 }
 
-/** Where a pattern begins in the bytes. */
+/** Offsets of a pattern in the bytes. */
 export function offsetsOf (bytes: Buffer, pattern: Buffer): Uint32Array {
   const offsets: number[] = []
   for (let at = bytes.indexOf(pattern); at >= 0; at = bytes.indexOf(pattern, at + pattern.length)) offsets.push(at)

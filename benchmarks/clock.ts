@@ -1,2 +1,2 @@
-/** Milliseconds of a monotonic clock that is the same in every process of the machine. */
+/** Milliseconds of a monotonic clock shared by all processes of the machine. */
 export const clockMs = (): number => Number(process.hrtime.bigint()) / 1e6

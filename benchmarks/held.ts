@@ -1,6 +1,6 @@
 /**
- * A promise that is awaited later, while others are awaited: without a handler from the start its rejection in the
- * meantime would end the process before anything is cleaned up. Whoever awaits it still sees the rejection.
+ * For a promise that is awaited later, while others are awaited: unhandled, its rejection in the meantime would end the
+ * process before anything is cleaned up. Awaiting it still rejects.
  */
 export function held<Value> (promise: Promise<Value>): Promise<Value> {
   promise.catch(() => {})

@@ -1,4 +1,4 @@
-/** On what the figures were measured. */
+/** The machine that the figures were measured on. */
 import { statfs } from 'node:fs/promises'
 import { cpus, loadavg, release, tmpdir, totalmem, type } from 'node:os'
 import type { Machine, Verdict } from './result.js'
@@ -17,22 +17,22 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   0x65735546: 'fuse'
 }
 
-/** Nothing of these is on a disk. */
+/** File systems that are not on a disk. */
 const IN_MEMORY: readonly string[] = ['tmpfs', 'ramfs']
 
-/** Of a number of statfs; ext2 and ext3 have that of ext4. */
+/** Name of a statfs magic number; ext2 and ext3 share that of ext4. */
 export function fileSystemName (magic: number): string {
   return FILE_SYSTEMS[magic] ?? `0x${magic.toString(16)}`
 }
 
-/** @param dataRoot where the server's data directory is made; null: the system's temporary directory */
+/** @param dataRoot where the server's data directory is created; null: the system's temporary directory */
 export async function describeMachine (dataRoot: string | null): Promise<Machine> {
   const [first] = cpus()
   return {
     cpu: first?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryBytes: totalmem(),
-    // Without what the distribution or the provider adds.
+    // Without distribution and provider suffixes.
     system: `${type()} ${/^\d+\.\d+/.exec(release())?.[0] ?? ''}`,
     node: process.versions.node,
     fileSystem: process.platform === 'linux' ? fileSystemName((await statfs(dataRoot ?? tmpdir())).type) : null,
@@ -40,8 +40,12 @@ export async function describeMachine (dataRoot: string | null): Promise<Machine
   }
 }
 
-/** Fails where "on disk" would mean "in memory". */
+/** Fails if "on disk" would mean "in memory". */
 export function diskVerdicts ({ fileSystem }: Pick<Machine, 'fileSystem'>): Verdict[] {
   if (fileSystem === null || !IN_MEMORY.includes(fileSystem)) return []
-  return [{ title: 'The data directory is on a disk', passed: false, detail: `it is on ${fileSystem}, where an fsync does nothing: choose another place with --data-dir` }]
+  return [{
+    title: 'The data directory is on a disk',
+    passed: false,
+    detail: `it is on ${fileSystem}, where fsync does nothing: choose another place with --data-dir`
+  }]
 }

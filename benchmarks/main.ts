@@ -1,8 +1,9 @@
 /**
  * `npm run bench`: starts the program, measures, prints a table, writes benchmarks/results/<date>.json and .html.
- * Exit code 1: something that must hold does not, or not all could be measured; 2: wrong arguments; 128 and more: interrupted.
+ * Exit codes: 1 a requirement failed or not everything was measured; 2 invalid arguments; 128 and more: interrupted.
  */
-import { HELP, parseArguments, type BenchArguments } from './arguments.js'
+import { end, STANDARD_OUTPUT } from '../lib/cli/output.js'
+import { parseArguments, type BenchArguments } from './arguments.js'
 import { checkRatios, readBaseline } from './baseline.js'
 import { onInterruption } from './interruption.js'
 import { describeMachine, diskVerdicts } from './machine.js'
@@ -17,13 +18,17 @@ import { takeComplaints } from './servers.js'
 import { closeSession, openSession, Results } from './session.js'
 import { targetsOf, verdictsOf } from './verdicts.js'
 
-/** A run of the benchmark: what is known of it at any moment. */
+/** One run of the benchmark, with everything known so far. */
 class Bench {
   private readonly results = new Results()
   private readonly startMs = performance.now()
   private server: Report['server'] = {}
 
-  private constructor (private readonly options: BenchArguments, private readonly plan: Plan, private readonly origin: Pick<Report, 'startedAt' | 'version' | 'program' | 'commit' | 'argv' | 'machine'>) {}
+  private constructor (
+    private readonly options: BenchArguments,
+    private readonly plan: Plan,
+    private readonly origin: Pick<Report, 'startedAt' | 'version' | 'program' | 'commit' | 'argv' | 'machine'>
+  ) {}
 
   static async prepare (options: BenchArguments, plan: Plan, argv: readonly string[]): Promise<Bench> {
     const { program, dataDir } = options
@@ -36,7 +41,7 @@ class Bench {
     return this.results.measurements.length === 0
   }
 
-  /** Measures everything; null, or why it ended early. */
+  /** Measures everything; returns null, or why it ended early. */
   async measure (): Promise<Error | null> {
     const { program, programArguments, dataDir } = this.options
     try {
@@ -53,7 +58,7 @@ class Bench {
     }
   }
 
-  /** @param failure why not all was measured */
+  /** @param failure why not everything was measured */
   async report (failure: string | null): Promise<Report> {
     const { options, plan, results: { measurements, skipped } } = this
     const ratios = ratiosOf(measurements)
@@ -64,15 +69,27 @@ class Bench {
       ...options.check ? checkRatios(await readBaseline(BASELINE), plan, ratios) : []
     ]
     const seconds = (performance.now() - this.startMs) / 1000
-    return { ...this.origin, seconds, plan, server: this.server, measurements, ratios, targets: targetsOf(measurements, ratios), verdicts, skipped }
+    return {
+      ...this.origin,
+      seconds,
+      plan,
+      server: this.server,
+      measurements,
+      ratios,
+      targets: targetsOf(measurements, ratios),
+      verdicts,
+      skipped
+    }
   }
 }
 
-/** What speaks against the whole, and belongs to no run. */
+/** Failures of the whole run rather than of one measurement. */
 function endVerdicts (failure: string | null, complaints: readonly string[]): Verdict[] {
   return [
     ...failure === null ? [] : [{ title: 'Everything was measured', passed: false, detail: failure }],
-    ...complaints.length === 0 ? [] : [{ title: 'The server has nothing to complain of', passed: false, detail: complaints.join('; ') }]
+    ...complaints.length === 0
+      ? []
+      : [{ title: 'The server logged no errors', passed: false, detail: complaints.join('; ') }]
   ]
 }
 
@@ -113,11 +130,7 @@ function tell (text: string): void {
 
 async function main (argv: readonly string[]): Promise<number> {
   const parsed = parseArguments(argv)
-  if (parsed.kind === 'help') {
-    process.stdout.write(`${HELP}\n`)
-    return 0
-  }
-  return parsed.kind === 'error' ? complain(`${parsed.message}\n${HELP}`, 2) : await run(parsed.options, argv)
+  return parsed.kind === 'exit' ? end(parsed, STANDARD_OUTPUT) : await run(parsed.options, argv)
 }
 
 process.exitCode = await main(process.argv.slice(2))

@@ -1,4 +1,4 @@
-/** Which program and which benchmarks made the figures, so that they can be made again. */
+/** The program and benchmark code behind the figures, so that they can be reproduced. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -8,7 +8,7 @@ import { ROOT } from './server.js'
 const run = promisify(execFile)
 const ANSWER_DEADLINE_MS = 10_000
 
-/** The commit of this checkout, and whether files differ from it; null without git. */
+/** The commit of this checkout, and whether it has changes; null without git. */
 export async function readCommit (): Promise<string | null> {
   const git = async (...args: string[]): Promise<string> =>
     (await run('git', ['-C', fileURLToPath(ROOT), ...args], { timeout: ANSWER_DEADLINE_MS })).stdout.trim()
@@ -20,7 +20,7 @@ export async function readCommit (): Promise<string | null> {
   }
 }
 
-/** @param program null: that of this checkout. Null: it does not say */
+/** Null: unknown. @param program null: this checkout's */
 export async function readVersion (program: string | null): Promise<string | null> {
   if (program === null) return version()
   try {
@@ -31,7 +31,7 @@ export async function readVersion (program: string | null): Promise<string | nul
   }
 }
 
-/** The command that makes these figures again. */
+/** The command that reproduces these figures. */
 export function commandOf (argv: readonly string[]): string {
   const words = argv.map((word) => /^[\w./:=,@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)
   return ['npm run bench', ...words.length === 0 ? [] : ['--', ...words]].join(' ')

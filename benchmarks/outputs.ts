@@ -1,4 +1,4 @@
-/** Where a report goes: results, the baseline, the document. What would spoil the last two is refused. */
+/** Outputs of a report: results, the baseline, the document. Refuses what would corrupt the last two. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { BenchArguments } from './arguments.js'
@@ -16,14 +16,22 @@ const DOCUMENT = new URL('docs/PERFORMANCE.md', ROOT)
 
 type Updates = Pick<BenchArguments, 'updateBaseline' | 'updateDocs' | 'program' | 'programArguments'>
 
-/** Why the baseline or the document cannot be written by what will be measured; null if it can. @param document its text */
-export function refusalBefore ({ updateBaseline, updateDocs, program, programArguments }: Updates, plan: Plan, document: string): string | null {
+/**
+ * Why the planned measurements cannot update the baseline or the document; null if they can. @param document its text
+ */
+export function refusalBefore (
+  { updateBaseline, updateDocs, program, programArguments }: Updates,
+  plan: Plan,
+  document: string
+): string | null {
   if (!updateBaseline && !updateDocs) return null
-  if (program !== null || programArguments.length > 0) return 'baseline and documents are of the program of this checkout with its default settings alone'
+  if (program !== null || programArguments.length > 0) {
+    return 'the baseline and the document are only for this checkout\'s program with default settings'
+  }
   if (!updateDocs) return null
-  if (!plan.thorough) return '--quick leaves out what the documented table holds'
+  if (!plan.thorough) return '--quick skips measurements in the documented table'
   const missing = documentedGroups(document).filter((group) => !(plan.groups as readonly string[]).includes(group))
-  return missing.length === 0 ? null : `the documented table holds groups that are not measured: ${missing.join(', ')}`
+  return missing.length === 0 ? null : `the documented table has groups that are not measured: ${missing.join(', ')}`
 }
 
 /** See `refusalBefore`. */
@@ -31,14 +39,17 @@ export async function refusalOf (options: BenchArguments, plan: Plan): Promise<s
   return refusalBefore(options, plan, options.updateDocs ? await readFile(DOCUMENT, 'utf8') : '')
 }
 
-/** Why the baseline or the document cannot be written by what was measured; null if it can. */
-export function refusalAfter ({ updateBaseline, updateDocs }: Pick<Updates, 'updateBaseline' | 'updateDocs'>, { verdicts }: Pick<Report, 'verdicts'>): string | null {
+/** Why the measurements cannot update the baseline or the document; null if they can. */
+export function refusalAfter (
+  { updateBaseline, updateDocs }: Pick<Updates, 'updateBaseline' | 'updateDocs'>,
+  { verdicts }: Pick<Report, 'verdicts'>
+): string | null {
   if (!updateBaseline && !updateDocs) return null
-  const failed = verdicts.filter(({ passed }) => !passed)
-  return failed.length === 0 ? null : `neither baseline nor document is written: ${failed.map(({ title }) => title).join('; ')}`
+  const failed = verdicts.filter(({ passed }) => !passed).map(({ title }) => title)
+  return failed.length === 0 ? null : `neither the baseline nor the document was written: ${failed.join('; ')}`
 }
 
-/** Writes JSON and page; gives their paths. */
+/** Writes the JSON and HTML results; returns their paths. */
 export async function writeResults (report: Report): Promise<string[]> {
   await mkdir(RESULTS, { recursive: true })
   const name = report.startedAt.replaceAll(':', '-').replace(/\.\d+Z$/, 'Z')
@@ -50,8 +61,16 @@ export async function writeResults (report: Report): Promise<string[]> {
   return [fileURLToPath(json), fileURLToPath(html)]
 }
 
-/** As the arguments ask. */
-export async function writeUpdates ({ updateBaseline, updateDocs }: Pick<Updates, 'updateBaseline' | 'updateDocs'>, report: Report): Promise<void> {
-  if (updateBaseline) await writeBaseline(BASELINE, mergeBaseline(await readBaseline(BASELINE), report.version, report.plan, report.ratios))
+/** Writes what the arguments request. */
+export async function writeUpdates (
+  { updateBaseline, updateDocs }: Pick<Updates, 'updateBaseline' | 'updateDocs'>,
+  report: Report
+): Promise<void> {
+  if (updateBaseline) {
+    await writeBaseline(
+      BASELINE,
+      mergeBaseline(await readBaseline(BASELINE), report.version, report.plan, report.ratios)
+    )
+  }
   if (updateDocs) await writeFile(DOCUMENT, replaceFigures(await readFile(DOCUMENT, 'utf8'), renderMarkdown(report)))
 }

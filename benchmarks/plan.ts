@@ -1,23 +1,26 @@
-/** What is measured, how long and how often, by mode. */
-import type { BenchArguments } from './arguments.js'
-import type { Group } from './result.js'
+/** What is measured, for how long and how often, by mode. */
 
 export type Mode = 'quick' | 'default' | 'full'
 
-/** In the order in which a round measures them. */
-export const GROUPS = ['ceilings', 'http', 'sustained', 'spool', 'udp', 'latency', 'queries', 'growth', 'rollups', 'aggregates', 'dashboards', 'freshness'] as const satisfies readonly Group[]
+/** In measurement order. */
+export const GROUPS = [
+  'ceilings', 'http', 'sustained', 'spool', 'udp', 'latency', 'queries', 'growth', 'rollups', 'aggregates',
+  'dashboards', 'freshness'
+] as const
+
+export type Group = typeof GROUPS[number]
 
 export interface Plan {
   readonly mode: Mode
   readonly groups: readonly Group[]
-  /** Rounds: each measures everything once, so that drift of the machine meets all alike. */
+  /** Rounds: each measures everything once, so that drift of the machine affects all alike. */
   readonly runs: number
-  /** Of one throughput run. */
+  /** Length of a throughput run. */
   readonly seconds: number
-  /** Of a run at a fixed rate, whose percentiles need many requests. */
+  /** Length of a run at a fixed rate, whose percentiles need many requests. */
   readonly latencySeconds: number
   readonly udpSteps: number
-  /** The less important formats and batch sizes are measured too. */
+  /** Also measure less important formats and batch sizes. */
   readonly thorough: boolean
   /** Points per second of the latency runs. */
   readonly latencyRates: readonly number[]
@@ -26,19 +29,54 @@ export interface Plan {
 }
 
 const PLANS: Readonly<Record<Mode, Omit<Plan, 'mode' | 'groups'>>> = {
-  quick: { runs: 1, seconds: 2, latencySeconds: 3, udpSteps: 6, thorough: false, latencyRates: [10_000], queryRows: 300_000, dashboardRows: 1_000_000 },
-  default: { runs: 2, seconds: 1.2, latencySeconds: 2, udpSteps: 7, thorough: true, latencyRates: [1_000, 10_000, 100_000], queryRows: 3_000_000, dashboardRows: 2_000_000 },
-  full: { runs: 5, seconds: 10, latencySeconds: 20, udpSteps: 12, thorough: true, latencyRates: [1_000, 10_000, 100_000], queryRows: 20_000_000, dashboardRows: 20_000_000 }
+  quick: {
+    runs: 1,
+    seconds: 2,
+    latencySeconds: 3,
+    udpSteps: 6,
+    thorough: false,
+    latencyRates: [10_000],
+    queryRows: 300_000,
+    dashboardRows: 1_000_000
+  },
+  default: {
+    runs: 2,
+    seconds: 1.2,
+    latencySeconds: 2,
+    udpSteps: 7,
+    thorough: true,
+    latencyRates: [1_000, 10_000, 100_000],
+    queryRows: 3_000_000,
+    dashboardRows: 2_000_000
+  },
+  full: {
+    runs: 5,
+    seconds: 10,
+    latencySeconds: 20,
+    udpSteps: 12,
+    thorough: true,
+    latencyRates: [1_000, 10_000, 100_000],
+    queryRows: 20_000_000,
+    dashboardRows: 20_000_000
+  }
 }
 
-/** Groups that a mode has no time for. */
+/** Groups that a mode skips. */
 export const LEFT_OUT: Readonly<Record<Mode, readonly Group[]>> = {
   quick: ['sustained', 'spool', 'growth', 'rollups', 'aggregates', 'dashboards', 'freshness'],
   default: ['sustained', 'spool', 'growth', 'rollups', 'aggregates', 'dashboards', 'freshness'],
   full: []
 }
 
-export function planOf (options: Pick<BenchArguments, 'mode' | 'runs' | 'seconds' | 'only'> & Partial<BenchArguments>): Plan {
+/** What may be changed of a mode's plan; null: as the mode has it. */
+export interface PlanOptions {
+  readonly mode: Mode
+  readonly runs: number | null
+  readonly seconds: number | null
+  readonly only: readonly Group[] | null
+}
+
+export function planOf (options: PlanOptions): Plan {
   const plan = PLANS[options.mode]
   const groups = options.only ?? GROUPS.filter((group) => !LEFT_OUT[options.mode].includes(group))
   return {

@@ -1,22 +1,22 @@
 /**
- * The points of a load. Each has a number, from which satellite and values follow, and which can be read off the stored
- * row again: so what was stored can be compared with what was acknowledged, point by point.
+ * The points of a load. Each has a number that determines its satellite and values, and that can be recovered from the
+ * stored row: so stored points can be compared one by one with acknowledged ones.
  *
  *   satellite_id          SAT-00042: number modulo the satellites
  *   storage_usage_mb      number / 2, which a double holds exactly
- *   the other metrics     plausible, with one or two decimals, on the good side of their default limits
+ *   other metrics         plausible, with one or two decimals, on the good side of their default limits
  *
- * A load is cut into bodies of `batch` points; body b holds the points from b * batch on. The same bodies are sent again
- * and again, with fresh times where the format allows it without work for the sender.
+ * A load is split into bodies of `batch` points; body b contains the points from b * batch. The same bodies are sent
+ * repeatedly, with fresh times if the format allows that without work for the sender.
  */
 
-/** Higher numbers would break the default limit of storage_usage_mb. */
+/** Higher numbers would violate the default limit of storage_usage_mb. */
 export const POINT_NUMBER_MAX = 189_999
 
 export interface PointSet {
   readonly satellites: number
   readonly bodies: number
-  /** Points of a body. */
+  /** Points per body. */
   readonly batch: number
 }
 

@@ -1,9 +1,9 @@
 /**
- * What processes cost, as the operating system accounts it (Linux, /proc): processor time by kind of process, and
- * peak memory. Elsewhere there is no /proc, and nothing is reported.
+ * Cost of processes as accounted by the operating system (Linux, /proc): CPU time by kind of process, and peak memory.
+ * Without /proc nothing is reported.
  *
- * Processor time is utime + stime of each process; what a process spent that ended in between is taken from the time of
- * children that its parent has waited for (cutime + cstime).
+ * CPU time is utime + stime of each process; that of processes that ended in between comes from their parent's
+ * accounting for reaped children (cutime + cstime).
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { ByProcess } from './result.js'
@@ -17,7 +17,7 @@ export interface ProcessStat {
   readonly childrenTicks: number
 }
 
-/** The fields of /proc/<pid>/stat that count; the name in brackets may hold anything, also brackets. */
+/** Parses /proc/<pid>/stat; the name in parentheses may contain anything, including parentheses. */
 export function parseStat (text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const field = (number: number): number => Number(fields[number - 3])
@@ -37,19 +37,19 @@ function statOf (pid: number): ProcessStat | null {
   return text === null ? null : parseStat(text)
 }
 
-/** Seconds of processor time that all processes of the machine, and its neighbours (steal), have had; null where it is not told. */
+/** CPU seconds used by all processes of the machine and its neighbours (steal); null if unknown. */
 export function machineCpuSeconds (): number | null {
   const line = /^cpu +(.+)$/m.exec(readOrNull('/proc/stat') ?? '')?.[1]
   return line === undefined ? null : busyTicks(line) / TICKS_PER_SECOND
 }
 
-/** user nice system idle iowait irq softirq steal …; idle and iowait are no work, and guests are in user already. */
+/** user nice system idle iowait irq softirq steal …; idle and iowait are not work, and user includes guests. */
 export function busyTicks (fields: string): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields.trim().split(/ +/).map(Number)
   return user + nice + system + irq + softirq + steal
 }
 
-/** Processes with their kinds. */
+/** Kinds of processes, by pid. */
 export type Roles = ReadonlyMap<number, string>
 
 export interface CpuSample {
@@ -66,20 +66,22 @@ export function sampleCpu (roles: Roles): CpuSample {
   return { roles, stats }
 }
 
-/** Seconds of processor time between two samples, by kind. */
+/** CPU seconds between two samples, by kind. */
 export function cpuBetween (before: CpuSample, after: CpuSample): ByProcess {
   const seconds: Record<string, number> = {}
   for (const [pid, role] of after.roles) {
     const end = after.stats.get(pid)
     if (end === undefined) continue
     const start = before.stats.get(pid)
-    const ticks = end.ownTicks - (start?.ownTicks ?? 0) + (start === undefined ? 0 : end.childrenTicks - start.childrenTicks)
+    const ticks = end.ownTicks - (start?.ownTicks ?? 0) + (start === undefined
+      ? 0
+      : end.childrenTicks - start.childrenTicks)
     seconds[role] = (seconds[role] ?? 0) + ticks / TICKS_PER_SECOND
   }
   return seconds
 }
 
-/** Pids of the processes whose parent is this one. */
+/** Pids of a process's children. */
 export function childrenOf (parent: number): number[] {
   const names = ((): string[] => {
     try {
@@ -91,15 +93,15 @@ export function childrenOf (parent: number): number[] {
   return names.filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => statOf(pid)?.parent === parent)
 }
 
-/** "postgres: user database host(port) COPY" is a session; all others work in the background. */
+/** "postgres: user database host(port) COPY" is a session; all others are background processes. */
 const SESSION = /^postgres: \S+ \S+ \S+\(\d+\)/
 
-/** Kind of a process of PostgreSQL by its title. */
+/** Kind of a PostgreSQL process, by its title. */
 export function postgresRole (title: string): string {
   return SESSION.test(title) ? 'database sessions' : 'database background'
 }
 
-/** The processes of a PostgreSQL server. @param except pids that are left out: sessions of the benchmark itself */
+/** The processes of a PostgreSQL server. @param except pids of the benchmark's own sessions */
 export function postgresRoles (postmaster: number, except: ReadonlySet<number>): Map<number, string> {
   const roles = new Map([[postmaster, 'database background']])
   for (const pid of childrenOf(postmaster)) {
@@ -108,18 +110,18 @@ export function postgresRoles (postmaster: number, except: ReadonlySet<number>):
   return roles
 }
 
-/** Begins to measure peaks anew, where the system lets us. */
+/** Resets peak memory, where permitted. */
 export function resetPeaks (pids: Iterable<number>): void {
   for (const pid of pids) {
     try {
       writeFileSync(`/proc/${pid}/clear_refs`, '5')
     } catch {
-      // Not allowed, or no Linux: the peak is then that of the whole life of the process.
+      // Not permitted, or not Linux: the peak then covers the whole life of the process.
     }
   }
 }
 
-/** Largest peak of resident memory of each kind, in bytes. */
+/** Largest peak of resident memory per kind, in bytes. */
 export function peakBytes (roles: Roles): ByProcess {
   const peaks: Record<string, number> = {}
   for (const [pid, role] of roles) {

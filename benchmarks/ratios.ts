@@ -1,6 +1,7 @@
-/** Figures as shares of others of the same round: what can be compared from day to day and from machine to machine. */
+/** Figures as ratios to others of the same round, comparable from day to day and machine to machine. */
 import type { Plan } from './plan.js'
-import type { Group, Measurement, Ratio, RunRecord } from './result.js'
+import type { Group } from './plan.js'
+import type { Measurement, Ratio, RunRecord } from './result.js'
 import { cpuMicrosPerPoint, isQuiet, median, pointsPerSessionSecond, spread } from './statistics.js'
 import { STORING } from './timescale/purposes.js'
 
@@ -9,11 +10,11 @@ interface Pair {
   readonly title: string
   readonly of: string
   readonly by: string
-  /** Groups that must run for it. */
+  /** Groups that it needs. */
   readonly groups: readonly Group[]
-  /** Only thorough plans measure it. */
+  /** Measured only by thorough plans. */
   readonly thorough?: boolean
-  /** What is divided; without it: the rate. */
+  /** What is divided; default: the rate. */
   readonly figure?: (run: RunRecord) => number
   /** Smaller is better. */
   readonly lower?: boolean
@@ -22,29 +23,126 @@ interface Pair {
 const HTTP: readonly Group[] = ['ceilings', 'http']
 const AGGREGATES: readonly Group[] = ['aggregates']
 
-/** At a fixed rate the rate tells nothing, what it costs does. */
+/** At a fixed rate the rate says nothing, so cost is compared. */
 const PAIRS: readonly Pair[] = [
-  { name: 'json_of_copy', title: 'JSON, 1000 a request, stored ÷ raw COPY', of: 'http_json_1000', by: 'ceiling_copy', groups: HTTP },
-  { name: 'json_10000_of_copy', title: 'JSON, 10,000 a request, stored ÷ raw COPY', of: 'http_json_10000', by: 'ceiling_copy', groups: HTTP, thorough: true },
-  { name: 'ndjson_of_copy', title: 'NDJSON, 1000 a request, stored ÷ raw COPY', of: 'http_ndjson_1000', by: 'ceiling_copy', groups: HTTP, thorough: true },
-  { name: 'msgpack_of_copy', title: 'msgpack frames, 1000 a request, stored ÷ raw COPY', of: 'http_msgpack_1000', by: 'ceiling_copy', groups: HTTP },
-  { name: 'json_of_drop', title: 'JSON, 1000 a request, stored ÷ decoded and dropped', of: 'http_json_1000', by: 'ceiling_drop_1000', groups: HTTP },
-  { name: 'single_of_drop', title: 'JSON, one point a request, stored ÷ decoded and dropped', of: 'http_json_1', by: 'ceiling_drop_1', groups: HTTP },
-  { name: 'spool_full', title: 'JSON, 1000 a request, with the spool ÷ without', of: 'spool_full', by: 'spool_full_off', groups: ['spool'] },
-  { name: 'spool_few', title: 'JSON, 1000 a request, 12 connections, with the spool ÷ without', of: 'spool_few', by: 'spool_few_off', groups: ['spool'] },
-  { name: 'rollups_cpu', title: 'CPU per point at 100,000 points/s, with rollups ÷ without', of: 'rollups_rate', by: 'rollups_rate_off', groups: ['rollups'], figure: cpuMicrosPerPoint, lower: true },
-  { name: 'rollups_full', title: 'JSON, 1000 a request, with rollups ÷ without', of: 'rollups_full', by: 'rollups_full_off', groups: ['rollups'] },
-  { name: 'aggregates_100000', title: 'TimescaleDB at 100,000 points/s, stored with continuous aggregates ÷ without', of: 'aggregates_100000', by: 'aggregates_100000_off', groups: AGGREGATES },
-  { name: 'aggregates_50000', title: 'TimescaleDB at 50,000 points/s, stored with continuous aggregates ÷ without', of: 'aggregates_50000', by: 'aggregates_50000_off', groups: AGGREGATES },
-  // Of the rate at which neither side is full: there nothing comes late because it had to wait.
-  { name: 'aggregates_copy', title: 'TimescaleDB, points a second of COPY transactions, with continuous aggregates ÷ without', of: 'aggregates_50000', by: 'aggregates_50000_off', groups: AGGREGATES, figure: (run) => pointsPerSessionSecond(run, STORING) },
-  { name: 'aggregates_busy', title: 'TimescaleDB, points a second of all statements, refreshes too, with continuous aggregates ÷ without', of: 'aggregates_50000', by: 'aggregates_50000_off', groups: AGGREGATES, figure: (run) => pointsPerSessionSecond(run) },
-  { name: 'udp_of_count', title: 'UDP stored ÷ UDP counted', of: 'udp', by: 'ceiling_udp', groups: ['ceilings', 'udp'], thorough: true }
+  {
+    name: 'json_of_copy',
+    title: 'JSON, 1000 a request, stored ÷ raw COPY',
+    of: 'http_json_1000',
+    by: 'ceiling_copy',
+    groups: HTTP
+  },
+  {
+    name: 'json_10000_of_copy',
+    title: 'JSON, 10,000 a request, stored ÷ raw COPY',
+    of: 'http_json_10000',
+    by: 'ceiling_copy',
+    groups: HTTP,
+    thorough: true
+  },
+  {
+    name: 'ndjson_of_copy',
+    title: 'NDJSON, 1000 a request, stored ÷ raw COPY',
+    of: 'http_ndjson_1000',
+    by: 'ceiling_copy',
+    groups: HTTP,
+    thorough: true
+  },
+  {
+    name: 'msgpack_of_copy',
+    title: 'msgpack frames, 1000 a request, stored ÷ raw COPY',
+    of: 'http_msgpack_1000',
+    by: 'ceiling_copy',
+    groups: HTTP
+  },
+  {
+    name: 'json_of_drop',
+    title: 'JSON, 1000 a request, stored ÷ decoded and dropped',
+    of: 'http_json_1000',
+    by: 'ceiling_drop_1000',
+    groups: HTTP
+  },
+  {
+    name: 'single_of_drop',
+    title: 'JSON, one point a request, stored ÷ decoded and dropped',
+    of: 'http_json_1',
+    by: 'ceiling_drop_1',
+    groups: HTTP
+  },
+  {
+    name: 'spool_full',
+    title: 'JSON, 1000 a request, with the spool ÷ without',
+    of: 'spool_full',
+    by: 'spool_full_off',
+    groups: ['spool']
+  },
+  {
+    name: 'spool_few',
+    title: 'JSON, 1000 a request, 12 connections, with the spool ÷ without',
+    of: 'spool_few',
+    by: 'spool_few_off',
+    groups: ['spool']
+  },
+  {
+    name: 'rollups_cpu',
+    title: 'CPU per point at 100,000 points/s, with rollups ÷ without',
+    of: 'rollups_rate',
+    by: 'rollups_rate_off',
+    groups: ['rollups'],
+    figure: cpuMicrosPerPoint,
+    lower: true
+  },
+  {
+    name: 'rollups_full',
+    title: 'JSON, 1000 a request, with rollups ÷ without',
+    of: 'rollups_full',
+    by: 'rollups_full_off',
+    groups: ['rollups']
+  },
+  {
+    name: 'aggregates_100000',
+    title: 'TimescaleDB at 100,000 points/s, stored with continuous aggregates ÷ without',
+    of: 'aggregates_100000',
+    by: 'aggregates_100000_off',
+    groups: AGGREGATES
+  },
+  {
+    name: 'aggregates_50000',
+    title: 'TimescaleDB at 50,000 points/s, stored with continuous aggregates ÷ without',
+    of: 'aggregates_50000',
+    by: 'aggregates_50000_off',
+    groups: AGGREGATES
+  },
+  // At the rate that saturates neither side: there nothing is late because it had to wait.
+  {
+    name: 'aggregates_copy',
+    title: 'TimescaleDB, points a second of COPY transactions, with continuous aggregates ÷ without',
+    of: 'aggregates_50000',
+    by: 'aggregates_50000_off',
+    groups: AGGREGATES,
+    figure: (run) => pointsPerSessionSecond(run, STORING)
+  },
+  {
+    name: 'aggregates_busy',
+    title: 'TimescaleDB, points a second of all statements, refreshes too, with continuous aggregates ÷ without',
+    of: 'aggregates_50000',
+    by: 'aggregates_50000_off',
+    groups: AGGREGATES,
+    figure: (run) => pointsPerSessionSecond(run)
+  },
+  {
+    name: 'udp_of_count',
+    title: 'UDP stored ÷ UDP counted',
+    of: 'udp',
+    by: 'ceiling_udp',
+    groups: ['ceilings', 'udp'],
+    thorough: true
+  }
 ]
 
 const RATE = ({ rate }: RunRecord): number => rate
 
-/** Of the pairs that were both measured; each round has a ratio, and the median of them counts: of quiet rounds, if there are any. */
+/** Ratios of pairs measured in the same round, as medians over the rounds: over the quiet ones, if any. */
 export function ratiosOf (measurements: readonly Measurement[]): Ratio[] {
   return PAIRS.flatMap(({ name, title, of, by, figure = RATE, lower = false }) => {
     const others = runsOf(measurements, by)
@@ -61,11 +159,13 @@ export function ratiosOf (measurements: readonly Measurement[]): Ratio[] {
 
 export type Expectation = 'measured' | 'left out' | 'unknown'
 
-/** Whether a plan gives this ratio. */
+/** Whether a plan yields this ratio. */
 export function expectationOf (name: string, { groups, thorough }: Pick<Plan, 'groups' | 'thorough'>): Expectation {
   const pair = PAIRS.find((known) => known.name === name)
   if (pair === undefined) return 'unknown'
-  return pair.groups.every((group) => groups.includes(group)) && (thorough || pair.thorough !== true) ? 'measured' : 'left out'
+  return pair.groups.every((group) => groups.includes(group)) && (thorough || pair.thorough !== true)
+    ? 'measured'
+    : 'left out'
 }
 
 function runsOf (measurements: readonly Measurement[], name: string): readonly RunRecord[] {

@@ -1,7 +1,7 @@
-/** What a run of the benchmarks gives: plain data, written as JSON, from which table, page and Markdown are made. */
-import type { Plan } from './plan.js'
+/** Results of the benchmarks: plain data, written as JSON, from which table, page and Markdown are made. */
+import type { Group, Plan } from './plan.js'
 
-/** Milliseconds; from the moment that a request was due, where the load was an open loop. */
+/** Milliseconds; in an open loop from the moment that a request was due. */
 export interface Latency {
   readonly count: number
   readonly p50: number
@@ -11,53 +11,51 @@ export interface Latency {
   readonly max: number
 }
 
-/** Seconds of processor time, or bytes, by kind of process: worker, primary, database backend, and so on. */
+/** CPU seconds or bytes, by kind of process: worker, primary, database sessions, … */
 export type ByProcess = Readonly<Record<string, number>>
 
 /** One run of one measurement. */
 export interface RunRecord {
-  /** Of the measurement's unit. Throughputs count only points that were found in the database afterwards. */
+  /** In the measurement's unit. Throughputs count only points found in the database afterwards. */
   readonly rate: number
   /** From the first request until the last point was stored. */
   readonly seconds: number
-  /** Points; 0 where none are sent. */
+  /** Points; 0 if none are sent. */
   readonly sent: number
   readonly acknowledged: number
   readonly stored: number
   readonly latency?: Latency
   readonly cpuSeconds?: ByProcess
-  /** Seconds in statements, by what they were for, where the sessions of a database are measured. */
+  /** Seconds in statements, by purpose, if database sessions are measured. */
   readonly busySeconds?: ByProcess
-  /** Largest resident memory of a process of this kind, during the run. */
+  /** Peak resident memory per kind of process during the run. */
   readonly peakBytes?: ByProcess
-  /** Processor time of the whole machine that went to other work, 0 to 1: above a few percent the figures mean little. */
+  /** Share of the machine's CPU time used by other work, 0 to 1: above a few percent the figures mean little. */
   readonly otherCpuShare?: number
-  /** What was not as it must be: a run with any of these fails the whole benchmark. */
+  /** Violations: a run with any of these fails the whole benchmark. */
   readonly problems: readonly string[]
-  /** What must be known to read the figures; shown with the title. */
+  /** Needed to interpret the figures; shown with the title. */
   readonly notes?: readonly string[]
 }
-
-export type Group = 'ceilings' | 'http' | 'sustained' | 'spool' | 'udp' | 'latency' | 'queries' | 'growth' | 'rollups' | 'aggregates' | 'dashboards' | 'freshness'
 
 export interface Measurement {
   /** Key in baselines: never changed. */
   readonly name: string
   readonly group: Group
-  /** For people. */
+  /** For display. */
   readonly title: string
   /** What `rate` counts: points/s, requests/s, syncs/s, queries/s. */
   readonly unit: string
   readonly runs: readonly RunRecord[]
 }
 
-/** A figure as a share of another of the same round: a throughput of what the machine could do at most, mostly. */
+/** A figure relative to another of the same round: usually a throughput relative to a ceiling of the machine. */
 export interface Ratio {
   readonly name: string
   readonly title: string
   /** Median over the rounds. */
   readonly value: number
-  /** Largest distance of a round from the median, as a share of the median. */
+  /** Largest deviation of a round from the median, as a share of the median. */
   readonly spread: number
   /** Smaller is better. */
   readonly lower: boolean
@@ -69,7 +67,7 @@ export interface Verdict {
   readonly detail: string
 }
 
-/** A figure to be reached on a quiet machine of two cores; whether it was is said, and changes no exit code. */
+/** A goal for a quiet machine with two cores; reported, but does not affect the exit code. */
 export interface Target {
   readonly title: string
   readonly unit: string
@@ -91,26 +89,26 @@ export interface Machine {
   readonly memoryBytes: number
   readonly system: string
   readonly node: string
-  /** Under the data directory of the server: what "on disk" means. Null: the system does not say. */
+  /** File system of the server's data directory: what "on disk" means. Null: unknown. */
   readonly fileSystem: string | null
-  /** Load average of a minute before the start: other work makes figures worthless. */
+  /** One-minute load average before the start: other work makes figures worthless. */
   readonly loadBefore: number
 }
 
 export interface Report {
   readonly startedAt: string
   readonly seconds: number
-  /** Of the program that was measured; null: it does not say. */
+  /** Of the measured program; null: unknown. */
   readonly version: string | null
-  /** Another program than that of this checkout; null: this one. */
+  /** A program other than this checkout's; null: this checkout's. */
   readonly program: string | null
-  /** Of this checkout; null: not known. */
+  /** Of this checkout; null: unknown. */
   readonly commit: string | null
-  /** The arguments that made these figures. */
+  /** Arguments that produced these figures. */
   readonly argv: readonly string[]
   readonly plan: Plan
   readonly machine: Machine
-  /** Log line of the server when it was ready: workers, database. */
+  /** The server's "ready" log line: workers, database. */
   readonly server: Readonly<Record<string, unknown>>
   readonly measurements: readonly Measurement[]
   readonly ratios: readonly Ratio[]

@@ -1,8 +1,8 @@
-/** The order of measurements: rounds, each of which measures everything once, ceilings and loads beside one another. */
+/** The order of measurements: each round measures everything once, ceilings next to loads. */
 import { measureDrop } from './ceilings/http-drop.js'
 import { measureFdatasync } from './ceilings/fdatasync.js'
 import { measureCopy } from './ceilings/raw-copy.js'
-import type { Group } from './result.js'
+import type { Group } from './plan.js'
 import { measureAggregates } from './scenarios/aggregates.js'
 import { measureDashboards } from './scenarios/dashboards.js'
 import { measureFreshness } from './scenarios/freshness.js'
@@ -21,11 +21,32 @@ const FDATASYNC_SECONDS = 1
 
 async function measureCeilings (session: Session, results: Results): Promise<void> {
   const { server, plan } = session
-  results.add('ceilings', 'ceiling_fdatasync', 'fdatasync of 4 KB', 'syncs/s', measureFdatasync(server.dataDir, FDATASYNC_SECONDS))
+  const syncs = measureFdatasync(server.dataDir, FDATASYNC_SECONDS)
+  results.add('ceilings', 'ceiling_fdatasync', 'fdatasync of 4 KB', 'syncs/s', syncs)
   results.add('ceilings', 'ceiling_copy', 'raw COPY, one connection', 'points/s', await measureCopy(session))
-  results.add('ceilings', 'ceiling_drop_1000', 'HTTP, decoded and dropped, 1000 a request', 'points/s', await measureDrop(session, 1000))
-  results.add('ceilings', 'ceiling_drop_1', 'HTTP, decoded and dropped, one a request', 'points/s', await measureDrop(session, 1))
-  if (plan.thorough) results.add('ceilings', 'ceiling_udp', 'UDP, counted and dropped, nothing missing', 'points/s', await measureUdpCount(session, results.medianRate('ceiling_udp')))
+  results.add(
+    'ceilings',
+    'ceiling_drop_1000',
+    'HTTP, decoded and dropped, 1000 a request',
+    'points/s',
+    await measureDrop(session, 1000)
+  )
+  results.add(
+    'ceilings',
+    'ceiling_drop_1',
+    'HTTP, decoded and dropped, one a request',
+    'points/s',
+    await measureDrop(session, 1)
+  )
+  if (plan.thorough) {
+    results.add(
+      'ceilings',
+      'ceiling_udp',
+      'UDP, counted and dropped, nothing missing',
+      'points/s',
+      await measureUdpCount(session, results.medianRate('ceiling_udp'))
+    )
+  }
 }
 
 const MEASURES: Steps['measures'] = {
@@ -48,8 +69,13 @@ export interface Steps {
   readonly measures: Readonly<Record<Group, (session: Session, results: Results) => Promise<void>>>
 }
 
-/** @param tell says how far it is. Rejects with the name of the step that failed; what was added to the results stays */
-export async function runRounds (session: Session, results: Results, tell: (text: string) => void, steps: Steps = { warmUp, measures: MEASURES }): Promise<void> {
+/** Rejects with the name of the step that failed; the results so far are kept. @param tell reports progress */
+export async function runRounds (
+  session: Session,
+  results: Results,
+  tell: (text: string) => void,
+  steps: Steps = { warmUp, measures: MEASURES }
+): Promise<void> {
   const { runs, groups } = session.plan
   const step = async (name: string, work: () => Promise<void>): Promise<void> => {
     tell(name)
@@ -61,6 +87,8 @@ export async function runRounds (session: Session, results: Results, tell: (text
   }
   await step('warming up', () => steps.warmUp(session))
   for (let round = 1; round <= runs; round++) {
-    for (const group of groups) await step(`round ${round} of ${runs}: ${group}`, () => steps.measures[group](session, results))
+    for (const group of groups) {
+      await step(`round ${round} of ${runs}: ${group}`, () => steps.measures[group](session, results))
+    }
   }
 }

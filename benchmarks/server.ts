@@ -1,6 +1,6 @@
 /**
- * The program that is measured, driven from outside: `orbitstream-ingest start` with its default settings, its embedded
- * database and a data directory of its own, which is removed at the end.
+ * The program under measurement, driven from outside: `orbitstream-ingest start` with default settings, its embedded
+ * database, and its own data directory, which is removed at the end.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,11 +21,11 @@ export const ROOT = new URL('../../', import.meta.url)
 const OWN_PROGRAM = fileURLToPath(new URL('bin/orbitstream-ingest', ROOT))
 
 export interface ServerOptions {
-  /** Null: bin/orbitstream-ingest of this checkout. */
+  /** Null: this checkout's bin/orbitstream-ingest. */
   readonly program: string | null
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** Where its data directory is made; without it: in the system's temporary directory. */
+  /** Where to create its data directory; default: the system's temporary directory. */
   readonly dataRoot?: string | null
 }
 
@@ -37,8 +37,10 @@ const CONNECT_TIMEOUT_MS = 5_000
 const DATABASE_STOP_DEADLINE_MS = 10_000
 const DATABASE_POLL_MS = 20
 const LOG_LINES_MAX = 10_000
-/** The benchmark itself must not be what a limit of the program's environment changes. */
-const ENVIRONMENT_KEPT = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'USER', 'LD_LIBRARY_PATH', 'NODE_OPTIONS', 'UWS_HTTP_MAX_HEADERS_SIZE']
+/** The program's settings must not leak in from the benchmark's environment. */
+const ENVIRONMENT_KEPT = [
+  'PATH', 'HOME', 'LANG', 'TMPDIR', 'USER', 'LD_LIBRARY_PATH', 'NODE_OPTIONS', 'UWS_HTTP_MAX_HEADERS_SIZE'
+]
 
 export class Server {
   readonly lines: LogLine[] = []
@@ -52,7 +54,7 @@ export class Server {
 
   private constructor (readonly dataDir: string, private readonly child: ChildProcess) {}
 
-  /** Starts the program and waits until it serves. */
+  /** Starts the program and waits until it is ready. */
   static async start (options: ServerOptions): Promise<Server> {
     const server = Server.spawn(options)
     try {
@@ -64,15 +66,17 @@ export class Server {
     return server
   }
 
-  /** In one turn, so that no signal comes between the directory, the process and their place among all servers. */
+  /** Synchronous, so that no signal arrives between creating the directory, the process and its registration. */
   private static spawn ({ program, args, env, dataRoot }: ServerOptions): Server {
     refuseWhenEnding()
     const dataDir = mkdtempSync(join(dataRoot ?? tmpdir(), 'orbitstream-bench-'))
     // PostgreSQL may run under another account, which must reach its files.
     chmodSync(dataDir, 0o755)
-    const inherited = Object.fromEntries(ENVIRONMENT_KEPT.flatMap((name) => process.env[name] === undefined ? [] : [[name, process.env[name]]]))
-    // A process group of its own: a terminal's Ctrl-C is for the benchmark, and what is left of the group can be ended.
-    const child = spawn(process.execPath, [program ?? OWN_PROGRAM, 'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...args], {
+    const inherited = Object.fromEntries(ENVIRONMENT_KEPT.map((name) => [name, process.env[name]]))
+    // Its own process group: Ctrl-C is for the benchmark, and the rest of the group can be killed at the end.
+    const child = spawn(process.execPath, [
+      program ?? OWN_PROGRAM, 'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...args
+    ], {
       cwd: dataDir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, UDP_PORT: '0', ...env }, detached: true
     })
     const server = new Server(dataDir, child)
@@ -89,17 +93,23 @@ export class Server {
     return Number(this.ready['port'])
   }
 
-  /** Ports of the UDP workers; empty if the program does not listen on UDP. */
+  /** Ports of the UDP workers; empty without UDP. */
   get udpPorts (): readonly number[] {
     const ports = this.ready['udpPorts']
     return Array.isArray(ports) ? ports.map(Number) : []
   }
 
   async connect (): Promise<Database> {
-    return await connect(this.databaseUrl, { applicationName: 'orbitstream benchmark', connectTimeoutMs: CONNECT_TIMEOUT_MS })
+    return await connect(this.databaseUrl, {
+      applicationName: 'orbitstream benchmark',
+      connectTimeoutMs: CONNECT_TIMEOUT_MS
+    })
   }
 
-  async health (): Promise<{ readonly status: string, readonly workers: ReadonlyArray<{ readonly pid: number, readonly engine: string }> }> {
+  async health (): Promise<{
+    readonly status: string,
+    readonly workers: ReadonlyArray<{ readonly pid: number, readonly engine: string }>
+  }> {
     const answer = await fetch(`${this.url}/health`)
     return await answer.json() as Awaited<ReturnType<Server['health']>>
   }
@@ -108,11 +118,13 @@ export class Server {
   async roles (except: ReadonlySet<number>): Promise<Roles> {
     const roles = postgresRoles(this.postmaster, except)
     roles.set(this.child.pid ?? 0, 'primary')
-    for (const { pid, engine } of (await this.health()).workers) roles.set(pid, engine === 'udp' ? 'UDP worker' : 'worker')
+    for (const { pid, engine } of (await this.health()).workers) {
+      roles.set(pid, engine === 'udp' ? 'UDP worker' : 'worker')
+    }
     return roles
   }
 
-  /** Ends the program and removes its files. */
+  /** Stops the program and removes its files. */
   stop (): Promise<void> {
     this.stopping ??= this.end()
     return this.stopping
@@ -131,7 +143,7 @@ export class Server {
     removeServer(this)
   }
 
-  /** A program that was killed, or ended before it listened to signals, leaves a database or what was just making one. */
+  /** A program that was killed, or exited before it handled signals, leaves a database, or the process creating one. */
   private async endOrphans (): Promise<void> {
     const postmaster = await readPostmaster(this.dataDir)
     if (postmaster !== null && signal(postmaster, 'SIGQUIT')) {
@@ -143,7 +155,7 @@ export class Server {
 
   private listen (): void {
     const { stdout, stderr } = this.child
-    if (stdout === null || stderr === null) throw new Error('the streams of the program must be pipes')
+    if (stdout === null || stderr === null) throw new Error('the program\'s streams must be pipes')
     createInterface({ input: stdout }).on('line', (text) => this.take(text))
     stderr.on('data', (chunk: Buffer) => { this.stderr = (this.stderr + chunk.toString()).slice(-10_000) })
     const end = (): void => {
@@ -151,7 +163,7 @@ export class Server {
       this.wake()
     }
     this.child.once('exit', end)
-    // It could not be started at all.
+    // It could not be started.
     this.child.once('error', end)
   }
 
@@ -178,29 +190,32 @@ export class Server {
         this.ready = ready
         break
       }
-      if (this.ended) throw new Error(`the program ended before it was ready:\n${this.lines.map((line) => JSON.stringify(line)).join('\n')}\n${this.stderr}`)
+      if (this.ended) {
+        const log = this.lines.map((line) => JSON.stringify(line)).join('\n')
+        throw new Error(`the program exited before it was ready:\n${log}\n${this.stderr}`)
+      }
       await new Promise<void>((resolve) => this.watchers.add(resolve))
     }
     clearTimeout(deadline)
     const database = await embeddedUrl(this.dataDir)
-    if (database?.running !== true) throw new Error('the embedded database does not run')
+    if (database?.running !== true) throw new Error('the embedded database is not running')
     this.databaseUrl = database.url
     this.postmaster = await readPostmaster(this.dataDir) ?? 0
   }
 }
 
-/** Null: not a line of the log. */
+/** Null: not a log line. */
 function parseLine (text: string): LogLine | null {
   if (!text.startsWith('{')) return null
   try {
     return JSON.parse(text) as LogLine
   } catch {
-    // The last line of a program that was killed.
+    // The truncated last line of a killed program.
     return null
   }
 }
 
-/** What a line tells of trouble; null if it does not. */
+/** The error that a log line reports; null if none. */
 export function complaintOf ({ level, msg, reason, err }: LogLine): string | null {
   if (level !== 'error' && level !== 'fatal' && !(Number(level) >= 50)) return null
   const cause = reason ?? (err as { readonly message?: unknown } | undefined)?.message

@@ -1,6 +1,6 @@
 /**
- * All servers that run, whoever started them: so that nothing stays when the benchmark is cut short; and what they
- * complained of, which is a problem of the run during which they did.
+ * All running servers, so that none is left behind when the benchmark is cut short; and the errors that they logged,
+ * which are problems of the run during which they occurred.
  */
 
 export interface Running {
@@ -13,9 +13,9 @@ const running = new Set<Running>()
 const complaints = new Set<string>()
 let ending = false
 
-/** Throws when the benchmark ends: who waits for a server at that moment must not get one that nobody stops. */
+/** Throws while the benchmark is ending: a server started then would never be stopped. */
 export function refuseWhenEnding (): void {
-  if (ending) throw new Error('the benchmark ends')
+  if (ending) throw new Error('the benchmark is ending')
 }
 
 export function addServer (server: Running): void {
@@ -26,7 +26,7 @@ export function removeServer (server: Running): void {
   running.delete(server)
 }
 
-/** Stops all servers and lets nobody start another. Rejects with the first failure, after all have been tried. */
+/** Stops all servers and prevents new ones. Rejects with the first failure, after all were tried. */
 export async function stopServers (): Promise<void> {
   ending = true
   const ends = await Promise.allSettled([...running].map((server) => server.stop()))
@@ -38,7 +38,7 @@ export function addComplaint (text: string): void {
   if (complaints.size < COMPLAINTS_MAX) complaints.add(text)
 }
 
-/** What servers complained of since the last call, each once. */
+/** Errors that servers logged since the last call, each once. */
 export function takeComplaints (): string[] {
   const taken = [...complaints]
   complaints.clear()

@@ -1,9 +1,12 @@
-/** What all measurements share: the server that is measured, a connection to its database, and who costs what. */
+/** Shared by all measurements: the server under measurement, a connection to its database, and cost accounting. */
 import { cpus } from 'node:os'
 import type { Database } from '../lib/database/connection.js'
 import type { Plan } from './plan.js'
-import { cpuBetween, machineCpuSeconds, peakBytes, resetPeaks, sampleCpu, type CpuSample, type Roles } from './processes.js'
-import type { ByProcess, Group, Measurement, RunRecord, Skipped } from './result.js'
+import {
+  cpuBetween, machineCpuSeconds, peakBytes, resetPeaks, sampleCpu, type CpuSample, type Roles
+} from './processes.js'
+import type { Group } from './plan.js'
+import type { ByProcess, Measurement, RunRecord, Skipped } from './result.js'
 import { Server, type ServerOptions } from './server.js'
 import { takeComplaints } from './servers.js'
 import { LOAD_ROLE, median } from './statistics.js'
@@ -30,16 +33,16 @@ export async function closeSession ({ server, db }: Session): Promise<void> {
   await server.stop()
 }
 
-/** Collects the records of measurements over the rounds, in the order in which they came first. */
+/** Collects the records of measurements over the rounds, in order of first appearance. */
 export class Results {
   readonly skipped: Skipped[] = []
   private readonly byName = new Map<string, { title: string, group: Group, unit: string, runs: RunRecord[] }>()
 
-  /** @param complaints of the servers since it was called last: problems of the run that is added */
+  /** @param complaints errors of the servers since the last call: problems of the run being added */
   constructor (private readonly complaints: () => readonly string[] = takeComplaints) {}
 
   add (group: Group, name: string, title: string, unit: string, run: RunRecord): void {
-    const said = this.complaints().map((complaint) => `the server says: ${complaint}`)
+    const said = this.complaints().map((complaint) => `the server logged: ${complaint}`)
     const record = said.length === 0 ? run : { ...run, problems: [...run.problems, ...said] }
     const known = this.byName.get(name)
     if (known === undefined) this.byName.set(name, { title, group, unit, runs: [record] })
@@ -50,7 +53,7 @@ export class Results {
     if (!this.skipped.some((skipped) => skipped.title === title)) this.skipped.push({ title, reason })
   }
 
-  /** The middle one of the rates above 0 so far; null if there is none. */
+  /** Median of the rates above 0 so far; null if there is none. */
   medianRate (name: string): number | null {
     const rates = this.byName.get(name)?.runs.map(({ rate }) => rate).filter((rate) => rate > 0) ?? []
     return rates.length === 0 ? null : median(rates)
@@ -61,22 +64,22 @@ export class Results {
   }
 }
 
-/** With what must be known of the runs. */
+/** The title with the runs' notes. */
 function titleOf ({ title, runs }: Pick<Measurement, 'title' | 'runs'>): string {
   const notes = new Set(runs.flatMap(({ notes = [] }) => notes))
   return notes.size === 0 ? title : `${title} (${[...notes].join(', ')})`
 }
 
 /**
- * What neither the server nor the load took of the processors, from now until `end`. This process, which watches, is no
- * other work: it belongs to the load.
+ * CPU share used by neither the server nor the load, from now until `end`. This process, which watches, belongs to the
+ * load.
  */
 export class OtherWork {
   private readonly startMs = performance.now()
   private readonly machineBefore = machineCpuSeconds()
   private readonly watcherBefore = process.cpuUsage()
 
-  /** @param ownSeconds processor time of the server and of the load */
+  /** @param ownSeconds CPU time of the server and the load */
   end (ownSeconds: number): Pick<RunRecord, 'otherCpuShare'> {
     const machine = machineCpuSeconds()
     if (machine === null || this.machineBefore === null) return {}
@@ -86,11 +89,15 @@ export class OtherWork {
   }
 }
 
-/** Processor time and memory of the server from now until `end` is called. */
+/** CPU time and memory of the server from now until `end` is called. */
 export class Costs {
   private readonly other = new OtherWork()
 
-  private constructor (private readonly session: Session, private readonly before: CpuSample, private readonly asker: CpuSample) {}
+  private constructor (
+    private readonly session: Session,
+    private readonly before: CpuSample,
+    private readonly asker: CpuSample
+  ) {}
 
   static async begin (session: Session): Promise<Costs> {
     const roles = await rolesOf(session)
@@ -98,7 +105,7 @@ export class Costs {
     return new Costs(session, sampleCpu(roles), sampleCpu(askerOf(session)))
   }
 
-  /** @param loadSeconds processor time of the load generator, without that of this process */
+  /** @param loadSeconds CPU time of the load generator, excluding this process */
   async end (loadSeconds: number): Promise<Pick<RunRecord, 'cpuSeconds' | 'peakBytes' | 'otherCpuShare'>> {
     const roles = await rolesOf(this.session)
     const asked = total(cpuBetween(this.asker, sampleCpu(askerOf(this.session))))
@@ -115,7 +122,7 @@ async function rolesOf ({ server, db }: Session): Promise<Roles> {
   return await server.roles(new Set([db.backendPid]))
 }
 
-/** The database's process that answers the benchmark itself. */
+/** The database process that serves the benchmark itself. */
 function askerOf ({ db }: Session): Roles {
   return new Map([[db.backendPid, LOAD_ROLE]])
 }

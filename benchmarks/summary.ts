@@ -1,33 +1,34 @@
-/** Medians of the runs of a measurement with their spread, of those runs that other work did not disturb. */
+/** Medians of a measurement's runs with their spread, excluding runs disturbed by other work. */
 import type { Measurement, RunRecord } from './result.js'
 import { countedRuns, cpuMicrosPerPoint, isQuiet, median, spread } from './statistics.js'
 
 export interface Figure {
   readonly median: number
-  /** Largest distance from the median, as a share of it. */
+  /** Largest deviation from the median, as a share of it. */
   readonly spread: number
 }
 
 export interface MeasurementSummary {
-  /** Runs that the figures are of. */
+  /** Runs that the figures are based on. */
   readonly runs: number
-  /** Runs that were left out, since other work took too much of the processors. */
+  /** Runs left out because other work took too much CPU time. */
   readonly leftOut: number
-  /** No run was quiet: the figures are of disturbed ones. */
+  /** No run was quiet: the figures are from disturbed ones. */
   readonly disturbed: boolean
   readonly rate: Figure
-  /** Milliseconds; these and the following are null where they were not measured. */
+  /** Milliseconds; this and the following are null if not measured. */
   readonly p99: Figure | null
   readonly cpuMicrosPerPoint: Figure | null
   /** Bytes of the largest worker. */
   readonly workerBytes: Figure | null
-  /** Share of the processors. */
+  /** Share of the CPUs. */
   readonly otherCpuShare: Figure | null
 }
 
 export function summaryOf ({ runs }: Measurement): MeasurementSummary {
   const counted = countedRuns(runs)
-  const of = (pick: (run: RunRecord) => number | undefined): Figure | null => figureOf(counted.flatMap((run) => pick(run) ?? []))
+  const of = (pick: (run: RunRecord) => number | undefined): Figure | null =>
+    figureOf(counted.flatMap((run) => pick(run) ?? []))
   return {
     runs: counted.length,
     leftOut: runs.length - counted.length,

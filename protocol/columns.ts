@@ -1,34 +1,34 @@
 /**
  * Decoded points, in columns.
  *
- * A decoder fills one PointColumns from one body or packet, the pipeline reads it, and the next
- * body fills it again: no object is made per point. Point i has its satellite in `satellites[i]`,
- * its time in `timesMicros[i]`, and metric m of its schema in `values[i * schema.metricCount + m]`.
+ * A decoder fills a PointColumns from one body or packet, the pipeline reads it, and the next body refills it: there is
+ * no object per point. Point i has its satellite in `satellites[i]`, its time in `timesMicros[i]`, and metric m of its
+ * schema in `values[i * schema.metricCount + m]`.
  *
  *   satellites   [ S0      | S1      | … ]        interned, see satellites.ts
- *   timesMicros  [ t0      | t1      | … ]        µs since 1970-01-01 UTC, whole numbers below 2^53
+ *   timesMicros  [ t0      | t1      | … ]        µs since 1970-01-01 UTC, integers below 2^53
  *   values       [ a b c   | a b c   | … ]        NaN: null or absent
  *
- * Times are already resolved: a point without time got the time of receipt from its decoder.
+ * Times are resolved: the decoder gives a point without a time the time of receipt.
  */
 import type { Satellite } from './satellites.js'
 import type { PointSchema } from './schema.js'
 
 /**
- * Points of one body at most. What a body costs, whatever its bytes are, is bounded by this and not by its size
- * alone: a point may be five bytes of a compressed body, and becomes a thousand times as many with its anomalies. While a
- * body is decoded nobody else is answered, and bodies of more than some thousand points gain nothing.
+ * Points per body. Limiting the size of a body is not enough to limit its cost: a point may be five bytes of a
+ * compressed body, and a thousand times as many with its anomalies. Decoding a body blocks all other requests, and
+ * bodies of more than several thousand points gain nothing.
  */
 export const POINTS_MAX = 10_000
 
 export class PointColumns {
-  /** Points held; entries from here on are left over from earlier bodies. */
+  /** Number of points; entries beyond are left over from earlier bodies. */
   count = 0
   satellites: Satellite[] = []
   timesMicros: Float64Array
   values: Float64Array
 
-  /** @param schema of the stream whose points these are */
+  /** @param schema of the points */
   constructor (readonly schema: PointSchema, capacity = 1024) {
     this.timesMicros = new Float64Array(capacity)
     this.values = new Float64Array(capacity * schema.metricCount)
@@ -39,9 +39,9 @@ export class PointColumns {
   }
 
   /**
-   * Makes room for one more point behind those that are held: its metrics and its time are NaN. The caller writes what
-   * the point has, and holds it with hold(). The arrays may be others than before.
-   * @returns where its metrics begin in `values`; its index is `count`
+   * Starts another point, with index `count`: sets its metrics and its time to NaN. The caller writes those it has, and
+   * then calls hold(). May replace the arrays.
+   * @returns where its metrics start in `values`
    */
   begin (): number {
     const { count, schema: { metricCount } } = this
@@ -49,17 +49,17 @@ export class PointColumns {
     this.timesMicros[count] = NaN
     const { values } = this
     const first = count * metricCount
-    // A loop: fill() costs more than the few numbers of one point.
+    // For the few numbers of one point a loop is faster than fill().
     for (let at = first; at < first + metricCount; at++) values[at] = NaN
     return first
   }
 
-  /** Holds the point that was begun. */
+  /** Adds the point that was begun. */
   hold (satellite: Satellite): void {
     this.satellites[this.count++] = satellite
   }
 
-  /** Holds one more point and returns its index; its metrics are NaN until the caller writes them. */
+  /** Adds a point and returns its index; its metrics are NaN until the caller writes them. */
   push (satellite: Satellite, timeMicros: number): number {
     this.begin()
     this.timesMicros[this.count] = timeMicros

@@ -1,4 +1,4 @@
-/** What a decoder says when it takes nothing: a code of the table of errors, and where the faults are. */
+/** Why a decoder refused a body: a code from the error table, and where the faults are. */
 
 import { POINTS_MAX } from './columns.js'
 
@@ -6,30 +6,31 @@ import { POINTS_MAX } from './columns.js'
 export interface FaultDetail {
   /** Position of the point in the body, from 0. */
   readonly index: number
-  /** Field at fault, if it is one field. */
+  /** The field at fault, if it is a single one. */
   readonly field?: string
-  /** What is wrong and what would be right. */
+  /** What is wrong, and what is expected. */
   readonly message: string
 }
 
 export interface DecodeFault {
   readonly code: 'invalid_json' | 'invalid_msgpack' | 'invalid_point' | 'body_too_large'
   readonly message: string
-  /** At most FAULT_DETAILS_MAX of them. */
+  /** At most FAULT_DETAILS_MAX. */
   readonly details?: readonly FaultDetail[]
-  /** Points seen in the body, as far as they could be counted: the number that is counted as rejected. */
+  /** Points in the body, as far as they could be counted; they count as rejected. */
   readonly points: number
 }
 
-/** A body of more points than are taken at once, or of more blank lines than that; `points` are those that were read. */
+/** A body with more than POINTS_MAX points or blank lines. @param points read so far */
 export function tooManyPoints (points: number): DecodeFault {
-  return { code: 'body_too_large', message: `The body holds more than ${POINTS_MAX} points, or blank lines; none was taken. Send smaller batches.`, points }
+  return tooMuch(points, POINTS_MAX, 'points or blank lines')
 }
 
-/** A body that holds more of something than is read at once; `points` are those that were read. */
+/** A body with too much of something. @param points read so far */
 export function tooMuch (points: number, max: number, what: string): DecodeFault {
-  return { code: 'body_too_large', message: `The body holds more than ${max} ${what}; nothing of it was taken. Send smaller batches.`, points }
+  const message = `The body has more than ${max} ${what}; no point of it was accepted. Send smaller batches.`
+  return { code: 'body_too_large', message, points }
 }
 
-/** Faults named in one answer. */
+/** Faults listed in one answer. */
 export const FAULT_DETAILS_MAX = 10

@@ -1,24 +1,23 @@
 /**
- * The catalogue of metrics: the one place that names them.
+ * The catalogue of metrics: the only place that names them.
  *
- * Columns of the tables, COPY rows, validation, limits, dashboards and the simulator derive from
- * METRICS, in this order. The order is part of the wire format of packets and of spooled rows:
- * append, never reorder.
+ * Table columns, COPY rows, validation, limits, dashboards and the simulator derive from METRICS, in this order. The
+ * order is part of the wire format of packets and of spooled rows: append, never reorder.
  */
 
 import { PointSchema } from './schema.js'
 
-/** Which side of a limit is out of order: below a low limit, above a high one. */
+/** Whether values violate a limit below (low) or above it (high). */
 export type LimitSide = 'low' | 'high'
 
 export interface Metric {
-  /** Field of a JSON point and column of the table. */
+  /** Name of the JSON field and the table column. */
   readonly name: string
-  /** Unit, as shown to people. */
+  /** Unit for display. */
   readonly unit: string
-  /** Short title, as shown to people. */
+  /** Short title for display. */
   readonly title: string
-  /** Default critical limit; the value itself is still in order. Changed by the environment variable `env`. */
+  /** Default critical limit, which is itself still in range. The environment variable `env` changes it. */
   readonly limit: { readonly side: LimitSide, readonly value: number, readonly env: string }
 }
 
@@ -45,8 +44,8 @@ export const METRICS = [
 
 export type MetricName = (typeof METRICS)[number]['name']
 
-/** What a point of the table telemetry holds. */
+/** Schema of the table telemetry. */
 export const TELEMETRY = new PointSchema(METRICS.map(({ name }) => name))
 
-/** How many metrics a point has room for. */
+/** Metrics per point. */
 export const METRIC_COUNT = METRICS.length

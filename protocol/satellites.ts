@@ -1,43 +1,43 @@
 /**
- * Satellite ids: which are valid, and one shared object for each that was seen.
+ * Satellite ids: the rule for valid ones, and a table with one shared object for each.
  *
- * A valid id has 1 to 64 characters (Unicode code points) of any script, `ISS (ZARYA)` and `NOAA 19` too, but no
- * control characters (C0, DEL, C1), no lone surrogates, and no white space at either end (what String.trim cuts).
+ * A valid id has 1 to 64 characters (Unicode code points) of any script, including `ISS (ZARYA)` and `NOAA 19`, but no
+ * control characters (C0, DEL, C1), no lone surrogates, and no white space at either end (as trimmed by String.trim).
  *
- * Two ways lead to the same object, byId and byBytes, through one open-addressing hash over the UTF-8 bytes, which on a
- * hit makes neither a string nor any other object:
+ * byId and byBytes look up the same objects in an open-addressing hash table over the UTF-8 bytes, without allocating
+ * anything on a hit:
  *
- *   slots    [ index + 1 | hash ][ index + 1 | hash ][ 0 | – ] …   a power of two of pairs, at most half in use
+ *   slots    [ index + 1 | hash ][ index + 1 | hash ][ 0 | – ] …   a power of two of pairs, at most half of them used
  *   entries  [ Satellite 0 ][ Satellite 1 ] …
- *   arena    the bytes of all ids, in chunks that nothing else shares
- *   crowded  by its text: a satellite that found no slot
+ *   arena    the bytes of all ids, in dedicated chunks
+ *   crowded  satellites without a slot, by id
  *
- * A search looks at PROBES_MAX slots at most, so ids that are made to collide cost a Map look-up and not a walk through
- * the table. A worker knows 100,000 satellites twice, for reading and for sorting: so one costs few bytes, and has a
- * string only once somebody asked for it.
+ * A look-up probes PROBES_MAX slots at most, so ids chosen to collide cost a look-up in a Map rather than a scan of the
+ * table. A worker has 100,000 satellites in two tables, for reading and for sorting: so each takes few bytes, and has a
+ * string only after the first request for it.
  *
- * Body by body, so that what is refused takes no place from others:
+ * Works body by body, so that refused bodies take up no space:
  *
- *   begin ──▶ byId, byBytes … ──▶ keep      its points are taken: their satellites stay
+ *   begin ──▶ byId, byBytes … ──▶ keep      its points are accepted: their satellites stay
  *     ▲             │                │
- *     └─────────────┴────────────────┘      begin() forgets those that were not kept: they are dead, with their bytes
+ *     └─────────────┴────────────────┘      begin() forgets those that were not kept, and reuses their bytes
  *
- * Bounded: where `max` ids are held, begin() forgets all of them, begins again at index 0 and counts `generation` up; so a
- * table holds `max` satellites and those of one body. Those that were kept stay valid as values, so there may be
- * satellites of two generations, or one that is dead and one that is not, with one index. An array kept beside the table
- * by `index` therefore stores the Satellite with its entry and takes the entry only if it is the same object; `generation`
- * says when to drop the whole array.
+ * Bounded: once there are `max` ids, begin() forgets all of them, restarts at index 0 and increments `generation`. So a
+ * table has at most `max` satellites and those of one body. Satellites that were kept stay valid as values, so two of
+ * different generations, or a forgotten and a current one, may have the same index. An array indexed by `index` must
+ * therefore store the Satellite with each entry, and use the entry only for the same object; a new `generation` is the
+ * time to drop the whole array.
  */
 import { isUtf8 } from 'node:buffer'
 
-/** A satellite id that was seen and found valid: interned once, then shared by every point. Valid while its table keeps it. */
+/** A valid satellite id, interned once and shared by all its points. Valid for as long as its table keeps it. */
 export class Satellite {
   private text: string | null = null
 
   /**
-   * @param arena holds the id in UTF-8, as it goes into COPY rows, from `start` on; never written again there
+   * @param arena has the id in UTF-8, as in COPY rows, at `start`; never overwritten
    * @param length bytes of the id
-   * @param index position in its table, from 0: a key for arrays kept beside the table. Used again after `generation` changed.
+   * @param index position in the table, from 0, for arrays indexed by satellite; reused after `generation` has changed
    */
   constructor (readonly arena: Buffer, readonly start: number, readonly length: number, readonly index: number) {}
 
@@ -46,11 +46,11 @@ export class Satellite {
     return this.text
   }
 
-  /** Below 0 if its id comes before that of the other in byte order, above 0 if behind. */
+  /** Negative if its id comes before the other one in byte order, positive if after. */
   compare ({ arena, start, length }: Satellite): number {
     const { arena: own, start: ownStart } = this
     const end = Math.min(this.length, length)
-    // A loop: ids are short, and a call into C++ takes ten times as long.
+    // For short ids a loop takes a tenth of the time of a call into C++.
     for (let at = 0; at < end; at++) {
       const difference = (own[ownStart + at] as number) - (arena[start + at] as number)
       if (difference !== 0) return difference
@@ -62,30 +62,30 @@ export class Satellite {
 /** Longest id, in Unicode code points. */
 export const SATELLITE_ID_CHARACTERS_MAX = 64
 
-/** The rule in words, for messages. */
-export const SATELLITE_ID_RULE =
-  'must be a string of 1 to 64 characters, with no control characters, no lone surrogates and no white space at either end'
+/** The rule, for messages. */
+export const SATELLITE_ID_RULE = 'must be a string of 1 to 64 characters, ' +
+  'without control characters, lone surrogates or white space at either end'
 
-/** Four bytes a character at most. */
+/** At most four bytes per character. */
 export const SATELLITE_ID_BYTES_MAX = SATELLITE_ID_CHARACTERS_MAX * 4
 const SATELLITES_MAX = 200_000
 const PROBES_MAX = 32
 const SLOTS_AT_START = 512
 const ARENA_CHUNK_BYTES = 65_536
-/** The text that is looked for, in UTF-8: three bytes at most for each UTF-16 unit. */
+/** The id being looked up, in UTF-8: at most three bytes per UTF-16 unit. */
 const sought = Buffer.alloc(2 * SATELLITE_ID_CHARACTERS_MAX * 3)
 
 /** Control characters (Cc: C0, DEL, C1) and, because of the u flag, lone surrogates. */
 const FORBIDDEN = /[\p{Cc}\p{Cs}]/u
 
-/** Whether a string may be a satellite's id. */
+/** Whether a string is a valid satellite id. */
 export function isSatelliteId (id: string): boolean {
   if (id.length === 0 || id.length > 2 * SATELLITE_ID_CHARACTERS_MAX) return false
   if (FORBIDDEN.test(id) || id.trim() !== id) return false
   return id.length <= SATELLITE_ID_CHARACTERS_MAX || Array.from(id).length <= SATELLITE_ID_CHARACTERS_MAX
 }
 
-/** FNV-1a with a last mix, so that the low bits depend on every byte. */
+/** FNV-1a with a final mix, so that the low bits depend on every byte. */
 function hashOf (bytes: Uint8Array, start: number, end: number): number {
   let hash = 0x811c9dc5 | 0
   for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193)
@@ -102,7 +102,7 @@ function isSame (satellite: Satellite, bytes: Uint8Array, start: number, end: nu
   return true
 }
 
-/** Interns satellite ids; bounded, see the head of this file. */
+/** Interns satellite ids. Bounded: see the head of this file. */
 export class SatelliteTable {
   private readonly crowded = new Map<string, Satellite>()
   private entries: Satellite[] = []
@@ -111,44 +111,44 @@ export class SatelliteTable {
   private chunk: Buffer = Buffer.alloc(0)
   private chunkUsed = 0
   private generations = 0
-  /** What stays of the table if the body under way is not kept: so many entries, and the arena up to here. */
+  /** What remains if the current body is not kept: this many entries, and the arena up to here. */
   private keptCount = 0
   private keptChunk = this.chunk
   private keptChunkUsed = 0
 
-  /** @param max ids held at the beginning of a body */
+  /** @param max ids at the start of a body */
   constructor (private readonly max = SATELLITES_MAX) {}
 
-  /** Counts how often the table has begun again. */
+  /** How often the table was cleared. */
   get generation (): number {
     return this.generations
   }
 
-  /** Before the ids of a body. Those of the last one are forgotten unless they were kept. */
+  /** Starts a body. Forgets the ids of the previous one unless they were kept. */
   begin (): void {
-    if (this.entries.length > this.keptCount) this.goBack()
-    if (this.entries.length >= this.max) this.beginAgain()
+    if (this.entries.length > this.keptCount) this.rollBack()
+    if (this.entries.length >= this.max) this.clear()
     this.keep()
   }
 
-  /** The ids of the body under way stay. */
+  /** Keeps the ids of the current body. */
   keep (): void {
     this.keptCount = this.entries.length
     this.keptChunk = this.chunk
     this.keptChunkUsed = this.chunkUsed
   }
 
-  /** The satellite of an id, or null if the id is not valid. */
+  /** The satellite of an id; null if the id is invalid. */
   byId (id: string): Satellite | null {
     if (id.length > 2 * SATELLITE_ID_CHARACTERS_MAX) return null
     const length = sought.write(id)
     const known = this.find(sought, 0, length)
-    // A lone surrogate is written as the replacement character, which another id may hold.
+    // A lone surrogate is written as the replacement character, which another id may contain.
     if (known?.id === id) return known
     return this.crowded.get(id) ?? (isSatelliteId(id) ? this.intern(sought, 0, length) : null)
   }
 
-  /** The satellite whose id stands in bytes[start, end) as UTF-8, or null if that is not a valid id. Keeps nothing of `bytes`. */
+  /** The satellite whose id is bytes[start, end) in UTF-8; null if that is invalid. Does not retain `bytes`. */
   byBytes (bytes: Buffer, start: number, end: number): Satellite | null {
     if (end - start > SATELLITE_ID_BYTES_MAX) return null
     const known = this.find(bytes, start, end)
@@ -158,7 +158,7 @@ export class SatelliteTable {
     return this.crowded.get(id) ?? (isSatelliteId(id) ? this.intern(bytes, start, end) : null)
   }
 
-  /** Null also for a satellite that found no slot. */
+  /** Null also for a satellite without a slot. */
   private find (bytes: Buffer, start: number, end: number): Satellite | null {
     const hash = hashOf(bytes, start, end)
     let slot = hash & this.mask
@@ -182,7 +182,7 @@ export class SatelliteTable {
     return satellite
   }
 
-  /** Copies an id into the arena; Buffer's shared pool would be kept alive in whole by each id. */
+  /** Copies an id into the arena. In Buffer's shared pool, each id would keep all of the pool alive. */
   private store (bytes: Buffer, start: number, end: number): Satellite {
     if (this.chunkUsed + SATELLITE_ID_BYTES_MAX > this.chunk.length) {
       this.chunk = Buffer.allocUnsafeSlow(ARENA_CHUNK_BYTES)
@@ -194,7 +194,7 @@ export class SatelliteTable {
     return satellite
   }
 
-  /** Puts a satellite into its slot; where the neighbourhood is full it is found by its text. */
+  /** Puts a satellite into a slot, or into `crowded` if none is free nearby. */
   private place (satellite: Satellite): void {
     const { arena, start, length } = satellite
     const hash = hashOf(arena, start, start + length)
@@ -217,12 +217,9 @@ export class SatelliteTable {
     for (const satellite of this.entries) this.place(satellite)
   }
 
-  /** The last that came goes first, so no search ends too early at a slot that has become free. */
-  private goBack (): void {
-    for (let satellite = this.entries.at(-1); satellite !== undefined && satellite.index >= this.keptCount; satellite = this.entries.at(-1)) {
-      this.entries.pop()
-      this.displace(satellite)
-    }
+  /** Removes the latest first, so that no look-up stops early at a freed slot. */
+  private rollBack (): void {
+    while (this.entries.length > this.keptCount) this.displace(this.entries.pop() as Satellite)
     this.chunk = this.keptChunk
     this.chunkUsed = this.keptChunkUsed
   }
@@ -240,7 +237,7 @@ export class SatelliteTable {
     this.crowded.delete(satellite.id)
   }
 
-  private beginAgain (): void {
+  private clear (): void {
     this.generations++
     this.crowded.clear()
     this.entries = []

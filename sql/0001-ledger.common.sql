@@ -1,15 +1,17 @@
--- What was committed, and what PostgreSQL would not take: the same on every kind of server.
+-- The ledger of committed frames and the quarantine of rejected rows.
 
--- One row per spool: the last frame whose transaction has committed.
+-- One row per spool: the last committed frame.
 CREATE TABLE ingest_ledger (
   spool_id text PRIMARY KEY,
   epoch bigint NOT NULL,
   last_sequence bigint NOT NULL,
   rows_total bigint NOT NULL DEFAULT 0,
-  updated_at timestamptz NOT NULL DEFAULT now()
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  -- Random id of the epoch, which tells a spool from a copy of it. NULL: unknown.
+  epoch_id text
 );
 
--- Rows that were acknowledged and that the telemetry table refused, with the reason.
+-- Acknowledged rows that the telemetry table rejected, with the reason.
 CREATE TABLE quarantined_rows (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   quarantined_at timestamptz NOT NULL DEFAULT now(),
@@ -18,7 +20,7 @@ CREATE TABLE quarantined_rows (
   sequence bigint NOT NULL,
   sqlstate text NOT NULL,
   reason text NOT NULL,
-  -- Null where the bytes do not read as a row.
+  -- NULL if row_bytes does not decode to a row.
   row jsonb,
   row_bytes bytea
 );

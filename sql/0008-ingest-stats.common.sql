@@ -1,11 +1,10 @@
--- What /metrics counts, in steps of ten seconds: for dashboards and alerts where there is no Prometheus.
-
+-- The counters of /metrics in ten-second steps, for dashboards and alerts without Prometheus.
 CREATE TABLE ingest_stats (
-  -- Begin of the step.
+  -- Start of the step.
   "time" timestamptz NOT NULL,
-  -- The server that counted: its DATA_DIR's id.
+  -- The server: the id of its DATA_DIR.
   instance text COLLATE "C" NOT NULL,
-  -- That the row covers; the newest row grows until its step is over. Rates are counts divided by this.
+  -- Length of the step; the newest row grows until its step is complete. Divide counts by this to get rates.
   seconds double precision NOT NULL,
   http_points bigint NOT NULL,
   udp_points bigint NOT NULL,
@@ -13,15 +12,15 @@ CREATE TABLE ingest_stats (
   rejected_points bigint NOT NULL,
   shed_points bigint NOT NULL,
   quarantined_points bigint NOT NULL,
-  -- That were acknowledged.
+  -- Acknowledged requests.
   requests bigint NOT NULL,
-  -- Null where nothing was measured in the step.
+  -- NULL if the step has no samples.
   ack_p50_seconds double precision,
   ack_p99_seconds double precision,
   batches bigint NOT NULL,
   batch_points bigint NOT NULL,
   transactions bigint NOT NULL,
-  -- Points in them, and the time that they took together.
+  -- Points in those transactions, and their total duration.
   transaction_points bigint NOT NULL,
   transaction_seconds double precision NOT NULL,
   transaction_p99_seconds double precision,
@@ -30,21 +29,21 @@ CREATE TABLE ingest_stats (
   points_waiting bigint NOT NULL,
   spool_bytes bigint NOT NULL,
   spool_oldest_seconds double precision NOT NULL,
-  -- That were read, whatever became of them.
+  -- All packets read, accepted or not.
   udp_packets bigint NOT NULL,
-  -- Packets that never came, less those that came late: may be negative.
+  -- Packets that never arrived minus those that arrived late: may be negative.
   udp_missing_packets bigint NOT NULL,
   udp_kernel_drops bigint NOT NULL,
   udp_malformed_packets bigint NOT NULL,
   udp_duplicate_packets bigint NOT NULL,
   udp_stale_packets bigint NOT NULL,
   udp_shed_packets bigint NOT NULL,
-  -- Of the kinds that there were, "metric severity,metric severity", and how many of each: cheaper to sum up than JSON.
+  -- The kinds that occurred, as "metric severity,metric severity", and their counts: cheaper to aggregate than JSON.
   anomaly_kinds text COLLATE "C" NOT NULL,
   anomaly_counts bigint[] NOT NULL,
   worker_restarts bigint NOT NULL,
   workers_ready bigint NOT NULL,
-  -- With a point of the last ten seconds, of all servers together; null where the row was stored later.
+  -- Satellites with a point in the last ten seconds, on any server; NULL if the row was stored later.
   satellites_heard bigint,
   PRIMARY KEY ("time", instance)
 );

@@ -1,14 +1,14 @@
-/** Ceiling of all promises: how often a second the disk confirms that 4 KB are on it. */
+/** Ceiling for durability: how often per second the disk confirms a write of 4 KB. */
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RunRecord } from '../result.js'
 import { latencyOf } from '../statistics.js'
 
 const BLOCK_BYTES = 4096
-/** The file is written from its start again after this many blocks, as long as no file grows without end. */
+/** After this many blocks the file is overwritten from the start, to bound its size. */
 const BLOCKS = 16_384
 
-/** @param directory on the file system that is measured */
+/** @param directory on the file system to measure */
 export function measureFdatasync (directory: string, seconds: number): RunRecord {
   const path = join(directory, 'fdatasync-bench')
   const file = openSync(path, 'w')
@@ -24,7 +24,15 @@ export function measureFdatasync (directory: string, seconds: number): RunRecord
       nowMs = endMs
     }
     const elapsed = (performance.now() - startMs) / 1000
-    return { rate: times.length / elapsed, seconds: elapsed, sent: 0, acknowledged: 0, stored: 0, latency: latencyOf(times), problems: [] }
+    return {
+      rate: times.length / elapsed,
+      seconds: elapsed,
+      sent: 0,
+      acknowledged: 0,
+      stored: 0,
+      latency: latencyOf(times),
+      problems: []
+    }
   } finally {
     closeSync(file)
     rmSync(path)

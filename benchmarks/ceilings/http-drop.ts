@@ -1,6 +1,6 @@
 /**
- * Ceiling of HTTP: the light sender against servers that decode JSON and drop it, as many as the server has workers. They are
- * new, and are warmed up as the server is.
+ * Ceiling for HTTP: the light sender against servers that decode JSON and drop it, as many as the server has workers.
+ * They are new, and warmed up like the server.
  */
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
@@ -14,7 +14,7 @@ import { httpJob } from '../scenarios/throughput.js'
 import { WARM_UP_SECONDS } from '../scenarios/warm-up.js'
 import { OtherWork, type Session } from '../session.js'
 
-/** Listening on port 0 would give each server a port of its own. */
+/** With port 0 each server would get a different port. */
 async function freePort (): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
@@ -27,7 +27,9 @@ async function freePort (): Promise<number> {
 export async function measureDrop (session: Session, batch: number): Promise<RunRecord> {
   const count = Number(session.server.ready['workers']) || 1
   const port = await freePort()
-  const servers = await Promise.all(Array.from({ length: count }, () => prepareLoad<DropResult>('./drop-server.js', { port } satisfies DropJob)))
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => prepareLoad<DropResult>('./drop-server.js', { port } satisfies DropJob))
+  )
   const dropped = held(Promise.all(servers.map(async (server) => (await server.run()).points)))
   const job = httpJob(port, { format: 'json', batch, seconds: session.plan.seconds })
   const work = new OtherWork()
@@ -38,9 +40,16 @@ export async function measureDrop (session: Session, batch: number): Promise<Run
   const other = work.end(servers.reduce((sum, server) => sum + server.cpuSeconds, warm.cpuSeconds + result.cpuSeconds))
   const acknowledged = pointsIn(result.acknowledged, batch)
   const all = acknowledged + pointsIn(warm.acknowledged, batch)
-  const problems = points === all ? [] : [`${points} points were decoded and ${all} acknowledged`]
+  const problems = points === all ? [] : [`${points} points were decoded but ${all} acknowledged`]
   return {
-    rate: acknowledged / result.seconds, seconds: result.seconds, sent: pointsIn(result.sent, batch), acknowledged, stored: 0, latency: result.latency, ...other, problems: [...problems, ...closedLoopProblems(result)]
+    rate: acknowledged / result.seconds,
+    seconds: result.seconds,
+    sent: pointsIn(result.sent, batch),
+    acknowledged,
+    stored: 0,
+    latency: result.latency,
+    ...other,
+    problems: [...problems, ...closedLoopProblems(result)]
   }
 }
 

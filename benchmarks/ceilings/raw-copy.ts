@@ -1,4 +1,6 @@
-/** Ceiling of all storing: COPY of the same rows, encoded and sorted beforehand, into the same table by one connection. */
+/**
+ * Ceiling for storing: COPY of the same rows, encoded and sorted in advance, into the same table over one connection.
+ */
 import { PointColumns } from '../../protocol/columns.js'
 import { TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
@@ -9,12 +11,12 @@ import type { RunRecord } from '../result.js'
 import { Costs, type Session } from '../session.js'
 import { countRows, empty } from '../stored.js'
 
-/** As many as a worker's COPY holds under full load. */
+/** As many as in a worker's COPY under full load. */
 const ROWS = 40_000
 const SATELLITES = 100
 const COPY = `COPY telemetry (${ROW_COLUMNS.map((name) => `"${name}"`).join(', ')}) FROM STDIN (FORMAT binary)`
 
-/** A whole COPY stream. */
+/** A complete COPY stream. */
 export function copyStream (rows: number, satellites: number): Buffer {
   const columns = new PointColumns(TELEMETRY, rows)
   const table = new SatelliteTable()
@@ -44,7 +46,7 @@ export async function measureCopy (session: Session): Promise<RunRecord> {
     // The load is this process.
     const cost = await costs.end(0)
     const stored = await countRows(db)
-    const problems = stored === sent ? [] : [`${sent} rows were taken and ${stored} are there`]
+    const problems = stored === sent ? [] : [`${sent} rows were copied but ${stored} are stored`]
     return { rate: stored / seconds, seconds, sent, acknowledged: sent, stored, ...cost, problems }
   } finally {
     await copier.close()

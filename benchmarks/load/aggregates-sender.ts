@@ -1,4 +1,4 @@
-/** A load without a server: stores points in a database with TimescaleDB by itself, see timescale/paced-store.ts. */
+/** A load without a server: stores points in a TimescaleDB database itself, see timescale/paced-store.ts. */
 import { PacedStore, type StoreJob, type StoreResult } from '../timescale/paced-store.js'
 import { serveLoad } from './child.js'
 

@@ -1,11 +1,11 @@
 /**
- * autocannon in a process of its own, one point a request, without times: they are those of receipt.
+ * autocannon in a separate process, one point per request, without times: the server uses those of receipt.
  *
- * Requests, answers and latencies are counted by the events of its clients. Its own result comes on a timer of a second
- * that drifts, counts requests at a fixed rate before they are sent, and adds latencies that nobody measured.
+ * Requests, responses and latencies are counted from its clients' events. Its own result comes from a drifting
+ * one-second timer, counts requests at a fixed rate before they are sent, and adds latencies that nobody measured.
  */
 import autocannon, { type Client } from 'autocannon'
-import { Histogram } from '../../lib/sim/histogram.js'
+import { createLatencies, recordLatency } from '../../lib/sim/histogram.js'
 import { encodeJsonWithoutTime } from '../bodies.js'
 import { clockMs } from '../clock.js'
 import { pointsOf } from '../points.js'
@@ -17,11 +17,11 @@ class Counts {
   readonly sent: number[]
   readonly acknowledged: number[]
   readonly statuses: Record<string, number> = {}
-  readonly histogram = new Histogram()
+  readonly latencies = createLatencies()
   failed = 0
   private outcomes = 0
   private onComplete: () => void = () => {}
-  /** All requests that there will be have an outcome. */
+  /** All requests have an outcome. */
   readonly complete = new Promise<void>((resolve) => { this.onComplete = resolve })
 
   constructor (bodies: number, private readonly requests: number) {
@@ -29,7 +29,7 @@ class Counts {
     this.acknowledged = [...this.sent]
   }
 
-  /** A client goes round the bodies, with one request on its way: an answer is that of the last one. */
+  /** A client cycles through the bodies with one request in flight: a response belongs to the last one. */
   readonly watch = (client: Client): void => {
     const bodies = this.sent.length
     let body = bodies - 1
@@ -41,7 +41,7 @@ class Counts {
       this.statuses[status] = (this.statuses[status] ?? 0) + 1
       if (status >= 200 && status < 300) {
         (this.acknowledged[body] as number)++
-        this.histogram.record(latencyMs * 1000)
+        recordLatency(this.latencies, latencyMs)
       }
       this.note()
     })
@@ -60,7 +60,8 @@ class Counts {
 
 async function run (job: AutocannonJob): Promise<AutocannonResult> {
   const { points, requestsPerSecond, seconds } = job
-  const requests = Array.from({ length: points.bodies }, (_, body) => ({ body: encodeJsonWithoutTime(pointsOf(points, body), true) }))
+  const requests = Array.from({ length: points.bodies }, (_, body) =>
+    ({ body: encodeJsonWithoutTime(pointsOf(points, body), true) }))
   const amount = requestsPerSecond === null ? Infinity : requestsPerSecond * seconds
   const counts = new Counts(points.bodies, amount)
   const cannon = autocannon({
@@ -70,14 +71,16 @@ async function run (job: AutocannonJob): Promise<AutocannonResult> {
     connections: job.connections,
     requests,
     setupClient: counts.watch,
-    // What it would add to its latencies at a fixed rate takes time of the load, and is not read.
-    ...requestsPerSecond === null ? { duration: seconds } : { overallRate: requestsPerSecond, amount, ignoreCoordinatedOmission: true }
+    // The latencies that it would add at a fixed rate take CPU time of the load, and are not used.
+    ...requestsPerSecond === null
+      ? { duration: seconds }
+      : { overallRate: requestsPerSecond, amount, ignoreCoordinatedOmission: true }
   })
-  // All clients are made, and nothing of theirs is on its way before this turn of the loop ends.
+  // All clients exist, and nothing of theirs is in flight before this turn of the event loop ends.
   const startedAtMs = clockMs()
   await Promise.race([cannon, counts.complete])
-  const { sent, acknowledged, statuses, failed, histogram } = counts
-  return { sent, acknowledged, statuses, failed, latency: latencyOfHistogram(histogram), startedAtMs }
+  const { sent, acknowledged, statuses, failed, latencies } = counts
+  return { sent, acknowledged, statuses, failed, latency: latencyOfHistogram(latencies), startedAtMs }
 }
 
 serveLoad<AutocannonResult>((job: AutocannonJob) => Promise.resolve({ run: () => run(job) }))

@@ -1,6 +1,6 @@
 /**
- * Load generators are processes of their own. They are told a job, prepare it, say that they are ready, start when they
- * are told, and give one result.
+ * Load generators are separate processes. They receive a job, prepare it, report ready, start on command, and return
+ * one result.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -13,19 +13,22 @@ type ToParent<Result> =
 
 /** A prepared load. */
 export interface Load<Result> {
-  /** What it said when it was ready. */
+  /** What it reported when ready. */
   readonly info: unknown
-  /** Processor time of the run, once it has ended. */
+  /** CPU time of the run, once it has ended. */
   cpuSeconds: number
   /** Starts it; resolves with its result. */
   run (): Promise<Result>
-  /** Asks a load without an end for its result. */
+  /** Asks an open-ended load for its result. */
   finish (): void
 }
 
 /** Starts a generator and waits until it is prepared. */
 export async function prepareLoad<Result> (file: string, job: unknown): Promise<Load<Result>> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
+    execArgv: [],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+  })
   const channel = new Channel<Result>(child)
   await channel.next('hello')
   child.send({ type: 'job', job })
@@ -65,25 +68,30 @@ class Channel<Result> {
       const message = this.messages.shift()
       if (message?.type === type) return message as Extract<ToParent<Result>, { type: Type }>
       if (message?.type === 'failed') throw new Error(message.message)
-      if (message === undefined && this.ended) throw new Error('a load generator ended before it was done')
+      if (message === undefined && this.ended) throw new Error('a load generator exited before it was done')
       if (message === undefined) await new Promise<void>((resolve) => { this.wake = resolve })
     }
   }
 }
 
-/** What a generator is made of: `prepare` gives what runs when the start is told. */
+/** A generator's implementation: `run` is called on the start command. */
 export interface Generator<Result> {
   readonly info?: unknown
   run (): Promise<Result>
-  /** For those without an end of their own. */
+  /** For open-ended loads. */
   finish? (): void
 }
 
-/** The child's half: waits for the job, prepares, runs, exits. Who gives the job and who takes it agree on its type. */
+/** The child's side: waits for the job, prepares, runs, exits. Both sides must agree on the job's type. */
 export function serveLoad<Result> (prepare: (job: never) => Promise<Generator<Result>>): void {
   let generator: Generator<Result> | null = null
-  const tell = (message: ToParent<Result>, then: () => void = () => {}): void => { process.send?.(message, undefined, undefined, then) }
-  const fail = (error: unknown): void => tell({ type: 'failed', message: error instanceof Error ? error.stack ?? error.message : String(error) }, () => process.exit(1))
+  const tell = (message: ToParent<Result>, then: () => void = () => {}): void => {
+    process.send?.(message, undefined, undefined, then)
+  }
+  const fail = (error: unknown): void => tell({
+    type: 'failed',
+    message: error instanceof Error ? error.stack ?? error.message : String(error)
+  }, () => process.exit(1))
   process.on('message', (message: { type: 'job', job: never } | { type: 'go' } | { type: 'finish' }) => {
     if (message.type === 'job') {
       prepare(message.job).then((made) => {

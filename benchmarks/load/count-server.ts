@@ -1,4 +1,4 @@
-/** A UDP socket that counts packets with points and does nothing else. */
+/** A UDP socket that only counts packets with points. */
 import { createSocket } from 'node:dgram'
 import { serveLoad } from './child.js'
 
@@ -6,7 +6,7 @@ export interface CountResult {
   readonly packets: number
 }
 
-/** As the product asks for; the kernel may give less. */
+/** As requested by the product; the kernel may grant less. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 const HEARTBEAT_BYTES_MAX = 100
 

@@ -1,4 +1,4 @@
-/** An HTTP server that decodes points as the product does and drops them: what HTTP and decoding cost at least. */
+/** An HTTP server that decodes points as the product does, then drops them: the minimum cost of HTTP and decoding. */
 import { App, us_listen_socket_close as closeListener, type us_listen_socket as Listener } from 'uWebSockets.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { TELEMETRY } from '../../protocol/metrics.js'
@@ -7,7 +7,7 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 import { serveLoad } from './child.js'
 
 export interface DropJob {
-  /** Several servers share one port. */
+  /** Shared by several servers. */
   readonly port: number
 }
 

@@ -1,8 +1,8 @@
 /**
- * A closed loop over HTTP: each connection sends its next request when the last one was answered, until the time is up;
- * then it waits for the answers that are missing, up to a deadline, so that every request has a known outcome.
+ * A closed loop over HTTP: each connection sends its next request when the previous one was answered, until the time is
+ * up; then outstanding responses are awaited, up to a deadline, so that every request has a known outcome.
  */
-import { Histogram } from '../../lib/sim/histogram.js'
+import { createLatencies, recordLatency } from '../../lib/sim/histogram.js'
 import { prepareRequest, type PreparedRequest } from '../bodies.js'
 import { clockMs } from '../clock.js'
 import { outcomeOf } from '../outcomes.js'
@@ -13,7 +13,7 @@ import { ANSWER_DEADLINE_MS, type HttpJob, type HttpResult } from './jobs.js'
 import { pauseAfter } from './pause.js'
 import { RawConnection } from './raw-connection.js'
 
-/** What one connection does. */
+/** State of one connection. */
 interface Lane {
   readonly connection: RawConnection
   readonly position: number
@@ -27,23 +27,31 @@ class HttpSender {
   private readonly sent: number[]
   private readonly acknowledged: number[]
   private readonly statuses: Record<string, number> = {}
-  private readonly histogram = new Histogram()
+  private readonly latencies = createLatencies()
   private readonly lanes: readonly Lane[]
   private busy = 0
   private endMs = 0
   private ended = false
   private onEnd: () => void = () => {}
 
-  private constructor (private readonly job: HttpJob, private readonly requests: readonly PreparedRequest[], connections: readonly RawConnection[]) {
+  private constructor (
+    private readonly job: HttpJob,
+    private readonly requests: readonly PreparedRequest[],
+    connections: readonly RawConnection[]
+  ) {
     this.sent = requests.map(() => 0)
     this.acknowledged = requests.map(() => 0)
-    this.lanes = connections.map((connection, position) => ({ connection, position, body: position, sentMs: 0, pauseMs: 0, waiting: false }))
+    this.lanes = connections.map((connection, position) =>
+      ({ connection, position, body: position, sentMs: 0, pauseMs: 0, waiting: false }))
   }
 
   static async prepare (job: HttpJob): Promise<HttpSender> {
     const { points, target, single, connections } = job
-    const requests = Array.from({ length: points.bodies }, (_, body) => prepareRequest(target, pointsOf(points, body), single))
-    const open = await Promise.all(Array.from({ length: connections }, () => RawConnection.open(target.host, target.port)))
+    const requests = Array.from({ length: points.bodies }, (_, body) =>
+      prepareRequest(target, pointsOf(points, body), single))
+    const open = await Promise.all(
+      Array.from({ length: connections }, () => RawConnection.open(target.host, target.port))
+    )
     return new HttpSender(job, requests, open)
   }
 
@@ -65,7 +73,7 @@ class HttpSender {
       acknowledged: this.acknowledged,
       statuses: this.statuses,
       unanswered,
-      latency: latencyOfHistogram(this.histogram),
+      latency: latencyOfHistogram(this.latencies),
       startedAtMs,
       seconds: (clockMs() - startedAtMs) / 1000
     }
@@ -76,7 +84,7 @@ class HttpSender {
     this.sendNext(lane)
   }
 
-  /** Each connection has bodies of its own: a body is never changed while it is on its way. */
+  /** Each connection has its own bodies: a body is never changed while in flight. */
   private sendNext (lane: Lane): void {
     lane.sentMs = clockMs()
     if (lane.sentMs >= this.endMs || lane.connection.isLost) {
@@ -97,7 +105,7 @@ class HttpSender {
     const outcome = outcomeOf(status, code)
     this.statuses[outcome] = (this.statuses[outcome] ?? 0) + 1
     if (status >= 200 && status < 300) {
-      this.histogram.record((clockMs() - lane.sentMs) * 1000)
+      recordLatency(this.latencies, clockMs() - lane.sentMs)
       ;(this.acknowledged[lane.body] as number)++
     }
     lane.pauseMs = pauseAfter(lane.pauseMs, status === 429 || status === 503)
@@ -105,10 +113,10 @@ class HttpSender {
     else setTimeout(() => this.sendNext(lane), lane.pauseMs)
   }
 
-  /** Requests without an answer; each is as old as it is. */
+  /** Unanswered requests count with their age. */
   private takeUnanswered (): number {
     const open = this.lanes.filter(({ waiting }) => waiting)
-    for (const { sentMs } of open) this.histogram.record((clockMs() - sentMs) * 1000)
+    for (const { sentMs } of open) recordLatency(this.latencies, clockMs() - sentMs)
     return open.length
   }
 }

@@ -1,4 +1,4 @@
-/** What load generators are told, and what they answer. */
+/** Jobs and results of load generators. */
 import type { Target } from '../bodies.js'
 import type { PointSet } from '../points.js'
 import type { Latency } from '../result.js'
@@ -6,42 +6,45 @@ import type { Latency } from '../result.js'
 export interface HttpJob {
   readonly target: Target
   readonly points: PointSet
-  /** One point a request, as an object. */
+  /** One point per request, as an object. */
   readonly single: boolean
   readonly connections: number
   readonly seconds: number
-  /** How long after its end a load waits for answers; without it 20 s. */
+  /** How long to wait for responses after the end; default: 20 s. */
   readonly answerDeadlineMs?: number
 }
 
 export interface HttpResult {
-  /** Requests by body: those that were sent, and those that were answered with 2xx. */
+  /** Requests by body: sent, and answered with 2xx. */
   readonly sent: number[]
   readonly acknowledged: number[]
-  /** Answers by status and code of the error (`outcomeOf`); 0: the connection was lost. */
+  /** Responses by status and error code (`outcomeOf`); 0: the connection was lost. */
   readonly statuses: Readonly<Record<string, number>>
-  /** Requests that had no answer by the deadline. */
+  /** Requests unanswered at the deadline. */
   readonly unanswered: number
-  /** Of 2xx alone: a refusal costs nothing. What had no answer by the deadline counts with its age. */
+  /** Only of 2xx: refusals are cheap. Requests unanswered at the deadline count with their age. */
   readonly latency: Latency
   /** When the first request was sent, on `clockMs`. */
   readonly startedAtMs: number
-  /** From the first request to the last answer. */
+  /** From the first request to the last response. */
   readonly seconds: number
 }
 
-/** An open loop: requests are due at a fixed rate, whatever the answers. */
+/** An open loop: requests are due at a fixed rate, regardless of responses. */
 export interface PacedJob extends HttpJob {
   readonly requestsPerSecond: number
-  /** Of `seconds`, the first: latencies of what is due then do not count, and probes come later. The sender is a new process, slow until it is compiled. */
+  /**
+   * First part of `seconds`, whose latencies do not count and which has no probes. The sender is a new process, slow
+   * until its code is compiled.
+   */
   readonly warmUpSeconds?: number
-  /** Of points that can be told apart, each a request of its own; none: 0. */
+  /** Rate of probes, which are distinguishable points in separate requests; 0: none. */
   readonly probesPerSecond: number
   readonly probePath: string
 }
 
 export interface PacedResult extends HttpResult {
-  /** When each probe was due, on `clockMs`; its number is its position. */
+  /** When each probe was due, on `clockMs`; its number is its index. */
   readonly probesDueMs: number[]
   readonly probeStatuses: Readonly<Record<string, number>>
   readonly probesAcknowledged: number
@@ -51,19 +54,19 @@ export interface AutocannonJob {
   readonly url: string
   readonly points: PointSet
   readonly connections: number
-  /** Null: as fast as it goes. */
+  /** Null: as fast as possible. */
   readonly requestsPerSecond: number | null
   readonly seconds: number
 }
 
 export interface AutocannonResult {
-  /** Requests by body: those that were sent, and those that were answered with 2xx. */
+  /** Requests by body: sent, and answered with 2xx. */
   readonly sent: number[]
   readonly acknowledged: number[]
   readonly statuses: Readonly<Record<string, number>>
-  /** Lost connections and time-outs. */
+  /** Lost connections and timeouts. */
   readonly failed: number
-  /** Of 2xx, from the moment that autocannon sent the request. */
+  /** Of 2xx, from when autocannon sent the request. */
   readonly latency: Latency
   /** When the first request could be sent, on `clockMs`. */
   readonly startedAtMs: number
@@ -83,8 +86,8 @@ export interface UdpResult {
   readonly seconds: number
 }
 
-/** How long a load waits for answers after its end: a server that takes longer has lost. */
+/** How long a load waits for responses after its end: a slower server has failed. */
 export const ANSWER_DEADLINE_MS = 20_000
 
-/** Satellite of the probes. */
+/** The probes' satellite. */
 export const PROBE_ID = 'PROBE'

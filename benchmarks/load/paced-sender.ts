@@ -1,9 +1,9 @@
 /**
- * An open loop over HTTP: request n is due n / rate seconds after the start, whatever became of the earlier ones. One
- * that finds no free connection waits, and its latency counts from the moment that it was due: so a server that
- * stalls cannot hide it (coordinated omission). Node's timers fire up to a millisecond late; that is in the figures.
+ * An open loop over HTTP: request n is due n / rate seconds after the start, regardless of earlier ones. A request that
+ * finds no free connection waits, and its latency counts from when it was due, so that a stalled server cannot hide it
+ * (coordinated omission). Node.js timers fire up to a millisecond late; the figures include that.
  */
-import { Histogram } from '../../lib/sim/histogram.js'
+import { createLatencies, recordLatency } from '../../lib/sim/histogram.js'
 import { prepareRequest, type PreparedRequest } from '../bodies.js'
 import { clockMs } from '../clock.js'
 import { outcomeOf } from '../outcomes.js'
@@ -16,7 +16,7 @@ import { RawConnection } from './raw-connection.js'
 
 const TICK_MS = 1
 
-/** A connection with what is on it. All take turns: one that rested too long would be closed by the server. */
+/** A connection and its request. All take turns: the server would close one that idled too long. */
 interface Lane {
   readonly connection: RawConnection
   dueMs: number
@@ -27,9 +27,9 @@ class PacedSender {
   private readonly sent: number[]
   private readonly acknowledged: number[]
   private readonly statuses: Record<string, number> = {}
-  private readonly histogram = new Histogram()
+  private readonly latencies = createLatencies()
   private readonly idle: Lane[]
-  /** Bodies that are not on their way, in the order in which they are sent: one is never changed before its answer. */
+  /** Bodies that are not in flight, in sending order: none is changed before its response. */
   private readonly freeBodies: number[]
   private startMs = 0
   /** Number of the next request. */
@@ -37,8 +37,13 @@ class PacedSender {
   private ended = false
   private onEnd: () => void = () => {}
 
-  private constructor (private readonly job: PacedJob, private readonly requests: readonly PreparedRequest[], private readonly lanes: readonly Lane[], private readonly probes: ProbeSender) {
-    if (requests.length < lanes.length) throw new RangeError('each connection needs a body of its own')
+  private constructor (
+    private readonly job: PacedJob,
+    private readonly requests: readonly PreparedRequest[],
+    private readonly lanes: readonly Lane[],
+    private readonly probes: ProbeSender
+  ) {
+    if (requests.length < lanes.length) throw new RangeError('each connection needs its own body')
     this.sent = requests.map(() => 0)
     this.acknowledged = requests.map(() => 0)
     this.freeBodies = [...requests.keys()]
@@ -48,7 +53,8 @@ class PacedSender {
 
   static async prepare (job: PacedJob): Promise<PacedSender> {
     const { points, target, single, connections } = job
-    const requests = Array.from({ length: points.bodies }, (_, body) => prepareRequest(target, pointsOf(points, body), single))
+    const requests = Array.from({ length: points.bodies }, (_, body) =>
+      prepareRequest(target, pointsOf(points, body), single))
     const lanes = await Promise.all(Array.from({ length: connections }, async () => {
       return { connection: await RawConnection.open(target.host, target.port), dueMs: 0, body: 0 }
     }))
@@ -70,7 +76,7 @@ class PacedSender {
       acknowledged: this.acknowledged,
       statuses: this.statuses,
       unanswered,
-      latency: latencyOfHistogram(this.histogram),
+      latency: latencyOfHistogram(this.latencies),
       startedAtMs: this.startMs,
       seconds: (endMs - this.startMs) / 1000,
       probesDueMs: this.probes.dueMs,
@@ -89,12 +95,13 @@ class PacedSender {
     const elapsedMs = clockMs() - this.startMs
     this.sendDue(elapsedMs)
     this.probes.sendDue(this.startMs + warmUpMs, Math.min(elapsedMs, seconds * 1000) - warmUpMs)
-    const complete = elapsedMs >= seconds * 1000 && this.next >= this.total && this.idle.length === this.lanes.length && this.probes.areAnswered
+    const complete = elapsedMs >= seconds * 1000 && this.next >= this.total && this.idle.length === this.lanes.length &&
+      this.probes.areAnswered
     if (complete || elapsedMs > seconds * 1000 + answerDeadlineMs) this.onEnd()
     else setTimeout(this.tick, TICK_MS)
   }
 
-  /** Whether its latency does. */
+  /** Whether its latency counts. */
   private counts (lane: Lane): boolean {
     return lane.dueMs >= this.startMs + (this.job.warmUpSeconds ?? 0) * 1000
   }
@@ -123,20 +130,22 @@ class PacedSender {
     const outcome = outcomeOf(status, code)
     this.statuses[outcome] = (this.statuses[outcome] ?? 0) + 1
     if (status >= 200 && status < 300) {
-      if (this.counts(lane)) this.histogram.record((nowMs - lane.dueMs) * 1000)
+      if (this.counts(lane)) recordLatency(this.latencies, nowMs - lane.dueMs)
       ;(this.acknowledged[lane.body] as number)++
     }
     this.freeBodies.push(lane.body)
     this.idle.push(lane)
-    // A request that waits for a connection goes at once.
+    // A request waiting for a connection is sent immediately.
     this.sendDue(nowMs - this.startMs)
   }
 
-  /** Requests that were sent and have no answer. Each is as old as it is, as are those that found no connection at all. */
+  /** Unanswered requests count with their age, as do those that never found a connection. */
   private takeUnanswered (endMs: number): number {
     const open = this.lanes.filter((lane) => !this.idle.includes(lane))
-    for (const { dueMs } of open) this.histogram.record((endMs - dueMs) * 1000)
-    for (let number = this.next; number < this.total; number++) this.histogram.record((endMs - this.dueMsOf(number)) * 1000)
+    for (const { dueMs } of open) recordLatency(this.latencies, endMs - dueMs)
+    for (let number = this.next; number < this.total; number++) {
+      recordLatency(this.latencies, endMs - this.dueMsOf(number))
+    }
     return open.length
   }
 }

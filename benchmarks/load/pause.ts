@@ -1,11 +1,11 @@
 /**
- * How long a connection of a closed loop rests before its next request. One that is asked to wait rests twice as long as
- * before, and less again with each request that is taken: so all connections together come to send little more than the
- * server takes. Sending again at once what was refused would cost the machine's cores, which are what is measured.
+ * How long a connection of a closed loop pauses before its next request. Each refusal that asks to wait doubles the
+ * pause, each accepted request shortens it, so that all connections together converge on slightly more than the server
+ * accepts. Resending immediately would consume the CPU time that is being measured.
  */
 const PAUSE_MS_MIN = 10
 const PAUSE_MS_MAX = 320
-/** After a refusal about thirty requests are taken before the next one: 3% are refused. */
+/** About thirty requests are accepted between two refusals: 3% are refused. */
 const SHRINK = 0.98
 const NONE_BELOW_MS = 1
 

@@ -1,4 +1,4 @@
-/** Probes among a paced load: points that can be told apart, each a request of its own, on connections of their own. */
+/** Probes within a paced load: distinguishable points, in separate requests on separate connections. */
 import { METRICS } from '../../protocol/metrics.js'
 import { outcomeOf } from '../outcomes.js'
 import { PROBE_ID, type PacedJob } from './jobs.js'
@@ -7,7 +7,7 @@ import { RawConnection } from './raw-connection.js'
 const CONNECTIONS = 16
 
 export class ProbeSender {
-  /** When each was due; its number is its position. */
+  /** When each was due; its number is its index. */
   readonly dueMs: number[] = []
   readonly statuses: Record<string, number> = {}
   acknowledged = 0
@@ -15,20 +15,25 @@ export class ProbeSender {
 
   private constructor (private readonly job: PacedJob, private readonly connections: readonly RawConnection[]) {
     this.idle = [...connections]
-    for (const connection of connections) connection.onAnswer = (status, code) => this.answered(connection, status, code)
+    for (const connection of connections) {
+      connection.onAnswer = (status, code) => this.answered(connection, status, code)
+    }
   }
 
   static async open (job: PacedJob): Promise<ProbeSender> {
     const { host, port } = job.target
     const count = job.probesPerSecond > 0 ? CONNECTIONS : 0
-    return new ProbeSender(job, await Promise.all(Array.from({ length: count }, async () => await RawConnection.open(host, port))))
+    return new ProbeSender(
+      job,
+      await Promise.all(Array.from({ length: count }, async () => await RawConnection.open(host, port)))
+    )
   }
 
   get areAnswered (): boolean {
     return this.idle.length === this.connections.length
   }
 
-  /** Sends those that are due and find a connection. */
+  /** Sends the probes that are due, as far as there are idle connections. */
   sendDue (startMs: number, elapsedMs: number): void {
     const { probesPerSecond } = this.job
     const due = Math.floor(elapsedMs * probesPerSecond / 1000)
@@ -48,7 +53,8 @@ export class ProbeSender {
   private request (number: number): Buffer {
     const { target: { host, port }, probePath } = this.job
     const body = JSON.stringify({ satellite_id: PROBE_ID, [METRICS[1].name]: number })
-    return Buffer.from(`POST ${probePath} HTTP/1.1\r\nHost: ${host}:${port}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    return Buffer.from(`POST ${probePath} HTTP/1.1\r\nHost: ${host}:${port}\r\nContent-Type: ` +
+      `application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
   }
 
   private answered (connection: RawConnection, status: number, code: string): void {

@@ -1,28 +1,25 @@
 /**
- * One keep-alive HTTP/1.1 connection with at most one request on it, as light as it gets: the load generator shares
- * the machine's cores with what it measures. It reads of an answer what it must: the status and where the answer ends.
+ * One keep-alive HTTP/1.1 connection with at most one request in flight, as light as possible: the load generator
+ * shares the machine's CPUs with what it measures.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { readAnswer } from '../../lib/sim/send/http-answer.js'
 
-const HEAD_END = Buffer.from('\r\n\r\n')
-const LAST_CHUNK = '0\r\n\r\n'
-const ANSWER_BYTES_MAX = 65_536
 const READ_BYTES = 4096
-const STATUS_AT = 9
 
 export class RawConnection {
-  /** Called with the status of an answer, and the code of its error if it names one; 0: the connection was lost before it came. */
+  /** Called with a response's status and its error code, if any; status 0: the connection was lost first. */
   onAnswer: (status: number, code: string) => void = () => {}
   private readonly socket: Socket
   private rest: Buffer | null = null
-  /** Most answers are like the one before, byte by byte. */
+  /** Most responses equal the previous one, byte by byte. */
   private last: { readonly bytes: Buffer, readonly status: number } | null = null
   private waiting = false
   private lost = false
 
   private constructor (host: string, port: number) {
-    // Reads into one buffer, without a stream and a new one for each answer.
+    // Reads into one buffer: no stream, and no allocation per response.
     const onread = {
       buffer: Buffer.allocUnsafe(READ_BYTES),
       callback: (bytes: number, buffer: Uint8Array): boolean => {
@@ -45,7 +42,7 @@ export class RawConnection {
     return this.lost
   }
 
-  /** Only while no other request is under way; `request` must stay as it is until the answer. */
+  /** Sends a request while none is in flight; the buffer must not change until the response. */
   send (request: Buffer): void {
     this.waiting = true
     if (this.lost) queueMicrotask(() => this.settle(0))
@@ -56,7 +53,7 @@ export class RawConnection {
     this.socket.destroy()
   }
 
-  /** @param chunk of memory that is used again */
+  /** @param chunk overwritten by the next read */
   private read (chunk: Buffer): void {
     const { last, rest } = this
     if (rest === null && last?.bytes.equals(chunk) === true) {
@@ -64,15 +61,17 @@ export class RawConnection {
       return
     }
     const bytes = Buffer.concat(rest === null ? [chunk] : [rest, chunk])
-    if (!isComplete(bytes)) {
+    const answer = readAnswer(bytes)
+    if (answer === 'broken') {
+      this.socket.destroy()
+    } else if (answer === 'incomplete') {
       this.rest = bytes
-      if (bytes.length > ANSWER_BYTES_MAX) this.socket.destroy()
-      return
+    } else {
+      this.rest = null
+      const { status } = answer
+      if (status < 400) this.last = { bytes, status }
+      this.settle(status, status < 400 ? '' : codeOf(answer.body))
     }
-    this.rest = null
-    const status = statusOf(bytes)
-    if (status < 400) this.last = { bytes, status }
-    this.settle(status, status < 400 ? '' : codeOf(bytes))
   }
 
   private lose (): void {
@@ -87,25 +86,7 @@ export class RawConnection {
   }
 }
 
-/** The three digits after "HTTP/1.1 ". */
-export function statusOf (answer: Buffer): number {
-  return Number(answer.toString('latin1', STATUS_AT, STATUS_AT + 3))
-}
-
-/** The code of the error that an answer names; empty if it names none. */
-export function codeOf (answer: Buffer): string {
-  return /"code": ?"(\w+)"/.exec(answer.toString('latin1'))?.[1] ?? ''
-}
-
-/** Whether the bytes are a whole answer. */
-export function isComplete (bytes: Buffer): boolean {
-  const end = bytes.indexOf(HEAD_END)
-  if (end < 0) return false
-  const head = bytes.toString('latin1', 0, end).toLowerCase()
-  const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1]
-  const bodyStart = end + HEAD_END.length
-  if (length !== undefined) return bytes.length - bodyStart >= Number(length)
-  if (head.includes('\r\ntransfer-encoding: chunked')) return bytes.toString('latin1', bytes.length - LAST_CHUNK.length) === LAST_CHUNK
-  // 204 and the like have no body.
-  return true
+/** The error code in a body; empty if there is none. */
+function codeOf (body: string): string {
+  return /"code": ?"(\w+)"/.exec(body)?.[1] ?? ''
 }

@@ -1,9 +1,9 @@
 /**
- * Frames over UDP at a paced rate. Each packet is made beforehand; only its sequence number and the time of its first point
- * are written anew, a time that no other packet has.
+ * Frames over UDP at a fixed rate. Packets are prepared; only the sequence number and the time of the first point,
+ * which no other packet has, are updated.
  *
- * Packets are handed to the kernel in slices of a millisecond, and the next slice waits until the kernel has taken the
- * last one: what is lost is lost behind the socket.
+ * Packets are passed to the kernel in slices of a millisecond, and the next slice waits until the kernel has taken the
+ * previous one: any loss happens behind the socket.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
@@ -30,7 +30,11 @@ class UdpSender implements Generator<UdpResult> {
   private readonly packetsPerMs: number
   private readonly total: number
 
-  constructor (private readonly job: UdpJob, private readonly packets: readonly PreparedPacket[], private readonly socket: Socket) {
+  constructor (
+    private readonly job: UdpJob,
+    private readonly packets: readonly PreparedPacket[],
+    private readonly socket: Socket
+  ) {
     this.packetsPerMs = job.pointsPerSecond / job.points.batch / 1000
     this.total = Math.round(this.packetsPerMs * 1000 * job.seconds)
   }
@@ -57,7 +61,7 @@ class UdpSender implements Generator<UdpResult> {
 
   private sendNext (): void {
     const { bytes, sequenceAt, timeAt } = this.packets[this.sequence % this.packets.length] as PreparedPacket
-    // A thousand packets are never sent in a millisecond.
+    // Fewer than a thousand packets are sent per millisecond.
     const micros = Date.now() * MICROS_PER_MS + this.sequence % MICROS_PER_MS
     bytes.writeUInt32BE(Math.floor(micros / TWO_32), timeAt)
     bytes.writeUInt32BE(micros % TWO_32, timeAt + 4)
@@ -66,7 +70,7 @@ class UdpSender implements Generator<UdpResult> {
     this.socket.send(bytes, () => { this.inFlight-- })
   }
 
-  /** Heartbeats, so that a loss at the tail is seen by the server too. */
+  /** Heartbeats, so that the server notices losses at the end. */
   private async sayGoodbye (): Promise<void> {
     const bytes = Buffer.from(encodeFrame(new PacketEncoder(), [], undefined, SENDER, this.sequence))
     for (let heartbeat = 0; heartbeat < HEARTBEATS; heartbeat++) {

@@ -1,4 +1,4 @@
-/** The pieces of the hot path, each on bodies of 1000 points of 100 satellites, and single ones. */
+/** The parts of the hot path, each on bodies of 1000 points of 100 satellites, and on single points. */
 import { crc32 } from 'node:zlib'
 import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeFault } from '../../protocol/faults.js'
@@ -21,12 +21,22 @@ import type { MicroCase } from './measure.js'
 const POINTS = 1000
 const SATELLITES = 100
 const OVERRIDES = 1000
-/** Frames of a COPY under load. */
+/** Frames per COPY under load. */
 const FRAMES = 20
-/** The bodies' times are of 2009. */
-const RULES: DecodeRules = { timeWindowPastMs: 36_500 * 86_400_000, timeWindowFutureMs: 300_000, unknownFields: 'reject' }
+/** The bodies' times are in 2009. */
+const RULES: DecodeRules = {
+  timeWindowPastMs: 36_500 * 86_400_000,
+  timeWindowFutureMs: 300_000,
+  unknownFields: 'reject'
+}
 
-type Decoder = (body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns) => DecodeFault | null
+type Decoder = (
+  body: Buffer,
+  nowMicros: number,
+  rules: DecodeRules,
+  satellites: SatelliteTable,
+  columns: PointColumns
+) => DecodeFault | null
 
 const points = pointsOf({ satellites: SATELLITES, bodies: 1, batch: POINTS }, 0)
 const satellites = new SatelliteTable()
@@ -40,7 +50,9 @@ function decoding (name: string, decode: Decoder, body: Buffer, count: number): 
     call: () => {
       const fault = decode(body, nowMicros, RULES, satellites, columns)
       satellites.keep()
-      if (fault !== null || columns.count !== count) throw new Error(`${name}: ${fault?.message ?? `${columns.count} points`}`)
+      if (fault !== null || columns.count !== count) {
+        throw new Error(`${name}: ${fault?.message ?? `${columns.count} points`}`)
+      }
     }
   }
 }
@@ -59,7 +71,7 @@ function validating (): MicroCase {
       columns.clear()
       const reader = new PointReader(nowMicros, RULES, satellites, columns)
       for (const value of values) reader.read(value)
-      if (reader.fault() !== null) throw new Error('a point is not valid')
+      if (reader.fault() !== null) throw new Error('a point is invalid')
     }
   }
 }
@@ -73,13 +85,17 @@ function filled (): PointColumns {
   return own
 }
 
-/** Limits that no point breaks: what is measured is the look at each value. */
-const LIMITS: LimitSet = { default: Object.fromEntries(METRICS.map(({ name, limit }) => [name, { [limit.side]: { critical: limit.value } }])), overrides: {} }
+/** Limits that no point violates: measures the check itself. */
+const LIMITS: LimitSet = {
+  default: Object.fromEntries(METRICS.map(({ name, limit }) => [name, { [limit.side]: { critical: limit.value } }])),
+  overrides: {}
+}
 
-/** With one for each of very many satellites, those of the points among them. */
+/** With an override for each of very many satellites, including those of the points. */
 const MANY_LIMITS: LimitSet = {
   ...LIMITS,
-  overrides: Object.fromEntries(Array.from({ length: OVERRIDES }, (_, number) => [satelliteOf(number, OVERRIDES), { battery_charge_percent: { low: { critical: number % 10 } } }]))
+  overrides: Object.fromEntries(Array.from({ length: OVERRIDES }, (_, number) =>
+    [satelliteOf(number, OVERRIDES), { battery_charge_percent: { low: { critical: number % 10 } } }]))
 }
 
 function judging (name: string, own: PointColumns, set: LimitSet): MicroCase {
@@ -88,7 +104,7 @@ function judging (name: string, own: PointColumns, set: LimitSet): MicroCase {
   return { name, points: POINTS, call: () => { table.judge(own, satellites.generation, anomalies) } }
 }
 
-/** As a sender writes doubles that it computed. */
+/** As computed doubles are written. */
 function withAllDigits (point: BenchPoint): BenchPoint {
   return { ...point, battery: point.battery + 1 / 3, signal: point.signal - 1 / 3 }
 }
@@ -110,17 +126,30 @@ export function microCases (): MicroCase[] {
   return [
     decoding('JSON array, fast path', decodeJsonBatch, encodeBody('json', points, false), POINTS),
     decoding('JSON array, fast path, without time', decodeJsonBatch, encodeJsonWithoutTime(points, false), POINTS),
-    decoding('JSON array, numbers of 17 digits', decodeJsonBatch, encodeBody('json', points.map(withAllDigits), false), POINTS),
+    decoding(
+      'JSON array, numbers of 17 digits',
+      decodeJsonBatch,
+      encodeBody('json', points.map(withAllDigits), false),
+      POINTS
+    ),
     decoding('JSON array, exact path', decodeExactly, encodeBody('json', points, false), POINTS),
     decoding('JSON, one point', decodeJsonPoint, encodeBody('json', points.slice(0, 1), true), 1),
     decoding('NDJSON', decodeNdjson, encodeBody('ndjson', points, false), POINTS),
     decoding('msgpack frame', decodeMsgpackBatch, frame, POINTS),
     validating(),
-    { name: 'encode msgpack frame (sender)', points: POINTS, call: () => { encodeFrame(encoder, points, () => nowMicros) } },
+    {
+      name: 'encode msgpack frame (sender)',
+      points: POINTS,
+      call: () => { encodeFrame(encoder, points, () => nowMicros) }
+    },
     judging('check limits', own, LIMITS),
     judging(`check limits, ${OVERRIDES} overrides`, own, MANY_LIMITS),
     { name: 'encode rows', points: POINTS, call: () => { buffer.append(own); buffer.take() } },
-    { name: `sort ${FRAMES} frames for COPY`, points: POINTS * FRAMES, call: () => { sorter.sort(frames, POINTS * FRAMES) } },
+    {
+      name: `sort ${FRAMES} frames for COPY`,
+      points: POINTS * FRAMES,
+      call: () => { sorter.sort(frames, POINTS * FRAMES) }
+    },
     { name: 'CRC32 of rows', points: POINTS, call: () => { crc32(payload) } }
   ]
 }

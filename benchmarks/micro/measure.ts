@@ -1,12 +1,12 @@
 /**
- * Times a piece of the hot path alone: points per second, and bytes that it allocates on the JavaScript heap (and outside
- * of it, in buffers) per point. Needs --expose-gc, so that what was there before is not counted.
+ * Measures a part of the hot path in isolation: points per second, and bytes allocated per point on the JavaScript heap
+ * and in buffers outside it. Needs --expose-gc, so that earlier allocations do not count.
  */
 import { median } from '../statistics.js'
 
 export interface MicroCase {
   readonly name: string
-  /** Points that one call handles. */
+  /** Points per call. */
   readonly points: number
   readonly call: () => void
 }
@@ -25,7 +25,7 @@ export interface MicroSettings {
 }
 
 const ALLOCATION_ROUNDS = 5
-/** Points whose allocations fit into the young generation: no collection happens while they are counted. */
+/** Their allocations fit into the young generation: no collection runs while they are counted. */
 const ALLOCATION_POINTS = 20_000
 
 export function measureCase (micro: MicroCase, settings: MicroSettings): MicroFigure {

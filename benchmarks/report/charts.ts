@@ -26,18 +26,21 @@ function label (row: number, text: string): string {
 }
 
 function bar (row: number, x: number, width: number, fill: string, title: string): string {
-  return `<rect x="${(LABEL_WIDTH + x).toFixed(1)}" y="${row * ROW_HEIGHT + 4}" width="${Math.max(0, width).toFixed(1)}" height="${BAR_HEIGHT}" fill="${fill}"><title>${escape(title)}</title></rect>`
+  return `<rect x="${(LABEL_WIDTH + x).toFixed(1)}" y="${row * ROW_HEIGHT + 4}" ` +
+    `width="${Math.max(0, width).toFixed(1)}" height="${BAR_HEIGHT}" fill="${fill}">` +
+    `<title>${escape(title)}</title></rect>`
 }
 
 function value (row: number, x: number, text: string): string {
-  return `<text x="${(LABEL_WIDTH + x + 6).toFixed(1)}" y="${row * ROW_HEIGHT + 16}" class="value">${escape(text)}</text>`
+  return `<text x="${(LABEL_WIDTH + x + 6).toFixed(1)}" y="${row * ROW_HEIGHT + 16}" ` +
+    `class="value">${escape(text)}</text>`
 }
 
 export interface Bar {
   readonly label: string
   readonly value: number
   readonly text: string
-  /** Lowest and highest of the runs. */
+  /** Lowest and highest run. */
   readonly low?: number
   readonly high?: number
   readonly color: string
@@ -51,8 +54,10 @@ export function barChart (bars: readonly Bar[]): string {
     const y = row * ROW_HEIGHT + 4 + BAR_HEIGHT / 2
     const range = one.low === undefined || one.high === undefined || one.low === one.high
       ? ''
-      : `<line x1="${(LABEL_WIDTH + one.low * scale).toFixed(1)}" x2="${(LABEL_WIDTH + one.high * scale).toFixed(1)}" y1="${y}" y2="${y}" stroke="#222"/>`
-    return label(row, one.label) + bar(row, 0, one.value * scale, one.color, `${one.label}: ${one.text}`) + range + value(row, Math.max(one.value, one.high ?? 0) * scale, one.text)
+      : `<line x1="${(LABEL_WIDTH + one.low * scale).toFixed(1)}" ` +
+        `x2="${(LABEL_WIDTH + one.high * scale).toFixed(1)}" y1="${y}" y2="${y}" stroke="#222"/>`
+    return label(row, one.label) + bar(row, 0, one.value * scale, one.color, `${one.label}: ${one.text}`) + range +
+      value(row, Math.max(one.value, one.high ?? 0) * scale, one.text)
   }))
 }
 
@@ -88,18 +93,22 @@ export function markChart (rows: readonly Marks[]): string {
   const values = rows.flatMap(({ marks }) => marks.map((mark) => mark.value)).filter((one) => one > 0)
   const low = Math.floor(Math.log10(Math.min(...values, 1)))
   const high = Math.ceil(Math.log10(Math.max(...values, 10)))
-  const place = (one: number): number => (Math.log10(Math.max(one, 10 ** low)) - low) / Math.max(1, high - low) * PLOT_WIDTH
+  const place = (one: number): number =>
+    (Math.log10(Math.max(one, 10 ** low)) - low) / Math.max(1, high - low) * PLOT_WIDTH
   const decades = Array.from({ length: high - low + 1 }, (_, step) => 10 ** (low + step))
   const bottom = rows.length * ROW_HEIGHT
   const grid = decades.map((decade) => {
     const x = (LABEL_WIDTH + place(decade)).toFixed(1)
-    return `<line x1="${x}" x2="${x}" y1="0" y2="${bottom}" stroke="#ddd"/><text x="${x}" y="${bottom + 16}" text-anchor="middle">${decade} ms</text>`
+    return `<line x1="${x}" x2="${x}" y1="0" y2="${bottom}" stroke="#ddd"/><text x="${x}" y="${bottom + 16}" ` +
+      `text-anchor="middle">${decade} ms</text>`
   })
   const drawn = rows.map(({ label: text, marks }, row) => label(row, text) + marks.map((mark) =>
-    `<circle cx="${(LABEL_WIDTH + place(mark.value)).toFixed(1)}" cy="${row * ROW_HEIGHT + 12}" r="5" fill="${mark.color}"><title>${escape(`${mark.name}: ${mark.value.toFixed(2)} ms`)}</title></circle>`).join(''))
+    `<circle cx="${(LABEL_WIDTH + place(mark.value)).toFixed(1)}" cy="${row * ROW_HEIGHT + 12}" r="5" ` +
+      `fill="${mark.color}"><title>${escape(`${mark.name}: ${mark.value.toFixed(2)} ms`)}</title></circle>`).join(''))
   return svg(rows.length + 1, [...grid, ...drawn])
 }
 
 export function legend (entries: ReadonlyArray<{ readonly name: string, readonly color: string }>): string {
-  return `<p class="legend">${entries.map(({ name, color: fill }) => `<span><i style="background:${fill}"></i>${escape(name)}</span>`).join('')}</p>`
+  const items = entries.map(({ name, color: fill }) => `<span><i style="background:${fill}"></i>${escape(name)}</span>`)
+  return `<p class="legend">${items.join('')}</p>`
 }

@@ -1,19 +1,20 @@
-/** Figures as text, alike in the table, the page and the documents. */
+/** Figures as text, formatted alike in the table, the page and the documents. */
+import { formatCount } from '../../lib/config/value-types.js'
 import { commandOf } from '../origin.js'
 import type { Measurement, Ratio, Report, RunRecord, Target } from '../result.js'
 import { countedRuns, median, medianLatency, OTHER_WORK_MAX } from '../statistics.js'
 import { summaryOf, type Figure, type MeasurementSummary } from '../summary.js'
 
 export function count (value: number): string {
-  return Math.round(value).toLocaleString('en-US')
+  return formatCount(Math.round(value))
 }
 
-/** Milliseconds with about three digits that matter. */
+/** Milliseconds with about three significant digits. */
 export function ms (value: number): string {
   return Number.isNaN(value) ? '–' : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)
 }
 
-/** A ratio or a count, as it suits. */
+/** A ratio or a count. */
 export function figure (value: number): string {
   return Math.abs(value) >= 1000 ? count(value) : value.toFixed(value < 10 ? 2 : 1)
 }
@@ -23,26 +24,26 @@ export interface Row {
   readonly title: string
   readonly rate: string
   readonly unit: string
-  /** Largest distance from the median. */
+  /** Largest deviation from the median. */
   readonly spread: string
   readonly sent: string
   readonly acknowledged: string
   readonly stored: string
-  /** Whether a request waits for the answer to the one before (closed), or is due at its time whatever comes (open). */
+  /** Whether a request waits for the previous response (closed), or is due at a fixed time (open). */
   readonly loop: string
-  /** Milliseconds; '' where they are not measured. */
+  /** Milliseconds; '' if not measured. */
   readonly p50: string
   readonly p90: string
   /** With its spread, as the two below. */
   readonly p99: string
   readonly p999: string
-  /** Microseconds of processor time of the server per point. */
+  /** CPU microseconds of the server per point. */
   readonly cpu: string
-  /** What the session of a database is busy with, in shares of the time. */
+  /** What a database session is busy with, as shares of the time. */
   readonly busy: string
   /** Megabytes of the largest worker. */
   readonly memory: string
-  /** Share of the processors, and how many runs it made worthless. */
+  /** Share of the CPUs, and the number of runs that it invalidated. */
   readonly otherWork: string
 }
 
@@ -57,7 +58,9 @@ export function rowOf (measurement: Measurement): Row {
   const latency = medianLatency(countedRuns(runs))
   const at = (share: 'p50' | 'p90' | 'p999'): string => latency === null ? '' : ms(latency[share])
   const spreadOf = (of: Figure): string => summary.runs > 1 ? `±${percent(of.spread)}` : ''
-  const withSpread = (of: Figure | null, text: (value: number) => string): string => of === null ? '' : `${text(of.median)} ${spreadOf(of)}`.trim()
+  const withSpread = (of: Figure | null, text: (value: number) => string): string => of === null
+    ? ''
+    : `${text(of.median)} ${spreadOf(of)}`.trim()
   return {
     group: measurement.group,
     title: measurement.title,
@@ -79,7 +82,7 @@ export function rowOf (measurement: Measurement): Row {
   }
 }
 
-/** Marked with ! where no run was quiet; with the number of those that were left out. */
+/** Marked with ! if no run was quiet; with the number of runs left out. */
 function otherWorkOf ({ otherCpuShare, disturbed, leftOut }: MeasurementSummary): string {
   if (otherCpuShare === null) return ''
   return `${percent(otherCpuShare.median)}${disturbed ? ' !' : ''}${leftOut > 0 ? ` (${leftOut} out)` : ''}`
@@ -87,7 +90,10 @@ function otherWorkOf ({ otherCpuShare, disturbed, leftOut }: MeasurementSummary)
 
 function busyOf (runs: readonly RunRecord[]): string {
   const purposes = [...new Set(runs.flatMap(({ busySeconds }) => Object.keys(busySeconds ?? {})))]
-  return purposes.map((purpose) => `${purpose} ${percent(median(runs.map(({ busySeconds, seconds }) => (busySeconds?.[purpose] ?? 0) / seconds)))}`).join(', ')
+  return purposes
+    .map((purpose) =>
+      `${purpose} ${percent(median(runs.map(({ busySeconds, seconds }) => (busySeconds?.[purpose] ?? 0) / seconds)))}`)
+    .join(', ')
 }
 
 function loopOf ({ name, group }: Measurement): string {
@@ -116,7 +122,7 @@ export const COLUMNS: ReadonlyArray<{ readonly key: keyof Row, readonly title: s
   { key: 'otherWork', title: 'other work' }
 ]
 
-/** What the marks of the column of other work mean, and how many runs are meant; '' where it is not known. */
+/** Explains the marks in the column of other work, with the number of runs; '' if unknown. */
 export function otherWorkText (measurements: readonly Measurement[]): string {
   const runs = measurements.flatMap((measurement) => measurement.runs)
   const shares = runs.flatMap(({ otherCpuShare }) => otherCpuShare ?? [])
@@ -124,23 +130,28 @@ export function otherWorkText (measurements: readonly Measurement[]): string {
   const summaries = measurements.map(summaryOf)
   const leftOut = summaries.reduce((sum, summary) => sum + summary.leftOut, 0)
   const disturbed = summaries.filter((summary) => summary.disturbed).length
-  return `Other work took ${percent(median(shares))} of the processors (median), ${percent(Math.max(...shares))} at most. ` +
-    `Runs with more than ${percent(OTHER_WORK_MAX)} are left out of medians and ratios where a quiet one is left: ${leftOut} of ${runs.length} were` +
+  return `Other work took ${percent(median(shares))} of the CPUs (median), ${percent(Math.max(...shares))} at most. ` +
+    `Runs with more than ${percent(OTHER_WORK_MAX)} are left out of medians and ratios where a quiet one is left: ` +
+    `${leftOut} of ${runs.length} were` +
     (disturbed === 0 ? '.' : `; ${disturbed} of ${measurements.length} measurements, marked with !, had no quiet run.`)
 }
 
 export function machineText ({ machine, server, plan, version, startedAt, seconds }: Report): string {
   const { cores, cpu, memoryBytes, system, node, fileSystem, loadBefore } = machine
   const memory = `${(memoryBytes / 2 ** 30).toFixed(0)} GB`
-  return `OrbitStream ${version ?? '(other program)'}, ${plan.mode}, ${startedAt.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds)} s. ${cores} × ${cpu}, ${memory}, ${system}, Node.js ${node}, ` +
-    `data on ${fileSystem ?? 'a file system that is not known'}, load before ${loadBefore.toFixed(2)}. ${String(server['workers'])} HTTP workers, database: ${String(server['database'])} (embedded).`
+  return `OrbitStream ${version ?? '(other program)'}, ${plan.mode}, ${startedAt.slice(0, 16).replace('T', ' ')} ` +
+    `UTC, ${Math.round(seconds)} s. ${cores} × ${cpu}, ${memory}, ${system}, Node.js ${node}, ` +
+    `data on ${fileSystem ?? 'an unknown file system'}, load before ${loadBefore.toFixed(2)}. ` +
+    `${String(server['workers'])} HTTP workers, database: ${String(server['database'])} (embedded).`
 }
 
-/** How to make these figures again. */
+/** How to reproduce these figures. */
 export function originText ({ argv, commit, program, plan }: Report): string {
   const { runs, seconds, latencySeconds, groups } = plan
-  return `Made by \`${commandOf(argv)}\`${commit === null ? '' : `, commit ${commit}`}${program === null ? '' : ', of another program'}: ` +
-    `${runs} ${runs === 1 ? 'round' : 'rounds'} of ${groups.join(', ')}; ${seconds} s a throughput run, ${latencySeconds} s a run at a fixed rate.`
+  const origin = `${commit === null ? '' : `, commit ${commit}`}${program === null ? '' : ', of another program'}`
+  return `Made by \`${commandOf(argv)}\`${origin}: ` +
+    `${runs} ${runs === 1 ? 'round' : 'rounds'} of ${groups.join(', ')}; ${seconds} s a throughput run, ` +
+    `${latencySeconds} s a run at a fixed rate.`
 }
 
 export const RATIO_HEADS = ['ratio', 'median', 'spread']

@@ -1,6 +1,8 @@
-/** The figures in Markdown, for docs/PERFORMANCE.md: put between two markers, the rest of the file stays as it is. */
+/** The figures in Markdown for docs/PERFORMANCE.md, placed between two markers; the rest of the file is unchanged. */
 import type { Report } from '../result.js'
-import { COLUMNS, figure, machineText, originText, otherWorkText, RATIO_HEADS, ratioCells, rowOf, targetText } from './figures.js'
+import {
+  COLUMNS, figure, machineText, originText, otherWorkText, RATIO_HEADS, ratioCells, rowOf, targetText
+} from './figures.js'
 
 export const BEGIN_MARKER = '<!-- figures: written by npm run bench -- --update-docs -->'
 export const END_MARKER = '<!-- end of figures -->'
@@ -12,7 +14,7 @@ function table (heads: readonly string[], rows: ReadonlyArray<readonly string[]>
 
 const GROUPS_MARKER = /<!-- groups: ([\w, ]*) -->/
 
-/** Groups whose figures a document holds. */
+/** Groups with figures in a document. */
 export function documentedGroups (document: string): string[] {
   return GROUPS_MARKER.exec(document)?.[1]?.split(', ') ?? []
 }
@@ -28,14 +30,19 @@ export function renderMarkdown (report: Report): string {
     otherWorkText(report.measurements),
     table(RATIO_HEADS, report.ratios.map((ratio) => ratioCells(ratio, report))),
     table(['target', 'measured', 'needed', 'aim', ''], report.targets.map((target) => [
-      `${target.title}${target.unit === '' ? '' : `, ${target.unit}`}`, figure(target.measured), figure(target.atLeast), figure(target.aim), targetText(target)]))
+      `${target.title}${target.unit === '' ? '' : `, ${target.unit}`}`,
+      figure(target.measured),
+      figure(target.atLeast),
+      figure(target.aim),
+      targetText(target)
+    ]))
   ].filter((part) => part !== '').join('\n\n')
 }
 
-/** The document with new figures; throws if the markers are not there. */
+/** The document with new figures; throws if the markers are missing. */
 export function replaceFigures (document: string, figures: string): string {
   const begin = document.indexOf(BEGIN_MARKER)
   const end = document.indexOf(END_MARKER)
-  if (begin < 0 || end < begin) throw new Error('the document has no place for the figures: the markers are missing')
+  if (begin < 0 || end < begin) throw new Error('the document has no markers for the figures')
   return `${document.slice(0, begin + BEGIN_MARKER.length)}\n\n${figures}\n\n${document.slice(end)}`
 }

@@ -1,10 +1,11 @@
 /**
- * What continuous aggregates cost on TimescaleDB: points stored at fixed rates with the product's schema, and with its
- * aggregates dropped, in turn; which side is first changes with each round. See timescale/paced-store.ts.
+ * Cost of continuous aggregates on TimescaleDB: points stored at fixed rates with the product's schema, and with its
+ * aggregates dropped, in turn; the order alternates between rounds. See timescale/paced-store.ts.
  *
- * On the server of TEST_TIMESCALE_URL, else in WebAssembly, where one session does everything: at 100,000 points/s that is
- * more than it has time for, and at half of that it is not.
+ * On the server of TEST_TIMESCALE_URL, otherwise in WebAssembly, where one session does everything: 100,000 points/s
+ * exceeds its capacity, and half of that does not.
  */
+import { formatCount } from '../../lib/config/value-types.js'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,9 +19,9 @@ import { REFRESHES } from '../timescale/purposes.js'
 const RATES = [50_000, 100_000]
 const SATELLITES = 100
 const TRANSACTION_POINTS = 10_000
-/** One round begins with each side. */
+/** One round starts with each side. */
 const ROUNDS_MAX = 2
-/** Refreshes have come to their pace: each takes in as many points as come between two of them. */
+/** Refreshes reach their steady state: each processes as many points as arrive between two of them. */
 const LEAD_SECONDS = 40
 /** Whole intervals of all refreshes. */
 const SECONDS = 60
@@ -42,7 +43,13 @@ export async function measureAggregates (session: Session, results: Results): Pr
     const order = rounds % 2 === 0 ? SIDES : [...SIDES].reverse()
     for (const { suffix, title, aggregates } of order) {
       const run = await storeAt(session, rate, aggregates)
-      results.add('aggregates', `${name}${suffix}`, `${rate.toLocaleString('en-US')} points/s, ${title}`, 'points/s', run)
+      results.add(
+        'aggregates',
+        `${name}${suffix}`,
+        `${formatCount(rate)} points/s, ${title}`,
+        'points/s',
+        run
+      )
     }
   }
 }
@@ -74,17 +81,24 @@ async function storeAt ({ options }: Session, rate: number, aggregates: boolean)
   }
 }
 
-/** Refreshes that took in less than came in their time would be cheap because they are behind. */
+/** Refreshes that fall behind look cheap. */
 const REFRESHED_SHARE_MIN = 0.8
 
-export function recordOf ({ cpuSeconds, refreshed, problems, ...result }: StoreResult, url: string | null, other: Pick<RunRecord, 'otherCpuShare'>): RunRecord {
+export function recordOf (
+  { cpuSeconds, refreshed, problems, ...result }: StoreResult,
+  url: string | null,
+  other: Pick<RunRecord, 'otherCpuShare'>
+): RunRecord {
   const behind = REFRESHES in result.busySeconds && refreshed < result.stored * REFRESHED_SHARE_MIN
   return {
     ...result,
     rate: result.stored / result.seconds,
     ...cpuSeconds === null ? {} : { cpuSeconds },
     ...other,
-    problems: [...problems, ...behind ? [`refreshes took in ${refreshed} points while ${result.stored} were stored`] : []],
+    problems: [
+      ...problems,
+      ...behind ? [`refreshes processed ${refreshed} points while ${result.stored} were stored`] : []
+    ],
     notes: [url === null ? 'TimescaleDB in WebAssembly, one session, refreshes in line' : 'TimescaleDB on a server']
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Every query that Grafana asks, on a table of plan.dashboardRows: nine tenths of them from the last half hour at the rate
- * that this makes, the rest from the day before; a day of anomalies, and thirty days of what the server counted.
+ * Every Grafana query, on a table of plan.dashboardRows: nine tenths of them from the last half hour at the resulting
+ * rate, the rest from the day before; a day of anomalies, and thirty days of server statistics.
  */
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
@@ -19,7 +19,7 @@ const RECENT_SHARE = 0.9
 const ANOMALY_SHARE = 0.01
 const STATS_DAYS = 30
 const REPETITIONS = 5
-/** What a panel may take. */
+/** Longest acceptable query of a panel. */
 const MEDIAN_MS_MAX = 300
 
 export async function measureDashboards (session: Session, results: Results): Promise<void> {
@@ -27,7 +27,7 @@ export async function measureDashboards (session: Session, results: Results): Pr
   await prepare(db, plan.dashboardRows)
   const asker = await server.connect()
   try {
-    // The second as the role has it when it logs in.
+    // jit as the role has it when it logs in.
     await asker.query('SET ROLE orbitstream_reader; SET jit = off')
     for (const query of allQueries()) await measureQuery(asker, query, results)
   } finally {
@@ -41,18 +41,33 @@ async function measureQuery (asker: Database, query: DashboardQuery, results: Re
   const startMs = performance.now()
   for (const range of query.sql.includes('$__') ? RANGES : RANGES.slice(0, 1)) {
     const times: number[] = []
-    for (let turn = 0; turn < REPETITIONS; turn++) times.push(await timeOf(asker, query, range, satelliteOf(turn * 137, SATELLITES)))
+    for (let turn = 0; turn < REPETITIONS; turn++) {
+      times.push(await timeOf(asker, query, range, satelliteOf(turn * 137, SATELLITES)))
+    }
     const median = quantile(times, 0.5)
-    if (median > MEDIAN_MS_MAX) problems.push(`${range.title} took ${Math.round(median)} ms, more than ${MEDIAN_MS_MAX}`)
+    if (median > MEDIAN_MS_MAX) {
+      problems.push(`${range.title} took ${Math.round(median)} ms, more than ${MEDIAN_MS_MAX}`)
+    }
     all.push(...times)
   }
   const seconds = (performance.now() - startMs) / 1000
-  results.add('dashboards', `dashboard_${query.title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_')}`, query.title, 'queries/s', {
-    rate: all.length / seconds, seconds, sent: 0, acknowledged: 0, stored: 0, latency: latencyOf(all), problems
-  })
+  results.add(
+    'dashboards',
+    `dashboard_${query.title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_')}`,
+    query.title,
+    'queries/s',
+    {
+      rate: all.length / seconds, seconds, sent: 0, acknowledged: 0, stored: 0, latency: latencyOf(all), problems
+    }
+  )
 }
 
-async function timeOf (asker: Database, { sql, intervalMsMin }: DashboardQuery, range: typeof RANGES[number], satellite: string): Promise<number> {
+async function timeOf (
+  asker: Database,
+  { sql, intervalMsMin }: DashboardQuery,
+  range: typeof RANGES[number],
+  satellite: string
+): Promise<number> {
   const to = new Date()
   const text = expandMacros(sql, {
     from: new Date(to.getTime() - range.rangeMs),
@@ -68,19 +83,27 @@ async function timeOf (asker: Database, { sql, intervalMsMin }: DashboardQuery, 
 async function prepare (db: Database, rows: number): Promise<void> {
   await empty(db)
   const recent = Math.round(rows * RECENT_SHARE)
-  await fillTable(db, { rows: rows - recent, satellites: SATELLITES, spanSeconds: DAY_SECONDS - RECENT_SECONDS, untilSecondsAgo: RECENT_SECONDS })
+  await fillTable(db, {
+    rows: rows - recent,
+    satellites: SATELLITES,
+    spanSeconds: DAY_SECONDS - RECENT_SECONDS,
+    untilSecondsAgo: RECENT_SECONDS
+  })
   await fillTable(db, { rows: recent, satellites: SATELLITES, spanSeconds: RECENT_SECONDS })
   const [metric] = METRICS
   await db.query(`
     INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
-    SELECT now() - $1::float8 * n / $2 * interval '1 second', 'SAT-' || lpad((n % ${SATELLITES})::text, 5, '0'), '${metric.name}', 1, 10, 'critical', 'low', 1
+    SELECT now() - $1::float8 * n / $2 * interval '1 second', 'SAT-' || lpad((n % ${SATELLITES})::text, 5, '0'),
+           '${metric.name}', 1, 10, 'critical', 'low', 1
     FROM generate_series(1, $2::int) n`, [DAY_SECONDS, Math.round(rows * ANOMALY_SHARE)])
-  // Rows like the one that the server wrote last.
+  // Rows like the server's latest one.
   await db.query(`
     INSERT INTO ingest_stats
-    SELECT (jsonb_populate_record(template, jsonb_build_object('time', label, 'anomaly_kinds', '${metric.name} critical,${metric.name} warning', 'anomaly_counts', ARRAY[3, 2]))).*
+    SELECT (jsonb_populate_record(template, jsonb_build_object('time', label,
+             'anomaly_kinds', '${metric.name} critical,${metric.name} warning', 'anomaly_counts', ARRAY[3, 2]))).*
     FROM (SELECT stats AS template FROM ingest_stats stats ORDER BY time DESC LIMIT 1) newest,
-         generate_series(now() - interval '${STATS_DAYS} days', now() - interval '10 seconds', interval '10 seconds') label
+         generate_series(
+           now() - interval '${STATS_DAYS} days', now() - interval '10 seconds', interval '10 seconds') label
     ON CONFLICT DO NOTHING`)
   await db.query("SELECT orbitstream_note_latest(now() - interval '2 hours', 'infinity')")
   await db.query('ANALYZE anomalies, ingest_stats')

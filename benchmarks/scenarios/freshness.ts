@@ -1,7 +1,7 @@
 /**
- * How old what people see is: the time from the first point of a load of 10,000 points/s, one in a hundred of them beyond a
- * limit, until the answer to each query of the dashboards shows something that it did not show before. On a server of its
- * own, whose tables are empty. Each must show something, but those of things that a healthy load does not bring.
+ * Age of what dashboards show: the time from the first point of a load of 10,000 points/s, one percent of them beyond a
+ * limit, until the result of each dashboard query shows something new. On a separate server with empty tables. Every
+ * query must show something new, except for things that a healthy load does not cause.
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
@@ -23,17 +23,17 @@ const RATE = 10_000
 const CONNECTIONS = 64
 const BODIES = 7_800
 const SECONDS = 5
-/** One of a hundred points of benchmarks/points.ts has less. */
+/** One percent of the points of benchmarks/points.ts are below this. */
 const BATTERY_CRITICAL = '20.78'
 const AGE_MS_MAX = 2_000
-/** After which what the dashboards count by the second has been quiet for the seconds that they look back. */
+/** Longer than the dashboards look back for per-second figures. */
 const QUIET_MS = 3_000
-/** Panels show the last hour: what they get of the seconds before a load, they have of any. */
+/** Panels show the last hour: they may show the seconds before the load late. */
 const QUIET_TURNS = 2
 
-/** By title: what a healthy load does not bring. */
+/** By title: not caused by a healthy load. */
 export const NEED_NOT_SHOW: ReadonlySet<string> = new Set([
-  // Nobody changes limits, and those that there are stand there before the load.
+  // Limits are not changed during the load.
   'Fleet: annotation Limits changed',
   'Satellite: annotation Limits changed',
   'Ingest: annotation Limits changed',
@@ -43,14 +43,14 @@ export const NEED_NOT_SHOW: ReadonlySet<string> = new Set([
   // All satellites send.
   'Fleet: Silent now A',
   'Fleet: Silent satellites A',
-  // As many workers as before.
+  // The number of workers does not change.
   'Ingest: Workers ready A',
-  // Quantiles of a histogram: what is new may well be the same.
+  // Histogram quantiles: new values may equal the old ones.
   'Ingest: Time to 202 (p99) A',
   'Ingest: Workers A',
-  // Nothing is lost, refused or held up.
-  'Ingest: Points/s that are not stored, by cause A',
-  'Ingest: UDP packets/s that were lost or refused, by cause A',
+  // Nothing is lost, refused or delayed.
+  'Ingest: Points/s not stored, by cause A',
+  'Ingest: UDP packets/s lost or refused, by cause A',
   'Ingest: Quarantine A',
   'alert: Spool is growing',
   'alert: UDP packets are lost'
@@ -58,7 +58,10 @@ export const NEED_NOT_SHOW: ReadonlySet<string> = new Set([
 
 export async function measureFreshness (session: Session, results: Results): Promise<void> {
   const { plan, options } = session
-  const own = await openSession(plan, { ...options, env: { ...options.env, ANOMALY_THRESHOLD_BATTERY: BATTERY_CRITICAL } })
+  const own = await openSession(plan, {
+    ...options,
+    env: { ...options.env, ANOMALY_THRESHOLD_BATTERY: BATTERY_CRITICAL }
+  })
   try {
     await warmUp(own)
     await measureRanges(own, results)
@@ -84,7 +87,12 @@ interface Watched {
   ageMs: number
 }
 
-async function measureRange (session: Session, asker: Database, range: typeof RANGES[number], results: Results): Promise<void> {
+async function measureRange (
+  session: Session,
+  asker: Database,
+  range: typeof RANGES[number],
+  results: Results
+): Promise<void> {
   const { db, server } = session
   await empty(db)
   await db.query('TRUNCATE anomalies')
@@ -97,15 +105,24 @@ async function measureRange (session: Session, asker: Database, range: typeof RA
   const result = await watch(asker, range, panels, load.run())
   const totals = { acknowledged: pointsIn(result.acknowledged, 1), sent: pointsIn(result.sent, 1) }
   const settled = await settle(db, before, totals)
-  const { stored, problems } = await compare(db, { points: job.points, acknowledged: result.acknowledged, sent: result.sent })
+  const { stored, problems } = await compare(db, {
+    points: job.points,
+    acknowledged: result.acknowledged,
+    sent: result.sent
+  })
   const ages = panels.flatMap(({ ageMs }) => Number.isNaN(ageMs) ? [] : [ageMs])
-  results.add('freshness', `freshness_${range.title.replace(' ', '_')}`, `newest points in queries of the dashboards, ${range.title}`, 'queries/s', {
+  results.add('freshness', `freshness_${range.title.replace(' ', '_')}`, 'newest points in queries of the ' +
+    `dashboards, ${range.title}`, 'queries/s', {
     rate: ages.length / result.seconds,
     seconds: (settled.atMs - result.startedAtMs) / 1000,
     ...totals,
     stored,
     latency: latencyOf(ages),
-    problems: [...problems, ...lateProblems(panels.map(({ query, ageMs }) => ({ title: query.title, ageMs }))), ...pacedProblems(result, RATE * SECONDS)]
+    problems: [
+      ...problems,
+      ...lateProblems(panels.map(({ query, ageMs }) => ({ title: query.title, ageMs }))),
+      ...pacedProblems(result, RATE * SECONDS)
+    ]
   })
 }
 
@@ -130,8 +147,13 @@ async function quietPanels (asker: Database, range: typeof RANGES[number]): Prom
   return panels
 }
 
-/** Asks the panels that have shown nothing new again and again while the load runs. */
-async function watch (asker: Database, range: typeof RANGES[number], panels: readonly Watched[], load: Promise<PacedResult>): Promise<PacedResult> {
+/** Polls the panels that have shown nothing new while the load runs. */
+async function watch (
+  asker: Database,
+  range: typeof RANGES[number],
+  panels: readonly Watched[],
+  load: Promise<PacedResult>
+): Promise<PacedResult> {
   const startMs = performance.now()
   const beside = { running: true }
   const sending = held(load.finally(() => { beside.running = false }))
@@ -145,7 +167,7 @@ async function watch (asker: Database, range: typeof RANGES[number], panels: rea
   return await sending
 }
 
-/** Queries that were late, and those that showed nothing new (NaN) though a healthy load brings it. */
+/** Queries that were late, and those that showed nothing new (NaN) although a healthy load causes it. */
 export function lateProblems (panels: ReadonlyArray<{ readonly title: string, readonly ageMs: number }>): string[] {
   return panels.flatMap(({ title, ageMs }) => {
     if (Number.isNaN(ageMs)) return NEED_NOT_SHOW.has(title) ? [] : [`${title} shows nothing new`]
@@ -153,8 +175,12 @@ export function lateProblems (panels: ReadonlyArray<{ readonly title: string, re
   })
 }
 
-/** What an answer shows, but the times. */
-async function cellsOf (asker: Database, { sql, intervalMsMin }: DashboardQuery, range: typeof RANGES[number]): Promise<string[]> {
+/** What a result shows, except times. */
+async function cellsOf (
+  asker: Database,
+  { sql, intervalMsMin }: DashboardQuery,
+  range: typeof RANGES[number]
+): Promise<string[]> {
   const to = new Date()
   const { rows } = await asker.query(expandMacros(sql, {
     from: new Date(to.getTime() - range.rangeMs),
@@ -162,5 +188,7 @@ async function cellsOf (asker: Database, { sql, intervalMsMin }: DashboardQuery,
     intervalMs: Math.max(range.intervalMs, intervalMsMin),
     variables: { satellite: satelliteOf(7, SATELLITES), silent: '1m', __searchFilter: '%' }
   }))
-  return rows.flatMap((row) => Object.entries(row).flatMap(([column, value]) => value === null || value instanceof Date ? [] : [`${column} ${JSON.stringify(value)}`]))
+  return rows.flatMap((row) => Object.entries(row).flatMap(([column, value]) => value === null || value instanceof Date
+    ? []
+    : [`${column} ${JSON.stringify(value)}`]))
 }

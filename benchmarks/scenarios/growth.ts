@@ -1,4 +1,5 @@
-/** What a point costs as things grow: satellites, rows in the table, workers. Only with --full. */
+/** Cost per point as things grow: satellites, rows in the table, workers. Only with --full. */
+import { formatCount } from '../../lib/config/value-types.js'
 import { closeSession, openSession, type Results, type Session } from '../session.js'
 import { countRows, empty } from '../stored.js'
 import { fillTable } from './fill.js'
@@ -22,9 +23,15 @@ export async function measureGrowth (session: Session, results: Results): Promis
 
 async function growSatellites (session: Session, load: Throughput, results: Results): Promise<void> {
   for (const satellites of SATELLITES) {
-    // What a satellite costs when it is met for the first time is no cost of points.
+    // The cost of a new satellite is not a cost of its points.
     await runThroughput(session, { ...load, satellites })
-    results.add('growth', `growth_satellites_${satellites}`, `${satellites.toLocaleString('en-US')} satellites`, 'points/s', await runThroughput(session, { ...load, satellites }))
+    results.add(
+      'growth',
+      `growth_satellites_${satellites}`,
+      `${formatCount(satellites)} satellites`,
+      'points/s',
+      await runThroughput(session, { ...load, satellites })
+    )
   }
 }
 
@@ -32,11 +39,19 @@ async function growRows (session: Session, load: Throughput, results: Results): 
   const { db } = session
   await empty(db)
   for (const rows of ROWS) {
-    // The line before may have stored more than this one begins with.
+    // The previous step may have stored more than this one starts with.
     if (await countRows(db) > rows) await empty(db)
     const missing = rows - await countRows(db)
-    if (missing > 0) await fillTable(db, { rows: missing, satellites: FILL_SATELLITES, spanSeconds: spanOfDay(Date.now()) })
-    results.add('growth', `growth_rows_${rows}`, `${rows.toLocaleString('en-US')} rows in the table`, 'points/s', await runThroughput(session, { ...load, keepRows: true }))
+    if (missing > 0) {
+      await fillTable(db, { rows: missing, satellites: FILL_SATELLITES, spanSeconds: spanOfDay(Date.now()) })
+    }
+    results.add(
+      'growth',
+      `growth_rows_${rows}`,
+      `${formatCount(rows)} rows in the table`,
+      'points/s',
+      await runThroughput(session, { ...load, keepRows: true })
+    )
   }
   await empty(db)
 }
@@ -46,14 +61,20 @@ async function growWorkers ({ plan, options }: Session, load: Throughput, result
     const other = await openSession(plan, { ...options, args: [...options.args, '--workers', String(workers)] })
     try {
       await warmUp(other)
-      results.add('growth', `growth_workers_${workers}`, `${workers} workers`, 'points/s', await runThroughput(other, load))
+      results.add(
+        'growth',
+        `growth_workers_${workers}`,
+        `${workers} workers`,
+        'points/s',
+        await runThroughput(other, load)
+      )
     } finally {
       await closeSession(other)
     }
   }
 }
 
-/** Seconds back to which rows may lie so as to stand in the partition that new rows go to: that of the day, in UTC. */
+/** Span of rows that still fit into the partition that new rows go to: the current day's, in UTC. */
 export function spanOfDay (nowMs: number): number {
   return Math.min(FILL_SPAN_SECONDS_MAX, Math.floor(nowMs / 1000) % DAY_SECONDS)
 }

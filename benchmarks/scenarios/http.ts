@@ -1,4 +1,5 @@
-/** HTTP: autocannon with one point a request, and the light sender with all formats and sizes of batches. */
+/** HTTP: autocannon with one point per request, and the light sender with all formats and batch sizes. */
+import { formatCount } from '../../lib/config/value-types.js'
 import type { Format } from '../bodies.js'
 import { compare } from '../comparison.js'
 import { prepareLoad } from '../load/child.js'
@@ -14,7 +15,7 @@ interface Case {
   readonly title: string
   readonly format: Format
   readonly batch: number
-  /** Measured in a short run too. */
+  /** Measured in short runs too. */
   readonly important: boolean
 }
 
@@ -25,45 +26,79 @@ const CASES: readonly Case[] = [
   { name: 'http_json_1000', title: 'HTTP, JSON, 1000 a request', format: 'json', batch: 1000, important: true },
   { name: 'http_json_10000', title: 'HTTP, JSON, 10,000 a request', format: 'json', batch: 10_000, important: false },
   { name: 'http_ndjson_1000', title: 'HTTP, NDJSON, 1000 a request', format: 'ndjson', batch: 1000, important: false },
-  { name: 'http_msgpack_1000', title: 'HTTP, msgpack frames, 1000 a request', format: 'msgpack', batch: 1000, important: true },
-  { name: 'http_gzip_1000', title: 'HTTP, JSON with gzip, 1000 a request', format: 'gzip', batch: 1000, important: false }
+  {
+    name: 'http_msgpack_1000',
+    title: 'HTTP, msgpack frames, 1000 a request',
+    format: 'msgpack',
+    batch: 1000,
+    important: true
+  },
+  {
+    name: 'http_gzip_1000',
+    title: 'HTTP, JSON with gzip, 1000 a request',
+    format: 'gzip',
+    batch: 1000,
+    important: false
+  }
 ]
 
-/** The promise of the first release. */
+/** The rate promised for the first release. */
 export const FIXED_RATE = 10_000
 const FIXED_CONNECTIONS = 100
 const FREE_CONNECTIONS = 64
 const AUTOCANNON_BODIES = 200
 const SATELLITES = 100
-/** What the last requests take is a small share of this. */
+/** The last requests take a small share of this. */
 const FIXED_SECONDS_MIN = 5
 
 export async function measureHttp (session: Session, results: Results): Promise<void> {
   const { plan } = session
   const fixed = await runAutocannon(session, FIXED_CONNECTIONS, FIXED_RATE)
-  results.add('http', 'autocannon_10000', `autocannon, ${FIXED_RATE.toLocaleString('en-US')} requests/s of one point`, 'points/s', fixed)
-  results.add('http', 'autocannon_free', 'autocannon, one point a request, as fast as it goes', 'points/s', await runAutocannon(session, FREE_CONNECTIONS, null))
+  results.add(
+    'http',
+    'autocannon_10000',
+    `autocannon, ${formatCount(FIXED_RATE)} requests/s of one point`,
+    'points/s',
+    fixed
+  )
+  results.add(
+    'http',
+    'autocannon_free',
+    'autocannon, one point a request, as fast as it goes',
+    'points/s',
+    await runAutocannon(session, FREE_CONNECTIONS, null)
+  )
   for (const { name, title, format, batch, important } of CASES) {
     if (!important && !plan.thorough) continue
     if (format === 'msgpack' && !await takesMsgpack(session)) {
-      results.skip(title, 'the server does not take msgpack')
+      results.skip(title, 'the server does not support msgpack')
       continue
     }
     results.add('http', name, title, 'points/s', await runThroughput(session, { format, batch, seconds: plan.seconds }))
   }
 }
 
-/** Asks with an empty frame: 415 is a server that does not know the format. */
+/** Probes with an empty frame: 415 means that the server does not support the format. */
 export async function takesMsgpack ({ server }: Session): Promise<boolean> {
-  const answer = await fetch(`${server.url}/telemetry/batch`, { method: 'POST', headers: { 'content-type': 'application/msgpack' }, body: Uint8Array.of(0x90) })
+  const answer = await fetch(`${server.url}/telemetry/batch`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/msgpack' },
+    body: Uint8Array.of(0x90)
+  })
   await answer.arrayBuffer()
   return answer.status !== 415
 }
 
-async function runAutocannon (session: Session, connections: number, requestsPerSecond: number | null): Promise<RunRecord> {
+async function runAutocannon (
+  session: Session,
+  connections: number,
+  requestsPerSecond: number | null
+): Promise<RunRecord> {
   const { db, server, plan } = session
   await empty(db)
-  const seconds = requestsPerSecond === null ? Math.max(2, Math.round(plan.seconds)) : Math.max(FIXED_SECONDS_MIN, Math.round(plan.latencySeconds))
+  const seconds = requestsPerSecond === null
+    ? Math.max(2, Math.round(plan.seconds))
+    : Math.max(FIXED_SECONDS_MIN, Math.round(plan.latencySeconds))
   const points = { satellites: SATELLITES, bodies: AUTOCANNON_BODIES, batch: 1 }
   const job: AutocannonJob = { url: `${server.url}/telemetry`, points, connections, requestsPerSecond, seconds }
   const load = await prepareLoad<AutocannonResult>('./autocannon-sender.js', job)
@@ -73,20 +108,36 @@ async function runAutocannon (session: Session, connections: number, requestsPer
   const totals = { sent: pointsIn(result.sent, 1), acknowledged: pointsIn(result.acknowledged, 1) }
   const settled = await settle(db, before, totals)
   const cost = await costs.end(load.cpuSeconds)
-  const { stored, problems } = await compare(db, { points, acknowledged: result.acknowledged, sent: result.sent, timesRepeat: true })
+  const { stored, problems } = await compare(db, {
+    points,
+    acknowledged: result.acknowledged,
+    sent: result.sent,
+    timesRepeat: true
+  })
   const elapsed = autocannonSeconds(job, (settled.atMs - result.startedAtMs) / 1000)
-  return { rate: stored / elapsed, seconds: elapsed, ...totals, stored, latency: result.latency, ...cost, problems: [...problems, ...autocannonProblems(job, result)] }
+  return {
+    rate: stored / elapsed,
+    seconds: elapsed,
+    ...totals,
+    stored,
+    latency: result.latency,
+    ...cost,
+    problems: [...problems, ...autocannonProblems(job, result)]
+  }
 }
 
 /**
- * Over what the rate is made. At a fixed rate a second's requests go out at its start: the last second counts whole, and what
- * is stored after its end makes the rate lower.
+ * Time base of the rate. At a fixed rate each second's requests are sent at its start: the last second counts whole,
+ * and points stored after its end lower the rate.
  */
 export function autocannonSeconds ({ requestsPerSecond, seconds }: AutocannonJob, untilStored: number): number {
   return requestsPerSecond === null ? untilStored : Math.max(seconds, untilStored)
 }
 
-export function autocannonProblems ({ requestsPerSecond, seconds }: AutocannonJob, { sent, acknowledged, statuses, failed }: AutocannonResult): string[] {
+export function autocannonProblems (
+  { requestsPerSecond, seconds }: AutocannonJob,
+  { sent, acknowledged, statuses, failed }: AutocannonResult
+): string[] {
   const total = pointsIn(sent, 1)
   const succeeded = pointsIn(acknowledged, 1)
   const due = requestsPerSecond === null ? 0 : requestsPerSecond * seconds
@@ -94,6 +145,8 @@ export function autocannonProblems ({ requestsPerSecond, seconds }: AutocannonJo
     ...refusals(statuses),
     ...failed > 0 ? [`${failed} connections were lost, or requests timed out`] : [],
     ...total < due * ACKNOWLEDGED_SHARE_MIN ? [`only ${total} of ${due} requests could be sent`] : [],
-    ...requestsPerSecond !== null && succeeded < ACKNOWLEDGED_SHARE_MIN * total ? [`only ${succeeded} of ${total} requests succeeded`] : []
+    ...requestsPerSecond !== null && succeeded < ACKNOWLEDGED_SHARE_MIN * total
+      ? [`only ${succeeded} of ${total} requests succeeded`]
+      : []
   ]
 }

@@ -1,4 +1,4 @@
-/** Sees probes come into the table, by the SELECT of a connection of its own. */
+/** Watches for probes in the table, with SELECT on a separate connection. */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Database } from '../../lib/database/connection.js'
 import { clockMs } from '../clock.js'
@@ -8,32 +8,34 @@ import type { RunRecord } from '../result.js'
 import { latencyOf } from '../statistics.js'
 
 const POLL_PAUSE_MS = 1
-/** Probes that are not seen by then are never seen. */
+/** Probes not visible by then are lost. */
 const LOST_MS = 2_000
 
 const PROBE_INDEX = 'bench_probes'
 const PROBE_QUERY = 'bench_probes_from'
-/** The database's clock is behind that of the watcher by less than this. */
+/** The database's clock is behind the watcher's by less than this. */
 const CLOCK_SLACK_MS = 60_000
 
-/** Asks for probes until all are seen. */
+/** Polls until all probes are visible. */
 export class ProbeWatcher {
   private readonly seenAtMs = new Map<number, number>()
   private expected = Infinity
   private finishedMs = Infinity
-  /** All probes with smaller numbers are seen. */
+  /** All probes with lower numbers are visible. */
   private next = 0
 
   private constructor (private readonly db: Database) {}
 
-  /** Makes the index of the probes, which close() drops, and plans the SELECT once: a plan for each look would be the most of it. */
+  /** Creates the probe index, which close() drops, and plans the SELECT once: planning would dominate each poll. */
   static async open (db: Database): Promise<ProbeWatcher> {
-    await db.query(`CREATE INDEX IF NOT EXISTS ${PROBE_INDEX} ON telemetry (storage_usage_mb) WHERE satellite_id = '${PROBE_ID}'`)
-    // The statistics say that the table is empty: without this the planner may read all of it.
+    await db.query(
+      `CREATE INDEX IF NOT EXISTS ${PROBE_INDEX} ON telemetry (storage_usage_mb) WHERE satellite_id = '${PROBE_ID}'`
+    )
+    // Statistics say that the table is empty: without this the planner might scan all of it.
     await db.query('SET enable_seqscan = off')
     await db.query('SET enable_bitmapscan = off')
     await db.query('SET plan_cache_mode = force_generic_plan')
-    // A time that is known to the planner leaves out all other partitions.
+    // A constant time lets the planner exclude all other partitions.
     const since = new Date(Date.now() - CLOCK_SLACK_MS).toISOString()
     await db.query(`PREPARE ${PROBE_QUERY} (double precision) AS SELECT storage_usage_mb AS number FROM telemetry
       WHERE time >= '${since}' AND satellite_id = '${PROBE_ID}' AND storage_usage_mb >= $1`)
@@ -52,7 +54,7 @@ export class ProbeWatcher {
     }
   }
 
-  /** How many there are in all is known at the end. */
+  /** The total is known at the end. */
   finish (expected: number): void {
     this.expected = expected
     this.finishedMs = clockMs()
@@ -64,9 +66,20 @@ export class ProbeWatcher {
       return seenMs === undefined ? [] : [seenMs - dueMs]
     })
     const lost = result.probesAcknowledged - times.length
-    const problems = [...lost > 0 ? [`${lost} probes were acknowledged and never seen`] : [], ...probeProblems(result)]
+    const problems = [
+      ...lost > 0 ? [`${lost} probes were acknowledged but never became visible`] : [],
+      ...probeProblems(result)
+    ]
     const sent = result.probesDueMs.length
-    return { rate: times.length / seconds, seconds, sent, acknowledged: result.probesAcknowledged, stored: times.length, latency: latencyOf(times), problems }
+    return {
+      rate: times.length / seconds,
+      seconds,
+      sent,
+      acknowledged: result.probesAcknowledged,
+      stored: times.length,
+      latency: latencyOf(times),
+      problems
+    }
   }
 
   async close (): Promise<void> {
@@ -74,7 +87,7 @@ export class ProbeWatcher {
     await this.db.close()
   }
 
-  /** Numbers of probes in the table, those that are not seen yet among them. */
+  /** Numbers of probes in the table that may be new. */
   private async poll (): Promise<number[]> {
     const { rows } = await this.db.query<{ number: number }>(`EXECUTE ${PROBE_QUERY} (${this.next})`)
     return rows.map(({ number }) => number)

@@ -1,4 +1,4 @@
-/** What people ask while points come in: times of four queries, with 10,000 points/s of 1,000 satellites arriving beside them. */
+/** Typical queries during ingest: times of four queries, while 10,000 points/s of 1,000 satellites arrive. */
 import { compare } from '../comparison.js'
 import { held } from '../held.js'
 import { prepareLoad } from '../load/child.js'
@@ -13,14 +13,15 @@ import { fillTable } from './fill.js'
 const SATELLITES = 1_000
 const BATCH = 100
 const REQUESTS_PER_SECOND = 100
-/** As many rows a second as arrive. */
+/** The arrival rate. */
 const FILL_ROWS_PER_SECOND = BATCH * REQUESTS_PER_SECOND
 
 const QUERIES = [
   {
     name: 'query_satellite',
     title: "one satellite's last five minutes",
-    sql: `SELECT * FROM telemetry WHERE satellite_id = '${satelliteOf(42, SATELLITES)}' AND "time" > now() - interval '5 minutes' ORDER BY "time"`
+    sql: `SELECT * FROM telemetry WHERE satellite_id = '${satelliteOf(42, SATELLITES)}' AND "time" > now() - ` +
+      'interval \'5 minutes\' ORDER BY "time"'
   },
   {
     name: 'query_latest',
@@ -30,20 +31,27 @@ const QUERIES = [
   {
     name: 'query_fleet',
     title: 'the whole fleet by the minute, an hour',
-    sql: "SELECT bucket, sum(points), avg(battery_charge_percent_avg), min(signal_strength_dbm_min), max(storage_usage_mb_max) FROM telemetry_1m WHERE bucket > now() - interval '1 hour' GROUP BY 1 ORDER BY 1"
+    sql: 'SELECT bucket, sum(points), avg(battery_charge_percent_avg), min(signal_strength_dbm_min), ' +
+      "max(storage_usage_mb_max) FROM telemetry_1m WHERE bucket > now() - interval '1 hour' GROUP BY 1 ORDER BY 1"
   },
   {
     name: 'query_buckets',
     title: 'five minutes in buckets of a second, one satellite',
-    sql: 'SELECT date_bin(\'1 second\', "time", \'2000-01-01\') AS bucket, avg(battery_charge_percent), min(signal_strength_dbm), max(storage_usage_mb) ' +
-      `FROM telemetry WHERE satellite_id = '${satelliteOf(7, SATELLITES)}' AND "time" > now() - interval '5 minutes' GROUP BY 1 ORDER BY 1`
+    sql: 'SELECT date_bin(\'1 second\', "time", \'2000-01-01\') AS bucket, avg(battery_charge_percent), ' +
+      'min(signal_strength_dbm), max(storage_usage_mb) ' +
+      `FROM telemetry WHERE satellite_id = '${satelliteOf(7, SATELLITES)}' AND "time" > now() - interval '5 minutes' ` +
+      'GROUP BY 1 ORDER BY 1'
   }
 ] as const
 
 export async function measureQueries (session: Session, results: Results): Promise<void> {
   const { db, server, plan } = session
   await empty(db)
-  await fillTable(db, { rows: plan.queryRows, satellites: SATELLITES, spanSeconds: plan.queryRows / FILL_ROWS_PER_SECOND })
+  await fillTable(db, {
+    rows: plan.queryRows,
+    satellites: SATELLITES,
+    spanSeconds: plan.queryRows / FILL_ROWS_PER_SECOND
+  })
   const job: PacedJob = {
     target: { host: '127.0.0.1', port: server.port, path: '/telemetry/batch', format: 'json' },
     points: { satellites: SATELLITES, bodies: 60, batch: BATCH },
@@ -73,13 +81,29 @@ export async function measureQueries (session: Session, results: Results): Promi
     const acknowledged = pointsIn(result.acknowledged, BATCH)
     const sent = pointsIn(result.sent, BATCH)
     const settled = await settle(db, before, { acknowledged, sent })
-    const { stored, problems } = await compare(db, { points: job.points, acknowledged: result.acknowledged, sent: result.sent, sinceMs })
+    const { stored, problems } = await compare(db, {
+      points: job.points,
+      acknowledged: result.acknowledged,
+      sent: result.sent,
+      sinceMs
+    })
     const counts = {
-      sent, acknowledged, stored, seconds: (settled.atMs - result.startedAtMs) / 1000, problems: [...problems, ...pacedProblems(result, REQUESTS_PER_SECOND * job.seconds)]
+      sent,
+      acknowledged,
+      stored,
+      seconds: (settled.atMs - result.startedAtMs) / 1000,
+      problems: [
+        ...problems,
+        ...pacedProblems(result, REQUESTS_PER_SECOND * job.seconds)
+      ]
     }
     for (const [position, { name, title }] of QUERIES.entries()) {
       const own = times[position] ?? []
-      results.add('queries', name, title, 'queries/s', { rate: own.length / result.seconds, latency: latencyOf(own), ...counts })
+      results.add('queries', name, title, 'queries/s', {
+        rate: own.length / result.seconds,
+        latency: latencyOf(own),
+        ...counts
+      })
     }
   } finally {
     await asker.close()

@@ -1,7 +1,8 @@
 /**
- * What rollups cost: the same load while they are made, and while another session holds the lock under which one host
- * makes them. Each load runs long enough that buckets of its own points are rolled up during it.
+ * Cost of rollups: the same load while they are computed, and while another session holds the lock under which one host
+ * computes them. Each load runs long enough that buckets of its own points are rolled up.
  */
+import { formatCount } from '../../lib/config/value-types.js'
 import type { Results, Session } from '../session.js'
 import { runPaced } from './latency.js'
 import { runThroughput } from './throughput.js'
@@ -12,14 +13,27 @@ const BATCH = 1000
 const SECONDS = 32
 
 export async function measureRollups (session: Session, results: Results): Promise<void> {
-  const at = `${RATE.toLocaleString('en-US')} points/s`
-  for (const { suffix, title, held } of [{ suffix: '', title: 'with rollups', held: false }, { suffix: '_off', title: 'without', held: true }]) {
+  const at = `${formatCount(RATE)} points/s`
+  for (const { suffix, title, held } of [
+    { suffix: '', title: 'with rollups', held: false },
+    { suffix: '_off', title: 'without', held: true }
+  ]) {
     const lock = held ? await session.server.connect() : null
     try {
-      // For longer than a session of ours may idle in a transaction.
+      // Longer than our sessions may idle in a transaction.
       await lock?.query('SET idle_in_transaction_session_timeout = 0; BEGIN; SELECT FROM rollup_state FOR UPDATE')
-      results.add('rollups', `rollups_rate${suffix}`, `${at}, ${title}`, 'points/s', await runPaced(session, { pointsPerSecond: RATE, seconds: SECONDS, ack: 'spooled' }))
-      results.add('rollups', `rollups_full${suffix}`, `JSON, 1000 a request, ${title}`, 'points/s', await runThroughput(session, { format: 'json', batch: BATCH, seconds: SECONDS }))
+      results.add('rollups', `rollups_rate${suffix}`, `${at}, ${title}`, 'points/s', await runPaced(session, {
+        pointsPerSecond: RATE,
+        seconds: SECONDS,
+        ack: 'spooled'
+      }))
+      results.add(
+        'rollups',
+        `rollups_full${suffix}`,
+        `JSON, 1000 a request, ${title}`,
+        'points/s',
+        await runThroughput(session, { format: 'json', batch: BATCH, seconds: SECONDS })
+      )
     } finally {
       await lock?.close()
     }

@@ -1,8 +1,7 @@
 /**
- * What durability costs: the same load with the spool (the answer means: on disk) and without (`SPOOL_DIR=off` and
- * `ack=received`, where it means: in memory), one after the other. Once with as many connections as fill the machine, and
- * once with few, where a sender that waits for each answer waits for the disk too. Both servers are new, and are warmed
- * up alike.
+ * Cost of durability: the same load with the spool (acknowledged means: on disk) and without (`SPOOL_DIR=off` and
+ * `ack=received`: in memory), one after the other. Once with enough connections to saturate the machine, and once with
+ * few, where a sender that waits for each response also waits for the disk. Both servers are new, and warmed up alike.
  */
 import { closeSession, openSession, type Results, type Session } from '../session.js'
 import { runThroughput, type Throughput } from './throughput.js'
@@ -34,8 +33,19 @@ export async function measureSpool ({ plan, options }: Session, results: Results
 
 async function measureBoth (spooled: Session, without: Session, results: Results): Promise<void> {
   for (const { name, title, connections } of CASES) {
-    const load: Throughput = { format: 'json', batch: BATCH, seconds: spooled.plan.seconds, ...connections === undefined ? {} : { connections } }
+    const load: Throughput = {
+      format: 'json',
+      batch: BATCH,
+      seconds: spooled.plan.seconds,
+      ...connections === undefined ? {} : { connections }
+    }
     results.add('spool', name, `${title}, with the spool`, 'points/s', await runThroughput(spooled, load))
-    results.add('spool', `${name}_off`, `${title}, without`, 'points/s', await runThroughput(without, { ...load, ack: 'received' }))
+    results.add(
+      'spool',
+      `${name}_off`,
+      `${title}, without`,
+      'points/s',
+      await runThroughput(without, { ...load, ack: 'received' })
+    )
   }
 }

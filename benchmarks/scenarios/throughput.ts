@@ -1,4 +1,4 @@
-/** One throughput run over HTTP: load, wait until it is stored, compare, count. */
+/** One throughput run over HTTP: send, wait until everything is stored, compare, count. */
 import type { Format } from '../bodies.js'
 import { compare } from '../comparison.js'
 import { prepareLoad } from '../load/child.js'
@@ -14,29 +14,30 @@ export interface Throughput {
   readonly batch: number
   readonly seconds: number
   readonly satellites?: number
-  /** Without it: as many as fill the server. */
+  /** Default: enough to saturate the server. */
   readonly connections?: number
-  /** An array, even of one point. */
+  /** Send an array even for one point. */
   readonly array?: boolean
-  /** What an answer means; without it as the server has it. */
+  /** What a response means; default: the server's setting. */
   readonly ack?: 'received'
-  /** Leaves what is in the table. */
+  /** Keep the rows in the table. */
   readonly keepRows?: boolean
 }
 
 const SATELLITES = 100
-/** Points on their way at once, as far as the connections go: enough that the server never waits for the load. */
+/** Points in flight, as far as connections allow: enough that the server never waits for the load. */
 const POINTS_ON_THEIR_WAY = 48_000
 const CONNECTIONS_MAX = 256
 const CONNECTIONS_MIN = 8
-/** Points whose bodies are made: all differ, and the memory of the load stays small. */
+/** Points to prepare bodies for: all differ, and the load uses little memory. */
 const POINTS_MADE = 60_000
 const BODIES_PER_CONNECTION_MAX = 20
 
-/** The job of a load, by the size of its batches. */
+/** The job for a load, by batch size. */
 export function httpJob (port: number, load: Throughput): HttpJob {
   const { batch, format, satellites = SATELLITES } = load
-  const connections = load.connections ?? Math.min(CONNECTIONS_MAX, Math.max(CONNECTIONS_MIN, Math.floor(POINTS_ON_THEIR_WAY / batch)))
+  const connections = load.connections ??
+    Math.min(CONNECTIONS_MAX, Math.max(CONNECTIONS_MIN, Math.floor(POINTS_ON_THEIR_WAY / batch)))
   const single = batch === 1 && load.array !== true
   const path = `${single ? '/telemetry' : '/telemetry/batch'}${load.ack === undefined ? '' : `?ack=${load.ack}`}`
   return {
@@ -70,7 +71,19 @@ export async function runThroughput (session: Session, throughput: Throughput): 
   const seconds = (settled.atMs - result.startedAtMs) / 1000
   const cost = await costs.end(load.cpuSeconds)
   const { stored, problems } = await compare(db, {
-    points: job.points, acknowledged: result.acknowledged, sent: result.sent, ...throughput.keepRows === true ? { sinceMs } : {}
+    points: job.points,
+    acknowledged: result.acknowledged,
+    sent: result.sent,
+    ...throughput.keepRows === true ? { sinceMs } : {}
   })
-  return { rate: stored / seconds, seconds, sent, acknowledged, stored, latency: result.latency, ...cost, problems: [...problems, ...closedLoopProblems(result)] }
+  return {
+    rate: stored / seconds,
+    seconds,
+    sent,
+    acknowledged,
+    stored,
+    latency: result.latency,
+    ...cost,
+    problems: [...problems, ...closedLoopProblems(result)]
+  }
 }

@@ -1,4 +1,4 @@
-/** UDP: the highest rate at which every point that was sent is stored; and the same for a socket that only counts. */
+/** UDP: the highest rate at which every point sent is stored; and the same for a socket that only counts. */
 import { setTimeout as wait } from 'node:timers/promises'
 import { bisect, type Search, type Trial } from '../bisection.js'
 import { clockMs } from '../clock.js'
@@ -12,26 +12,28 @@ import type { RunRecord } from '../result.js'
 import { Costs, OtherWork, type Results, type Session } from '../session.js'
 import { empty, ledgerTotal, settle } from '../stored.js'
 
-/** 25 points are 1,200 bytes or so: what SPEC.md advises. */
+/** 25 points take about 1,200 bytes, as recommended by SPEC.md. */
 const POINTS: PointSet = { satellites: 100, bodies: 400, batch: 25 }
 const RATE_START = 400_000
 const RATE_MIN = 1_000
-/** Far more than a sender written in JavaScript hands to a kernel: 2 million packets a second. */
+/** Far more than a JavaScript sender can pass to the kernel: 2 million packets per second. */
 const RATE_MAX = 50_000_000
-/** First in large steps; in later rounds around what was found before. */
+/** Large steps first; in later rounds, around the previous result. */
 const WIDE_FACTOR = 2
 const NEAR_FACTOR = 1.1
 const RESOLUTION = 1.05
-/** The sender must have kept the rate that it was told, or the trial says nothing about it. */
+/** If the sender does not reach the requested rate, the trial says nothing about it. */
 const KEPT_SHARE_MIN = 0.97
 const LAST_PACKETS_MS = 200
 
 type Attempt = Trial<RunRecord>
 
-/** @param known what earlier rounds found, in the middle; null: nothing */
+/** @param known median of earlier rounds; null: none */
 export function searchFrom (known: number | null, steps: number): Search {
   const range = { low: RATE_MIN, high: RATE_MAX, resolution: RESOLUTION, steps }
-  return known === null ? { start: RATE_START, factor: WIDE_FACTOR, ...range } : { start: Math.round(known), factor: NEAR_FACTOR, ...range }
+  return known === null
+    ? { start: RATE_START, factor: WIDE_FACTOR, ...range }
+    : { start: Math.round(known), factor: NEAR_FACTOR, ...range }
 }
 
 export async function measureUdp (session: Session, results: Results): Promise<void> {
@@ -51,7 +53,7 @@ export async function measureUdpCount ({ plan }: Session, known: number | null):
 
 const NOTHING: RunRecord = { rate: 0, seconds: 0, sent: 0, acknowledged: 0, stored: 0, problems: [] }
 
-/** The record of the highest rate that held, with the problems of all trials: what must never be must not be under overload. */
+/** The record of the highest rate that held, with the problems of all trials: overload excuses no violation. */
 export async function highest (search: Search, attempt: (rate: number) => Promise<Attempt>): Promise<RunRecord> {
   const problems = new Set<string>()
   const found = await bisect(search, async (rate) => {
@@ -59,14 +61,20 @@ export async function highest (search: Search, attempt: (rate: number) => Promis
     for (const problem of trial.outcome.problems) problems.add(problem)
     return trial
   })
-  if (found === null) return { ...NOTHING, problems: [...problems, 'no rate that was tried arrived without a loss'] }
+  if (found === null) return { ...NOTHING, problems: [...problems, 'every rate tried had losses'] }
   return { ...found.outcome, problems: [...problems], ...found.isHighest ? { notes: ['at least'] } : {} }
 }
 
 async function attemptServer (session: Session, port: number, rate: number): Promise<Attempt> {
   const { db, plan } = session
   await empty(db)
-  const load = await prepareLoad<UdpResult>('./udp-sender.js', { host: '127.0.0.1', port, points: POINTS, pointsPerSecond: rate, seconds: plan.seconds } satisfies UdpJob)
+  const load = await prepareLoad<UdpResult>('./udp-sender.js', {
+    host: '127.0.0.1',
+    port,
+    points: POINTS,
+    pointsPerSecond: rate,
+    seconds: plan.seconds
+  } satisfies UdpJob)
   const before = await ledgerTotal(db)
   const costs = await Costs.begin(session)
   const startMs = clockMs()
@@ -85,7 +93,13 @@ async function attemptServer (session: Session, port: number, rate: number): Pro
 async function attemptCount (seconds: number, rate: number): Promise<Attempt> {
   const counter = await prepareLoad<CountResult>('./count-server.js', null)
   const counted = held(counter.run())
-  const load = await prepareLoad<UdpResult>('./udp-sender.js', { host: '127.0.0.1', port: Number(counter.info), points: POINTS, pointsPerSecond: rate, seconds } satisfies UdpJob)
+  const load = await prepareLoad<UdpResult>('./udp-sender.js', {
+    host: '127.0.0.1',
+    port: Number(counter.info),
+    points: POINTS,
+    pointsPerSecond: rate,
+    seconds
+  } satisfies UdpJob)
   const work = new OtherWork()
   const result = await load.run()
   await wait(LAST_PACKETS_MS)
@@ -95,7 +109,15 @@ async function attemptCount (seconds: number, rate: number): Promise<Attempt> {
   const points = packets * POINTS.batch
   return {
     holds: packets === result.packets && keptRate(result, rate),
-    outcome: { rate: points / result.seconds, seconds: result.seconds, sent: result.points, acknowledged: 0, stored: 0, ...other, problems: [] }
+    outcome: {
+      rate: points / result.seconds,
+      seconds: result.seconds,
+      sent: result.points,
+      acknowledged: 0,
+      stored: 0,
+      ...other,
+      problems: []
+    }
   }
 }
 
@@ -103,7 +125,8 @@ function keptRate ({ points, seconds }: UdpResult, rate: number): boolean {
   return points / seconds >= rate * KEPT_SHARE_MIN
 }
 
-/** The sender goes round the bodies. */
+/** The sender cycles through the bodies. */
 function packetsByBody (packets: number): number[] {
-  return Array.from({ length: POINTS.bodies }, (_, body) => Math.floor(packets / POINTS.bodies) + (body < packets % POINTS.bodies ? 1 : 0))
+  return Array.from({ length: POINTS.bodies }, (_, body) =>
+    Math.floor(packets / POINTS.bodies) + (body < packets % POINTS.bodies ? 1 : 0))
 }

@@ -1,7 +1,7 @@
 /**
- * What servers do beside the storing, done in turn where there is one session and no background worker: the policies'
- * refreshes, each at its own interval, and summaries of the BRIN indexes. The product's maintenance makes those itself
- * where PostgreSQL counts the rows that were inserted; in WebAssembly it does not.
+ * Background work of servers, done in turn where there is one session and no background worker: the policies'
+ * refreshes, each at its interval, and BRIN summarization. The product's maintenance does the latter itself where
+ * PostgreSQL counts inserted rows, which it does not in WebAssembly.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Database } from '../../lib/database/connection.js'
@@ -14,21 +14,28 @@ export interface Chore {
   readonly run: (database: Database) => Promise<unknown>
 }
 
-/** As often as the product's maintenance does it. */
+/** As often as the product's maintenance. */
 const SUMMARIES_MS = 10_000
 const SUMMARISE = `
   SELECT brin_summarize_new_values(i.indexrelid)
-  FROM pg_inherits h JOIN pg_index i ON i.indrelid = h.inhrelid JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+  FROM pg_inherits h JOIN pg_index i ON i.indrelid = h.inhrelid
+       JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
   WHERE h.inhparent = 'public.telemetry'::regclass AND a.amname = 'brin'`
 
-export const SUMMARIES: Chore = { purpose: MAINTENANCE, everyMs: SUMMARIES_MS, run: (database) => database.query(SUMMARISE) }
+export const SUMMARIES: Chore = {
+  purpose: MAINTENANCE,
+  everyMs: SUMMARIES_MS,
+  run: (database) => database.query(SUMMARISE)
+}
 
-/** The jobs of the policies, the finest first: the coarser ones are made of them. @param everyMs in place of their own intervals */
+/** The policies' jobs, finest first: coarser ones build on them. @param everyMs overrides their intervals */
 export async function refreshChores (database: Database, everyMs?: number): Promise<Chore[]> {
   const { rows } = await database.query<{ id: number, everyMs: number }>(`
-    SELECT job_id AS id, (extract(epoch FROM schedule_interval) * 1000)::float8 AS "everyMs" FROM timescaledb_information.jobs
+    SELECT job_id AS id, (extract(epoch FROM schedule_interval) * 1000)::float8 AS "everyMs"
+    FROM timescaledb_information.jobs
     WHERE proc_name = 'policy_refresh_continuous_aggregate' ORDER BY schedule_interval`)
-  return rows.map((job) => ({ purpose: REFRESHES, everyMs: everyMs ?? job.everyMs, run: (on) => on.query(`CALL run_job(${job.id})`) }))
+  return rows.map((job) =>
+    ({ purpose: REFRESHES, everyMs: everyMs ?? job.everyMs, run: (on) => on.query(`CALL run_job(${job.id})`) }))
 }
 
 export class Chores {
@@ -36,16 +43,17 @@ export class Chores {
   private readonly running: Promise<unknown>
 
   /**
-   * Each for the first time after half of its interval, then at its interval: so any span of whole intervals has as many.
+   * Each runs first after half of its interval, then at its interval, so that any span of whole intervals has equally
+   * many.
    * @param startMs on `performance.now()`
    */
   constructor (private readonly turns: Turns, chores: readonly Chore[], startMs: number) {
     this.running = Promise.all(chores.map((chore) => this.repeat(chore, startMs)))
-    // Whoever ends it sees the rejection.
+    // end() rejects with it.
     this.running.catch(() => undefined)
   }
 
-  /** Waits for what is under way; rejects if one failed. */
+  /** Waits for the running chores; rejects if one failed. */
   async end (): Promise<void> {
     this.ending.abort()
     await this.running

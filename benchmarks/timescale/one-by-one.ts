@@ -1,8 +1,13 @@
-/** copyAfter() for databases that are not reached over PostgreSQL's protocol. */
+/** copyAfter() for databases that are not accessed over the PostgreSQL protocol. */
 import type { Database } from '../../lib/database/connection.js'
 import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 
-export async function oneByOne (db: Pick<Database, 'query' | 'copyIn'>, statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
+export async function oneByOne (
+  db: Pick<Database, 'query' | 'copyIn'>,
+  statements: readonly string[],
+  sql: string,
+  chunks: readonly Buffer[]
+): Promise<PipedOutcome> {
   const counts: number[] = []
   for (const statement of statements) counts.push((await db.query(statement)).rowCount)
   return { counts, copied: await db.copyIn(sql, chunks) }

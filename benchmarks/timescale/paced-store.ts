@@ -1,13 +1,13 @@
 /**
- * Stores points at a fixed rate, as a worker does, in a database of its own with TimescaleDB: with the product's schema, or
- * with its continuous aggregates dropped. An open loop: transaction n is due at its time, whatever became of those before.
+ * Stores points at a fixed rate, as a worker does, in its own TimescaleDB database: with the product's schema, or with
+ * its continuous aggregates dropped. An open loop: transaction n is due at its time, regardless of earlier ones.
  *
- *   begin ──── lead: everything warms up ────┬──── span: what is measured ────┬─ last COMMIT
- *              refreshes come to their pace  │  whole intervals of refreshes  │
+ *   begin ──── lead: everything warms up ────┬──── span: measured ────────────┬─ last COMMIT
+ *              refreshes become steady       │  whole intervals of refreshes  │
  *
- * Beside it runs what the primary does for the database: the product's own maintenance. On a server that has a connection
- * of its own, and background workers refresh the aggregates. In WebAssembly there is one session: maintenance and the jobs
- * of the refresh policies, which are run when they are due, each take their turn in it, and transactions wait meanwhile.
+ * The primary's work on the database, the product's own maintenance, runs alongside. On a server it has its own
+ * connection, and background workers refresh the aggregates. In WebAssembly there is one session: maintenance and due
+ * jobs of the refresh policies take turns in it, and transactions wait meanwhile.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -25,21 +25,21 @@ import { MAINTENANCE, REFRESHES, STORING } from './purposes.js'
 import { sharedConnection, takenBetween, Turns, type Taken } from './turns.js'
 
 export interface StoreJob {
-  /** Of a server with TimescaleDB; null: in WebAssembly, in this process. */
+  /** URL of a server with TimescaleDB; null: in WebAssembly, in this process. */
   readonly url: string | null
-  /** For the files of WebAssembly, empty; null: in memory, which is for tests. */
+  /** Empty directory for the files of WebAssembly; null: in memory, for tests. */
   readonly directory: string | null
-  /** False: they are dropped, and with them what notes changes for them. */
+  /** False: they are dropped, with the triggers that track changes for them. */
   readonly aggregates: boolean
   readonly satellites: number
   readonly transactionsPerSecond: number
   readonly transactionPoints: number
-  /** Stored like all else, and not measured. */
+  /** Stored, but not measured. */
   readonly leadSeconds: number
   readonly seconds: number
-  /** In place of the policies' own intervals, for tests. */
+  /** Overrides the policies' intervals, for tests. */
   readonly refreshEveryMs?: number
-  /** How old the points are, for tests: refreshes leave out the newest. */
+  /** Age of the points, for tests: refreshes exclude the newest. */
   readonly ageMs?: number
 }
 
@@ -48,42 +48,44 @@ export interface StoreResult {
   readonly sent: number
   readonly acknowledged: number
   readonly stored: number
-  /** From the begin of the span until its last point was committed. */
+  /** From the start of the span until its last point was committed. */
   readonly seconds: number
-  /** From the moment that a transaction was due until it was committed. */
+  /** From when a transaction was due until it was committed. */
   readonly latency: Latency
-  /** Seconds in statements during that time, by what they were for. */
+  /** Seconds in statements during that time, by purpose. */
   readonly busySeconds: ByProcess
-  /** Processor time of the same; null on a server, where it is not known. */
+  /** CPU time likewise; null on a server, where it is unknown. */
   readonly cpuSeconds: ByProcess | null
-  /** Points that refreshes took into the aggregates during that time. */
+  /** Points that refreshes added to the aggregates during that time. */
   readonly refreshed: number
   readonly problems: readonly string[]
 }
 
-/** What the benchmark itself asks; not counted. */
+/** The benchmark's own queries; not counted. */
 const WATCHING = 'watching'
 const SPOOL = 'benchmark'
 const OPTIONS = { applicationName: 'orbitstream benchmark', connectTimeoutMs: 5_000 }
-/** Buckets end at whole multiples of this; each run begins in the middle of one, so that refreshes find equally many. */
+/** Buckets end at multiples of this; each run starts in the middle of one, so that refreshes process equal amounts. */
 const BUCKET_MS = 10_000
-/** Less than refreshes leave out of the newest points. */
+/** Less than refreshes exclude at the end. */
 const LATE_MS = 15_000
-/** A run that takes longer than this many times its length is given up. */
+/** A run longer than this many times its length is aborted. */
 const OVERTIME = 3
 const log = pino({ level: 'silent' })
 
 const REFRESHED = 'SELECT coalesce(sum(points), 0)::float8 AS value FROM rollup_10s'
-/** What the aggregates lack of the points before the end of their last bucket. */
+/** Points missing in the aggregates before the end of their last bucket. */
 const MISSING = `
-  SELECT (SELECT count(*) FROM telemetry WHERE "time" < (SELECT max(bucket) + interval '10 seconds' FROM rollup_10s))::float8
+  SELECT (SELECT count(*) FROM telemetry
+          WHERE "time" < (SELECT max(bucket) + interval '10 seconds' FROM rollup_10s))::float8
        - (SELECT coalesce(sum(points), 0) FROM rollup_10s)::float8 AS value`
-/** Of background workers, seconds since the database was made. */
+/** Seconds of background workers since the database was created. */
 const REFRESH_SECONDS = `
   SELECT coalesce(extract(epoch FROM sum(total_duration)), 0)::float8 AS value
-  FROM _timescaledb_internal.bgw_job_stat JOIN timescaledb_information.jobs USING (job_id) WHERE proc_name = 'policy_refresh_continuous_aggregate'`
+  FROM _timescaledb_internal.bgw_job_stat JOIN timescaledb_information.jobs USING (job_id)
+  WHERE proc_name = 'policy_refresh_continuous_aggregate'`
 
-/** Moments of a run. */
+/** State at one moment of a run. */
 interface Mark {
   readonly taken: Taken
   readonly refreshed: number
@@ -96,12 +98,16 @@ export class PacedStore {
   /** Time of the first point. */
   private beginMs = 0
 
-  private constructor (private readonly job: StoreJob, private readonly opened: TimescaleDatabase, private readonly config: Config) {
+  private constructor (
+    private readonly job: StoreJob,
+    private readonly opened: TimescaleDatabase,
+    private readonly config: Config
+  ) {
     this.turns = new Turns(opened.database)
     this.source = new PointSource(job.transactionPoints, job.satellites, 1000 / job.transactionsPerSecond)
   }
 
-  /** Makes the database. */
+  /** Creates the database. */
   static async prepare (job: StoreJob): Promise<PacedStore> {
     const loaded = loadConfig({ env: {} })
     if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join('; '))
@@ -111,7 +117,7 @@ export class PacedStore {
       await migrate(database, { ...loaded.config, log })
       if (!job.aggregates) await dropAggregates(database)
       await enterLedger(database, SPOOL)
-      // As a server's background workers do at once: later refreshes then begin where this one ended.
+      // As a server's background workers do immediately: later refreshes then start where this one ended.
       if (job.url === null) for (const refresh of await refreshChores(database)) await refresh.run(database)
       return new PacedStore(job, opened, loaded.config)
     } catch (error) {
@@ -120,7 +126,7 @@ export class PacedStore {
     }
   }
 
-  /** Once; removes the database at the end. */
+  /** Call once; removes the database at the end. */
   async run (): Promise<StoreResult> {
     try {
       return await this.measure()
@@ -132,7 +138,7 @@ export class PacedStore {
   private async measure (): Promise<StoreResult> {
     const { job: { leadSeconds, transactionPoints }, leadTransactions } = this
     const maintenance = this.startMaintenance()
-    // The middle of a bucket, but where a test cannot wait for it.
+    // Start in the middle of a bucket, except in tests.
     if (leadSeconds > 0) await delay(BUCKET_MS - (Date.now() + BUCKET_MS / 2) % BUCKET_MS)
     const startMs = performance.now()
     const chores = await this.startChores(startMs)
@@ -169,11 +175,13 @@ export class PacedStore {
 
   private startMaintenance (): Maintenance {
     const { opened: { url }, config: settings } = this
-    const open = async (): Promise<Database> => url === null ? sharedConnection(this.turns, MAINTENANCE) : await connect(url, OPTIONS)
+    const open = async (): Promise<Database> => url === null
+      ? sharedConnection(this.turns, MAINTENANCE)
+      : await connect(url, OPTIONS)
     return startMaintenance({ connect: open, settings, log })
   }
 
-  /** Null: the server has others for it. */
+  /** Null: the server has background workers for them. */
   private async startChores (startMs: number): Promise<Chores | null> {
     if (this.opened.url !== null) return null
     const refreshes = await this.turns.take(WATCHING, (database) => refreshChores(database, this.job.refreshEveryMs))
@@ -190,9 +198,9 @@ export class PacedStore {
     for (let number = 0; number < transactions && performance.now() < limitMs; number++) {
       if (number === leadTransactions) begin = await this.mark()
       const rows = this.source.transaction(number, this.beginMs + number * everyMs)
-      // All of its points have happened.
+      // When all of its points have happened.
       const dueMs = startMs + (number + 1) * everyMs
-      // Also when it is late: chores whose timers are over come first.
+      // Even if late: due chores come first.
       await delay(Math.max(0, Math.ceil(dueMs - performance.now())))
       await this.turns.take(STORING, (database) => this.store(database, rows))
       latencies.push(performance.now() - dueMs)
@@ -204,9 +212,12 @@ export class PacedStore {
 
   private async store (database: Database, rows: CommitRows): Promise<void> {
     const sequence = ++this.sequence
-    const run = { epoch: 1, firstSequence: sequence, lastSequence: sequence, rows: rows.copyRows, bytes: rows.copy.length, payloads: [] }
-    const from = sequence === 1 ? { epoch: 0, sequence: 0 } : { epoch: 1, sequence: sequence - 1 }
-    if (!await commitRun(database, SPOOL, from, run, rows)) throw new Error('the ledger is elsewhere')
+    const { copyRows, copy: { length: bytes } } = rows
+    const frame = { epoch: 1, epochId: null, firstSequence: sequence, lastSequence: sequence }
+    const run = { ...frame, rows: copyRows, bytes, payloads: [] }
+    const from = { epoch: sequence === 1 ? 0 : 1, sequence: sequence - 1, epochId: null }
+    if (!await commitRun(
+      database, { spoolId: SPOOL, from, run }, rows)) throw new Error('the ledger is at another position')
   }
 
   private async mark (): Promise<Mark> {
@@ -214,16 +225,20 @@ export class PacedStore {
     const taken = this.turns.taken()
     const refreshed = aggregates ? await this.ask(REFRESHED) : 0
     if (url === null || !aggregates) return { taken, refreshed }
-    return { taken: { ...taken, busySeconds: { ...taken.busySeconds, [REFRESHES]: await this.ask(REFRESH_SECONDS) } }, refreshed }
+    return {
+      taken: { ...taken, busySeconds: { ...taken.busySeconds, [REFRESHES]: await this.ask(REFRESH_SECONDS) } },
+      refreshed
+    }
   }
 
-  /** Everything that was committed is there, and in the aggregates as far as they go. */
+  /** Verifies that everything committed is stored, and in the aggregates as far as they go. */
   private async check (latencies: readonly number[]): Promise<{ found: number, problems: string[] }> {
     const { job: { transactionPoints, leadSeconds, aggregates } } = this
     const transactions = latencies.length
     const { rows: [row] } = await this.opened.database.query<{ all: number, found: number, sum: number }>(
-      'SELECT count(*)::float8 AS all, count(*) FILTER (WHERE "time" >= to_timestamp($1::float8 / 1000))::float8 AS found, sum(storage_usage_mb) AS sum FROM telemetry',
-      // Times have whole microseconds: a half of one keeps the first point in.
+      'SELECT count(*)::float8 AS all, count(*) FILTER (WHERE "time" >= to_timestamp($1::float8 / 1000))::float8 AS ' +
+        'found, sum(storage_usage_mb) AS sum FROM telemetry',
+      // Times are whole microseconds: subtracting half of one includes the first point.
       [this.beginMs + leadSeconds * 1000 - 0.0005])
     const { all = 0, found = 0, sum = 0 } = row ?? {}
     const committed = transactions * transactionPoints
@@ -231,15 +246,19 @@ export class PacedStore {
     return {
       found,
       problems: [
-        ...transactions === this.transactions ? [] : [`only ${transactions} of ${this.transactions} transactions could be stored in time`],
-        ...all === committed ? [] : [`${committed} points were committed and ${all} are there`],
-        ...sum === this.source.storageSum(transactions) ? [] : ['values differ from those that were sent'],
+        ...transactions === this.transactions
+          ? []
+          : [`only ${transactions} of ${this.transactions} transactions could be stored in time`],
+        ...all === committed ? [] : [`${committed} points were committed but ${all} are stored`],
+        ...sum === this.source.storageSum(transactions) ? [] : ['values differ from those sent'],
         ...missing === 0 ? [] : [`the aggregates lack ${missing} points`]
       ]
     }
   }
 
-  /** Late points may wait for the next refresh: that is run, or, on a server, not waited for, and nothing is known. */
+  /**
+   * Late points may be pending until the next refresh, which is run here; on a server it is not awaited, and unknown.
+   */
   private async missing (latestMs: number): Promise<number> {
     const { opened: { database, url } } = this
     if (url !== null && latestMs > LATE_MS) return 0
@@ -248,13 +267,14 @@ export class PacedStore {
   }
 
   private async ask (sql: string): Promise<number> {
-    return await this.turns.take(WATCHING, async (database) => (await database.query<{ value: number }>(sql)).rows[0]?.value ?? NaN)
+    return await this.turns.take(WATCHING, async (database) =>
+      (await database.query<{ value: number }>(sql)).rows[0]?.value ?? NaN)
   }
 }
 
-/** With the views that are made of them. What notes changes for them goes too. */
+/** With the views that depend on them, and the triggers that track changes for them. */
 export async function dropAggregates (database: Database): Promise<void> {
-  // The minutes are made of the ten seconds.
+  // The minutes are derived from the ten seconds.
   for (const name of ['rollup_1m', 'rollup_10s']) await database.query(`DROP MATERIALIZED VIEW ${name} CASCADE`)
 }
 

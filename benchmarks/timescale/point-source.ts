@@ -1,6 +1,6 @@
 /**
- * Transactions of a load that is made in this process. Rows are encoded and sorted beforehand, by the product's own code;
- * for each transaction only their times are written anew, so that making them takes no time from the database.
+ * Transactions of a load generated in this process. Rows are encoded and sorted in advance, by the product's own code;
+ * only their times are updated per transaction, so that generating them takes no time from the database.
  */
 import { RowBuffer, rowEnd, rowTimeMicros, writeRowTime } from '../../lib/pipeline/rows/rows.js'
 import type { CommitRows } from '../../lib/drain/commit.js'
@@ -10,14 +10,14 @@ import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { pointOf } from '../points.js'
 
-/** Transactions that differ; after them the same come again, with other times. */
+/** Distinct transactions; after them the same ones repeat, with other times. */
 const CYCLE = 10
 const ROW_BYTES = 80
 
 export class PointSource {
   private readonly templates: ReadonlyArray<{ readonly all: TimedStream, readonly newest: TimedStream }>
 
-  /** @param rows points of a transaction @param spanMs over which their times are spread evenly */
+  /** @param rows points per transaction @param spanMs span of their evenly spaced times */
   constructor (private readonly rows: number, private readonly satellites: number, private readonly spanMs: number) {
     const table = new SatelliteTable()
     this.templates = Array.from({ length: CYCLE }, (_, number) => {
@@ -28,20 +28,27 @@ export class PointSource {
     })
   }
 
-  /** The rows of a transaction, the first at this time; valid until the same one of the cycle comes again. */
+  /** The rows of a transaction, starting at this time; valid until the cycle repeats. */
   transaction (number: number, fromMs: number): CommitRows {
     const { all, newest } = this.template(number)
     const fromMicros = Math.round(fromMs * 1000)
     const last = Math.floor((fromMicros + this.spanMs * 1000) / BUCKET_MICROS)
     const bucketsMicros: number[] = []
-    for (let bucket = Math.floor(fromMicros / BUCKET_MICROS); bucket <= last; bucket++) bucketsMicros.push(bucket * BUCKET_MICROS)
-    return { ...all.from(fromMicros), poison: [], times: { lowestMicros: fromMicros, bucketsMicros, newest: () => newest.from(fromMicros) } }
+    for (let bucket = Math.floor(fromMicros / BUCKET_MICROS); bucket <= last; bucket++) {
+      bucketsMicros.push(bucket * BUCKET_MICROS)
+    }
+    return {
+      ...all.from(fromMicros),
+      poison: [],
+      times: { lowestMicros: fromMicros, bucketsMicros, newest: () => newest.from(fromMicros) }
+    }
   }
 
-  /** Sum of storage_usage_mb over the first transactions; exact, since all are halves. */
+  /** Sum of storage_usage_mb over the first transactions; exact, since all values are halves. */
   storageSum (transactions: number): number {
     const { rows, satellites } = this
-    const sums = this.templates.map((_, number) => Array.from({ length: rows }, (_, row) => pointOf(number * rows + row, satellites).storage).reduce((sum, value) => sum + value, 0))
+    const sums = this.templates.map((_, number) => Array.from({ length: rows }, (_, row) =>
+      pointOf(number * rows + row, satellites).storage).reduce((sum, value) => sum + value, 0))
     return sums.reduce((sum, part, number) => sum + part * Math.ceil((transactions - number) / CYCLE), 0)
   }
 
@@ -49,7 +56,7 @@ export class PointSource {
     return this.templates[number % CYCLE] as PointSource['templates'][number]
   }
 
-  /** As if it began in 1970. */
+  /** With times starting in 1970. */
   private encode (table: SatelliteTable, number: number): Buffer {
     const { rows, spanMs } = this
     const columns = new PointColumns(TELEMETRY, rows)
@@ -57,7 +64,10 @@ export class PointSource {
       const { satelliteId, battery, storage, signal } = pointOf(number * rows + row, this.satellites)
       const satellite = table.byId(satelliteId)
       if (satellite === null) throw new RangeError(`${satelliteId} is not an id`)
-      columns.values.set([battery, storage, signal], columns.push(satellite, Math.round(spanMs * 1000 * row / rows)) * METRIC_COUNT)
+      columns.values.set(
+        [battery, storage, signal],
+        columns.push(satellite, Math.round(spanMs * 1000 * row / rows)) * METRIC_COUNT
+      )
     }
     const buffer = new RowBuffer(rows * ROW_BYTES)
     buffer.append(columns)
@@ -65,14 +75,14 @@ export class PointSource {
   }
 }
 
-/** A COPY stream whose rows can be moved in time. */
+/** A COPY stream whose rows can be shifted in time. */
 class TimedStream {
   private readonly copy: Buffer
   private readonly view: DataView
   private readonly offsets: Uint32Array
   private readonly agesMicros: Float64Array
 
-  /** @param stream whose times count from 1970 */
+  /** @param stream with times starting in 1970 */
   constructor ({ copy, copyRows }: CopyStream) {
     this.copy = Buffer.from(copy)
     this.view = new DataView(this.copy.buffer, this.copy.byteOffset, this.copy.length)
@@ -86,7 +96,9 @@ class TimedStream {
 
   from (fromMicros: number): CopyStream {
     const { copy, view, offsets, agesMicros } = this
-    for (let row = 0; row < offsets.length; row++) writeRowTime(view, offsets[row] as number, fromMicros + (agesMicros[row] as number))
+    for (let row = 0; row < offsets.length; row++) {
+      writeRowTime(view, offsets[row] as number, fromMicros + (agesMicros[row] as number))
+    }
     return { copy, copyRows: offsets.length }
   }
 }

@@ -1,8 +1,8 @@
-/** What the time in statements is counted under. */
+/** Purposes that time in statements is attributed to. */
 
 /** Transactions with points: ledger, COPY, COMMIT. */
 export const STORING = 'storing'
 /** Of continuous aggregates, by their policies. */
 export const REFRESHES = 'refreshes'
-/** What the primary does for the database. */
+/** The primary's work on the database. */
 export const MAINTENANCE = 'maintenance'

@@ -1,14 +1,14 @@
 /**
- * Who uses a connection, one after another, and for how long: seconds in statements by what they are for. Where there is
- * one session for everything, that is how much of it is taken; what takes it cannot be cut into.
+ * Serializes the use of a connection and accounts for it: seconds in statements by purpose. With a single session this
+ * is its utilization; running statements cannot be interrupted.
  */
 import type { Database } from '../../lib/database/connection.js'
 import type { ByProcess } from '../result.js'
 
 export interface Taken {
-  /** On the clock. */
+  /** Wall-clock time. */
   readonly busySeconds: ByProcess
-  /** Processor time of this process: of statements too, where the database is in it. */
+  /** CPU time of this process, which includes statements if the database runs in it. */
   readonly cpuSeconds: ByProcess
 }
 
@@ -19,7 +19,7 @@ export class Turns {
 
   constructor (readonly database: Database) {}
 
-  /** Waits for its turn; nobody else uses the connection until the work is done. @param purpose what its time is counted under */
+  /** Waits for its turn; the connection is exclusive until the work is done. @param purpose for accounting */
   take<T> (purpose: string, work: (database: Database) => Promise<T>): Promise<T> {
     const turn = this.last.then(() => this.count(purpose, work))
     this.last = turn.catch(() => undefined)
@@ -44,16 +44,20 @@ export class Turns {
   }
 }
 
-/** What was taken between two moments. */
+/** Usage between two moments. */
 export function takenBetween (before: Taken, after: Taken): Taken {
-  return { busySeconds: difference(before.busySeconds, after.busySeconds), cpuSeconds: difference(before.cpuSeconds, after.cpuSeconds) }
+  return {
+    busySeconds: difference(before.busySeconds, after.busySeconds),
+    cpuSeconds: difference(before.cpuSeconds, after.cpuSeconds)
+  }
 }
 
 function difference (before: ByProcess, after: ByProcess): ByProcess {
-  return Object.fromEntries(Object.entries(after).map(([purpose, seconds]) => [purpose, seconds - (before[purpose] ?? 0)]))
+  return Object.fromEntries(Object.entries(after)
+    .map(([purpose, seconds]) => [purpose, seconds - (before[purpose] ?? 0)]))
 }
 
-/** A connection whose statements each take a turn. Closing it leaves the one below as it is. */
+/** A connection whose statements each take a turn. Closing it does not affect the underlying one. */
 export function sharedConnection (turns: Turns, purpose: string): Database {
   const shared = {
     alive: true,
@@ -61,7 +65,8 @@ export function sharedConnection (turns: Turns, purpose: string): Database {
     onLost: () => undefined,
     query: (text, values) => turns.take(purpose, (database) => database.query(text, values)),
     copyIn: (sql, chunks) => turns.take(purpose, (database) => database.copyIn(sql, chunks)),
-    copyAfter: (statements, sql, chunks) => turns.take(purpose, (database) => database.copyAfter(statements, sql, chunks)),
+    copyAfter: (statements, sql, chunks) =>
+      turns.take(purpose, (database) => database.copyAfter(statements, sql, chunks)),
     close: async () => {
       shared.destroy()
       await Promise.resolve()

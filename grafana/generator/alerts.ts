@@ -1,8 +1,8 @@
 /**
- * Alert rules, for Grafana's file provisioning. They ask the database alone, so they work without Prometheus.
+ * Alert rules, for Grafana's file provisioning. They query only the database, so they work without Prometheus.
  *
- * No `$` stands in them: some versions of Grafana take it for an environment variable. So times are those of now(), and
- * messages use .Values and .Labels. Each query gives one number a row, and text columns as labels.
+ * They contain no `$`: some versions of Grafana treat it as an environment variable. So times are relative to now(),
+ * and messages use .Values and .Labels. Each query returns one number per row, with text columns as labels.
  */
 import { METRICS } from '../../protocol/metrics.js'
 import { UID } from './panels.js'
@@ -19,7 +19,7 @@ interface Rule {
   readonly summary: string
   readonly description: string
   readonly panel: { readonly dashboard: string, readonly id: number }
-  /** Where the query gives no row, or fails. */
+  /** State if the query returns no row, or fails. */
   readonly silence: 'Alerting' | 'OK'
 }
 
@@ -30,27 +30,31 @@ const RULES: readonly Rule[] = [
     uid: 'orbitstream-no-points',
     title: 'No points for a minute',
     sql: `
-      SELECT coalesce(extract(epoch FROM now() - max(updated_at)), 86400)::double precision AS seconds FROM ingest_ledger`,
+      SELECT coalesce(extract(epoch FROM now() - max(updated_at)), 86400)::double precision AS seconds
+      FROM ingest_ledger`,
     above: 60,
     forTime: '0s',
     severity: 'critical',
     summary: 'No points were stored for {{ humanizeDuration .Values.A.Value }}',
-    description: 'Nothing comes in, no server runs, or the database takes no points. Look at /health of the server.',
+    description: 'No points arrive, no server is running, or database writes are failing. Check /health of the server.',
     panel: { dashboard: UID.fleet, id: 6 },
     silence: 'Alerting'
   },
   {
     uid: 'orbitstream-server-silent',
     title: 'A server does not report',
-    // Of the last hour: one that was stopped for good is forgotten then. Without any there is no row, and the first rule alarms.
+    // Only the last hour, so that a decommissioned server is forgotten. Without any there is no row, and the first rule
+    // fires.
     sql: `
       SELECT instance, greatest(extract(epoch FROM now() - max("time")), 0)::double precision AS seconds
       FROM ingest_stats WHERE "time" > now() - interval '1 hour' GROUP BY instance`,
     above: 60,
     forTime: '30s',
     severity: 'warning',
-    summary: 'Nothing was heard of server {{ .Labels.instance }} for {{ humanizeDuration .Values.A.Value }}',
-    description: 'It does not reach the database, or does not run. What it took is safe in its spool. Its name is in the file instance-id of its DATA_DIR, and before the / in the table of spools. A server that was stopped for good is forgotten after an hour.',
+    summary: 'Server {{ .Labels.instance }} has not reported for {{ humanizeDuration .Values.A.Value }}',
+    description: 'It cannot reach the database, or is not running. Points it accepted are safe in its spool. Its ' +
+      'name is in the file instance-id of its DATA_DIR, and before the / in the table of spools. A server that was ' +
+      'shut down for good is forgotten after an hour.',
     panel: { dashboard: UID.ingest, id: 17 },
     silence: 'OK'
   },
@@ -59,16 +63,19 @@ const RULES: readonly Rule[] = [
     title: 'Spool is growing',
     sql: `
       SELECT CASE WHEN max(oldest) FILTER (WHERE bucket > now() - interval '1 minute') > 10
-               THEN greatest(coalesce(regr_slope(bytes, extract(epoch FROM bucket)::double precision) * 60, 0), 0) ELSE 0 END::double precision AS bytes_a_minute
+               THEN greatest(coalesce(regr_slope(bytes, extract(epoch FROM bucket)::double precision) * 60, 0), 0)
+               ELSE 0 END::double precision AS bytes_a_minute
       FROM (
-        SELECT time_bucket('10 seconds', "time") AS bucket, sum(spool_bytes)::double precision AS bytes, max(spool_oldest_seconds) AS oldest
+        SELECT time_bucket('10 seconds', "time") AS bucket, sum(spool_bytes)::double precision AS bytes,
+               max(spool_oldest_seconds) AS oldest
         FROM ingest_stats WHERE "time" > now() - interval '5 minutes' GROUP BY 1
       ) steps`,
     above: 1_000_000,
     forTime: '1m',
     severity: 'warning',
-    summary: 'Points that wait on disk grow by {{ humanize .Values.A.Value }}B a minute',
-    description: 'The database is slower than what comes in, or away. Points are safe until SPOOL_MAX_BYTES is reached.',
+    summary: 'Points pending on disk grow by {{ humanize .Values.A.Value }}B per minute',
+    description:
+      'The database is slower than ingest, or unavailable. Points are safe until SPOOL_MAX_BYTES is reached.',
     panel: { dashboard: UID.ingest, id: 11 },
     silence: 'OK'
   },
@@ -78,14 +85,15 @@ const RULES: readonly Rule[] = [
     sql: `
       SELECT coalesce(100 * lost / nullif(lost + packets, 0), 0)::double precision AS percent
       FROM (
-        SELECT sum(udp_packets) AS packets, greatest(sum(udp_missing_packets), sum(udp_kernel_drops)) + sum(udp_shed_packets) AS lost
+        SELECT sum(udp_packets) AS packets,
+               greatest(sum(udp_missing_packets), sum(udp_kernel_drops)) + sum(udp_shed_packets) AS lost
         FROM ingest_stats WHERE "time" > now() - interval '5 minutes'
       ) sums`,
     above: 1,
     forTime: '1m',
     severity: 'warning',
-    summary: '{{ humanize .Values.A.Value }}% of the UDP packets of the last five minutes are lost',
-    description: 'The panel tells the cause; /udp/senders names the senders.',
+    summary: '{{ humanize .Values.A.Value }}% of the UDP packets of the last five minutes were lost',
+    description: 'See the panel for the cause, and /udp/senders for the senders.',
     panel: { dashboard: UID.ingest, id: 13 },
     silence: 'OK'
   },
@@ -93,9 +101,14 @@ const RULES: readonly Rule[] = [
     uid: 'orbitstream-anomaly-rate',
     title: 'Many anomalies',
     sql: `
-      SELECT catalogue.title AS metric, coalesce(100 * found.count / nullif(stored.count, 0), 0)::double precision AS percent
-      FROM (VALUES ${METRICS.map((metric) => `(${literal(metric.name)}, ${literal(metric.title)})`).join(', ')}) catalogue (name, title)
-        CROSS JOIN (SELECT sum(committed_points) AS count FROM ingest_stats WHERE "time" > now() - interval '5 minutes') stored
+      SELECT catalogue.title AS metric,
+             coalesce(100 * found.count / nullif(stored.count, 0), 0)::double precision AS percent
+      FROM (VALUES ${METRICS
+        .map((metric) => `(${literal(metric.name)}, ${literal(metric.title)})`)
+        .join(', ')}) catalogue (name, title)
+        CROSS JOIN (
+          SELECT sum(committed_points) AS count FROM ingest_stats WHERE "time" > now() - interval '5 minutes'
+        ) stored
         LEFT JOIN (
           SELECT split_part(kind.name, ' ', 1) AS name, sum(kind.count)::double precision AS count
           FROM ${STATS_WITH_ANOMALIES}
@@ -104,16 +117,20 @@ const RULES: readonly Rule[] = [
     above: 1,
     forTime: '1m',
     severity: 'warning',
-    summary: '{{ humanize .Values.A.Value }}% of the points have {{ .Labels.metric }} beyond a limit',
-    description: 'Over the last five minutes, warnings and critical ones together. Either satellites are not well, or a limit was changed.',
+    summary: '{{ humanize .Values.A.Value }}% of points have {{ .Labels.metric }} beyond a limit',
+    description: 'Over the last five minutes, warning and critical together. Either satellites have a problem, or a ' +
+      'limit was changed.',
     panel: { dashboard: UID.fleet, id: 9 },
     silence: 'OK'
   }
 ]
 
-/** The content of an alerting file. */
+/** The content of the alerting file. */
 export function alertRules (): object {
-  return { apiVersion: 1, groups: [{ orgId: 1, name: 'OrbitStream', folder: FOLDER, interval: '10s', rules: RULES.map(ruleOf) }] }
+  return {
+    apiVersion: 1,
+    groups: [{ orgId: 1, name: 'OrbitStream', folder: FOLDER, interval: '10s', rules: RULES.map(ruleOf) }]
+  }
 }
 
 function ruleOf ({ uid, title, sql, above, forTime, severity, summary, description, panel, silence }: Rule): object {
@@ -122,7 +139,12 @@ function ruleOf ({ uid, title, sql, above, forTime, severity, summary, descripti
     title,
     condition: 'B',
     data: [
-      { refId: 'A', relativeTimeRange: { from: 600, to: 0 }, datasourceUid: POSTGRES.uid, model: sqlQuery('A', 'table', sql) },
+      {
+        refId: 'A',
+        relativeTimeRange: { from: 600, to: 0 },
+        datasourceUid: POSTGRES.uid,
+        model: sqlQuery('A', 'table', sql)
+      },
       { refId: 'B', relativeTimeRange: { from: 600, to: 0 }, datasourceUid: '__expr__', model: threshold(above) }
     ],
     dashboardUid: panel.dashboard,
@@ -136,13 +158,19 @@ function ruleOf ({ uid, title, sql, above, forTime, severity, summary, descripti
   }
 }
 
-/** Grafana's own expression: A is above a number. */
+/** Grafana's expression: A is above a number. */
 function threshold (above: number): object {
   return {
     refId: 'B',
     type: 'threshold',
     datasource: { type: '__expr__', uid: '__expr__' },
     expression: 'A',
-    conditions: [{ type: 'query', evaluator: { type: 'gt', params: [above] }, operator: { type: 'and' }, query: { params: ['B'] }, reducer: { type: 'last', params: [] } }]
+    conditions: [{
+      type: 'query',
+      evaluator: { type: 'gt', params: [above] },
+      operator: { type: 'and' },
+      query: { params: ['B'] },
+      reducer: { type: 'last', params: [] }
+    }]
   }
 }

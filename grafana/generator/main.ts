@@ -1,4 +1,4 @@
-/** `npm run grafana`: writes dashboards and provisioning anew. */
+/** `npm run grafana`: regenerates dashboards and provisioning. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,4 @@
-/** How panels of this project look: one place, so that all of them look alike. */
+/** The look of all panels, in one place. */
 import * as common from '@grafana/grafana-foundation-sdk/common'
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import * as stat from '@grafana/grafana-foundation-sdk/stat'
@@ -8,32 +8,47 @@ import { POSTGRES } from './sources.js'
 import type { DataSourceRef } from '@grafana/grafana-foundation-sdk/common'
 import type { Metric } from '../../protocol/metrics.js'
 
-export const UID = { fleet: 'orbitstream-fleet', satellite: 'orbitstream-satellite', ingest: 'orbitstream-ingest' } as const
+export const UID = {
+  fleet: 'orbitstream-fleet',
+  satellite: 'orbitstream-satellite',
+  ingest: 'orbitstream-ingest'
+} as const
 
-export const COLOUR = { ok: 'green', warning: 'orange', critical: 'red', quiet: 'text', main: 'blue', band: 'light-blue' } as const
+export const COLOUR = {
+  ok: 'green',
+  warning: 'orange',
+  critical: 'red',
+  quiet: 'text',
+  main: 'blue',
+  band: 'light-blue'
+} as const
 
-/** Bounds of a colour scale: below the first it is green. */
+/** Thresholds of a colour scale: green below the first. */
 export interface Scale { readonly warning?: number, readonly critical?: number }
 
 interface Common {
-  /** Unique in its dashboard, and for good: links name it. */
+  /** Unique in its dashboard, and permanent: links refer to it. */
   readonly id: number
   readonly title: string
-  /** What is seen, and what it means when it looks wrong. */
+  /** What it shows, and what it means when it looks wrong. */
   readonly description: string
   readonly width: number
   readonly height: number
   readonly unit?: string
   readonly decimals?: number
-  /** Instead of "No data". */
+  /** In place of "No data". */
   readonly none?: string
   readonly source?: DataSourceRef
 }
 
 type PanelBuilder = stat.PanelBuilder | table.PanelBuilder | timeseries.PanelBuilder
 
-function described<T extends PanelBuilder> (builder: T, { id, title, description, width, height, unit, decimals, none, source = POSTGRES }: Common): T {
-  builder.id(id).title(title).description(description).span(width).height(height).datasource(source).noValue(none ?? 'No data in this time range')
+function described<T extends PanelBuilder> (
+  builder: T,
+  { id, title, description, width, height, unit, decimals, none, source = POSTGRES }: Common
+): T {
+  builder.id(id).title(title).description(description).span(width).height(height).datasource(source).noValue(none ??
+    'No data in this time range')
   if (unit !== undefined) builder.unit(unit)
   if (decimals !== undefined) builder.decimals(decimals)
   return builder
@@ -47,8 +62,10 @@ function thresholds ({ warning, critical }: Scale): dashboard.ThresholdsConfigBu
   ])
 }
 
-/** One large number: the last one of its query. */
-export function statPanel (options: Common & { readonly scale?: Scale, readonly sparkline?: boolean }): stat.PanelBuilder {
+/** One large number: the last value of its query. */
+export function statPanel (
+  options: Common & { readonly scale?: Scale, readonly sparkline?: boolean }
+): stat.PanelBuilder {
   return described(new stat.PanelBuilder(), options)
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false))
     .colorMode(options.scale === undefined ? common.BigValueColorMode.None : common.BigValueColorMode.Value)
@@ -60,23 +77,29 @@ export function statPanel (options: Common & { readonly scale?: Scale, readonly 
 export interface TimeOptions extends Common {
   readonly bars?: boolean
   readonly stacked?: boolean
-  /** Least width of a bucket, as Grafana writes it. */
+  /** Minimum bucket width, in Grafana's format. */
   readonly interval?: string
-  /** Least value of the axis. */
+  /** Minimum of the axis. */
   readonly min?: number
   readonly legend?: readonly string[]
 }
 
 export function timePanel (options: TimeOptions): timeseries.PanelBuilder {
   const builder = described(new timeseries.PanelBuilder(), options)
-    .legend(new common.VizLegendOptionsBuilder().displayMode(options.legend === undefined ? common.LegendDisplayMode.List : common.LegendDisplayMode.Table)
+    .legend(new common.VizLegendOptionsBuilder().displayMode(options.legend === undefined
+      ? common.LegendDisplayMode.List
+      : common.LegendDisplayMode.Table)
       .placement(common.LegendPlacement.Bottom).showLegend(true).calcs([...options.legend ?? []]))
-    .tooltip(new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending))
+    .tooltip(new common.VizTooltipOptionsBuilder()
+      .mode(common.TooltipDisplayMode.Multi)
+      .sort(common.SortOrder.Descending))
     .drawStyle(options.bars === true ? common.GraphDrawStyle.Bars : common.GraphDrawStyle.Line)
     .lineWidth(options.bars === true ? 0 : 1)
     .fillOpacity(options.bars === true ? 80 : 10)
     .showPoints(common.VisibilityMode.Never)
-    .stacking(new common.StackingConfigBuilder().mode(options.stacked === true ? common.StackingMode.Normal : common.StackingMode.None))
+    .stacking(new common.StackingConfigBuilder().mode(options.stacked === true
+      ? common.StackingMode.Normal
+      : common.StackingMode.None))
     .colorScheme(new dashboard.FieldColorBuilder().mode(dashboard.FieldColorModeId.PaletteClassicByName))
   if (options.interval !== undefined) builder.interval(options.interval)
   if (options.min !== undefined) builder.min(options.min)
@@ -92,29 +115,44 @@ export function property (id: string, value: unknown): dashboard.DynamicConfigVa
   return { id, value }
 }
 
-/** A series in one colour, drawn in some way. */
-export function drawn (colour: string, ...custom: ReadonlyArray<readonly [id: string, value: unknown]>): dashboard.DynamicConfigValue[] {
-  return [property('color', { mode: 'fixed', fixedColor: colour }), ...custom.map(([id, value]) => property(`custom.${id}`, value))]
+/** A series with a fixed colour and custom drawing options. */
+export function drawn (
+  colour: string,
+  ...custom: ReadonlyArray<readonly [id: string, value: unknown]>
+): dashboard.DynamicConfigValue[] {
+  return [
+    property('color', { mode: 'fixed', fixedColor: colour }),
+    ...custom.map(([id, value]) => property(`custom.${id}`, value))
+  ]
 }
 
-/** A column with 'ok', 'warning', 'critical' as coloured cells. */
+/** A column of 'ok', 'warning', 'critical' as coloured cells. */
 export function statusColumn (width: number): dashboard.DynamicConfigValue[] {
-  const options = Object.fromEntries((['ok', 'warning', 'critical'] as const).map((text, index) => [text, { text, color: COLOUR[text], index }]))
+  const options = Object.fromEntries(
+    (['ok', 'warning', 'critical'] as const).map((text, index) => [text, { text, color: COLOUR[text], index }])
+  )
   return [
     property('mappings', [{ type: dashboard.MappingType.ValueToText, options }]),
-    property('custom.cellOptions', { type: common.TableCellDisplayMode.ColorBackground, mode: common.TableCellBackgroundDisplayMode.Basic }),
+    property('custom.cellOptions', {
+      type: common.TableCellDisplayMode.ColorBackground,
+      mode: common.TableCellBackgroundDisplayMode.Basic
+    }),
     property('custom.width', width),
     property('custom.align', common.FieldTextAlignment.Center)
   ]
 }
 
-/** A column with satellites: each leads to its dashboard, at the same time range. */
+/** A column of satellites, each linking to its dashboard with the same time range. */
 export function satelliteColumn (width: number): dashboard.DynamicConfigValue[] {
   const url = `/d/${UID.satellite}/satellite?var-satellite=\${__value.raw:percentencode}&\${__url_time_range}`
-  return [property('links', [{ title: 'Show this satellite', url, targetBlank: false }]), property('custom.width', width), property('custom.filterable', true)]
+  return [
+    property('links', [{ title: 'Show this satellite', url, targetBlank: false }]),
+    property('custom.width', width),
+    property('custom.filterable', true)
+  ]
 }
 
-/** Units of the catalogue as Grafana names them; others are shown as they are. */
+/** Units of the catalogue as Grafana names them; others are shown verbatim. */
 export function unitOf ({ unit }: Metric): string {
   return { '%': 'percent', MB: 'decmbytes', dBm: 'dBm' }[unit] ?? `suffix: ${unit}`
 }

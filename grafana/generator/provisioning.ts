@@ -1,9 +1,9 @@
 /**
- * Data sources and the folder of dashboards, for Grafana's file provisioning.
+ * Data sources and the dashboard folder, for Grafana's file provisioning.
  *
- * Addresses and the password come from the environment of Grafana; $NAME must then be set, since Grafana knows no defaults
- * here. What must not be text cannot come from there: `timescaledb` stands as it is right on both kinds of server, since
- * plain PostgreSQL has a time_bucket too.
+ * Addresses and the password come from Grafana's environment; $NAME must be set, since Grafana supports no defaults
+ * here. Values other than text cannot come from there: `timescaledb` is fixed to what works on both kinds of server,
+ * since plain PostgreSQL has a time_bucket too.
  */
 import { POSTGRES, PROMETHEUS } from './sources.js'
 

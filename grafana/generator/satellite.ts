@@ -1,4 +1,4 @@
-/** Satellite: what one of them sent, held against its limits. */
+/** Satellite: the points of one satellite, compared with its limits. */
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
@@ -9,7 +9,10 @@ import { COLOUR, drawn, property, statPanel, statusColumn, tablePanel, timePanel
 import { POSTGRES, sqlTarget, tidy } from './sources.js'
 import { bucket, FROM, inRangeIf, literal, metricTitle, name, RANGE, rolled, SATELLITE, status, TO } from './sql.js'
 
-/** Up to here every point is shown, with some room for "the last five minutes"; then steps of ten seconds; then minutes. */
+/**
+ * Up to this, every point is shown, with some slack for "the last five minutes"; then steps of ten seconds; then
+ * minutes.
+ */
 const RAW_MAX = "interval '330 seconds'"
 const TEN_SECONDS_MAX = "interval '6 hours'"
 const LIMIT_LINES = [
@@ -18,14 +21,19 @@ const LIMIT_LINES = [
   { title: 'low warning', column: 'low_warning', colour: COLOUR.warning },
   { title: 'low critical', column: 'low_critical', colour: COLOUR.critical }
 ] as const
-/** Changes of the limits in one time range whose lines are drawn. */
+/** Limit changes in one time range whose lines are drawn. */
 const LIMIT_CHANGES_MAX = 20
 const ANOMALIES_MAX = 10_000
-/** Five minutes of 1,000 points/s. Grafana cuts off what is behind a million rows, which would be the newest ones. */
+/** Five minutes at 1,000 points/s. Grafana truncates after a million rows, which would drop the newest ones. */
 const POINTS_MAX = 300_000
 
 export function satelliteBoard (): BoardBuilder {
-  const builder = board('satellite', 'One satellite: each metric with its limits and anomalies. Every point up to five minutes, above that averages between the least and the greatest value.', 'now-5m')
+  const builder = board(
+    'satellite',
+    'One satellite: each metric with its limits and anomalies. Every point up to five ' +
+      'minutes; above that, averages between minimum and maximum.',
+    'now-5m'
+  )
     .withVariable(satelliteVariable())
     .annotation(annotation('Anomalies', COLOUR.critical, anomalyRuns()))
     .withPanel(lastPoint())
@@ -35,30 +43,69 @@ export function satelliteBoard (): BoardBuilder {
   return builder.withPanel(anomalies())
 }
 
-/** What was typed comes with a % behind it up to Grafana 12.3; from 12.4 on without one, and while nothing was typed the name of the variable stays. */
+/**
+ * The search text has a trailing % up to Grafana 12.3; from 12.4 on it does not, and while it is empty the variable's
+ * name stays.
+ */
 function satelliteVariable (): dashboard.QueryVariableBuilder {
   const sql = tidy(`
-    SELECT satellite_id FROM satellites_latest WHERE satellite_id ILIKE '%' || coalesce(nullif('$__searchFilter', '$' || '__searchFilter'), '') || '%' ORDER BY 1 LIMIT 1000`)
-  return new dashboard.QueryVariableBuilder('satellite').label('Satellite').description('Type a part of its name to search; at most 1,000 are listed.')
-    .datasource(POSTGRES).query(sql).definition(sql).refresh(dashboard.VariableRefresh.OnDashboardLoad).sort(dashboard.VariableSort.Disabled)
+    SELECT satellite_id FROM satellites_latest
+    WHERE satellite_id ILIKE '%' || coalesce(nullif('$__searchFilter', '$' || '__searchFilter'), '') || '%'
+    ORDER BY 1 LIMIT 1000`)
+  return new dashboard.QueryVariableBuilder('satellite').label('Satellite').description(
+    'Type part of a name to search; at most 1,000 are listed.'
+  )
+    .datasource(POSTGRES).query(sql).definition(sql).refresh(dashboard.VariableRefresh.OnDashboardLoad).sort(
+      dashboard.VariableSort.Disabled
+    )
 }
 
 function lastPoint (): stat.PanelBuilder {
-  return statPanel({ id: 1, title: 'Last point', description: 'Time since the newest point of this satellite, by the time that it carries.', width: 4, height: 6, unit: 's', decimals: 0, none: 'Never heard', scale: { warning: 60, critical: 600 } })
+  return statPanel({
+    id: 1,
+    title: 'Last point',
+    description: 'Age of this satellite\'s newest point, by its timestamp.',
+    width: 4,
+    height: 6,
+    unit: 's',
+    decimals: 0,
+    none: 'Never heard',
+    scale: { warning: 60, critical: 600 }
+  })
     .withTarget(sqlTarget('A', 'table', `
-      SELECT extract(epoch FROM now() - "time")::double precision AS "Last point" FROM satellites_latest WHERE satellite_id = ${SATELLITE}`))
+      SELECT extract(epoch FROM now() - "time")::double precision AS "Last point"
+      FROM satellites_latest WHERE satellite_id = ${SATELLITE}`))
 }
 
 function rate (): stat.PanelBuilder {
-  return statPanel({ id: 2, title: 'Points/s', description: 'Points of this satellite a second, over the last minute.', width: 4, height: 6, unit: 'short', decimals: 1, none: '0' })
+  return statPanel({
+    id: 2,
+    title: 'Points/s',
+    description: 'Points of this satellite per second, over the last minute.',
+    width: 4,
+    height: 6,
+    unit: 'short',
+    decimals: 1,
+    none: '0'
+  })
     .withTarget(sqlTarget('A', 'table', `
       SELECT count(*)::double precision / 60 AS "Points/s" FROM telemetry
       WHERE satellite_id = ${SATELLITE} AND "time" > now() - interval '1 minute' AND "time" <= now()`))
 }
 
 function now (): table.PanelBuilder {
-  const rows = METRICS.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ${literal(metric.unit)}, (SELECT ${name(metric.name)} FROM latest))`)
-  return tablePanel({ id: 3, title: 'Now', description: 'The last point, and the limits that count now for this satellite: the default, or the override that fits it best.', width: 16, height: 6, decimals: 2, none: 'Choose a satellite' })
+  const rows = METRICS.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ` +
+    `${literal(metric.unit)}, (SELECT ${name(metric.name)} FROM latest))`)
+  return tablePanel({
+    id: 3,
+    title: 'Now',
+    description:
+      'The latest point, and the current limits of this satellite: the default, or the most specific override.',
+    width: 16,
+    height: 6,
+    decimals: 2,
+    none: 'Select a satellite'
+  })
     .withTarget(sqlTarget('A', 'table', `
       WITH latest AS MATERIALIZED (
         SELECT * FROM satellites_latest WHERE satellite_id = ${SATELLITE}
@@ -67,7 +114,8 @@ function now (): table.PanelBuilder {
       )
       SELECT title AS "Metric", value AS "Value", unit AS "Unit", ${status('value', 'bounds')} AS "Limits",
              ${LIMIT_LINES.toReversed().map(({ title, column }) => `${column} AS ${name(title)}`).join(', ')}
-      FROM (VALUES ${rows.join(', ')}) metric (place, name, title, unit, value) LEFT JOIN bounds ON bounds.metric = metric.name
+      FROM (VALUES ${rows.join(', ')}) metric (place, name, title, unit, value)
+        LEFT JOIN bounds ON bounds.metric = metric.name
       ORDER BY place`))
     .overrideByName('Limits', statusColumn(110))
     .overrideByName('Unit', [property('custom.width', 80)])
@@ -78,7 +126,9 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
   const builder = timePanel({
     id,
     title: metric.title,
-    description: `Up to five minutes every point, at most the newest ${POINTS_MAX.toLocaleString('en')}. Above, the average, in a band from the least to the greatest value: of ten seconds up to six hours, of a minute and more beyond. Dashed: the limits of this satellite, also those of before they were changed.`,
+    description: `Up to five minutes: every point, at most the newest ${POINTS_MAX.toLocaleString('en')}. Above: the ` +
+      'average, in a band from minimum to maximum, per ten seconds up to six hours, per minute or more beyond. ' +
+      'Dashed: the limits of this satellite, including earlier versions.',
     width: 24,
     height: 8,
     unit: unitOf(metric),
@@ -93,12 +143,15 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
     .overrideByName('least', drawn(COLOUR.band, ['fillOpacity', 0], ['lineWidth', 0]))
     .overrideByName('greatest', drawn(COLOUR.band, ['fillOpacity', 25], ['lineWidth', 0], ['fillBelowTo', 'least']))
   for (const { title, colour } of LIMIT_LINES) {
-    builder.overrideByName(title, drawn(colour, ['fillOpacity', 0], ['lineWidth', 1], ['lineStyle', { fill: 'dash', dash: [10, 8] }]))
+    builder.overrideByName(title, drawn(colour, ['fillOpacity', 0], ['lineWidth', 1], [
+      'lineStyle',
+      { fill: 'dash', dash: [10, 8] }
+    ]))
   }
   return builder
 }
 
-/** Three parts, of which the length of the range lets one have rows. */
+/** Three parts; the length of the time range selects the one that returns rows. */
 function valuesOf (metric: Metric): string {
   const [count, min, max, avg] = (['count', 'min', 'max', 'avg'] as const).map((aggregate) => rolled(metric, aggregate))
   const series = (values: string): string => `CROSS JOIN LATERAL (VALUES ${values}) series (metric, value)`
@@ -106,54 +159,68 @@ function valuesOf (metric: Metric): string {
     SELECT "time", 'value' AS metric, value
     FROM (
       SELECT "time", ${name(metric.name)} AS value FROM telemetry
-      WHERE satellite_id = ${SATELLITE} AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')} AND ${name(metric.name)} IS NOT NULL
+      WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')}
+        AND ${name(metric.name)} IS NOT NULL
       ORDER BY "time" DESC LIMIT ${POINTS_MAX}
     ) newest
     UNION ALL
     SELECT bucket, series.metric, series.value
     FROM telemetry_10s ${series(`('average', ${avg}), ('least', ${min}), ('greatest', ${max})`)}
-    WHERE satellite_id = ${SATELLITE} AND ${inRangeIf(`${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX}`, 'bucket')} AND ${count} > 0
+    WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX}`, 'bucket')}
+        AND ${count} > 0
     UNION ALL
     SELECT wide.bucket, series.metric, series.value
     FROM (
-      SELECT ${bucket('bucket', 60)} AS bucket, sum(${avg} * ${count}) / sum(${count})::double precision AS average, min(${min}) AS least, max(${max}) AS greatest
+      SELECT ${bucket('bucket', 60)} AS bucket, sum(${avg} * ${count}) / sum(${count})::double precision AS average,
+             min(${min}) AS least, max(${max}) AS greatest
       FROM telemetry_1m
-      WHERE satellite_id = ${SATELLITE} AND ${inRangeIf(`${RANGE} > ${TEN_SECONDS_MAX}`, 'bucket')} AND ${count} > 0 GROUP BY 1
+      WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} > ${TEN_SECONDS_MAX}`, 'bucket')}
+        AND ${count} > 0 GROUP BY 1
     ) wide ${series("('average', average), ('least', least), ('greatest', greatest)")}
     ORDER BY 1`
 }
 
-/** A line from the begin to the end of the time in which a set of limits counted, for each limit that it has. */
+/** A line for each limit, from start to end of the time that its set was in force. */
 function limitLinesOf (metric: Metric): string {
   return `
     WITH counted AS (
-      SELECT greatest(changed_at, ${FROM}) AS begins, lead(changed_at - interval '1 millisecond', 1, ${TO}) OVER (ORDER BY version) AS ends, limits
+      SELECT greatest(changed_at, ${FROM}) AS begins,
+             lead(changed_at - interval '1 millisecond', 1, ${TO}) OVER (ORDER BY version) AS ends, limits
       FROM (
         SELECT * FROM limits_history
-        WHERE changed_at <= ${TO} AND version >= coalesce((SELECT max(version) FROM limits_history WHERE changed_at <= ${FROM}), 0)
+        WHERE changed_at <= ${TO}
+          AND version >= coalesce((SELECT max(version) FROM limits_history WHERE changed_at <= ${FROM}), 0)
         ORDER BY version DESC LIMIT ${LIMIT_CHANGES_MAX}
       ) newest
     )
     SELECT edge AS "time", line.title AS metric, line.value
     FROM counted
       CROSS JOIN LATERAL orbitstream_limits_of(limits, ARRAY[${SATELLITE}]) bounds
-      CROSS JOIN LATERAL (VALUES ${LIMIT_LINES.map(({ title, column }) => `(${literal(title)}, bounds.${column})`).join(', ')}) line (title, value)
+      CROSS JOIN LATERAL (VALUES ${LIMIT_LINES
+        .map(({ title, column }) => `(${literal(title)}, bounds.${column})`)
+        .join(', ')}) line (title, value)
       CROSS JOIN LATERAL (VALUES (begins), (ends)) edges (edge)
     WHERE bounds.metric = ${literal(metric.name)} AND line.value IS NOT NULL
     ORDER BY 1`
 }
 
-/** Anomalies of one kind that follow one another closely are one mark: a hundredth of the time range, at least ten seconds. */
+/** Closely spaced anomalies of one kind are merged: within a hundredth of the time range, at least ten seconds. */
 function anomalyRuns (): string {
   return `
     SELECT min("time") AS "time", max("time") AS timeend,
-           format('%s %s %s: %s, %s points', ${metricTitle('metric')}, CASE side WHEN 'low' THEN 'below' ELSE 'above' END, limit_value,
+           format('%s %s %s: %s, %s points', ${metricTitle('metric')},
+             CASE side WHEN 'low' THEN 'below' ELSE 'above' END, limit_value,
              CASE side WHEN 'low' THEN min(value) ELSE max(value) END, count(*)) AS text,
            severity AS tags
     FROM (
       SELECT *, sum(starts) OVER (PARTITION BY metric, severity, side, limit_value ORDER BY "time") AS run
       FROM (
-        SELECT *, CASE WHEN "time" - lag("time") OVER (PARTITION BY metric, severity, side, limit_value ORDER BY "time") < greatest(interval '10 seconds', ${RANGE} / 100) THEN 0 ELSE 1 END AS starts
+        SELECT *,
+               CASE WHEN "time" - lag("time") OVER (PARTITION BY metric, severity, side, limit_value ORDER BY "time")
+                         < greatest(interval '10 seconds', ${RANGE} / 100) THEN 0 ELSE 1 END AS starts
         FROM (
           SELECT "time", metric, value, limit_value, severity, side FROM anomalies
           WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT ${ANOMALIES_MAX}
@@ -164,9 +231,18 @@ function anomalyRuns (): string {
 }
 
 function anomalies (): table.PanelBuilder {
-  return tablePanel({ id: 30, title: 'Anomalies', description: 'Values beyond a limit, the newest first, at most 500. "Version" is that of the limits that judged.', width: 24, height: 9, none: 'No anomalies in this time range' })
+  return tablePanel({
+    id: 30,
+    title: 'Anomalies',
+    description:
+      'Values beyond a limit, newest first, at most 500. "Version" is that of the limits they were checked against.',
+    width: 24,
+    height: 9,
+    none: 'No anomalies in this time range'
+  })
     .withTarget(sqlTarget('A', 'table', `
-      SELECT "time" AS "Time", ${metricTitle('metric')} AS "Metric", value AS "Value", side AS "Side", limit_value AS "Limit", severity AS "Severity", limits_version AS "Version"
+      SELECT "time" AS "Time", ${metricTitle('metric')} AS "Metric", value AS "Value", side AS "Side",
+             limit_value AS "Limit", severity AS "Severity", limits_version AS "Version"
       FROM anomalies WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT 500`))
     .overrideByName('Time', [property('unit', 'dateTimeAsIso')])
     .overrideByName('Severity', statusColumn(110))

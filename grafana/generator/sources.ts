@@ -1,15 +1,21 @@
-/** The data sources that provisioning makes, and queries of each as a panel has them. */
+/** The provisioned data sources, and panel queries for each. */
 import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog'
 import type { DataSourceRef } from '@grafana/grafana-foundation-sdk/common'
 import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus'
 
-export const POSTGRES: Required<Pick<DataSourceRef, 'type' | 'uid'>> = { type: 'grafana-postgresql-datasource', uid: 'orbitstream-postgres' }
-export const PROMETHEUS: Required<Pick<DataSourceRef, 'type' | 'uid'>> = { type: 'prometheus', uid: 'orbitstream-prometheus' }
+export const POSTGRES: Required<Pick<DataSourceRef, 'type' | 'uid'>> = {
+  type: 'grafana-postgresql-datasource',
+  uid: 'orbitstream-postgres'
+}
+export const PROMETHEUS: Required<Pick<DataSourceRef, 'type' | 'uid'>> = {
+  type: 'prometheus',
+  uid: 'orbitstream-prometheus'
+}
 
-/** `table`: as it is. `time_series`: a column "time", then either values, or "metric" and one value. */
+/** `table`: verbatim. `time_series`: a column "time", then either values, or "metric" and one value. */
 export type SqlFormat = 'table' | 'time_series'
 
-/** A query as Grafana's PostgreSQL data source keeps it; the SDK has no type of its own for it. */
+/** A query as stored by Grafana's PostgreSQL data source; the SDK has no type for it. */
 export interface SqlQuery {
   readonly refId: string
   readonly datasource: DataSourceRef
@@ -32,7 +38,7 @@ export function promTarget (refId: string, legend: string, expr: string): Builde
   return new DataqueryBuilder().datasource(PROMETHEUS).refId(refId).legendFormat(legend).expr(expr).range()
 }
 
-/** Without the indentation of the source. */
+/** Without source indentation. */
 export function tidy (sql: string): string {
   const lines = sql.split('\n').filter((line) => line.trim() !== '')
   const indents = lines.slice(1).map((line) => line.length - line.trimStart().length)

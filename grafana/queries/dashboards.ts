@@ -4,8 +4,19 @@ import { parse } from 'yaml'
 
 const GRAFANA = new URL('../../../grafana/', import.meta.url)
 
-export interface Target { readonly refId: string, readonly datasource: { readonly uid: string }, readonly format?: 'table' | 'time_series', readonly rawSql?: string, readonly expr?: string, readonly legendFormat?: string }
-interface Override { readonly matcher: { readonly id: string, readonly options: string }, readonly properties: ReadonlyArray<{ readonly id: string, readonly value: unknown }> }
+export interface Target {
+  readonly refId: string
+  readonly datasource: { readonly uid: string }
+  readonly format?: 'table' | 'time_series'
+  readonly rawSql?: string
+  readonly expr?: string
+  readonly legendFormat?: string
+}
+
+interface Override {
+  readonly matcher: { readonly id: string, readonly options: string }
+  readonly properties: ReadonlyArray<{ readonly id: string, readonly value: unknown }>
+}
 
 export interface Panel {
   readonly id: number
@@ -20,7 +31,14 @@ export interface Panel {
   readonly fieldConfig?: { readonly defaults: { readonly noValue?: string }, readonly overrides: readonly Override[] }
 }
 
-interface Variable { readonly name: string, readonly type: string, readonly query: string, readonly current?: { readonly value: string }, readonly datasource?: { readonly uid: string } }
+interface Variable {
+  readonly name: string
+  readonly type: string
+  readonly query: string
+  readonly current?: { readonly value: string }
+  readonly datasource?: { readonly uid: string }
+}
+
 interface Annotation { readonly name: string, readonly datasource: { readonly uid: string }, readonly target?: Target }
 
 export interface Dashboard {
@@ -38,7 +56,11 @@ export interface AlertRule {
   readonly uid: string
   readonly title: string
   readonly condition: string
-  readonly data: ReadonlyArray<{ readonly refId: string, readonly datasourceUid: string, readonly model: { readonly rawSql?: string, readonly expression?: string } }>
+  readonly data: ReadonlyArray<{
+    readonly refId: string
+    readonly datasourceUid: string
+    readonly model: { readonly rawSql?: string, readonly expression?: string }
+  }>
   readonly dashboardUid: string
   readonly panelId: number
   readonly noDataState: string
@@ -49,9 +71,12 @@ export function grafanaFile (path: string): string {
   return readFileSync(new URL(path, GRAFANA), 'utf8')
 }
 
-export const DASHBOARDS = ['fleet', 'satellite', 'ingest'].map((name) => JSON.parse(grafanaFile(`dashboards/${name}.json`)) as Dashboard)
+export const DASHBOARDS = ['fleet', 'satellite', 'ingest'].map((name) => JSON.parse(
+  grafanaFile(`dashboards/${name}.json`)) as Dashboard)
 
-export const ALERT_RULES = (parse(grafanaFile('provisioning/alerting/orbitstream.yml')) as { groups: Array<{ rules: AlertRule[] }> }).groups.flatMap(({ rules }) => rules)
+const ALERTING = parse(grafanaFile('provisioning/alerting/orbitstream.yml')) as { groups: Array<{ rules: AlertRule[] }> }
+
+export const ALERT_RULES = ALERTING.groups.flatMap(({ rules }) => rules)
 
 /** Rows' panels included, rows not. */
 export function panelsOf (dashboard: Dashboard): Panel[] {
@@ -74,18 +99,42 @@ export interface DashboardQuery {
 /** Every SQL query of every panel, variable, annotation and alert. */
 export function allQueries (): DashboardQuery[] {
   return [...DASHBOARDS.flatMap(queriesOf), ...ALERT_RULES.flatMap(({ title, data }) => data.flatMap(({ model }) => {
-    return model.rawSql === undefined ? [] : [{ title: `alert: ${title}`, purpose: 'alert' as const, sql: model.rawSql, intervalMsMin: 1000, panel: null }]
+    return model.rawSql === undefined
+      ? []
+      : [
+          { title: `alert: ${title}`, purpose: 'alert' as const, sql: model.rawSql, intervalMsMin: 1000, panel: null }
+        ]
   }))]
 }
 
 function queriesOf (dashboard: Dashboard): DashboardQuery[] {
   const { title, templating, annotations } = dashboard
   return [
-    ...(templating.list ?? []).filter(({ type }) => type === 'query').map(({ name, query }) => ({ title: `${title}: variable ${name}`, purpose: 'variable' as const, sql: query, intervalMsMin: 1000, panel: null })),
-    ...annotations.list.flatMap(({ name, target }) => target?.rawSql === undefined ? [] : [{ title: `${title}: annotation ${name}`, purpose: 'annotation' as const, sql: target.rawSql, intervalMsMin: 1000, panel: null }]),
+    ...(templating.list ?? []).filter(({ type }) => type === 'query').map(({ name, query }) => ({
+      title: `${title}: variable ${name}`, purpose: 'variable' as const, sql: query, intervalMsMin: 1000, panel: null
+    })),
+    ...annotations.list.flatMap(({ name, target }) => target?.rawSql === undefined
+      ? []
+      : [
+          {
+            title: `${title}: annotation ${name}`,
+            purpose: 'annotation' as const,
+            sql: target.rawSql,
+            intervalMsMin: 1000,
+            panel: null
+          }
+        ]),
     ...panelsOf(dashboard).flatMap((panel) => (panel.targets ?? []).flatMap((target) => target.rawSql === undefined
       ? []
-      : [{ title: `${title}: ${panel.title} ${target.refId}`, purpose: purposeOf(panel, target), sql: target.rawSql, intervalMsMin: panel.interval === '10s' ? 10_000 : 1000, panel }]))
+      : [
+          {
+            title: `${title}: ${panel.title} ${target.refId}`,
+            purpose: purposeOf(panel, target),
+            sql: target.rawSql,
+            intervalMsMin: panel.interval === '10s' ? 10_000 : 1000,
+            panel
+          }
+        ]))
   ]
 }
 

@@ -1,5 +1,6 @@
 /**
- * What Grafana makes of the text of a query before the database sees it: variables, then macros, as its documentation of the
+ * What Grafana makes of the text of a query before the database sees it: variables, then macros, as its documentation
+ * of the
  * PostgreSQL data source says (https://grafana.com/docs/grafana/latest/datasources/postgres/).
  */
 import assert from 'node:assert/strict'
@@ -22,14 +23,20 @@ export function expandMacros (text: string, settings: MacroSettings): string {
     .replaceAll('$__interval', interval(intervalMs))
     .replaceAll('$__unixEpochFrom()', String(Math.floor(from.getTime() / 1000)))
     .replaceAll('$__unixEpochTo()', String(Math.floor(to.getTime() / 1000)))
-    .replaceAll(/\$([_a-zA-Z0-9]+)\(([^)]*)\)/g, (_, macro: string, list: string) => call(macro, list.split(',').map((argument) => argument.trim()), settings))
+    .replaceAll(
+      /\$([_a-zA-Z0-9]+)\(([^)]*)\)/g,
+      (_, macro: string, list: string) => call(macro, list.split(',').map((argument) => argument.trim()), settings))
   assert.doesNotMatch(sql, /\$__(?!searchFilter)|\$\{|\[\[/, 'nothing is left to expand')
   return sql
 }
 
-/** ${name}, ${name:format}, $name. What Grafana 12.4 and newer leave as it is, while nothing was typed: $__searchFilter. */
+/**
+ * ${name}, ${name:format}, $name. What Grafana 12.4 and newer leave as it is, while nothing was typed: $__searchFilter.
+ */
 function expandVariables (text: string, variables: Readonly<Record<string, string>>): string {
-  return text.replaceAll(/\$\{(\w+)(?::(\w+))?\}|\$(?!__(?!searchFilter))([a-zA-Z_]\w*)/g, (whole: string, braced: string | undefined, format: string | undefined, bare: string | undefined) => {
+  type Part = string | undefined
+  const references = /\$\{(\w+)(?::(\w+))?\}|\$(?!__(?!searchFilter))([a-zA-Z_]\w*)/g
+  return text.replaceAll(references, (whole: string, braced: Part, format: Part, bare: Part) => {
     const name = braced ?? bare ?? ''
     const value = variables[name] ?? (name === '__searchFilter' ? whole : undefined)
     assert.ok(value !== undefined, `variable ${name} is there`)
@@ -51,7 +58,10 @@ function call (macro: string, [first = '', second = '']: readonly string[], sett
     case '__timeTo': return iso(to)
     case '__timeGroup': {
       const width = intervalSeconds(second)
-      return timescaledb ? `time_bucket('${width.toFixed(3)}s',${first})` : `floor(extract(epoch from ${first})/${width})*${width}`
+      return timescaledb
+        ? `time_bucket('${width.toFixed(
+        3)}s',${first})`
+        : `floor(extract(epoch from ${first})/${width})*${width}`
     }
     case '__timeGroupAlias': return `${call('__timeGroup', [first, second], settings)} AS "time"`
     case '__unixEpochFilter': return `${first} >= ${seconds(from)} AND ${first} <= ${seconds(to)}`

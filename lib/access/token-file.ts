@@ -3,24 +3,26 @@
  *
  *   { "tokens": [
  *     { "name": "bench", "sha256": "<64 hexadecimal digits>", "roles": ["ingest"] },
- *     { "name": "mission-7", "sha256": "…", "roles": ["ingest", "read"], "satellites": ["SAT-00*"], "expires": "2027-01-01T00:00:00Z" }
+ *     { "name": "mission-7", "sha256": "…", "roles": ["ingest", "read"],
+ *       "satellites": ["SAT-00*"], "expires": "2027-01-01T00:00:00Z" }
  *   ] }
  *
- * It is taken whole or not at all, and every fault is named: a token with a misspelt `expires` would never end.
+ * The file is accepted as a whole or not at all, and all faults are listed: a token with a misspelt `expires` would
+ * never expire.
  */
 import { readFile, stat } from 'node:fs/promises'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { parseIsoTime } from '../../protocol/time.js'
 import { nearest } from '../config/value-types.js'
-import { ROLES, tokensOfSetting, type Role, type Token } from './token.js'
+import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
 
-/** Each is compared with what a request sends: a thousand cost 25 µs. */
+/** Every request compares its token with all of them: a thousand take 25 µs. */
 const TOKENS_MAX = 1_000
-/** A thousand tokens of a kilobyte each, which most are far below. */
+/** A thousand tokens of a kilobyte each; most are far smaller. */
 const FILE_BYTES_MAX = 1024 * 1024
-/** Faults that are named: a file of another kind has one on every line. */
+/** Faults listed: a file of another kind has one on every line. */
 const FAULTS_MAX = 100
-/** Longest text of the file that a message repeats. */
+/** Maximum length of text from the file in a message. */
 const ECHO_MAX = 64
 const NAME = /^[\w.-]{1,64}$/
 const SHA256 = /^[0-9a-f]{64}$/i
@@ -28,14 +30,14 @@ const TOKEN_FIELDS = ['name', 'sha256', 'roles', 'satellites', 'expires'] as con
 const MICROS_PER_MS = 1000
 
 export type ReadTokens =
-  /** Null: no token is asked for. A list without any lets nobody in. */
+  /** Null: no token is required. An empty list admits nobody. */
   | { readonly ok: true, readonly tokens: readonly Token[] | null }
-  /** Sentences without their full stop. */
+  /** Sentences without a full stop. */
   | { readonly ok: false, readonly faults: readonly string[] }
 
-/** All tokens that count: those of API_TOKENS, and those of the file. @param file null: there is none */
+/** Reads all valid tokens: those in API_TOKENS, and those in the file. @param file null: none */
 export async function readTokens (apiTokens: readonly string[], file: string | null): Promise<ReadTokens> {
-  const own = tokensOfSetting(apiTokens)
+  const own = tokensFromSetting(apiTokens)
   if (file === null) return { ok: true, tokens: own.length === 0 ? null : own }
   let text
   try {
@@ -43,16 +45,17 @@ export async function readTokens (apiTokens: readonly string[], file: string | n
   } catch (error) {
     return { ok: false, faults: [`cannot be read: ${(error as Error).message}`] }
   }
-  return text === null ? { ok: false, faults: [`is no file, or larger than ${FILE_BYTES_MAX} bytes`] } : parseTokenFile(text, own)
+  if (text !== null) return parseTokenFile(text, own)
+  return { ok: false, faults: [`is not a regular file, or larger than ${FILE_BYTES_MAX} bytes`] }
 }
 
-/** Null: no plain file, or larger than it may be. */
+/** Null: not a regular file, or too large. */
 async function readBounded (path: string): Promise<string | null> {
   const stats = await stat(path)
   return stats.isFile() && stats.size <= FILE_BYTES_MAX ? await readFile(path, 'utf8') : null
 }
 
-/** @param others tokens that count beside those of the file; they come first in the result */
+/** @param others valid in addition to those in the file; they come first in the result */
 export function parseTokenFile (text: string, others: readonly Token[] = []): ReadTokens {
   let value: unknown
   try {
@@ -62,7 +65,8 @@ export function parseTokenFile (text: string, others: readonly Token[] = []): Re
   }
   const reader = new TokenFileReader(others)
   const tokens = reader.read(value)
-  return reader.faults.length === 0 ? { ok: true, tokens: [...others, ...tokens] } : { ok: false, faults: reader.faults }
+  if (reader.faults.length > 0) return { ok: false, faults: reader.faults }
+  return { ok: true, tokens: [...others, ...tokens] }
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -82,7 +86,9 @@ class TokenFileReader {
     if (fields === null) return []
     const tokens = fields['tokens']
     if (!Array.isArray(tokens)) return this.refuse([], 'tokens', 'must be a list')
-    if (tokens.length > TOKENS_MAX) return this.refuse([], 'tokens', `has ${tokens.length} entries; at most ${TOKENS_MAX} are possible`)
+    if (tokens.length > TOKENS_MAX) {
+      return this.refuse([], 'tokens', `has ${tokens.length} entries; the maximum is ${TOKENS_MAX}`)
+    }
     return tokens.flatMap((entry, index) => this.readToken(entry, `tokens[${index}]`) ?? [])
   }
 
@@ -98,31 +104,39 @@ class TokenFileReader {
   }
 
   private readName (value: unknown, path: string): string {
-    if (typeof value !== 'string' || !NAME.test(value)) return this.refuse('', path, 'must have 1 to 64 letters, digits, dots, dashes and underscores')
+    if (typeof value !== 'string' || !NAME.test(value)) {
+      return this.refuse('', path, 'must consist of 1 to 64 letters, digits, dots, dashes and underscores')
+    }
     if (this.names.has(value)) this.fault(path, `"${value}" is the name of another token`)
     this.names.add(value)
     return value
   }
 
   private readDigest (value: unknown, path: string): string {
-    if (typeof value !== 'string' || !SHA256.test(value)) return this.refuse('', path, 'must be the SHA-256 of a token, 64 hexadecimal digits')
+    if (typeof value !== 'string' || !SHA256.test(value)) {
+      return this.refuse('', path, 'must be the SHA-256 of a token, 64 hexadecimal digits')
+    }
     const digest = value.toLowerCase()
-    if (this.digests.has(digest)) this.fault(path, 'is that of another token')
+    if (this.digests.has(digest)) this.fault(path, 'is the digest of another token')
     this.digests.add(digest)
     return digest
   }
 
   private readRoles (value: unknown, path: string): Role[] {
-    if (!Array.isArray(value) || value.length === 0) return this.refuse([], path, `must be a list of ${ROLES.join(', ')}`)
+    if (!Array.isArray(value) || value.length === 0) {
+      return this.refuse([], path, `must be a non-empty list of roles: ${ROLES.join(', ')}`)
+    }
     return value.flatMap((text: unknown, index) => {
       const role = ROLES.find((known) => known === text)
       if (role !== undefined) return [role]
-      return this.refuse([], `${path}[${index}]`, `is none of ${ROLES.join(', ')}${meant(String(text), ROLES)}`)
+      return this.refuse([], `${path}[${index}]`, `must be one of ${ROLES.join(', ')}${meant(String(text), ROLES)}`)
     })
   }
 
   private readSatellites (value: unknown, path: string): string[] {
-    if (!Array.isArray(value) || value.length === 0) return this.refuse([], path, 'must be a list of ids and patterns; leave it out for all satellites')
+    if (!Array.isArray(value) || value.length === 0) {
+      return this.refuse([], path, 'must be a non-empty list of ids and patterns; omit it to allow all satellites')
+    }
     const texts = value as unknown[]
     const problem = SatellitePatterns.problemOf(texts)
     if (problem !== null) this.fault(path, problem)
@@ -135,16 +149,20 @@ class TokenFileReader {
     return micros / MICROS_PER_MS
   }
 
-  /** The object itself, or null and a fault. */
+  /** Returns the object itself, or null after reporting a fault. */
   private fields (value: unknown, path: string, known: readonly string[]): Fields | null {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return this.refuse(null, path, `must be an object with ${known.join(', ')}`)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      return this.refuse(null, path, `must be an object with ${known.join(', ')}`)
+    }
     for (const key of Object.keys(value)) {
-      if (!known.includes(key)) this.fault(path === '' ? key : `${path}.${key}`.slice(0, 2 * ECHO_MAX), `is not known; known are ${known.join(', ')}${meant(key, known)}`)
+      if (known.includes(key)) continue
+      const place = path === '' ? key : `${path}.${key}`.slice(0, 2 * ECHO_MAX)
+      this.fault(place, `is not a known field; use ${known.join(', ')}${meant(key, known)}`)
     }
     return value as Fields
   }
 
-  /** Names a fault; `instead` stands for what could not be read. */
+  /** Reports a fault, and returns `instead` of the value. */
   private refuse<T> (instead: T, path: string, message: string): T {
     this.fault(path, message)
     return instead

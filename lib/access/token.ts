@@ -1,12 +1,12 @@
 /**
- * Tokens and what they may do. A process knows of a token its digest alone.
+ * Tokens and their roles. Processes know only the digest of a token.
  *
  *   ingest   send points
  *   read     read everything: health with its details, metrics, limits, anomalies, senders
- *   operate  change limits, and whatever else changes something that is not a point
- *   admin    all of it
+ *   operate  change limits, and anything else apart from points
+ *   admin    everything
  *
- * Tokens of API_TOKENS have no roles of their own: each may do everything.
+ * Tokens in API_TOKENS have the role admin.
  */
 import { hash } from 'node:crypto'
 
@@ -14,14 +14,14 @@ export const ROLES = ['ingest', 'read', 'operate', 'admin'] as const
 export type Role = typeof ROLES[number]
 
 export interface Token {
-  /** For the history of limits and the log. */
+  /** Shown in the history of limits and the log. */
   readonly name: string
   /** 64 hexadecimal digits, lower case. */
   readonly sha256: string
   readonly roles: readonly Role[]
-  /** Satellites whose points it may send, ids and patterns as in limits; null: all. */
+  /** Satellites whose points it may send, as ids and patterns like in limits; null: all. */
   readonly satellites: readonly string[] | null
-  /** Milliseconds since 1970; from then on it counts no more. Null: never. */
+  /** Milliseconds since 1970 when it expires; null: never. */
   readonly expiresMs: number | null
 }
 
@@ -29,7 +29,9 @@ export function sha256Of (token: string): string {
   return hash('sha256', token)
 }
 
-/** The tokens of API_TOKENS; one that is given twice counts once. */
-export function tokensOfSetting (texts: readonly string[]): Token[] {
-  return [...new Set(texts)].map((text, index) => ({ name: `token-${index + 1}`, sha256: sha256Of(text), roles: ['admin'], satellites: null, expiresMs: null }))
+/** The tokens in API_TOKENS, without duplicates. */
+export function tokensFromSetting (texts: readonly string[]): Token[] {
+  return [...new Set(texts)].map((text, index) => (
+    { name: `token-${index + 1}`, sha256: sha256Of(text), roles: ['admin'], satellites: null, expiresMs: null }
+  ))
 }

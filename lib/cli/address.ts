@@ -1,6 +1,6 @@
-/** Addresses that a person or a program of this machine can connect to. */
+/** Addresses that clients on this machine can connect to. */
 
-/** An address to connect to, as it stands in a URL: "every network" is none. */
+/** The host part of a URL for a listen address: wildcard addresses become loopback. */
 export function reachable (host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'

@@ -1,9 +1,9 @@
 /**
- * `npm run demo`: the server with its embedded database and the simulator, together, until Ctrl-C.
+ * `npm run demo`: the server with its embedded database, and the simulator, until Ctrl-C.
  *
- * Both run as their own programs, just as a person would start them. They stand in process groups of their own,
- * so that Ctrl-C reaches only this process, which ends them in order: first the sender, then the server.
- * Settings come from the environment as for the programs themselves (PORT, DATA_DIR, …).
+ * Both run as separate programs, as a user would start them. They are in their own process groups, so that Ctrl-C
+ * reaches only this process, which stops them in order: first the sender, then the server. Settings come from the
+ * environment, as for the programs themselves (PORT, DATA_DIR, …).
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,13 +12,14 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { count, summaryText, type Summary } from '../sim/summary.js'
+import { summaryText, type Summary } from '../sim/summary.js'
+import { formatCount } from '../config/value-types.js'
 
 const SATELLITES = 100
 const POINTS_PER_SECOND = 100
-/** How long accepted points are waited for at the end. */
+/** How long to wait at the end for accepted points to be stored. */
 const STORE_DEADLINE_MS = 10_000
-const STORE_LOOK_MS = 200
+const STORE_POLL_MS = 200
 
 type LogLine = Record<string, unknown> & { readonly msg?: string, readonly level?: string }
 
@@ -27,7 +28,7 @@ function start (name: string, args: readonly string[]): ChildProcess {
   return spawn(process.execPath, [program, ...args], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
-/** Ends a child politely; resolves with its exit code. */
+/** Stops a child gracefully; resolves with its exit code. */
 async function stop (child: ChildProcess): Promise<number> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode ?? 1
   child.kill('SIGTERM')
@@ -35,15 +36,17 @@ async function stop (child: ChildProcess): Promise<number> {
   return code ?? 1
 }
 
-/** Reads the server's log: shows what is wrong, resolves when it serves. Null: it ended before. */
+/** Reads the server's log: prints warnings and errors, resolves when the server is ready. Null: it exited first. */
 async function serverReady (server: ChildProcess): Promise<LogLine | null> {
-  if (server.stdout === null) throw new TypeError('the log of the server must be a pipe')
+  if (server.stdout === null) throw new TypeError('the server log must be a pipe')
   const lines = createInterface({ input: server.stdout })
   return await new Promise((resolve) => {
     lines.on('line', (words) => {
       const line = parseLine(words)
       if (line.msg === 'ready') resolve(line)
-      if (line.level !== 'info' && line.level !== 'debug') process.stderr.write(`\n${line.level ?? 'server'}: ${line.msg ?? words}\n`)
+      if (line.level !== 'info' && line.level !== 'debug') {
+        process.stderr.write(`\n${line.level ?? 'server'}: ${line.msg ?? words}\n`)
+      }
     })
     lines.on('close', () => resolve(null))
   })
@@ -59,19 +62,19 @@ function parseLine (words: string): LogLine {
 
 function guide (url: string): string {
   return `
-OrbitStream runs. ${SATELLITES} satellites send ${POINTS_PER_SECOND} points a second each; every one is stored.
+OrbitStream is running. ${SATELLITES} satellites send ${POINTS_PER_SECOND} points/s each; every point is stored.
 
-  State          ${url}/health
+  Health         ${url}/health
   Metrics        ${url}/metrics
   Send a point   curl ${url}/telemetry -d '{"satellite_id":"TEST-01","battery_charge_percent":85.5}'
-  Look at it     psql "$(bin/orbitstream-ingest database-url)" -c 'SELECT * FROM telemetry ORDER BY time DESC LIMIT 5'
+  Query          psql "$(bin/orbitstream-ingest database-url)" -c 'SELECT * FROM telemetry ORDER BY time DESC LIMIT 5'
 
-Ctrl-C stops everything and keeps the data; the next start goes on with it.
+Ctrl-C stops everything. The data is kept for the next start.
 
 `
 }
 
-/** What the simulator says at its end; null if it was ended before. */
+/** The simulator's summary; null if it was killed. */
 async function summaryOf (simulator: ChildProcess): Promise<Summary | null> {
   try {
     return JSON.parse(await text(simulator.stdout as Readable)) as Summary
@@ -80,12 +83,12 @@ async function summaryOf (simulator: ChildProcess): Promise<Summary | null> {
   }
 }
 
-/** How many accepted points are not in the database, once all are or the time is up; null: the server does not say. */
+/** Accepted points that are not stored yet when all are or the time is up; null: the server does not answer. */
 async function waitUntilStored (url: string): Promise<number | null> {
   const endMs = performance.now() + STORE_DEADLINE_MS
   let waiting: number | null = null
   do {
-    if (waiting !== null) await delay(STORE_LOOK_MS)
+    if (waiting !== null) await delay(STORE_POLL_MS)
     try {
       const { points } = await (await fetch(`${url}/health`)).json() as { points: { waiting: number } }
       waiting = points.waiting
@@ -96,36 +99,43 @@ async function waitUntilStored (url: string): Promise<number | null> {
   return waiting
 }
 
-/** The run in a few lines. It fails nobody that a machine is slower than the demo asks for. */
+/** The run in a few lines. A machine slower than the demo's rate is no failure. */
 function report (summary: Summary, waiting: number | null): string {
   const { accepted, failed, seconds } = summary
-  const stored = waiting === 0 ? 'and all of them are in the database' : 'but not all are in the database yet; what is missing waits on disk for the next start'
-  const lines = [summaryText(summary), '', `${count(accepted)} points were accepted, ${stored}.`]
+  const stored = waiting === 0
+    ? 'and all of them are stored'
+    : 'but some are not stored yet; they stay on disk and will be stored after the next start'
+  const lines = [summaryText(summary), '', `${formatCount(accepted)} points were accepted, ${stored}.`]
   if (!summary.ok && failed === 0 && seconds > 0) {
-    lines.push(`This machine keeps up with ${count(Math.round(accepted / seconds))} requests/s of one point; the demo asks for ${count(SATELLITES * POINTS_PER_SECOND)}.`)
+    lines.push(
+      `This machine keeps up with ${formatCount(Math.round(accepted / seconds))} requests/s of one point; the ` +
+        `demo asks for ${formatCount(SATELLITES * POINTS_PER_SECOND)}.`
+    )
   }
   return lines.join('\n') + '\n'
 }
 
 async function demo (): Promise<number> {
-  process.stdout.write('Starting OrbitStream and its PostgreSQL; the first start takes a few seconds …\n')
+  process.stdout.write('Starting OrbitStream and its embedded PostgreSQL; the first start takes a few seconds …\n')
   const server = start('orbitstream-ingest', ['start'])
-  // SIGHUP: its terminal was closed, which the others do not notice.
+  // SIGHUP: the terminal was closed, which the children do not notice.
   const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')])
   const ready = await Promise.race([serverReady(server), interrupted.then(() => null)])
   if (ready === null) return await stop(server)
   const url = `http://127.0.0.1:${String(ready['port'])}`
   process.stdout.write(guide(url))
-  const simulator = start('orbitstream-sim', ['-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url])
+  const simulator = start('orbitstream-sim', [
+    '-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url
+  ])
   const summarized = summaryOf(simulator)
   await Promise.race([interrupted, once(server, 'exit'), once(simulator, 'exit')])
   await stop(simulator)
-  process.stdout.write('Storing what was accepted and stopping the database …\n\n')
+  process.stdout.write('Storing the remaining points and stopping …\n\n')
   const summary = await summarized
   const waiting = await waitUntilStored(url)
   if (summary !== null) process.stdout.write(report(summary, waiting))
   const code = await stop(server)
-  process.stdout.write(code === 0 ? 'Stopped.\n' : `The server ended with exit code ${code}.\n`)
+  process.stdout.write(code === 0 ? 'Stopped.\n' : `The server exited with code ${code}.\n`)
   return code === 0 && waiting !== 0 ? 1 : code
 }
 

@@ -1,12 +1,14 @@
-/** What is said when a command fails. */
+/** How a failed command is reported. */
+import { systemCode } from '../support/errors.js'
 import { StartupError } from '../support/startup-error.js'
 
-/** Errors of the operating system, the database and the table of errors carry a code; the program's own faults do not. */
+/** Operating errors (system, database, error table) carry a code; bugs do not. */
 function isOperating (error: Error): boolean {
-  return error instanceof StartupError || ('code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_'))
+  const code = systemCode(error)
+  return error instanceof StartupError || (code !== '' && !code.startsWith('ERR_'))
 }
 
-/** The message of an operating error; all of an error that is a fault of the program. */
+/** The message of an operating error; the stack of a bug. */
 export function describeFailure (error: unknown): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`
   return `error: ${isOperating(error) ? error.message : error.stack ?? error.message}`

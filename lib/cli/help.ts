@@ -1,5 +1,5 @@
 /** The text of --help: usage, summary, options by group in aligned columns. */
-import { valueTypeOf } from './options.js'
+import { defaultText, valueTypeOf } from './options.js'
 import type { ArgumentsSpec, Option } from './options.js'
 
 const LINE_WIDTH = 100
@@ -12,9 +12,8 @@ function usageOf ({ name, alias, placeholder, ...rest }: Option): string {
 
 function remarkOf (option: Option): string {
   if (option.note !== undefined) return ` (${option.note})`
-  if (!('default' in option)) return ''
-  const shown = typeof option.default === 'number' ? valueTypeOf(option)?.format(option.default) ?? '' : option.default
-  return ` (default ${shown})`
+  const text = defaultText(option)
+  return text === null ? '' : ` (default ${text})`
 }
 
 function wrap (text: string, width: number): string[] {
@@ -27,7 +26,7 @@ function wrap (text: string, width: number): string[] {
   return lines
 }
 
-/** Rows of two columns, the second wrapped under itself. */
+/** Rows of two columns; the second wraps with a hanging indent. */
 export function columns (rows: ReadonlyArray<readonly [string, string]>): string {
   const left = Math.max(...rows.map(([text]) => text.length)) + 2
   return rows.map(([first, second]) => {
@@ -42,7 +41,8 @@ function groupText (heading: string, options: readonly Option[]): string {
 
 export function helpText ({ program, summary, options, positionals, epilogue }: ArgumentsSpec): string {
   const headings = [...new Set(options.map(({ group }) => group ?? 'Options'))]
-  const groups = headings.map(heading => groupText(heading, options.filter(({ group }) => (group ?? 'Options') === heading)))
+  const groups = headings.map(heading =>
+    groupText(heading, options.filter(({ group }) => (group ?? 'Options') === heading)))
   const usage = `Usage: ${program}${positionals === undefined ? '' : ` ${positionals.usage}`} [options]`
   return [usage, summary, ...groups, ...(epilogue === undefined ? [] : [epilogue])].join('\n\n')
 }

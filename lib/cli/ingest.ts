@@ -1,7 +1,7 @@
 /**
- * The program orbitstream-ingest: finds the command, reads its command line and configuration, runs it.
+ * The program orbitstream-ingest: finds the command, reads its command line and configuration, and runs it.
  *
- * The one place of the program that prints and sets the exit code: 0 done, 1 failed, 2 not understood.
+ * Exit codes: 0 success, 1 failure, 2 invalid usage.
  */
 import { fileURLToPath } from 'node:url'
 import { describeSettings, loadConfig } from '../config/config.js'
@@ -24,6 +24,7 @@ import { start } from './commands/start.js'
 import { tokenCreate } from './commands/token-create.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
+import { end, STANDARD_OUTPUT, type Output } from './output.js'
 import type { Config, ConfigSources } from '../config/config.js'
 import type { Command } from './command.js'
 import type { Option } from './options.js'
@@ -31,32 +32,34 @@ import type { Option } from './options.js'
 const PROGRAM = 'orbitstream-ingest'
 const WORKER = fileURLToPath(new URL('../worker/worker.js', import.meta.url))
 
-/** Every command; a new one is a file in commands/ and a word here. A name of two words makes the first one a group. */
+/**
+ * All commands. To add one, add a file to commands/ and an entry here. A two-word name makes the first word a group.
+ */
 const COMMANDS: readonly Command[] = [
-  start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList, quarantineRetry, quarantineDrop,
-  rollupsFill, tokenCreate
+  start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList,
+  quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
 ]
 
-interface Output {
-  readonly print: (text: string) => void
-  readonly complain: (text: string) => void
-}
-
-/** Settings as options. They are read as text: loadConfig knows their types, and names the problems of all of them. */
+/** Settings as options. Parsed as text: loadConfig knows the types and reports all problems. */
 function settingOptions ({ settings }: Command): Option[] {
   return describeSettings()
     .filter(({ key }) => settings === 'all' || settings.includes(key))
-    .map(({ flag, kind, help, defaultText, env }) => (
-      { name: flag, type: 'string', placeholder: kind, group: 'Settings', help, note: `default ${defaultText}; variable ${env}` }
-    ))
+    .map(({ flag, kind, help, defaultText, env }) => ({
+      name: flag,
+      type: 'string',
+      placeholder: kind,
+      group: 'Settings',
+      help,
+      note: `default: ${defaultText}; variable: ${env}`
+    }))
 }
 
-/** The command that a command line begins with; null if there is none. */
+/** The command that a command line starts with, or null. */
 function findCommand (argv: readonly string[]): Command | null {
   return COMMANDS.find(({ name }) => name.split(' ').every((word, index) => word === argv[index])) ?? null
 }
 
-/** Help, version, or what is wrong with a command line that begins with no command. */
+/** Help, version, or an error for a command line that starts with no command. */
 function withoutCommand (argv: readonly string[], output: Output): number {
   const group = COMMANDS.some(({ name }) => name.startsWith(`${argv[0] ?? ''} `)) ? argv[0] : undefined
   const [program, commands, rest] = group === undefined
@@ -65,12 +68,13 @@ function withoutCommand (argv: readonly string[], output: Output): number {
   const [word] = rest
   const parsed = parseArguments({
     program,
-    summary: 'OrbitStream takes telemetry of satellites over the network and stores it in PostgreSQL.',
+    summary: 'OrbitStream ingests satellite telemetry over the network and stores it in PostgreSQL.',
     options: [],
     positionals: { usage: '<command>', min: 0, max: Infinity },
-    epilogue: `Commands:\n${columns(commands.map(({ name, summary }) => [`  ${name}`, summary]))}\n\nOptions of a command: ${program} <command> --help`
+    epilogue: `Commands:\n${columns(commands.map(({ name, summary }) => [`  ${name}`, summary]))}\n\n` +
+      `Help for a command: ${program} <command> --help`
   }, word === undefined ? ['--help'] : [word])
-  // Nothing to do is no success: a script that lost its command must notice.
+  // Not a success: a script whose command variable is empty must notice.
   if (word === undefined) return end({ exitCode: 2, text: parsed.kind === 'exit' ? parsed.text : '' }, output)
   if (parsed.kind === 'exit') return end(parsed, output)
   return end(usageError(program, [describeUnknown(word, group, commands)]), output)
@@ -78,14 +82,9 @@ function withoutCommand (argv: readonly string[], output: Output): number {
 
 function describeUnknown (word: string, group: string | undefined, commands: readonly Command[]): string {
   const prefix = group === undefined ? '' : `${group} `
-  // Of a group that is not understood the first word is what was meant.
+  // For a mistyped group the first word is what was meant.
   const meant = nearest(word, commands.map(({ name }) => name.slice(prefix.length).split(' ')[0] ?? ''))
   return `"${prefix}${word}" is not a command${meant === null ? '' : `; did you mean ${prefix}${meant}?`}`
-}
-
-function end ({ exitCode, text }: { exitCode: number, text: string }, { print, complain }: Output): number {
-  (exitCode === 0 ? print : complain)(text)
-  return exitCode
 }
 
 async function runCommand (command: Command, argv: readonly string[], output: Output): Promise<number> {
@@ -96,35 +95,39 @@ async function runCommand (command: Command, argv: readonly string[], output: Ou
   const sources: ConfigSources = { flags: Object.fromEntries(settings.map(({ name }) => [name, parsed.values[name]])) }
   const loaded = loadConfig(sources)
   for (const warning of loaded.warnings) output.complain(`warning: ${warning}`)
-  if (!loaded.ok) return end(usageError(program, loaded.problems.map(({ setting, message }) => `${setting}: ${message}`)), output)
+  if (!loaded.ok) {
+    return end(usageError(program, loaded.problems.map(({ setting, message }) => `${setting}: ${message}`)), output)
+  }
   await actAsOwner(command, loaded.config, output)
   return await command.run({ ...output, ...parsed, config: loaded.config, sources })
 }
 
-/** Root gives its rights up for what lies in somebody else's directory. */
+/** Root drops its privileges for a directory that belongs to another user. */
 async function actAsOwner ({ settings }: Command, { dataDir }: Config, { complain }: Output): Promise<void> {
   if (settings !== 'all' && !settings.includes('dataDir')) return
   const uid = await becomeOwner(dataDir, [process.execPath, WORKER])
-  if (uid !== null) complain(`warning: started as root; the way to DATA_DIR ${dataDir} belongs to user id ${uid}, so the program runs as that user`)
+  if (uid !== null) {
+    complain(`warning: started as root, but the path to DATA_DIR ${dataDir} belongs to user ID ${uid}; ` +
+      'continuing as that user')
+  }
 }
 
 /**
  * Runs the program and sets the exit code of the process.
  *
- * @param argv the words behind the program's name
+ * @param argv the words after the program's name
  */
 export async function main (argv: readonly string[]): Promise<void> {
-  const output: Output = {
-    print: text => process.stdout.write(`${text}\n`),
-    complain: text => process.stderr.write(`${text}\n`)
-  }
-  // A reader that has seen enough (`| head`) is no failure.
+  const output = STANDARD_OUTPUT
+  // A reader that closes early (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
   const command = findCommand(argv)
   try {
-    process.exitCode = command === null ? withoutCommand(argv, output) : await runCommand(command, argv.slice(command.name.split(' ').length), output)
+    process.exitCode = command === null
+      ? withoutCommand(argv, output)
+      : await runCommand(command, argv.slice(command.name.split(' ').length), output)
   } catch (error) {
     output.complain(describeFailure(error))
     process.exitCode = 1

@@ -1,4 +1,4 @@
-/** Options of a command line: what a program says of each, and the types that its values get from that. */
+/** Command-line options: how a program declares them, and the value types derived from the declarations. */
 import { decimal, duration, integer, oneOf, size, string } from '../config/value-types.js'
 import type { DurationUnit, Range, ValueType } from '../config/value-types.js'
 
@@ -8,21 +8,23 @@ interface OptionBase {
   /** One letter. */
   readonly alias?: string
   readonly help: string
-  /** Heading in the help; without it: Options. */
+  /** Heading in the help; default: Options. */
   readonly group?: string
-  /** Word for the value in the help, in place of the type's. */
+  /** Name of the value in the help; default: the type's. */
   readonly placeholder?: string
-  /** Remark in the help behind the sentence, in place of the default. */
+  /** Shown in the help after the sentence, in place of the default. */
   readonly note?: string
 }
 
-/** A default is a value, or text as a person would write it. Without one the value may be undefined; booleans are false. */
+/**
+ * A default is a value, or text as a user would type it. Without one the value may be undefined, or false for booleans.
+ */
 export type Option = OptionBase & (
   | { readonly type: 'integer' | 'number' | 'size', readonly default?: number | string } & Range
   | { readonly type: 'duration', readonly default?: number | string, readonly bareUnit?: DurationUnit } & Range
   | { readonly type: 'enum', readonly values: readonly string[], readonly default?: string }
   | { readonly type: 'string', readonly default?: string }
-  /** Given any number of times, each with one text. */
+  /** May be repeated; collects all values. */
   | { readonly type: 'texts' }
   | { readonly type: 'boolean' }
 )
@@ -46,13 +48,19 @@ export interface ArgumentsSpec<O extends readonly Option[] = readonly Option[]> 
   /** What the program does, in a sentence or two. */
   readonly summary: string
   readonly options: O
-  /** Words beside the options; without it: none are taken. */
+  /** Arguments other than options; default: none allowed. */
   readonly positionals?: { readonly usage: string, readonly min: number, readonly max: number }
-  /** Shown at the end of the help: commands, examples. */
+  /** Ends the help: commands, examples. */
   readonly epilogue?: string
 }
 
-/** How the values of an option are read; null for booleans, which have none. */
+/** The default as a user would type it; null without one. */
+export function defaultText (option: Option): string | null {
+  if (!('default' in option)) return null
+  return typeof option.default === 'number' ? valueTypeOf(option)?.format(option.default) ?? null : option.default
+}
+
+/** The type of an option's value; null for booleans. */
 export function valueTypeOf (option: Option): ValueType<unknown> | null {
   switch (option.type) {
     case 'integer': return integer(option)

@@ -1,6 +1,6 @@
 /**
- * SIGHUP: the file of the tokens is read again; one with a fault changes nothing. Without such a file the signal keeps its
- * usual meaning, the end of the terminal and of what was started there.
+ * SIGHUP reloads API_TOKENS_FILE; an invalid file changes nothing. Without such a file the signal keeps its usual
+ * meaning: the terminal was closed, and its programs end.
  */
 import { readTokens } from '../access/token-file.js'
 import type { Primary } from '../primary/primary.js'
@@ -11,12 +11,12 @@ const SIGNAL = 'SIGHUP'
 
 export class TokenReload {
   private primary: Primary | null = null
-  /** A signal came before there was a primary. */
+  /** A signal arrived before the primary was ready. */
   private isDue = false
   private reading: Promise<void> = Promise.resolve()
 
   constructor (private readonly config: Config, private readonly log: Log) {
-    // Before anything is started: a signal that comes early must not end the server.
+    // Installed before anything starts: an early signal must not end the server.
     if (config.apiTokensFile !== null) process.on(SIGNAL, this.handle)
   }
 
@@ -29,7 +29,7 @@ export class TokenReload {
     process.off(SIGNAL, this.handle)
   }
 
-  /** Readings follow one another: the last signal's counts. */
+  /** Reloads run one after another, so that the last signal wins. */
   private readonly handle = (): void => {
     this.isDue = true
     const { primary } = this
@@ -40,10 +40,10 @@ export class TokenReload {
     const { config: { apiTokens, apiTokensFile: file }, log } = this
     const read = await readTokens(apiTokens, file)
     if (!read.ok) {
-      log.error({ file, faults: read.faults }, 'API_TOKENS_FILE was not taken over; the tokens from before count on')
+      log.error({ file, faults: read.faults }, 'API_TOKENS_FILE is invalid; the previous tokens stay in force')
       return
     }
     primary.useTokens(read.tokens)
-    log.info({ file, count: read.tokens?.length ?? 0 }, 'API_TOKENS_FILE was read again, and its tokens count')
+    log.info({ file, count: read.tokens?.length ?? 0 }, 'API_TOKENS_FILE reloaded')
   }
 }

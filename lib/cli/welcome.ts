@@ -1,4 +1,4 @@
-/** What to open and type once the server is ready: one block for the terminal. */
+/** URLs and commands to try once the server is ready: one block for the terminal. */
 import { resolve } from 'node:path'
 import { METRICS } from '../../protocol/metrics.js'
 import type { Config } from '../config/config.js'
@@ -10,10 +10,12 @@ function psql ({ databaseUrl, dataDir }: Config): string {
   return `psql "$(bin/orbitstream-ingest database-url${elsewhere})"`
 }
 
-/** @param port the one that is listened on */
+/** @param port the actual port */
 export function welcome (config: Config, port: number): string {
   const url = `http://${reachable(config.host)}:${port}`
-  const token = config.apiTokens.length > 0 || config.apiTokensFile !== null ? " -H 'Authorization: Bearer <token>'" : ''
+  const token = config.apiTokens.length > 0 || config.apiTokensFile !== null
+    ? " -H 'Authorization: Bearer <token>'"
+    : ''
   const point = JSON.stringify({ satellite_id: 'TEST-01', [METRICS[0].name]: 87.5 })
   return `
 OrbitStream is ready.
@@ -21,7 +23,7 @@ OrbitStream is ready.
   Health    ${url}/health
   Metrics   ${url}/metrics
   Send      curl ${url}/telemetry${token} -H 'Content-Type: application/json' -d '${point}'
-  Look      ${psql(config)}
+  Query     ${psql(config)}
   Stop      Ctrl-C
 `
 }

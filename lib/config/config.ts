@@ -1,18 +1,21 @@
 /**
- * The configuration: one schema, and the only reader of process.env.
+ * The configuration: one schema, and the only code that reads settings from process.env.
  *
- * SETTINGS says all there is to say about a setting; loading, flags, help, the `config` command and the README's
- * table derive from it. A new setting is a line in Config and an entry in SETTINGS: the compiler asks for both.
- * Flags win over variables, variables over defaults; an empty variable counts as unset.
+ * SETTINGS is the single source for each setting; loading, flags, help, the `config` command and the documented table
+ * derive from it. A new setting is a line in Config and an entry in SETTINGS: the compiler requires both.
+ * Flags override variables, variables override defaults; an empty variable counts as unset.
  */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { METRICS, type MetricName } from '../../protocol/metrics.js'
 import { completeTarget, maskTarget, parseTarget } from '../database/connection-target.js'
-import { decimal, duration, file, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url, formatDuration, formatSize, parseDuration, parseSize } from './value-types.js'
+import {
+  decimal, duration, file, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url,
+  formatDuration, formatSize, parseDuration, parseSize
+} from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
-/** The default critical limit of each metric: one setting a metric of the catalogue. */
+/** The default critical limit of each metric: one setting per metric of the catalogue. */
 type ThresholdSettings = { readonly [M in MetricName as `threshold_${M}`]: number }
 
 /** The effective configuration: every setting resolved, validated once, frozen. */
@@ -21,53 +24,53 @@ export interface Config extends ThresholdSettings {
   readonly host: string
   /** HTTP port; 0 picks a free one. */
   readonly port: number
-  /** HTTP workers. */
+  /** Number of HTTP workers. */
   readonly workers: number
-  /** Each has a UDP worker; 0 picks a free one, none: no UDP. */
+  /** One UDP worker each; 0 picks a free port; empty: no UDP. */
   readonly udpPorts: readonly number[]
-  /** Bytes of packets that the kernel keeps for each UDP worker. */
+  /** Kernel receive buffer of each UDP worker. */
   readonly udpReceiveBufferBytes: number
   /** Absolute path. */
   readonly dataDir: string
-  /** Null: the embedded PostgreSQL under dataDir. */
+  /** Null: the embedded PostgreSQL in dataDir. */
   readonly databaseUrl: string | null
   /** As written: a directory, 'off', or '' for the default. See spoolDirectory(). */
   readonly spoolDir: string
-  /** Bytes on disk of the whole instance's spool. */
+  /** Size of the spool, all workers together. */
   readonly spoolMaxBytes: number
-  /** Bytes that the spool leaves free on its file system. */
+  /** Space that the spool leaves free on its file system. */
   readonly spoolReserveBytes: number
-  /** Rows at which a batch closes. */
+  /** Number of rows at which a batch closes. */
   readonly batchSize: number
   readonly batchTimeoutMs: number
-  /** Database connections of the whole instance, all processes together. */
+  /** Database connections, all processes together. */
   readonly maxConnections: number
-  /** Bytes of points that a worker holds in memory while the database is away. */
+  /** Points that a worker holds in memory while the database is unavailable. */
   readonly memoryMaxBytes: number
   readonly maxBodyBytes: number
   readonly timeWindowPastMs: number
   readonly timeWindowFutureMs: number
   readonly unknownFields: 'reject' | 'ignore'
-  /** Empty: no token is asked for. */
+  /** Empty: no token is required. */
   readonly apiTokens: readonly string[]
-  /** Absolute path of the file with further tokens, which have roles; null: there is none. */
+  /** Absolute path of the file of tokens with roles; null: none. */
   readonly apiTokensFile: string | null
-  /** Whether reading needs no token although there are some. */
+  /** Whether reading is allowed without a token even if tokens are configured. */
   readonly readOpen: 'on' | 'off'
-  /** Sites whose pages may send, beside the server's own. */
+  /** Sites whose pages may send requests, in addition to the server's own. */
   readonly allowedOrigins: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   /** Age at which telemetry is dropped. */
   readonly retentionMs: number
   /** Age at which TimescaleDB compresses a chunk. */
   readonly compressAfterMs: number
-  /** Span of time that a chunk of TimescaleDB holds. */
+  /** Time span of a TimescaleDB chunk. */
   readonly chunkIntervalMs: number
   readonly timescaleDirectCompress: 'on' | 'off'
-  /** Password of the role orbitstream_reader; null: its login stays as it is. */
+  /** Password of the role orbitstream_reader; null: leaves its login unchanged. */
   readonly readerPassword: string | null
   readonly shutdownDeadlineMs: number
-  /** Which HTTP engine: uWebSockets.js where it runs safely, or forced. */
+  /** uWebSockets.js where it runs safely, or a fixed choice. */
   readonly httpEngine: 'auto' | 'uws' | 'node'
 }
 
@@ -77,39 +80,39 @@ interface Setting<T> {
   /** Environment variable; the flag is the same name in kebab-case. */
   readonly env: string
   readonly type: ValueType<T>
-  /** Text as a person would write it, or a value that no text stands for, with the words that describe it. */
+  /** Text as a user would type it, or a value without a text form and its description. */
   readonly default: string | { readonly value: () => T, readonly label: string }
   /** One sentence. */
   readonly help: string
-  /** Given where other variables have a say too. */
+  /** Completes the value from other variables. */
   readonly complete?: (value: T, env: Environment) => Parsed<T>
-  /** Given for secrets: the value as it may be shown. */
+  /** For secrets: the value as it may be shown. */
   readonly mask?: (value: T) => string
 }
 
 type Key = keyof Config
 
-/** Connections that are not a worker's: maintenance (before it, migrations), the limits, and queries for clients. */
+/** Connections other than the workers': maintenance (and migrations before it), limits, client queries. */
 const CONNECTIONS_BESIDE_WORKERS = 3
 const TOKEN_LENGTH_MIN = 16
-/** Read by programs that talk to a server: the token that they send. */
+/** The token that client programs send. */
 export const TOKEN_VARIABLE = 'API_TOKEN'
 const UDP_PORTS_MAX = 16
-/** Of the spool, for each worker: a frame of the largest batch, its segment's head, and room to begin the next one. */
+/** Smallest spool of a worker: a frame of the largest batch, its segment's header, and space to start the next one. */
 export const SLOT_SPOOL_BYTES_MIN = 5 * 1024 * 1024
 
 const ms = (text: string): number => parseDuration(text) ?? NaN
 const bytes = (text: string): number => parseSize(text) ?? NaN
 
 /**
- * The database and the senders want the rest of the machine; measured best with half of the cores. Each worker makes groups
- * of the spool and transactions of its own, so that two cost single points half as much again as one.
+ * Half of the cores measured best: the database and the senders need the rest. Each worker has its own spool writes and
+ * transactions, so two workers cost half as much again as one for single points.
  */
 function workersByDefault (): number {
   return Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)))
 }
 
-/** A URL of PostgreSQL. */
+/** A PostgreSQL URL. */
 function databaseUrl (): ValueType<string> {
   return {
     ...url(['postgres', 'postgresql']),
@@ -125,55 +128,109 @@ function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Settin
     env: limit.env,
     type: decimal(),
     default: String(limit.value),
-    help: `${title} (${unit}) ${limit.side === 'low' ? 'below' : 'above'} this is an anomaly. Counts until limits are stored in the database; afterwards they are changed there.`
+    help: `${title} (${unit}) ${limit.side === 'low' ? 'below' : 'above'} this is an anomaly. Initial value: once ` +
+      'limits are stored in the database, change them there.'
   }])
   return Object.fromEntries(entries) as { readonly [K in keyof ThresholdSettings]: Setting<number> }
 }
 
+function setting<T> (
+  env: string,
+  type: ValueType<T>,
+  fallback: Setting<T>['default'],
+  help: string,
+  more: Pick<Setting<T>, 'complete' | 'mask'> = {}
+): Setting<T> {
+  return { env, type, default: fallback, help, ...more }
+}
+
 const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
-  host: { env: 'HOST', type: host(), default: '0.0.0.0', help: 'Address to listen on; the default is every network of the machine, 127.0.0.1 keeps it to this machine.' },
-  port: { env: 'PORT', type: integer({ min: 0, max: 65_535 }), default: '8080', help: 'HTTP port; 0 picks a free one.' },
-  workers: { env: 'WORKERS', type: integer({ min: 1, max: 64 }), default: { value: workersByDefault, label: 'half of the CPU cores, from 1 to 4' }, help: 'HTTP worker processes.' },
-  udpPorts: { env: 'UDP_PORT', type: ports(UDP_PORTS_MAX), default: '8081', help: 'UDP ports, a worker process each; `off` for none.' },
-  udpReceiveBufferBytes: { env: 'UDP_RECEIVE_BUFFER', type: size({ min: bytes('64KB'), max: bytes('1GB') }), default: '8MB', help: 'Packets that the kernel keeps while a UDP worker is busy; it may give less, see net.core.rmem_max.' },
-  dataDir: { env: 'DATA_DIR', type: path(), default: './data', help: 'Directory for everything that is kept on disk.' },
-  databaseUrl: { env: 'DATABASE_URL', type: databaseUrl(), default: { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' }, help: 'PostgreSQL or TimescaleDB to write to.', complete: (text, env) => text === null ? { ok: true, value: null } : completeTarget(text, env), mask: text => text === null ? '' : maskTarget(text) },
-  spoolDir: { env: 'SPOOL_DIR', type: pathOrOff(), default: { value: () => '', label: 'DATA_DIR/spool' }, help: 'Directory where points are safe on disk before they are acknowledged; `off` acknowledges after COMMIT.' },
-  spoolMaxBytes: { env: 'SPOOL_MAX_BYTES', type: size({ min: bytes('16MB'), max: bytes('1024TB') }), default: '10GB', help: 'Points on disk that wait for the database, of all workers together; at least 5MB for each of WORKERS and UDP_PORT. Beyond it points are refused.' },
-  spoolReserveBytes: { env: 'SPOOL_RESERVE_BYTES', type: size({ min: 0, max: bytes('1024TB') }), default: '256MB', help: 'What the spool leaves free on its file system; with less points are refused.' },
-  batchSize: { env: 'BATCH_SIZE', type: integer({ min: 1, max: 100_000 }), default: '1000', help: 'Points at which a batch is closed and written.' },
-  batchTimeoutMs: { env: 'BATCH_TIMEOUT', type: duration({ min: 1, max: ms('60s') }), default: '1s', help: 'Longest time that a point waits for its batch to fill.' },
-  maxConnections: { env: 'MAX_CONNECTIONS', type: integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), default: '50', help: `Most database connections of all processes together; at least one for each of WORKERS and UDP_PORT, and ${CONNECTIONS_BESIDE_WORKERS} more.` },
-  memoryMaxBytes: { env: 'MEMORY_MAX_BYTES', type: size({ min: bytes('64KB'), max: bytes('64GB') }), default: '64MB', help: 'Points that each worker holds in memory while the database is away.' },
-  maxBodyBytes: { env: 'MAX_BODY_BYTES', type: size({ min: bytes('1KB'), max: bytes('64MB') }), default: '8MB', help: 'Largest body of a request, unpacked.' },
-  timeWindowPastMs: { env: 'TIME_WINDOW_PAST', type: duration({ max: ms('36500d') }), default: '30d', help: 'Points older than this are rejected.' },
-  timeWindowFutureMs: { env: 'TIME_WINDOW_FUTURE', type: duration({ max: ms('36500d') }), default: '5m', help: 'Points further in the future than this are rejected.' },
-  unknownFields: { env: 'UNKNOWN_FIELDS', type: oneOf(['reject', 'ignore']), default: 'reject', help: 'What happens to a point with a field that is not known.' },
-  apiTokens: { env: 'API_TOKENS', type: list(TOKEN_LENGTH_MIN), default: { value: () => Object.freeze([]), label: 'none: no token is asked for' }, help: 'Tokens of which a request must send one as Authorization: Bearer; each may do everything.', mask: tokens => tokens.map(() => '***').join(',') },
-  apiTokensFile: { env: 'API_TOKENS_FILE', type: file(), default: { value: () => null, label: 'none' }, help: 'JSON file of further tokens, which have roles; `token create` makes its lines, SIGHUP has it read again.' },
-  readOpen: { env: 'READ_OPEN', type: oneOf(['on', 'off']), default: 'off', help: 'Whether reading needs no token where there are tokens.' },
-  allowedOrigins: { env: 'ALLOWED_ORIGINS', type: origins(), default: { value: () => Object.freeze([]), label: 'none but its own' }, help: 'Sites whose pages may send points and change limits, for a proxy that changes Host.' },
-  logLevel: { env: 'LOG_LEVEL', type: oneOf(['debug', 'info', 'warn', 'error']), default: 'info', help: 'Least severe lines that are logged.' },
-  retentionMs: { env: 'RETENTION', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '30d', help: 'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.' },
-  compressAfterMs: { env: 'COMPRESS_AFTER', type: duration({ min: ms('1m'), max: ms('36500d') }), default: '2h', help: 'Age at which TimescaleDB compresses telemetry.' },
-  chunkIntervalMs: { env: 'CHUNK_INTERVAL', type: duration({ min: ms('1m'), max: ms('365d') }), default: '1h', help: 'Span of time in one chunk of TimescaleDB, of anomalies 24 times as much, up to a day; new chunks follow a change.' },
-  timescaleDirectCompress: { env: 'TIMESCALE_DIRECT_COMPRESS', type: oneOf(['on', 'off']), default: 'off', help: 'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.' },
-  readerPassword: { env: 'READER_PASSWORD', type: secret(8), default: { value: () => null, label: 'none: the role cannot log in' }, help: 'Password that the read-only database role orbitstream_reader gets, for Grafana.', mask: password => password === null ? '' : '***' },
-  shutdownDeadlineMs: { env: 'SHUTDOWN_DEADLINE', type: duration({ min: 100, max: ms('1h') }), default: '30s', help: 'Longest time that a polite stop takes.' },
-  httpEngine: { env: 'HTTP_ENGINE', type: oneOf(['auto', 'uws', 'node']), default: 'auto', help: 'HTTP server: uWebSockets.js, node:http, or the first where it runs safely; see docs/HTTP.md.' },
+  host: setting('HOST', host(), '0.0.0.0',
+    'Address to listen on: 0.0.0.0 for all network interfaces, 127.0.0.1 for this machine only.'),
+  port: setting('PORT', integer({ min: 0, max: 65_535 }), '8080', 'HTTP port; 0 picks a free one.'),
+  workers: setting('WORKERS', integer({ min: 1, max: 64 }),
+    { value: workersByDefault, label: 'half of the CPU cores, from 1 to 4' }, 'Number of HTTP worker processes.'),
+  udpPorts: setting('UDP_PORT', ports(UDP_PORTS_MAX), '8081',
+    'UDP ports, each with its own worker process; `off` disables UDP.'),
+  udpReceiveBufferBytes: setting('UDP_RECEIVE_BUFFER', size({ min: bytes('64KB'), max: bytes('1GB') }), '8MB',
+    'Kernel receive buffer of each UDP worker; the kernel may grant less, see net.core.rmem_max.'),
+  dataDir: setting('DATA_DIR', path(), './data', 'Directory for everything kept on disk.'),
+  databaseUrl: setting('DATABASE_URL', databaseUrl(),
+    { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' },
+    'PostgreSQL or TimescaleDB database to write to.', {
+      complete: (text, env) => text === null ? { ok: true, value: null } : completeTarget(text, env),
+      mask: text => text === null ? '' : maskTarget(text)
+    }),
+  spoolDir: setting('SPOOL_DIR', pathOrOff(), { value: () => '', label: 'DATA_DIR/spool' },
+    'Directory where points are made durable before they are acknowledged; `off` acknowledges after COMMIT.'),
+  spoolMaxBytes: setting('SPOOL_MAX_BYTES', size({ min: bytes('16MB'), max: bytes('1024TB') }), '10GB',
+    'Maximum size of the spool, all workers together; at least 5MB per HTTP worker and UDP port. ' +
+    'Points are refused when it is full.'),
+  spoolReserveBytes: setting('SPOOL_RESERVE_BYTES', size({ min: 0, max: bytes('1024TB') }), '256MB',
+    'Disk space that the spool leaves free; points are refused when less is available.'),
+  batchSize: setting('BATCH_SIZE', integer({ min: 1, max: 100_000 }), '1000',
+    'Number of points at which a batch is closed and written.'),
+  batchTimeoutMs: setting('BATCH_TIMEOUT', duration({ min: 1, max: ms('60s') }), '1s',
+    'Maximum time that a point waits for its batch to fill.'),
+  maxConnections: setting('MAX_CONNECTIONS', integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), '50',
+    'Maximum number of database connections, all processes together; at least one per HTTP worker and UDP port, plus ' +
+    `${CONNECTIONS_BESIDE_WORKERS}.`),
+  memoryMaxBytes: setting('MEMORY_MAX_BYTES', size({ min: bytes('64KB'), max: bytes('64GB') }), '64MB',
+    'Maximum size of the points that each worker holds in memory while the database is unavailable.'),
+  maxBodyBytes: setting('MAX_BODY_BYTES', size({ min: bytes('1KB'), max: bytes('64MB') }), '8MB',
+    'Maximum size of a request body, after decompression.'),
+  timeWindowPastMs: setting('TIME_WINDOW_PAST', duration({ max: ms('36500d') }), '30d',
+    'Points older than this are rejected.'),
+  timeWindowFutureMs: setting('TIME_WINDOW_FUTURE', duration({ max: ms('36500d') }), '5m',
+    'Points further in the future than this are rejected.'),
+  unknownFields: setting('UNKNOWN_FIELDS', oneOf(['reject', 'ignore']), 'reject',
+    'What to do with points that have unknown fields.'),
+  apiTokens: setting('API_TOKENS', list(TOKEN_LENGTH_MIN),
+    { value: () => Object.freeze([]), label: 'none: no token is required' },
+    'Tokens with full access; requests must send one as Authorization: Bearer.',
+    { mask: tokens => tokens.map(() => '***').join(',') }),
+  apiTokensFile: setting('API_TOKENS_FILE', file(), { value: () => null, label: 'none' },
+    'JSON file of further tokens, with roles; `token create` prints entries for it, SIGHUP reloads it.'),
+  readOpen: setting('READ_OPEN', oneOf(['on', 'off']), 'off',
+    'Whether reading is allowed without a token even if tokens are configured.'),
+  allowedOrigins: setting('ALLOWED_ORIGINS', origins(), { value: () => Object.freeze([]), label: 'only its own' },
+    'Sites whose pages may send points and change limits; needed behind a proxy that changes Host.'),
+  logLevel: setting('LOG_LEVEL', oneOf(['debug', 'info', 'warn', 'error']), 'info', 'Minimum severity to log.'),
+  retentionMs: setting('RETENTION', duration({ min: ms('1m'), max: ms('36500d') }), '30d',
+    'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.'),
+  compressAfterMs: setting('COMPRESS_AFTER', duration({ min: ms('1m'), max: ms('36500d') }), '2h',
+    'Age at which TimescaleDB compresses telemetry.'),
+  chunkIntervalMs: setting('CHUNK_INTERVAL', duration({ min: ms('1m'), max: ms('365d') }), '1h',
+    'Time span of a TimescaleDB chunk; for anomalies 24 times as long, up to a day. Changes apply to new chunks.'),
+  timescaleDirectCompress: setting('TIMESCALE_DIRECT_COMPRESS', oneOf(['on', 'off']), 'off',
+    'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.'),
+  readerPassword: setting('READER_PASSWORD', secret(8),
+    { value: () => null, label: 'none: the role cannot log in' },
+    'Password for the read-only database role orbitstream_reader, for Grafana.',
+    { mask: password => password === null ? '' : '***' }),
+  shutdownDeadlineMs: setting('SHUTDOWN_DEADLINE', duration({ min: 100, max: ms('1h') }), '30s',
+    'Graceful shutdown deadline.'),
+  httpEngine: setting('HTTP_ENGINE', oneOf(['auto', 'uws', 'node']), 'auto',
+    'HTTP server: uWebSockets.js, node:http, or `auto` for uWebSockets.js where it runs safely; see docs/HTTP.md.'),
   ...thresholdSettings()
 }
 
 const KEYS = Object.keys(SETTINGS) as readonly Key[]
 
-/** Rules between settings. A message, or null if the rule holds. Skipped while one of `keys` has no valid value. */
-const RULES: ReadonlyArray<{ readonly keys: readonly [Key, ...Key[]], readonly check: (config: Config) => string | null }> = [
+/** Rules across settings: an error message, or null. Skipped while any of `keys` is invalid. */
+const RULES: ReadonlyArray<{
+  readonly keys: readonly [Key, ...Key[]],
+  readonly check: (config: Config) => string | null
+}> = [
   {
     keys: ['maxConnections', 'workers', 'udpPorts'],
     check (config) {
       const { maxConnections, workers, udpPorts } = config
       const needed = writersOf(config) + CONNECTIONS_BESIDE_WORKERS
-      return maxConnections >= needed ? null : `${maxConnections} is too few for ${workers} WORKERS and ${udpPorts.length} of UDP_PORT: raise it to ${needed} or more, or lower WORKERS`
+      return maxConnections >= needed
+        ? null
+        : `${maxConnections} is too low for ${workers} WORKERS and ${udpPorts.length} UDP_PORT entries: ` +
+          `raise it to ${needed} or more, or lower WORKERS`
     }
   },
   {
@@ -181,50 +238,54 @@ const RULES: ReadonlyArray<{ readonly keys: readonly [Key, ...Key[]], readonly c
     check (config) {
       const needed = writersOf(config) * SLOT_SPOOL_BYTES_MIN
       if (config.spoolDir === 'off' || config.spoolMaxBytes >= needed) return null
-      return `${formatSize(config.spoolMaxBytes)} is too little for ${config.workers} WORKERS and ${config.udpPorts.length} of UDP_PORT: raise it to ${formatSize(needed)} or more, or lower WORKERS`
+      return `${formatSize(config.spoolMaxBytes)} is too small for ${config.workers} WORKERS and ` +
+        `${config.udpPorts.length} UDP_PORT entries: raise it to ${formatSize(needed)} or more, or lower WORKERS`
     }
   },
   {
     keys: ['retentionMs', 'timeWindowPastMs'],
     check ({ retentionMs, timeWindowPastMs }) {
       if (retentionMs >= timeWindowPastMs) return null
-      return `${formatDuration(retentionMs)} is shorter than TIME_WINDOW_PAST (${formatDuration(timeWindowPastMs)}): points would be accepted and dropped at once; raise it or lower TIME_WINDOW_PAST`
+      return `${formatDuration(retentionMs)} is shorter than TIME_WINDOW_PAST (${formatDuration(timeWindowPastMs)}): ` +
+        'points would be dropped as soon as they are stored; raise it or lower TIME_WINDOW_PAST'
     }
   }
 ]
 
-/** Worker processes of all kinds: each has a slot, a spool and a database connection. HTTP workers have the first slots. */
+/**
+ * Number of worker processes of all kinds: each has a slot, a spool and a database connection. HTTP workers come first.
+ */
 export function writersOf ({ workers, udpPorts }: Pick<Config, 'workers' | 'udpPorts'>): number {
   return workers + udpPorts.length
 }
 
-/** Where the spool lies; null without one. */
+/** The spool's directory; null without a spool. */
 export function spoolDirectory ({ spoolDir, dataDir }: Pick<Config, 'spoolDir' | 'dataDir'>): string | null {
   if (spoolDir === 'off') return null
   return spoolDir === '' ? join(dataDir, 'spool') : spoolDir
 }
 
 export interface ConfigSources {
-  /** Without it: process.env. */
+  /** Default: process.env. */
   readonly env?: Environment
   /** By flag name without dashes: `{ 'batch-size': '500' }`. */
   readonly flags?: Readonly<Record<string, unknown>>
 }
 
 export interface ConfigProblem {
-  /** As the person wrote it: BATCH_SIZE or --batch-size. */
+  /** As the user wrote it: BATCH_SIZE or --batch-size. */
   readonly setting: string
   readonly message: string
 }
 
-/** `warnings`: variables that are probably misspelt settings. */
+/** `warnings`: variables that are probably misspelled settings. */
 export type LoadedConfig = { readonly warnings: readonly string[] } & (
   { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly ConfigProblem[] }
 )
 
 interface Origin {
   readonly source: 'flag' | 'environment' | 'default'
-  /** What to call the setting in a message. */
+  /** Name of the setting in messages. */
   readonly name: string
   readonly text: string | null
 }
@@ -249,13 +310,15 @@ function valueOf<K extends Key> (key: K, text: string | null, env: Environment):
 }
 
 function defaultOf<T> (setting: Setting<T>): Parsed<T> {
-  return typeof setting.default === 'string' ? setting.type.parse(setting.default) : { ok: true, value: setting.default.value() }
+  return typeof setting.default === 'string'
+    ? setting.type.parse(setting.default)
+    : { ok: true, value: setting.default.value() }
 }
 
-/** Variables that differ from a setting's name by a letter or two: the setting was probably meant. */
+/** Variables that are one or two letters off a setting's name: probably typos. */
 function misspelt (env: Environment): string[] {
   const names = KEYS.map(key => SETTINGS[key].env)
-  // Short names have neighbours that belong to others: HOME is two letters from HOST, PGDATA_DIR from DATA_DIR.
+  // Short names have unrelated neighbours: HOME is two letters from HOST, PGDATA_DIR from DATA_DIR.
   const others = [...names, TOKEN_VARIABLE]
   const [short, long] = [names.filter(name => name.length < 9), names.filter(name => name.length >= 9)]
   return Object.keys(env).filter(name => !others.includes(name)).flatMap(name => {
@@ -264,7 +327,7 @@ function misspelt (env: Environment): string[] {
   })
 }
 
-/** Reads and checks all settings; names every problem at once. Secrets are not repeated in messages. */
+/** Loads and validates all settings; reports all problems. Messages never contain secrets. */
 export function loadConfig (sources: ConfigSources = {}): LoadedConfig {
   const values: Partial<Record<Key, unknown>> = {}
   const problems: ConfigProblem[] = []
@@ -285,14 +348,14 @@ export function loadConfig (sources: ConfigSources = {}): LoadedConfig {
     : { ok: true, config: Object.freeze(values as unknown as Config), warnings }
 }
 
-/** Whether somebody has set it; else it has its default. */
+/** Whether the setting was set explicitly rather than left at its default. */
 export function isGiven (key: keyof Config, sources: ConfigSources): boolean {
   return originOf(key, sources).source !== 'default'
 }
 
 export interface ConfigRow {
   readonly name: string
-  /** Secrets masked; empty for a value that no text stands for. */
+  /** Secrets masked; empty for a value without a text form. */
   readonly value: string
   readonly source: Origin['source']
 }
@@ -303,7 +366,7 @@ function shownValue<K extends Key> (key: K, value: Config[K]): string {
   return shown === '' && typeof setting.default !== 'string' ? `(${setting.default.label})` : shown
 }
 
-/** Every setting with its value and where it came from. */
+/** All settings with their values and sources. */
 export function describeConfig (config: Config, sources: ConfigSources = {}): ConfigRow[] {
   return KEYS.map(key => ({
     name: SETTINGS[key].env,
@@ -317,7 +380,7 @@ export interface SettingSummary {
   readonly env: string
   /** Without dashes. */
   readonly flag: string
-  /** Word for its kind of value. */
+  /** Name of its type. */
   readonly kind: string
   /** In Markdown. */
   readonly allowed: string
@@ -325,17 +388,26 @@ export interface SettingSummary {
   readonly defaultText: string
 }
 
-/** The settings as help and documentation show them. */
+/** The settings as shown in help and documentation. */
 export function describeSettings (): SettingSummary[] {
   return KEYS.map(key => {
     const setting = SETTINGS[key]
     const defaultText = typeof setting.default === 'string' ? setting.default : setting.default.label
-    return { key, env: setting.env, flag: flagOf(key), kind: setting.type.name, allowed: setting.type.allowed, help: setting.help, defaultText }
+    return {
+      key,
+      env: setting.env,
+      flag: flagOf(key),
+      kind: setting.type.name,
+      allowed: setting.type.allowed,
+      help: setting.help,
+      defaultText
+    }
   })
 }
 
-/** The table of settings in README.md, in Markdown; a test holds the two together. */
+/** The table of settings in the documentation, in Markdown; a test keeps them in sync. */
 export function configTable (): string {
-  const rows = describeSettings().map(({ env, defaultText, allowed, help }) => `| \`${env}\` | ${defaultText} | ${allowed} | ${help} |`)
+  const rows = describeSettings().map(({ env, defaultText, allowed, help }) =>
+    `| \`${env}\` | ${defaultText} | ${allowed} | ${help} |`)
   return ['| Variable | Default | Values | What it does |', '|---|---|---|---|', ...rows].join('\n')
 }

@@ -1,9 +1,8 @@
 /**
  * Values as people write them in variables and flags: durations, sizes, numbers, choices, addresses.
  *
- * A ValueType turns text into a value or a sentence that says what would be right, and a value back into
- * the shortest text: parse(format(value)) is the value. Messages never repeat the text of a `url` or `list`,
- * since these may be secrets.
+ * A ValueType converts text to a value, or to a message that says what is allowed, and a value back to its shortest
+ * text: parse(format(value)) is the value. Messages never contain the text of a `url` or `list`, which may be secret.
  */
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
@@ -12,7 +11,7 @@ import { distance } from 'fastest-levenshtein'
 export type Parsed<T> = { readonly ok: true, readonly value: T } | { readonly ok: false, readonly message: string }
 
 export interface ValueType<T> {
-  /** Word for the kind of value, as help shows it: `<duration>`. */
+  /** Name of the type, as shown in help: `<duration>`. */
   readonly name: string
   /** What is allowed, in Markdown. */
   readonly allowed: string
@@ -27,10 +26,13 @@ interface Unit {
   readonly factor: number
 }
 
+export const HOUR_MS = 3_600_000
+export const DAY_MS = 24 * HOUR_MS
+
 /** Largest first. */
 const DURATION_UNITS: readonly Unit[] = [
-  { suffix: 'd', factor: 86_400_000 },
-  { suffix: 'h', factor: 3_600_000 },
+  { suffix: 'd', factor: DAY_MS },
+  { suffix: 'h', factor: HOUR_MS },
   { suffix: 'm', factor: 60_000 },
   { suffix: 's', factor: 1000 },
   { suffix: 'ms', factor: 1 }
@@ -68,20 +70,21 @@ function formatQuantity (value: number, units: readonly Unit[]): string {
 }
 
 /**
- * Milliseconds of `250ms`, `1s`, `5m`, `2h`, `30d`. Null: not a duration.
+ * Milliseconds in `250ms`, `1s`, `5m`, `2h`, `30d`. Null: not a duration.
  *
- * @param bareUnit what a number without a unit counts
+ * @param bareUnit unit of a number without one
  */
 export function parseDuration (text: string, bareUnit: DurationUnit = 'ms'): number | null {
-  return parseQuantity(text, suffix => DURATION_UNITS.find(unit => unit.suffix === (suffix === '' ? bareUnit : suffix))?.factor)
+  return parseQuantity(text, suffix =>
+    DURATION_UNITS.find(unit => unit.suffix === (suffix === '' ? bareUnit : suffix))?.factor)
 }
 
-/** @param ms a whole number of milliseconds, not negative */
+/** @param ms a non-negative integer */
 export function formatDuration (ms: number): string {
   return formatQuantity(ms, DURATION_UNITS)
 }
 
-/** Bytes of `64MB`, `1GB` (powers of 1024; `MiB` and lower case too); a bare number is bytes. Null: not a size. */
+/** Bytes in `64MB`, `1GB` (powers of 1024; `MiB` and lower case too); a bare number is bytes. Null: not a size. */
 export function parseSize (text: string): number | null {
   return parseQuantity(text, suffix => {
     const plain = suffix.toUpperCase().replace(/^([KMGT])I?B?$/, '$1B')
@@ -89,17 +92,24 @@ export function parseSize (text: string): number | null {
   })
 }
 
-/** @param bytes a whole number, not negative */
+/** @param bytes a non-negative integer */
 export function formatSize (bytes: number): string {
   return formatQuantity(bytes, SIZE_UNITS)
 }
 
+/** A number with thousands separators: 1,234. */
+export function formatCount (value: number): string {
+  return value.toLocaleString('en-US')
+}
+
 /**
- * The known word that was probably meant, or null if none is near.
+ * The known word that was probably meant, or null if none is close.
  *
- * @param editsMax letters that may differ; without it a third of the word, but two swapped ones in any but the shortest
+ * @param editsMax maximum edit distance; default: a third of the word, and at least two edits unless it is very short
  */
-export function nearest (word: string, known: readonly string[], editsMax = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3))): string | null {
+export function nearest (word: string, known: readonly string[], editsMax = word.length < 4
+  ? 1
+  : Math.max(2, Math.floor(word.length / 3))): string | null {
   let best: string | null = null
   let bestEdits = editsMax + 1
   for (const candidate of known) {
@@ -120,7 +130,13 @@ function rangeText ({ min, max }: Range, format: (value: number) => string): str
   return max === undefined ? '' : `${format(max)} or less`
 }
 
-function ranged (name: string, hint: string, range: Range, read: (text: string) => number | null, format: (value: number) => string): ValueType<number> {
+function ranged (
+  name: string,
+  hint: string,
+  range: Range,
+  read: (text: string) => number | null,
+  format: (value: number) => string
+): ValueType<number> {
   const limits = rangeText(range, format)
   const allowed = limits === '' ? hint : limits
   return {
@@ -130,7 +146,9 @@ function ranged (name: string, hint: string, range: Range, read: (text: string) 
     parse (text) {
       const value = read(text)
       if (value === null) return bad(`"${text}" is not ${hint}${limits === '' ? '' : ` (${limits})`}`)
-      if (value < (range.min ?? -Infinity) || value > (range.max ?? Infinity)) return bad(`${format(value)} is out of range: ${limits}`)
+      if (value < (range.min ?? -Infinity) || value > (range.max ?? Infinity)) {
+        return bad(`${format(value)} is out of range: ${limits}`)
+      }
       return good(value)
     }
   }
@@ -152,10 +170,11 @@ export function decimal (range: Range = {}): ValueType<number> {
 
 /**
  * @param range in milliseconds
- * @param bareUnit what a number without a unit counts
+ * @param bareUnit unit of a number without one
  */
 export function duration (range: Range = {}, bareUnit: DurationUnit = 'ms'): ValueType<number> {
-  return ranged('duration', 'a duration such as 250ms, 1s, 5m, 2h or 30d', range, text => parseDuration(text, bareUnit), formatDuration)
+  return ranged('duration', 'a duration such as 250ms, 1s, 5m, 2h or 30d', range, text =>
+    parseDuration(text, bareUnit), formatDuration)
 }
 
 /** @param range in bytes */
@@ -177,7 +196,7 @@ export function oneOf<const T extends string> (values: readonly T[]): ValueType<
   }
 }
 
-/** Any text but none. */
+/** Any non-empty text. */
 export function string (): ValueType<string> {
   return {
     name: 'text',
@@ -193,11 +212,13 @@ export function host (): ValueType<string> {
     name: 'address',
     allowed: 'an IP address or host name',
     format: String,
-    parse: text => isIP(text) !== 0 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text) ? good(text) : bad(`"${text}" is not an IP address or host name`)
+    parse: text => isIP(text) !== 0 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text)
+      ? good(text)
+      : bad(`"${text}" is not an IP address or host name`)
   }
 }
 
-/** Made absolute against the working directory. */
+/** Resolved against the working directory. */
 export function path (): ValueType<string> {
   return {
     name: 'path',
@@ -207,16 +228,20 @@ export function path (): ValueType<string> {
   }
 }
 
-/** As path(), of a file. */
+/** As path(), for a file. */
 export function file (): ValueType<string | null> {
   const any = path()
   return { ...any, allowed: 'a file', format: text => text ?? '' }
 }
 
-/** A directory, or the word `off`. */
+/** A directory, or `off`. */
 export function pathOrOff (): ValueType<string> {
   const directory = path()
-  return { ...directory, allowed: 'a directory, or `off`', parse: text => text === 'off' ? good(text) : directory.parse(text) }
+  return {
+    ...directory,
+    allowed: 'a directory, or `off`',
+    parse: text => text === 'off' ? good(text) : directory.parse(text)
+  }
 }
 
 /** @param schemes without the colon, as in `postgres` */
@@ -228,59 +253,65 @@ export function url (schemes: readonly string[]): ValueType<string> {
     format: String,
     parse (text) {
       if (!schemes.some(scheme => text.startsWith(`${scheme}://`))) return bad(`must begin with ${shown}`)
-      return URL.canParse(text) ? good(text) : bad('is not a valid URL; special characters in the password must be percent-encoded')
+      return URL.canParse(text)
+        ? good(text)
+        : bad('is not a valid URL; special characters in the password must be percent-encoded')
     }
   }
 }
 
-/** A password or the like: printable ASCII, which every client and server reads as the same bytes. */
+/** A password or similar secret: printable ASCII, which every client and server encodes identically. */
 export function secret (lengthMin: number): ValueType<string | null> {
   return {
     name: 'text',
-    allowed: `${lengthMin} or more letters, digits and signs of ASCII`,
+    allowed: `${lengthMin} or more printable ASCII characters`,
     format: text => text ?? '',
     parse (text) {
-      if (!/^[ -~]*$/.test(text)) return bad('has characters beyond ASCII')
-      return text.length >= lengthMin ? good(text) : bad(`has ${text.length} characters; at least ${lengthMin} are needed`)
+      if (!/^[ -~]*$/.test(text)) return bad('contains non-ASCII or control characters')
+      return text.length >= lengthMin
+        ? good(text)
+        : bad(`has ${text.length} characters; at least ${lengthMin} are required`)
     }
   }
 }
 
-/** Texts between commas, each at least `lengthMin` characters long. */
+/** Comma-separated texts, each at least `lengthMin` characters long. */
 export function list (lengthMin: number): ValueType<readonly string[]> {
   return {
     name: 'list',
-    allowed: `texts of at least ${lengthMin} characters, between commas`,
+    allowed: `comma-separated texts of at least ${lengthMin} characters`,
     format: items => items.join(','),
     parse (text) {
       const items = text.split(',').map(item => item.trim())
       const short = items.findIndex(item => item.length < lengthMin)
       if (short === -1) return good(Object.freeze(items))
-      return bad(`entry ${short + 1} has ${items[short]?.length ?? 0} characters; at least ${lengthMin} are needed`)
+      return bad(`entry ${short + 1} has ${items[short]?.length ?? 0} characters; at least ${lengthMin} are required`)
     }
   }
 }
 
-/** Origins as browsers send them (RFC 6454), between commas: scheme, host, and the port where it is not the scheme's own. */
+/** Comma-separated origins as browsers send them (RFC 6454): scheme, host, and the port unless it is the default. */
 export function origins (): ValueType<readonly string[]> {
   return {
     name: 'list',
-    allowed: 'origins such as https://console.example, between commas',
+    allowed: 'comma-separated origins such as https://console.example',
     format: items => items.join(','),
     parse (text) {
       const items = text.split(',').map(item => item.trim().toLowerCase())
       const wrong = items.find(item => !URL.canParse(item) || new URL(item).origin !== item)
-      return wrong === undefined ? good(Object.freeze(items)) : bad(`"${wrong}" is not an origin such as https://console.example`)
+      return wrong === undefined
+        ? good(Object.freeze(items))
+        : bad(`"${wrong}" is not an origin such as https://console.example`)
     }
   }
 }
 
-/** UDP or TCP ports between commas, or the word `off` for none; 0 picks a free one. */
+/** Comma-separated UDP or TCP ports, or `off` for none; 0 picks a free one. */
 export function ports (countMax: number): ValueType<readonly number[]> {
   const port = integer({ min: 0, max: 65_535 })
   return {
     name: 'ports',
-    allowed: `up to ${countMax} ports between commas, or \`off\``,
+    allowed: `up to ${countMax} comma-separated ports, or \`off\``,
     format: numbers => numbers.length === 0 ? 'off' : numbers.join(','),
     parse (text) {
       if (text === 'off') return good(Object.freeze([]))
@@ -288,9 +319,9 @@ export function ports (countMax: number): ValueType<readonly number[]> {
       const numbers = parsed.flatMap(each => each.ok ? [each.value] : [])
       const problem = parsed.find(each => !each.ok)
       if (problem?.ok === false) return problem
-      if (numbers.length > countMax) return bad(`has ${numbers.length} ports; at most ${countMax} are possible`)
+      if (numbers.length > countMax) return bad(`has ${numbers.length} ports; at most ${countMax} are allowed`)
       const twice = numbers.find((number, index) => number !== 0 && numbers.indexOf(number) !== index)
-      return twice === undefined ? good(Object.freeze(numbers)) : bad(`names port ${twice} twice`)
+      return twice === undefined ? good(Object.freeze(numbers)) : bad(`contains port ${twice} twice`)
     }
   }
 }

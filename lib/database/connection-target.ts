@@ -1,15 +1,15 @@
 /**
- * DATABASE_URL, read as libpq reads it, so that a URL that works in psql works here:
+ * DATABASE_URL, parsed as libpq does, so that a URL that works in psql works here:
  *
  *   postgres://user:password@host:port/database?sslmode=…&options=…
  *
- * The host may be an IPv6 address in brackets, and a directory of Unix sockets where it begins with a slash (%2Frun, or
- * ?host=/run/postgresql). Everything may be percent-encoded; a % that encodes nothing stands for itself. What the URL leaves
- * out is completed from the variables of VARIABLES, once, when the configuration is loaded; no other PG* variable counts,
- * and none counts for the embedded database.
+ * The host may be an IPv6 address in brackets, or a directory of Unix sockets if it starts with a slash (%2Frun, or
+ * ?host=/run/postgresql). Everything may be percent-encoded; a % that encodes nothing is literal. What the URL omits is
+ * filled in from the variables in VARIABLES, once, when the configuration is loaded. Other PG* variables are ignored,
+ * and all of them for the embedded database.
  *
- * Unlike psql: without sslmode nothing is encrypted, which COPY over a loopback address need not pay for; without
- * sslrootcert the authorities that Node.js knows count; and there is one host, not several.
+ * Unlike psql: without sslmode nothing is encrypted, so that COPY over loopback does not pay for it; without
+ * sslrootcert the authorities known to Node.js are trusted; and only one host is allowed.
  *
  * Source: PostgreSQL manual, "Connection URIs", "Environment Variables", "SSL Support".
  */
@@ -18,18 +18,18 @@ import type { Parsed } from '../config/value-types.js'
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'no-verify', 'verify-ca', 'verify-full'] as const
 export type SslMode = typeof SSL_MODES[number]
 
-/** Where a database is and who asks for it. What is null is left to `pg`. */
+/** Where a database is and how to log in. Null is left to `pg`. */
 export interface ConnectionTarget {
-  /** A path: the directory of a Unix socket. */
+  /** An absolute path is the directory of a Unix socket. */
   readonly host: string | null
   readonly port: number | null
   readonly user: string | null
   readonly password: string | null
   readonly database: string | null
   readonly sslMode: SslMode
-  /** TLS from the first byte, without asking the server first. */
+  /** TLS from the first byte, without negotiation. */
   readonly sslDirect: boolean
-  /** Files; null: none. */
+  /** File paths; null: none. */
   readonly sslRootCert: string | null
   readonly sslCert: string | null
   readonly sslKey: string | null
@@ -39,12 +39,12 @@ export interface ConnectionTarget {
 }
 
 const SCHEME = /^postgres(?:ql)?:\/\//
-/** A user without a host, as in postgres://me@/database?host=/run/postgresql, which URL does not take. */
+/** A user without a host, as in postgres://me@/database?host=/run/postgresql, which URL rejects. */
 const WITHOUT_HOST = /^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/
 const PLACEHOLDER_HOST = 'no-host.invalid'
 const PORT_MAX = 65_535
 
-/** What completes a URL, each by the parameter of the URL that says the same. */
+/** Variables that fill in omitted parameters, by parameter name. */
 const VARIABLES = {
   host: 'PGHOST',
   port: 'PGPORT',
@@ -57,7 +57,7 @@ const VARIABLES = {
   sslkey: 'PGSSLKEY'
 } as const
 
-/** What is wrong with a URL; never repeats what may be a secret. */
+/** What is wrong with a URL; never contains secrets. */
 class TargetFault extends Error {
   override readonly name = 'TargetFault'
 }
@@ -66,16 +66,20 @@ export function parseTarget (text: string): Parsed<ConnectionTarget> {
   return valueOrFault(() => readTarget(text))
 }
 
-/** The URL with what it leaves out and the environment says. */
+/** The URL, with omitted parameters filled in from the environment. */
 export function completeTarget (text: string, env: Readonly<Record<string, string | undefined>>): Parsed<string> {
   return valueOrFault(() => {
-    const { host, port, user, password, database: dbname, sslRootCert: sslrootcert, sslCert: sslcert, sslKey: sslkey } = readTarget(text)
+    const {
+      host, port, user, password, database: dbname, sslRootCert: sslrootcert, sslCert: sslcert, sslKey: sslkey
+    } = readTarget(text)
     const parameters = parametersOf(toUrl(text))
     const sslmode = parameters.get('sslmode') ?? parameters.get('ssl') ?? null
     const said = { host, port, user, password, dbname, sslmode, sslrootcert, sslcert, sslkey }
     const added = Object.entries(VARIABLES).flatMap(([name, variable]) => {
       const value = env[variable] ?? ''
-      return said[name as keyof typeof VARIABLES] === null && value !== '' ? [`${name}=${encodeURIComponent(value)}`] : []
+      return said[name as keyof typeof VARIABLES] === null && value !== ''
+        ? [`${name}=${encodeURIComponent(value)}`]
+        : []
     })
     if (added.length === 0) return text
     const completed = `${text}${text.includes('?') ? '&' : '?'}${added.join('&')}`
@@ -84,7 +88,7 @@ export function completeTarget (text: string, env: Readonly<Record<string, strin
   })
 }
 
-/** The URL as it may be shown: without secrets. */
+/** The URL without secrets, for display. */
 export function maskTarget (text: string): string {
   const url = toUrl(text)
   if (url.password !== '') url.password = '***'
@@ -126,7 +130,9 @@ function readTarget (text: string): ConnectionTarget {
 function toUrl (text: string): URL {
   if (!SCHEME.test(text)) throw new TargetFault('must begin with postgres:// or postgresql://')
   const whole = text.replace(WITHOUT_HOST, `$1${PLACEHOLDER_HOST}`)
-  if (!URL.canParse(whole)) throw new TargetFault('is not a valid URL; special characters in the password must be percent-encoded')
+  if (!URL.canParse(whole)) {
+    throw new TargetFault('is not a valid URL; special characters in the password must be percent-encoded')
+  }
   return new URL(whole)
 }
 
@@ -137,21 +143,29 @@ function hostOf ({ hostname }: URL): string | null {
 function portOf (text: string): number | null {
   if (text === '') return null
   const port = /^\d+$/.test(text) ? Number(text) : NaN
-  if (!(port >= 1 && port <= PORT_MAX)) throw new TargetFault(`names the port "${text}", which is none from 1 to ${PORT_MAX}`)
+  if (!(port >= 1 && port <= PORT_MAX)) {
+    throw new TargetFault(`has the port "${text}", which is not between 1 and ${PORT_MAX}`)
+  }
   return port
 }
 
-/** `ssl` is the word of `pg` for it. */
+/** `ssl` is the equivalent parameter of `pg`. */
 function sslModeOf (parameters: ReadonlyMap<string, string>): SslMode {
   const ssl = parameters.get('ssl')
   const unsaid = parameters.get('sslnegotiation') === 'direct' ? 'require' : 'disable'
-  const text = parameters.get('sslmode') ?? (ssl === 'true' || ssl === '1' ? 'verify-full' : ssl === 'no-verify' ? ssl : unsaid)
+  const text = parameters.get('sslmode') ?? (ssl === 'true' || ssl === '1'
+    ? 'verify-full'
+    : ssl === 'no-verify'
+      ? ssl
+      : unsaid)
   const mode = SSL_MODES.find(candidate => candidate === text)
-  if (mode === undefined) throw new TargetFault(`names the sslmode "${text}", which is none of ${SSL_MODES.join(', ')}`)
+  if (mode === undefined) {
+    throw new TargetFault(`has the sslmode "${text}", which is not one of ${SSL_MODES.join(', ')}`)
+  }
   return mode
 }
 
-/** Those that say something. Not as URLSearchParams reads them: to libpq a plus sign is a plus sign. */
+/** Non-empty query parameters. URLSearchParams would decode a plus sign, which libpq takes literally. */
 function parametersOf ({ search }: URL): Map<string, string> {
   return new Map(search.slice(1).split('&').flatMap(pair => {
     const [name = ''] = pair.split('=', 1)
@@ -160,7 +174,7 @@ function parametersOf ({ search }: URL): Map<string, string> {
   }))
 }
 
-/** Null for nothing. Runs of encoded bytes that are not UTF-8 stay as they are. */
+/** Null if empty. Percent-encoded runs that are not UTF-8 are kept as they are. */
 function decoded (text: string): string | null {
   if (text === '') return null
   return text.replace(/(?:%[0-9a-f]{2})+/gi, run => {

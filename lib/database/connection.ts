@@ -1,17 +1,17 @@
 /**
- * One connection to PostgreSQL: the only module that knows `pg` and `pg-copy-streams`; piped-copy.ts is a part of it.
+ * One connection to PostgreSQL. Together with piped-copy.ts the only module that knows `pg` and `pg-copy-streams`.
  *
  *   connect ──▶ alive ──query, copyIn, copyAfter──▶ alive ──close──▶ closed
- *                 │  └─ copyIn refused: the session is thrown away, since its protocol state is not to be trusted
- *                 └─ socket or server gone: onLost, once
+ *                 │  └─ copyIn refused: the session is discarded, since its protocol state is unknown
+ *                 └─ socket or server lost: onLost, once
  *
- * It promises that every call settles once the connection is gone, that nothing of a lost connection is thrown into
- * the process, and that close() ends within its deadline. Statements run one after another: await each.
+ * Guarantees: every call settles once the connection is lost, a lost connection raises no uncaught error, and close()
+ * ends within its deadline. Statements run one after another: await each.
  *
- * Errors of the server keep their SQLSTATE (sqlState). Everything that means "this connection is not usable" is
- * recognised by isConnectionError; the work that was under way may or may not have happened.
+ * Server errors keep their SQLSTATE (sqlState). isConnectionError recognises every error that makes the connection
+ * unusable; the statement in progress may or may not have taken effect.
  *
- * bigint columns come back as strings, as node-postgres does it: they may not fit a number.
+ * bigint columns are returned as strings, as in node-postgres: they may not fit into a number.
  */
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -24,17 +24,18 @@ import { OperatingError } from '../support/errors.js'
 import { canDoWithout, encryptionOf } from './encryption.js'
 import { PipedCopy, type PipedOutcome } from './piped-copy.js'
 import { SESSION_SETTINGS } from './session.js'
+import { CHECK_VIOLATION, INVALID_AUTHORIZATION, QUERY_CANCELED, READ_ONLY_TRANSACTION } from './sqlstates.js'
 import { StartupError } from '../support/startup-error.js'
 
 export interface ConnectOptions {
   /** Shown in pg_stat_activity. */
   readonly applicationName: string
-  /** All of it: the network, the server's welcome, the settings of the session. */
+  /** Covers the network, the handshake and the session settings. */
   readonly connectTimeoutMs: number
   /**
-   * A statement that takes longer is cancelled by the server; without a word of that the connection is cut a little later:
-   * a peer that vanished says nothing, and the system would wait a quarter of an hour. Both are isUnanswered.
-   * COMMIT is not cancelled. Without it statements take as long as they take.
+   * The server cancels a statement that takes longer. If its answer does not arrive, the connection is cut a little
+   * later: a peer that vanished sends nothing, and TCP would wait for a quarter of an hour. Both are isUnanswered.
+   * COMMIT is not cancelled. Default: no limit.
    */
   readonly statementMsMax?: number
 }
@@ -46,72 +47,70 @@ export interface QueryOutcome<Row> {
 }
 
 export interface Database {
-  /** False from the moment that the connection is lost, closed or destroyed. */
+  /** False once the connection is lost, closed or destroyed. */
   readonly alive: boolean
   /** Process id of the server's backend. */
   readonly backendPid: number
   /**
-   * Runs one statement, or several without values (then the last one's outcome counts).
-   * Rejects with the server's error, or with one that isConnectionError knows.
+   * Runs one statement, or several without values, and resolves with the outcome of the last.
+   * Rejects with the server's error, or with one that isConnectionError recognises.
    */
-  query <Row extends object = Record<string, unknown>> (text: string, values?: readonly unknown[]): Promise<QueryOutcome<Row>>
+  query <Row extends object = Record<string, unknown>> (
+    text: string, values?: readonly unknown[]
+  ): Promise<QueryOutcome<Row>>
   /**
-   * COPY … FROM STDIN. Resolves with the rows that the server says it took; after any error the connection is destroyed.
-   * @param chunks few and large: each costs two writes to the socket
+   * COPY … FROM STDIN. Resolves with the number of rows reported by the server; any error destroys the connection.
+   * @param chunks few and large: each costs two socket writes
    */
   copyIn (sql: string, chunks: readonly Buffer[]): Promise<number>
   /**
-   * Statements without values, then COPY … FROM STDIN, in one round trip: the rows go along whatever the statements find,
-   * so that a ROLLBACK is what takes them back. A server that refuses one of them, or rows, skips what is left of the rows,
-   * and the session goes on; after any other error the connection is destroyed.
-   * @param chunks few and large; they must stay as they are until the end
+   * Statements without values, then COPY … FROM STDIN, in one round trip. The rows are sent regardless of the
+   * statements' results; ROLLBACK undoes them. If the server refuses a statement or a row, it skips the remaining rows
+   * and the session stays usable; any other error destroys the connection.
+   * @param chunks few and large; must not change until the promise settles
    */
   copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome>
-  /** Called at most once, when server or network end the connection; not after close() or destroy(). */
+  /** Called at most once, when the server or the network ends the connection; not after close() or destroy(). */
   onLost: (error: Error) => void
-  /** Waits for the statement under way, says goodbye, and cuts the connection if that takes longer than five seconds. */
+  /** Waits for the current statement and closes the session; cuts the connection after CLOSE_DEADLINE_MS. */
   close (): Promise<void>
-  /** Cuts the connection at once; what is under way rejects. */
+  /** Cuts the connection at once; the current statement rejects. */
   destroy (): void
 }
 
-/** A connection as connect() makes it. */
+/** A connection made by connect(). */
 export interface DatabaseConnection extends Database {
-  /** Calls back for each NOTIFY on the channel from now on, for as long as the connection lives. @param channel a plain SQL name */
+  /** Calls back for each NOTIFY on the channel as long as the connection lives. @param channel a plain SQL name */
   listen (channel: string, onNotice: (payload: string) => void): Promise<void>
 }
 
 const CLOSE_DEADLINE_MS = 5_000
-/** A peer that vanished without a word is noticed after about this time of silence. */
+/** A vanished peer is detected after about this much silence. */
 const KEEPALIVE_DELAY_MS = 10_000
 
-/** Classes and codes that say that no session is to be had, or that it is gone (PostgreSQL documentation, appendix A). */
+/** SQLSTATEs of a session that cannot be opened or was lost (PostgreSQL documentation, appendix A). */
 const CONNECTION_STATES = /^(?:08...|57P0[1-5]|53300)$/
-const READ_ONLY_TRANSACTION = '25006'
-const CHECK_VIOLATION = '23514'
 const PARTITION_ROUTINE = 'ExecFindPartition'
-const INVALID_AUTHORIZATION = '28000'
-const QUERY_CANCELED = '57014'
-/** What the server's own word of a statement that took too long may take to arrive, as a share of its time and beyond. */
+/** Grace for the server's cancellation to arrive: a share of statementMsMax, plus LATE_MS. */
 const LATE_SHARE = 0.1
 const LATE_MS = 1_000
 
-/** The server's SQLSTATE of an error; null if the error is not the server's. */
+/** The SQLSTATE of a server error; null for any other. */
 export function sqlState (error: unknown): string | null {
   return error instanceof DatabaseError ? error.code ?? null : null
 }
 
 /**
- * A row was refused since its table has no partition for it. The server tells it as any other check violation, in its own
- * language; only the routine that found it is always called the same. Source: PostgreSQL, src/backend/executor/execPartition.c.
+ * A row was refused because its table has no partition for it. The server reports a check violation with a localized
+ * message; only the routine name identifies it. Source: PostgreSQL, src/backend/executor/execPartition.c.
  */
 export function isMissingPartition (error: unknown): boolean {
   return error instanceof DatabaseError && error.code === CHECK_VIOLATION && error.routine === PARTITION_ROUTINE
 }
 
 /**
- * Nothing can be written now: there is no connection, or one to a standby or a database that was made read-only, which may be
- * over for the next session.
+ * Nothing can be written now, but a later session may succeed: there is no connection, or the server is a standby, or
+ * the database is read-only.
  */
 export function isPassing (error: unknown): boolean {
   return isConnectionError(error) || sqlState(error) === READ_ONLY_TRANSACTION
@@ -124,22 +123,22 @@ export function isUnanswered (error: unknown): boolean {
   return error instanceof NoAnswer || sqlState(error) === QUERY_CANCELED
 }
 
-/** The connection was not made, or is gone: try again with a new one. */
+/** The connection was not made or was lost: try again with a new one. */
 export function isConnectionError (error: unknown): boolean {
   if (error instanceof OperatingError) return error.code === 'database_unavailable'
   const state = sqlState(error)
   return state !== null && CONNECTION_STATES.test(state)
 }
 
-/** Says what a socket error says; the one for a host with several addresses has no message of its own. */
+/** The error for a host with several addresses is an AggregateError without a message. */
 function messageOf (cause: unknown): string {
   if (cause instanceof AggregateError) return cause.errors.map(messageOf).join('; ')
   return cause instanceof Error ? cause.message : String(cause)
 }
 
 /**
- * Hands all chunks over at once: they are in memory anyway, and a pipeline from a readable costs a third of the processor
- * time of a small COPY. The last one comes with the end, so that nothing is written to a stream that an error has closed.
+ * Writes all chunks at once: they are in memory anyway, and a pipeline costs a third of the CPU time of a small COPY.
+ * The last one is passed to end(), so nothing is written to a stream that an error has closed.
  */
 async function feed (stream: Writable, chunks: readonly Buffer[]): Promise<void> {
   const done = finished(stream)
@@ -149,13 +148,14 @@ async function feed (stream: Writable, chunks: readonly Buffer[]): Promise<void>
 }
 
 function unavailable (cause: unknown): OperatingError {
-  return new OperatingError('database_unavailable', `The database cannot be reached: ${messageOf(cause)}`, undefined, { cause })
+  const message = `The database cannot be reached: ${messageOf(cause)}`
+  return new OperatingError('database_unavailable', message, undefined, { cause })
 }
 
 /**
  * Connects, or rejects within the timeout: with the server's error if it refused (wrong password, no such database),
- * else with one that isConnectionError knows. The session has SESSION_SETTINGS. Throws a StartupError for a URL that is none.
- * @param url see lib/database/connection-target.ts; no variable of the environment counts beside it
+ * else with one that isConnectionError recognises. Applies SESSION_SETTINGS. Throws a StartupError for an invalid URL.
+ * @param url see lib/database/connection-target.ts; environment variables are ignored
  */
 export async function connect (url: string, options: ConnectOptions): Promise<DatabaseConnection> {
   const target = parseTarget(url)
@@ -170,24 +170,29 @@ export async function connect (url: string, options: ConnectOptions): Promise<Da
   }
 }
 
-/** Not what a server says to whom it knows: a wrong password is wrong without TLS too. */
+/** Refusals that plain text may avoid: a wrong password is wrong without TLS too. */
 function isRefusedForTls (error: unknown): boolean {
   const state = sqlState(error)
   return state === null || state === INVALID_AUTHORIZATION
 }
 
 /** @param endMs on the monotonic clock */
-async function open (target: ConnectionTarget, encryption: ConnectionOptions | false, { applicationName, statementMsMax }: ConnectOptions, endMs: number): Promise<DatabaseConnection> {
+async function open (
+  target: ConnectionTarget, encryption: ConnectionOptions | false, options: ConnectOptions, endMs: number
+): Promise<DatabaseConnection> {
+  const { applicationName, statementMsMax } = options
   const client = new Client(clientConfig(target, encryption, applicationName, endMs - performance.now()))
-  // Of these `pg` would ask the environment, too.
-  Object.assign((client as unknown as ClientInternals).connectionParameters, { options: target.options, replication: null })
+  // `pg` would read these from the environment.
+  const { connectionParameters } = client as unknown as ClientInternals
+  Object.assign(connectionParameters, { options: target.options, replication: null })
   const connection = new PgConnection(client, statementMsMax)
   let cut: NodeJS.Timeout | null = null
   try {
     await client.connect()
-    // A pooler lets us in, and then has no session for us.
+    // A pooler may accept the connection before it has a session.
     cut = setTimeout(() => connection.destroy(), endMs - performance.now())
-    await connection.query(statementMsMax === undefined ? SESSION_SETTINGS : `${SESSION_SETTINGS}; SET statement_timeout = ${statementMsMax}`)
+    const timeout = statementMsMax === undefined ? '' : `; SET statement_timeout = ${statementMsMax}`
+    await connection.query(SESSION_SETTINGS + timeout)
     return connection
   } catch (error) {
     connection.destroy()
@@ -198,8 +203,10 @@ async function open (target: ConnectionTarget, encryption: ConnectionOptions | f
   }
 }
 
-/** With a value for each that `pg` would take from the environment; null leaves it its default. */
-function clientConfig (target: ConnectionTarget, ssl: ConnectionOptions | false, applicationName: string, timeoutMs: number): ClientConfig & { sslnegotiation: string } {
+/** Sets everything that `pg` would read from the environment; null: pg's default. */
+function clientConfig (
+  target: ConnectionTarget, ssl: ConnectionOptions | false, applicationName: string, timeoutMs: number
+): ClientConfig & { sslnegotiation: string } {
   const { host, port, user, password, database } = target
   return {
     ...host === null ? {} : { host },
@@ -216,7 +223,7 @@ function clientConfig (target: ConnectionTarget, ssl: ConnectionOptions | false,
   }
 }
 
-/** What the types of `pg` leave out: the backend's process id, what the startup message is made of, and the socket below. */
+/** Missing from the types of `pg`: the backend's process id, the startup parameters, and the socket. */
 interface ClientInternals {
   readonly processID: number | null
   readonly connectionParameters: object
@@ -227,17 +234,16 @@ class PgConnection implements DatabaseConnection {
   alive = true
   onLost: (error: Error) => void = () => undefined
   private readonly internals: ClientInternals
-  /** Ends with the statement under way, if there is one; never rejects. */
+  /** Settles with the current statement; never rejects. */
   private running: Promise<unknown> = Promise.resolve()
   private closing: Promise<void> | null = null
-
-  /** Why it was cut, if it was for want of an answer. */
+  /** Set if the connection was cut because an answer did not arrive. */
   private noAnswer: OperatingError | null = null
 
   constructor (private readonly client: Client, private readonly statementMsMax?: number) {
     this.internals = client as unknown as ClientInternals
-    // Without a listener an error between two statements would end the process. It stays for good: a destroyed
-    // socket may still have one to tell.
+    // Without a listener an error between statements would crash the process. Never removed: a destroyed socket may
+    // still emit one.
     client.on('error', error => this.lose(error))
     client.on('end', () => this.lose(new Error('The connection ended')))
   }
@@ -246,9 +252,11 @@ class PgConnection implements DatabaseConnection {
     return this.internals.processID ?? 0
   }
 
-  async query <Row extends object = Record<string, unknown>> (text: string, values?: readonly unknown[]): Promise<QueryOutcome<Row>> {
+  async query <Row extends object = Record<string, unknown>> (
+    text: string, values?: readonly unknown[]
+  ): Promise<QueryOutcome<Row>> {
     const outcome = await this.track(this.client.query<Row & QueryResultRow>(text, values as unknown[] | undefined))
-    // Several statements in one text give an array, which the types do not know.
+    // Several statements yield an array, which the types omit.
     const last = (Array.isArray(outcome) ? outcome.at(-1) : outcome) as QueryResult<Row & QueryResultRow>
     return { rows: last.rows, rowCount: last.rowCount ?? 0 }
   }
@@ -266,7 +274,7 @@ class PgConnection implements DatabaseConnection {
       await this.track(feed(stream, chunks))
       return stream.rowCount
     } catch (error) {
-      // After an error the stream still holds on to the connection, and its state is unknown.
+      // The stream still occupies the connection, whose state is unknown.
       this.destroy()
       throw error
     }
@@ -303,10 +311,13 @@ class PgConnection implements DatabaseConnection {
     }
   }
 
-  /** Remembers what runs, and makes errors of a dead connection recognisable. */
+  /** Tracks the current statement, and makes errors of a dead connection recognisable. */
   private async track<T> (work: Promise<T>): Promise<T> {
     this.running = work.catch(() => undefined)
-    const cut = this.statementMsMax === undefined ? undefined : setTimeout(() => this.giveUp(), this.statementMsMax * (1 + LATE_SHARE) + LATE_MS)
+    const { statementMsMax } = this
+    const cut = statementMsMax === undefined
+      ? undefined
+      : setTimeout(() => this.giveUp(), statementMsMax * (1 + LATE_SHARE) + LATE_MS)
     try {
       return await work
     } catch (error) {
@@ -317,7 +328,8 @@ class PgConnection implements DatabaseConnection {
   }
 
   private giveUp (): void {
-    this.noAnswer = new NoAnswer('database_unavailable', 'The database does not answer: it, or the way to it, has gone without a word.')
+    const message = 'The database does not answer: the server or the network is down.'
+    this.noAnswer = new NoAnswer('database_unavailable', message)
     this.lose(this.noAnswer)
   }
 

@@ -1,15 +1,19 @@
-/** Connections for what is acknowledged: their COMMIT waits for PostgreSQL's disk, whatever server, database and role say. */
+/**
+ * Connections for acknowledged points: COMMIT waits for the server's disk, whatever server, database or role configure.
+ */
 import { connect, type Database } from './connection.js'
 
-/** Stricter settings, which wait for replicas too, stay. */
-const WAIT_FOR_DISK = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+/** Keeps stricter settings, which also wait for replicas. */
+const WAIT_FOR_DISK = `
+  SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 /**
- * The server must notice, too, that a worker has vanished without a word: until then its backend holds the ledger's row,
- * and the worker's successor waits for it. Linux would take two hours.
+ * The server must detect a vanished worker: until then its backend holds the ledger's row, and the worker's successor
+ * waits for it. The default of Linux is two hours.
  */
-const NOTICE_VANISHED = 'SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; ' +
-  "SET tcp_user_timeout = 30000; SET idle_in_transaction_session_timeout = '60s'"
+const NOTICE_VANISHED = `
+  SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+  SET tcp_user_timeout = 30000; SET idle_in_transaction_session_timeout = '60s'`
 
 /** @throws what connect() throws */
 export async function connectDurably (databaseUrl: string, options: Parameters<typeof connect>[1]): Promise<Database> {

@@ -1,14 +1,14 @@
 /**
- * TLS to the database by sslmode, as psql has it:
+ * TLS to the database according to sslmode, as in psql:
  *
  *   disable        none
- *   allow, prefer  encrypted where the server can, whoever it is; else not
- *   require        encrypted, whoever the server is; with sslrootcert: as verify-ca
- *   no-verify      encrypted, whoever the server is
- *   verify-ca      encrypted, and the server's certificate comes from an authority that is trusted
- *   verify-full    that, and it is made out to the host of the URL
+ *   allow, prefer  encrypted if the server supports it, unverified; otherwise plain
+ *   require        encrypted, unverified; with sslrootcert: like verify-ca
+ *   no-verify      encrypted, unverified
+ *   verify-ca      encrypted, with a server certificate from a trusted authority
+ *   verify-full    like verify-ca, and the certificate matches the host of the URL
  *
- * Trusted are the authorities in sslrootcert; without it, and with `system`, those that Node.js trusts.
+ * Trusted authorities are those in sslrootcert; without it, and with `system`, those of Node.js.
  */
 import { readFile } from 'node:fs/promises'
 import type { ConnectionOptions } from 'node:tls'
@@ -16,10 +16,10 @@ import type { ConnectionTarget } from './connection-target.js'
 
 const SYSTEM = 'system'
 
-/** What to connect with, or false for no TLS. Rejects where a file cannot be read. */
+/** TLS options, or false for no TLS. Rejects if a file cannot be read. */
 export async function encryptionOf (target: ConnectionTarget): Promise<ConnectionOptions | false> {
   const { host, sslMode, sslRootCert, sslCert, sslKey } = target
-  // Unix sockets do not leave the machine, and servers speak no TLS on them.
+  // Servers offer no TLS on Unix sockets, which stay on this machine.
   if (sslMode === 'disable' || host?.startsWith('/') === true) return false
   const identity = {
     ...sslCert === null ? {} : { cert: await readFile(sslCert) },
@@ -32,7 +32,9 @@ export async function encryptionOf (target: ConnectionTarget): Promise<Connectio
     case 'no-verify':
       return { ...identity, rejectUnauthorized: false }
     case 'require':
-      return sslRootCert === null ? { ...identity, rejectUnauthorized: false } : { ...identity, ...trusted, checkServerIdentity: () => undefined }
+      return sslRootCert === null
+        ? { ...identity, rejectUnauthorized: false }
+        : { ...identity, ...trusted, checkServerIdentity: () => undefined }
     case 'verify-ca':
       return { ...identity, ...trusted, checkServerIdentity: () => undefined }
     case 'verify-full':
@@ -40,7 +42,7 @@ export async function encryptionOf (target: ConnectionTarget): Promise<Connectio
   }
 }
 
-/** Whether a server without TLS will do. */
+/** Whether a server without TLS is acceptable. */
 export function canDoWithout ({ sslMode }: ConnectionTarget): boolean {
   return sslMode === 'allow' || sslMode === 'prefer'
 }

@@ -1,20 +1,19 @@
 /**
- * Statements and a COPY … FROM STDIN as one message of text, with the rows right behind it: one round trip for all.
- * pg-copy-streams waits for the server to ask for the rows, and writes each piece by itself; that is right for rows that
- * are made on the way, and dear for a transaction of a few.
+ * Statements and a COPY … FROM STDIN as one Query message, immediately followed by the rows: one round trip in total.
+ * pg-copy-streams waits for the server's CopyInResponse and writes every chunk separately, which suits streamed rows
+ * but is expensive for small transactions.
  *
  *   Query "statement; …; COPY …" · CopyData · CopyDone ──▶ CommandComplete for each ──▶ ReadyForQuery
- *                                                     └──▶ ErrorResponse: what follows of the rows is ignored
+ *                                                     └──▶ ErrorResponse: the remaining rows are ignored
  *
  * Source: PostgreSQL manual, "Frontend/Backend Protocol": "Simple Query", "COPY Operations".
  */
 import type { Writable } from 'node:stream'
 
-/** What came of it. */
 export interface PipedOutcome {
-  /** Rows that each of the statements before COPY returned or changed; 0 for those that do neither. */
+  /** Rows returned or changed by each statement before the COPY; 0 if it does neither. */
   readonly counts: readonly number[]
-  /** Rows that the server took. */
+  /** Rows that the server accepted. */
   readonly copied: number
 }
 
@@ -24,13 +23,13 @@ const COPY_DONE = Buffer.from([0x63, 0, 0, 0, LENGTH_BYTES])
 /** "UPDATE 1", "INSERT 0 5", "COPY 20", "BEGIN". */
 const ROWS_OF_TAG = / (\d+)$/
 
-/** What is needed of a connection of `pg`. */
+/** The part of a `pg` connection used here. */
 interface Wire {
   readonly stream: Writable
   query (text: string): void
 }
 
-/** A query for client.query() of `pg`. */
+/** A query object for client.query() of `pg`. */
 export class PipedCopy {
   /** Rejects with the server's error, or the connection's. */
   readonly outcome: Promise<PipedOutcome>
@@ -39,7 +38,7 @@ export class PipedCopy {
   private resolve: (outcome: PipedOutcome) => void = () => {}
   private reject: (error: Error) => void = () => {}
 
-  /** @param chunks few and large; they must stay as they are until the end */
+  /** @param chunks few and large; must not change until the outcome is known */
   constructor (statements: readonly string[], copySql: string, private readonly chunks: readonly Buffer[]) {
     this.text = [...statements, copySql].join('; ')
     this.outcome = new Promise((resolve, reject) => {
@@ -50,7 +49,7 @@ export class PipedCopy {
 
   submit (wire: Wire): void {
     const { stream } = wire
-    // A connection that is gone says so by itself.
+    // A lost connection reports its own error.
     if (!stream.writable) return
     stream.cork()
     wire.query(this.text)
@@ -75,10 +74,10 @@ export class PipedCopy {
     this.reject(error)
   }
 
-  /** The rows are on their way. */
+  /** The rows are already on their way. */
   handleCopyInResponse (): void {}
 
-  /** Of the statements only the number of rows counts. */
+  /** Only the row counts of the statements matter. */
   handleRowDescription (): void {}
 
   handleDataRow (): void {}

@@ -1,13 +1,13 @@
 /**
- * One connection for what clients ask of the database, apart from all that stores: read-only, each query cut off after
- * QUERY_MS, one after another, WAITING_MAX waiting. Made when it is first needed, and again after it was lost.
+ * One read-only connection for client queries, separate from the writers: queries run one after another, time out after
+ * QUERY_MS, and at most WAITING_MAX wait. Opened on first use, and reopened after a loss.
  */
 import { OperatingError } from '../support/errors.js'
 import { isConnectionError, isUnanswered, type Database } from './connection.js'
 
 const QUERY_MS = 4_000
 const WAITING_MAX = 16
-/** Who waited longer has gone meanwhile. */
+/** Clients that waited longer have given up. */
 const WAIT_MS_MAX = 4_000
 
 export class QueryConnection {
@@ -15,16 +15,20 @@ export class QueryConnection {
   private last: Promise<unknown> = Promise.resolve()
   private waiting = 0
 
-  /** @param connect statements end as ConnectOptions say */
+  /** @param connect see ConnectOptions.statementMsMax */
   constructor (private readonly connect: (statementMsMax: number) => Promise<Database>) {}
 
-  /** Rejects with an OperatingError for what a client can do something about. */
+  /** Rejects with an OperatingError for failures that a client can handle. */
   async run<T> (work: (db: Database) => Promise<T>): Promise<T> {
-    if (this.waiting >= WAITING_MAX) throw new OperatingError('too_busy', 'Too many queries wait for the database; ask again later.')
+    if (this.waiting >= WAITING_MAX) {
+      throw new OperatingError('too_busy', 'Too many queries are waiting for the database; retry later.')
+    }
     this.waiting++
     const askedMs = performance.now()
     const result = this.last.then(async () => {
-      if (performance.now() - askedMs > WAIT_MS_MAX) throw new OperatingError('too_busy', 'Earlier queries took too long; ask again later.')
+      if (performance.now() - askedMs > WAIT_MS_MAX) {
+        throw new OperatingError('too_busy', 'Earlier queries took too long; retry later.')
+      }
       return await this.attempt(work)
     })
     this.last = result.catch(() => undefined).finally(() => { this.waiting-- })
@@ -45,7 +49,7 @@ export class QueryConnection {
       if (!isConnectionError(error)) throw error
       this.db?.destroy()
       this.db = null
-      // It may have been lost long before; queries only read, so the same one may run again.
+      // The connection may have been lost long ago; queries only read, so they can be repeated.
       if (wasThere) return await this.attempt(work)
       throw new OperatingError('database_unavailable', undefined, undefined, { cause: error })
     }

@@ -1,22 +1,22 @@
 /**
- * What every session of ours relies on, set when it connects, whatever the server, the database, the role or the URL say: how
- * texts are written and read (times, numbers, bytes, literals), where names are looked up, what a transaction sees, and
- * that no clock of somebody else's ends it.
+ * Settings that every session relies on, applied on connect regardless of those of server, database, role and URL: text
+ * formats (times, numbers, bytes, literals), name lookup, isolation, and time-outs.
  *
- * One message of statements, so one round trip a connection. It is no startup parameter, since poolers refuse those; a
- * pooler must keep a session for as long as we are connected, though (pool_mode=session of PgBouncer).
+ * All statements are one message, so they cost one round trip per connection. They are not startup parameters, which
+ * poolers refuse; but a pooler must keep the session for the life of the connection (pool_mode=session of PgBouncer).
  *
- * Tables, views and functions of ours are in `public`, always. pg_temp comes last, so that nothing temporary is taken for them.
+ * OrbitStream's tables, views and functions are always in `public`. pg_temp comes last, so that temporary objects
+ * cannot shadow them.
  *
- * Left alone: default_transaction_read_only, by which an administrator says that nothing is to be written now, role,
- * tablespaces, and what only makes things slower or quicker.
+ * Not set: default_transaction_read_only, with which an administrator stops writes; role, tablespaces, and settings
+ * that affect performance only.
  */
 const SETTINGS = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, MDY',
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
-  // A double precision is read as the very number that was stored.
+  // A double precision is returned exactly as stored.
   extra_float_digits: '1',
   bytea_output: 'hex',
   standard_conforming_strings: 'on',
@@ -24,14 +24,15 @@ const SETTINGS = {
   statement_timeout: '0',
   lock_timeout: '0',
   idle_session_timeout: '0',
-  // Of ours none idles for long: one that does has lost its client, and holds locks.
+  // A transaction that idles this long has lost its client, and holds locks.
   idle_in_transaction_session_timeout: '60s'
 } as const
 
-/** To be run by every new session. */
+/** Run by every new session. */
 export const SESSION_SETTINGS = [
   ...Object.entries(SETTINGS).map(([name, value]) => `SET ${name} = '${value}'`),
   'SET search_path = public, pg_temp',
   // Unknown to servers before PostgreSQL 17.
-  "SELECT pg_catalog.set_config('transaction_timeout', '0', false) WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL"
+  "SELECT pg_catalog.set_config('transaction_timeout', '0', false) " +
+    "WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL"
 ].join('; ')

@@ -1,13 +1,13 @@
 /**
- * Rows of many frames, sorted by satellite and time, as one COPY … (FORMAT binary) stream.
+ * The rows of many frames, sorted by satellite and time, as one COPY … (FORMAT binary) stream.
  *
- * Sorted COPYs are what the BRIN index (satellite_id, time) lives from: the rows of a satellite stand
- * together in few pages. Byte order of the id is the order of `text COLLATE "C"`.
+ * The BRIN index (satellite_id, time) depends on sorted COPYs: they put the rows of a satellite into few pages. The
+ * byte order of ids is the order of `text COLLATE "C"`.
  *
- * How: walk the rows once and note start, end, time and satellite of each; rank satellites by their bytes
- * (kept between COPYs, so that known satellites cost a look-up); count rows per rank; place each row
- * by counting sort, which keeps the order of arrival; a satellite whose rows did not arrive in order
- * of time is sorted once more. Then copy row by row into one buffer.
+ * How: walk the rows once, recording the start, end, time and satellite of each; rank satellites by their bytes (kept
+ * between COPYs, so that a known satellite costs one lookup); count the rows per rank; place each row by counting sort,
+ * which is stable; sort the rows of a satellite again if they did not arrive in time order. Then copy the rows into one
+ * buffer.
  */
 import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd as telemetryRowEnd, rowTimeMicros } from '../pipeline/rows/rows.js'
 import { SatelliteRanks } from './satellite-ranks.js'
@@ -15,19 +15,19 @@ import { SatelliteRanks } from './satellite-ranks.js'
 /** Width of a bucket of rollup_dirty. */
 export const BUCKET_MICROS = 10_000_000
 
-/** A whole COPY stream. */
+/** A complete COPY stream. */
 export interface CopyStream {
   readonly copy: Buffer
   readonly copyRows: number
 }
 
-/** What has to be known of the rows of a COPY if some of them come late. */
+/** Times of the rows of a COPY, in case some are late. */
 export interface RowTimes {
   /** The earliest time, microseconds since 1970. */
   readonly lowestMicros: number
-  /** Borders of the buckets that hold the rows, microseconds since 1970; each once, in no order. */
+  /** Starts of the buckets of the rows, microseconds since 1970; distinct, unordered. */
   readonly bucketsMicros: readonly number[]
-  /** The newest row of each satellite; takes the place of the sorter's stream. */
+  /** The newest row of each satellite; overwrites the sorter's stream. */
   newest (): CopyStream
 }
 
@@ -36,7 +36,7 @@ export const COPY_HEADER = Buffer.from('5047434f50590aff0d0a000000000000000000',
 /** A tuple with field count -1. */
 const COPY_TRAILER = Buffer.from('ffff', 'hex')
 
-/** Longer pieces go by Buffer.copy, whose call alone costs more than the bytes of a row: 150 ns against 54 for 68 bytes. */
+/** Larger pieces use Buffer.copy; for one row the call alone costs more than a loop: 150 ns against 54 for 68 bytes. */
 const LOOP_BYTES_MAX = 256
 
 /** Copies source[from, to) to target[at, …). */
@@ -47,12 +47,12 @@ function copyShort (source: DataView, from: number, to: number, target: DataView
   for (; read < to; read++, write++) target.setUint8(write, source.getUint8(read))
 }
 
-/** Where each row of the payloads lies, in columns; reused by every COPY. */
+/** The location of each row, in columns; reused by every COPY. */
 class RowIndex {
   payload = new Uint32Array(4096)
   start = new Uint32Array(4096)
   end = new Uint32Array(4096)
-  /** Key of the satellite while walking, then its rank. */
+  /** The satellite's key during the walk, then its rank. */
   rank = new Uint32Array(4096)
   time = new Float64Array(4096)
 
@@ -74,29 +74,29 @@ export class CopySorter {
   private bounds = new Uint32Array(1024)
   private stream = Buffer.alloc(0)
   private streamView = new DataView(this.stream.buffer, 0, 0)
-  /** Of the payloads that were sorted last. */
+  /** Of the last sorted payloads. */
   private views: DataView[] = []
 
-  /** @param rowEnd finds the end of a row; every kind of row begins with the fields of writeRowHead */
+  /** @param rowEnd finds the end of a row; all kinds of rows begin with the fields of writeRowHead() */
   constructor (private readonly rowEnd: (view: DataView, start: number) => number = telemetryRowEnd) {}
 
   /**
-   * @param payloads batches of whole rows
-   * @param rows how many rows they hold together
-   * @returns the whole COPY stream, header and trailer included; valid until the next call
+   * @param payloads batches of complete rows
+   * @param rows their total number of rows
+   * @returns the complete COPY stream, with header and trailer; valid until the next call
    */
   sort (payloads: readonly Buffer[], rows: number): Buffer {
     this.locate(payloads, rows)
     this.ranks.toRanks(this.index.rank, rows)
     if (this.order.length < rows) this.order = new Uint32Array(this.index.start.length)
     const order = this.order.subarray(0, rows)
-    // Counting sort visits every known satellite: not worth it for a few rows among very many satellites.
+    // Counting sort visits every known satellite, which does not pay for a few rows among very many satellites.
     if (rows * 4 < this.ranks.highest) this.placeByComparing(order)
     else this.placeByCounting(order)
     return this.write(payloads, order)
   }
 
-  /** The times of the rows sorted last. @param payloads those of the last sort */
+  /** The times of the last sorted rows. @param payloads those of the last sort */
   times (payloads: readonly Buffer[], rows: number): RowTimes {
     const { time } = this.index
     const buckets = new Set<number>()
@@ -106,7 +106,7 @@ export class CopySorter {
       const micros = time[row] as number
       if (micros < lowestMicros) lowestMicros = micros
       const bucket = Math.floor(micros / BUCKET_MICROS)
-      // Nearly always the same as before: no look-up.
+      // Nearly always the previous bucket: no lookup.
       if (bucket !== last) buckets.add(last = bucket)
     }
     return {
@@ -116,7 +116,7 @@ export class CopySorter {
     }
   }
 
-  /** Rows of a satellite stand together and in order of time: the last one of each. */
+  /** The last row of each satellite: its rows are adjacent and in time order. */
   private newest (payloads: readonly Buffer[], rows: number): CopyStream {
     const { rank } = this.index
     const order = this.order.subarray(0, rows)
@@ -144,7 +144,7 @@ export class CopySorter {
         at = end
       }
     }
-    if (row !== rows) throw new RangeError(`frames say ${rows} rows, their payloads hold ${row}`)
+    if (row !== rows) throw new RangeError(`frames declare ${rows} rows, their payloads contain ${row}`)
   }
 
   private placeByCounting (order: Uint32Array): void {
@@ -154,7 +154,7 @@ export class CopySorter {
     const ends = this.bounds.fill(0, 0, highest + 1)
     for (let row = 0; row < order.length; row++) (ends[rank[row] as number] as number)++
     for (let r = 1; r <= highest; r++) (ends[r] as number) += ends[r - 1] as number
-    // Backwards, so that the rows of a satellite keep their order of arrival.
+    // Backwards, to keep the order of arrival within a satellite.
     for (let row = order.length - 1; row >= 0; row--) order[--(ends[rank[row] as number] as number)] = row
     this.sortGroupsByTime(order)
   }
@@ -162,7 +162,8 @@ export class CopySorter {
   private placeByComparing (order: Uint32Array): void {
     const { rank, time } = this.index
     for (let row = 0; row < order.length; row++) order[row] = row
-    order.sort((a, b) => (rank[a] as number) - (rank[b] as number) || (time[a] as number) - (time[b] as number) || a - b)
+    order.sort((a, b) =>
+      (rank[a] as number) - (rank[b] as number) || (time[a] as number) - (time[b] as number) || a - b)
   }
 
   private sortGroupsByTime (order: Uint32Array): void {
@@ -193,7 +194,7 @@ export class CopySorter {
       const row = order[i] as number
       const from = start[row] as number
       let to = end[row] as number
-      // Rows that already stand behind one another go as one piece.
+      // Adjacent rows are copied as one piece.
       for (i++; i < count; i++) {
         const next = order[i] as number
         if (start[next] !== to || payload[next] !== payload[row]) break

@@ -1,20 +1,30 @@
 /**
- * Takes frames from the journal and commits them; owns the worker's one connection for COPY.
+ * Takes frames from the journal and commits them. Owns the worker's connection for COPY.
  *
- *   connecting → reading the ledger → storing ⇄ waiting for frames
- *        ↑______________|________________|        any failure: throw the connection away, back off, begin anew
- *   halted                                        the ledger does not fit the journal: never write again on its own
+ * After a failure the outcome of the last transaction is unknown: the ledger is read again, the journal releases what
+ * it covers and returns the rest once more. A transaction is counted in the same turn of the event loop in which its
+ * frames are released, so that every point is either waiting or counted, never both.
  *
- * After a failure nothing is known of the last transaction: the ledger is read again, the journal releases
- * what it covers and gives the rest out once more. A transaction is counted in the same turn of the event loop in
- * which its frames are released, so that every point is either waiting or counted, and never both.
+ * States
+ *
+ *   connecting ──► ready ⇄ retrying
+ *       └────────────┬─────────┘
+ *                    ├──► ended
+ *                    └──► halted
+ *
+ * - connecting: nothing has been stored yet.
+ * - ready: storing, or waiting for frames. Entered once the ledger was read and no frames wait, or by a COMMIT.
+ * - retrying: something failed. The connection was closed; after a pause everything begins again with a new one.
+ * - halted: the ledger does not fit the journal. Final, nothing is stored.
+ * - ended: the journal was ended and is empty, or the drain was closed while it waited for frames. Final.
  */
-import type { FrameRun, Journal, LedgerFault, Position } from '../journal/journal.js'
+import type { FrameRun, Journal, LedgerFault, LedgerPosition, Position } from '../journal/journal.js'
 import type { Log } from '../support/log.js'
+import { StateMachine } from '../support/state-machine.js'
 import { anomalyRowEnd } from '../pipeline/rows/anomaly-rows.js'
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../pipeline/rows/payload.js'
 import { CopySorter, type CopyStream } from './copy-rows.js'
-import { commitRun, enterLedger, readLedger, type CommitRows } from './commit.js'
+import { commitRun, enterLedger, readLedger, type CommitRows, type LedgerMove } from './commit.js'
 import type { DirectCompress } from './direct-compress.js'
 import { isUnanswered, type Database } from '../database/connection.js'
 import { separateRefused } from './missing-partition.js'
@@ -29,43 +39,55 @@ export interface DrainOptions {
   /** @param statementMsMax see ConnectOptions */
   readonly connect: (statementMsMax: number) => Promise<Database>
   readonly log: Log
-  /** Whether each new connection compresses large COPYs at once; without it none does. */
+  /** Whether a new connection compresses large COPYs directly; default: none does. */
   readonly directCompress?: (db: Database) => Promise<DirectCompress>
-  /** Bytes of rows in one COPY, at most. */
+  /** Bound on the rows of one COPY. */
   readonly copyBytesMax: number
-  /** From the beginning of a transaction to that of the next one, at least, while nobody waits for a commit. */
+  /** Minimum time from the start of one transaction to the start of the next while nobody waits for a commit. */
   readonly intervalMs: number
-  /** After each COMMIT: points stored, points quarantined, and how long the transaction took. */
+  /** After each COMMIT: points stored, points quarantined, and the duration of the transaction. */
   readonly onCommitted: (stored: number, quarantined: number, milliseconds: number) => void
 }
 
-/** A transaction that was begun, to be counted once it is known that it committed. */
-interface Attempt {
-  /** Where the ledger stands if it did. */
-  readonly end: Position
-  readonly stored: number
+interface Started {
+  /** Points refused by the database. */
   readonly quarantined: number
   readonly startedMs: number
 }
 
+/** A transaction that was begun, to be counted once it is known to have committed. */
+interface Attempt extends Started {
+  /** The ledger's position if it did. */
+  readonly end: Position
+  readonly stored: number
+}
+
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 5_000
-/** A statement of a transaction takes a second at most, where nobody has locked the table and the disk is not overwhelmed. */
+/** A statement takes a second at most unless the table is locked or the disk overloaded. */
 const STATEMENT_MS_MIN = 60_000
-/** Twice as long after each that took longer, up to this: a lock of an hour must not leave hundreds of sessions behind it. */
+/** The limit doubles with each timeout up to this: an hour-long lock must not queue hundreds of sessions. */
 const STATEMENT_MS_MAX = 960_000
 
+const TRANSITIONS: Readonly<Record<DrainState, readonly DrainState[]>> = {
+  connecting: ['ready', 'retrying', 'halted', 'ended'],
+  ready: ['ready', 'retrying', 'halted', 'ended'],
+  retrying: ['ready', 'retrying', 'halted', 'ended'],
+  halted: [],
+  ended: []
+}
+
 export class Drain {
-  state: DrainState = 'connecting'
-  /** What went wrong last, null while all is well. */
+  /** The last failure; null: none since the last success. */
   lastError: string | null = null
-  /** Transactions that were tried again. */
+  /** Number of failures so far. */
   retries = 0
-  /** The connection of the session under way. */
+  private readonly machine = new StateMachine<DrainState>('drain', 'connecting', TRANSITIONS)
+  /** Of the current session. */
   private db: Database | null = null
   private attempt: Attempt | null = null
   private readonly sorter = new CopySorter()
-  /** Of the connection opened last. */
+  /** Of the last connection. */
   private compress: DirectCompress | null = null
   private lost: Error | null = null
   private readonly anomalySorter = new CopySorter(anomalyRowEnd)
@@ -73,52 +95,57 @@ export class Drain {
   private statementMsMax = STATEMENT_MS_MIN
   private readonly pace: Pace
 
-  constructor (private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)) {
+  constructor (
+    private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)
+  ) {
     this.pace = new Pace(options.intervalMs)
-    options.journal.onAwaited = () => { this.pace.hurry() }
+    options.journal.listeners.add({ onAwaited: () => this.pace.hurry() })
   }
 
-  /** Nothing is stored any more. */
+  get state (): DrainState {
+    return this.machine.current
+  }
+
+  /** Nothing will be stored any more. */
   get through (): boolean {
-    return this.state === 'ended' || this.state === 'halted'
+    return this.machine.is('ended', 'halted')
   }
 
-  /** Runs until the journal is ended and empty, or close() is called, or the ledger does not fit. Never throws for operating errors. */
+  /** Runs until a final state or close(). Never throws for operating errors. */
   async run (): Promise<void> {
-    while (!this.closed) {
+    while (!this.closed && !this.through) {
       try {
-        const done = await this.session()
-        if (done) return
+        await this.session()
       } catch (error) {
         await this.failed(error)
       }
     }
   }
 
-  /** Cuts the connection and stops trying. */
+  /** Closes the connection and stops retrying. */
   close (): void {
     this.closed = true
     this.backoff.cancel()
     this.db?.destroy()
   }
 
-  /** One connection's life. True: there is nothing left to do. */
-  private async session (): Promise<boolean> {
+  /** One connection, from opening to closing. */
+  private async session (): Promise<void> {
     const { journal } = this.options
     const db = await this.connect()
     this.lost = null
     db.onLost = (error) => {
       this.lost = error
-      // A drain that waits for frames must notice too: the state of the database is on /health.
+      // While it waits for frames, too: /health shows the state of the database.
       journal.interrupt()
     }
     try {
       this.compress = await this.options.directCompress?.(db) ?? null
       const position = await this.resume(db)
-      if (position === null) return true
-      // While frames wait, only a COMMIT shows that the database takes points again.
+      if (position === null) return
+      // While frames wait, only a COMMIT shows that the database accepts points again.
       if (journal.backlog().frames === 0) this.recovered()
-      return await this.storeAll(db, position)
+      await this.storeAll(db, position)
     } finally {
       this.db = null
       if (db.alive && journal.backlog().frames === 0) await db.close()
@@ -126,35 +153,36 @@ export class Drain {
     }
   }
 
-  /** Connects; the connection is cut by close(), also if that comes meanwhile. */
+  /** Connects. close() closes the connection, even if called meanwhile. */
   private async connect (): Promise<Database> {
     const db = await this.options.connect(this.statementMsMax)
     this.db = db
     if (!this.closed) return db
     db.destroy()
-    throw new Error('The drain was closed while it connected.')
+    throw new Error('the drain was closed while connecting')
   }
 
-  private async storeAll (db: Database, start: Position): Promise<boolean> {
+  /** Until a final state, close(), or another transaction has moved the ledger. */
+  private async storeAll (db: Database, start: LedgerPosition): Promise<void> {
     const { journal } = this.options
     let from = start
     for (;;) {
       await this.pace.pause()
-      // Nobody tells a pause that the connection is gone.
+      // A lost connection does not end a pause.
       this.assertConnected()
       const run = await journal.take(this.options.copyBytesMax)
       this.assertConnected()
       if (run === null) {
-        this.state = 'ended'
-        return true
+        this.machine.to('ended')
+        return
       }
-      if (this.closed) return true
+      if (this.closed) return
       this.pace.begin()
-      if (!await this.store(db, from, run)) return false
+      if (!await this.store(db, from, run)) return
       this.count()
       this.statementMsMax = STATEMENT_MS_MIN
       journal.release(run)
-      from = { epoch: run.epoch, sequence: run.lastSequence }
+      from = { epoch: run.epoch, sequence: run.lastSequence, epochId: run.epochId }
     }
   }
 
@@ -162,8 +190,8 @@ export class Drain {
     if (this.lost !== null) throw this.lost
   }
 
-  /** Where to go on; null if the ledger does not fit. */
-  private async resume (db: Database): Promise<Position | null> {
+  /** Reads the ledger, and returns its position; null: it does not fit. */
+  private async resume (db: Database): Promise<LedgerPosition | null> {
     const { journal } = this.options
     const position = await readLedger(db, journal.spoolId)
     const fault = journal.resume(position)
@@ -172,11 +200,15 @@ export class Drain {
       return null
     }
     this.countIfCovered(position)
-    return position ?? await enterLedger(db, journal.spoolId)
+    if (position !== null) return position
+    const entered = await enterLedger(db, journal.spoolId)
+    journal.resume(entered)
+    return entered
   }
 
-  /** False: the ledger moved under us; read it again. */
-  private async store (db: Database, from: Position, run: FrameRun): Promise<boolean> {
+  /** False: another transaction has moved the ledger; read it again. */
+  private async store (db: Database, from: LedgerPosition, run: FrameRun): Promise<boolean> {
+    const moves = { spoolId: this.options.journal.spoolId, from, run }
     const startedMs = performance.now()
     const points = run.payloads.map(telemetryOf)
     const rows: CommitRows = {
@@ -187,10 +219,10 @@ export class Drain {
       poison: []
     }
     try {
-      return await this.commit(db, from, run, rows, 0, startedMs)
+      return await this.commit(db, moves, rows, { quarantined: 0, startedMs })
     } catch (error) {
       if (!isDataError(error)) throw error
-      return await this.storeWithoutPoison(db, from, run, error)
+      return await this.storeWithoutPoison(db, moves, error)
     }
   }
 
@@ -199,14 +231,13 @@ export class Drain {
     return copyRows === 0 ? null : { copy: this.anomalySorter.sort(payloads.map(anomaliesOf), copyRows), copyRows }
   }
 
-  /** @param quarantined points among the poison */
-  private async commit (db: Database, from: Position, run: FrameRun, rows: CommitRows, quarantined: number, startedMs: number): Promise<boolean> {
-    const end = { epoch: run.epoch, sequence: run.lastSequence }
-    this.attempt = { end, stored: rows.copyRows, quarantined, startedMs }
-    return await commitRun(db, this.options.journal.spoolId, from, run, rows, this.compress)
+  private async commit (db: Database, moves: LedgerMove, rows: CommitRows, started: Started): Promise<boolean> {
+    const { epoch, lastSequence: sequence } = moves.run
+    this.attempt = { end: { epoch, sequence }, stored: rows.copyRows, ...started }
+    return await commitRun(db, moves, rows, this.compress)
   }
 
-  /** The last attempt has committed, whether its answer came or not. */
+  /** The last attempt has committed, whether or not its answer arrived. */
   private count (): void {
     const { attempt } = this
     if (attempt === null) return
@@ -222,50 +253,55 @@ export class Drain {
   }
 
   /**
-   * Rows were refused: makes a partition that is missing, or finds the rows and puts them aside, and stores the others.
-   * False: the ledger moved under us.
+   * Rows were refused: creates missing partitions, or quarantines the refused rows and stores the others.
+   * False: another transaction has moved the ledger.
    */
-  private async storeWithoutPoison (db: Database, from: Position, run: FrameRun, cause: unknown): Promise<boolean> {
+  private async storeWithoutPoison (db: Database, moves: LedgerMove, cause: unknown): Promise<boolean> {
     const startedMs = performance.now()
     await db.query('ROLLBACK')
-    const { points, anomalies, poison, poisonPoints } = await separateRun(db, run.payloads, async (rows) => await separateRefused(db, rows, cause))
+    const separatePoints = async (rows: readonly Buffer[]): ReturnType<typeof separateRefused> =>
+      await separateRefused(db, rows, cause)
+    const { points, anomalies, poison, poisonPoints } = await separateRun(db, moves.run.payloads, separatePoints)
+    const copyRows = anomalies.length
     const rows: CommitRows = {
       copy: this.sorter.sort(points, points.length),
       copyRows: points.length,
       times: this.sorter.times(points, points.length),
-      anomalies: anomalies.length === 0 ? null : { copy: this.anomalySorter.sort(anomalies, anomalies.length), copyRows: anomalies.length },
+      anomalies: copyRows === 0 ? null : { copy: this.anomalySorter.sort(anomalies, copyRows), copyRows },
       poison
     }
-    const stored = await this.commit(db, from, run, rows, poisonPoints, startedMs)
+    const stored = await this.commit(db, moves, rows, { quarantined: poisonPoints, startedMs })
     if (stored && poison.length > 0) {
-      this.options.log.error({ quarantined: poison.length, points: poisonPoints, stored: points.length, reason: poison[0]?.reason },
+      const counts = { quarantined: poison.length, points: poisonPoints, stored: points.length }
+      this.options.log.error({ ...counts, reason: poison[0]?.reason },
         'PostgreSQL refused rows; they are in quarantined_rows with the reason, the others are stored')
     }
     return stored
   }
 
   private recovered (): void {
-    if (this.lastError !== null) this.options.log.info('the database is back; storing what waits')
-    this.state = 'ready'
+    if (this.lastError !== null) this.options.log.info('the database is back; storing queued points')
+    this.machine.to('ready')
     this.lastError = null
     this.backoff.reset()
   }
 
   private halt (fault: LedgerFault): void {
-    this.state = 'halted'
+    this.machine.to('halted')
     this.lastError = fault.message
     this.options.log.fatal({ kind: fault.kind, spool: this.options.journal.spoolId }, fault.message)
   }
 
   private async failed (error: unknown): Promise<void> {
-    if (this.closed) return
+    // Once it is through, all that can fail is closing the connection.
+    if (this.closed || this.through) return
     const message = error instanceof Error ? error.message : String(error)
-    // Once per outage: the state is on /health all the time.
+    // Once per outage: /health shows the state throughout.
     if (this.lastError === null) {
-      this.options.log.error({ error: message }, 'the database does not take points; they wait and are tried again')
+      this.options.log.error({ error: message }, 'database writes are failing; points stay queued and will be retried')
     }
     if (isUnanswered(error)) this.statementMsMax = Math.min(this.statementMsMax * 2, STATEMENT_MS_MAX)
-    this.state = 'retrying'
+    this.machine.to('retrying')
     this.lastError = message
     this.retries++
     await this.backoff.wait()

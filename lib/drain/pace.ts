@@ -1,10 +1,10 @@
 /**
- * Time between transactions of one drain. A transaction costs a millisecond of processor time and two syncs however few
- * rows it has, so that without a pause a light load would cost as much as a heavy one. While somebody waits for a commit
- * there is none; and transactions that take longer than the interval follow one another at once.
+ * The pause between a drain's transactions. A transaction costs a millisecond of CPU time and two syncs however few
+ * rows it has, so without a pause a light load would cost as much as a heavy one. There is no pause while somebody
+ * waits for a commit, or if transactions take longer than the interval.
  */
 
-/** So long after the last one who waited, the next is expected. */
+/** A sender that waits for a commit is likely to be followed by another within this time. */
 const HURRY_MS = 1_000
 
 export class Pace {
@@ -14,9 +14,9 @@ export class Pace {
 
   constructor (private readonly intervalMs: number) {}
 
-  /** Until the interval since the last transaction began is over, or somebody waits. */
+  /** Resolves once the interval since the start of the last transaction is over, or somebody waits. */
   async pause (): Promise<void> {
-    // A timer counts whole milliseconds and drops fractions: it may fire up to two milliseconds early.
+    // Timers count whole milliseconds and drop fractions: they may fire up to two milliseconds early.
     for (let restMs = this.restMs(); restMs > 0; restMs = this.restMs()) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.ceil(restMs))
@@ -29,18 +29,18 @@ export class Pace {
     }
   }
 
-  /** Milliseconds until the next transaction may begin; 0 and less: now. */
+  /** Milliseconds until the next transaction may begin; 0 or less: now. */
   private restMs (): number {
     const nowMs = performance.now()
     return nowMs - this.hurriedMs < HURRY_MS ? 0 : this.beganMs + this.intervalMs - nowMs
   }
 
-  /** A transaction begins. */
+  /** Call when a transaction begins. */
   begin (): void {
     this.beganMs = performance.now()
   }
 
-  /** Somebody waits for a commit. */
+  /** Call when somebody waits for a commit. */
   hurry (): void {
     this.hurriedMs = performance.now()
     this.wake?.()

@@ -1,46 +1,34 @@
 /**
- * Rows that PostgreSQL refuses though validation let them pass: found by bisecting, so that their
- * neighbours are stored. A point that is refused takes its anomalies with it; a refused anomaly leaves its point.
+ * Valid rows that PostgreSQL refuses: found by bisection, so that the other rows are stored. A refused point takes its
+ * anomalies with it; a refused anomaly leaves its point.
  *
- * All probes are COPYs in one transaction that is rolled back in the end:
+ * All probes are COPYs in one transaction, which is rolled back at the end:
  *
- *   BEGIN, SAVEPOINT ─▶ COPY of some rows ─ taken ───▶ they stay, new SAVEPOINT ─▶ the next rows … ─▶ ROLLBACK
- *                                        └─ refused ─▶ ROLLBACK TO SAVEPOINT ────▶ the first half of them …
+ *   BEGIN, SAVEPOINT ─▶ COPY of some rows ─ accepted ─▶ they stay, new SAVEPOINT ─▶ the next rows … ─▶ ROLLBACK
+ *                                        └─ refused ──▶ ROLLBACK TO SAVEPOINT ────▶ the first half of them …
  *
- * What was taken stays for those that follow, since a row may be refused for the sake of another one. What validation let
- * pass is refused only by what the database's owner has made: constraints, unique indexes, triggers, columns of another
- * type. Such a run may be refused from the first row to the last, and costs two probes a row, no more.
+ * Accepted rows stay, since a row may be refused because of another one. Valid rows are refused only by what the
+ * database's owner added: constraints, unique indexes, triggers, columns of another type. These may refuse every row of
+ * a run, which costs at most two probes a row.
  *
- * Only data errors bisect: SQLSTATE class 22 (data exception) and 23 (integrity constraint); anything else is thrown to be
- * tried again later.
+ * Only data errors are bisected: SQLSTATE classes 22 (data exception) and 23 (integrity constraint). Any other error is
+ * thrown, and retried later.
  */
 import { TELEMETRY } from '../../protocol/metrics.js'
 import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
 import { anomaliesOf, telemetryOf } from '../pipeline/rows/payload.js'
 import { rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
-import { copyRows } from './commit.js'
+import { copyRows, type PoisonRow } from './commit.js'
 import { CopySorter } from './copy-rows.js'
 import { isMissingPartition, sqlState, type Database } from '../database/connection.js'
 
-export interface PoisonRow {
-  /** The row in the format of rows.ts or anomaly-rows.ts. */
-  readonly bytes: Buffer
-  readonly sqlState: string
-  /** The server's words. */
-  readonly reason: string
-  /** It may be that nothing is wrong with it. */
-  readonly lacksPartition: boolean
-  /** The row as JSON, for people. Null if it cannot be shown as jsonb (which takes no NUL). */
-  readonly json: string | null
-}
-
-/** A row of data was refused: bisect, do not retry. */
+/** Whether the server refused a row: bisect instead of retrying. */
 export function isDataError (error: unknown): boolean {
   const state = sqlState(error)
   return state !== null && (state.startsWith('22') || state.startsWith('23'))
 }
 
-/** The single rows of rows that stand end to end, as views. */
+/** Splits batches into rows, as views. */
 export function splitRows (batches: readonly Buffer[], endOf = rowEnd): Buffer[] {
   const rows: Buffer[] = []
   for (const batch of batches) {
@@ -54,11 +42,11 @@ export function splitRows (batches: readonly Buffer[], endOf = rowEnd): Buffer[]
   return rows
 }
 
-/** What a kind of row needs to be probed. */
+/** How to probe a kind of row. */
 interface RowKind {
   readonly table: 'telemetry' | 'anomalies'
   readonly end: (view: DataView, start: number) => number
-  /** A row as an object, for people. */
+  /** The row as an object, for operators. */
   readonly read: (row: Buffer) => object
 }
 
@@ -69,7 +57,7 @@ const SAVE = ['SAVEPOINT probe']
 const SAVE_AGAIN = ['RELEASE SAVEPOINT probe', ...SAVE]
 const GO_BACK = ['ROLLBACK TO SAVEPOINT probe']
 
-/** The rows of a run, sorted out. */
+/** The rows of a run, separated. */
 export interface SeparatedRows {
   readonly points: Buffer[]
   readonly anomalies: Buffer[]
@@ -78,18 +66,21 @@ export interface SeparatedRows {
   readonly poisonPoints: number
 }
 
-/** Rows of one kind, sorted out. */
+/** Rows of one kind, separated. */
 interface Separated {
   readonly good: Buffer[]
   readonly poison: PoisonRow[]
 }
 
 /**
- * Splits the rows of payloads into those that the server takes and those that it does not.
- * @param db with no transaction open, before and afterwards
- * @param separatePoints how points are sorted out
+ * Separates the rows of payloads that the server accepts from those that it refuses.
+ * @param db with no open transaction, before and after
  */
-export async function separateRun (db: Database, payloads: readonly Buffer[], separatePoints: (rows: readonly Buffer[]) => Promise<Separated>): Promise<SeparatedRows> {
+export async function separateRun (
+  db: Database,
+  payloads: readonly Buffer[],
+  separatePoints: (rows: readonly Buffer[]) => Promise<Separated>
+): Promise<SeparatedRows> {
   const pointsOf = payloads.map((payload) => splitRows([telemetryOf(payload)]))
   const points = await separatePoints(pointsOf.flat())
   const refused = new Map(points.poison.map((row) => [row.bytes, row]))
@@ -100,20 +91,34 @@ export async function separateRun (db: Database, payloads: readonly Buffer[], se
     const owners = pointsOfAnomalies(pointsOf[index] ?? [], anomalies, TELEMETRY)
     anomalies.forEach((anomaly, at) => {
       const refusal = refused.get(owners[at] as Buffer)
-      if (refusal === undefined) candidates.push(anomaly)
-      else orphans.push({ ...refusal, bytes: anomaly, reason: `its point was refused: ${refusal.reason}`, json: jsonOf(anomaly, ANOMALIES) })
+      if (refusal === undefined) {
+        candidates.push(anomaly)
+      } else {
+        const reason = `its point was refused: ${refusal.reason}`
+        orphans.push({ ...refusal, bytes: anomaly, reason, json: jsonOf(anomaly, ANOMALIES) })
+      }
     })
   })
   const anomalies = await separatePoison(db, candidates, ANOMALIES)
-  return { points: points.good, anomalies: anomalies.good, poison: [...points.poison, ...orphans, ...anomalies.poison], poisonPoints: points.poison.length }
+  return {
+    points: points.good,
+    anomalies: anomalies.good,
+    poison: [...points.poison, ...orphans, ...anomalies.poison],
+    poisonPoints: points.poison.length
+  }
 }
 
-/** Splits rows into those that the server takes and those that it does not. @param db with no transaction open, before and afterwards */
-export async function separatePoison (db: Database, rows: readonly Buffer[], kind: RowKind = POINTS): Promise<Separated> {
+/**
+ * Separates the rows that the server accepts from those that it refuses.
+ * @param db with no open transaction, before and after
+ */
+export async function separatePoison (
+  db: Database, rows: readonly Buffer[], kind: RowKind = POINTS
+): Promise<Separated> {
   const good: Buffer[] = []
   const poison: PoisonRow[] = []
   if (rows.length === 0) return { good, poison }
-  // Constraints that would speak at COMMIT alone name no row.
+  // Constraints deferred to COMMIT would not be attributed to a row.
   await db.query('BEGIN; SET CONSTRAINTS ALL IMMEDIATE')
   const pending = [rows]
   let before = SAVE
@@ -121,12 +126,12 @@ export async function separatePoison (db: Database, rows: readonly Buffer[], kin
     const refusal = await probe(db, before, part, kind)
     before = refusal === null ? SAVE_AGAIN : GO_BACK
     if (refusal === null) {
-      // One by one: a call takes some hundred thousand arguments at most, and a run may hold more rows.
+      // One by one: a call is limited to some hundred thousand arguments, and a run may have more rows.
       for (const row of part) good.push(row)
     } else if (part.length === 1 && part[0] !== undefined) {
       poison.push(poisonRow(part[0], refusal, kind))
     } else {
-      // The first half is probed first, so that rows keep their order.
+      // The first half next, so that rows keep their order.
       const half = part.length >>> 1
       pending.push(part.slice(half), part.slice(0, half))
     }
@@ -135,10 +140,13 @@ export async function separatePoison (db: Database, rows: readonly Buffer[], kin
   return { good, poison }
 }
 
-/** The server's refusal of these rows, null if it takes them. @param before statements that end the last probe */
-async function probe (db: Database, before: readonly string[], rows: readonly Buffer[], kind: RowKind): Promise<Error | null> {
+/** The server's refusal of these rows; null: it accepts them. @param before statements that end the last probe */
+async function probe (
+  db: Database, before: readonly string[], rows: readonly Buffer[], kind: RowKind
+): Promise<Error | null> {
   try {
-    await copyRows(db, kind.table, { copy: new CopySorter(kind.end).sort(rows, rows.length), copyRows: rows.length }, before)
+    const copy = new CopySorter(kind.end).sort(rows, rows.length)
+    await copyRows(db, kind.table, { copy, copyRows: rows.length }, before)
     return null
   } catch (error) {
     if (isDataError(error)) return error as Error
@@ -147,7 +155,13 @@ async function probe (db: Database, before: readonly string[], rows: readonly Bu
 }
 
 function poisonRow (bytes: Buffer, refusal: Error, kind: RowKind): PoisonRow {
-  return { bytes, sqlState: sqlState(refusal) ?? '', reason: refusal.message, lacksPartition: isMissingPartition(refusal), json: jsonOf(bytes, kind) }
+  return {
+    bytes,
+    sqlState: sqlState(refusal) ?? '',
+    reason: refusal.message,
+    lacksPartition: isMissingPartition(refusal),
+    json: jsonOf(bytes, kind)
+  }
 }
 
 function jsonOf (row: Buffer, kind: RowKind): string | null {

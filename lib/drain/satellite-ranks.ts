@@ -1,22 +1,21 @@
 /**
  * The order of satellites in a COPY: a rank for each id, in byte order.
  *
- * Ids are interned by their bytes; ranks of known satellites are kept from COPY to COPY, and only ids that
- * are new are sorted and merged in. With 100,000 satellites that costs a search for each new one and one copy of the
- * order for each COPY that brings some, and nothing afterwards.
+ * Ids are interned by their bytes. Ranks of known satellites are kept between COPYs; only new ids are sorted and merged
+ * in. With 100,000 satellites that costs one search per new id and one copy of the order per COPY that contains any.
  *
- *   key   of a row: its satellite's index in the table + 1; 0 for an id that is not valid
- *   rank  of a key: place of the satellite in byte order, from 1; 0 for key 0
+ *   key   of a row: its satellite's index in the table + 1; 0 for an invalid id
+ *   rank  of a key: position of the satellite in byte order, from 1; 0 for key 0
  */
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
-/** Satellites remembered before all are forgotten and learnt anew. */
+/** Satellites remembered before all are forgotten. */
 const SATELLITES_MAX = 200_000
 
 export class SatelliteRanks {
-  /** Bounded by begin() here, not body by body. */
+  /** Bounded by begin(). */
   private table = new SatelliteTable()
-  /** Every satellite of the table that is ranked, in byte order. */
+  /** All ranked satellites of the table, in byte order. */
   private ranked: Satellite[] = []
   private fresh: Satellite[] = []
   private rankOfKey = new Uint32Array(1024)
@@ -26,14 +25,14 @@ export class SatelliteRanks {
     return this.ranked.length
   }
 
-  /** Before the rows of a COPY: forgets all satellites if it may bring more than are to be remembered. */
+  /** Call before the rows of a COPY: forgets all satellites if it might exceed SATELLITES_MAX. */
   begin (rows: number): void {
     if (this.ranked.length + rows <= SATELLITES_MAX) return
     this.table = new SatelliteTable()
     this.ranked = []
   }
 
-  /** Key of the satellite whose id stands in bytes[start, end). */
+  /** Key of the satellite whose id is bytes[start, end). */
   keyOf (bytes: Buffer, start: number, end: number): number {
     const satellite = this.table.byBytes(bytes, start, end)
     if (satellite === null) return 0
@@ -41,7 +40,7 @@ export class SatelliteRanks {
     return satellite.index + 1
   }
 
-  /** After the last keyOf of a COPY: turns keys into ranks, in place. */
+  /** Call after the last keyOf of a COPY: turns keys into ranks, in place. */
   toRanks (keys: Uint32Array, count: number): void {
     if (this.fresh.length > 0) this.rankFresh()
     const { rankOfKey } = this
@@ -66,7 +65,7 @@ export class SatelliteRanks {
   }
 }
 
-/** The first place from `from` on whose satellite does not come before this one. */
+/** The first index >= `from` whose satellite does not sort before this one. */
 function placeIn (sorted: readonly Satellite[], satellite: Satellite, from: number): number {
   let [low, high] = [from, sorted.length]
   while (low < high) {

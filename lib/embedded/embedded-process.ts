@@ -1,15 +1,15 @@
 /**
- * The processes of the embedded PostgreSQL: running its programs, finding a server that runs, ending one.
+ * Processes of the embedded PostgreSQL: runs its programs, finds a running server, signals it.
  *
- * A postmaster is told by the lock file in its database directory, and believed only if the process of that id works
- * in that directory, as its owner: after a crash the id may belong to somebody else. A server in another container has an
- * id there that says nothing here; so all processes of a server hold a lock of ours as well, lockServer().
+ * The lock file in the database directory names the postmaster, and is trusted only if that process works in the
+ * directory as its owner: after a crash the id may belong to another process. The process id of a server in another
+ * container means nothing here, so all processes of a server also hold the lock of lockServer().
  *
- * The database directory belongs to the account that the server runs as. As root, what is written there is written by
- * that account: a link that it has put there leads to no more than what it may write anyway.
+ * The database directory belongs to the account that the server runs as. Under root, files in it are written as that
+ * account: a symlink it placed there reaches nothing that it could not write anyway.
  */
 import { execFile, spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, openSync, readFileSync } from 'node:fs'
 import { readdir, readlink, stat } from 'node:fs/promises'
@@ -19,7 +19,8 @@ import { promisify } from 'node:util'
 import { lockFile } from '../host/file-lock.js'
 import type { Account } from '../host/owner.js'
 import { processStart } from '../host/process-identity.js'
-import { StartupError, systemCode } from '../support/startup-error.js'
+import { systemCode } from '../support/errors.js'
+import { StartupError } from '../support/startup-error.js'
 
 /** A running server. */
 export interface Postmaster {
@@ -27,26 +28,29 @@ export interface Postmaster {
   readonly port: number
 }
 
-/** Of PostgreSQL, in its directory. */
+/** PostgreSQL's own, in the database directory. */
 const LOCK_FILE = 'postmaster.pid'
 const POLL_MS = 50
-/** Output of a program that is kept: enough for its error message. */
+/** Kept output of a program: enough for its error message. */
 const OUTPUT_CHARS_MAX = 10_000
 
-/** Nothing of the caller's environment changes what the server does or says; programs are found by full path. */
+/** Independent of the caller's environment; programs are run by full path. */
 const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' }
 
-/** The working directory must be reachable for the account: the caller's need not be. */
+/** Accessible to every account; the caller's working directory may not be. */
 const WORKING_DIRECTORY = '/'
 
-/** Runs a program to its end. A program that cannot be started has the code -1. */
-export async function runProgram (file: string, args: readonly string[], account: Account | null, input = ''): Promise<{ code: number, output: string }> {
-  const child = spawn(file, args, { ...account, cwd: WORKING_DIRECTORY, env: ENVIRONMENT, stdio: ['pipe', 'pipe', 'pipe'] })
+/** Runs a program until it exits. Code -1: it could not be started. */
+export async function runProgram (
+  file: string, args: readonly string[], account: Account | null, input = ''
+): Promise<{ code: number, output: string }> {
+  const stdio: ['pipe', 'pipe', 'pipe'] = ['pipe', 'pipe', 'pipe']
+  const child = spawn(file, args, { ...account, cwd: WORKING_DIRECTORY, env: ENVIRONMENT, stdio })
   let output = ''
   const collect = (chunk: Buffer): void => { output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX) }
   child.stdout.on('data', collect)
   child.stderr.on('data', collect)
-  // What ends without reading says why by its exit code.
+  // A program that exits without reading reports why by its exit code.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   return await new Promise(resolve => {
@@ -55,33 +59,43 @@ export async function runProgram (file: string, args: readonly string[], account
   })
 }
 
-/** Writes a file in the database directory anew. */
-export async function writeInside (directory: string, name: string, text: string, account: Account | null): Promise<void> {
+/** Replaces a file in the database directory. */
+export async function writeInside (
+  directory: string, name: string, text: string, account: Account | null
+): Promise<void> {
   await runInside(directory, 'rm -f "$2.new" && cat > "$2.new" && mv -f "$2.new" "$2"', name, text, account)
 }
 
-export async function appendInside (directory: string, name: string, text: string, account: Account | null): Promise<void> {
+export async function appendInside (
+  directory: string, name: string, text: string, account: Account | null
+): Promise<void> {
   await runInside(directory, 'cat >> "$2"', name, text, account)
 }
 
-async function runInside (directory: string, script: string, name: string, input: string, account: Account | null): Promise<void> {
-  const { code, output } = await runProgram('/bin/sh', ['-c', `cd "$1" && umask 077 && ${script}`, 'sh', directory, name], account, input)
+async function runInside (
+  directory: string, script: string, name: string, input: string, account: Account | null
+): Promise<void> {
+  const args = ['-c', `cd "$1" && umask 077 && ${script}`, 'sh', directory, name]
+  const { code, output } = await runProgram('/bin/sh', args, account, input)
   if (code !== 0) throw new StartupError(`${join(directory, name)} could not be written: ${output}`)
 }
 
 /**
- * Starts the server in a process group of its own, so that Ctrl-C in the terminal reaches it only through us, and
- * without keeping this process alive.
+ * Starts the server in its own process group, so that Ctrl-C reaches it only through this process, which it does not
+ * keep alive.
  * @param lockFd of lockServer()
  */
-export async function launch (file: string, args: readonly string[], account: Account | null, logFd: number, lockFd: number): Promise<ChildProcess> {
-  const child = spawn(file, args, { ...account, cwd: WORKING_DIRECTORY, env: ENVIRONMENT, stdio: ['ignore', logFd, logFd, lockFd], detached: true })
+export async function launch (
+  file: string, args: readonly string[], account: Account | null, logFd: number, lockFd: number
+): Promise<ChildProcess> {
+  const stdio: StdioOptions = ['ignore', logFd, logFd, lockFd]
+  const child = spawn(file, args, { ...account, cwd: WORKING_DIRECTORY, env: ENVIRONMENT, stdio, detached: true })
   await once(child, 'spawn')
   child.unref()
   return child
 }
 
-/** The server that runs on this directory; null if none does. */
+/** The server running on this directory; null: none. */
 export async function findPostmaster (directory: string): Promise<Postmaster | null> {
   const lines = lockLines(directory)
   const pid = Number(lines[0])
@@ -91,9 +105,9 @@ export async function findPostmaster (directory: string): Promise<Postmaster | n
 }
 
 /**
- * Makes a lock file harmless whose process id belongs to another program now, or to a dead process that is still
- * listed: PostgreSQL would take that for its postmaster and refuse to start. The id is replaced by ours, the parent's, which PostgreSQL knows to be no server;
- * the rest stays, by which it finds out whether processes of the old server are still there.
+ * Disarms a stale lock file whose process id now belongs to another program or a zombie: PostgreSQL would take that for
+ * its postmaster and refuse to start. The id is replaced by that of this process, the parent, which PostgreSQL knows is
+ * not a server; it uses the other lines to check for leftover processes of the old server.
  */
 export async function disarmLockFile (directory: string, account: Account | null): Promise<void> {
   const lines = lockLines(directory)
@@ -103,7 +117,7 @@ export async function disarmLockFile (directory: string, account: Account | null
   await writeInside(directory, LOCK_FILE, lines.join('\n'), account)
 }
 
-/** As PostgreSQL looks: true also for a process that has ended and that nobody has fetched yet. */
+/** PostgreSQL's own check, which is also true for a zombie. */
 function exists (pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -127,11 +141,12 @@ function lockLines (directory: string): string[] {
   }
 }
 
-/** As the owner of the directory: who else works there is no server, and not ours to end. */
+/** As the owner of the directory: a process of another user is not the server. */
 async function worksIn (pid: number, directory: string): Promise<boolean> {
   try {
     if (process.platform === 'linux') {
-      return await readlink(`/proc/${pid}/cwd`) === directory && (await stat(`/proc/${pid}`)).uid === (await stat(directory)).uid
+      if (await readlink(`/proc/${pid}/cwd`) !== directory) return false
+      return (await stat(`/proc/${pid}`)).uid === (await stat(directory)).uid
     }
     const { stdout } = await promisify(execFile)('ps', ['-o', 'command=', '-p', String(pid)])
     return stdout.includes(directory)
@@ -141,9 +156,9 @@ async function worksIn (pid: number, directory: string): Promise<boolean> {
 }
 
 /**
- * Takes the lock that the processes of a server hold, to be handed to the next one; waits for what is left of one that was
- * killed. Throws StartupError if a server holds it that is none of this machine's, or of this container's, processes:
- * PostgreSQL itself would not see that one, and two servers would destroy the database.
+ * Takes the lock that all processes of a server inherit; waits for leftover processes of one that was killed. Throws a
+ * StartupError if the holder is a server on another host or in another container: PostgreSQL itself would not notice
+ * it, and two servers would destroy the database.
  */
 export async function lockServer (path: string, directory: string, deadlineMs: number): Promise<number> {
   const end = performance.now() + deadlineMs
@@ -151,17 +166,19 @@ export async function lockServer (path: string, directory: string, deadlineMs: n
     const fd = await lockFile(path)
     if (fd !== null) return fd
     const seen = await isWorkedIn(directory)
-    // The last one may have ended between our two looks.
+    // The last process may have exited between the two checks.
     if ((!seen && unseen) || performance.now() > end) {
       const where = seen ? '' : ', in another container or on another host'
-      throw new StartupError(`PostgreSQL still runs on ${directory}${where}, although the OrbitStream that started it has ended: end it there first.`)
+      throw new StartupError(
+        `PostgreSQL still runs on ${directory}${where}, although the OrbitStream that started it has ended: ` +
+        'stop it there first.')
     }
     unseen = !seen
     await delay(POLL_MS)
   }
 }
 
-/** Whether a process that can be seen from here works in the directory. */
+/** Whether a visible process works in the directory. */
 async function isWorkedIn (directory: string): Promise<boolean> {
   if (process.platform !== 'linux') return true
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
@@ -171,7 +188,7 @@ async function isWorkedIn (directory: string): Promise<boolean> {
   return false
 }
 
-/** Sends a signal to a process that may be gone already. */
+/** Sends a signal to a process that may have exited. */
 export function signal (pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
@@ -180,7 +197,7 @@ export function signal (pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Resolves when the process is gone; false if it is still there after the deadline. */
+/** True once the process has exited; false after the deadline. */
 export async function waitForEnd (pid: number, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs
   while (await processStart(pid) !== null) {

@@ -1,12 +1,12 @@
 /**
- * Settings of the embedded server. They are written anew at each start; what a user sets with ALTER SYSTEM wins,
- * since PostgreSQL reads that later.
+ * Settings of the embedded server, rewritten at each start. ALTER SYSTEM overrides them, since PostgreSQL reads its
+ * file later.
  */
 
-/** For a small machine that takes in rows all day and is asked for the newest of them. */
-export const SERVER_SETTINGS = `# Written by OrbitStream at each start. Use ALTER SYSTEM to change a setting for good.
+/** For a small machine that ingests rows all day and mostly queries the newest. */
+export const SERVER_SETTINGS = `# Written by OrbitStream at each start; ALTER SYSTEM overrides it permanently.
 
-# Only this machine, and only with the password.
+# Local connections only, with the password.
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
@@ -16,26 +16,26 @@ fsync = on
 synchronous_commit = on
 full_page_writes = on
 
-# Enough for the pages that COPY fills and that queries of the last minutes read; the file cache has the rest.
+# Enough for the pages that COPY fills and recent queries read; the file cache holds the rest.
 shared_buffers = '256MB'
-# COPY of large batches writes more than the 8 MB that would follow from shared_buffers.
+# Large COPYs write more than the 8 MB derived from shared_buffers.
 wal_buffers = '16MB'
 
-# Few checkpoints: after each one every page is written to the log in full when it first changes.
-# The price is a recovery of up to a minute or so after a crash, and 4 GB of disk.
+# Few checkpoints: after each one, the first change to a page logs the page in full.
+# The price is up to about a minute of crash recovery, and 4 GB of disk.
 max_wal_size = '4GB'
 min_wal_size = '512MB'
 checkpoint_timeout = '15min'
-# These binaries are built without lz4, and pglz costs more processor time than the smaller log saves.
+# These binaries lack lz4, and pglz costs more CPU time than the smaller log saves.
 wal_compression = off
 
-# Queries over many partitions look dear beforehand, and are over before their code would be compiled.
+# Queries over many partitions look expensive to the planner, but finish before their code would be compiled.
 jit = off
 
-# Also freezes old rows and keeps the statistics fresh.
+# Also freezes old rows and keeps statistics current.
 autovacuum = on
 
-# The log is one file, kept small: it says what went wrong, not that a checkpoint went well.
+# One small log file: errors, not successful checkpoints.
 logging_collector = off
 log_checkpoints = off
 log_line_prefix = '%m [%p] '
@@ -43,7 +43,7 @@ log_timezone = 'UTC'
 timezone = 'UTC'
 `
 
-/** How a database directory is made: text sorts by bytes, so that the order of COPY is the order of the index. */
+/** Text sorts by bytes, so that COPY delivers rows in the order of the index. */
 export const INITDB_ARGUMENTS = [
   '--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8',
   '--auth=scram-sha-256', '--data-checksums', '--no-instructions'

@@ -1,16 +1,15 @@
 /**
- * The embedded PostgreSQL: made on first use, started once, adopted if it runs already, kept running,
- * stopped.
+ * The embedded PostgreSQL: created on first use, started once or adopted, restarted if it crashes, stopped.
  *
  *   nothing ──initdb──▶ stopped ──launch──▶ running ──stop()──▶ stopped
  *                                   ▲          │
- *                                   └──────────┘ ended by itself: launched again on the same port, until it works
- *   running already, left by a program that was killed ──adopt──▶ running
+ *                                   └──────────┘ exited unexpectedly: relaunched on the same port until it works
+ *   already running, left by a killed program ──adopt──▶ running
  *
- * The caller holds the lock of the data directory. A database directory is made under another name and renamed when
- * it is complete. The server listens on the loopback address only, on a port that stays the same as long as it is
- * free. If this process exits without stop(), the server is told to stop too; if it is killed, the server goes on
- * and the next start adopts it.
+ * The caller holds the lock of the data directory. A new database directory is renamed into place when it is complete.
+ * The server listens on the loopback address only, on the same port as long as that is free. If this process exits
+ * without stop(), the server is told to stop too; if it is killed, the server keeps running and the next start adopts
+ * it.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -28,35 +27,39 @@ import type { Database } from '../database/connection.js'
 import { defaultPlaces, ensurePassword, placeServer, removeDatabase } from './embedded-files.js'
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
 import type { Account } from '../host/owner.js'
-import { appendInside, disarmLockFile, findPostmaster, launch, lockServer, runProgram, signal, waitForEnd, writeInside } from './embedded-process.js'
+import {
+  appendInside, disarmLockFile, findPostmaster, launch, lockServer, runProgram, signal, waitForEnd, writeInside
+} from './embedded-process.js'
 import { INITDB_ARGUMENTS, SERVER_SETTINGS } from './embedded-settings.js'
 import { processStart } from '../host/process-identity.js'
-import { StartupError, systemCode } from '../support/startup-error.js'
+import { CANNOT_CONNECT_NOW, UNDEFINED_DATABASE } from '../database/sqlstates.js'
+import { systemCode } from '../support/errors.js'
+import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
 
 export interface EmbeddedOptions {
-  /** Absolute path; made if it is not there. */
+  /** Absolute path; created if missing. */
   readonly dataDir: string
   readonly log: StoreLog
-  /** Without it: the port of the last start if it is free, else any free one. */
+  /** Default: the port of the last start if it is free, else any free one. */
   readonly port?: number
-  /** False: quick, and nothing survives a power cut. For tests. */
+  /** False: fast, but nothing survives a power failure. For tests. */
   readonly fsync?: boolean
-  /** Without it: those of the installed package. */
+  /** Default: those of the installed package. */
   readonly places?: EmbeddedPlaces
-  /** Gives the start up: a recovery may take a quarter of an hour. */
+  /** Aborts the start: recovery may take a quarter of an hour. */
   readonly signal?: AbortSignal
 }
 
 export interface EmbeddedServer {
   readonly url: string
-  /** It ran already. */
+  /** It was already running. */
   readonly adopted: boolean
-  /** The database directory itself, no link. */
+  /** Real path of the database directory. */
   readonly directory: string
   /**
-   * Stops the server; all calls share the first one's promise. 'fast' ends sessions and writes everything down;
-   * 'immediate' is what a power cut does.
+   * Stops the server; all calls share the first one's promise. 'fast' ends sessions and writes a checkpoint;
+   * 'immediate' is like a power failure.
    */
   stop (mode?: 'fast' | 'immediate'): Promise<void>
 }
@@ -64,20 +67,22 @@ export interface EmbeddedServer {
 const USER = 'orbitstream'
 const DATABASE = 'orbitstream'
 const START_DEADLINE_MS = 60_000
-/** A server that reads its log after a crash says so; that may take long, but not for ever. */
+/** For a server that reports crash recovery, which may take long. */
 const RECOVERY_DEADLINE_MS = 900_000
 const FAST_STOP_DEADLINE_MS = 20_000
 const IMMEDIATE_STOP_DEADLINE_MS = 5_000
 const POLL_MS = 50
 const RESTART_PAUSE_MIN_MS = 100
 const RESTART_PAUSE_MAX_MS = 30_000
-/** How often a server that is not our child is looked for. */
+/** Between checks of a server that is not a child process. */
 const ADOPTED_POLL_MS = 500
 const CONNECT_TIMEOUT_MS = 2_000
 const LOG_BYTES_MAX = 10_000_000
 const TAIL_BYTES = 2_000
 
-/** Makes, starts or adopts the database of a data directory. Throws StartupError, with the end of the server's log. */
+/**
+ * Creates, starts or adopts the database of a data directory. Throws a StartupError with the end of the server's log.
+ */
 export async function startEmbedded (options: EmbeddedOptions): Promise<EmbeddedServer> {
   const dataDir = await ownDirectory(options.dataDir, 'DATA_DIR', dataDirMode(true))
   const files = await placeServer(dataDir, options.places ?? defaultPlaces(), options.log)
@@ -88,7 +93,7 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
   return server
 }
 
-/** How to reach the database of a data directory, running or not; null if there is none yet. */
+/** URL of the database of a data directory, running or not; null if there is none yet. */
 export async function embeddedUrl (dataDir: string): Promise<{ url: string, running: boolean } | null> {
   const password = readSmall(join(dataDir, 'postgres-password'))
   const directory = await realpath(join(dataDir, 'postgres')).catch(() => null)
@@ -110,11 +115,13 @@ async function isInitialised (directory: string): Promise<boolean> {
   })
 }
 
-async function initialise (dataDir: string, files: ServerFiles, password: string, options: EmbeddedOptions): Promise<void> {
+async function initialise (
+  dataDir: string, files: ServerFiles, password: string, options: EmbeddedOptions
+): Promise<void> {
   const { directory, account } = files
   const unfinished = `${directory}.new`
   const passwordFile = `${directory}.new-password`
-  await refuseHinderedRoot(dirname(directory), 'directory of the database')
+  await refuseHinderedRoot(dirname(directory), 'database directory')
   await removeDatabase(unfinished)
   await rm(passwordFile, { force: true })
   try {
@@ -124,7 +131,7 @@ async function initialise (dataDir: string, files: ServerFiles, password: string
     const args = [...INITDB_ARGUMENTS, `--username=${USER}`, `--pwfile=${passwordFile}`, `--pgdata=${unfinished}`]
     if (options.fsync === false) args.push('--no-sync')
     const { code, output } = await runProgram(join(files.binDir, 'initdb'), args, account)
-    if (code !== 0) throw new StartupError(`The database directory ${directory} could not be made: ${output}`)
+    if (code !== 0) throw new StartupError(`The database directory ${directory} could not be created: ${output}`)
     await appendInside(unfinished, 'postgresql.conf', "\ninclude_if_exists = 'orbitstream.conf'\n", account)
     await rename(unfinished, directory)
     await syncDirectory(dirname(directory))
@@ -132,10 +139,10 @@ async function initialise (dataDir: string, files: ServerFiles, password: string
     await rm(passwordFile, { force: true })
     await removeDatabase(unfinished)
   }
-  options.log.info({ directory, dataDir }, 'A new embedded database was made')
+  options.log.info({ directory, dataDir }, 'A new embedded database was created')
 }
 
-/** For the account alone. */
+/** Readable by the account only. */
 async function writePassword (path: string, password: string, account: Account | null): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
   try {
@@ -151,13 +158,15 @@ class Server implements EmbeddedServer {
   private pid = 0
   private port = 0
   private stopping: Promise<void> | null = null
-  /** Launching again what ended by itself; never rejects. */
+  /** The restart of a crashed server; never rejects. */
   private restarting: Promise<void> = Promise.resolve()
-  /** A started server as long as it is ours. */
+  /** The server process; null: adopted. */
   private child: ChildProcess | null = null
   private readonly onExit = (): void => { if (this.pid !== 0) signal(this.pid, 'SIGINT') }
 
-  constructor (private readonly options: EmbeddedOptions, private readonly files: ServerFiles, private readonly password: string) {}
+  constructor (
+    private readonly options: EmbeddedOptions, private readonly files: ServerFiles, private readonly password: string
+  ) {}
 
   get url (): string {
     return urlOf(this.port, this.password, DATABASE)
@@ -193,7 +202,7 @@ class Server implements EmbeddedServer {
     try {
       await this.terminate(mode)
       await this.restarting
-      // What was just being launched again.
+      // A server that was just being restarted.
       await this.terminate('immediate')
     } finally {
       process.off('exit', this.onExit)
@@ -206,7 +215,7 @@ class Server implements EmbeddedServer {
     if (mode === 'fast') {
       signal(pid, 'SIGINT')
       if (await this.waitForEnd(pid, FAST_STOP_DEADLINE_MS)) return
-      this.options.log.warn({ pid }, 'PostgreSQL did not stop in time; it is cut off and will recover at the next start')
+      this.options.log.warn({ pid }, 'PostgreSQL did not stop in time; it is killed, and recovers at the next start')
     }
     signal(pid, 'SIGQUIT')
     if (await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)) return
@@ -214,9 +223,10 @@ class Server implements EmbeddedServer {
     await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)
   }
 
-  /** A child is told by its exit; only somebody else's process must be asked for. */
+  /** A child reports its exit; an adopted server must be polled. */
   private async waitForEnd (pid: number, deadlineMs: number): Promise<boolean> {
-    const ended = this.child?.pid === pid ? await childEnded(this.child, deadlineMs) : await waitForEnd(pid, deadlineMs)
+    const { child } = this
+    const ended = child?.pid === pid ? await childEnded(child, deadlineMs) : await waitForEnd(pid, deadlineMs)
     if (ended) this.pid = 0
     return ended
   }
@@ -225,7 +235,7 @@ class Server implements EmbeddedServer {
     return this.stopping !== null
   }
 
-  /** Launches the server again when it ends by itself. Does not keep this process alive. */
+  /** Restarts the server when it exits unexpectedly. Does not keep this process alive. */
   private watch (): void {
     const { child, pid } = this
     const look = async (): Promise<void> => {
@@ -243,35 +253,39 @@ class Server implements EmbeddedServer {
 
   private async restart (): Promise<void> {
     const { log } = this.options
-    log.error({ pid: this.pid, said: await tail(this.logPath, 0) }, 'The embedded PostgreSQL ended by itself; it is started again')
-    for (let pauseMs = RESTART_PAUSE_MIN_MS; !this.isStopping(); pauseMs = Math.min(pauseMs * 2, RESTART_PAUSE_MAX_MS)) {
+    log.error({ pid: this.pid, said: await tail(this.logPath, 0) },
+      'The embedded PostgreSQL exited unexpectedly, and is restarted')
+    let pauseMs = RESTART_PAUSE_MIN_MS
+    while (!this.isStopping()) {
       this.pid = 0
       try {
         await this.launchUntilReady(this.port, false)
         this.watch()
         return
       } catch (error) {
-        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start; it is tried again')
+        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start, and will be retried')
         await this.terminate('immediate')
       }
       await this.pause(pauseMs)
+      pauseMs = Math.min(pauseMs * 2, RESTART_PAUSE_MAX_MS)
     }
   }
 
-  /** Ends early when the server is to be stopped. */
+  /** Ends early on stop(). */
   private async pause (pauseMs: number): Promise<void> {
     const end = performance.now() + pauseMs
     while (!this.isStopping() && performance.now() < end) await delay(POLL_MS, undefined, { ref: false })
   }
 
-  /** Takes over a server that runs already on this directory; false if there is none, or it ends meanwhile. */
+  /** Adopts a server already running on this directory; false if there is none, or it exits meanwhile. */
   private async adopt (): Promise<boolean> {
     const found = await findPostmaster(this.files.directory)
     if (found === null) return false
     this.pid = found.pid
     this.port = found.port
-    const ready = await this.waitUntilReady(async () => (await findPostmaster(this.files.directory))?.pid === found.pid)
-    if (ready) this.options.log.info({ pid: found.pid, port: found.port }, 'The embedded PostgreSQL runs already and is used as it is')
+    const isRunning = async (): Promise<boolean> => (await findPostmaster(this.files.directory))?.pid === found.pid
+    const ready = await this.waitUntilReady(isRunning)
+    if (ready) this.options.log.info({ ...found }, 'The embedded PostgreSQL is already running, and is adopted')
     else this.pid = 0
     return ready
   }
@@ -287,24 +301,27 @@ class Server implements EmbeddedServer {
       this.pid = 0
       const said = await tail(this.logPath, logStart)
       const portTaken = said.includes('could not bind')
-      // Backends of a server that was killed may need a moment to notice.
+      // Backends of a killed server may need a moment to notice.
       const passing = said.includes('is still in use') || (portTaken && otherPortWillDo)
-      if (!passing || performance.now() > deadline) throw new StartupError(`The embedded PostgreSQL did not start. Its log ends with:\n${said}`)
+      if (!passing || performance.now() > deadline) {
+        throw new StartupError(`The embedded PostgreSQL did not start. Its log ends with:\n${said}`)
+      }
       if (portTaken) port = await freePort(0) ?? port
       await delay(POLL_MS)
     }
     await writeSmall(join(this.options.dataDir, 'postgres-port'), String(this.port))
-    this.options.log.info({ pid: this.pid, port: this.port, directory: this.directory }, 'The embedded PostgreSQL was started')
+    const { pid } = this
+    this.options.log.info({ pid, port: this.port, directory: this.directory }, 'The embedded PostgreSQL was started')
   }
 
-  /** Starts the process; gives the length of the log before. */
+  /** Starts the process; returns the previous length of the log. */
   private async launchOnce (port: number): Promise<number> {
     const lock = await lockServer(join(this.options.dataDir, 'postgres.lock'), this.directory, START_DEADLINE_MS)
     try {
       await disarmLockFile(this.directory, this.files.account)
       return await this.launchLocked(port, lock)
     } finally {
-      // The server holds it.
+      // The server has inherited it.
       closeSync(lock)
     }
   }
@@ -324,7 +341,7 @@ class Server implements EmbeddedServer {
     }
   }
 
-  /** True once the server lets us in, false when it is gone; throws if it refuses, or after the deadline. */
+  /** True once the server accepts connections, false if it exits; throws if it refuses, or after the deadline. */
   private async waitUntilReady (isRunning: () => Promise<boolean>): Promise<boolean> {
     const begin = performance.now()
     let deadlineMs = START_DEADLINE_MS
@@ -334,14 +351,17 @@ class Server implements EmbeddedServer {
         return true
       } catch (error) {
         if (!isConnectionError(error)) throw this.refused(error)
-        // cannot_connect_now: it is alive and recovering.
-        if (sqlState(error) === '57P03') deadlineMs = RECOVERY_DEADLINE_MS
+        // It is alive and recovering.
+        if (sqlState(error) === CANNOT_CONNECT_NOW) deadlineMs = RECOVERY_DEADLINE_MS
       }
       if (!await isRunning()) return false
-      if (this.options.signal?.aborted === true) throw new StartupError('Stopped before the embedded PostgreSQL was ready.')
+      if (this.options.signal?.aborted === true) {
+        throw new StartupError('Stopped before the embedded PostgreSQL was ready.')
+      }
       await delay(POLL_MS)
     }
-    throw new StartupError(`The embedded PostgreSQL was not ready in time. Its log ends with:\n${await tail(this.logPath, 0)}`)
+    const said = await tail(this.logPath, 0)
+    throw new StartupError(`The embedded PostgreSQL was not ready in time. Its log ends with:\n${said}`)
   }
 
   private async choosePort (): Promise<number> {
@@ -358,15 +378,17 @@ class Server implements EmbeddedServer {
 
   private refused (cause: unknown): StartupError {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    return new StartupError(`The embedded PostgreSQL in ${this.directory} refuses the password in ${this.options.dataDir}/postgres-password: ${reason}`, { cause })
+    const file = join(this.options.dataDir, 'postgres-password')
+    return new StartupError(
+      `The embedded PostgreSQL in ${this.directory} refuses the password in ${file}: ${reason}`, { cause })
   }
 
   private async ensureDatabase (): Promise<void> {
     try {
       await (await this.open(DATABASE)).close()
     } catch (error) {
-      // invalid_catalog_name: the first start, or one that was cut off before this.
-      if (sqlState(error) !== '3D000') throw error
+      // The first start, or the first one was interrupted before this.
+      if (sqlState(error) !== UNDEFINED_DATABASE) throw error
       const database = await this.open('postgres')
       try {
         await database.query(`CREATE DATABASE ${DATABASE}`)
@@ -377,11 +399,12 @@ class Server implements EmbeddedServer {
   }
 
   private async open (database: string): Promise<Database> {
-    return await connect(urlOf(this.port, this.password, database), { applicationName: 'orbitstream start', connectTimeoutMs: CONNECT_TIMEOUT_MS })
+    const options = { applicationName: 'orbitstream start', connectTimeoutMs: CONNECT_TIMEOUT_MS }
+    return await connect(urlOf(this.port, this.password, database), options)
   }
 }
 
-/** False if it still runs after the deadline. */
+/** False if it is still running after the deadline. */
 async function childEnded (child: ChildProcess, deadlineMs: number): Promise<boolean> {
   if (hasEnded(child)) return true
   return await new Promise(resolve => {
@@ -397,20 +420,20 @@ function hasEnded (child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
 
-/** The log as a file to write on; the one before is kept once when it has become large. */
+/** Opens the log for appending; a large one is first renamed, and replaces the previous one. */
 async function openLog (path: string): Promise<number> {
   const size = await stat(path).then(found => found.size, () => 0)
   if (size > LOG_BYTES_MAX) await rename(path, `${path}.old`)
   return openPlain(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND)
 }
 
-/** The end of the log, from a position on. */
+/** The end of the log, at most from a position on. */
 async function tail (path: string, from: number): Promise<string> {
   const content = await readFile(path).catch(() => Buffer.alloc(0))
   return content.subarray(Math.max(from, content.length - TAIL_BYTES)).toString().trim()
 }
 
-/** This port, or for 0 any; null if it is taken. */
+/** This port, or any for 0; null if it is taken. */
 async function freePort (wanted: number): Promise<number | null> {
   const probe = createServer()
   try {

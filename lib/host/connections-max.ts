@@ -1,34 +1,34 @@
 /**
- * How many connections a worker may have: below the limit that the system sets to its open files, so that what it needs
- * to store points (segments of the spool, its database connection, the log) can always be opened.
+ * Maximum connections per worker: below the system's limit on open files, so that what it needs to store points (spool
+ * segments, its database connection, the log) can always be opened.
  */
 import { readFile } from 'node:fs/promises'
 
 /**
- * Files for everything but connections of clients: a worker at rest has about 25 open. Some more come with the slots that
- * nobody owns, and with segments under load.
+ * Files other than client connections. An idle worker has about 25 open; orphaned slots, and segments under load, need
+ * a few more.
  */
 const OTHER_FILES_MAX = 128
-/** A limit so low that the files above do not fit is shared out evenly: it may be enough. */
+/** If the limit is too low for the files above, half of it goes to connections: the rest may be enough. */
 const SHARE_OF_LOW_LIMIT = 0.5
-/** Where the system allows millions. At 30 KB of memory, what node:http takes for one, this is half a gigabyte. */
+/** Where the system allows millions. At the 30 KB that node:http takes per connection, this is half a gigabyte. */
 const CONNECTIONS_MAX = 16_384
 
-/** @param filesMax open files that the system allows; null: it does not say */
+/** @param filesMax the system's limit on open files; null: unknown */
 export function connectionsWithin (filesMax: number | null): number {
   if (filesMax === null) return CONNECTIONS_MAX
   return Math.min(CONNECTIONS_MAX, Math.max(filesMax - OTHER_FILES_MAX, Math.floor(filesMax * SHARE_OF_LOW_LIMIT)))
 }
 
-/** The soft limit in a text as /proc/self/limits has it (Linux, fs/proc/base.c): name, soft, hard, unit, in columns. */
+/** The soft limit from /proc/self/limits, in columns: name, soft, hard, unit (Linux, fs/proc/base.c). */
 export function parseFilesMax (text: string): number | null {
   const limit = /^Max open files\s+(\d+|unlimited)\s/m.exec(text)?.[1]
   return limit === undefined || limit === 'unlimited' ? null : Number(limit)
 }
 
-/** For this process. */
+/** The maximum for this process. */
 export async function findConnectionsMax (): Promise<number> {
-  // Elsewhere than on Linux.
+  // The file is missing on systems other than Linux.
   const text = await readFile('/proc/self/limits', 'latin1').catch(() => '')
   return connectionsWithin(parseFilesMax(text))
 }

@@ -1,11 +1,11 @@
 /**
- * A directory of ours: made, checked and locked, so that one running program owns it.
+ * Directories that OrbitStream creates, checks and locks, so that one running program owns each.
  *
  *   <directory>/orbitstream.lock   {"pid":4711,"host":"web-1"}
  *
- * The lock is one of the kernel's (lib/host/file-lock.ts): it ends with its process, however that ends, and holds for
- * everybody who sees the same file, in other containers too. The file stays: removing it would let two programs lock two
- * files of one name. What stands in it is for people alone.
+ * It is a kernel lock (lib/host/file-lock.ts): it ends with its process, however that exits, and is visible to every
+ * process that sees the file, in other containers too. The file is never removed: otherwise two programs could lock two
+ * files of the same name. Its content is only informative.
  */
 import { closeSync, ftruncateSync, writeSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
@@ -13,37 +13,38 @@ import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { makeDirectory } from './directories.js'
 import { lockFile } from './file-lock.js'
-import { isRoot, rootHindrance } from './owner.js'
-import { StartupError, systemCode } from '../support/startup-error.js'
+import { isRoot, rootAccessProblem } from './owner.js'
+import { systemCode } from '../support/errors.js'
+import { StartupError } from '../support/startup-error.js'
 
 export interface DirectoryLock {
-  /** Gives the directory free; further calls do nothing. */
+  /** Idempotent. */
   release (): void
 }
 
-/** What lies in our directories is nobody else's business. */
+/** Other users have no access. */
 const DIRECTORY_MODE = 0o700
 const LOCK_FILE = 'orbitstream.lock'
 
 /**
  * Mode of a new DATA_DIR.
- * @param embedded whether the embedded PostgreSQL lies in it, which for root runs as another account: that one passes
- *   through to its part, and sees no names
+ * @param embedded whether it contains the embedded PostgreSQL, which under root runs as another account: that account
+ *   may traverse the directory but not list it
  */
 export function dataDirMode (embedded: boolean): number {
   return embedded && isRoot() ? 0o711 : DIRECTORY_MODE
 }
 
 /**
- * Makes a directory if it is not there, and gives its real path; throws StartupError if it cannot be, or if root must not
- * write there.
- * @param what what the directory is, for the message: "DATA_DIR"
- * @param mode of what is made
+ * Creates a directory if it does not exist, and returns its real path. Throws a StartupError if that fails, or if root
+ * must not write there.
+ * @param what name of the directory in messages, such as "DATA_DIR"
+ * @param mode of created directories
  */
 export async function ownDirectory (directory: string, what: string, mode = DIRECTORY_MODE): Promise<string> {
   try {
     const written = resolve(directory)
-    // Before it is made, since that follows links as well; and after, since somebody may have been quicker.
+    // Before, since mkdir follows links; and after, since another process may have interfered.
     await refuseHinderedRoot(written, what)
     await makeDirectory(written, mode)
     await refuseHinderedRoot(written, what)
@@ -53,21 +54,23 @@ export async function ownDirectory (directory: string, what: string, mode = DIRE
   }
 }
 
-/** Root must not write where others may put links in its way. */
+/** Root must not write where other users can place symlinks. */
 export async function refuseHinderedRoot (directory: string, what: string): Promise<void> {
-  const hindrance = await rootHindrance(directory)
+  const hindrance = await rootAccessProblem(directory)
   if (hindrance === null) return
-  throw new StartupError(`Root does not write to the ${what} ${directory}: ${hindrance}, who could put links in its way. ` +
-    'Start as that user, or give it to root alone (chown -R root:root, chmod o-w), or choose another one.')
+  throw new StartupError(
+    `Root does not write to the ${what} ${directory}: ${hindrance}, who could place symlinks there. ` +
+    'Start as that user, or make it accessible to root alone (chown -R root:root, chmod o-w), or choose another one.')
 }
 
-/** Locks a directory as ownDirectory() makes it; throws StartupError if it is locked already. */
+/** Creates a directory like ownDirectory() and locks it; throws a StartupError if it is already locked. */
 export async function lockDirectory (directory: string, what: string, mode = DIRECTORY_MODE): Promise<DirectoryLock> {
   const real = await ownDirectory(directory, what, mode)
   const path = join(real, LOCK_FILE)
   const fd = await lockFile(path).catch((cause: unknown) => { throw unusable(what, real, cause) })
   if (fd === null) {
-    throw new StartupError(`The ${what} ${real} is in use by ${await describeHolder(path)}. Stop that one, or give this one another directory.`)
+    throw new StartupError(`The ${what} ${real} is in use by ${await describeHolder(path)}. ` +
+      'Stop that process, or use another directory.')
   }
   let open = true
   const release = (): void => {
@@ -83,36 +86,42 @@ export async function lockDirectory (directory: string, what: string, mode = DIR
   return { release }
 }
 
-/** In place, so that a disk that has become full meanwhile does not matter. */
+/** In place, so that it works on a full disk. */
 function nameHolder (fd: number): void {
   const name = Buffer.from(`${JSON.stringify({ pid: process.pid, host: hostname() })}\n`)
-  if (writeSync(fd, name, 0, name.length, 0) < name.length) throw Object.assign(new Error('a short write'), { code: 'ENOSPC' })
+  if (writeSync(fd, name, 0, name.length, 0) < name.length) {
+    throw Object.assign(new Error('a short write'), { code: 'ENOSPC' })
+  }
   ftruncateSync(fd, name.length)
 }
 
 async function describeHolder (path: string): Promise<string> {
   try {
-    const { pid, host } = JSON.parse(await readFile(path, 'utf8')) as { readonly pid?: unknown, readonly host?: unknown }
+    const { pid, host } = JSON.parse(await readFile(path, 'utf8')) as { pid?: unknown, host?: unknown }
     if (Number.isInteger(pid) && typeof host === 'string') return `process ${Number(pid)} on host ${host}`
   } catch {
-    // It was about to be written, or a person wrote something.
+    // Not written yet, or edited by hand.
   }
   return 'another process'
 }
 
-/** What to do where the directory takes no file; other errors stay as they are. */
+/** A StartupError with instructions if the directory cannot be used; other errors unchanged. */
 function unusable (what: string, directory: string, cause: unknown): unknown {
   switch (systemCode(cause)) {
     case 'ENOSPC':
-      return new StartupError(`The disk of the ${what} ${directory} is full: not even a lock file finds room. Free some space, then start again; what lies in the directory stays.`, { cause })
+      return new StartupError(
+        `The disk of the ${what} ${directory} is full: there is no space even for a lock file. ` +
+        'Free some space, then start again; the contents of the directory are kept.', { cause })
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return new StartupError(`User id ${process.getuid?.() ?? 'unknown'} may not write to the ${what} ${directory}: give the directory to that user (chown), or choose another one.`, { cause })
+      return new StartupError(
+        `User id ${process.getuid?.() ?? 'unknown'} may not write to the ${what} ${directory}: ` +
+        'give the directory to that user (chown), or choose another one.', { cause })
     case 'ENOENT':
     case 'ENOTDIR':
     case 'EEXIST':
-      return new StartupError(`The ${what} ${directory} cannot be made there: choose another one.`, { cause })
+      return new StartupError(`The ${what} ${directory} cannot be created: choose another one.`, { cause })
     default:
       return cause
   }

@@ -1,11 +1,11 @@
-/** Directories: made with those above them, and their names made durable. */
+/** Directories: created with their parents, their names made durable. */
 import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { systemCode } from '../support/startup-error.js'
+import { systemCode } from '../support/errors.js'
 
 /**
- * As mkdir -p; what is new gets the mode, what is there stays as it is. Node.js' own way to do so never ends below
- * /proc, which says ENOENT whatever is there.
+ * As mkdir -p; new directories get the mode, existing ones keep theirs. Node.js' own recursive mkdir loops forever
+ * below /proc, where every path is ENOENT.
  */
 export async function makeDirectory (path: string, mode: number): Promise<void> {
   try {
@@ -25,12 +25,12 @@ async function makeOne (path: string, mode: number): Promise<void> {
     return
   }
   await syncDirectory(dirname(path)).catch((error: unknown) => {
-    // One may make a directory where one may not list.
+    // A directory may be writable and yet not readable.
     if (systemCode(error) !== 'EACCES') throw error
   })
 }
 
-/** Makes the names in a directory durable: new files are lost with a power cut until then. */
+/** Makes directory entries durable: until then, a power loss loses new files. */
 export async function syncDirectory (path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {

@@ -1,26 +1,27 @@
 /**
- * The lock of a file: flock(2). The kernel keeps it, and frees it when the last descriptor of the one open file is
- * closed: by close(), by any end of the process, or, if it was handed on, of all processes that hold it. No process id
- * is looked at, so it holds between containers that share a volume, and between hosts where the file system passes
- * locks on (NFS 4 does).
+ * File locks with flock(2). The kernel holds the lock and releases it when the last descriptor of the open file is
+ * closed: by close(), by the end of the process, or, if it was inherited, of all processes that hold it. No process IDs
+ * are involved, so it works between containers that share a volume, and between hosts where the file system forwards
+ * locks (NFS 4 does).
  *
- * Node.js has no such call. The program flock gets our open file, locks it and ends; the lock stays, since it belongs to
- * the open file and not to a process. On macOS open(2) itself can lock.
+ * Node.js lacks this call. The flock program inherits our open file, locks it and exits; the lock stays, since it
+ * belongs to the open file rather than to a process. On macOS open(2) itself can lock.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants } from 'node:fs'
-import { StartupError, systemCode } from '../support/startup-error.js'
+import { systemCode } from '../support/errors.js'
+import { StartupError } from '../support/startup-error.js'
 import { openPlain } from './plain-file.js'
 
 /** O_EXLOCK of open(2) on macOS. */
 const LOCKED_ON_OPENING = process.platform === 'darwin' ? 0x20 : 0
-/** What flock answers where somebody else has the lock; BusyBox also for errors, but then with a message. */
+/** Exit code of flock if the lock is taken; BusyBox uses it for errors too, but then prints a message. */
 const TAKEN_EXIT_CODE = 1
-/** Where it gets our file. */
+/** Descriptor of our file in the child. */
 const CHILD_FD = 3
 
-/** Makes the file if needed and locks it: gives the descriptor that holds the lock, or null if somebody else does. */
+/** Creates the file if needed and locks it: returns the descriptor that holds the lock, or null if it is taken. */
 export async function lockFile (path: string): Promise<number | null> {
   let fd
   try {
@@ -40,16 +41,22 @@ export async function lockFile (path: string): Promise<number | null> {
 }
 
 async function lockOpen (fd: number, path: string): Promise<boolean> {
-  const child = spawn('flock', ['-x', '-n', String(CHILD_FD)], { env: { PATH: process.env['PATH'], LC_ALL: 'C' }, stdio: ['ignore', 'ignore', 'pipe', fd] })
+  const child = spawn('flock', ['-x', '-n', String(CHILD_FD)], {
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    stdio: ['ignore', 'ignore', 'pipe', fd]
+  })
   let said = ''
   child.stderr?.on('data', (chunk: Buffer) => { said += chunk.toString() })
   const [code] = await once(child, 'close').catch((cause: unknown) => { throw cannotRun(cause) }) as [number | null]
   if (code === 0) return true
   if (code === TAKEN_EXIT_CODE && said === '') return false
-  throw new StartupError(`${path} cannot be locked: ${said === '' ? `flock ended with ${code ?? 'a signal'}` : said.trim()}. The directory must lie on a file system with locks (flock).`)
+  const reason = said === '' ? `flock exited with ${code ?? 'a signal'}` : said.trim()
+  const advice = 'The directory must be on a file system that supports flock.'
+  throw new StartupError(`${path} cannot be locked: ${reason}. ${advice}`)
 }
 
 function cannotRun (cause: unknown): unknown {
   if (systemCode(cause) !== 'ENOENT') return cause
-  return new StartupError('The program flock is missing, without which a second OrbitStream could use the same directory: install util-linux (or BusyBox with flock).', { cause })
+  return new StartupError('The flock program is missing; without it a second OrbitStream could use the same ' +
+    'directory. Install util-linux (or BusyBox with flock).', { cause })
 }

@@ -1,27 +1,28 @@
 /**
- * Files of fixed names in our own directories. A directory may have been somebody else's before it became ours: what
- * lies there under one of our names may be a link to a file that only we can write, or a pipe that never answers.
+ * Files with fixed names in our own directories. A directory may have been someone else's before it became ours: one of
+ * our names may be a link to a file that only we can write, or a pipe that blocks forever.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { StartupError, systemCode } from '../support/startup-error.js'
+import { systemCode } from '../support/errors.js'
+import { StartupError } from '../support/startup-error.js'
 import { syncDirectory } from './directories.js'
 import { isRoot } from './owner.js'
 
-/** For the owner alone. */
+/** Only for the owner. */
 const FILE_MODE = 0o600
 
 /**
- * Opens a file, never a link or anything else than a file; for root only one that is root's and has no second name.
- * Gives a descriptor that stays open until it is closed.
+ * Opens a regular file, never a link or special file; for root only one that belongs to root and has a single name.
+ * Returns a descriptor that the caller must close.
  */
 export function openPlain (path: string, flags: number): number {
   let fd
   try {
     fd = openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, FILE_MODE)
   } catch (error) {
-    // ENXIO: a pipe that nobody reads, or a socket.
+    // ENXIO: a pipe without a reader, or a socket.
     if (['ELOOP', 'ENXIO'].includes(systemCode(error))) throw notPlain(path, error)
     throw error
   }
@@ -32,17 +33,23 @@ export function openPlain (path: string, flags: number): number {
 }
 
 function notPlain (path: string, cause?: unknown): StartupError {
-  return new StartupError(`${path} is a link, or another user's: nothing is read or written there. Move it away${isRoot() ? ', or give it to root (chown)' : ''}.`, { cause })
+  return new StartupError(`${path} is a link or belongs to another user; it is neither read nor written. Move it ` +
+    `away${isRoot() ? ', or give it to root (chown)' : ''}.`, { cause })
 }
 
-/** Content of a file of one line; null if there is none. */
+/** Content of a single-line file; null if it does not exist. */
 export function readSmall (path: string): string | null {
   let fd
   try {
     fd = openPlain(path, constants.O_RDONLY)
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null
-    if (systemCode(error) === 'EACCES') throw new StartupError(`${path} is not readable for this user: run as its owner, or give the whole directory to this user (chown -R).`, { cause: error })
+    if (systemCode(error) === 'EACCES') {
+      throw new StartupError(
+      `${path} is not readable by this user: run as its owner, or give the whole directory to this user (chown -R).`,
+      { cause: error }
+      )
+    }
     throw error
   }
   try {
@@ -52,7 +59,7 @@ export function readSmall (path: string): string | null {
   }
 }
 
-/** Writes a file of one line, whole or not at all; when it resolves a power cut takes it no more. One writer at a time. */
+/** Writes a single-line file atomically; once it resolves, the file survives a power loss. One writer at a time. */
 export async function writeSmall (path: string, text: string): Promise<void> {
   const temporary = `${path}.new`
   await rm(temporary, { force: true })

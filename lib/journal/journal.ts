@@ -1,46 +1,53 @@
 /**
- * What stands between batch and COPY: a queue of frames. In memory (MemoryJournal) or on disk (the spool).
+ * The queue of frames between batch and COPY, in memory (MemoryJournal) or on disk (the spool).
  *
  *   Batcher --append--> Journal --take--> Drain --release--> Journal
  *
- * A frame is one closed batch: rows in the format of rows.ts, opaque here. Frames of an epoch are numbered from
- * 1 without gaps. The journal gives out only frames that are as durable as it makes them (after fsync),
- * in order, and keeps them until they are released.
+ * A frame is one closed batch, opaque here. Frames of an epoch are numbered from 1 without gaps. The journal hands out
+ * frames in order, once they are as durable as it makes them (after fsync), and keeps them until they are released.
  */
 import type { ErrorCode } from '../support/errors.js'
 import type { Pressure } from './pressure.js'
 
 /** A closed batch, handed over by the batcher. */
 export interface ClosedBatch {
-  /** The journal owns it from then on, and puts an empty one in its place once the bytes stand on disk alone. */
+  /** Owned by the journal, which replaces it with an empty buffer once the bytes are on disk only. */
   payload: Buffer
   /** Points in it. */
   readonly rows: number
-  /** False: nobody waits for committed(), and a journal that no longer holds the frame in memory need not call it. */
+  /** False: nobody waits for committed(), so a journal that no longer has the frame in memory need not call it. */
   readonly awaitsCommit?: boolean
-  /** Once: the frame is durable, or will never be acknowledged. Without a disk: called by committed(). */
+  /** Called once: the frame is durable, or (error) never will be. Without a disk, durable means committed. */
   spooled (error: ErrorCode | null): void
-  /** Once, after spooled(null): its transaction has committed, or the journal was closed before (error). */
+  /** Called once, after spooled(null): its transaction has committed, or (error) the journal was closed first. */
   committed (error: ErrorCode | null): void
 }
 
-/** Where the ledger of a spool stands: the last committed frame. Positions are ordered by epoch, then sequence. */
+/** The last committed frame of a spool. Positions are ordered by epoch, then sequence. */
 export interface Position {
   readonly epoch: number
   /** 0: no frame of this epoch yet. */
   readonly sequence: number
 }
 
-/** Why a journal cannot go on from the ledger's position: its database is not the one that its frames went to. */
+/** A position in the ledger. */
+export interface LedgerPosition extends Position {
+  /** Random id of the epoch, 32 hexadecimal digits: a copy of the journal has other ids. Null: unknown. */
+  readonly epochId: string | null
+}
+
+/** Why a journal cannot continue from the ledger's position: this is not the database its frames went to. */
 export interface LedgerFault {
   readonly kind: 'ledger_missing' | 'ledger_behind' | 'ledger_ahead'
-  /** What was found, and what to do. */
+  /** The finding, and what to do about it. */
   readonly message: string
 }
 
 /** Consecutive frames of one epoch, to be committed in one transaction. */
 export interface FrameRun {
   readonly epoch: number
+  /** As in LedgerPosition. */
+  readonly epochId: string | null
   readonly firstSequence: number
   readonly lastSequence: number
   readonly payloads: readonly Buffer[]
@@ -49,50 +56,81 @@ export interface FrameRun {
   readonly bytes: number
 }
 
-/** What was appended and is not released, durable or not yet. */
+/** Frames appended and not yet released, durable or not. */
 export interface JournalBacklog {
   readonly frames: number
   readonly rows: number
   readonly bytes: number
-  /** Age of the oldest frame that is not committed; 0 if there is none. */
+  /** Age of the oldest uncommitted frame; 0 if there is none. */
   readonly oldestMs: number
+}
+
+/** What a journal tells the parts that work with it. */
+export interface JournalListener {
+  /** No write is under way any more. */
+  onIdle? (): void
+  /**
+   * A payload will not be read again. Its memory may be reused at once: holding a payload past this point reads reused
+   * memory. Includes payloads of frames that were read back from disk.
+   */
+  onFreed? (payload: Buffer): void
+  /** A batch was appended whose sender waits for the commit. */
+  onAwaited? (): void
+}
+
+/** The listeners of a journal, each told of everything, in the order in which they were added. */
+export class JournalListeners implements Required<JournalListener> {
+  private readonly listeners: JournalListener[] = []
+
+  add (listener: JournalListener): void {
+    this.listeners.push(listener)
+  }
+
+  onIdle (): void {
+    for (const each of this.listeners) each.onIdle?.()
+  }
+
+  onFreed (payload: Buffer): void {
+    for (const each of this.listeners) each.onFreed?.(payload)
+  }
+
+  onAwaited (): void {
+    for (const each of this.listeners) each.onAwaited?.()
+  }
 }
 
 export interface Journal {
   /** Key of its row in the ledger. */
   readonly spoolId: string
-  /** Points of frames that were released, since this process opened the journal. */
+  /** Points of released frames, since this process opened the journal. */
   readonly releasedRows: number
-  /** Points of frames that damage of the disk has cost. */
+  /** Points of frames lost to disk damage. */
   readonly lostRows: number
-  /** Points that were there when this process opened the journal. */
+  /** Points found when this process opened the journal. */
   readonly recoveredRows: number
-  /** No write is under way: a batch that is handed over now is written at once. */
+  /** No write is under way: a batch appended now is written at once. */
   readonly idle: boolean
-  /** Set by the batcher: called each time the journal becomes idle. */
-  onIdle: () => void
-  /** Set by the batcher: called with payloads that nobody reads any more; their memory is used again at once. Those of frames that were read back from disk are among them. */
-  onFreed: (payload: Buffer) => void
-  /** Set by the drain: called when a batch comes whose sender waits for the commit. */
-  onAwaited: () => void
+  readonly listeners: JournalListeners
   append (batch: ClosedBatch): void
-  /** How full it is; cheap, asked for every request. */
+  /** How full the journal is. Cheap: called for every request. */
   pressure (): Pressure
   /**
-   * Called by the drain before the first take(), and after each reconnect: the position that the ledger shows,
-   * null if it has no row for this spool. Frames up to it are released (already committed);
-   * frames that were taken and not released are given out again. A fault means: stop, never write.
+   * Called by the drain before the first take() and after each reconnect, with the position in the ledger; null if it
+   * has no row for this spool. Frames up to it are released, since they are committed; frames taken and not released
+   * are handed out again. After a fault the drain must not write. After a null it is called again with the inserted
+   * row,
+   * before anything is stored.
    */
-  resume (position: Position | null): LedgerFault | null
-  /** The next frames that are not released, up to bytesMax (at least one); waits until there is one. Null once closed and empty. */
+  resume (position: LedgerPosition | null): LedgerFault | null
+  /** The next unreleased frames, up to bytesMax but at least one; waits for one. Null once ended and empty. */
   take (bytesMax: number): Promise<FrameRun | null>
-  /** Makes a take() that waits give null now; the journal stays open. For a drain whose connection was lost. */
+  /** Makes a waiting take() resolve to null; the journal stays open. For a drain that lost its connection. */
   interrupt (): void
-  /** The run has committed: its frames are freed, their batches told. */
+  /** The run has committed: frees its frames and tells their batches. */
   release (run: FrameRun): void
   backlog (): JournalBacklog
-  /** No more appends; take() goes on until empty, then gives null. */
+  /** Accepts no more appends; take() continues until empty, then resolves to null. */
   end (): void
-  /** Gives up at once; frames on disk stay there for the next start. */
+  /** Gives up at once; frames on disk stay for the next start. */
   close (): Promise<void>
 }

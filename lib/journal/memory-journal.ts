@@ -1,11 +1,15 @@
 /**
- * The journal without a disk: frames wait in memory until they are committed.
+ * The journal without a disk: frames stay in memory until they are committed.
  *
- * "Spooled" is told together with "committed", so that a 202 still means that the points are on disk,
- * the database's. Idle while nothing waits: batches grow while a transaction is under way.
+ * "Spooled" is reported together with "committed", so a 202 still means that the points are on disk, the database's.
+ * Idle only while empty, so batches grow while a transaction is under way.
  */
+import { randomBytes } from 'node:crypto'
 import type { ErrorCode } from '../support/errors.js'
-import type { ClosedBatch, FrameRun, Journal, JournalBacklog, LedgerFault, Position } from './journal.js'
+import { JournalListeners } from './journal.js'
+import type {
+  ClosedBatch, FrameRun, Journal, JournalBacklog, LedgerFault, LedgerPosition, Position
+} from './journal.js'
 import { pressureOf, type Pressure } from './pressure.js'
 
 interface MemoryFrame {
@@ -15,7 +19,7 @@ interface MemoryFrame {
 
 export interface MemoryJournalSettings {
   readonly spoolId: string
-  /** Must be larger than that of every earlier life of this slot. */
+  /** Must be higher than any earlier epoch of this slot. */
   readonly epoch: number
   readonly bytesMax: number
 }
@@ -25,13 +29,12 @@ export class MemoryJournal implements Journal {
   readonly recoveredRows = 0
   readonly lostRows = 0
   releasedRows = 0
-  onIdle: () => void = () => {}
-  onFreed: (payload: Buffer) => void = () => {}
-  onAwaited: () => void = () => {}
+  readonly listeners = new JournalListeners()
+  private readonly epochId = randomBytes(16).toString('hex')
   private readonly frames: MemoryFrame[] = []
   /** Sequence of frames[0]. */
   private firstSequence = 1
-  /** Frames at the head that are given out and not yet released. */
+  /** Frames at the head that were handed out and not yet released. */
   private takenCount = 0
   private bytes = 0
   private rows = 0
@@ -56,7 +59,7 @@ export class MemoryJournal implements Journal {
     this.bytes += batch.payload.length
     this.rows += batch.rows
     // Only the commit makes it safe.
-    this.onAwaited()
+    this.listeners.onAwaited()
     this.wakeTaker?.()
   }
 
@@ -64,17 +67,21 @@ export class MemoryJournal implements Journal {
     return pressureOf(this.bytes, this.settings.bytesMax)
   }
 
-  resume (position: Position | null): LedgerFault | null {
+  resume (position: LedgerPosition | null): LedgerFault | null {
     this.takenCount = 0
     const { epoch } = this.settings
+    const isOwnEpoch = position?.epoch === epoch
+    const isForeign = isOwnEpoch && position.epochId !== null && position.epochId !== this.epochId
     const released = this.firstSequence - 1
-    const shown = position?.epoch === epoch ? position.sequence : 0
-    if ((position?.epoch ?? 0) > epoch || shown > released + this.frames.length) {
-      return this.fault('ledger_ahead', position, 'which this process never wrote: another one uses the same DATA_DIR with this database. Stop one of them.')
+    const shown = isOwnEpoch ? position.sequence : 0
+    if (isForeign || (position?.epoch ?? 0) > epoch || shown > released + this.frames.length) {
+      return this.fault('ledger_ahead', position,
+        'which this process never wrote: another one uses the same DATA_DIR with this database. Stop one of them.')
     }
     if (shown < released) {
       return this.fault(position === null ? 'ledger_missing' : 'ledger_behind', position,
-        `though frame ${released} was committed: the database was restored or exchanged. Check DATABASE_URL; a restart goes on with new points.`)
+        `though frame ${released} was committed: the database was restored or replaced. ` +
+        'Check DATABASE_URL; a restart continues with new points.')
     }
     this.releaseThrough(shown)
     return null
@@ -142,7 +149,9 @@ export class MemoryJournal implements Journal {
     }
     this.takenCount = first + payloads.length
     const firstSequence = this.firstSequence + first
-    return { epoch: this.settings.epoch, firstSequence, lastSequence: firstSequence + payloads.length - 1, payloads, rows, bytes }
+    const { epochId, settings: { epoch } } = this
+    const lastSequence = firstSequence + payloads.length - 1
+    return { epoch, epochId, firstSequence, lastSequence, payloads, rows, bytes }
   }
 
   private releaseThrough (sequence: number): void {
@@ -151,7 +160,7 @@ export class MemoryJournal implements Journal {
     this.takenCount = Math.max(0, this.takenCount - count)
     this.settleHead(count, null)
     this.firstSequence += count
-    if (this.frames.length === 0 && !this.ended) this.onIdle()
+    if (this.frames.length === 0 && !this.ended) this.listeners.onIdle()
   }
 
   private settleHead (count: number, error: ErrorCode | null): void {
@@ -160,10 +169,10 @@ export class MemoryJournal implements Journal {
       this.rows -= batch.rows
       if (error === null) this.releasedRows += batch.rows
       batch.spooled(error)
-      // Given up, a drain may still be reading it.
+      // After giving up, a drain may still be reading the payload.
       if (error !== null) continue
       batch.committed(null)
-      this.onFreed(batch.payload)
+      this.listeners.onFreed(batch.payload)
     }
   }
 }

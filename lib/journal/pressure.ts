@@ -1,7 +1,7 @@
-/** How full a journal is: soft answers 429, hard 503. */
+/** How full a journal is: at soft, requests get 429, at hard 503. */
 export type Pressure = 'none' | 'soft' | 'hard'
 
-/** Share of the bound at which senders are asked to slow down. */
+/** Share of the hard limit at which senders are asked to slow down. */
 const SOFT_SHARE = 0.8
 
 export function pressureOf (bytes: number, bytesMax: number): Pressure {

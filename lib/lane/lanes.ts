@@ -1,17 +1,17 @@
 /**
- * The lanes of a worker: its own first, then those that drain the spools of slots that nobody owns. Knows where
- * every point stands.
+ * The lanes of a worker: its own first, then those that drain the spools of slots without a worker. Accounts for every
+ * point.
  */
 import type { JournalBacklog } from '../journal/journal.js'
 import type { Pipeline, PointCounters } from '../pipeline/pipeline.js'
 import type { Lane } from './lane.js'
 import type { WorkerReport } from '../messages/messages.js'
 
-export type Standing = Pick<WorkerReport, 'points' | 'waiting' | 'backlog' | 'pressure' | 'database'>
+export type Snapshot = Pick<WorkerReport, 'points' | 'waiting' | 'backlog' | 'pressure' | 'database'>
 
 export type DrainOutcome = 'empty' | 'away' | 'deadline'
 
-/** So long a stop gives a database that is away to come back, where points are safe on disk without it. */
+/** Time that a shutdown gives an unavailable database to come back if all points are safe on disk. */
 const AWAY_MS_MAX = 1_000
 const AWAY_CHECK_INTERVAL_MS = 100
 
@@ -25,7 +25,7 @@ export class Lanes {
   }
 
   /** Everything at one instant. */
-  standing (): Standing {
+  snapshot (): Snapshot {
     const backlog = this.backlog()
     const halted = this.lanes.find(({ drain }) => drain.lastError !== null)?.drain
     return {
@@ -42,8 +42,8 @@ export class Lanes {
   }
 
   /**
-   * Ends the journals and waits until they are empty, or the drains were cut: by the deadline, or since the database is away
-   * and all that waits is safe without it.
+   * Ends the journals and waits until they are empty. Gives up at the deadline, or once the database is unavailable and
+   * all waiting points are safe without it.
    * @param onDisk whether the journals outlive the process
    */
   async drain (deadlineMs: number, onDisk: boolean): Promise<DrainOutcome> {
@@ -68,7 +68,7 @@ export class Lanes {
     return outcome
   }
 
-  /** Every lane that is not through is tried again and again, and everything of it is written. */
+  /** Every lane that still has work is retrying, and all its points are written. */
   private safeWithoutDatabase (): boolean {
     return this.lanes.every(({ drain, journal }) => drain.through || (drain.lastError !== null && journal.idle))
   }
@@ -86,7 +86,9 @@ export class Lanes {
 
   private backlog (): JournalBacklog {
     const backlogs = this.lanes.map(({ journal }) => journal.backlog())
-    const sum = (key: 'frames' | 'rows' | 'bytes'): number => backlogs.reduce((total, backlog) => total + backlog[key], 0)
-    return { frames: sum('frames'), rows: sum('rows'), bytes: sum('bytes'), oldestMs: Math.max(0, ...backlogs.map(({ oldestMs }) => oldestMs)) }
+    const sum = (key: 'frames' | 'rows' | 'bytes'): number =>
+      backlogs.reduce((total, backlog) => total + backlog[key], 0)
+    const oldestMs = Math.max(0, ...backlogs.map((backlog) => backlog.oldestMs))
+    return { frames: sum('frames'), rows: sum('rows'), bytes: sum('bytes'), oldestMs }
   }
 }

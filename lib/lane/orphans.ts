@@ -1,13 +1,13 @@
 /**
- * The spools of slots that no worker owns any more, since there were more workers once: the first worker drains them.
+ * Orphans: the spools of slots without a worker, left from a run with more workers. The first worker drains them.
  *
- *   found ─► open ─► given to be drained
- *     └─► refused ─► tried again after a while, until it opens or its directory is moved away
- *     └─► unreadable: somebody must look at it, the next start tries again
+ *   found ─► open ─► drained
+ *     └─► refused ─► retried until it opens or its directory is moved away
+ *     └─► unreadable: needs an operator, the next start tries again
  *
- * One that cannot be opened keeps nobody from sending new points, and has a complaint for as long as that is so. Its lock
- * is kept from the first time on: nobody else may open it while this program runs, and to give it back takes a file
- * handle, which may be what is missing.
+ * An orphan that cannot be opened does not affect new points; it is reported for as long as that lasts. Its lock is
+ * kept from the first attempt on: no other process may open it meanwhile, and releasing it takes a file handle, which
+ * may be just what is missing.
  */
 import { spoolDirectory, writersOf, type Config } from '../config/config.js'
 import { OperatingError } from '../support/errors.js'
@@ -22,15 +22,15 @@ export interface OrphansOptions {
   readonly config: Config
   readonly log: Log
   readonly hooks: JournalHooks
-  /** Gets each spool that was opened, once. */
+  /** Called once with each opened spool. */
   readonly drain: (spool: Spool) => void
-  /** Without it a minute: each time all that waits in the spool is read. */
+  /** Default: a minute. Each attempt reads all frames of the spool. */
   readonly retryMs?: number
 }
 
 interface Failure {
   readonly complaint: string
-  /** It may open later as it stands. */
+  /** It may open later without being changed. */
   readonly again: boolean
 }
 
@@ -49,25 +49,25 @@ export class Orphans {
     this.directory = spoolDirectory(options.config)
   }
 
-  /** Of those that cannot be opened, for people. */
+  /** Messages about the spools that cannot be opened. */
   get complaints (): readonly string[] {
     return Array.from(this.failures.values(), ({ complaint }) => complaint)
   }
 
-  /** Opens what can be opened now; the others follow. Rejects if the spool directory cannot be read. */
+  /** Opens all orphans that can be opened now; the others are retried. Rejects if the spool directory is unreadable. */
   async open (): Promise<void> {
     if (this.directory === null) return
     const slots = await listSlots(realFiles, this.directory)
     await this.openAll(this.directory, slots.filter((slot) => slot >= writersOf(this.options.config)))
   }
 
-  /** None is given out from now on. */
+  /** Stops opening spools. */
   stop (): void {
     this.stopped = true
     if (this.timer !== null) clearTimeout(this.timer)
   }
 
-  /** Closes all of them and gives their locks back. */
+  /** Closes all spools and releases their locks. */
   async close (): Promise<void> {
     this.stop()
     await this.opening
@@ -78,7 +78,8 @@ export class Orphans {
     this.opening = this.openInTurn(directory, slots)
     await this.opening
     const again = [...this.failures.values()].some((failure) => failure.again)
-    if (again && !this.stopped) this.timer = setTimeout(() => { void this.openAgain(directory) }, this.options.retryMs ?? RETRY_MS)
+    if (!again || this.stopped) return
+    this.timer = setTimeout(() => { void this.openAgain(directory) }, this.options.retryMs ?? RETRY_MS)
   }
 
   /** Never rejects. */
@@ -104,18 +105,20 @@ export class Orphans {
       const spool = await openLockedSlot(directory, config, log, this.lifecycle, hooks)
       this.failures.delete(slot)
       if (this.stopped) return
-      log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot that no worker owns any more')
+      log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot without a worker')
       drain(spool)
     } catch (error) {
       this.fail(slot, error)
     }
   }
 
-  /** The same cause is logged once. */
+  /** Logs the same cause once. */
   private fail (slot: number, error: unknown): void {
     const again = !(error instanceof OperatingError && error.code === 'spool_failed')
-    const until = again ? 'it can be; it is tried again every minute' : 'a start that can'
-    const complaint = `the spool of slot-${slot}, which no worker owns any more, cannot be opened, and its points wait until ${until}. ${error instanceof Error ? error.message : String(error)}`
+    const next = again ? 'retrying every minute' : 'the next start tries again'
+    const reason = error instanceof Error ? error.message : String(error)
+    const complaint = `the spool of slot-${slot}, which has no worker, cannot be opened; ` +
+      `its points stay on disk, ${next}. ${reason}`
     if (this.failures.get(slot)?.complaint !== complaint) this.options.log.error({ slot, err: error }, complaint)
     this.failures.set(slot, { complaint, again })
   }

@@ -1,15 +1,15 @@
 /**
- * What was found beyond a limit in one PointColumns, in columns: filled by LimitTable, read by the pipeline, filled again.
+ * The anomalies of one PointColumns, column by column: filled by LimitTable, read by the pipeline, then reused.
  *
- *   points   [ 0 | 0 | 3 | … ]     position in the PointColumns; never falls
- *   metrics  [ 0 | 2 | 1 | … ]     position in the catalogue; rises within a point
- *   kinds    [ 3 | 0 | 1 | … ]     severity * 2 + side, as in SEVERITIES and LIMIT_SIDES
- *   limits   [ x | y | z | … ]     the limit that was broken
+ *   points   [ 0 | 0 | 3 | … ]     index in the PointColumns, ascending
+ *   metrics  [ 0 | 2 | 1 | … ]     index in the schema, ascending within a point
+ *   kinds    [ 3 | 0 | 1 | … ]     severity * 2 + side, by SEVERITIES and LIMIT_SIDES
+ *   limits   [ x | y | z | … ]     the limit that was exceeded
  */
 export class AnomalyColumns {
-  /** Anomalies held; entries from here on are left over. */
+  /** Number of anomalies; entries beyond it are stale. */
   count = 0
-  /** Of the limits that judged. */
+  /** Version of the limits applied. */
   version = 0
   points: Uint32Array
   metrics: Uint16Array

@@ -1,4 +1,4 @@
-/** The limits that the configuration gives: one critical limit a metric. They fill a database that has none yet. */
+/** The limits from the configuration, one critical limit per metric: stored in a database that has none yet. */
 import type { Config } from '../config/config.js'
 import { METRICS } from '../../protocol/metrics.js'
 import type { LimitSet } from './limit-set.js'

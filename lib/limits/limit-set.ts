@@ -1,5 +1,5 @@
 /**
- * A set of limits: which values of which metric are out of order, for all satellites and for some.
+ * A set of limits: which values of each metric are anomalous, by default and for particular satellites.
  *
  *   {
  *     "default": {
@@ -12,28 +12,30 @@
  *     }
  *   }
  *
- * A metric has limits on two sides, each a warning and a critical one. A value below a low limit or above a high one
- * breaks it; a value that is exactly the limit is in order. A metric without limits is not checked.
+ * A metric has limits on two sides, each with a warning and a critical limit. A value below a low limit or above a high
+ * one is an anomaly; a value equal to the limit is not. A metric without limits is not checked.
  *
- * The key of an override is a satellite's id, or a pattern in which `*` stands for any characters, also none. For each
- * metric the most specific override that names it counts, and it replaces the limits of that metric as a whole:
+ * The key of an override is a satellite id, or a pattern in which `*` matches any characters, or none. For each metric,
+ * the most specific override that names it applies, and replaces all limits of that metric. In descending order:
  *
- *   exact id  >  longer text before the first `*`  >  more characters other than `*`  >  smaller text (by UTF-16 unit)  >  default
+ *   exact id
+ *   pattern: longer text before the first `*`, then more characters other than `*`, then first by UTF-16 code units
+ *   default
  *
- * What a set must fulfil is in validate.ts.
+ * The rules for a valid set are in validate.ts.
  */
 import type { LimitSide } from '../../protocol/metrics.js'
 
 /** Sides of a metric, in the order of their codes. */
 export const LIMIT_SIDES = ['low', 'high'] as const satisfies readonly LimitSide[]
 
-/** How bad a broken limit is, in the order of their codes. */
+/** Severities of an anomaly, in the order of their codes. */
 export const SEVERITIES = ['warning', 'critical'] as const
 export type Severity = typeof SEVERITIES[number]
 
 export type SideLimits = { readonly [S in Severity]?: number }
 export type MetricLimits = { readonly [S in LimitSide]?: SideLimits }
-/** By the metric's name. */
+/** By metric name. */
 export type LimitsByMetric = Readonly<Record<string, MetricLimits>>
 
 export interface LimitSet {
@@ -42,11 +44,11 @@ export interface LimitSet {
   readonly overrides: Readonly<Record<string, LimitsByMetric>>
 }
 
-/** A set with the number that counts up with each change: what workers judge by. */
+/** A set with its version, which increases with each change: what workers apply. */
 export interface NumberedLimits {
   readonly version: number
   readonly set: LimitSet
 }
 
-/** What stands for any characters in the key of an override. */
+/** Matches any characters in the key of an override. */
 export const WILDCARD = '*'

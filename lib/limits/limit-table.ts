@@ -1,28 +1,29 @@
 /**
- * One version of the limits, made ready for the check of every point.
+ * One version of the limits, compiled for checking every point.
  *
- * The check allocates nothing and keeps no state between points. Satellites whose limits come out alike share a row:
+ * The check allocates nothing and keeps no state between points. Satellites with the same limits share a row:
  *
- *   bounds      row × metric × [ low, high ]                                        what a value must not go beyond at all
- *   thresholds  row × metric × [ low critical, low warning, high warning, high critical ]   looked at only then
- *   rows        by Satellite.index: its row; counts only while owners[index] is that very Satellite (see satellites.ts)
+ *   bounds      row × metric × [ low, high ]           a value outside is an anomaly
+ *   thresholds  row × metric × [ low critical, low warning, high warning, high critical ]   read only for anomalies
+ *   rows        row by Satellite.index; valid only while owners[index] is that same Satellite (satellites.ts)
  *
- * NaN stands for "no limit", and for a metric that a point does not have: every comparison with it is false. Memory is
- * bounded by the satellites that their table holds, and forgotten when that table begins a new generation.
+ * NaN means "no limit" or, in a point, "no value": every comparison with it is false. Memory is bounded by the size of
+ * the SatelliteTable, and released when that table begins a new generation.
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { Satellite } from '../../protocol/satellites.js'
 import type { PointSchema } from '../../protocol/schema.js'
 import type { AnomalyColumns } from './anomaly-columns.js'
-import { LIMIT_SIDES, SEVERITIES, type MetricLimits, type NumberedLimits, type Severity, type SideLimits } from './limit-set.js'
+import { LIMIT_SIDES, SEVERITIES } from './limit-set.js'
+import type { MetricLimits, NumberedLimits, Severity, SideLimits } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
-/** Kind of an anomaly as one small number: severity * 2 + side. */
+/** Code of an anomaly's severity and side: severity * 2 + side. */
 export function kindOf (severity: Severity, side: typeof LIMIT_SIDES[number]): number {
   return SEVERITIES.indexOf(severity) * LIMIT_SIDES.length + LIMIT_SIDES.indexOf(side)
 }
 
-/** Kinds that there are. */
+/** Number of kinds. */
 export const KINDS_MAX = SEVERITIES.length * LIMIT_SIDES.length
 
 const LOW_CRITICAL = kindOf('critical', 'low')
@@ -33,13 +34,13 @@ const HIGH_CRITICAL = kindOf('critical', 'high')
 const BOUNDS = 2
 const THRESHOLDS = 4
 const DEFAULT_ROW = 0
-/** There is room for at first. */
+/** Initial capacity. */
 const ROWS = 16
 
 export class LimitTable {
   readonly version: number
   private readonly resolver: LimitResolver
-  /** Entry that counts for each metric; scratch of resolve(). */
+  /** The entry that applies, by metric; scratch memory for resolve(). */
   private readonly chosen: number[]
   private readonly rowByEntries = new Map<string, number>()
   private readonly metricCount: number
@@ -49,7 +50,7 @@ export class LimitTable {
   private owners: Satellite[] = []
   private generation = 0
 
-  /** @param schema of the points that are judged */
+  /** @param schema of the points to check */
   constructor (limits: NumberedLimits, readonly schema: PointSchema) {
     const { metrics, metricCount } = schema
     this.version = limits.version
@@ -62,10 +63,10 @@ export class LimitTable {
   }
 
   /**
-   * Finds all values beyond their limit: one anomaly for each, of the most severe limit that it breaks.
+   * Finds all values beyond a limit. Each is one anomaly, of the most severe limit that it exceeds.
    *
-   * @param generation of the SatelliteTable that the points' satellites come from
-   * @param anomalies cleared first
+   * @param generation of the SatelliteTable that holds the points' satellites
+   * @param anomalies is cleared first
    */
   judge (columns: PointColumns, generation: number, anomalies: AnomalyColumns): void {
     anomalies.clear(this.version)
@@ -92,13 +93,16 @@ export class LimitTable {
   private judgeEach ({ count, satellites, values }: PointColumns, anomalies: AnomalyColumns): void {
     const { metricCount } = this
     for (let point = 0, first = 0; point < count; point++, first += metricCount) {
-      // Filled up to count by the decoder.
+      // The decoder fills satellites up to count.
       const satellite = satellites[point] as Satellite
-      const row = this.owners[satellite.index] === satellite ? this.rows[satellite.index] as number : this.learn(satellite)
+      const isKnown = this.owners[satellite.index] === satellite
+      const row = isKnown ? this.rows[satellite.index] as number : this.learn(satellite)
       const { bounds } = this
       for (let metric = 0, at = row * metricCount * BOUNDS; metric < metricCount; metric++, at += BOUNDS) {
         const value = values[first + metric] as number
-        if (value < (bounds[at] as number) || value > (bounds[at + 1] as number)) this.add(point, metric, value, row, anomalies)
+        if (value < (bounds[at] as number) || value > (bounds[at + 1] as number)) {
+          this.add(point, metric, value, row, anomalies)
+        }
       }
     }
   }
@@ -106,10 +110,14 @@ export class LimitTable {
   private add (point: number, metric: number, value: number, row: number, anomalies: AnomalyColumns): void {
     const { thresholds } = this
     const at = (row * this.metricCount + metric) * THRESHOLDS
-    if (value < (thresholds[at] as number)) anomalies.push(point, metric, LOW_CRITICAL, thresholds[at] as number)
-    else if (value > (thresholds[at + 3] as number)) anomalies.push(point, metric, HIGH_CRITICAL, thresholds[at + 3] as number)
-    else if (value < (thresholds[at + 1] as number)) anomalies.push(point, metric, LOW_WARNING, thresholds[at + 1] as number)
-    else anomalies.push(point, metric, HIGH_WARNING, thresholds[at + 2] as number)
+    const lowCritical = thresholds[at] as number
+    const lowWarning = thresholds[at + 1] as number
+    const highWarning = thresholds[at + 2] as number
+    const highCritical = thresholds[at + 3] as number
+    if (value < lowCritical) anomalies.push(point, metric, LOW_CRITICAL, lowCritical)
+    else if (value > highCritical) anomalies.push(point, metric, HIGH_CRITICAL, highCritical)
+    else if (value < lowWarning) anomalies.push(point, metric, LOW_WARNING, lowWarning)
+    else anomalies.push(point, metric, HIGH_WARNING, highWarning)
   }
 
   private forget (generation: number): void {
@@ -117,19 +125,19 @@ export class LimitTable {
     this.owners = []
   }
 
-  /** The row of a satellite that was not seen before, or not since its table began anew. */
+  /** Assigns a row to a satellite that is new, or new in this generation of its table. */
   private learn (satellite: Satellite): number {
     this.resolver.resolve(satellite.id, this.chosen)
     const row = this.rowOfEntries()
     if (satellite.index >= this.rows.length) this.growRows(satellite.index)
     this.rows[satellite.index] = row
-    // Filled without holes: an array with holes is slow for good.
+    // No holes: an array that once had holes stays slow.
     while (this.owners.length < satellite.index) this.owners.push(satellite)
     this.owners[satellite.index] = satellite
     return row
   }
 
-  /** The row for the entries in `chosen`, made if it is new. */
+  /** The row for the entries in `chosen`, added if it is new. */
   private rowOfEntries (): number {
     const key = this.chosen.join(' ')
     const known = this.rowByEntries.get(key)
@@ -137,16 +145,17 @@ export class LimitTable {
     const row = this.rowByEntries.size
     this.rowByEntries.set(key, row)
     if ((row + 1) * this.metricCount * BOUNDS > this.bounds.length) this.growLimits()
-    for (let metric = 0; metric < this.metricCount; metric++) this.writeLimits(row, metric, this.resolver.entries[this.chosen[metric] ?? 0]?.[metric] ?? {})
+    for (let metric = 0; metric < this.metricCount; metric++) {
+      this.writeLimits(row, metric, this.resolver.entries[this.chosen[metric] ?? 0]?.[metric] ?? {})
+    }
     return row
   }
 
   private writeLimits (row: number, metric: number, { low, high }: MetricLimits): void {
-    const place = row * this.metricCount + metric
-    const bound = place * BOUNDS
-    this.bounds[bound] = outermost(low)
-    this.bounds[bound + 1] = outermost(high)
-    this.thresholds.set([low?.critical ?? NaN, low?.warning ?? NaN, high?.warning ?? NaN, high?.critical ?? NaN], place * THRESHOLDS)
+    const cell = row * this.metricCount + metric
+    const levels = [low?.critical, low?.warning, high?.warning, high?.critical]
+    this.bounds.set([firstLimit(low), firstLimit(high)], cell * BOUNDS)
+    this.thresholds.set(levels.map((limit) => limit ?? NaN), cell * THRESHOLDS)
   }
 
   private growRows (index: number): void {
@@ -165,7 +174,7 @@ export class LimitTable {
   }
 }
 
-/** The limit of a side that is met first: a warning stands before the critical one. */
-function outermost (limits: SideLimits | undefined): number {
+/** The limit of a side that a value reaches first: the warning comes before the critical limit. */
+function firstLimit (limits: SideLimits | undefined): number {
   return limits?.warning ?? limits?.critical ?? NaN
 }

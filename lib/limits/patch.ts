@@ -1,10 +1,10 @@
 /**
- * A change of one metric's default limits: a JSON merge patch (RFC 7396) of its entry. `{"low":{"warning":20}}` sets one
- * limit and leaves the others, null takes one or a whole side away.
+ * Changes one metric's default limits by a JSON merge patch (RFC 7396) of its entry: `{"low":{"warning":20}}` sets one
+ * limit and leaves the others, null removes a limit or a whole side.
  */
 import type { LimitSet } from './limit-set.js'
 
-/** The set as it would be; still to be validated. */
+/** @returns the changed set, not yet validated */
 export function patchMetric (set: LimitSet, metric: string, patch: unknown): unknown {
   const merged = merge(set.default[metric] ?? {}, patch)
   return { ...set, default: { ...set.default, [metric]: isObject(merged) ? withoutEmpty(merged) : merged } }
@@ -26,7 +26,7 @@ function merge (target: unknown, patch: unknown): unknown {
   return Object.fromEntries(merged)
 }
 
-/** A side whose last limit was taken away is no side any more. */
+/** A side without limits is dropped. */
 function withoutEmpty (sides: Fields): Fields {
   return Object.fromEntries(Object.entries(sides).filter(([, side]) => !isObject(side) || Object.keys(side).length > 0))
 }

@@ -1,63 +1,64 @@
 /**
- * Which entry of a set of limits counts for a satellite and metric; the order is in limit-set.ts.
+ * Finds the entry of a set of limits that applies to a satellite and metric; limit-set.ts defines the precedence.
  *
- * A look-up is made for every satellite that is new, and anybody may send new ones: so its cost must not grow with the
- * number of overrides. Ids stand in a Map. A pattern is found by its two ends:
+ * Every new satellite costs a look-up, and any client may send new ones, so the cost must not grow with the number of
+ * overrides. Ids are in a Map. A pattern is found by its prefix and suffix:
  *
- *   'SAT-*-EU*-7'  →  by the length of its beginning (4), the beginning 'SAT-', the length of its end (2), the end '-7'
- *                  →  the patterns with these two ends, whose middles ('-EU') are looked for one after another
+ *   'SAT-*-EU*-7'  →  length of the prefix (4), prefix 'SAT-', length of the suffix (2), suffix '-7'
+ *                  →  the patterns with both, whose middles ('-EU') are searched for one after another
  *
- * A step is one length that is tried; to look for a middle counts as MIDDLE_STEPS. How many steps a look-up may take at
- * most follows from the set alone: stepsMax, which validate.ts bounds.
+ * Trying one length is a step; searching for a middle counts as MIDDLE_STEPS. The most steps that a look-up can take
+ * follows from the set alone: stepsMax, which validate.ts limits.
  *
- * Entries stand in the order in which they count, so that of several that match, the one of the lowest position does.
+ * Entries are in order of precedence: if several match, the lowest index applies.
  */
 import { WILDCARD, type LimitSet, type MetricLimits } from './limit-set.js'
 
-/** Measured: a length is tried in 50 to 100 ns, the costliest middle found or not in 400. */
+/** Measured: trying a length takes 50 to 100 ns, searching for the costliest middle 400 ns. */
 const MIDDLE_STEPS = 4
 
-/** Limits by metric, as they stand in the schema; undefined: this entry says nothing of the metric. */
+/** Limits by metric, in schema order; undefined: this entry does not name the metric. */
 type Entry = ReadonlyArray<MetricLimits | undefined>
 
-/** The override of a pattern. */
+/** An override whose key is a pattern. */
 interface Pattern {
   readonly entry: number
   /** Texts between the wildcards. */
   readonly middles: readonly string[]
 }
 
-/** Texts of one length, and what stands under each. */
+/** Values by text, for texts of one length. */
 interface OfLength<T> {
   readonly length: number
   readonly byText: Map<string, T>
 }
 
-/** By the end. */
-type Ends = Array<OfLength<Pattern[]>>
+/** Patterns by suffix. */
+type Suffixes = Array<OfLength<Pattern[]>>
 
 export class LimitResolver {
-  /** In the order in which they count; the default is the last. */
+  /** In order of precedence; the default is last. */
   readonly entries: readonly Entry[]
   private readonly exact = new Map<string, number>()
-  /** By the beginning, the longest first. */
-  private readonly beginnings: Array<OfLength<Ends>> = []
-  /** Ends of the id that is looked up, by their length: many beginnings ask for the same one, and a text is hashed once. */
-  private endsOfId: Array<string | undefined> = []
+  /** By prefix, longest first. */
+  private readonly prefixes: Array<OfLength<Suffixes>> = []
+  /** Suffixes of the current id, by length: many prefixes need the same one, and a string is hashed only once. */
+  private suffixesOfId: Array<string | undefined> = []
 
-  /** @param metrics names, in the order of the schema; limits of others are passed over */
+  /** @param metrics names in schema order; limits for other metrics are ignored */
   constructor (set: LimitSet, metrics: readonly string[]) {
     const keys = Object.keys(set.overrides)
     const exact = keys.filter((key) => !key.includes(WILDCARD))
     const patterns = keys.filter((key) => key.includes(WILDCARD)).map(split).sort(bySpecificity)
-    this.entries = [...exact.map((key) => set.overrides[key]), ...patterns.map(({ text }) => set.overrides[text]), set.default]
+    const overrides = [...exact, ...patterns.map(({ text }) => text)].map((key) => set.overrides[key])
+    this.entries = [...overrides, set.default]
       .map((limits = {}) => metrics.map((name) => Object.hasOwn(limits, name) ? limits[name] : undefined))
     exact.forEach((key, entry) => this.exact.set(key, entry))
     patterns.forEach(({ pieces }, index) => this.add(pieces, exact.length + index))
-    this.beginnings.sort((a, b) => b.length - a.length)
+    this.prefixes.sort((a, b) => b.length - a.length)
   }
 
-  /** Position of the default among the entries. */
+  /** Index of the default among the entries. */
   get defaultEntry (): number {
     return this.entries.length - 1
   }
@@ -67,50 +68,51 @@ export class LimitResolver {
     return this.entries.length === 1
   }
 
-  /** Steps that the costliest look-up can take: all lengths of beginnings, and of one id's beginnings those with most to do. */
+  /** Steps of the costliest look-up: all prefix lengths, plus the costliest set of prefixes that one id can have. */
   get stepsMax (): number {
     const steps = new Map<string, number>()
     let most = 0
-    for (const { length, byText } of this.beginnings.toReversed()) {
-      const shorter = this.beginnings.filter((other) => other.length < length)
-      for (const [text, ends] of byText) {
-        // That of the longest shorter one includes all that are shorter still.
-        const inherited = shorter.map((other) => steps.get(text.slice(0, other.length))).find((known) => known !== undefined) ?? 0
-        const total = endSteps(ends) + inherited
+    for (const { length, byText } of this.prefixes.toReversed()) {
+      const shorter = this.prefixes.filter((other) => other.length < length)
+      for (const [text, suffixes] of byText) {
+        // The steps of the longest shorter prefix include those of all prefixes that are shorter still.
+        const known = shorter.map((other) => steps.get(text.slice(0, other.length)))
+        const inherited = known.find((total) => total !== undefined) ?? 0
+        const total = suffixSteps(suffixes) + inherited
         steps.set(text, total)
         most = Math.max(most, total)
       }
     }
-    return this.beginnings.length + most
+    return this.prefixes.length + most
   }
 
-  /** Writes for each metric the position of the entry that counts. */
+  /** Writes the index of the entry that applies to each metric. */
   resolve (id: string, chosen: number[]): void {
     chosen.fill(this.defaultEntry)
     const exact = this.exact.get(id)
     if (exact !== undefined) this.take(exact, chosen)
-    this.endsOfId = []
-    for (const { length, byText } of this.beginnings) {
+    this.suffixesOfId = []
+    for (const { length, byText } of this.prefixes) {
       if (length > id.length) continue
-      // Patterns with a shorter beginning count less than all that was found.
+      // Patterns with a shorter prefix have lower precedence than everything found so far.
       if (chosen.every((entry) => entry !== this.defaultEntry)) return
-      const ends = byText.get(id.slice(0, length))
-      if (ends !== undefined) this.match(id, length, ends, chosen)
+      const suffixes = byText.get(id.slice(0, length))
+      if (suffixes !== undefined) this.match(id, length, suffixes, chosen)
     }
   }
 
-  private match (id: string, from: number, ends: Ends, chosen: number[]): void {
-    for (const { length, byText } of ends) {
+  private match (id: string, from: number, suffixes: Suffixes, chosen: number[]): void {
+    for (const { length, byText } of suffixes) {
       const until = id.length - length
       if (until < from) continue
-      const end = this.endsOfId[length] ??= id.slice(until)
-      for (const { entry, middles } of byText.get(end) ?? []) {
+      const suffix = this.suffixesOfId[length] ??= id.slice(until)
+      for (const { entry, middles } of byText.get(suffix) ?? []) {
         if (holdsInOrder(id, middles, from, until)) this.take(entry, chosen)
       }
     }
   }
 
-  /** Takes an entry for the metrics that it names, where none that counts more was taken. */
+  /** Applies an entry to the metrics that it names, unless one of higher precedence applies. */
   private take (entry: number, chosen: number[]): void {
     const limits = this.entries[entry] ?? []
     for (let metric = 0; metric < chosen.length; metric++) {
@@ -119,8 +121,9 @@ export class LimitResolver {
   }
 
   private add (pieces: readonly string[], entry: number): void {
-    const ends = under(this.beginnings, pieces[0] ?? '', () => [])
-    under(ends, pieces.at(-1) ?? '', () => []).push({ entry, middles: pieces.slice(1, -1).filter((middle) => middle !== '') })
+    const suffixes = getOrAdd(this.prefixes, pieces[0] ?? '', () => [])
+    const patterns = getOrAdd(suffixes, pieces.at(-1) ?? '', () => [])
+    patterns.push({ entry, middles: pieces.slice(1, -1).filter((middle) => middle !== '') })
   }
 }
 
@@ -136,15 +139,14 @@ function split (text: string): Pieces {
 }
 
 function bySpecificity (a: Pieces, b: Pieces): number {
-  return beginning(b) - beginning(a) || b.literals - a.literals || (a.text < b.text ? -1 : 1)
+  return prefixLength(b) - prefixLength(a) || b.literals - a.literals || (a.text < b.text ? -1 : 1)
 }
 
-function beginning ({ pieces }: Pieces): number {
+function prefixLength ({ pieces }: Pieces): number {
   return pieces[0]?.length ?? 0
 }
 
-/** What stands under a text; made if nothing does. */
-function under<T> (lengths: Array<OfLength<T>>, text: string, make: () => T): T {
+function getOrAdd<T> (lengths: Array<OfLength<T>>, text: string, create: () => T): T {
   let ofLength = lengths.find(({ length }) => length === text.length)
   if (ofLength === undefined) {
     ofLength = { length: text.length, byText: new Map() }
@@ -152,13 +154,13 @@ function under<T> (lengths: Array<OfLength<T>>, text: string, make: () => T): T 
   }
   let known = ofLength.byText.get(text)
   if (known === undefined) {
-    known = make()
+    known = create()
     ofLength.byText.set(text, known)
   }
   return known
 }
 
-/** Each middle is taken at its first place behind the one before: for `*` alone that finds a match where there is one. */
+/** Takes each middle's first occurrence after the one before: as `*` is the only wildcard, this finds every match. */
 export function holdsInOrder (id: string, middles: readonly string[], from: number, until: number): boolean {
   let at = from
   for (const middle of middles) {
@@ -169,9 +171,10 @@ export function holdsInOrder (id: string, middles: readonly string[], from: numb
   return true
 }
 
-/** Each length, and of its texts the one with most to look for. */
-function endSteps (ends: Ends): number {
-  return sum(ends, ({ byText }) => 1 + Math.max(...Array.from(byText.values(), (patterns) => MIDDLE_STEPS * sum(patterns, ({ middles }) => middles.length))))
+/** All suffix lengths, plus the costliest suffix of each. */
+function suffixSteps (suffixes: Suffixes): number {
+  const middles = (patterns: readonly Pattern[]): number => sum(patterns, (pattern) => pattern.middles.length)
+  return sum(suffixes, ({ byText }) => 1 + MIDDLE_STEPS * Math.max(...Array.from(byText.values(), middles)))
 }
 
 function sum<T> (values: readonly T[], of: (value: T) => number): number {

@@ -1,48 +1,49 @@
 /**
- * Which sets of limits are accepted. Every fault of a set is named, up to FAULTS_MAX.
+ * Validates sets of limits. Every fault is named, up to FAULTS_MAX.
  *
- * A new set is accepted exactly when all of these hold; one that is stored already, when all but the last two do, which
- * came later: a bound that is new must not keep a server from starting.
+ * A new set is valid if it meets all of these rules. A stored set need not meet the last two, which are more recent: a
+ * new rule must not keep a server from starting.
  *
- *   1. It is an object with `default`, and `overrides` or not, and nothing else; both are objects.
- *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters, as satellite ids have them (`*` is one).
- *   3. `default` and each override are objects whose keys are metrics of the stream. In a set that is stored already others
- *      may stand, which a newer server knows; a new set may keep them as they are.
- *   4. The limits of a metric are an object with `low`, `high`, both or none; each is an object with `warning`,
+ *   1. It is an object with `default`, optionally `overrides`, and nothing else; both are objects.
+ *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters that satellite ids may have (`*` is one).
+ *   3. `default` and each override are objects whose keys are metrics of the schema. A stored set may have others,
+ *      known to a newer server; a new set may keep those unchanged.
+ *   4. The limits of a metric are an object with `low`, `high`, both or neither; each is an object with `warning`,
  *      `critical` or both.
  *   5. Each limit is a finite number.
- *   6. A warning comes before the critical limit: low.warning > low.critical, high.warning < high.critical.
- *   7. Something is in order: every low limit of a metric is less than every high one.
+ *   6. The warning comes before the critical limit: low.warning > low.critical, high.warning < high.critical.
+ *   7. Some value is in order: every low limit of a metric is less than every high limit.
  *   8. A key has at most WILDCARDS_MAX `*`, and finding the limits of a satellite takes at most MATCH_STEPS_MAX steps
- *      (resolver.ts): anybody may send satellites that are new, a million of them.
- *   9. It has at most LIMIT_SET_BYTES_MAX bytes as JSON: each process holds it, and the history keeps every version.
+ *      (resolver.ts): any client may send a million new satellites.
+ *   9. It has at most LIMIT_SET_BYTES_MAX bytes as JSON: every process holds it, and the history keeps every version.
  *
- * An override replaces a metric's limits as a whole, so the rules of one entry never depend on another.
+ * An override replaces all limits of a metric, so an entry is valid or not regardless of the others.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { LimitSide } from '../../protocol/metrics.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
 import { listNames, type PointSchema } from '../../protocol/schema.js'
-import { LIMIT_SIDES, SEVERITIES, WILDCARD, type LimitSet, type LimitsByMetric, type MetricLimits, type SideLimits } from './limit-set.js'
+import { LIMIT_SIDES, SEVERITIES, WILDCARD } from './limit-set.js'
+import type { LimitSet, LimitsByMetric, MetricLimits, SideLimits } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
-/** Overrides that a set may have. */
 export const OVERRIDES_MAX = 10_000
-/** `*` in one key; one to three are usual. */
+/** `*` per key; one to three are usual. */
 export const WILDCARDS_MAX = 8
-/** Steps to find the limits of a satellite, for all patterns together: measured as less than 10 µs. */
+/** Steps to find the limits of a satellite, over all patterns: measured at less than 10 µs. */
 export const MATCH_STEPS_MAX = 64
-/** Of a set as JSON without white space: 10,000 overrides of all limits of all metrics have 3 MB. */
+/** As JSON without white space; 10,000 overrides with all limits of all metrics take 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
-/** Fields of a set with the most overrides, each with all limits of all metrics, and the two of the set itself. */
+/** Fields of the largest set: its own two, and the most overrides with all limits of all metrics. */
 export function limitSetPartsMax ({ metricCount }: PointSchema): number {
   return 2 + (OVERRIDES_MAX + 1) * (1 + metricCount * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
 }
-/** What is wrong with a key that is no id either. */
-export const NO_PATTERN = 'neither a satellite id nor a pattern: 1 to 64 characters, with no control characters and no white space at either end'
-/** Faults named in one answer. */
+/** The fault of a key that matches no satellite. */
+export const NO_PATTERN =
+  'neither a satellite id nor a pattern: 1 to 64 characters, no control characters, no leading or trailing white space'
+/** Faults named in a response. */
 const FAULTS_MAX = 1_000
-/** Longest key that a message repeats whole. */
+/** Longest key repeated in a message. */
 const ECHO_MAX = 64
 
 export interface LimitFault {
@@ -56,21 +57,23 @@ export type ParsedLimitSet =
   | { readonly ok: false, readonly faults: readonly LimitFault[] }
 
 /**
- * A set that somebody wants to bring into force.
- * @param value as JSON.parse gives it. The set that is returned is a copy in the order of the schema, with sorted overrides.
- * @param inForce the set that it is to replace, if there is one
+ * Validates a new set.
+ * @param value as returned by JSON.parse
+ * @param inForce the set to be replaced; null: none
+ * @returns a copy, with metrics in schema order and sorted overrides
  */
 export function parseLimitSet (value: unknown, schema: PointSchema, inForce: LimitSet | null): ParsedLimitSet {
   const reader = new LimitSetReader(schema, (name, limits, override) => {
-    const kept = override === null ? inForce?.default : Object.hasOwn(inForce?.overrides ?? {}, override) ? inForce?.overrides[override] : undefined
-    return kept !== undefined && Object.hasOwn(kept, name) && isDeepStrictEqual(kept[name], limits)
+    const { default: byDefault, overrides } = inForce ?? { default: {}, overrides: {} }
+    const before = override === null ? byDefault : Object.hasOwn(overrides, override) ? overrides[override] : undefined
+    return before !== undefined && Object.hasOwn(before, name) && isDeepStrictEqual(before[name], limits)
   })
   const set = reader.readSet(value)
   if (reader.faults.length === 0) reader.checkCosts(set)
   return reader.result(set)
 }
 
-/** A set that is in force. As parseLimitSet. */
+/** Validates a stored set; otherwise like parseLimitSet. */
 export function parseStoredLimitSet (value: unknown, schema: PointSchema): ParsedLimitSet {
   const reader = new LimitSetReader(schema, () => true)
   return reader.result(reader.readSet(value))
@@ -78,7 +81,7 @@ export function parseStoredLimitSet (value: unknown, schema: PointSchema): Parse
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** Whether limits of a metric that is not known may stand. @param override null: of the default */
+/** Whether the limits of an unknown metric may stay. @param override null: in the default */
 type Keeps = (metric: string, limits: unknown, override: string | null) => boolean
 
 class LimitSetReader {
@@ -89,9 +92,10 @@ class LimitSetReader {
   readSet (value: unknown): LimitSet {
     const fields = this.fields(value, '', ['default', 'overrides'])
     if (fields !== null && !Object.hasOwn(fields, 'default')) this.fault('default', 'is missing')
+    const has = (name: string): boolean => fields !== null && Object.hasOwn(fields, name)
     return {
-      default: fields !== null && Object.hasOwn(fields, 'default') ? this.readMetrics(fields['default'], 'default', null) : {},
-      overrides: fields !== null && Object.hasOwn(fields, 'overrides') ? this.readOverrides(fields['overrides']) : {}
+      default: has('default') ? this.readMetrics(fields?.['default'], 'default', null) : {},
+      overrides: has('overrides') ? this.readOverrides(fields?.['overrides']) : {}
     }
   }
 
@@ -99,17 +103,22 @@ class LimitSetReader {
     return this.faults.length === 0 ? { ok: true, set } : { ok: false, faults: this.faults }
   }
 
-  /** Of a set without other faults. */
+  /** Checks rules 8 and 9 of a set that meets the others. */
   checkCosts (set: LimitSet): void {
     for (const key of Object.keys(set.overrides)) {
-      if (key.split(WILDCARD).length - 1 > WILDCARDS_MAX) this.fault(overridePath(key), `has more than ${WILDCARDS_MAX} *`)
+      const wildcards = key.split(WILDCARD).length - 1
+      if (wildcards > WILDCARDS_MAX) this.fault(overridePath(key), `has more than ${WILDCARDS_MAX} *`)
     }
     const bytes = Buffer.byteLength(JSON.stringify(set))
-    if (bytes > LIMIT_SET_BYTES_MAX) this.fault('', `has ${bytes} bytes as JSON; at most ${LIMIT_SET_BYTES_MAX} are possible`)
+    if (bytes > LIMIT_SET_BYTES_MAX) {
+      this.fault('', `has ${bytes} bytes as JSON; at most ${LIMIT_SET_BYTES_MAX} are allowed`)
+    }
     const steps = new LimitResolver(set, this.schema.metrics).stepsMax
     if (steps > MATCH_STEPS_MAX) {
-      this.fault('overrides', `has patterns that cost ${steps} steps for each new satellite; at most ${MATCH_STEPS_MAX} are possible. ` +
-        'Text between two * costs 4 steps where many patterns share what stands before and behind; each other length of text before the first * or behind the last one costs 1')
+      this.fault('overrides',
+        `has patterns that cost ${steps} steps for each new satellite; at most ${MATCH_STEPS_MAX} are allowed. ` +
+        'Each distinct length of text before the first * or after the last * costs 1 step; ' +
+        'each text between two * costs 4, added up over the patterns that share both ends')
     }
   }
 
@@ -118,10 +127,10 @@ class LimitSetReader {
     if (fields === null) return {}
     const keys = Object.keys(fields).sort()
     if (keys.length > OVERRIDES_MAX) {
-      this.fault('overrides', `has ${keys.length} entries; at most ${OVERRIDES_MAX} are possible`)
+      this.fault('overrides', `has ${keys.length} entries; at most ${OVERRIDES_MAX} are allowed`)
       return {}
     }
-    // fromEntries: an assignment would take the key __proto__ for something else.
+    // fromEntries, because assigning to the key __proto__ would set the prototype.
     return Object.fromEntries(keys.map((key) => {
       const path = overridePath(key)
       if (!isSatelliteId(key)) this.fault(path, `is ${NO_PATTERN}`)
@@ -133,11 +142,12 @@ class LimitSetReader {
     const { metrics } = this.schema
     const fields = this.fields(value, path)
     if (fields === null) return {}
+    const known = metrics.filter((name) => Object.hasOwn(fields, name))
     const others = Object.keys(fields).filter((name) => !metrics.includes(name))
     const kept = others.filter((name) => this.keeps(name, fields[name], override))
     for (const name of others) if (!kept.includes(name)) this.unknown(name.slice(0, ECHO_MAX), path, metrics)
     return Object.fromEntries([
-      ...metrics.filter((name) => Object.hasOwn(fields, name)).map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]),
+      ...known.map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]),
       ...kept.map((name) => [name, fields[name]])
     ]) as LimitsByMetric
   }
@@ -146,11 +156,13 @@ class LimitSetReader {
     const fields = this.fields(value, path, LIMIT_SIDES)
     if (fields === null) return {}
     const sides = LIMIT_SIDES.filter((side) => Object.hasOwn(fields, side))
-    const limits: MetricLimits = Object.fromEntries(sides.map((side) => [side, this.readSide(fields[side], side, `${path}.${side}`)]))
-    // NaN where a side has no limits: every comparison with it is false.
-    const low = Math.max(limits.low?.warning ?? limits.low?.critical ?? NaN, limits.low?.critical ?? -Infinity)
-    const high = Math.min(limits.high?.warning ?? limits.high?.critical ?? NaN, limits.high?.critical ?? Infinity)
-    if (low >= high) this.fault(path, `low limit ${low} is not less than high limit ${high}: no value would be in order`)
+    const read = sides.map((side) => [side, this.readSide(fields[side], side, `${path}.${side}`)] as const)
+    const limits: MetricLimits = Object.fromEntries(read)
+    const { low: lows, high: highs } = limits
+    // NaN if a side has no limits: every comparison with it is false.
+    const low = Math.max(lows?.warning ?? lows?.critical ?? NaN, lows?.critical ?? -Infinity)
+    const high = Math.min(highs?.warning ?? highs?.critical ?? NaN, highs?.critical ?? Infinity)
+    if (low >= high) this.fault(path, `low limit ${low} is not less than high limit ${high}: no value is in order`)
     return limits
   }
 
@@ -164,15 +176,19 @@ class LimitSetReader {
       if (typeof limit === 'number' && Number.isFinite(limit)) limits[severity] = limit
       else this.fault(`${path}.${severity}`, 'must be a finite number')
     }
-    if (SEVERITIES.every((severity) => !Object.hasOwn(fields, severity))) this.fault(path, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
+    if (SEVERITIES.every((severity) => !Object.hasOwn(fields, severity))) {
+      this.fault(path, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
+    }
     const { warning, critical } = limits
-    if (warning !== undefined && critical !== undefined && (side === 'low' ? warning <= critical : warning >= critical)) {
-      this.fault(path, `warning ${warning} is not ${side === 'low' ? 'above' : 'below'} critical ${critical}: it would never be seen`)
+    if (warning === undefined || critical === undefined) return limits
+    if (side === 'low' ? warning <= critical : warning >= critical) {
+      const where = side === 'low' ? 'above' : 'below'
+      this.fault(path, `warning ${warning} is not ${where} critical ${critical}: it would never take effect`)
     }
     return limits
   }
 
-  /** The object itself, or null and a fault: only what it has of its own counts. @param known without it: any field */
+  /** The object itself, or null and a fault. Only own fields count. @param known default: any field */
   private fields (value: unknown, path: string, known?: readonly string[]): Fields | null {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       this.fault(path, `must be an object${known === undefined ? '' : ` with ${known.join(', ')}`}`)

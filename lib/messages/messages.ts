@@ -1,25 +1,8 @@
 /**
- * What primary and workers say to one another, over the channel of node:cluster.
+ * The messages between the primary and its workers, sent over the channel of node:cluster.
  *
- *   worker → primary   hello            the process runs and asks for its settings
- *   primary → worker   start            its slot and settings
- *   worker → primary   ready            it serves
- *   primary → worker   report?          asks for a report; `id` ties the answer to it
- *   worker → primary   report           asked for; and once more when it has stored all it can before it exits, see LAST_REPORT
- *   worker → primary   ask              a client asked for what only the primary knows
- *   primary → worker   answer
- *   primary → worker   senders?         asks a UDP worker for a page of its senders
- *   worker → primary   senders
- *   worker → primary   found            anomalies, for those who watch them live
- *   worker → primary   watch            somebody here does; after `watched` come `anomalies`, until `unwatch`
- *   primary → worker   watched
- *   primary → worker   anomalies
- *   worker → primary   unwatch
- *   primary → worker   limits           what to judge points by from now on
- *   worker → primary   limits-in-force  it does
- *   primary → worker   tokens           who may do what from now on
- *   primary → worker   stop             finish what was accepted, then exit with 0
- *   worker → primary   fatal            why it is about to exit
+ * Two tables, one for each direction, name every message and what it carries. A receiver holds one handler for each
+ * message; dispatch() calls it. Adding a message without handling it does not compile.
  */
 import type { AnomalyEvents, StreamStart } from '../ingress/http/api/anomaly-stream.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
@@ -35,7 +18,7 @@ import type { Config } from '../config/config.js'
 import type { Token } from '../access/token.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 
-/** What a worker listens to. The port is never 0. */
+/** What a worker listens on. The port is never 0. */
 export interface ListenerSettings {
   readonly kind: 'http' | 'udp'
   readonly port: number
@@ -47,23 +30,23 @@ export interface WorkerSettings {
   readonly listener: ListenerSettings
   readonly httpEngine: EngineChoice['name']
   readonly databaseUrl: string
-  /** Random, made once for a DATA_DIR: with the slot the key of a ledger row. */
+  /** Random, created once per DATA_DIR; with the slot it forms the key of a ledger row. */
   readonly instanceId: string
-  /** Larger than that of any earlier life of this slot. */
+  /** Greater than every earlier epoch of this slot. */
   readonly epoch: number
-  /** What it judges points by until others come. */
+  /** Limits to start with. */
   readonly limits: NumberedLimits
-  /** Who may do what, until others come; null: no token is asked for. */
+  /** Tokens to start with; null: none required. */
   readonly tokens: readonly Token[] | null
 }
 
-/** A metric as prom-client's getMetricsAsJSON gives it. */
+/** Metrics as returned by prom-client's getMetricsAsJSON. */
 export type MetricsJson = readonly object[]
 
-/** What a UDP worker has counted, and its socket. */
+/** Counters and socket of a UDP worker. */
 export interface UdpReport {
   readonly port: number
-  /** What the kernel gave. */
+  /** Size granted by the kernel. */
   readonly receiveBufferBytes: number
   readonly counters: Readonly<UdpCounters>
 }
@@ -73,44 +56,99 @@ export interface WorkerReport {
   readonly pid: number
   readonly engine: string
   readonly points: Readonly<PointCounters>
-  /** Version of the limits that it judges by. */
+  /** Version of the limits in force. */
   readonly limitsVersion: number
   /** Points in the open batch and the journal. */
   readonly waiting: number
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
-  /** What is wrong with spools that nobody owns, for people. */
+  /** Problems with orphaned spools, worded for people. */
   readonly complaints: readonly string[]
   /** Null: not a UDP worker. */
   readonly udp: UdpReport | null
   readonly metrics: MetricsJson
 }
 
-/** The id of a report that nobody asked for. */
+/** Id of the report that a worker sends unasked, before it exits. */
 export const LAST_REPORT = 0
 
-export type Question = 'health' | 'metrics' | SenderQuery | DataQuestion
+/** What a client asked of a worker and only the primary can answer. */
+export type Question =
+  | { readonly kind: 'health' }
+  | { readonly kind: 'metrics' }
+  | { readonly kind: 'senders', readonly query: SenderQuery }
+  | DataQuestion
 
-export type ToWorker =
-  | { readonly type: 'start', readonly settings: WorkerSettings }
-  | { readonly type: 'report?', readonly id: number }
-  | { readonly type: 'answer', readonly id: number, readonly answer: StatusAnswer }
-  | { readonly type: 'limits', readonly limits: NumberedLimits }
-  | { readonly type: 'tokens', readonly tokens: readonly Token[] | null }
-  | { readonly type: 'watched', readonly id: number, readonly start: StreamStart }
-  | { readonly type: 'anomalies', readonly events: AnomalyEvents }
-  | { readonly type: 'senders?', readonly id: number, readonly query: SenderQuery }
-  | { readonly type: 'stop', readonly deadlineMs: number }
+/** Primary → worker. An id ties a reply to its request. */
+interface ToWorkerTable {
+  /** Slot and settings; the first message, and sent once. */
+  start: { readonly settings: WorkerSettings }
+  /** Requests a `report`. */
+  'report?': { readonly id: number }
+  /** Replies to `ask`. */
+  answer: { readonly id: number, readonly answer: StatusAnswer }
+  /** New limits, in force from now on. */
+  limits: { readonly limits: NumberedLimits }
+  /** New tokens, in force from now on. */
+  tokens: { readonly tokens: readonly Token[] | null }
+  /** Replies to `watch`; `anomalies` follow until `unwatch`. */
+  watched: { readonly id: number, readonly start: StreamStart }
+  anomalies: { readonly events: AnomalyEvents }
+  /** Requests a page of a UDP worker's `senders`. */
+  'senders?': { readonly id: number, readonly query: SenderQuery }
+  /** Finish what was accepted, then exit with code 0. */
+  stop: { readonly deadlineMs: number }
+}
 
-export type ToPrimary =
-  | { readonly type: 'hello' }
-  | { readonly type: 'ready', readonly engine: string }
-  | { readonly type: 'report', readonly id: number, readonly report: WorkerReport }
-  | { readonly type: 'ask', readonly id: number, readonly question: Question }
-  | { readonly type: 'limits-in-force', readonly version: number }
-  | { readonly type: 'found', readonly found: FoundAnomalies }
-  | { readonly type: 'watch', readonly id: number, readonly lastEventId: string }
-  | { readonly type: 'unwatch' }
-  | { readonly type: 'senders', readonly id: number, readonly page: SenderPage }
-  | { readonly type: 'fatal', readonly message: string }
+/** Worker → primary. */
+interface ToPrimaryTable {
+  /** The process is up and waits for `start`. */
+  hello: unknown
+  /** The worker is serving. */
+  ready: { readonly engine: string }
+  /** Replies to `report?`; also sent before a clean exit, with the id LAST_REPORT. */
+  report: { readonly id: number, readonly report: WorkerReport }
+  /** A client's question. */
+  ask: { readonly id: number, readonly question: Question }
+  /** Confirms `limits`. */
+  'limits-in-force': { readonly version: number }
+  /** Anomalies for live streams. */
+  found: { readonly found: FoundAnomalies }
+  /** A client of this worker opened a live stream. */
+  watch: { readonly id: number, readonly lastEventId: string }
+  /** The last live stream of this worker closed. */
+  unwatch: unknown
+  /** Replies to `senders?`. */
+  senders: { readonly id: number, readonly page: SenderPage }
+  /** Why the worker is about to exit. */
+  fatal: { readonly message: string }
+}
+
+type MessageOf<Table, Type extends keyof Table> = { readonly type: Type } & Table[Type]
+type AnyOf<Table> = { [Type in keyof Table]: MessageOf<Table, Type> }[keyof Table]
+
+export type ToWorker = AnyOf<ToWorkerTable>
+export type ToPrimary = AnyOf<ToPrimaryTable>
+
+/** One handler per message. Every handler also gets the context. */
+type Handlers<Table, Context extends readonly unknown[]> = {
+  readonly [Type in keyof Table]: (message: MessageOf<Table, Type>, ...context: Context) => void
+}
+
+export type WorkerHandlers = Handlers<ToWorkerTable, []>
+/** The context is the sender, such as its slot. */
+export type PrimaryHandlers<Sender> = Handlers<ToPrimaryTable, [sender: Sender]>
+
+type HandlersFor<Message extends { readonly type: string }, Context extends readonly unknown[]> = {
+  readonly [Type in Message['type']]: (message: Extract<Message, { readonly type: Type }>, ...context: Context) => void
+}
+
+/** Calls the handler of a message. */
+export function dispatch<Message extends { readonly type: string }, Context extends readonly unknown[]> (
+  handlers: HandlersFor<Message, Context>, message: Message, ...context: Context
+): void {
+  // The signature guarantees that handler and message match; the compiler cannot track it through the look-up.
+  const handle = handlers[message.type as Message['type']] as (message: Message, ...context: Context) => void
+  handle(message, ...context)
+}

@@ -1,8 +1,8 @@
 /**
- * The table quarantined_rows, for operators: looks at it, tries its rows again, drops them.
+ * The table quarantined_rows, for operators: lists, retries and drops its rows.
  *
- * A row that is stored leaves the table in the same transaction, deleted before the COPY: two that retry at once, or a
- * COMMIT whose answer was lost, store no row twice.
+ * A retried row is deleted in the transaction that stores it, before the COPY. So neither two concurrent retries nor a
+ * COMMIT whose answer was lost stores a row twice.
  */
 import { TELEMETRY } from '../../protocol/metrics.js'
 import { ROW_COLUMNS, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
@@ -12,7 +12,7 @@ import type { Database } from '../database/connection.js'
 import { separateRefused } from '../drain/missing-partition.js'
 import { isDataError } from '../drain/poison.js'
 
-/** Rows by id, or every row. Ids are bigints in decimal. */
+/** Rows by id, or all rows. Ids are bigints in decimal. */
 export type QuarantineSelection = readonly string[] | 'all'
 
 export interface QuarantinedRow {
@@ -22,20 +22,20 @@ export interface QuarantinedRow {
   readonly epoch: string
   readonly sequence: string
   readonly sqlState: string
-  /** The server's words. */
+  /** The server's message. */
   readonly reason: string
-  /** The row as far as it can be read. */
+  /** Null: the row cannot be decoded. */
   readonly point: Readonly<Record<string, unknown>> | null
-  /** In the format of rows.ts; null for rows that never had it. */
+  /** In the format of rows.ts; null: the row never had it. */
   readonly bytes: Buffer | null
 }
 
 export interface RetryOutcome {
   stored: number
   refused: number
-  /** Why, with the number of rows; the first REASONS_MAX. */
+  /** The first REASONS_MAX reasons, each with its number of rows. */
   readonly reasons: Map<string, number>
-  /** Ids that are not there. */
+  /** Ids that do not exist. */
   readonly unknown: readonly string[]
 }
 
@@ -44,48 +44,76 @@ interface WaitingRow {
   readonly bytes: Buffer
 }
 
-/** Rows of one transaction. */
+/** Rows in one transaction. */
 const CHUNK_ROWS = 1_000
-/** Different reasons that are told apart. */
+/** Reasons counted separately. */
 const REASONS_MAX = 20
 const OTHER_REASONS = 'other reasons'
-const UNREADABLE = 'the row is not kept in a form that COPY takes; see its JSON'
+const UNREADABLE = 'the row is not kept in a form that COPY accepts; see its JSON'
 
-/** The newest rows first, at most `limit`, and how many there are. */
-export async function listQuarantined (db: Database, limit: number): Promise<{ rows: QuarantinedRow[], total: number }> {
+interface SelectedRow {
+  readonly id: string
+  readonly quarantined_at: Date
+  readonly spool_id: string
+  readonly epoch: string
+  readonly sequence: string
+  readonly sqlstate: string
+  readonly reason: string
+  readonly row: Readonly<Record<string, unknown>> | null
+  readonly row_bytes: Buffer | null
+}
+
+/** The newest rows first, at most `limit`, and the total. */
+export async function listQuarantined (
+  db: Database, limit: number
+): Promise<{ rows: QuarantinedRow[], total: number }> {
   const { rows: [count] } = await db.query<{ total: string }>('SELECT count(*)::text AS total FROM quarantined_rows')
-  const { rows } = await db.query<{ id: string, quarantined_at: Date, spool_id: string, epoch: string, sequence: string, sqlstate: string, reason: string, row: Record<string, unknown> | null, row_bytes: Buffer | null }>(
-    'SELECT id::text, quarantined_at, spool_id, epoch::text, sequence::text, sqlstate, reason, row, row_bytes FROM quarantined_rows ORDER BY quarantined_rows.id DESC LIMIT $1', [limit])
+  const { rows } = await db.query<SelectedRow>(
+    'SELECT id::text, quarantined_at, spool_id, epoch::text, sequence::text, sqlstate, reason, row, row_bytes ' +
+    'FROM quarantined_rows ORDER BY quarantined_rows.id DESC LIMIT $1', [limit])
+  return { total: Number(count?.total), rows: rows.map(toQuarantinedRow) }
+}
+
+function toQuarantinedRow (row: SelectedRow): QuarantinedRow {
+  const { row_bytes: bytes } = row
   return {
-    total: Number(count?.total),
-    rows: rows.map((row) => ({
-      id: row.id,
-      quarantinedAt: row.quarantined_at,
-      spoolId: row.spool_id,
-      epoch: row.epoch,
-      sequence: row.sequence,
-      sqlState: row.sqlstate,
-      reason: row.reason,
-      point: row.row ?? (row.row_bytes !== null && readsAsRow(row.row_bytes) ? rowToPoint(row.row_bytes, TELEMETRY) : null),
-      bytes: row.row_bytes
-    }))
+    id: row.id,
+    quarantinedAt: row.quarantined_at,
+    spoolId: row.spool_id,
+    epoch: row.epoch,
+    sequence: row.sequence,
+    sqlState: row.sqlstate,
+    reason: row.reason,
+    point: row.row ?? (bytes !== null && readsAsRow(bytes) ? rowToPoint(bytes, TELEMETRY) : null),
+    bytes
   }
 }
 
-/** Deletes rows for good. */
-export async function dropQuarantined (db: Database, selection: QuarantineSelection): Promise<{ dropped: number, unknown: string[] }> {
+export async function dropQuarantined (
+  db: Database, selection: QuarantineSelection
+): Promise<{ dropped: number, unknown: string[] }> {
   if (selection === 'all') return { dropped: (await db.query('DELETE FROM quarantined_rows')).rowCount, unknown: [] }
-  const { rows } = await db.query<{ id: string }>('DELETE FROM quarantined_rows WHERE id = ANY($1::bigint[]) RETURNING id::text', [selection])
-  return { dropped: rows.length, unknown: missing(selection, rows.map(({ id }) => id)) }
+  const dropped = await deleteRows(db, selection)
+  return { dropped: dropped.length, unknown: missing(selection, dropped) }
+}
+
+/** Returns the ids of the deleted rows. */
+async function deleteRows (db: Database, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'DELETE FROM quarantined_rows WHERE id = ANY($1::bigint[]) RETURNING id::text', [ids])
+  return rows.map(({ id }) => id)
 }
 
 /**
- * Stores rows that PostgreSQL takes now; the others stay where they are.
- * @param onProgress after each transaction
+ * Stores the rows that PostgreSQL now accepts; the others stay in quarantine.
+ * @param onProgress called after each transaction
  */
-export async function retryQuarantined (db: Database, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void): Promise<RetryOutcome> {
+export async function retryQuarantined (
+  db: Database, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void
+): Promise<RetryOutcome> {
   const ids = await choose(db, selection)
-  const outcome: RetryOutcome = { stored: 0, refused: 0, reasons: new Map(), unknown: selection === 'all' ? [] : missing(selection, ids) }
+  const unknown = selection === 'all' ? [] : missing(selection, ids)
+  const outcome: RetryOutcome = { stored: 0, refused: 0, reasons: new Map(), unknown }
   for (let from = 0; from < ids.length; from += CHUNK_ROWS) {
     await retryChunk(db, ids.slice(from, from + CHUNK_ROWS), outcome)
     onProgress(outcome)
@@ -93,10 +121,11 @@ export async function retryQuarantined (db: Database, selection: QuarantineSelec
   return outcome
 }
 
-/** Ids that are there; those that come while rows are tried wait for the next time. */
+/** The existing ids of the selection. Rows quarantined later are not retried. */
 async function choose (db: Database, selection: QuarantineSelection): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
-    'SELECT id::text FROM quarantined_rows WHERE $1::bigint[] IS NULL OR id = ANY($1) ORDER BY quarantined_rows.id', [selection === 'all' ? null : selection])
+    'SELECT id::text FROM quarantined_rows WHERE $1::bigint[] IS NULL OR id = ANY($1) ORDER BY quarantined_rows.id',
+    [selection === 'all' ? null : selection])
   return rows.map(({ id }) => id)
 }
 
@@ -113,28 +142,30 @@ async function retryChunk (db: Database, ids: readonly string[], outcome: RetryO
   } catch (error) {
     if (!isDataError(error)) throw error
     await db.query('ROLLBACK')
-    outcome.stored += await storeThoseThatPass(db, waiting, error, outcome)
+    outcome.stored += await storeAccepted(db, waiting, error, outcome)
   }
 }
 
-async function storeThoseThatPass (db: Database, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome): Promise<number> {
+async function storeAccepted (
+  db: Database, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
+): Promise<number> {
   const { good, poison } = await separateRefused(db, waiting.map((row) => row.bytes), cause)
   for (const { reason } of poison) refuse(outcome, reason)
   const passed = new Set(good)
   return await storeAndDelete(db, waiting.filter((row) => passed.has(row.bytes)))
 }
 
-/** One transaction. Rows that another retry took meanwhile are left out. Gives how many were stored. */
+/** One transaction. Skips rows that another retry has taken. Returns the number of rows stored. */
 async function storeAndDelete (db: Database, waiting: readonly WaitingRow[]): Promise<number> {
   if (waiting.length === 0) return 0
   await db.query('BEGIN')
-  const { rows } = await db.query<{ id: string }>('DELETE FROM quarantined_rows WHERE id = ANY($1::bigint[]) RETURNING id::text', [waiting.map(({ id }) => id)])
-  const taken = new Set(rows.map(({ id }) => id))
+  const taken = new Set(await deleteRows(db, waiting.map(({ id }) => id)))
   const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
   if (payloads.length > 0) {
     const sorter = new CopySorter()
     const copy = sorter.sort(payloads, payloads.length)
-    await storeRows(db, [], { copy, copyRows: payloads.length, times: sorter.times(payloads, payloads.length) })
+    const times = sorter.times(payloads, payloads.length)
+    await storeRows(db, [], { copy, copyRows: payloads.length, times })
   }
   await db.query('COMMIT')
   return payloads.length
@@ -152,7 +183,7 @@ function missing (asked: readonly string[], found: readonly string[]): string[] 
   return asked.filter((id) => !there.has(id))
 }
 
-/** Whether the bytes are one row of today's format: a metric that was added since changes it. */
+/** Whether the bytes are one row in the current format: adding a metric changes it. */
 function readsAsRow (bytes: Buffer): boolean {
   try {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

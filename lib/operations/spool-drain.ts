@@ -1,8 +1,8 @@
 /**
- * Empties the spools of all slots into the database, with no server running: the caller holds the instance's locks.
+ * Drains the spools of all slots into the database without a server. The caller holds the instance's locks.
  *
- * Slots are drained side by side, a few at a time, each as a worker would: a slot whose ledger does not fit, or
- * that cannot be opened, keeps its frames and does not keep the others from being drained.
+ * A few slots are drained concurrently, each as a worker would do it. A slot whose ledger does not fit, or that cannot
+ * be opened, keeps its frames and does not affect the others.
  */
 import type { Config } from '../config/config.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -12,7 +12,7 @@ import type { Spool } from '../spool/spool.js'
 import { openSlot } from '../lane/open-journal.js'
 import { Lane } from '../lane/lane.js'
 
-/** Slots that are drained at the same time; each has a database connection. */
+/** Slots drained concurrently; each has a database connection. */
 const LANES_MAX = 4
 
 export interface SlotDrain {
@@ -20,9 +20,9 @@ export interface SlotDrain {
   stored: number
   /** Rows that PostgreSQL refused. */
   quarantined: number
-  /** Rows that wait; null: the slot was not opened yet. */
+  /** Rows left; null: the slot has not been opened. */
   waiting: number | null
-  /** Why it was not emptied; null: it was, or is being. */
+  /** Why it was not emptied; null: it was, or is being drained. */
   reason: string | null
 }
 
@@ -35,14 +35,14 @@ export interface SpoolDrainOptions {
 }
 
 export class SpoolDrain {
-  /** How far each slot is. */
+  /** Progress of each slot. */
   readonly slots: readonly SlotDrain[]
 
   constructor (private readonly options: SpoolDrainOptions) {
     this.slots = options.slots.map((slot) => ({ slot, stored: 0, quarantined: 0, waiting: null, reason: null }))
   }
 
-  /** Resolves when every slot is empty or has a reason why not. What `signal` cuts off stays in the spool. */
+  /** Resolves when every slot is empty or has a reason. After `signal` the remaining frames stay in the spool. */
   async run (signal: AbortSignal): Promise<void> {
     const queue = this.slots.values()
     await Promise.all(Array.from({ length: LANES_MAX }, async () => {
@@ -52,7 +52,7 @@ export class SpoolDrain {
 
   private async drainSlot (state: SlotDrain, signal: AbortSignal): Promise<void> {
     if (signal.aborted) {
-      state.reason = 'its turn did not come'
+      state.reason = 'not started'
       return
     }
     const { config, log, spoolDirectory } = this.options
@@ -75,7 +75,7 @@ export class SpoolDrain {
       journal: spool,
       databaseUrl: this.options.databaseUrl,
       listener: 'http',
-      // What waits comes in small frames as a rule.
+      // Spooled frames are usually small.
       directCompress: false,
       applicationName: `orbitstream drain of slot ${state.slot}`,
       log: this.options.log,
@@ -90,7 +90,7 @@ export class SpoolDrain {
       spool.interrupt()
     }
     state.waiting = spool.backlog().rows
-    // Nothing is appended: it is over when it is empty.
+    // Nothing will be appended: the drain ends when the spool is empty.
     spool.end()
     signal.addEventListener('abort', stop)
     if (signal.aborted) stop()

@@ -1,12 +1,10 @@
 /**
- * How far a database has the frames of a spool of which the spool itself does not know it.
- *
- * Frames commit in order, so the database has all of them up to one, and none behind: that border is searched for by
- * comparing points, part by part, then within the part where it lies.
+ * Finds which frames of a spool a database has. Frames commit in order, so it has all of them up to some point and none
+ * after it: the boundary is found by comparing points, part by part, then by bisecting the part that contains it.
  */
 import { telemetryOf } from '../pipeline/rows/payload.js'
 import type { FoundFrames } from '../spool/operate/resolution.js'
-import type { Frame } from '../spool/writer.js'
+import type { Frame } from '../spool/frame.js'
 import type { Database } from '../database/connection.js'
 import { countStored } from './stored-points.js'
 
@@ -24,7 +22,7 @@ export async function findStoredFrames (db: Database, parts: AsyncIterable<reado
   return { ...found, through: through === null ? null : { epoch: through.epoch, sequence: through.sequence } }
 }
 
-/** As many of the first frames as the database has whole; not all of them. */
+/** The first frames that the database has completely, given that it does not have all of them. */
 async function wholePrefix (db: Database, part: readonly Frame[]): Promise<readonly Frame[]> {
   let [has, lacks] = [0, part.length]
   while (lacks - has > 1) {

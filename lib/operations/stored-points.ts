@@ -1,18 +1,21 @@
-/** Which of some points a database has: compared there, in every column. Leaves nothing behind when the connection is closed. */
+/** Counts how many given points a database has, comparing every column there. Uses a temporary table. */
 import { ROW_COLUMNS } from '../pipeline/rows/rows.js'
 import { CopySorter } from '../drain/copy-rows.js'
 import type { Database } from '../database/connection.js'
-import { identifier } from '../schema/sql-files.js'
+import { identifier } from '../database/quote.js'
 
 const COLUMNS = ROW_COLUMNS.map(identifier).join(', ')
-const MAKE_TABLE = `CREATE TEMPORARY TABLE IF NOT EXISTS compared_points AS SELECT ${COLUMNS} FROM public.telemetry WITH NO DATA; TRUNCATE pg_temp.compared_points`
+const MAKE_TABLE = `
+  CREATE TEMPORARY TABLE IF NOT EXISTS compared_points AS SELECT ${COLUMNS} FROM public.telemetry WITH NO DATA;
+  TRUNCATE pg_temp.compared_points`
 const SPAN = 'SELECT min(time)::text AS first, max(time)::text AS last FROM pg_temp.compared_points'
-/** The span as values, since only then chunks and partitions beside it are left out. A point that is there once counts once. */
+/** The time span as values: only then are other chunks and partitions excluded. A point stored once counts once. */
 const COUNT = `
   SELECT count(*)::int AS stored FROM (
     SELECT ${COLUMNS} FROM pg_temp.compared_points
     INTERSECT ALL
-    SELECT ${COLUMNS} FROM public.telemetry WHERE time BETWEEN $1 AND $2 AND satellite_id IN (SELECT satellite_id FROM pg_temp.compared_points)
+    SELECT ${COLUMNS} FROM public.telemetry
+    WHERE time BETWEEN $1 AND $2 AND satellite_id IN (SELECT satellite_id FROM pg_temp.compared_points)
   ) shared`
 
 /**
@@ -21,7 +24,8 @@ const COUNT = `
  */
 export async function countStored (db: Database, payloads: readonly Buffer[], rows: number): Promise<number> {
   await db.query(MAKE_TABLE)
-  const taken = await db.copyIn(`COPY pg_temp.compared_points (${COLUMNS}) FROM STDIN (FORMAT binary)`, [new CopySorter().sort(payloads, rows)])
+  const copy = new CopySorter().sort(payloads, rows)
+  const taken = await db.copyIn(`COPY pg_temp.compared_points (${COLUMNS}) FROM STDIN (FORMAT binary)`, [copy])
   if (taken !== rows) throw new Error(`COPY took ${taken} rows of ${rows}`)
   const span = (await db.query<{ first: string, last: string }>(SPAN)).rows[0]
   return (await db.query<{ stored: number }>(COUNT, [span?.first, span?.last])).rows[0]?.stored ?? 0

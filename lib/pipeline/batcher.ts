@@ -1,11 +1,14 @@
 /**
- * The open batch of a worker, and who waits for it.
+ * The open batch of a worker, and the requests that wait for it.
  *
- * States of a batch: open → closed (handed to the journal) → spooled → committed. It closes when it
- * has batchSize rows, when the journal is idle (at the end of the turn of the event loop, so that
- * requests that arrived together share it, or a few milliseconds later: gathering.ts), or batchTimeoutMs after its first
- * row at the latest.
- * Everyone who offered points is told once, at the stage that they asked for, or at the deadline (waiters.ts).
+ * A batch is open, closed (handed to the journal), spooled, then committed. It closes
+ *
+ *   - when it has batchSize rows
+ *   - when the journal is idle: at the end of the current turn of the event loop, so that requests that arrived
+ *     together share it, or a few milliseconds later (gathering.ts)
+ *   - batchTimeoutMs after its first row at the latest
+ *
+ * Every request is answered once, at the stage it asked for, or at the deadline (waiters.ts).
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { PointSchema } from '../../protocol/schema.js'
@@ -15,7 +18,7 @@ import { AnomalyRowBuffer, pointAnomalyBytesMax } from './rows/anomaly-rows.js'
 import { Gathering } from './gathering.js'
 import type { Ack, AckLevel, OnAck } from './intake.js'
 import type { ClosedBatch, Journal } from '../journal/journal.js'
-import { PayloadRooms } from './rows/payload-buffers.js'
+import { PayloadBuffers } from './rows/payload-buffers.js'
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from './rows/payload.js'
 import { RowBuffer, rowBytesMax } from './rows/rows.js'
 import { WaiterRegistry, Waiters } from './waiters.js'
@@ -23,19 +26,29 @@ import { WaiterRegistry, Waiters } from './waiters.js'
 export interface BatcherSettings {
   readonly batchSize: number
   readonly batchTimeoutMs: number
-  /** Instead of ACK_DEADLINE_MS. */
+  /** Default: ACK_DEADLINE_MS. */
   readonly ackDeadlineMs?: number
 }
 
+/** What a batcher reports. */
+export interface BatchListener {
+  /** A batch of so many rows was closed: for the histogram of batch sizes. */
+  onClosed? (rows: number): void
+  /** The journal did not keep these points. */
+  onRefused? (rows: number): void
+  /** A payload (payload.ts) with anomalies has become durable. Read-only, and only during the call. */
+  onAnomalies? (payload: Buffer): void
+}
+
 /**
- * Bytes of a batch at most, so that it fits a frame, a group and a segment of the spool, and one COPY, whatever a
- * body becomes with its anomalies (lib/primary/bounds.ts). A body that needs more goes into several batches.
+ * Limits a batch so that it fits a frame, a group and a segment of the spool, and one COPY, whatever its anomalies add
+ * (lib/primary/bounds.ts). A body that needs more is split over several batches.
  */
 export const BATCH_BYTES_MAX = 4 * 1024 * 1024
-/** What one point adds to a batch at most. */
+/** The most that one point adds to a batch. */
 export const pointBytesMax = (schema: PointSchema): number => rowBytesMax(schema) + pointAnomalyBytesMax(schema)
 
-/** Rows expected in a first batch times their typical size. */
+/** Expected rows of the first batch times their typical size. */
 const FIRST_BUFFER_BYTES = 64 * 1024
 
 /** One closed batch on its way through the journal. */
@@ -44,8 +57,8 @@ class PendingBatch implements ClosedBatch {
     public payload: Buffer,
     readonly rows: number,
     private readonly waiters: Waiters,
-    private readonly batcher: Batcher,
-    /** The payload once more if it holds anomalies: the journal may let go of its own before it is told of. */
+    private readonly listener: BatchListener,
+    /** The payload again, if it has anomalies: the journal may drop its own before onAnomalies is called. */
     private anomalous: Buffer | null
   ) {}
 
@@ -54,8 +67,8 @@ class PendingBatch implements ClosedBatch {
   }
 
   spooled (error: ErrorCode | null): void {
-    if (error !== null) this.batcher.onRefused(this.rows)
-    else if (this.anomalous !== null) this.batcher.onAnomalies(this.anomalous)
+    if (error !== null) this.listener.onRefused?.(this.rows)
+    else if (this.anomalous !== null) this.listener.onAnomalies?.(this.anomalous)
     this.anomalous = null
     this.waiters.spooled(error)
   }
@@ -65,8 +78,8 @@ class PendingBatch implements ClosedBatch {
   }
 }
 
-/** The answer to points that went into several batches: when the last has one, and honest if they differ. */
-class PartedAck {
+/** Acknowledges points that went into several batches, once all of them were; tells the truth if they differ. */
+class SplitAck {
   private open = 0
   private kept = 0
   private onDisk = false
@@ -86,7 +99,7 @@ class PartedAck {
     }
   }
 
-  /** All parts are handed over. */
+  /** All parts were appended. */
   seal (): void {
     this.sealed = true
     this.settle()
@@ -104,13 +117,7 @@ class PartedAck {
 }
 
 export class Batcher {
-  /** Rows of closed batches, for the histogram of batch sizes. */
-  onClosed: (rows: number) => void = () => {}
-  /** Points that the journal did not keep. */
-  onRefused: (rows: number) => void = () => {}
-  /** Payloads (payload.ts) that hold anomalies, as they become durable; only to be read. */
-  onAnomalies: (payload: Buffer) => void = () => {}
-  private readonly rooms = new PayloadRooms()
+  private readonly rooms = new PayloadBuffers()
   private readonly open = new RowBuffer(FIRST_BUFFER_BYTES, PAYLOAD_HEADER_BYTES, this.rooms)
   private readonly anomalies: AnomalyRowBuffer
   private readonly pointBytesMax: number
@@ -120,11 +127,15 @@ export class Batcher {
   private timer: NodeJS.Timeout | null = null
   private closeIsDue = false
 
-  constructor (private readonly journal: Journal, private readonly settings: BatcherSettings, schema: PointSchema) {
+  constructor (
+    private readonly journal: Journal,
+    private readonly settings: BatcherSettings,
+    schema: PointSchema,
+    private readonly listener: BatchListener = {}
+  ) {
     this.anomalies = new AnomalyRowBuffer(schema)
     this.pointBytesMax = pointBytesMax(schema)
-    journal.onIdle = () => this.journalIdle()
-    journal.onFreed = (payload) => this.rooms.giveBack(payload)
+    journal.listeners.add({ onIdle: () => this.journalIdle(), onFreed: (payload) => this.rooms.giveBack(payload) })
     this.registry = new WaiterRegistry(settings.ackDeadlineMs)
     this.waiters = new Waiters(this.registry)
   }
@@ -140,8 +151,8 @@ export class Batcher {
   }
 
   /**
-   * Appends all points of the columns; the caller has asked for room before.
-   * @param anomalies what was found in these columns; null: nothing
+   * Appends all points of the columns. The caller has checked the journal's pressure.
+   * @param anomalies those found in the columns, null if none
    */
   append (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
     if (this.freeBytes < columns.count * this.pointBytesMax) {
@@ -155,9 +166,9 @@ export class Batcher {
     this.schedule()
   }
 
-  /** As many points at a time as fit whatever they are: what they really took shows how many more do. */
+  /** Appends as many points at a time as fit at their largest; the bytes they actually took leave space for more. */
   private appendInParts (columns: PointColumns, anomalies: AnomalyColumns | null, ack: AckLevel, onAck: OnAck): void {
-    const parts = new PartedAck(onAck)
+    const parts = new SplitAck(onAck)
     let anomaly = 0
     if (this.freeBytes < this.pointBytesMax) this.close()
     for (let first = 0; first < columns.count;) {
@@ -174,12 +185,12 @@ export class Batcher {
     this.gathering.appended(this.registry.underWay)
   }
 
-  /** What the open batch can still take. */
+  /** Space left in the open batch. */
   private get freeBytes (): number {
     return BATCH_BYTES_MAX - this.open.bytes - this.anomalies.bytes
   }
 
-  /** Hands the open batch over, if it holds anything. */
+  /** Hands the open batch to the journal, unless it is empty. */
   close (): void {
     if (this.open.rows === 0) return
     if (this.timer !== null) clearTimeout(this.timer)
@@ -188,11 +199,11 @@ export class Batcher {
     const anomalous = this.anomalies.rows > 0
     const payload = this.takePayload()
     const { waiters } = this
-    const batch = new PendingBatch(payload, rows, waiters, this, anomalous ? payload : null)
+    const batch = new PendingBatch(payload, rows, waiters, this.listener, anomalous ? payload : null)
     this.waiters = new Waiters(this.registry)
     this.registry.enter(waiters)
     this.gathering.closed(this.registry.underWay, performance.now())
-    this.onClosed(rows)
+    this.listener.onClosed?.(rows)
     this.journal.append(batch)
   }
 
@@ -214,7 +225,7 @@ export class Batcher {
     }
   }
 
-  /** At the end of this turn of the event loop, or when those who are expected have come. */
+  /** At the end of this turn of the event loop, or when the requests expected have arrived. */
   private closeSoon (): void {
     if (this.closeIsDue) return
     this.closeIsDue = true
@@ -227,13 +238,14 @@ export class Batcher {
   private closeOrGather (): void {
     if (this.open.rows === 0) return
     const { batchTimeoutMs } = this.settings
-    const restMs = this.journal.idle ? this.gathering.restMs(this.registry.underWay, performance.now()) : batchTimeoutMs
+    const gatherMs = (): number => this.gathering.restMs(this.registry.underWay, performance.now())
+    const restMs = this.journal.idle ? gatherMs() : batchTimeoutMs
     if (restMs <= 0) this.close()
     else this.timer ??= setTimeout(() => this.close(), Math.min(restMs, batchTimeoutMs))
   }
 
   private journalIdle (): void {
-    // The batch has waited as long as the group before took: its timer counts from its first row.
+    // The batch has waited as long as the previous group took. Its timer counts from its first row.
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = null
     this.closeOrGather()

@@ -1,26 +1,26 @@
 /**
- * When an open batch closes while the journal is idle: at once, or a moment later together with what comes meanwhile.
+ * Decides when an open batch closes while the journal is idle: at once, or a moment later to include more requests.
  *
- * A group of the spool costs the same however few requests share it, so that a steady stream of single points would keep
- * the machine busy with syncs for a handful each. So batches keep a distance while requests come fast enough to share
- * one. Nobody waits for nothing:
+ * A spool group costs the same however few requests share it, so a steady stream of single points would keep the
+ * machine busy with a sync for every handful. Batches are therefore spaced while requests arrive fast enough to share
+ * one, and only if waiting can pay off:
  *
- *   few requests expected within the distance ─► close in this turn of the event loop (one client alone never waits)
- *   everybody who had a request under way lately waits in this batch ─► close now: nobody is left to come
- *   otherwise ─► close when the distance from the batch before is over; a slow disk has used it up already
+ *   few requests expected within the interval ─► close in this turn of the event loop (a single client never waits)
+ *   all recently active requests are in this batch ─► close now: there are no others to wait for
+ *   otherwise ─► close when the interval since the previous batch is over; a slow disk has already used it up
  */
 
-/** From the close of one batch to that of the next, while many requests come. Part of the latency of a 202. */
+/** Minimum interval between closing two batches under load. Adds to the latency of a 202. */
 export const GATHER_MS_MAX = 8
-/** Fewer requests than this within GATHER_MS_MAX are not worth the wait. */
+/** Fewer requests than this within GATHER_MS_MAX are not worth waiting for. */
 const COMPANY_MIN = 4
-/** The most requests under way at once are remembered for one to two of these. */
+/** The peak of concurrent requests is remembered for one to two of these windows. */
 const PEAK_WINDOW_MS = 250
-/** What came in about so long makes the rate of requests. */
+/** Time constant of the moving average of the request rate. */
 const RATE_MS = 40
 
 export class Gathering {
-  /** Most requests under way in this window, and in the one before. */
+  /** Most concurrent requests in this window, and in the previous one. */
   private peak = 0
   private peakBefore = 0
   private peakSinceMs = 0
@@ -29,7 +29,7 @@ export class Gathering {
   private requestsPerMs = 0
   private closedMs = 0
 
-  /** A request was appended to the open batch. @param underWay requests that wait for an answer, in this batch or another */
+  /** A request was appended to the open batch. @param underWay requests awaiting an answer, in this batch or another */
   appended (underWay: number): void {
     this.requests++
     if (underWay > this.peak) this.peak = underWay
@@ -47,16 +47,16 @@ export class Gathering {
     this.peakSinceMs = nowMs
   }
 
-  /** Milliseconds that the open batch should still wait; 0 and less: none. */
+  /** Milliseconds that the open batch should still wait; none if 0 or less. */
   restMs (underWay: number, nowMs: number): number {
     if (this.isComplete(underWay)) return 0
     const sinceMs = nowMs - this.closedMs
-    // After a pause the rate of before says nothing.
+    // After a pause the earlier rate is meaningless.
     const perMs = Math.min(this.requestsPerMs, Math.max(this.requests, 1) / Math.max(sinceMs - GATHER_MS_MAX, 0.1))
     return perMs * GATHER_MS_MAX < COMPANY_MIN ? 0 : GATHER_MS_MAX - sinceMs
   }
 
-  /** Everybody who had a request under way lately waits. */
+  /** Every recently active request is waiting. */
   isComplete (underWay: number): boolean {
     return underWay > 0 && underWay >= this.peak && underWay >= this.peakBefore
   }

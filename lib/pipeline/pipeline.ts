@@ -1,26 +1,28 @@
 /**
- * The pipeline of a worker: what listeners offer is held against the limits, goes into the open batch, and is counted.
+ * The pipeline of a worker: checks the points that listeners offer against the limits, appends them to the open batch,
+ * and counts them.
  *
- * Conservation, in points:  received = accepted + rejected + shed
- *                           accepted + recovered = committed + quarantined + failed + lost + waiting
- * `recovered` stood in the spool when the process started; `waiting` stands in the open batch and in the journal;
- * `failed` was answered with an error because the journal could not keep it; `lost` is what damage of the disk has cost.
+ * Reconciliation, in points:  received = accepted + rejected + shed
+ *                             accepted + recovered = committed + quarantined + failed + lost + waiting
+ *
+ * recovered: found in the spool when the process started; waiting: in the open batch or the journal; failed: answered
+ * with an error because the journal could not keep them; lost: to disk damage.
  */
 import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { AnomalyColumns } from '../limits/anomaly-columns.js'
 import { KINDS_MAX, type LimitTable } from '../limits/limit-table.js'
-import { Batcher, type BatcherSettings } from './batcher.js'
+import { Batcher, type BatchListener, type BatcherSettings } from './batcher.js'
 import type { AckLevel, Intake, OnAck, Refusal } from './intake.js'
 import type { Journal } from '../journal/journal.js'
 import { COMMIT_WAITERS_MAX } from './waiters.js'
 
-/** Points by what became of them, since the worker started. */
+/** Points by outcome, since the worker started. */
 export class PointCounters {
   received = 0
   rejected = 0
-  /** Dropped for want of room. */
+  /** Dropped because the journal was full. */
   shed = 0
   accepted = 0
   recovered = 0
@@ -30,19 +32,20 @@ export class PointCounters {
   lost = 0
 }
 
-/** What the counters leave unexplained: 0, or something was lost or counted twice. */
+/** Points unaccounted for: other than 0 means that some were lost or counted twice. */
 export function conservationError (points: Readonly<PointCounters>, waiting: number): number {
   const { received, accepted, rejected, shed, recovered, committed, quarantined, failed, lost } = points
-  return Math.abs(received - accepted - rejected - shed) + Math.abs(accepted + recovered - committed - quarantined - failed - lost - waiting)
+  return Math.abs(received - accepted - rejected - shed) +
+    Math.abs(accepted + recovered - committed - quarantined - failed - lost - waiting)
 }
 
 export interface PipelineSettings extends BatcherSettings, DecodeRules {
-  /** Said when the journal is full. */
+  /** The error when the journal is full. */
   readonly fullCode: 'overloaded' | 'spool_full'
 }
 
 const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
-/** Of those that wait for a commit, some have come to their deadline then. */
+/** By then some of the requests waiting for a commit have reached their deadline. */
 const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
@@ -58,15 +61,22 @@ export class Pipeline implements Intake {
   private readonly full: Refusal
   private stopping = false
 
-  /** @param limits may be exchanged at any time: what is offered together is judged by one and the same table */
-  constructor (private readonly journal: Journal, settings: PipelineSettings, public limits: LimitTable) {
+  /** @param limits may be replaced at any time; points offered together are judged by the same table */
+  constructor (
+    private readonly journal: Journal,
+    settings: PipelineSettings,
+    public limits: LimitTable,
+    listener: Omit<BatchListener, 'onRefused'> = {}
+  ) {
     const { schema } = limits
     this.columns = new PointColumns(schema)
     this.anomalyCounts = new Float64Array(schema.metricCount * KINDS_MAX)
     this.rules = settings
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
-    this.batcher = new Batcher(journal, settings, schema)
-    this.batcher.onRefused = (rows) => { this.counters.failed += rows }
+    this.batcher = new Batcher(journal, settings, schema, {
+      ...listener,
+      onRefused: (rows) => { this.counters.failed += rows }
+    })
   }
 
   refusal (ack: AckLevel): Refusal | null {
@@ -84,7 +94,7 @@ export class Pipeline implements Intake {
     this.counters.received += count
     this.counters.accepted += count
     if (this.stopping) {
-      // The journal takes no more: even "received" would be said of points that are then dropped.
+      // The journal accepts no more: even 'received' would acknowledge points that are then dropped.
       this.counters.failed += count
       onAck(SHUTTING_DOWN.code)
     } else if (count === 0) {
@@ -105,7 +115,7 @@ export class Pipeline implements Intake {
     this.counters.shed += points
   }
 
-  /** The counters of what comes in as they stand now; those of the way out are the journal's. */
+  /** A copy of the counters of incoming points; the journal has those of outgoing ones. */
   snapshot (): PointCounters {
     return Object.assign(new PointCounters(), this.counters)
   }
@@ -126,7 +136,7 @@ export class Pipeline implements Intake {
     return anomalies
   }
 
-  /** Refuses what comes from now on; what was accepted goes on. */
+  /** Refuses points from now on; those accepted are still stored. */
   stop (): void {
     this.stopping = true
     this.batcher.close()

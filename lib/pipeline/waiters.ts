@@ -1,21 +1,21 @@
 /**
- * Who waits for points of a batch, and for how long at most: while the database is away, or a disk hangs, clients must
- * neither wait for ever nor pile up.
+ * Requests that wait for the points of a batch, and their deadline: while the database is down or a disk hangs, clients
+ * must neither wait forever nor pile up.
  *
- * Everyone is told once. Whoever waits for a commit past the deadline, or until the server stops, is told that the points
- * are on disk, if they are; anybody else, that nobody knows.
+ * Every request is answered once. One that is still waiting for a commit at the deadline, or when the server stops, is
+ * told that its points are on disk if they are, and otherwise that the outcome is unknown.
  */
 import type { ErrorCode } from '../support/errors.js'
 import type { AckLevel, OnAck } from './intake.js'
 
-/** Longer than a failover of a database takes, shorter than clients and proxies wait for an answer (nginx: 60 s). */
+/** Longer than a database failover takes, shorter than clients and proxies wait for an answer (nginx: 60 s). */
 export const ACK_DEADLINE_MS = 30_000
-/** Requests of one worker that wait for a commit, before more are refused. */
+/** Requests of one worker that may wait for a commit. */
 export const COMMIT_WAITERS_MAX = 4_096
-/** Looks at the deadlines, in each of them. */
+/** Checks for expired requests per deadline. */
 const SWEEPS = 10
 
-/** Those who wait for one batch. */
+/** The requests that wait for one batch. */
 export class Waiters {
   private spooledWaiters: OnAck[] = []
   private committedWaiters: OnAck[] = []
@@ -57,7 +57,7 @@ export class Waiters {
   }
 
   committed (error: ErrorCode | null): void {
-    // What is on disk is stored by the next process, if not by this one.
+    // Points on disk are stored by the next process, if not by this one.
     const ack = error !== null && this.isSpooled ? 'on_disk' : error
     const told = this.committedWaiters
     this.committedWaiters = []
@@ -77,13 +77,13 @@ export class Waiters {
   }
 }
 
-/** All that wait for closed batches of a worker, the oldest first. */
+/** All requests of a worker that wait for an answer. */
 export class WaiterRegistry {
-  /** Requests that wait for an answer, those of the open batch among them. */
+  /** Requests that wait for an answer, including those of the open batch. */
   underWay = 0
-  /** Requests that wait for a commit, those of the open batch among them. */
+  /** Requests that wait for a commit, including those of the open batch. */
   committing = 0
-  /** Those that are not empty, and some that are empty behind them. */
+  /** By batch, oldest first. The first is not empty; later ones may be. */
   private readonly closed: Waiters[] = []
   private timer: NodeJS.Timeout | null = null
 
@@ -98,14 +98,16 @@ export class WaiterRegistry {
     this.timer.unref()
   }
 
-  /** Some have become empty. */
+  /** Called when some have become empty. */
   tidy (): void {
     while (this.closed[0]?.isEmpty === true) this.closed.shift()
   }
 
   private sweep (): void {
     const expiredMs = performance.now() - this.deadlineMs
-    for (let first = this.closed[0]; first !== undefined && first.closedMs <= expiredMs; first = this.closed[0]) first.expire()
+    for (let first = this.closed[0]; first !== undefined && first.closedMs <= expiredMs; first = this.closed[0]) {
+      first.expire()
+    }
     if (this.closed.length > 0 || this.timer === null) return
     clearInterval(this.timer)
     this.timer = null

@@ -1,7 +1,7 @@
 /**
- * The anomalies of all workers in one order: numbers them, keeps the latest for clients that come back, and passes
- * them to the workers that have somebody who watches. Bounds: EVENTS_KEPT anomalies, one message under way a worker;
- * what a worker is not sent its clients see as a gap in the numbers.
+ * Numbers the anomalies of all workers in one sequence, keeps the latest for clients that reconnect, and sends them to
+ * every worker with a live stream. Bounds: EVENTS_KEPT anomalies, and one message in flight per worker. Clients see
+ * anomalies that were not sent to their worker as a gap in the numbers.
  */
 import type { AnomalyEvents, StreamStart } from '../ingress/http/api/anomaly-stream.js'
 import type { FoundAnomalies } from '../worker/anomaly-feed.js'
@@ -15,16 +15,19 @@ const EVENTS_KEPT = 10_000
 
 export class AnomalyHub<Watcher> {
   private kept: Kept[] = []
-  /** Number of the last anomaly that was found. */
+  /** Number of the latest anomaly. */
   private head = 0
   private readonly watchers = new Set<Watcher>()
   private readonly busy = new Set<Watcher>()
 
   /**
-   * @param run name of this run: numbers of an earlier one mean nothing
-   * @param send calls back when the message has left
+   * @param run name of this run; numbers of another run are meaningless
+   * @param send calls back once the message has left the process
    */
-  constructor (private readonly run: string, private readonly send: (watcher: Watcher, events: AnomalyEvents, onSent: () => void) => void) {}
+  constructor (
+    private readonly run: string,
+    private readonly send: (watcher: Watcher, events: AnomalyEvents, onSent: () => void) => void
+  ) {}
 
   add ({ anomalies, total }: FoundAnomalies): void {
     const first = this.head + 1
@@ -38,7 +41,7 @@ export class AnomalyHub<Watcher> {
     }
   }
 
-  /** @param lastEventId as the client had it last, '' for a new one */
+  /** @param lastEventId the client's latest; '' for a new client */
   watch (watcher: Watcher, lastEventId: string): StreamStart {
     this.watchers.add(watcher)
     const { run, head } = this
@@ -55,7 +58,7 @@ export class AnomalyHub<Watcher> {
     this.busy.delete(watcher)
   }
 
-  /** The longest stretch without a gap that ends with the latest kept one and begins behind `last`. */
+  /** The longest gapless run after `last` that ends with the latest anomaly kept. */
   private since (last: number): { first: number, anomalies: string[] } {
     let from = this.kept.length
     while (from > 0 && (this.kept[from - 1] as Kept).number > last) {

@@ -1,11 +1,11 @@
 /**
- * How the bounds of the whole path fit together, from a body to a COPY; each number stands where it is used.
+ * How the limits along the whole path fit together, from a body to a COPY. Each number is defined where it is used.
  *
  *   body ──► points (POINTS_MAX) ──► batch (BATCH_BYTES_MAX) = frame ≤ group ≤ segment ≤ the slot's share of the spool
  *                                          └──────────────────────── ≤ COPY
  *
- * A body may become more than a batch: the batcher makes several of it. So what must fit is a point into a batch, and
- * a batch into everything behind.
+ * The batcher splits a body that exceeds a batch. So a point must fit a batch, and a batch must fit everything behind
+ * it.
  */
 import { strict as assert } from 'node:assert'
 import { SLOT_SPOOL_BYTES_MIN } from '../config/config.js'
@@ -18,10 +18,10 @@ import { TELEMETRY } from '../../protocol/metrics.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
 import { COPY_BYTES_MAX } from '../lane/lane.js'
 
-/** Bytes of a row in a packet at least: the head of the array, an id of one character, and a time and a value of one byte each. */
+/** Smallest row in a packet: the array's head, an id of one character, and a time and a value of one byte each. */
 const PACKET_ROW_BYTES_MIN = 5
 
-/** Called when the server starts. @throws {AssertionError} a number was changed without those that depend on it */
+/** Called when the server starts. @throws {AssertionError} a number was changed without the ones that depend on it */
 export function assertBounds (): void {
   const frameBytesMax = FRAME_HEADER_BYTES + BATCH_BYTES_MAX
   const packetPointsMax = Math.ceil(PACKET_BYTES_MAX / PACKET_ROW_BYTES_MIN)
@@ -31,6 +31,6 @@ export function assertBounds (): void {
   assert(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES, 'a group fits a segment')
   assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
   assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
-  // COPYs of UDP workers are smaller: a batch that is larger than one is a COPY by itself.
+  // COPYs of UDP workers are smaller: a larger batch becomes a COPY by itself.
   assert(packetPointsMax * pointBytesMax(TELEMETRY) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
 }

@@ -1,8 +1,8 @@
 /**
- * Cuts the counters of /metrics into steps of ten seconds for the table ingest_stats.
+ * Cuts the counters of /metrics into ten-second steps for the table ingest_stats.
  *
- * Steps end at full ten seconds of the clock, the first begins with the server. While the database is away they are kept,
- * PENDING_MAX at most, the oldest go first: so that it can be seen afterwards how the spool grew.
+ * Steps end on multiples of ten seconds of the clock; the first begins with the server. During a database outage up to
+ * PENDING_MAX steps are kept, dropping the oldest, so the growth of the spool can be seen afterwards.
  */
 import { SEVERITIES } from '../limits/limit-set.js'
 import type { IngestStep, IngestSteps } from '../upkeep/ingest-stats.js'
@@ -10,8 +10,8 @@ import { TELEMETRY } from '../../protocol/metrics.js'
 import type { MetricsJson } from '../messages/messages.js'
 
 const STEP_MS = 10_000
-/** An hour. */
-const PENDING_MAX = 360
+/** Steps of an hour. */
+const PENDING_MAX = 3_600_000 / STEP_MS
 
 interface Sample {
   readonly value: number
@@ -20,11 +20,14 @@ interface Sample {
 
 interface Metric {
   readonly name: string
-  /** Histograms: metricName is name_bucket, name_sum or name_count. */
+  /** In histograms, metricName is name_bucket, name_sum or name_count. */
   readonly values: ReadonlyArray<Sample & { readonly metricName?: string }>
 }
 
-/** Sums at one instant. */
+type Labels = Readonly<Record<string, string>>
+type Bucket = readonly [bound: number, count: number]
+
+/** All counters at one instant. */
 class Totals {
   private readonly samples = new Map<string, Sample[]>()
 
@@ -32,7 +35,7 @@ class Totals {
     for (const { name, values } of metrics as readonly Metric[]) {
       for (const { value, labels, metricName } of values) {
         const key = metricName ?? name
-        // Copied: the metrics may go on counting in these objects.
+        // Copied: the registry may keep counting in these objects.
         const known = this.samples.get(key)
         if (known === undefined) this.samples.set(key, [{ value, labels }])
         else known.push({ value, labels })
@@ -40,8 +43,8 @@ class Totals {
     }
   }
 
-  /** Of all samples of a name that have these labels. */
-  value (name: string, wanted: Readonly<Record<string, string>> = {}): number {
+  /** The sum of all samples with this name and these labels. */
+  value (name: string, wanted: Labels = {}): number {
     let sum = 0
     for (const { value, labels } of this.samples.get(name) ?? []) {
       if (Object.entries(wanted).every(([label, text]) => labels[label] === text)) sum += value
@@ -49,8 +52,8 @@ class Totals {
     return sum
   }
 
-  /** Upper bounds of a histogram with how many lie at or below, in order. */
-  buckets (name: string): Array<readonly [bound: number, count: number]> {
+  /** A histogram's upper bounds in ascending order, each with its cumulative count. */
+  buckets (name: string): Bucket[] {
     return (this.samples.get(`${name}_bucket`) ?? [])
       .map(({ labels, value }) => [labels['le'] === '+Inf' ? Infinity : Number(labels['le']), value] as const)
       .sort(([a], [b]) => a - b)
@@ -58,14 +61,14 @@ class Totals {
 }
 
 export class IngestStepCutter implements IngestSteps {
-  /** By their time: after a clock was set back one may come again, and counts instead of the earlier one. */
+  /** By time. If the clock is set back, a time may recur; the later step replaces the earlier one. */
   private readonly finished = new Map<string, IngestStep>()
   private current: IngestStep | null = null
-  /** The step under way as it was stored: not stored again until the next sample. */
+  /** The open step as last stored; not stored again before the next sample. */
   private storedLast: IngestStep | null = null
   private before = new Totals([])
   private beginMs: number
-  /** What the step is known by: full ten seconds, but for the first. */
+  /** Time that identifies the step: a multiple of ten seconds, except for the first. */
   private labelMs: number
 
   constructor (private readonly instance: string, nowMs: number) {
@@ -73,15 +76,15 @@ export class IngestStepCutter implements IngestSteps {
     this.labelMs = nowMs
   }
 
-  /** Notes what is counted now; asked for once a second or so. */
+  /** Takes the current counters; called about once a second. */
   sample (metrics: MetricsJson, nowMs: number): void {
     const totals = new Totals(metrics)
     const clockWentBack = nowMs < this.beginMs
     const seconds = clockWentBack ? STEP_MS / 1000 : (nowMs - this.beginMs) / 1000
-    // Two samples of the same millisecond: there is no rate to tell.
+    // Two samples within a millisecond have no rate.
     if (seconds === 0) return
-    const step = stepOf(this.before, totals, { time: new Date(this.labelMs).toISOString(), instance: this.instance, seconds })
-    this.current = step
+    const time = new Date(this.labelMs).toISOString()
+    const step = this.current = stepOf(this.before, totals, { time, instance: this.instance, seconds })
     const labelMs = Math.floor(nowMs / STEP_MS) * STEP_MS
     if (labelMs <= this.labelMs && !clockWentBack) return
     this.finish(step)
@@ -97,10 +100,10 @@ export class IngestStepCutter implements IngestSteps {
 
   stored (steps: readonly IngestStep[]): void {
     for (const step of steps) {
-      const underWay = step === this.current
-      if (underWay) this.storedLast = step
-      // One under way counts instead of an earlier one of that time, which must not be stored after it.
-      if (underWay || this.finished.get(step.time) === step) this.finished.delete(step.time)
+      const open = step === this.current
+      if (open) this.storedLast = step
+      // The open step replaces a finished one with the same time, which must not be stored after it.
+      if (open || this.finished.get(step.time) === step) this.finished.delete(step.time)
     }
   }
 
@@ -114,11 +117,13 @@ export class IngestStepCutter implements IngestSteps {
 }
 
 function stepOf (before: Totals, now: Totals, head: Pick<IngestStep, 'time' | 'instance' | 'seconds'>): IngestStep {
-  // Sums do not fall, except that what a killed worker had not reported is missing: never less than nothing.
-  const grown = (name: string, labels?: Readonly<Record<string, string>>): number => Math.max(0, now.value(name, labels) - before.value(name, labels))
+  // Sums never fall, except for what a killed worker had not reported: never below zero.
+  const grown = (name: string, labels?: Labels): number =>
+    Math.max(0, now.value(name, labels) - before.value(name, labels))
   const points = (outcome: string): number => grown('orbitstream_points_total', { outcome })
   const packets = (outcome: string): number => grown('orbitstream_udp_packets_total', { outcome })
-  const quantile = (name: string, share: number): number | null => quantileOf(before.buckets(name), now.buckets(name), share)
+  const quantile = (name: string, share: number): number | null =>
+    quantileOf(before.buckets(name), now.buckets(name), share)
   const udpPoints = grown('orbitstream_udp_points_total')
   return {
     ...head,
@@ -156,8 +161,8 @@ function stepOf (before: Totals, now: Totals, head: Pick<IngestStep, 'time' | 'i
 
 function grownAnomalies (before: Totals, now: Totals): Pick<IngestStep, 'anomaly_kinds' | 'anomaly_counts'> {
   const kinds = TELEMETRY.metrics.flatMap((metric) => SEVERITIES.map((severity) => {
-    const labels = { metric, severity }
-    return { metric, severity, count: now.value('orbitstream_anomalies_total', labels) - before.value('orbitstream_anomalies_total', labels) }
+    const [name, labels] = ['orbitstream_anomalies_total', { metric, severity }] as const
+    return { metric, severity, count: now.value(name, labels) - before.value(name, labels) }
   })).filter(({ count }) => count > 0)
   return {
     anomaly_kinds: kinds.map(({ metric, severity }) => `${metric} ${severity}`).join(','),
@@ -165,8 +170,11 @@ function grownAnomalies (before: Totals, now: Totals): Pick<IngestStep, 'anomaly
   }
 }
 
-/** As Prometheus' histogram_quantile: even within a bucket; in the last, open one the bound before. Null: no values. */
-function quantileOf (before: ReadonlyArray<readonly [number, number]>, now: ReadonlyArray<readonly [number, number]>, share: number): number | null {
+/**
+ * As Prometheus' histogram_quantile: linear within a bucket; for the last, open one, its lower bound.
+ * @returns null if there are no values
+ */
+function quantileOf (before: readonly Bucket[], now: readonly Bucket[], share: number): number | null {
   const earlier = new Map(before)
   const grown = now.map(([bound, count]) => [bound, Math.max(0, count - (earlier.get(bound) ?? 0))] as const)
   const rank = share * (grown.at(-1)?.[1] ?? 0)

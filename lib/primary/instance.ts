@@ -1,4 +1,4 @@
-/** What belongs to one instance at a time: its directories, under lock, its id, and its database. */
+/** What one instance owns exclusively: its directories, which it locks, its id, and its database. */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { spoolDirectory, type Config } from '../config/config.js'
@@ -9,13 +9,13 @@ import type { Log } from '../support/log.js'
 import { dataDirMode, lockDirectory } from '../host/data-directory.js'
 import { startEmbedded } from '../embedded/embedded.js'
 
-/** As randomUUID() makes them. */
+/** Format of randomUUID(). */
 const INSTANCE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** Locks DATA_DIR and SPOOL_DIR; throws StartupError if another process holds one. The lifecycle gives them back. */
+/** Locks DATA_DIR and SPOOL_DIR until the lifecycle ends. @throws {StartupError} another process holds one */
 export async function lockInstance (config: Config, log: Log, lifecycle: Lifecycle): Promise<void> {
   await lockOne(config.dataDir, 'DATA_DIR', log, lifecycle, dataDirMode(config.databaseUrl === null))
-  // A spool directory of its own place could be given to two instances.
+  // SPOOL_DIR may be outside DATA_DIR, and so be given to two instances.
   const directory = spoolDirectory(config)
   if (directory !== null) await lockOne(directory, 'SPOOL_DIR', log, lifecycle)
 }
@@ -23,14 +23,19 @@ export async function lockInstance (config: Config, log: Log, lifecycle: Lifecyc
 async function lockOne (directory: string, what: string, log: Log, lifecycle: Lifecycle, mode?: number): Promise<void> {
   const lock = await lockDirectory(directory, what, mode)
   lifecycle.push(`the lock of ${what}`, () => lock.release())
-  if (await isWritableForAll(directory)) log.warn({ directory }, `every user of this machine can replace what lies in ${what}: chmod o-w ${directory}`)
+  if (await isWritableForAll(directory)) {
+    log.warn({ directory }, `every user of this machine can replace files in ${what}: chmod o-w ${directory}`)
+  }
 }
 
 /**
- * The URL of the database; without DATABASE_URL the embedded one is started, and stopped by the lifecycle. DATA_DIR must be locked.
- * @param signal gives the start of the embedded one up
+ * Starts the embedded PostgreSQL if DATABASE_URL is not set; the lifecycle stops it. DATA_DIR must be locked.
+ * @param signal aborts the start of the embedded PostgreSQL
+ * @returns the URL of the database
  */
-export async function openDatabase (config: Config, log: Log, lifecycle: Lifecycle, signal?: AbortSignal): Promise<string> {
+export async function openDatabase (
+  config: Config, log: Log, lifecycle: Lifecycle, signal?: AbortSignal
+): Promise<string> {
   if (config.databaseUrl !== null) return config.databaseUrl
   const embedded = await startEmbedded({ dataDir: config.dataDir, log, ...signal === undefined ? {} : { signal } })
   lifecycle.push('the embedded PostgreSQL', () => embedded.stop())
@@ -38,9 +43,9 @@ export async function openDatabase (config: Config, log: Log, lifecycle: Lifecyc
 }
 
 /**
- * A random id of this DATA_DIR, made at the first start: what two instances write to the database never meets. It names
- * what the server counts, and with SPOOL_DIR=off its rows of the ledger. Nothing on disk is found by it (a spool has an id
- * of its own), so one that is damaged is replaced.
+ * Reads the random id of this DATA_DIR, created at its first start, so that two instances never write the same rows. It
+ * identifies the server's statistics and, with SPOOL_DIR=off, its ledger rows. Nothing on disk depends on it (a spool
+ * has its own id), so a damaged one is replaced.
  */
 export async function readInstanceId (dataDir: string, log: Log): Promise<string> {
   const file = join(dataDir, 'instance-id')
@@ -48,6 +53,8 @@ export async function readInstanceId (dataDir: string, log: Log): Promise<string
   if (kept !== null && INSTANCE_ID.test(kept)) return kept
   const id = randomUUID()
   await writeSmall(file, id)
-  if (kept !== null) log.warn({ file, id }, 'the id of this instance was damaged, and it gets a new one: its statistics go on under another name')
+  if (kept !== null) {
+    log.warn({ file, id }, 'the instance id was damaged and has been replaced; statistics continue under the new id')
+  }
   return id
 }

@@ -1,44 +1,62 @@
 /**
  * The limits of this host: read from the database, kept current, changed on request.
  *
- *   the database ──NOTIFY, else a poll──▶ keeper ──onChange──▶ workers
- *        ▲                                  │
- *        └────────── compare and set ───────┘
+ *   database ──NOTIFY, or a poll──▶ keeper ──onChange──▶ workers
+ *      ▲                              │
+ *      └───────compare-and-set────────┘
  *
- * One connection of its own, which it makes again when it is lost. Meanwhile the limits that it has stay in force, and
- * a change is refused as database_unavailable. Statements follow one another, so what is read never goes back behind
- * a change that was made here.
+ *   unread ──start()──▶ connected ⇄ lost
+ *      └──────────────────────┴─────┴──close()──▶ closed
+ *
+ * Any other transition is a programmer's error and throws. While lost, the keeper reconnects on its own; the limits
+ * stay in force, and changes are refused as database_unavailable.
+ *
+ * It has a connection to itself and runs one statement at a time, so a read never overwrites a change made here with
+ * older limits.
  */
+import { strict as assert } from 'node:assert'
 import { setTimeout as wait } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { Backoff } from '../support/backoff.js'
 import { OperatingError } from '../support/errors.js'
 import type { LimitSet } from '../limits/limit-set.js'
 import type { Log } from '../support/log.js'
+import { StateMachine } from '../support/state-machine.js'
 import { isConnectionError, isPassing, type DatabaseConnection } from '../database/connection.js'
-import { LIMITS_CHANNEL, readLimits, readOtherLimits, replaceLimits, seedLimits, type StoredLimits } from '../queries/limits-store.js'
+import { LIMITS_CHANNEL, readLimits, readOtherLimits, replaceLimits, seedLimits } from '../queries/limits-store.js'
+import type { StoredLimits } from '../queries/limits-store.js'
 
 export interface LimitsKeeperOptions {
   readonly connect: () => Promise<DatabaseConnection>
-  /** Limits of the configuration: stored where the database has none. */
+  /** Limits from the configuration, stored if the database has none. */
   readonly configured: LimitSet
   readonly log: Log
-  /** Other limits count from now on. */
+  /** The limits in force have changed. */
   readonly onChange: (limits: StoredLimits) => void
-  /** Without it: five seconds. */
+  /** Default: five seconds. */
   readonly pollMs?: number
 }
 
-/** A notice may be lost with its connection: this often the database is asked. */
+type State = 'unread' | 'connected' | 'lost' | 'closed'
+
+const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
+  unread: ['connected', 'closed'],
+  connected: ['lost', 'closed'],
+  lost: ['connected', 'closed'],
+  closed: []
+}
+
+/** A notification may be lost along with its connection, so the database is polled as well. */
 const POLL_MS = 5_000
 const RECONNECT_MS_MIN = 100
 const RECONNECT_MS_MAX = 5_000
-/** From one change to the next: each makes every worker look up all its satellites again. */
+/** Between changes: each one makes every worker look up all its satellites again. */
 const CHANGE_INTERVAL_MS = 100
-/** What waits for the connection, before callers are refused: as many changes take some three seconds. */
+/** Requests queued for the connection before callers are refused; that many changes take about three seconds. */
 const WORK_MAX = 32
 
 export class LimitsKeeper {
+  private readonly state = new StateMachine<State>('limits', 'unread', TRANSITIONS)
   private limits: StoredLimits | null = null
   private db: DatabaseConnection | null = null
   private readonly backoff = new Backoff(RECONNECT_MS_MIN, RECONNECT_MS_MAX)
@@ -46,35 +64,35 @@ export class LimitsKeeper {
   private work: Promise<unknown> = Promise.resolve()
   private workCount = 0
   private reconnecting: Promise<void> = Promise.resolve()
-  private closed = false
-  private complained = ''
+  private lastComplaint = ''
   /** On the monotonic clock. */
   private changedMs = -Infinity
 
   constructor (private readonly options: LimitsKeeperOptions) {}
 
-  /** What counts now. */
+  /** The limits in force. */
   get current (): StoredLimits {
-    if (this.limits === null) throw new Error('the limits are read before anything else starts')
+    assert(this.limits !== null, 'the limits are read before anything else starts')
     return this.limits
   }
 
   /** Reads the limits, or stores the configured ones. Rejects if the database cannot be used. */
   async start (): Promise<void> {
-    const { configured, log } = this.options
-    const db = await this.open()
+    const { configured, log, pollMs } = this.options
+    const db = await this.connect()
     if (await readLimits(db) === null) await seedLimits(db, configured, 'configuration')
     await this.refresh(db)
-    if (!isDeepStrictEqual(this.current.set, configured)) {
-      log.warn({ version: this.current.version, changedBy: this.current.changedBy },
-        'the limits in the database differ from those of the configuration (ANOMALY_THRESHOLD_*); the database counts')
+    const { version, changedBy, set } = this.current
+    if (!isDeepStrictEqual(set, configured)) {
+      log.warn({ version, changedBy },
+        'the limits in the database differ from the configuration (ANOMALY_THRESHOLD_*); the database takes precedence')
     }
-    this.timer = setInterval(() => { this.refreshSoon() }, this.options.pollMs ?? POLL_MS)
+    this.timer = setInterval(() => { this.refreshSoon() }, pollMs ?? POLL_MS)
   }
 
   /**
-   * Stores other limits; they count on this host when it resolves. The same limits make no version.
-   * @returns null if the limits are no longer those of `expectedVersion`
+   * Stores a set of limits, in force on this host once it resolves. An identical set does not create a version.
+   * @returns null if the current version is not `expectedVersion`
    */
   async replace (expectedVersion: number, set: LimitSet, changedBy: string): Promise<StoredLimits | null> {
     return await this.exclusively(async (db) => {
@@ -83,13 +101,13 @@ export class LimitsKeeper {
       const before = this.limits?.version
       const changed = await replaceLimits(db, expectedVersion, set, changedBy)
       if (changed === null) await this.refresh(db)
-      else this.take(changed)
+      else this.apply(changed)
       if (this.limits?.version !== before) this.changedMs = performance.now()
       return changed
     })
   }
 
-  /** The limits as the database has them at this moment. */
+  /** Reads the limits from the database now. */
   async latest (): Promise<StoredLimits> {
     return await this.exclusively(async (db) => {
       await this.refresh(db)
@@ -98,7 +116,7 @@ export class LimitsKeeper {
   }
 
   async close (): Promise<void> {
-    this.closed = true
+    if (!this.state.is('closed')) this.state.to('closed')
     if (this.timer !== null) clearInterval(this.timer)
     this.backoff.cancel()
     await this.work
@@ -106,7 +124,7 @@ export class LimitsKeeper {
     await this.db?.close()
   }
 
-  private async open (): Promise<DatabaseConnection> {
+  private async connect (): Promise<DatabaseConnection> {
     const db = await this.options.connect()
     try {
       await db.listen(LIMITS_CHANNEL, () => { this.refreshSoon() })
@@ -114,67 +132,72 @@ export class LimitsKeeper {
       db.destroy()
       throw error
     }
+    // close() may have been called meanwhile; it waits and closes this connection, too.
     this.db = db
+    if (!this.state.is('closed')) this.state.to('connected')
     db.onLost = () => this.lost()
     return db
   }
 
   private lost (): void {
     this.db = null
+    if (this.state.is('closed')) return
+    this.state.to('lost')
+    this.options.log.warn('lost the database connection for limits; the current limits stay in force')
     this.reconnecting = this.reconnect()
   }
 
   private async reconnect (): Promise<void> {
-    this.options.log.warn('the connection for the limits is lost; they stay as they are')
-    while (!this.closed && this.db === null) {
+    while (!this.state.is('closed')) {
       await this.backoff.wait()
+      if (this.state.is('closed')) return
       try {
-        if (!this.isClosed()) await this.open()
+        await this.connect()
         this.backoff.reset()
+        this.refreshSoon()
+        return
       } catch {
-        // Tried again after a while; that the database is away is on /health.
+        // Retried after a delay; /health shows that the database is down.
       }
     }
-    if (!this.closed) this.refreshSoon()
-  }
-
-  /** As a call, since close() may come during any await. */
-  private isClosed (): boolean {
-    return this.closed
   }
 
   private refreshSoon (): void {
-    if (this.db === null || this.closed) return
+    if (!this.state.is('connected')) return
     this.exclusively(async (db) => await this.refresh(db)).then(
-      () => { this.complained = '' },
+      () => { this.lastComplaint = '' },
       (error: unknown) => this.complain(error))
   }
 
-  /** Once for each cause: the poll would repeat it for ever. */
+  /** Logs each cause once: the poll would repeat it forever. */
   private complain (error: unknown): void {
     const message = error instanceof Error ? error.message : String(error)
-    if (message !== this.complained && !isConnectionError(error)) this.options.log.error({ error: message }, 'the limits cannot be read; those that count stay in force')
-    this.complained = message
+    if (message !== this.lastComplaint && !isConnectionError(error)) {
+      this.options.log.error({ error: message }, 'the limits cannot be read; the current limits stay in force')
+    }
+    this.lastComplaint = message
   }
 
   private async refresh (db: DatabaseConnection): Promise<void> {
     const limits = this.limits === null ? await readLimits(db) : await readOtherLimits(db, this.limits)
-    if (limits !== null) this.take(limits)
+    if (limits !== null) this.apply(limits)
   }
 
-  /** Not "later" but "other": a database that was restored counts too. */
-  private take (limits: StoredLimits): void {
+  /** Different limits count, not only newer ones: the database may have been restored. */
+  private apply (limits: StoredLimits): void {
     const before = this.limits
     if (before?.version === limits.version && before.changedAt === limits.changedAt) return
     this.limits = limits
     if (before === null) return
-    this.options.log.info({ version: limits.version, changedBy: limits.changedBy }, 'other limits count')
+    this.options.log.info({ version: limits.version, changedBy: limits.changedBy }, 'limits changed')
     this.options.onChange(limits)
   }
 
-  /** Statements follow one another. */
+  /** Runs statements one after another. */
   private async exclusively<T> (work: (db: DatabaseConnection) => Promise<T>): Promise<T> {
-    if (this.workCount >= WORK_MAX) throw new OperatingError('too_busy', 'Too many requests for the limits at once; send again later.')
+    if (this.workCount >= WORK_MAX) {
+      throw new OperatingError('too_busy', 'Too many concurrent requests for limits; retry later.')
+    }
     this.workCount++
     const result = this.work.then(async () => {
       const { db } = this
@@ -185,13 +208,15 @@ export class LimitsKeeper {
     return await result
   }
 
-  /** What callers are told; a session that does not write, or is ending, makes room for the next one. */
+  /** The error that callers get. A session that is read-only or shutting down is replaced with a new one. */
   private refusal (db: DatabaseConnection, error: unknown): unknown {
     if (!isPassing(error)) return error
     if (db.alive) {
       db.destroy()
       this.lost()
     }
-    return error instanceof OperatingError ? error : new OperatingError('database_unavailable', `The database does not take changes now: ${(error as Error).message}`, undefined, { cause: error })
+    if (error instanceof OperatingError) return error
+    const message = `The database cannot be changed at the moment: ${(error as Error).message}`
+    return new OperatingError('database_unavailable', message, undefined, { cause: error })
   }
 }

@@ -1,12 +1,12 @@
 /**
- * The first steps of a start: the database is there, takes changes, and is brought up to date.
+ * The first steps of a start: connect to the database and migrate it.
  *
  *   connect ──▶ migrate ──▶ ready
  *      ▲  │        │
- *      └──┴ waits ─┘   not there yet, refuses us, a standby, read-only, lost on the way: tried again, for as long as it takes
+ *      └──┴ wait ──┘   unreachable, refusing connections, standby, read-only, connection lost: retried indefinitely
  *
- * What no waiting mends (an encoding, rights, a schema that is newer) ends the start. So does the signal, at any moment: a
- * migration that is under way is rolled back, and its backend ended, so that its locks are free for the next start.
+ * Errors that waiting cannot fix (an encoding, privileges, a newer schema) end the start. So does the signal, at any
+ * time: a running migration is rolled back and its backend terminated, so that its locks are free for the next start.
  */
 import { Backoff } from '../support/backoff.js'
 import type { Config } from '../config/config.js'
@@ -22,18 +22,18 @@ import { openDatabase } from './instance.js'
 export interface OpenedDatabase {
   readonly url: string
   readonly kind: ServerKind
-  /** The highest epoch that its ledger knows. */
+  /** The highest epoch in its ledger. */
   readonly lastEpoch: number
 }
 
 export interface OpeningOptions {
   readonly config: Config
-  /** Nobody has set RETENTION. */
+  /** RETENTION is not set. */
   readonly retentionIsDefault: boolean
   readonly log: Log
   readonly lifecycle: Lifecycle
   readonly signal: AbortSignal
-  /** Why the start waits; null: it goes on. */
+  /** Why the start is waiting; null: it no longer is. */
   readonly onWaiting: (reason: string | null) => void
 }
 
@@ -41,28 +41,32 @@ export const APPLICATION_NAME = 'orbitstream primary'
 const CONNECT_TIMEOUT_MS = 5_000
 const CONNECT_RETRY_MS_MIN = 200
 const CONNECT_RETRY_MS_MAX = 5_000
-/** While the database is waited for, the same cause is said this often; a new one at once. */
-const WAITING_SAID_INTERVAL_MS = 60_000
-/** A start that was given up waits so long for the end of its backend, and then leaves it to the server. */
+/** How often the same cause of waiting is logged; a new one is logged at once. */
+const WAITING_LOG_INTERVAL_MS = 60_000
+/** Time for terminating the backend of an aborted start; after that it is left to the server. */
 const TERMINATE_TIMEOUT_MS = 1_000
 
-/** A connection of the primary. Rejects as connect() does. @param statementMsMax see ConnectOptions */
+/** Connects as the primary. Rejects as connect() does. @param statementMsMax see ConnectOptions */
 export async function connectPrimary (url: string, statementMsMax?: number): ReturnType<typeof connect> {
-  return await connect(url, { applicationName: APPLICATION_NAME, connectTimeoutMs: CONNECT_TIMEOUT_MS, ...statementMsMax === undefined ? {} : { statementMsMax } })
+  return await connect(url, {
+    applicationName: APPLICATION_NAME,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    ...statementMsMax === undefined ? {} : { statementMsMax }
+  })
 }
 
 export async function openAndMigrate (options: OpeningOptions): Promise<OpenedDatabase> {
   const { config, log, lifecycle, signal, onWaiting } = options
   const url = await openDatabase(config, log, lifecycle, signal)
   const backoff = new Backoff(CONNECT_RETRY_MS_MIN, CONNECT_RETRY_MS_MAX)
-  const warn = rateLimited(log, WAITING_SAID_INTERVAL_MS)
+  const warn = rateLimited(log, WAITING_LOG_INTERVAL_MS)
   const onAbort = (): void => { backoff.cancel() }
   signal.addEventListener('abort', onAbort)
   try {
     for (;;) {
       const tried = await attempt(url, options)
       if (!('waitsFor' in tried)) return tried
-      if (signal.aborted) throw new StartupError('Stopped before the database was there.', { cause: tried.cause })
+      if (signal.aborted) throw new StartupError('Stopped while waiting for the database.', { cause: tried.cause })
       warn({}, tried.waitsFor)
       onWaiting(tried.waitsFor)
       await backoff.wait()
@@ -94,17 +98,21 @@ async function attempt (url: string, options: OpeningOptions): Promise<OpenedDat
   }
 }
 
-async function bringUpToDate (db: Database, url: string, { config, retentionIsDefault, log }: OpeningOptions): Promise<OpenedDatabase> {
+async function bringUpToDate (db: Database, url: string, options: OpeningOptions): Promise<OpenedDatabase> {
+  const { config, retentionIsDefault, log } = options
   const { applied, kind } = await migrate(db, { ...config, retentionIsDefault, log })
-  const { rows } = await db.query<{ epoch: string }>('SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
+  const { rows } = await db.query<{ epoch: string }>(
+    'SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
   if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
   const reason = config.timescaleDirectCompress === 'on' ? await directCompressHindrance(db) : null
   if (reason !== null) log.warn({ reason }, 'TIMESCALE_DIRECT_COMPRESS has no effect here')
   return { url, kind, lastEpoch: Number(rows[0]?.epoch) }
 }
 
-/** Works with a connection and closes it; on the signal it is cut at once, and what the server still does for it is ended. */
-async function unlessAborted<T> (db: Database, url: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+/** Closes the connection after the work. On the signal it is closed at once, and its backend terminated. */
+async function unlessAborted<T> (
+  db: Database, url: string, signal: AbortSignal, work: () => Promise<T>
+): Promise<T> {
   const onAbort = (): void => { db.destroy() }
   signal.addEventListener('abort', onAbort)
   try {
@@ -121,10 +129,12 @@ async function terminate (url: string, backendPid: number): Promise<void> {
   try {
     const db = await connect(url, { applicationName: APPLICATION_NAME, connectTimeoutMs: TERMINATE_TIMEOUT_MS })
     const timer = setTimeout(() => { db.destroy() }, TERMINATE_TIMEOUT_MS)
-    await db.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2', [backendPid, APPLICATION_NAME])
+    await db.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2',
+      [backendPid, APPLICATION_NAME])
     clearTimeout(timer)
     db.destroy()
   } catch {
-    // The server ends it as soon as it has something to say to the connection that was cut.
+    // The server ends it when it next writes to the closed connection.
   }
 }

@@ -1,15 +1,15 @@
 /**
- * The primary process: opens what all share, forks the workers, watches over them, and closes everything in reverse.
+ * The primary process: opens everything shared, forks the workers, watches over them, and closes it all in reverse.
  *
- *   lock DATA_DIR → port is free → database is there → migrated → maintenance → limits → workers → ready
+ *   lock DATA_DIR → check ports → open database → migrate → maintenance → limits → workers → ready
  *
- * Until the workers listen it answers HTTP itself: that the server starts, and what it waits for. It handles no point. When it ends politely, workers first store what they accepted.
+ * Until the workers listen, it answers HTTP itself: the server is starting, and what it is waiting for. It never
+ * handles a point. On a graceful shutdown the workers first store what they accepted.
  */
-import { randomUUID } from 'node:crypto'
+import { strict as assert } from 'node:assert'
 import { createServer, type AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import type { Token } from '../access/token.js'
-import { writersOf, type Config } from '../config/config.js'
+import type { Config } from '../config/config.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
 import { chooseEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
@@ -17,62 +17,56 @@ import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import { defaultLimits } from '../limits/default-limits.js'
 import type { Log } from '../support/log.js'
-import { PointCounters } from '../pipeline/pipeline.js'
 import type { DatabaseConnection } from '../database/connection.js'
 import { startMaintenance, type Maintenance } from '../upkeep/maintenance.js'
 import { QueryConnection } from '../database/query-connection.js'
 import { StartupError } from '../support/startup-error.js'
 import { version } from '../support/version.js'
-import { AnomalyHub } from './anomaly-hub.js'
 import { assertBounds } from './bounds.js'
-import { Conservation } from './reconciliation.js'
-import { DataDesk } from './answers/data-service.js'
-import { addPoints, healthAnswer } from './answers/health.js'
+import { healthAnswer, NO_WORKERS } from './answers/health.js'
 import { IngestStepCutter } from './ingest-steps.js'
 import { lockInstance, readInstanceId } from './instance.js'
-import { LimitsDistribution } from './limits-distribution.js'
 import { LimitsKeeper } from './limits-keeper.js'
-import type { ListenerSettings, Question, ToPrimary } from '../messages/messages.js'
-import { connectPrimary, openAndMigrate } from './opening.js'
-import { PrimaryMetrics } from './answers/primary-metrics.js'
-import { SenderPages } from './answers/sender-pages.js'
-import { isBroken, Slots, type Slot } from './slots.js'
+import type { ListenerSettings } from '../messages/messages.js'
+import { connectPrimary, openAndMigrate, type OpenedDatabase } from './opening.js'
 import { StartingListener } from './answers/starting-listener.js'
-import { StatusDesk } from './answers/status-service.js'
-import { UdpTotals } from './answers/udp-totals.js'
-import { WorkerReports } from './worker-reports.js'
+import { Workers } from './workers.js'
 
-/** Reports are asked for this often, so that little is missing from the sums when a worker is killed. */
-const REPORT_INTERVAL_MS = 1_000
-/** Statements for limits are small. */
+/** How often metrics are sampled; little is missing from the sums when a worker is killed. */
+const SAMPLE_INTERVAL_MS = 1_000
+/** Statements about limits are small. */
 const LIMITS_STATEMENT_MS_MAX = 10_000
-/** Points that wait for the database for longer than this come before late rows and history of the rollups. */
+/** Points that have waited this long for the database take precedence over late rows and rollup history. */
 const BEHIND_MS = 2_000
-/** What stop leaves of the deadline for the database and the rest. */
-const CLOSE_RESERVE_SHARE = 0.2
+/** Share of the shutdown deadline at which maintenance must be done; the rest is for closing the database. */
+const MAINTENANCE_SHARE = 0.95
+
+export interface PrimaryOptions {
+  readonly config: Config
+  /** Null: no token required. */
+  readonly tokens: readonly Token[] | null
+  /** RETENTION is not set explicitly. */
+  readonly retentionIsDefault: boolean
+  readonly log: Log
+  /** Aborts the start. */
+  readonly signal: AbortSignal
+}
 
 export interface Primary {
-  readonly host: string
   readonly port: number
-  readonly udpPorts: readonly number[]
-  readonly databaseUrl: string
-  /** Exit code, when everything is closed. */
+  /** Resolves with the exit code once everything is closed. */
   readonly done: Promise<number>
-  /** Ends politely; calls after the first change nothing. */
+  /** Shuts down gracefully. Further calls have no effect. */
   stop (reason: string): void
-  /** From now on these count. @param tokens null: none is asked for */
+  /** Puts tokens into force. @param tokens null: no token required */
   useTokens (tokens: readonly Token[] | null): void
 }
 
-/**
- * Starts everything; resolves when all workers serve. Rejects with what hinders, or when `signal` aborts, everything closed again.
- * @param tokens who may do what; null: no token is asked for
- * @param retentionIsDefault nobody has set RETENTION
- */
-export async function startPrimary (config: Config, tokens: readonly Token[] | null, log: Log, signal: AbortSignal, retentionIsDefault: boolean): Promise<Primary> {
+/** Resolves when all workers are serving. Rejects if that fails or is aborted, with everything closed again. */
+export async function startPrimary (options: PrimaryOptions): Promise<Primary> {
   assertBounds()
-  const primary = new RunningPrimary(config, tokens, log, retentionIsDefault)
-  signal.addEventListener('abort', () => primary.abandon())
+  const primary = new RunningPrimary(options)
+  options.signal.addEventListener('abort', () => primary.abort())
   try {
     await primary.start()
   } catch (error) {
@@ -83,88 +77,72 @@ export async function startPrimary (config: Config, tokens: readonly Token[] | n
 }
 
 class RunningPrimary implements Primary {
-  readonly host: string
   port: number
-  udpPorts: readonly number[] = []
-  databaseUrl = ''
+  private udpPorts: readonly number[] = []
   readonly done: Promise<number>
   private settleDone: (code: number) => void = () => {}
   private readonly lifecycle = new Lifecycle()
   private readonly startedMs = performance.now()
-  private readonly retired = new PointCounters()
-  private readonly retiredUdp = new UdpTotals()
-  private readonly senderPages = new SenderPages({
-    portOf: (slot) => this.listenerOf(slot.number).port,
-    ask: (slot, id, query) => this.slots?.send(slot, { type: 'senders?', id, query })
-  })
-
-  private slots: Slots | null = null
-  private distribution: LimitsDistribution | null = null
-  private desk: DataDesk | null = null
-  private readonly hub = new AnomalyHub<Slot>(randomUUID().slice(0, 8), (slot, events, onSent) => this.slots?.send(slot, { type: 'anomalies', events }, onSent))
-  private metrics: PrimaryMetrics | null = null
-  private readonly conservation: Conservation
-  private maintenance: Maintenance | null = null
-  private steps: IngestStepCutter | null = null
-  private httpEngine: EngineChoice | null = null
-  private databaseKind = ''
-  private instanceId = ''
+  private tokens: readonly Token[] | null
   private lastEpoch = 0
   private stopping = false
-  /** When closing began, on the monotonic clock. */
+  /** Monotonic time at which closing began. */
   private stopMs = 0
-  private readonly abandoned = new AbortController()
-  /** Made while it starts, and cut if that is given up. */
-  private startConnections: DatabaseConnection[] | null = []
-  /** What the start waits for; null: it goes on, or is over. */
-  private waitsFor: string | null = null
-  private readonly reports = new WorkerReports()
-  private status: StatusDesk | null = null
-  private onSlotChange: () => void = () => {}
 
-  constructor (private readonly config: Config, private tokens: readonly Token[] | null, private readonly log: Log, private readonly retentionIsDefault: boolean) {
-    this.host = config.host
-    this.port = config.port
-    this.conservation = new Conservation(log)
+  /** Null until the start has got there; /health is answered from the beginning. */
+  private httpEngine: EngineChoice | null = null
+  private database: OpenedDatabase | null = null
+  private maintenance: Maintenance | null = null
+  private workers: Workers | null = null
+  /** What the start is waiting for; null: nothing. */
+  private waitsFor: string | null = null
+  /** Connections opened by the start, to be cut if it is aborted; null: it is over. */
+  private startConnections: DatabaseConnection[] | null = []
+
+  constructor (private readonly options: PrimaryOptions) {
+    this.port = options.config.port
+    this.tokens = options.tokens
     this.done = new Promise((resolve) => { this.settleDone = resolve })
   }
 
   async start (): Promise<void> {
-    const { config, log } = this
-    await lockInstance(config, log, this.lifecycle)
-    this.instanceId = await readInstanceId(config.dataDir, log)
-    this.port = await freePort(config.host, config.port)
-    this.udpPorts = await freeUdpPorts(config.host, config.udpPorts).catch((error: unknown) => { throw new StartupError((error as Error).message, { cause: error }) })
-    const engine = await chooseHttpEngine(config, log)
-    this.httpEngine = engine
-    const starting = await StartingListener.open(this.host, this.port, () => this.health(), new TokenCheck(this.tokens, { readOpen: config.readOpen === 'on' }))
-    this.lifecycle.push('the listener of the start', () => starting.close())
-    await this.openDatabase()
-    await this.startMaintenance()
+    const { lifecycle, options: { config, log } } = this
+    await lockInstance(config, log, lifecycle)
+    const instanceId = await readInstanceId(config.dataDir, log)
+    await this.checkPorts()
+    const engine = this.httpEngine = await chooseHttpEngine(config, log)
+    const tokens = new TokenCheck(this.tokens, { readOpen: config.readOpen === 'on' })
+    const starting = await StartingListener.open(config.host, this.port, () => this.health(), tokens)
+    lifecycle.push('the start-up listener', () => starting.close())
+    const database = this.database = await this.openDatabase()
+    const steps = new IngestStepCutter(instanceId, Date.now())
+    const maintenance = await this.startMaintenance(steps)
     const limits = await this.startLimits()
     await starting.close()
-    await this.startWorkers(limits, engine.name)
+    const workers = this.workers = this.createWorkers({ instanceId, engine, database, maintenance, limits })
+    this.startSampling(workers, steps)
+    await workers.start()
     this.startConnections = null
-    log.info({ host: this.host, port: this.port, udpPorts: this.udpPorts, workers: config.workers, database: this.databaseKind }, 'ready')
+    const { port, udpPorts } = this
+    log.info({ host: config.host, port, udpPorts, workers: config.workers, database: database.kind }, 'ready')
   }
 
   stop (reason: string): void {
     if (this.stopping) return
-    this.log.info({ reason }, 'stopping: storing what was accepted')
+    this.options.log.info({ reason }, 'stopping: storing accepted points')
     void this.end(0)
   }
 
   useTokens (tokens: readonly Token[] | null): void {
     this.tokens = tokens
-    for (const slot of this.slots?.all ?? []) this.slots?.send(slot, { type: 'tokens', tokens })
+    this.workers?.useTokens(tokens)
   }
 
-  /** Ends a start that is under way. */
-  abandon (): void {
+  /** Makes a start() in progress reject. */
+  abort (): void {
     this.stopping = true
-    this.abandoned.abort()
     for (const db of this.startConnections ?? []) db.destroy()
-    this.onSlotChange()
+    this.workers?.cancel()
   }
 
   async close (): Promise<void> {
@@ -174,229 +152,170 @@ class RunningPrimary implements Primary {
   }
 
   private async end (code: number): Promise<void> {
-    this.stopping = true
-    this.stopMs = performance.now()
+    const { log } = this.options
     try {
-      await this.lifecycle.release()
-      this.log.info('stopped')
+      await this.close()
+      log.info('stopped')
       this.settleDone(code)
     } catch (error) {
-      this.log.error({ err: error }, 'stopping failed')
+      log.error({ err: error }, 'shutdown failed')
       this.settleDone(1)
     }
   }
 
-  private async openDatabase (): Promise<void> {
-    const { config, log, lifecycle, retentionIsDefault, abandoned: { signal } } = this
-    const opened = await openAndMigrate({ config, retentionIsDefault, log, lifecycle, signal, onWaiting: (reason) => { this.waitsFor = reason } })
-    this.databaseUrl = opened.url
-    this.databaseKind = opened.kind
-    this.lastEpoch = opened.lastEpoch
+  private async checkPorts (): Promise<void> {
+    const { host, port, udpPorts } = this.options.config
+    this.port = await freePort(host, port)
+    try {
+      this.udpPorts = await freeUdpPorts(host, udpPorts)
+    } catch (cause) {
+      throw new StartupError((cause as Error).message, { cause })
+    }
   }
 
-  private async connectOnce (statementMsMax?: number): Promise<DatabaseConnection> {
-    const db = await connectPrimary(this.databaseUrl, statementMsMax)
+  private async openDatabase (): Promise<OpenedDatabase> {
+    const { lifecycle, options: { config, retentionIsDefault, log, signal } } = this
+    const onWaiting = (reason: string | null): void => { this.waitsFor = reason }
+    const database = await openAndMigrate({ config, retentionIsDefault, log, lifecycle, signal, onWaiting })
+    this.lastEpoch = database.lastEpoch
+    return database
+  }
+
+  private async connect (statementMsMax?: number): Promise<DatabaseConnection> {
+    assert(this.database !== null, 'the database is open')
+    const db = await connectPrimary(this.database.url, statementMsMax)
     this.startConnections?.push(db)
-    if (this.abandoned.signal.aborted) db.destroy()
+    if (this.options.signal.aborted) db.destroy()
     return db
   }
 
-  private async startMaintenance (): Promise<void> {
-    const steps = new IngestStepCutter(this.instanceId, Date.now())
-    this.steps = steps
-    const maintenance = startMaintenance({ connect: () => this.connectOnce(), settings: this.config, log: this.log, steps, storingIsBehind: () => this.storingIsBehind() })
-    this.maintenance = maintenance
-    this.lifecycle.push('maintenance', () => this.finishMaintenance(maintenance))
+  private async startMaintenance (steps: IngestStepCutter): Promise<Maintenance> {
+    const { config, log } = this.options
+    const maintenance = this.maintenance = startMaintenance({
+      connect: () => this.connect(),
+      settings: config,
+      log,
+      steps,
+      storingIsBehind: () => (this.workers?.oldestMs ?? 0) > BEHIND_MS
+    })
+    this.lifecycle.push('maintenance', async () => {
+      // The workers have exited, and their last reports are in.
+      if (this.workers !== null) steps.sample(await this.workers.sample(), Date.now())
+      const leftMs = config.shutdownDeadlineMs * MAINTENANCE_SHARE - (performance.now() - this.stopMs)
+      await maintenance.finish(Math.max(leftMs, 0))
+    })
     await maintenance.runNow()
-  }
-
-  private storingIsBehind (): boolean {
-    return this.slots?.all.some(({ report }) => (report?.backlog.oldestMs ?? 0) > BEHIND_MS) === true
-  }
-
-  /** The workers have reported what they stored to the end, and are gone. */
-  private async finishMaintenance (maintenance: Maintenance): Promise<void> {
-    await this.noteTotals()
-    const leftMs = this.config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE / 4) - (performance.now() - this.stopMs)
-    await maintenance.finish(Math.max(leftMs, 0))
+    return maintenance
   }
 
   private async startLimits (): Promise<LimitsKeeper> {
+    const { config, log } = this.options
     const limits = new LimitsKeeper({
-      connect: () => this.connectOnce(LIMITS_STATEMENT_MS_MAX),
-      configured: defaultLimits(this.config),
-      log: this.log,
-      onChange: (changed) => this.distribution?.send(changed)
+      connect: () => this.connect(LIMITS_STATEMENT_MS_MAX),
+      configured: defaultLimits(config),
+      log,
+      onChange: (changed) => this.workers?.distribution.send(changed)
     })
     this.lifecycle.push('the limits', () => limits.close())
     await limits.start()
     return limits
   }
 
-  private async startWorkers (limits: LimitsKeeper, httpEngine: EngineChoice['name']): Promise<void> {
-    const { config, log } = this
-    const slots = new Slots({
-      count: writersOf(config),
-      vitalCount: config.workers,
-      exec: fileURLToPath(new URL('../worker/worker.js', import.meta.url)),
+  private createWorkers ({ instanceId, engine, database, maintenance, limits }: {
+    readonly instanceId: string
+    readonly engine: EngineChoice
+    readonly database: OpenedDatabase
+    readonly maintenance: Maintenance
+    readonly limits: LimitsKeeper
+  }): Workers {
+    const { config, log } = this.options
+    const queries = new QueryConnection((statementMsMax) => this.connect(statementMsMax))
+    this.lifecycle.push('the connection for queries', () => queries.close())
+    const workers = new Workers({
+      config,
       log,
-      settingsFor: (slot) => ({ slot, config, listener: this.listenerOf(slot), httpEngine, databaseUrl: this.databaseUrl, instanceId: this.instanceId, epoch: this.nextEpoch(), limits: limits.current, tokens: this.tokens }),
-      onMessage: (slot, message) => this.received(slot, message),
-      onDeath: (slot) => this.retire(slot),
+      version: version(),
+      databaseKind: database.kind,
+      listeners: this.listeners(),
+      settingsFor: () => ({
+        httpEngine: engine.name, databaseUrl: database.url, instanceId, epoch: this.nextEpoch(), tokens: this.tokens
+      }),
+      limits,
+      queries,
+      health: () => this.health(),
+      rollups: () => maintenance.rollups,
       onGiveUp: (reason) => this.giveUp(reason)
     })
-    this.slots = slots
-    this.openDesk(slots, limits)
-    const metrics = new PrimaryMetrics(() => slots.all, this.conservation, version(), this.databaseKind, () => this.maintenance?.rollups ?? null)
-    this.metrics = metrics
-    this.status = new StatusDesk({
-      collect: async () => await this.reports.collect(slots),
-      health: () => this.health(),
-      metrics: async () => await metrics.answer()
-    })
-    this.lifecycle.push('the workers', async () => await slots.stop(config.shutdownDeadlineMs * (1 - CLOSE_RESERVE_SHARE), config.shutdownDeadlineMs * CLOSE_RESERVE_SHARE / 2))
-    slots.start()
-    const timer = setInterval(() => { this.noteReports().catch((error: unknown) => log.error({ err: error }, 'the reports of the workers could not be added up')) }, REPORT_INTERVAL_MS)
-    this.lifecycle.push('the report timer', () => clearInterval(timer))
-    await this.allReady()
+    this.lifecycle.push('the workers', () => workers.stop())
+    return workers
   }
 
-  /** HTTP workers have the first slots, UDP workers those behind them. */
-  private listenerOf (slot: number): ListenerSettings {
-    const udpPort = this.udpPorts[slot - this.config.workers]
-    return udpPort === undefined ? { kind: 'http', port: this.port } : { kind: 'udp', port: udpPort }
+  /** By slot: HTTP workers first, then UDP workers. */
+  private listeners (): ListenerSettings[] {
+    const { port, udpPorts, options: { config } } = this
+    return [
+      ...Array.from({ length: config.workers }, () => ({ kind: 'http', port } as const)),
+      ...udpPorts.map((udpPort) => ({ kind: 'udp', port: udpPort } as const))
+    ]
   }
 
-  /** Larger than every epoch before, whatever the clock says. */
+  /** Greater than every earlier epoch, whatever the clock says. */
   private nextEpoch (): number {
-    this.lastEpoch = Math.max(Date.now(), this.lastEpoch + 1)
-    return this.lastEpoch
+    const epoch = Math.max(Date.now(), this.lastEpoch + 1)
+    assert(epoch > this.lastEpoch, 'epochs grow')
+    this.lastEpoch = epoch
+    return epoch
   }
 
-  private openDesk (slots: Slots, limits: LimitsKeeper): void {
-    const distribution = new LimitsDistribution(slots, limits.current.version)
-    const queries = new QueryConnection((statementMsMax) => this.connectOnce(statementMsMax))
-    this.lifecycle.push('the connection for queries', () => queries.close())
-    this.distribution = distribution
-    this.desk = new DataDesk({ limits, distribution, queries, log: this.log })
-  }
-
-  /** All but those that cannot: these are in the log, and in /health. */
-  private async allReady (): Promise<void> {
-    while (this.slots?.all.some((slot) => slot.state !== 'ready' && !isBroken(slot)) === true) {
-      if (this.stopping) throw new StartupError(`The workers did not start: ${this.slots.all.find((slot) => slot.lastDeath !== null)?.lastDeath ?? 'stopped before they were ready'}`)
-      await new Promise<void>((resolve) => { this.onSlotChange = resolve })
-    }
+  private startSampling (workers: Workers, steps: IngestStepCutter): void {
+    const { log } = this.options
+    const sample = async (): Promise<void> => steps.sample(await workers.sample(), Date.now())
+    const timer = setInterval(() => {
+      sample().catch((error: unknown) => log.error({ err: error }, 'the metrics could not be sampled'))
+    }, SAMPLE_INTERVAL_MS)
+    this.lifecycle.push('the sampling timer', () => clearInterval(timer))
   }
 
   private giveUp (reason: string): void {
-    this.log.fatal(reason)
-    const running = !this.stopping
-    this.stopping = true
-    this.onSlotChange()
-    if (running) void this.end(1)
-  }
-
-  private retire (slot: Slot): void {
-    if (slot.report !== null) {
-      this.metrics?.retire(slot.report.metrics, this.stopping)
-      addPoints(this.retired, slot.report.points)
-      if (slot.report.udp !== null) this.retiredUdp.add(slot.report.udp.counters)
-    }
-    this.hub.unwatch(slot)
-    this.onSlotChange()
-    this.distribution?.changed()
-  }
-
-  private received (slot: Slot, message: ToPrimary): void {
-    switch (message.type) {
-      case 'ready':
-        this.onSlotChange()
-        this.distribution?.changed()
-        break
-      case 'limits-in-force':
-        this.distribution?.changed()
-        break
-      case 'found':
-        this.hub.add(message.found)
-        break
-      case 'watch':
-        this.slots?.send(slot, { type: 'watched', id: message.id, start: this.hub.watch(slot, message.lastEventId) })
-        break
-      case 'unwatch':
-        this.hub.unwatch(slot)
-        break
-      case 'report':
-        this.conservation.check(message.report)
-        this.reports.received(message.id)
-        break
-      case 'ask':
-        void this.answer(slot, message.id, message.question)
-        break
-      case 'senders':
-        this.senderPages.received(slot, message.id, message.page)
-        break
-      case 'hello':
-      case 'fatal':
-    }
-  }
-
-  private async answer (slot: Slot, id: number, question: Question): Promise<void> {
-    // Whoever asked is told that there is no answer, when it has waited for one.
-    const answer = await this.answerTo(question).catch((error: unknown) => { this.log.error({ err: error }, 'a question of a worker could not be answered') })
-    if (answer !== undefined) this.slots?.send(slot, { type: 'answer', id, answer })
-  }
-
-  private async answerTo (question: Question): Promise<StatusAnswer | undefined> {
-    if (typeof question === 'string') return await this.status?.answer(question)
-    if ('kind' in question) return await this.desk?.answer(question)
-    return await this.senderPages.answer(this.slots?.all.slice(this.config.workers) ?? [], question)
+    this.options.log.fatal(reason)
+    if (!this.stopping) void this.end(1)
   }
 
   private health (): StatusAnswer {
+    const { startedMs, database, waitsFor, httpEngine, maintenance, workers, options: { config } } = this
     return healthAnswer({
       version: version(),
-      startedMs: this.startedMs,
-      slots: this.slots?.all ?? [],
-      retired: this.retired,
-      retiredUdp: this.retiredUdp,
-      database: { kind: this.databaseKind, embedded: this.config.databaseUrl === null },
-      waitsFor: this.waitsFor,
-      httpEngine: this.httpEngine,
-      maintenanceError: this.maintenance?.lastError ?? null,
-      rollups: this.maintenance?.rollups ?? null,
-      limits: { version: this.distribution?.version ?? 0, complaint: this.distribution?.complaint() ?? null }
+      startedMs,
+      ...workers?.sources ?? NO_WORKERS,
+      database: { kind: database?.kind ?? '', embedded: config.databaseUrl === null },
+      waitsFor,
+      httpEngine,
+      maintenanceError: maintenance?.lastError ?? null,
+      rollups: maintenance?.rollups ?? null
     })
-  }
-
-  private async noteReports (): Promise<void> {
-    await this.status?.refresh()
-    await this.noteTotals()
-  }
-
-  private async noteTotals (): Promise<void> {
-    if (this.metrics !== null) this.steps?.sample(await this.metrics.totals(), Date.now())
   }
 }
 
-/** Before anything is forked: all workers serve by the same engine, also those that are started later. */
+/** Chosen before anything is forked, so all workers use the same engine, including those started later. */
 async function chooseHttpEngine ({ httpEngine }: Config, log: Log): Promise<EngineChoice> {
+  const said = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) }
   try {
-    return await chooseEngine(httpEngine, { info: (message) => log.info(message), warn: (message) => log.warn(message) })
+    return await chooseEngine(httpEngine, said)
   } catch (cause) {
     throw new StartupError((cause as Error).message, { cause })
   }
 }
 
 /**
- * The port, once it is sure that nobody listens on it: workers share it by SO_REUSEPORT, and so could, silently,
- * another deployment. Port 0 becomes a free one.
+ * The port, after checking that nobody listens on it: workers share it through SO_REUSEPORT, and so could, unnoticed,
+ * another deployment. Port 0 becomes a free port.
  */
 async function freePort (host: string, port: number): Promise<number> {
   const probe = createServer()
   return await new Promise((resolve, reject) => {
     probe.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(cause.code === 'EADDRINUSE' ? new StartupError(`Port ${port} is in use by another program: stop it, or choose another with PORT or --port.`, { cause }) : cause)
+      const inUse = `Port ${port} is in use by another program: stop it, or choose another port with PORT or --port.`
+      reject(cause.code === 'EADDRINUSE' ? new StartupError(inUse, { cause }) : cause)
     })
     probe.listen({ host, port, exclusive: true }, () => {
       const { port: bound } = probe.address() as AddressInfo

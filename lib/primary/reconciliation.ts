@@ -1,10 +1,10 @@
-/** Holds the workers to the conservation of points: every one that came in is somewhere, and counted once. */
+/** Checks that the workers' point counters add up: every point received is somewhere, and is counted once. */
 import type { Log } from '../support/log.js'
 import { conservationError } from '../pipeline/pipeline.js'
 import type { WorkerReport } from '../messages/messages.js'
 
-export class Conservation {
-  /** Points that the newest reports do not explain, all workers together. */
+export class Reconciliation {
+  /** Points that the latest reports leave unexplained, over all workers. */
   get errorPoints (): number {
     let sum = 0
     for (const points of this.errors.values()) sum += points
@@ -16,14 +16,15 @@ export class Conservation {
 
   constructor (private readonly log: Log) {}
 
-  /** Shouts when the numbers of a worker stop adding up, and again when they do. */
+  /** Logs when the counters of a worker stop adding up, and when they do again. */
   check (report: WorkerReport): void {
     const { slot, points, waiting } = report
     const error = conservationError(points, waiting)
     const before = this.errors.get(slot) ?? 0
     this.errors.set(slot, error)
     if (error !== 0 && before === 0) {
-      this.log.error({ slot, error, points, waiting }, 'the counters of a worker do not add up: points were lost or counted twice; please report this with the log')
+      this.log.error({ slot, error, points, waiting },
+        'the counters of a worker do not add up: points were lost or counted twice; please report this with the log')
     } else if (error === 0 && before !== 0) {
       this.log.info({ slot }, 'the counters of a worker add up again')
     }

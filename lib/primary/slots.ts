@@ -1,20 +1,39 @@
 /**
- * Worker processes by slot: forks them, restarts those that die, ends them.
+ * Worker processes by slot: forks them, restarts those that die, stops them.
  *
- *   starting → ready → (dies) → waiting → starting …      stop: → stopping → gone
+ *   gone ──start()──▶ starting ──'ready'──▶ ready
+ *                      ▲    │                 │
+ *            after a delay  │ died            │ died
+ *                      │    ▼                 │
+ *                      waiting ◀──────────────┘
  *
- * A slot keeps its number, so that a new process goes on where the dead one ended. A worker that dies is replaced
- * at once; if it dies again and again soon after its start, after a growing time. From the fifth time in a row on its slot
- * is broken (its spool cannot be opened, say): the others serve on, and it is tried again. When all HTTP workers are
- * broken, the program gives up and says why.
+ *   starting, ready ──stop()──▶ stopping ──exit──▶ gone
+ *   waiting ──stop(), or no vital slot survives──▶ gone
+ *
+ * Any other transition is a programmer's error and throws.
+ *
+ * A slot keeps its number, so a new process resumes where the dead one left off. The first time, a dead worker is
+ * replaced at once; if it keeps dying soon after its start, with an exponential delay. After five such deaths in a row
+ * the slot is broken (its spool cannot be opened, for example): the others keep serving, and it is retried. Once every
+ * vital slot is broken, the server gives up and says why.
  */
+import { strict as assert } from 'node:assert'
 import cluster, { type Worker } from 'node:cluster'
 import type { Log } from '../support/log.js'
-import type { ToPrimary, ToWorker, WorkerReport, WorkerSettings } from '../messages/messages.js'
+import { dispatch } from '../messages/messages.js'
+import type { PrimaryHandlers, ToPrimary, ToWorker, WorkerReport, WorkerSettings } from '../messages/messages.js'
 
 export type SlotState = 'starting' | 'ready' | 'waiting' | 'stopping' | 'gone'
 
-/** A death this soon after the start counts as a failed start. */
+const TRANSITIONS: Readonly<Record<SlotState, readonly SlotState[]>> = {
+  gone: ['starting'],
+  starting: ['ready', 'waiting', 'stopping'],
+  ready: ['waiting', 'stopping'],
+  waiting: ['starting', 'gone'],
+  stopping: ['gone']
+}
+
+/** A worker that dies this soon failed to start. */
 const QUICK_DEATH_MS = 10_000
 const QUICK_DEATHS_MAX = 5
 const RESTART_MS_MIN = 50
@@ -22,70 +41,93 @@ const RESTART_MS_MAX = 60_000
 
 export interface Slot {
   readonly number: number
-  /** Version of the limits that its worker is known to judge by; 0 while there is none. */
-  limitsVersion: number
   state: SlotState
   worker: Worker | null
   startedMs: number
   diedMs: number
+  /** In a row. */
   quickDeaths: number
   restarts: number
   engine: string
-  /** Why it died last. */
+  /** Cause of the last death. */
   lastDeath: string | null
+  /** What this worker gave as the reason for its exit. */
   fatal: string | null
+  /** The latest of this worker. */
   report: WorkerReport | null
   timer: NodeJS.Timeout | null
 }
 
 export interface SlotsOptions {
   readonly count: number
+  /** The first slots are vital, those of HTTP workers: one of them must survive. */
+  readonly vitalCount: number
   readonly exec: string
   readonly log: Log
   readonly settingsFor: (slot: number) => WorkerSettings
-  readonly onMessage: (slot: Slot, message: ToPrimary) => void
-  /** A worker has died; its last report is still there. */
+  /** Called once the slot reflects the message. */
+  readonly handlers: Omit<PrimaryHandlers<Slot>, 'hello' | 'fatal'>
+  /** A worker died; the slot still has its last report. */
   readonly onDeath: (slot: Slot) => void
-  /** Slots of which one must live: those that HTTP listens in. */
-  readonly vitalCount: number
-  /** None of these can be kept alive: the program should end. */
+  /** Every vital slot is broken: the server should exit. */
   readonly onGiveUp: (reason: string) => void
 }
 
-/** It died again and again, and is not expected to serve soon. */
+/** It keeps dying and is not expected to serve soon. */
 export function isBroken ({ state, quickDeaths }: Slot): boolean {
   return state !== 'ready' && quickDeaths >= QUICK_DEATHS_MAX
 }
 
-/** What a request leaves dies young: a small nursery keeps it in the processor's cache and a worker 30 MB smaller, at no cost that could be measured. */
+/**
+ * What a request allocates dies young: a small young generation stays in the processor's cache and makes a worker 30 MB
+ * smaller, at no measurable cost.
+ */
 const YOUNG_HEAP_MB = 4
-/** Of what is alive: that much garbage may gather before the old heap is collected. V8 alone allows two to three times as much as is alive. */
+/** Garbage allowed before the old generation is collected, relative to live memory. V8's default is 100 to 200 %. */
 const OLD_HEAP_GROWTH_PERCENT = 50
-/** For glibc: memory of large buffers goes back to the system when they are freed, also after many of them, and threads share arenas (mallopt(3)). */
+/** For glibc (mallopt(3)): large buffers return to the system as soon as they are freed; threads share arenas. */
 const WORKER_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_ARENA_MAX: '2' }
 
 export class Slots {
   readonly all: readonly Slot[]
+  private readonly handlers: PrimaryHandlers<Slot>
   private readonly onGone = new Set<() => void>()
   private stopping = false
 
   constructor (private readonly options: SlotsOptions) {
-    cluster.setupPrimary({ exec: options.exec, args: [], execArgv: [...process.execArgv, `--max-semi-space-size=${YOUNG_HEAP_MB}`, `--heap-growing-percent=${OLD_HEAP_GROWTH_PERCENT}`] })
-    this.all = Array.from({ length: options.count }, (_, number) => ({
-      number, limitsVersion: 0, state: 'gone', worker: null, startedMs: 0, diedMs: 0, quickDeaths: 0, restarts: 0, engine: '', lastDeath: null, fatal: null, report: null, timer: null
-    }))
+    const { count, exec, handlers } = options
+    const heapFlags = [`--max-semi-space-size=${YOUNG_HEAP_MB}`, `--heap-growing-percent=${OLD_HEAP_GROWTH_PERCENT}`]
+    cluster.setupPrimary({ exec, args: [], execArgv: [...process.execArgv, ...heapFlags] })
+    this.all = Array.from({ length: count }, (_, number) => createSlot(number))
+    this.handlers = {
+      ...handlers,
+      hello: (_, slot) => this.begin(slot),
+      ready: (message, slot) => {
+        this.serves(slot, message.engine)
+        handlers.ready(message, slot)
+      },
+      report: (message, slot) => {
+        slot.report = message.report
+        handlers.report(message, slot)
+      },
+      fatal: ({ message }, slot) => { slot.fatal = message }
+    }
   }
 
   start (): void {
     for (const slot of this.all) this.fork(slot)
   }
 
-  /** @param onSent called when the message has left this process, or cannot any more; not called if there is no worker */
+  /** @param onSent called when the message has left this process or can no longer; never called without a worker */
   send (slot: Slot, message: ToWorker, onSent: () => void = () => {}): void {
     if (slot.worker?.isConnected() === true) slot.worker.send(message, () => onSent())
   }
 
-  /** Asks every worker to finish; resolves when all are gone. After deadlineMs and a little grace they are killed. */
+  sendToAll (message: ToWorker): void {
+    for (const slot of this.all) this.send(slot, message)
+  }
+
+  /** Asks every worker to finish; resolves when all are gone. Kills those that outlast deadlineMs and graceMs. */
   async stop (deadlineMs: number, graceMs: number): Promise<void> {
     this.stopping = true
     for (const slot of this.all) this.stopSlot(slot, deadlineMs)
@@ -104,93 +146,98 @@ export class Slots {
 
   private stopSlot (slot: Slot, deadlineMs: number): void {
     if (slot.timer !== null) clearTimeout(slot.timer)
-    if (slot.worker === null) {
-      slot.state = 'gone'
-    } else {
-      slot.state = 'stopping'
-      this.send(slot, { type: 'stop', deadlineMs })
-    }
+    if (slot.state === 'waiting') enter(slot, 'gone')
+    if (slot.state === 'starting' || slot.state === 'ready') enter(slot, 'stopping')
+    this.send(slot, { type: 'stop', deadlineMs })
   }
 
   private fork (slot: Slot): void {
+    enter(slot, 'starting')
     const worker = cluster.fork(WORKER_ENVIRONMENT)
     slot.worker = worker
-    slot.state = 'starting'
     slot.startedMs = performance.now()
     slot.fatal = null
+    // A dead worker's last events must not be taken for those of its successor.
     worker.on('message', (message: ToPrimary) => {
-      // What a dead worker still had to say must not count for the one that took its place.
-      if (slot.worker === worker) this.receive(slot, message)
+      if (slot.worker === worker) dispatch(this.handlers, message, slot)
     })
-    worker.on('error', (error) => this.failed(slot, worker, error))
-    worker.on('exit', (code: number, signal: string | null) => this.died(slot, code, signal))
+    // A broken channel is followed by 'exit', which handles the death; a process that the system refuses is not.
+    worker.on('error', (error) => {
+      if (slot.worker !== worker || worker.process.pid !== undefined) return
+      slot.fatal = error.message
+      this.died(slot, 'no process')
+    })
+    worker.on('exit', (code: number, signal: string | null) => {
+      if (slot.worker === worker) this.died(slot, signal === null ? `exit code ${code}` : `signal ${signal}`)
+    })
   }
 
-  private begin (slot: Slot, settings: WorkerSettings): void {
-    slot.limitsVersion = settings.limits.version
-    this.send(slot, { type: 'start', settings })
+  private begin (slot: Slot): void {
+    this.send(slot, { type: 'start', settings: this.options.settingsFor(slot.number) })
+    // A worker ignores a stop that arrives before its start.
+    if (slot.state === 'stopping') this.send(slot, { type: 'stop', deadlineMs: 0 })
   }
 
-  private receive (slot: Slot, message: ToPrimary): void {
-    switch (message.type) {
-      case 'hello':
-        this.begin(slot, this.options.settingsFor(slot.number))
-        if (this.stopping) this.stopSlot(slot, 0)
-        break
-      case 'ready':
-        slot.engine = message.engine
-        if (slot.state === 'starting') slot.state = 'ready'
-        if (slot.restarts > 0) this.options.log.info({ slot: slot.number, afterMs: Math.round(performance.now() - slot.diedMs) }, 'the new worker serves')
-        break
-      case 'report':
-        slot.report = message.report
-        break
-      case 'limits-in-force':
-        slot.limitsVersion = message.version
-        break
-      case 'fatal':
-        slot.fatal = message.message
-        break
-      case 'ask':
-      case 'found':
-      case 'watch':
-      case 'unwatch':
-      case 'senders':
-    }
-    this.options.onMessage(slot, message)
+  private serves (slot: Slot, engine: string): void {
+    slot.engine = engine
+    if (slot.state === 'stopping') return
+    enter(slot, 'ready')
+    if (slot.restarts === 0) return
+    const afterMs = Math.round(performance.now() - slot.diedMs)
+    this.options.log.info({ slot: slot.number, afterMs }, 'the new worker is serving')
   }
 
-  /** A channel that breaks is followed by 'exit', which is where deaths are handled; a process that the system refuses is not. */
-  private failed (slot: Slot, worker: Worker, error: Error): void {
-    if (worker.process.pid !== undefined || slot.worker !== worker) return
-    slot.fatal = error.message
-    this.died(slot, 1, null)
-  }
-
-  private died (slot: Slot, code: number, signal: string | null): void {
-    const { log } = this.options
+  private died (slot: Slot, how: string): void {
     slot.worker = null
     slot.diedMs = performance.now()
+    if (this.stopping) {
+      enter(slot, 'gone')
+    } else {
+      slot.lastDeath = slot.fatal ?? how
+      slot.quickDeaths = slot.diedMs - slot.startedMs < QUICK_DEATH_MS ? slot.quickDeaths + 1 : 1
+      enter(slot, 'waiting')
+    }
     this.options.onDeath(slot)
     slot.report = null
-    slot.limitsVersion = 0
-    if (this.stopping) {
-      slot.state = 'gone'
-      for (const resolve of this.onGone) resolve()
-      this.onGone.clear()
+    if (slot.state === 'waiting') this.restart(slot)
+    for (const resolve of this.onGone) resolve()
+    this.onGone.clear()
+  }
+
+  private restart (slot: Slot): void {
+    const { log, vitalCount, onGiveUp } = this.options
+    const { number, quickDeaths, lastDeath } = slot
+    if (this.all.slice(0, vitalCount).every(isBroken)) {
+      enter(slot, 'gone')
+      const deaths = `died ${quickDeaths} times soon after starting`
+      onGiveUp(`worker ${number} ${deaths}, most recently with: ${String(lastDeath)}`)
       return
     }
-    slot.lastDeath = slot.fatal ?? (signal === null ? `exit code ${code}` : `signal ${signal}`)
-    slot.quickDeaths = performance.now() - slot.startedMs < QUICK_DEATH_MS ? slot.quickDeaths + 1 : 1
-    slot.state = 'waiting'
-    if (this.all.slice(0, this.options.vitalCount).every(isBroken)) {
-      slot.state = 'gone'
-      this.options.onGiveUp(`worker ${slot.number} died ${slot.quickDeaths} times soon after its start, the last time with: ${slot.lastDeath}`)
-      return
-    }
-    const delayMs = slot.quickDeaths === 1 ? 0 : Math.min(RESTART_MS_MAX, RESTART_MS_MIN * 2 ** slot.quickDeaths)
-    log.error({ slot: slot.number, cause: slot.lastDeath, delayMs }, 'a worker died; starting a new one')
+    const delayMs = quickDeaths === 1 ? 0 : Math.min(RESTART_MS_MAX, RESTART_MS_MIN * 2 ** quickDeaths)
+    log.error({ slot: number, cause: lastDeath, delayMs }, 'a worker died; starting a new one')
     slot.restarts++
     slot.timer = setTimeout(() => this.fork(slot), delayMs)
   }
+}
+
+function createSlot (number: number): Slot {
+  return {
+    number,
+    state: 'gone',
+    worker: null,
+    startedMs: 0,
+    diedMs: 0,
+    quickDeaths: 0,
+    restarts: 0,
+    engine: '',
+    lastDeath: null,
+    fatal: null,
+    report: null,
+    timer: null
+  }
+}
+
+function enter (slot: Slot, state: SlotState): void {
+  assert(TRANSITIONS[slot.state].includes(state), `slot ${slot.number}: ${state} cannot follow ${slot.state}`)
+  slot.state = state
 }

@@ -1,15 +1,15 @@
-/** Asks workers how they stand: a round ends when all have answered, or when those that have not are waited for no longer. */
+/** Collects reports in rounds: a round ends when every worker has reported, or after a timeout. */
 import type { Slot, Slots } from './slots.js'
 
-/** A worker that does not report within this time is shown with its last report. */
+/** A worker that takes longer is shown with its previous report. */
 const REPORT_TIMEOUT_MS = 300
 
 export class WorkerReports {
   private nextRound = 1
-  /** Called with each answer, by the round. */
+  /** Called with each report, by round. */
   private readonly rounds = new Map<number, () => void>()
 
-  /** Resolves when the reports of the slots are as fresh as they get. */
+  /** Resolves when the slots have the most recent reports to be had. */
   async collect (slots: Pick<Slots, 'all' | 'send'>): Promise<void> {
     const asked: readonly Slot[] = slots.all.filter((slot) => slot.state === 'ready')
     const round = this.nextRound++
@@ -27,7 +27,7 @@ export class WorkerReports {
     })
   }
 
-  /** A worker has reported in a round; one that is over, or that nobody began, is nothing to wait for. */
+  /** Counts a report towards its round; ignored if that is over, or for LAST_REPORT. */
   received (round: number): void {
     this.rounds.get(round)?.()
   }

@@ -1,9 +1,9 @@
 /**
- * Anomalies as people ask for them: newest first, page by page.
+ * Pages of anomalies, newest first.
  *
- * A page ends with a cursor: time, satellite and metric of its last anomaly, and how many with the very same three were
- * given out already. That is a place in the order of the table without an id in each row; the columns that follow in
- * the order only make it the same each time.
+ * A page ends with a cursor: time, satellite and metric of its last anomaly, and how many anomalies with the same three
+ * were already returned. That identifies a position in the sort order without an id column; the remaining sort columns
+ * only make the order deterministic.
  */
 import { isoTime } from '../pipeline/rows/rows.js'
 import type { Anomaly } from '../pipeline/rows/anomaly-rows.js'
@@ -13,15 +13,15 @@ export interface AnomalyCursor {
   readonly timeMicros: number
   readonly satellite: string
   readonly metric: string
-  /** Anomalies with these three that were given out. */
+  /** Anomalies with these three that were already returned. */
   readonly given: number
 }
 
 /** Null: any. */
 export interface AnomalyFilter {
-  /** Microseconds since 1970; from this one on. */
+  /** Microseconds since 1970, inclusive. */
   readonly sinceMicros: number | null
-  /** Before this one. */
+  /** Exclusive. */
   readonly untilMicros: number | null
   readonly satellite: string | null
   readonly metric: string | null
@@ -32,7 +32,7 @@ export interface AnomalyFilter {
 
 export interface AnomalyPage {
   readonly anomalies: Anomaly[]
-  /** Where the next page begins; null: there is none. */
+  /** Start of the next page; null: there is none. */
   readonly next: AnomalyCursor | null
 }
 
@@ -52,12 +52,14 @@ export async function queryAnomalies (db: Database, filter: AnomalyFilter): Prom
   const bind = (value: unknown): string => `$${values.push(value)}`
   const conditions = conditionsOf(filter, bind)
   const { rows } = await db.query<Row>(`
-    SELECT (extract(epoch FROM "time") * 1000000)::bigint::text AS micros, satellite_id, metric, value, limit_value, severity, side, limits_version::text
+    SELECT (extract(epoch FROM "time") * 1000000)::bigint::text AS micros, satellite_id, metric, value,
+           limit_value, severity, side, limits_version::text
     FROM public.anomalies
     ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
     ORDER BY "time" DESC, satellite_id DESC, metric DESC, value DESC, limits_version DESC, severity DESC
     LIMIT ${bind(filter.countMax)} OFFSET ${bind(filter.cursor?.given ?? 0)}`, values)
-  return { anomalies: rows.map(anomalyOf), next: rows.length < filter.countMax ? null : cursorBehind(rows, filter.cursor) }
+  const next = rows.length < filter.countMax ? null : cursorBehind(rows, filter.cursor)
+  return { anomalies: rows.map(anomalyOf), next }
 }
 
 function conditionsOf (filter: AnomalyFilter, bind: (value: unknown) => string): string[] {
@@ -70,8 +72,10 @@ function conditionsOf (filter: AnomalyFilter, bind: (value: unknown) => string):
   if (severity !== null) conditions.push(`severity = ${bind(severity)}`)
   if (cursor !== null) {
     const time = isoTime(cursor.timeMicros)
-    // The first is what partitions and indexes go by.
-    conditions.push(`"time" <= ${bind(time)}`, `("time", satellite_id, metric) <= (${bind(time)}, ${bind(cursor.satellite)}, ${bind(cursor.metric)})`)
+    // The first condition alone prunes partitions and uses indexes.
+    conditions.push(
+      `"time" <= ${bind(time)}`,
+      `("time", satellite_id, metric) <= (${bind(time)}, ${bind(cursor.satellite)}, ${bind(cursor.metric)})`)
   }
   return conditions
 }
@@ -92,8 +96,9 @@ function anomalyOf (row: Row): Anomaly {
 function cursorBehind (rows: readonly Row[], before: AnomalyCursor | null): AnomalyCursor | null {
   const last = rows.at(-1)
   if (last === undefined) return null
-  const alike = rows.filter((row) => row.micros === last.micros && row.satellite_id === last.satellite_id && row.metric === last.metric).length
-  const timeMicros = Number(last.micros)
-  const goesOn = before?.timeMicros === timeMicros && before.satellite === last.satellite_id && before.metric === last.metric
-  return { timeMicros, satellite: last.satellite_id, metric: last.metric, given: alike + (goesOn ? before.given : 0) }
+  const { micros, satellite_id: satellite, metric } = last
+  const alike = rows.filter((row) => row.micros === micros && row.satellite_id === satellite && row.metric === metric)
+  const timeMicros = Number(micros)
+  const continues = before?.timeMicros === timeMicros && before.satellite === satellite && before.metric === metric
+  return { timeMicros, satellite, metric, given: alike.length + (continues ? before.given : 0) }
 }

@@ -1,51 +1,57 @@
 /**
- * Retention of what was there before: points that nobody said may go are not dropped by a default.
+ * Protects existing points from a default: without an explicit decision they are not dropped.
  *
- * RETENTION counts where somebody set it. Where it has its default, and the database keeps points for longer, the start is
- * refused until it is said which: a table that is adopted may hold years, and a variable may have been lost.
+ * If RETENTION is not set and the database keeps points for longer than its default, startup is refused until it is
+ * set: an adopted table may hold years of points, and the variable may have been lost.
  */
-import { formatDuration } from '../config/value-types.js'
+import { DAY_MS, formatDuration } from '../config/value-types.js'
 import type { Database } from '../database/connection.js'
 import { isInstalled, readRetentionMs } from './timescale-policies.js'
 import { StartupError } from '../support/startup-error.js'
 
 export interface RetentionSettings {
   readonly retentionMs: number
-  /** Nobody has set it. */
+  /** RETENTION is not set. */
   readonly retentionIsDefault?: boolean
 }
 
-/** @param plan adopts: a table telemetry is there that the first migrations will take over */
-export async function checkRetention (database: Database, plan: { readonly adopts: boolean }, { retentionMs, retentionIsDefault = false }: RetentionSettings): Promise<void> {
+/** @param plan adopts: the first migrations will adopt an existing telemetry table */
+export async function checkRetention (
+  database: Database, plan: { readonly adopts: boolean }, settings: RetentionSettings
+): Promise<void> {
+  const { retentionMs, retentionIsDefault = false } = settings
   if (!retentionIsDefault) return
   const ownMs = await isInstalled(database) ? await readRetentionMs(database, 'telemetry') : null
   if (ownMs !== null) {
-    if (ownMs > retentionMs) throw new StartupError(`The database keeps points for ${formatDuration(ownMs)}, and RETENTION is not set; its default of ${formatDuration(retentionMs)} would drop the older ones. ${choice(ownMs, retentionMs)}`)
-    return
+    if (ownMs <= retentionMs) return
+    throw unset(`The database keeps points for ${formatDuration(ownMs)}`, ownMs, retentionMs)
   }
   const oldest = plan.adopts ? await oldestBefore(database, retentionMs) : null
   if (oldest === null) return
-  // With some room, so that it stays true for a while.
+  // With a margin, so that it stays sufficient for a while.
   const neededMs = Math.min(Math.ceil((Date.now() - oldest.getTime()) / DAY_MS + 1) * DAY_MS, RETENTION_MS_MAX)
-  throw new StartupError(`The table telemetry has points back to ${oldest.toISOString()}, and RETENTION is not set; its default of ${formatDuration(retentionMs)} would drop the older ones. ${choice(neededMs, retentionMs)}`)
+  throw unset(`The table telemetry has points back to ${oldest.toISOString()}`, neededMs, retentionMs)
 }
 
-const DAY_MS = 86_400_000
-/** As RETENTION has it. */
+/** The maximum of RETENTION. */
 const RETENTION_MS_MAX = 36_500 * DAY_MS
 
-function choice (keepMs: number, defaultMs: number): string {
-  return `Set RETENTION=${formatDuration(keepMs)} to keep them, or RETENTION=${formatDuration(defaultMs)} to let them go, then start again.`
+function unset (finding: string, keepMs: number, defaultMs: number): StartupError {
+  const [keep, byDefault] = [formatDuration(keepMs), formatDuration(defaultMs)]
+  return new StartupError(
+    `${finding}, and RETENTION is not set; its default of ${byDefault} would drop the older ones. ` +
+    `Set RETENTION=${keep} to keep them, or RETENTION=${byDefault} to let them go, then start again.`)
 }
 
-/** The oldest point, if one is older than retention; null: none is. */
+/** The oldest point if it is older than retention; null: none is. */
 async function oldestBefore (database: Database, retentionMs: number): Promise<Date | null> {
-  // A table of somebody else's making, which the migration refuses, need not have the column.
+  // A foreign table, which the migration will refuse, may lack the column.
   const { rows } = await database.query<{ ready: boolean }>(`
     SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.telemetry') AND attname = 'time'
                    AND atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype) AND NOT attisdropped) AS ready`)
   if (rows[0]?.ready !== true) return null
   const answer = await database.query<{ oldest: Date | null }>(`
-    SELECT min("time") AS oldest FROM public.telemetry WHERE isfinite("time") AND "time" < now() - $1::double precision * interval '1 ms'`, [retentionMs])
+    SELECT min("time") AS oldest FROM public.telemetry
+    WHERE isfinite("time") AND "time" < now() - $1::double precision * interval '1 ms'`, [retentionMs])
   return answer.rows[0]?.oldest ?? null
 }

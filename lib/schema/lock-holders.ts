@@ -1,43 +1,43 @@
 /**
- * Transactions of others that hold locks of our tables for longer than a moment, and the way past them.
+ * Foreign transactions that hold locks on our tables for longer than a moment, and what to do about them.
  *
- * Dropping a partition, and most migrations, must have a table for themselves for an instant. Whoever asks for that waits for
- * everybody who has the table in use, and all who come later wait behind, those who store points among them. So it is asked for
- * only while nobody holds the table for long. Those of orbitstream_reader who do are ended: that role can only read, and must
- * hold up nothing. For others it is waited, and they are named.
+ * Dropping a partition, like most migrations, needs exclusive access to a table for an instant. A request for it waits
+ * for every current user of the table, and all later ones, writers included, queue behind it. So access is requested
+ * only while nobody holds the table for long. Sessions of orbitstream_reader that do are terminated: that role only
+ * reads, and must not block anything. All others are waited for and named.
  *
- * Ages are by this process's clock, from when it saw a transaction first: the server shows them to few.
+ * Ages are measured by this process from when it first saw a transaction: the server shows them to few roles.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlState, type Database } from '../database/connection.js'
 import { READER_ROLE } from './reader.js'
+import { INSUFFICIENT_PRIVILEGE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'
 
 export interface LockHolder {
   readonly pid: number
-  /** As pg_locks names it. */
+  /** virtualtransaction of pg_locks. */
   readonly transaction: string
   readonly role: string
   readonly application: string
-  /** Names of relations in the schema public. */
+  /** Names, in the schema public. */
   readonly relations: readonly string[]
-  /** Since this process saw it first. */
+  /** Since this process first saw it. */
   readonly ageMs: number
 }
 
-/** Something waits for a transaction of somebody else. */
+/** The work is blocked by a foreign transaction. */
 export class HeldUp extends Error {
   override readonly name = 'HeldUp'
 }
 
-/** What stores points or shows them is over in this time, mostly. */
+/** Most writes and queries finish within this time. */
 const MOMENT_MS = 3_000
 const LOOK_INTERVAL_MS = 100
-/** Time that a reader's query or transaction has before it is ended: a panel asks for a second or two. */
+/** How long a reader's transaction may block others before it is terminated: a panel queries for a second or two. */
 export const READER_PATIENCE_MS = 60_000
-/** For one that waits in the server, and others behind it. */
+/** The same if the server already has sessions waiting for it. */
 const BLOCKING_PATIENCE_MS = 10_000
-const INSUFFICIENT_PRIVILEGE = '42501'
 
 export class LockHolders {
   private readonly firstSeenMs = new Map<string, number>()
@@ -45,8 +45,8 @@ export class LockHolders {
   constructor (private readonly log: StoreLog, private readonly readerPatienceMs = READER_PATIENCE_MS) {}
 
   /**
-   * Resolves when nobody holds any of these relations for longer than a moment; rejects with HeldUp, which names who does.
-   * Readers who have done so for a minute are ended.
+   * Resolves when nobody has held any of these relations for longer than a moment; rejects with HeldUp, which names the
+   * holder. Terminates readers that exceeded their patience.
    */
   async awaitFree (database: Database, relations: readonly string[]): Promise<void> {
     if (relations.length === 0) return
@@ -59,10 +59,12 @@ export class LockHolders {
     }
     const ended = await this.endReaders(database, left)
     const [holder] = left.filter(({ pid }) => !ended.includes(pid))
-    if (holder !== undefined) throw new HeldUp(`${describeHolder(holder)} holds ${holder.relations.filter((name) => relations.includes(name)).join(', ')}`)
+    if (holder === undefined) return
+    const held = holder.relations.filter((name) => relations.includes(name))
+    throw new HeldUp(`${describeHolder(holder)} holds ${held.join(', ')}`)
   }
 
-  /** Everybody else who holds a lock of a relation in public now. */
+  /** All other sessions that currently hold a lock on a relation in public. */
   async look (database: Database): Promise<LockHolder[]> {
     const { rows } = await database.query<Omit<LockHolder, 'ageMs'>>(HOLDERS)
     const nowMs = performance.now()
@@ -75,22 +77,25 @@ export class LockHolders {
     })
   }
 
-  /** Ends those of the reader that have had their time; gives their process ids. */
+  /** Terminates readers that exceeded their patience, and returns their process ids. */
   async endReaders (database: Database, holders: readonly LockHolder[]): Promise<number[]> {
-    const overdue = holders.filter(({ role, ageMs }) => role === READER_ROLE && ageMs >= this.readerPatienceMs).map(({ pid }) => pid)
-    return await endSessions(database, overdue, this.log)
+    const overdue = holders.filter(({ role, ageMs }) => role === READER_ROLE && ageMs >= this.readerPatienceMs)
+    return await endSessions(database, overdue.map(({ pid }) => pid), this.log)
   }
 }
 
 export function describeHolder ({ pid, role, application, ageMs }: LockHolder): string {
-  return `process ${pid} of ${role}${application === '' ? '' : ` (${application})`}, for ${Math.round(ageMs / 1000)} s or more,`
+  const name = application === '' ? '' : ` (${application})`
+  return `process ${pid} of ${role}${name}, seen for ${Math.round(ageMs / 1000)} s,`
 }
 
 /**
- * Ends sessions of the reader for which others have waited for some seconds: jobs of TimescaleDB, and whoever waits behind
- * them, would wait without end.
+ * Terminates reader sessions that others have been waiting for: TimescaleDB jobs, and sessions queued behind them,
+ * would wait forever.
  */
-export async function endBlockingReaders (database: Database, log: StoreLog, patienceMs = BLOCKING_PATIENCE_MS): Promise<void> {
+export async function endBlockingReaders (
+  database: Database, log: StoreLog, patienceMs = BLOCKING_PATIENCE_MS
+): Promise<void> {
   const { rows } = await database.query<{ pid: number }>(BLOCKING_READERS, [READER_ROLE, patienceMs])
   await endSessions(database, rows.map(({ pid }) => pid), log)
 }
@@ -100,24 +105,28 @@ async function endSessions (database: Database, pids: readonly number[], log: St
   for (const pid of pids) {
     try {
       await database.query('SELECT pg_terminate_backend($1)', [pid])
-      log.warn({ pid }, `A session of ${READER_ROLE} was ended: it held a lock for which others waited`)
+      log.warn({ pid }, `A session of ${READER_ROLE} was terminated: it held a lock that others were waiting for`)
       ended.push(pid)
     } catch (error) {
       if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
-      log.warn({ pid }, `A session of ${READER_ROLE} holds a lock for which others wait, and this user may not end it; have a superuser run: SELECT pg_terminate_backend(${pid}); GRANT ${READER_ROLE} TO this user`)
+      log.warn({ pid }, `A session of ${READER_ROLE} holds a lock that others are waiting for, ` +
+        'and this user may not terminate it; have a superuser run: ' +
+        `SELECT pg_terminate_backend(${pid}); GRANT ${READER_ROLE} TO this user`)
     }
   }
   return ended
 }
 
 const HOLDERS = `
-  SELECT l.pid, l.virtualtransaction AS transaction, coalesce(a.usename, '')::text AS role, coalesce(a.application_name, '') AS application,
+  SELECT l.pid, l.virtualtransaction AS transaction, coalesce(a.usename, '')::text AS role,
+         coalesce(a.application_name, '') AS application,
          array_agg(DISTINCT c.relname::text) AS relations
   FROM pg_locks l
   JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = 'public'::regnamespace
   JOIN pg_stat_activity a ON a.pid = l.pid
-  WHERE l.granted AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    -- It makes way by itself.
+  WHERE l.granted AND l.pid <> pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    -- Autovacuum yields on its own.
     AND a.backend_type IS DISTINCT FROM 'autovacuum worker'
   GROUP BY 1, 2, 3, 4`
 
@@ -126,5 +135,7 @@ const BLOCKING_READERS = `
   FROM pg_locks l
   JOIN pg_stat_activity waiting ON waiting.pid = l.pid AND waiting.usename IS DISTINCT FROM $1
   CROSS JOIN LATERAL unnest(pg_blocking_pids(l.pid)) blocking (pid)
-  JOIN pg_stat_activity reader ON reader.pid = blocking.pid AND reader.usename = $1 AND reader.datname = current_database()
-  WHERE NOT l.granted AND l.locktype <> 'advisory' AND l.waitstart < clock_timestamp() - $2::double precision * interval '1 ms'`
+  JOIN pg_stat_activity reader
+    ON reader.pid = blocking.pid AND reader.usename = $1 AND reader.datname = current_database()
+  WHERE NOT l.granted AND l.locktype <> 'advisory'
+    AND l.waitstart < clock_timestamp() - $2::double precision * interval '1 ms'`

@@ -1,78 +1,92 @@
 /**
- * The partitions of the tables with times on plain PostgreSQL: which there are ahead, which are made when a row needs one, and
- * which may go. See sql/0018 and sql/0021.
+ * Partitions by time on plain PostgreSQL: which are created ahead, which on demand, and which are dropped. See
+ * sql/0002.
  *
- * There is one for each of the days around now, so that a database that nobody maintains for a while goes on taking
- * points, and none that retention would drop at once. All others are made by whoever stores a row that lacks one
- * (missing-partition.ts), so that a start takes no longer for a window of years than for one of days.
+ * The days around now have partitions, except days that retention would drop right away, so that a database without
+ * maintenance keeps accepting points for a while. All others are created by the writer whose row lacks one
+ * (missing-partition.ts), so startup takes no longer for a window of years than for one of days.
  *
- * Each call makes or drops few tables in one transaction: every table is some six locks, of which a server has 64 for each
- * of its connections (max_locks_per_transaction), and COPY waits while a partition is dropped.
+ * Each transaction creates or drops few tables: a table takes about six locks, of which a server has 64 per connection
+ * (max_locks_per_transaction), and COPY waits while a partition is dropped.
  */
+import { DAY_MS } from '../config/value-types.js'
 import type { Database } from '../database/connection.js'
 
 export interface PartitionSettings {
-  /** Age at which telemetry is dropped. */
+  /** Age at which points are dropped. */
   readonly retentionMs: number
 }
 
-export const DAY_MS = 86_400_000
 const DAYS_AHEAD = 3
-/** Spans of time that get their partitions in one transaction: four tables each, some 420 locks. */
+/** Time spans per transaction: four tables each, some 420 locks. */
 const SPANS_MAX = 20
-/** Partitions that are dropped in one transaction. */
+/** Partitions dropped per transaction. */
 const DROPPED_TABLES_MAX = 8
-/** Far more than there can be partitions to make or to drop; what would be left is for the next time. */
+/** Far more than there can be partitions to create or drop. */
 const STEPS_MAX = 10_000
-/** As far as partitions go, a little inside of what PostgreSQL can tell: 4685 BC and 293500 AD. */
+/** The range of partitions, slightly inside that of PostgreSQL's timestamps: 4685 BC to 293500 AD. */
 const TIME_SECONDS_MIN = -2.1e11
 const TIME_SECONDS_MAX = 9.2e12
-const MAKE = 'SELECT public.orbitstream_make_partitions(ARRAY(SELECT to_timestamp(t) FROM unnest($1::double precision[]) t), $2) AS name'
+const MAKE = 'SELECT public.orbitstream_make_partitions(' +
+  'ARRAY(SELECT to_timestamp(t) FROM unnest($1::double precision[]) t), $2) AS name'
 
-/** Makes those that are missing of the days around a time; gives their names. */
-export async function ensurePartitions (database: Database, settings: PartitionSettings, nowMs: number): Promise<string[]> {
+/** Creates missing partitions of the days around a time; returns their names. */
+export async function ensurePartitions (
+  database: Database, settings: PartitionSettings, nowMs: number
+): Promise<string[]> {
   return await makePartitions(database, timesAround(settings, nowMs))
 }
 
-/** Makes those that are missing for some times, in milliseconds since 1970; gives their names. Leaves out times that no partition can hold. */
+/** Creates missing partitions for times in milliseconds since 1970; returns their names. Skips times out of range. */
 export async function makePartitions (database: Database, timesMs: readonly number[]): Promise<string[]> {
   const seconds = timesMs.map(time => time / 1000).filter(time => time > TIME_SECONDS_MIN && time < TIME_SECONDS_MAX)
   return await untilNone(async () => await names(database, MAKE, [seconds, SPANS_MAX]))
 }
 
-/** What ensurePartitions would do; null where all partitions are there. Changes nothing. */
-export async function planPartitions (database: Database, settings: PartitionSettings, nowMs: number): Promise<string | null> {
+/** What ensurePartitions would run; null if no partition is missing. Changes nothing. */
+export async function planPartitions (
+  database: Database, settings: PartitionSettings, nowMs: number
+): Promise<string | null> {
   const times = `'{${timesAround(settings, nowMs).map(time => new Date(time).toISOString()).join(',')}}'`
   const statement = `SELECT orbitstream_make_partitions(${times}, ${SPANS_MAX})`
-  const { rows } = await database.query<{ made: boolean }>("SELECT to_regproc('public.orbitstream_without_partition') IS NOT NULL AS made")
-  if (rows[0]?.made !== true) return statement
-  return (await database.query(`SELECT public.orbitstream_without_partition(${times})`)).rowCount === 0 ? null : statement
+  const { rows } = await database.query<{ exists: boolean }>(
+    "SELECT to_regproc('public.orbitstream_without_partition') IS NOT NULL AS exists")
+  if (rows[0]?.exists !== true) return statement
+  const { rowCount } = await database.query(`SELECT public.orbitstream_without_partition(${times})`)
+  return rowCount === 0 ? null : statement
 }
 
 /**
- * Partitions of these tables whose every row is older than retention, and the tables themselves: what is locked to drop them.
- * Without settings: older than all that telemetry has.
+ * What dropping expired partitions of these tables locks: partitions whose rows are all older than retention, and the
+ * tables. Without settings: older than all of telemetry.
  */
-export async function expired (database: Database, tables: readonly string[], settings?: PartitionSettings, nowMs = 0): Promise<string[]> {
-  return await names(database, 'SELECT public.orbitstream_expired($1, $2) AS name', [tables, settings === undefined ? null : new Date(nowMs - settings.retentionMs)])
+export async function expired (
+  database: Database, tables: readonly string[], settings?: PartitionSettings, nowMs = 0
+): Promise<string[]> {
+  const before = settings === undefined ? null : new Date(nowMs - settings.retentionMs)
+  return await names(database, 'SELECT public.orbitstream_expired($1, $2) AS name', [tables, before])
 }
 
-/** Drops those whose every row is older than retention; gives their names. */
-export async function dropPartitions (database: Database, settings: PartitionSettings, nowMs: number): Promise<string[]> {
-  const before = new Date(nowMs - settings.retentionMs)
-  return await untilNone(async () => await names(database, 'SELECT public.orbitstream_drop_partitions($1, $2) AS name', [before, DROPPED_TABLES_MAX]))
+/** Drops partitions whose rows are all older than retention; returns their names. */
+export async function dropPartitions (
+  database: Database, settings: PartitionSettings, nowMs: number
+): Promise<string[]> {
+  const values = [new Date(nowMs - settings.retentionMs), DROPPED_TABLES_MAX]
+  return await untilNone(() => names(database, 'SELECT public.orbitstream_drop_partitions($1, $2) AS name', values))
 }
 
-/** Drops rollups of days of which telemetry has nothing any more, and forgets satellites of which it has nothing. */
+/** Drops rollups of days that telemetry no longer covers, and forgets satellites without points. */
 export async function dropRollups (database: Database, width: '10s' | '1m'): Promise<void> {
-  await untilNone(async () => await names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', [width, DROPPED_TABLES_MAX]))
+  const values = [width, DROPPED_TABLES_MAX]
+  await untilNone(() => names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', values))
 }
 
 function timesAround ({ retentionMs }: PartitionSettings, nowMs: number): number[] {
-  return [nowMs - Math.min(DAY_MS, retentionMs), ...Array.from({ length: DAYS_AHEAD + 1 }, (_, days) => nowMs + days * DAY_MS)]
+  const ahead = Array.from({ length: DAYS_AHEAD + 1 }, (_, days) => nowMs + days * DAY_MS)
+  return [nowMs - Math.min(DAY_MS, retentionMs), ...ahead]
 }
 
-/** Step by step, until there is nothing left to do: each step does something or is the last. */
+/** Repeats a step until it returns no names. */
 async function untilNone (step: () => Promise<string[]>): Promise<string[]> {
   const all: string[] = []
   for (let steps = 0; steps < STEPS_MAX; steps++) {

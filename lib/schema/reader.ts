@@ -1,26 +1,28 @@
 /**
- * The read-only role orbitstream_reader: what it may see, and its password.
+ * The read-only role orbitstream_reader: its privileges and its password.
  *
- * Rights are given by name at each start, so that tables of later migrations are included; nothing else of a database
- * that others use too. The role belongs to the whole server, and so does its password. The server gets a verifier,
- * never the password itself: statements may be logged.
+ * Privileges are granted by name at each start, so that they cover tables of later migrations, and nothing else in a
+ * shared database. The role and its password belong to the whole server. The server receives a verifier, never the
+ * password itself: statements may be logged.
  *
- * Whatever every role of a database may, the reader may too, and some of that is more than reading: to make temporary tables
- * and large objects, which fill the disk, and jobs of TimescaleDB. It is taken from everybody (PUBLIC) once the reader can log
- * in, where no other role has anything in this database that could miss it; else it is left, and said at each start.
+ * The reader also has the privileges of PUBLIC, and some allow more than reading: temporary tables and large objects,
+ * which can fill the disk, and TimescaleDB jobs. They are revoked from PUBLIC once the reader can log in, unless
+ * another role has objects or privileges in this database and might miss them; then they stay, and each start logs a
+ * warning.
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import type { Database } from '../database/connection.js'
 
 export interface ReaderSettings {
-  /** Null or absent: the role's login stays as it is. */
+  /** Null or absent: the role's login is left unchanged. */
   readonly readerPassword?: string | null
 }
 
 export const READER_ROLE = 'orbitstream_reader'
 const READABLE = [
-  'telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest', 'anomalies', 'limits', 'limits_history', 'ingest_ledger', 'ingest_stats', 'quarantined_rows',
-  // Views read these through functions, which ask with the rights of whoever asks.
+  'telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest', 'anomalies', 'limits', 'limits_history',
+  'ingest_ledger', 'ingest_stats', 'quarantined_rows',
+  // Read by the views through functions that run with the caller's privileges.
   'rollup_state', 'rollup_10s', 'rollup_1m'
 ]
 /** PostgreSQL's default. */
@@ -28,13 +30,21 @@ const ITERATIONS = 4096
 
 interface State {
   readonly role: boolean
-  /** Relations that are there and that the role may not read. */
+  /** Existing relations that the role may not read yet. */
   readonly hidden: string[]
   readonly fresh: boolean
 }
 
-/** What is missing. Without such a role, which the migration may not have been allowed to make, nothing unless it is to log in. */
-export async function readerStatements (database: Database, { readerPassword }: ReaderSettings): Promise<Array<{ sql: string, shown: string }>> {
+interface Statement {
+  readonly sql: string
+  /** For printing, without the password. */
+  readonly shown: string
+}
+
+/** Statements for what is missing. If the migration could not create the role, none unless it is to log in. */
+export async function readerStatements (
+  database: Database, { readerPassword }: ReaderSettings
+): Promise<Statement[]> {
   const { rows } = await database.query<State>(`
     SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '${READER_ROLE}') AS role,
            to_regclass('public.rollup_state') IS NULL AS fresh,
@@ -42,9 +52,10 @@ export async function readerStatements (database: Database, { readerPassword }: 
                  WHERE r.rolname = '${READER_ROLE}' AND c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
                    AND NOT has_table_privilege(r.oid, c.oid, 'SELECT') ORDER BY 1) AS hidden`, [READABLE])
   const state = rows[0] ?? { role: false, hidden: [], fresh: false }
-  const open = readerPassword == null ? await publicRights(database) : await publicRights(database, true)
-  const revoked = open.others.length > 0 ? [] : open.rights.filter(({ may }) => may).map(({ revoke }) => ({ sql: revoke, shown: revoke }))
-  if (!state.role && !state.fresh) return readerPassword == null ? [] : [makeReader(readerPassword), ...revoked]
+  const open = await publicRights(database, readerPassword != null)
+  const revocable = open.others.length > 0 ? [] : open.rights.filter(({ may }) => may)
+  const revoked = revocable.map(({ revoke }) => ({ sql: revoke, shown: revoke }))
+  if (!state.role && !state.fresh) return readerPassword == null ? [] : [createReader(readerPassword), ...revoked]
   const granted = state.fresh ? READABLE : state.hidden
   const grant = grantOn(granted)
   return [
@@ -55,45 +66,60 @@ export async function readerStatements (database: Database, { readerPassword }: 
   ]
 }
 
-/** What the reader may do beyond reading, and what takes it away: where that would concern others, or somebody else must do it. */
+/** What the reader may do beyond reading, and how to revoke it, if other roles are affected or this user may not. */
 export async function readerAdvice (database: Database): Promise<string[]> {
   const { rights, others } = await publicRights(database)
   const left = others.length > 0 ? rights : rights.filter(({ may }) => !may)
   if (left.length === 0) return []
-  const why = others.length > 0 ? `it was not taken from everybody, since others have things in this database (${others.join(', ')})` : 'this user may not take it from everybody'
-  return [`${READER_ROLE} may ${left.map(({ what }) => what).join(', ')}, as every role may; ${why}. To take it away: ${left.map(({ revoke }) => revoke).join('; ')}`]
+  const why = others.length > 0
+    ? `it was not revoked from PUBLIC, since other roles use this database (${others.join(', ')})`
+    : 'this user may not revoke it from PUBLIC'
+  const [what, revoke] = [left.map((right) => right.what).join(', '), left.map((right) => right.revoke).join('; ')]
+  return [`${READER_ROLE} may ${what}, as every role may; ${why}. To revoke it: ${revoke}`]
 }
 
 interface PublicRight {
   readonly what: string
   readonly revoke: string
-  /** This user may take it away. */
+  /** This user may revoke it. */
   readonly may: boolean
 }
 
-/** What every role may do in this database beyond reading, and which other roles have anything in it. Nothing while no reader can log in. */
-async function publicRights (database: Database, willLogIn = false): Promise<{ readonly rights: readonly PublicRight[], readonly others: readonly string[] }> {
-  const { rows } = await database.query<{ rights: PublicRight[] | null, others: string[] }>(PUBLIC_RIGHTS, [READER_ROLE, willLogIn])
+interface PublicRights {
+  readonly rights: readonly PublicRight[]
+  /** Other roles with objects or privileges in this database. */
+  readonly others: readonly string[]
+}
+
+/** What PUBLIC may do in this database beyond reading. Empty while the reader cannot log in. */
+async function publicRights (database: Database, willLogIn = false): Promise<PublicRights> {
+  const { rows } = await database.query<{ rights: PublicRight[] | null, others: string[] }>(
+    PUBLIC_RIGHTS, [READER_ROLE, willLogIn])
   return { rights: rows[0]?.rights ?? [], others: rows[0]?.others ?? [] }
 }
 
 const PUBLIC_RIGHTS = `
   WITH held AS (
-    SELECT 'make temporary tables' AS what, format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', datname) AS revoke, datdba AS owner, 1 AS place
+    SELECT 'create temporary tables' AS what,
+           format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', datname) AS revoke, datdba AS owner, 1 AS place
     FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) a
     WHERE datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'
     UNION ALL
-    SELECT 'make tables', 'REVOKE CREATE ON SCHEMA public FROM PUBLIC', nspowner, 2
+    SELECT 'create tables', 'REVOKE CREATE ON SCHEMA public FROM PUBLIC', nspowner, 2
     FROM pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a
     WHERE nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
     UNION ALL
-    SELECT CASE proname WHEN 'add_job' THEN 'add jobs' ELSE 'make large objects' END,
-           'REVOKE EXECUTE ON FUNCTION ' || string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid) || ' FROM PUBLIC', min(proowner::bigint)::oid, 3
+    SELECT CASE proname WHEN 'add_job' THEN 'add jobs' ELSE 'create large objects' END,
+           format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC',
+                  string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid)),
+           min(proowner::bigint)::oid, 3
     FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
     WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE'
       AND (proname IN ('lo_creat', 'lo_create', 'lo_from_bytea') AND pronamespace = 'pg_catalog'::regnamespace
-           OR proname = 'add_job' AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-                                              WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' AND e.extname = 'timescaledb'))
+           OR proname = 'add_job' AND EXISTS (
+             SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+             WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+               AND e.extname = 'timescaledb'))
     GROUP BY 1
   ), others AS (
     SELECT DISTINCT r.rolname
@@ -102,24 +128,33 @@ const PUBLIC_RIGHTS = `
       AND (s.dbid = db.oid OR s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = db.oid)
       AND NOT r.rolsuper AND r.rolname NOT IN ($1, current_user) AND r.oid <> db.datdba
   )
-  SELECT (SELECT jsonb_agg(jsonb_build_object('what', what, 'revoke', revoke, 'may', pg_has_role(owner, 'USAGE')) ORDER BY place, what) FROM held) AS rights,
+  SELECT (SELECT jsonb_agg(
+            jsonb_build_object('what', what, 'revoke', revoke, 'may', pg_has_role(owner, 'USAGE')) ORDER BY place, what)
+          FROM held) AS rights,
          ARRAY(SELECT rolname::text FROM others ORDER BY 1) AS others
   WHERE $2 OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND rolcanlogin)`
 
-/** A member may end its sessions, see lock-holders.ts. Before PostgreSQL 16 whoever may make roles may give them to himself. */
+/**
+ * Members may terminate its sessions, see lock-holders.ts. Before PostgreSQL 16, CREATEROLE allows joining any role.
+ */
 const JOIN = `GRANT ${READER_ROLE} TO CURRENT_USER`
 
 async function canJoin (database: Database): Promise<boolean> {
   const { rows } = await database.query<{ can: boolean }>(`
-    SELECT NOT pg_has_role(r.oid, 'USAGE') AND (pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION') OR pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')
-           OR u.rolcreaterole AND current_setting('server_version_num')::int < 160000) AS can
+    SELECT NOT pg_has_role(r.oid, 'USAGE')
+           AND (pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION') OR pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')
+                OR u.rolcreaterole AND current_setting('server_version_num')::int < 160000) AS can
     FROM pg_roles r, pg_roles u WHERE r.rolname = $1 AND u.rolname = current_user`, [READER_ROLE])
   return rows[0]?.can === true
 }
 
-/** In one piece: without the role the rest means nothing. */
-function makeReader (password: string): { sql: string, shown: string } {
-  const statements = (verifier: string): string => [`CREATE ROLE ${READER_ROLE} LOGIN PASSWORD '${verifier}'`, `ALTER ROLE ${READER_ROLE} SET jit = off`, grantOn(READABLE)].join('; ')
+/** One statement list: the rest is useless without the role. */
+function createReader (password: string): Statement {
+  const statements = (verifier: string): string => [
+    `CREATE ROLE ${READER_ROLE} LOGIN PASSWORD '${verifier}'`,
+    `ALTER ROLE ${READER_ROLE} SET jit = off`,
+    grantOn(READABLE)
+  ].join('; ')
   return { sql: statements(scramVerifier(password)), shown: statements('***') }
 }
 
@@ -131,7 +166,7 @@ function login (verifier: string): string {
   return `ALTER ROLE ${READER_ROLE} LOGIN PASSWORD '${verifier}'`
 }
 
-/** What PostgreSQL keeps of a password: RFC 5803, "SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey". */
+/** What PostgreSQL stores for a password: RFC 5803, "SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey". */
 export function scramVerifier (password: string, salt = randomBytes(16)): string {
   const salted = pbkdf2Sync(password.normalize('NFKC'), salt, ITERATIONS, 32, 'sha256')
   const sign = (text: string): Buffer => createHmac('sha256', salted).update(text).digest()

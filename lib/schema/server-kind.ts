@@ -1,20 +1,20 @@
 /**
- * Which kind of server this is, and what TimescaleDB needs before the first migration.
+ * The kind of a server, and what TimescaleDB needs before the first migration.
  *
- * TimescaleDB counts where it can do what the schema asks of it: version 2.13 or newer, loaded by the server
- * (shared_preload_libraries), with the features of the community licence. Else the server is a plain PostgreSQL.
+ * TimescaleDB is used if it has what the schema needs: version 2.13 or newer, loaded by the server
+ * (shared_preload_libraries), under the community licence. Otherwise the server counts as plain PostgreSQL.
  */
 import type { Database } from '../database/connection.js'
 import { sqlState } from '../database/connection.js'
 import { onceMoreIfMade } from './exclusive.js'
+import { INSUFFICIENT_PRIVILEGE, UNDEFINED_FILE } from '../database/sqlstates.js'
 import { StartupError } from '../support/startup-error.js'
+import { isInstalled } from './timescale-policies.js'
 
-/** What the schema is made for: with TimescaleDB in the server or without. */
+/** What the schema is built on: plain PostgreSQL or TimescaleDB. */
 export type ServerKind = 'plain' | 'timescale'
 
 const VERSION_MIN = [2, 13] as const
-const INSUFFICIENT_PRIVILEGE = '42501'
-const UNDEFINED_FILE = '58P01'
 const INSTALL = 'CREATE EXTENSION IF NOT EXISTS timescaledb'
 
 interface Row {
@@ -30,13 +30,13 @@ export async function serverKind (database: Database): Promise<ServerKind> {
   return row === null || hindrance(row) !== null ? 'plain' : 'timescale'
 }
 
-/** Why a server that has TimescaleDB is taken as a plain one; null: it has none, or it is not. Changes nothing. */
+/** Why a server with TimescaleDB counts as plain; null: it has none, or it does not. Changes nothing. */
 export async function timescaleHindrance (database: Database): Promise<string | null> {
   const row = await readServer(database)
   return row === null ? null : hindrance(row)
 }
 
-/** Null: TimescaleDB is not to be had. A setting of the extension shows that the server loads it; its library list itself is not for everyone to read. */
+/** Null: TimescaleDB is unavailable. Its settings show that it is loaded; the library list needs privileges to read. */
 async function readServer (database: Database): Promise<Row | null> {
   const { rows } = await database.query<Row>(`
     SELECT coalesce(e.extversion, a.default_version) AS version,
@@ -49,45 +49,53 @@ async function readServer (database: Database): Promise<Row | null> {
 }
 
 function hindrance ({ version, installed, loaded, license }: Row): string | null {
-  if (!installed && !loaded) return `the server has TimescaleDB ${String(version)}, but does not load it (shared_preload_libraries)`
-  if (license === 'apache') return `TimescaleDB ${String(version)} runs with its Apache licence here (timescaledb.license)`
-  return isNewEnough(String(version)) ? null : `TimescaleDB ${String(version)} is older than ${VERSION_MIN.join('.')}`
+  const name = `TimescaleDB ${String(version)}`
+  if (!installed && !loaded) return `the server has ${name}, but does not load it (shared_preload_libraries)`
+  if (license === 'apache') return `${name} runs under its Apache licence here (timescaledb.license)`
+  return isOlder(String(version), ...VERSION_MIN) ? `${name} is older than ${VERSION_MIN.join('.')}` : null
 }
 
-function isNewEnough (version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(part => parseInt(part, 10))
-  return major > VERSION_MIN[0] || (major === VERSION_MIN[0] && minor >= VERSION_MIN[1])
+/** Whether a version of TimescaleDB is older than major.minor. */
+export function isOlder (version: string, major: number, minor: number): boolean {
+  const [ownMajor = 0, ownMinor = 0] = version.split('.').map(part => parseInt(part, 10))
+  return ownMajor < major || (ownMajor === major && ownMinor < minor)
 }
 
 /**
- * Installs the extension in this database; throws a StartupError that says what to do where it cannot be. Some servers tell
- * their licence only then: 'plain' where TimescaleDB cannot do what the schema asks of it.
+ * Installs the extension in this database; throws a StartupError with instructions if that fails. Some servers report
+ * their licence only afterwards: 'plain' if TimescaleDB lacks what the schema needs.
  */
 export async function prepareServer (database: Database): Promise<ServerKind> {
   try {
     await onceMoreIfMade(async () => await database.query(INSTALL))
   } catch (cause) {
     if (sqlState(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
-    throw new StartupError('This user may not install TimescaleDB: have a superuser, or whoever owns this database, run CREATE EXTENSION timescaledb in it, then start again.', { cause })
+    throw new StartupError(
+      'This user may not install TimescaleDB: have a superuser or the owner of this database ' +
+      'run CREATE EXTENSION timescaledb in it, then start again.', { cause })
   }
-  const { rows } = await database.query<{ license: string | null }>("SELECT current_setting('timescaledb.license', true) AS license")
+  const { rows } = await database.query<{ license: string | null }>(
+    "SELECT current_setting('timescaledb.license', true) AS license")
   return rows[0]?.license === 'apache' ? 'plain' : 'timescale'
 }
 
 /**
- * Runs what opens a session. Its first statement loads TimescaleDB as the database has it; where the server does not have that
- * version, every session fails so, and waiting does not mend it.
+ * Runs what opens a session. Its first statement loads the version of TimescaleDB that the database uses; if the server
+ * lacks it, every session fails, and retrying does not help.
  */
 export async function withLibrary<T> (work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
     if (sqlState(cause) !== UNDEFINED_FILE) throw cause
-    throw new StartupError(`The server cannot load TimescaleDB as this database has it: ${(cause as Error).message}. Install that version for this PostgreSQL, or a newer one and run ALTER EXTENSION timescaledb UPDATE as the first statement of psql -X. Which versions go together: README.md, "TimescaleDB and disk".`, { cause })
+    throw new StartupError(
+      `The server cannot load the version of TimescaleDB that this database uses: ${(cause as Error).message}. ` +
+      'Install that version for this PostgreSQL, or a newer one and run ALTER EXTENSION timescaledb UPDATE ' +
+      'as the first statement of psql -X. Compatible versions: docs/DATABASE.md, "TimescaleDB versions".', { cause })
   }
 }
 
-/** What prepareServer would do; changes nothing. */
+/** What prepareServer would run; changes nothing. */
 export async function planServer (database: Database): Promise<string | null> {
-  return (await database.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'")).rowCount > 0 ? null : INSTALL
+  return await isInstalled(database) ? null : INSTALL
 }

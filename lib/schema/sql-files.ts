@@ -1,7 +1,7 @@
 /**
- * The migrations of sql/, as files: NNNN-name.kind.sql.
+ * The migration files of sql/, named NNNN-name.kind.sql.
  *
- * The kind says which servers a file is for: common, plain (without TimescaleDB) or timescale. A number may stand once
+ * The kind is the server that a file is for: common, plain (without TimescaleDB) or timescale. A number is used once
  * per kind of server. Placeholders are filled from the catalogue of metrics, so that no file names one:
  *
  *   {{metric_columns}}    "a" double precision, "b" double precision
@@ -9,13 +9,14 @@
  *   {{metric_literals}}   'a', 'b'
  *   {{rollup_names}}      "a_count", "a_min", "a_max", "a_sum", "b_count", …
  *
- * and so on: see PLACEHOLDERS. A file whose first line is AGAIN is safe to run twice, and is run again when the catalogue
- * of metrics has grown; of several with the same name, only the last.
+ * and so on: see PLACEHOLDERS. A file whose first line is AGAIN is safe to repeat, and is run again when the catalogue
+ * of metrics grows.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { METRICS } from '../../protocol/metrics.js'
+import { identifier, literal } from '../database/quote.js'
 import { ROLLUP_LATE_AFTER, ROLLUP_REFRESH_AFTER } from '../upkeep/rollups.js'
 
 export type FileKind = 'common' | 'plain' | 'timescale'
@@ -25,24 +26,20 @@ export interface Migration {
   /** NNNN-name */
   readonly name: string
   readonly kind: FileKind
-  /** As it stands in the file: a new metric is no change of a migration. */
+  /** Of the file, placeholders included: a new metric does not change a migration. */
   readonly checksum: string
   /** Ready to run. */
   readonly sql: string
-  /** To be run once more when a metric is new. */
+  /** Run again when the catalogue of metrics grows. */
   readonly again: boolean
 }
 
-/** From dist/lib/store to the root of the package. */
+/** From dist/lib/schema. */
 const SQL_DIR = fileURLToPath(new URL('../../../sql', import.meta.url))
 const FILE_NAME = /^((\d{4})-[a-z0-9-]+)\.(common|plain|timescale)\.sql$/
-/** Keys of the advisory locks of migrations before 0020: any numbers that nobody else locks. */
-const PARTITION_LOCK = 7_305_110_401
-const ROLLUP_LOCK = 7_305_110_402
-const WRITER_LOCK = 7_305_110_403
 /**
- * Largest values that are summed up, and largest sums. A double ends at 1.8e308: 1e10 values in a bucket stay below the
- * second, and 1e8 buckets below the end. A sum that overflowed would fail, and with it all that is rolled up together.
+ * Largest values and sums that are added up. A double ends at 1.8e308: 1e10 values in a bucket stay below SUM_MAX, and
+ * 1e8 buckets below its limit. An overflow would fail the statement, and with it every bucket rolled up together.
  */
 const VALUE_SUMMED_MAX = '1e290'
 const SUM_MAX = '1e300'
@@ -54,7 +51,8 @@ const PLACEHOLDERS: Readonly<Record<string, string>> = {
   metric_literals: METRICS.map(metric => literal(metric.name)).join(', '),
   metric_add_columns: forMetrics(metric => [`ADD COLUMN IF NOT EXISTS ${identifier(metric)} double precision`]),
   metric_excluded: forMetrics(metric => [`${identifier(metric)} = excluded.${identifier(metric)}`]),
-  rollup_add_columns: forMetrics(metric => rollupColumns(metric).map((column, index) => `ADD COLUMN IF NOT EXISTS ${column} ${index === 0 ? 'bigint NOT NULL DEFAULT 0' : 'double precision'}`)),
+  rollup_add_columns: forMetrics(metric => rollupColumns(metric).map((column, index) =>
+    `ADD COLUMN IF NOT EXISTS ${column} ${index === 0 ? 'bigint NOT NULL DEFAULT 0' : 'double precision'}`)),
   rollup_names: forMetrics(rollupColumns),
   rollup_excluded: forMetrics(metric => rollupColumns(metric).map(column => `${column} = excluded.${column}`)),
   rollup_from_raw: forMetrics(fromRaw),
@@ -63,75 +61,65 @@ const PLACEHOLDERS: Readonly<Record<string, string>> = {
   rollup_named_from_rollup: forMetrics(metric => named(metric, fromRollup(metric))),
   rollup_shown: forMetrics(shown),
   rollup_checked_from_raw: forMetrics(metric => fromRaw(metric).slice(0, 3)),
-  rollup_checked_from_rollup: forMetrics(metric => fromRollup(metric).slice(0, 3).map((expression, index) => index === 0 ? `coalesce(${expression}, 0)` : expression)),
+  rollup_checked_from_rollup: forMetrics(metric => fromRollup(metric).slice(0, 3).map((expression, index) =>
+    index === 0 ? `coalesce(${expression}, 0)` : expression)),
   rollup_late_after: `interval '${ROLLUP_LATE_AFTER}'`,
-  rollup_refresh_after: `interval '${ROLLUP_REFRESH_AFTER}'`,
-  partition_lock: String(PARTITION_LOCK),
-  rollup_lock: String(ROLLUP_LOCK),
-  writer_lock: String(WRITER_LOCK)
+  rollup_refresh_after: `interval '${ROLLUP_REFRESH_AFTER}'`
 }
 
 function forMetrics (columns: (metric: string) => readonly string[]): string {
   return METRICS.flatMap(metric => columns(metric.name)).join(', ')
 }
 
-/** What rollups keep of a metric: count, min, max, sum. */
+/** What rollups store for a metric: count, min, max, sum. */
 function rollupColumns (metric: string): string[] {
   return ['count', 'min', 'max', 'sum'].map(aggregate => identifier(`${metric}_${aggregate}`))
 }
 
-/** They from points. */
+/** rollupColumns from points. */
 function fromRaw (metric: string): string[] {
   const column = identifier(metric)
   return [`count(${column})`, `min(${column})`, `max(${column})`, `sum(${summable(column, VALUE_SUMMED_MAX)})`]
 }
 
-/** They from finer rollups. */
+/** rollupColumns from finer rollups. */
 function fromRollup (metric: string): string[] {
   const [count = '', min = '', max = '', sum = ''] = rollupColumns(metric)
   return [`sum(${count})::bigint`, `min(${min})`, `max(${max})`, `sum(${summable(sum, SUM_MAX)})`]
 }
 
-/** A value that no sum overflows with: beyond the bound it is infinite, which adds up, and shows in every average. */
+/**
+ * A value that cannot overflow a sum: beyond the bound it is infinite, which sums propagate and every average shows.
+ */
 function summable (value: string, bound: string): string {
-  return `CASE WHEN abs(${value}) <= ${bound}::double precision THEN ${value} ELSE ${value} * 'Infinity'::double precision END`
+  return `CASE WHEN abs(${value}) <= ${bound}::double precision THEN ${value} ` +
+    `ELSE ${value} * 'Infinity'::double precision END`
 }
 
 function named (metric: string, expressions: readonly string[]): string[] {
   return rollupColumns(metric).map((column, index) => `${expressions[index]} AS ${column}`)
 }
 
-/** What the views show of a metric: count, min, max, avg. */
+/** What the views show for a metric: count, min, max, avg. */
 function shown (metric: string): string[] {
   const [count = '', min = '', max = '', sum = ''] = rollupColumns(metric)
   return [count, min, max, `${summable(sum, SUM_MAX)} / nullif(${count}, 0) AS ${identifier(`${metric}_avg`)}`]
 }
 
-/** A name as SQL has it. */
-export function identifier (name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
-}
-
-function literal (text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
-}
-
-/** All migrations of a folder, sorted by number; throws where a name does not read or a placeholder is unknown. */
+/** All migrations of a directory, sorted by number; throws on a malformed name or an unknown placeholder. */
 export async function readMigrations (directory = SQL_DIR): Promise<Migration[]> {
   const names = (await readdir(directory)).filter(name => name.endsWith('.sql'))
   return await Promise.all(names.sort().map(name => readMigration(directory, name)))
 }
 
-/** Those that are run again when the catalogue has grown, in order: the last of each name takes the place of those before it. */
+/** Those to run again when the catalogue of metrics has grown, in order. */
 export function migrationsToRepeat (known: readonly Migration[]): Migration[] {
-  const noun = ({ name }: Migration): string => name.slice(name.indexOf('-'))
-  const again = known.filter(migration => migration.again)
-  return again.filter((migration, index) => !again.slice(index + 1).some(later => noun(later) === noun(migration)))
+  return known.filter(migration => migration.again)
 }
 
 async function readMigration (directory: string, file: string): Promise<Migration> {
   const [, name, digits, kind] = FILE_NAME.exec(file) ?? []
-  if (name === undefined) throw new TypeError(`sql/${file}: the name is not NNNN-name.common|plain|timescale.sql`)
+  if (name === undefined) throw new TypeError(`sql/${file}: the name is not NNNN-name.{common,plain,timescale}.sql`)
   const text = await readFile(`${directory}/${file}`, 'utf8')
   return {
     version: Number(digits),

@@ -1,12 +1,13 @@
 /**
- * Policies of TimescaleDB that follow the configuration: chunk interval, compression, retention, refresh of rollups.
+ * TimescaleDB policies derived from the configuration: chunk interval, compression, retention, refresh of rollups.
  *
- * What is there is compared with what is wanted; only differences become statements. A policy that differs is removed
- * and added again, so that it is the same as one made new. Chunks that exist keep their interval.
+ * Existing policies are compared with the wanted ones; only differences become statements. A policy that differs is
+ * removed and added again, so that it equals a new one. Existing chunks keep their interval.
  */
+import { DAY_MS, HOUR_MS } from '../config/value-types.js'
 import type { Database } from '../database/connection.js'
 
-/** Milliseconds; without one of them that setting stays as it is. */
+/** An absent setting is left unchanged. */
 export interface PolicySettings {
   readonly compressAfterMs?: number
   readonly chunkIntervalMs?: number
@@ -15,11 +16,11 @@ export interface PolicySettings {
 
 interface Policy {
   readonly relation: string
-  /** As timescaledb_information.jobs names it. */
+  /** proc_name of timescaledb_information.jobs. */
   readonly procedure: string
-  /** Durations of the job's config, in milliseconds. */
+  /** Durations in the job's config, in milliseconds. */
   readonly config: Readonly<Record<string, number>>
-  /** Between two runs; null: as the extension chooses. */
+  /** Between two runs; null: the extension's default. */
   readonly scheduleMs: number | null
   readonly remove: string
   readonly add: string
@@ -32,20 +33,20 @@ interface Job {
   readonly scheduleMs: number | null
 }
 
-const HOUR_MS = 3_600_000
-const DAY_MS = 24 * HOUR_MS
-/** A little more than ROLLUP_LATE_AFTER: no row falls between the policies and the primary. */
+/** A little more than ROLLUP_LATE_AFTER, so that no row is missed by both the policies and the primary. */
 export const REFRESH_FROM_MS = 2.5 * HOUR_MS
-/** Rows of the last seconds are added by the views; materialised too early, they would be done twice. */
+/** The views add rows of the last seconds; materialising them too early would do the work twice. */
 export const REFRESH_UNTIL_MS = { rollup_10s: 20_000, rollup_1m: 60_000 } as const
 
-/** Statements that bring policies to the configuration, in order; none where nothing differs. */
+/** Statements that apply the configuration, in order; none if nothing differs. */
 export async function policyStatements (database: Database, settings: PolicySettings): Promise<string[]> {
   const { compressAfterMs, chunkIntervalMs, retentionMs } = settings
   const present = await presentRelations(database)
   const jobs = await readJobs(database)
   const wanted = [
-    ...compressAfterMs === undefined ? [] : ['telemetry', 'anomalies'].map(relation => compression(relation, compressAfterMs, chunkIntervalMs)),
+    ...compressAfterMs === undefined
+      ? []
+      : ['telemetry', 'anomalies'].map(relation => compression(relation, compressAfterMs, chunkIntervalMs)),
     ...['telemetry', 'anomalies', 'rollup_10s', 'rollup_1m'].map(relation => retention(relation, retentionMs)),
     refresh('rollup_10s'),
     refresh('rollup_1m')
@@ -59,11 +60,14 @@ export async function policyStatements (database: Database, settings: PolicySett
 function changes (policy: Policy, jobs: readonly Job[]): string[] {
   const job = jobs.find(({ relation, procedure }) => relation === policy.relation && procedure === policy.procedure)
   if (job === undefined) return [policy.add]
-  const same = Object.entries(policy.config).every(([key, ms]) => job.config[key] === ms) && (policy.scheduleMs === null || job.scheduleMs === policy.scheduleMs)
-  return same ? [] : [policy.remove, policy.add]
+  const sameSchedule = policy.scheduleMs === null || job.scheduleMs === policy.scheduleMs
+  const sameConfig = Object.entries(policy.config).every(([key, ms]) => job.config[key] === ms)
+  return sameSchedule && sameConfig ? [] : [policy.remove, policy.add]
 }
 
-/** Looks twice in the time of a chunk of telemetry, and each hour at least: left to the extension, that would stay as it was made. */
+/**
+ * Runs twice per chunk interval of telemetry, and at least hourly: the extension would not adapt its default schedule.
+ */
 function compression (relation: string, afterMs: number, chunkIntervalMs: number | undefined): Policy {
   const scheduleMs = chunkIntervalMs === undefined ? null : Math.min(chunkIntervalMs / 2, HOUR_MS)
   const schedule = scheduleMs === null ? '' : `, schedule_interval => ${interval(scheduleMs)}`
@@ -84,7 +88,8 @@ function retention (relation: string, afterMs: number): Policy {
     config: { drop_after: afterMs },
     scheduleMs: HOUR_MS,
     remove: `SELECT remove_retention_policy('public.${relation}')`,
-    add: `SELECT add_retention_policy('public.${relation}', drop_after => ${interval(afterMs)}, schedule_interval => interval '1 hour')`
+    add: `SELECT add_retention_policy('public.${relation}', ` +
+      `drop_after => ${interval(afterMs)}, schedule_interval => interval '1 hour')`
   }
 }
 
@@ -96,14 +101,17 @@ function refresh (relation: keyof typeof REFRESH_UNTIL_MS): Policy {
     config: { start_offset: REFRESH_FROM_MS, end_offset: untilMs },
     scheduleMs: untilMs,
     remove: `SELECT remove_continuous_aggregate_policy('public.${relation}')`,
-    add: `SELECT add_continuous_aggregate_policy('public.${relation}', start_offset => ${interval(REFRESH_FROM_MS)}, end_offset => ${interval(untilMs)}, schedule_interval => ${interval(untilMs)})`
+    add: `SELECT add_continuous_aggregate_policy('public.${relation}', start_offset => ${interval(REFRESH_FROM_MS)}, ` +
+      `end_offset => ${interval(untilMs)}, schedule_interval => ${interval(untilMs)})`
   }
 }
 
-/** Empty before the first migration: then all is wanted. */
+/** Empty before the first migration: then every policy is wanted. */
 async function presentRelations (database: Database): Promise<Set<string>> {
-  const { rows } = await database.query<{ name: string }>(
-    "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname IN ('telemetry', 'anomalies', 'rollup_10s', 'rollup_1m')")
+  const { rows } = await database.query<{ name: string }>(`
+    SELECT relname AS name FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace
+      AND relname IN ('telemetry', 'anomalies', 'rollup_10s', 'rollup_1m')`)
   return new Set(rows.map(row => row.name))
 }
 
@@ -114,7 +122,8 @@ export async function isInstalled (database: Database): Promise<boolean> {
 async function intervalChanges (database: Database, chunkIntervalMs: number): Promise<string[]> {
   const present = await chunkIntervals(database)
   // Anomalies are few: 24 times as long, up to a day.
-  const wanted = { telemetry: chunkIntervalMs, anomalies: Math.max(chunkIntervalMs, Math.min(24 * chunkIntervalMs, DAY_MS)) }
+  const anomalies = Math.max(chunkIntervalMs, Math.min(24 * chunkIntervalMs, DAY_MS))
+  const wanted = { telemetry: chunkIntervalMs, anomalies }
   return Object.entries(wanted).filter(([relation, ms]) => present.get(relation) !== ms)
     .map(([relation, ms]) => `SELECT set_chunk_time_interval('public.${relation}', ${interval(ms)})`)
 }
@@ -122,33 +131,37 @@ async function intervalChanges (database: Database, chunkIntervalMs: number): Pr
 async function chunkIntervals (database: Database): Promise<Map<string, number>> {
   if (!await isInstalled(database)) return new Map()
   const { rows } = await database.query<{ name: string, ms: number }>(`
-    SELECT hypertable_name::text AS name, (extract(epoch FROM time_interval) * 1000)::double precision AS ms FROM timescaledb_information.dimensions
+    SELECT hypertable_name::text AS name, (extract(epoch FROM time_interval) * 1000)::double precision AS ms
+    FROM timescaledb_information.dimensions
     WHERE hypertable_schema = 'public' AND hypertable_name IN ('telemetry', 'anomalies') AND dimension_number = 1`)
   return new Map(rows.map(({ name, ms }) => [name, ms]))
 }
 
-/** Some versions name a rollup's job by the view, others by the hypertable behind it. */
+/** Depending on the version, a rollup's job names the view or the hypertable behind it. */
 async function readJobs (database: Database): Promise<Job[]> {
   if (!await isInstalled(database)) return []
   const { rows } = await database.query<Job>(`
     SELECT coalesce(c.view_name, j.hypertable_name)::text AS relation, j.proc_name::text AS procedure,
            (SELECT jsonb_object_agg(key, (extract(epoch FROM value::interval) * 1000)::double precision)
-            FROM jsonb_each_text(j.config) WHERE key IN ('compress_after', 'drop_after', 'start_offset', 'end_offset')) AS config,
+            FROM jsonb_each_text(j.config)
+            WHERE key IN ('compress_after', 'drop_after', 'start_offset', 'end_offset')) AS config,
            (extract(epoch FROM j.schedule_interval) * 1000)::double precision AS "scheduleMs"
     FROM timescaledb_information.jobs j
     LEFT JOIN timescaledb_information.continuous_aggregates c
-      ON c.materialization_hypertable_schema = j.hypertable_schema AND c.materialization_hypertable_name = j.hypertable_name
+      ON c.materialization_hypertable_schema = j.hypertable_schema
+      AND c.materialization_hypertable_name = j.hypertable_name
     WHERE j.hypertable_name IS NOT NULL AND 'public' IN (j.hypertable_schema, c.view_schema)`)
   return rows.map(row => ({ ...row, config: (row.config as Job['config'] | null) ?? {} }))
 }
 
-/** After which the policy of a table drops its points; null: it has none. */
+/** Age at which a table's retention policy drops its points; null: it has none. */
 export async function readRetentionMs (database: Database, table: string): Promise<number | null> {
   const jobs = await readJobs(database)
-  return jobs.find(({ relation, procedure }) => relation === table && procedure === 'policy_retention')?.config.drop_after ?? null
+  const job = jobs.find(({ relation, procedure }) => relation === table && procedure === 'policy_retention')
+  return job?.config.drop_after ?? null
 }
 
-/** The same text for the same duration, whatever unit people wrote. */
+/** The same text for the same duration, whatever its unit was. */
 function interval (ms: number): string {
   return `interval '${ms / 1000} seconds'`
 }

@@ -1,12 +1,12 @@
 /**
- * Compares ground truth with the anomalies that a server has, over the time from the first true anomaly to the last.
+ * Compares ground truth with the server's anomalies, from the first true anomaly to the last.
  *
- *   found    put in, and there
- *   missed   put in, and not there: a point that was lost or refused, or an anomaly that was not seen
- *   false    there, and not put in; anomalies of other senders in that time are among them
+ *   found    injected and stored
+ *   missed   injected but not stored: the point was lost or refused, or the anomaly was not detected
+ *   false    stored but not injected; includes anomalies of other senders at that time
  */
 import { request } from 'undici'
-import { bearer } from './send/bearer.js'
+import { apiBase, bearer } from './send/bearer.js'
 import type { TrueAnomaly } from './fleet/truth.js'
 
 export interface Comparison {
@@ -18,7 +18,7 @@ export interface Comparison {
 const PAGE_MAX = 10_000
 const ANSWER_TIMEOUT_MS = 30_000
 
-/** Two anomalies are one if satellite, metric, time (to the millisecond) and value are the same. */
+/** Two anomalies match if satellite, metric, time (to the millisecond) and value are equal. */
 function keyOf ({ satellite_id: id, metric, time, value }: TrueAnomaly): string {
   return `${metric} ${Date.parse(time)} ${value} ${id}`
 }
@@ -36,13 +36,26 @@ export function compare (truth: readonly TrueAnomaly[], stored: readonly TrueAno
   return { found: truth.length - missed.length, missed, false: surplus }
 }
 
-/** All anomalies of the server from the first time to the last, both included. @param token null: none is sent */
-export async function fetchAnomalies (url: URL, token: string | null, firstMs: number, lastMs: number): Promise<TrueAnomaly[]> {
+/** All stored anomalies from the first time to the last, inclusive. @param token null: none */
+export async function fetchAnomalies (
+  url: URL,
+  token: string | null,
+  firstMs: number,
+  lastMs: number
+): Promise<TrueAnomaly[]> {
   const anomalies: TrueAnomaly[] = []
   let cursor: string | null = null
   do {
-    const query = new URLSearchParams({ since: String(firstMs), until: String(lastMs + 1), limit: String(PAGE_MAX), ...cursor === null ? {} : { cursor } })
-    const answer = await request(`${url.origin}${url.pathname.replace(/\/+$/, '')}/anomalies?${query.toString()}`, { headers: bearer(token), signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+    const query = new URLSearchParams({
+      since: String(firstMs),
+      until: String(lastMs + 1),
+      limit: String(PAGE_MAX),
+      ...cursor === null ? {} : { cursor }
+    })
+    const answer = await request(`${apiBase(url)}/anomalies?${query.toString()}`, {
+      headers: bearer(token),
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+    })
     const text = await answer.body.text()
     if (answer.statusCode !== 200) throw new Error(`the server answered ${answer.statusCode}: ${text.trim()}`)
     const page = JSON.parse(text) as { anomalies: TrueAnomaly[], next: string | null }

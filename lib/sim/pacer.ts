@@ -1,14 +1,14 @@
 /**
- * Says which points are due: an open loop, driven by the clock alone and never by the answers.
+ * Decides which points are due: an open loop, driven by the clock alone and never by responses.
  *
- * Points of a run are numbered from 0; point n is due n / rate seconds after the start and belongs to satellite
- * n modulo the number of satellites, which spreads the satellites evenly. take() gives at most SLICE_MS of points
- * at a time. Points that are more than CATCH_UP_MS late are skipped and counted: a stall is not made good by a burst.
+ * The points of a run are numbered from 0; point n is due n / rate seconds after the start and belongs to satellite n
+ * modulo the number of satellites, which spreads the satellites evenly. take() returns at most SLICE_MS of points at a
+ * time. Points more than CATCH_UP_MS late are skipped and counted: a stall is not made up for by a burst.
  */
 
-/** Points of at most this time are given at once. */
+/** Points due within this time are returned at once. */
 const SLICE_MS = 5
-/** Points that are later than this are skipped. */
+/** Points later than this are skipped. */
 const CATCH_UP_MS = 100
 
 export interface PacerOptions {
@@ -26,7 +26,7 @@ export interface Slice {
 }
 
 export class Pacer {
-  /** Points that came too late to be sent. */
+  /** Points skipped because they were too late. */
   skippedPoints = 0
   private readonly slice: Slice = { first: 0, count: 0 }
   private readonly pointsPerMs: number
@@ -43,9 +43,9 @@ export class Pacer {
   }
 
   /**
-   * The points to send now; the answer is valid until the next call. Call again at once while more are due.
+   * The points to send now; the result is valid until the next call. Call again immediately while more are due.
    *
-   * @param elapsedMs since the start of the run, of a clock that never goes back
+   * @param elapsedMs since the start of the run, on a monotonic clock
    */
   take (elapsedMs: number): Slice {
     this.skip(elapsedMs - CATCH_UP_MS)
@@ -55,12 +55,12 @@ export class Pacer {
     return this.slice
   }
 
-  /** There are points that take() would give now. */
+  /** take() would return points now. */
   isDue (elapsedMs: number): boolean {
     return this.duePoints(elapsedMs) > this.nextPoint
   }
 
-  /** The run is over: its time is up and all of its points were given or skipped. */
+  /** The run's time is up, and all of its points were taken or skipped. */
   isOver (elapsedMs: number): boolean {
     return elapsedMs >= this.durationMs && this.nextPoint >= this.pointsMax
   }
@@ -77,7 +77,7 @@ export class Pacer {
     this.nextPoint += late
   }
 
-  /** Points whose time has come, from the first on. */
+  /** Number of points due so far. */
   private duePoints (elapsedMs: number): number {
     if (elapsedMs < 0) return 0
     return Math.min(this.pointsMax, Math.floor(elapsedMs * this.pointsPerMs) + 1)

@@ -1,18 +1,19 @@
 /**
- * Shows how a run goes: on a terminal one line that is written over each second, elsewhere a plain line each ten.
+ * Shows the progress of a run: on a terminal one line, rewritten every second; elsewhere a plain line every ten.
  *
- * It owns the latencies of the whole run: those of the transport are moved into them at each line, so that a line
- * shows the quantiles since the line before.
+ * Owns the latencies of the whole run: each line moves those of the transport into them, so that a line shows the
+ * percentiles since the previous one.
  */
-import { Histogram } from './histogram.js'
-import { count, milliseconds } from './summary.js'
+import { createLatencies } from './histogram.js'
+import { milliseconds } from './summary.js'
+import { formatCount } from '../config/value-types.js'
 import type { TransportStats } from './send/transport.js'
 
 const TERMINAL_INTERVAL_MS = 1_000
 const PLAIN_INTERVAL_MS = 10_000
 const CLEAR_LINE = '\r\u001b[K'
 
-/** What is needed of standard error. */
+/** The part of standard error that is used. */
 export interface ProgressStream {
   readonly isTTY?: boolean
   readonly columns?: number
@@ -27,7 +28,7 @@ export interface ProgressSource {
 
 export class Progress {
   /** Of the whole run; complete after stop(). */
-  readonly latencies = new Histogram()
+  readonly latencies = createLatencies()
   private readonly stream: ProgressStream
   private readonly source: ProgressSource
   private readonly timer: NodeJS.Timeout
@@ -43,15 +44,21 @@ export class Progress {
   /** Ends the display and takes the last latencies. */
   stop (): void {
     clearInterval(this.timer)
-    this.latencies.absorb(this.source.stats.latencies)
+    this.takeLatencies()
     if (this.stream.isTTY === true) this.stream.write(CLEAR_LINE)
   }
 
   private show (): void {
     const line = this.line()
-    this.latencies.absorb(this.source.stats.latencies)
+    this.takeLatencies()
     if (this.stream.isTTY === true) this.stream.write(CLEAR_LINE + line.slice(0, (this.stream.columns ?? 80) - 1))
     else this.stream.write(line + '\n')
+  }
+
+  private takeLatencies (): void {
+    const { latencies } = this.source.stats
+    this.latencies.add(latencies)
+    latencies.reset()
   }
 
   private line (): string {
@@ -60,16 +67,16 @@ export class Progress {
     const rate = (stats.sentPoints - this.lastSent) / Math.max(elapsedMs - this.lastMs, 1) * 1000
     this.lastSent = stats.sentPoints
     this.lastMs = elapsedMs
-    const quantile = (share: number): string => milliseconds(stats.latencies.quantile(share) / 1000)
+    const percentile = (percent: number): string => milliseconds(stats.latencies.percentile(percent) / 1000)
     const skipped = this.source.skippedPoints()
     return [
       `${(elapsedMs / 1000).toFixed(0)} s`,
-      `${count(Math.round(rate))} points/s`,
-      ...(stats.answered ? [`p50 ${quantile(0.5)}`, `p99 ${quantile(0.99)}`] : []),
-      `sent ${count(stats.sentPoints)}`,
-      ...(stats.answered ? [`accepted ${count(stats.acceptedPoints)}`] : []),
-      `failed ${count(stats.failedPoints)}`,
-      ...(skipped === 0 ? [] : [`skipped ${count(skipped)}`])
+      `${formatCount(Math.round(rate))} points/s`,
+      ...(stats.answered ? [`p50 ${percentile(50)}`, `p99 ${percentile(99)}`] : []),
+      `sent ${formatCount(stats.sentPoints)}`,
+      ...(stats.answered ? [`accepted ${formatCount(stats.acceptedPoints)}`] : []),
+      `failed ${formatCount(stats.failedPoints)}`,
+      ...(skipped === 0 ? [] : [`skipped ${formatCount(skipped)}`])
     ].join('  ')
   }
 }

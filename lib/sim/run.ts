@@ -1,21 +1,21 @@
 /**
- * A run: asks the pacer what is due, the fleet for the points, and hands them to the transport.
+ * A run: asks the pacer which points are due and the fleet for their values, and passes them to the transport.
  *
- * Points that the transport has no room for are skipped and counted, so that a slow server changes neither the rate of
- * the others nor the memory of this process. A point's time is the moment when it was due.
+ * Points that the transport has no capacity for are skipped and counted, so that a slow server affects neither the rate
+ * of the rest nor the memory of this process. A point's time is the moment it was due.
  */
 import type { Fleet } from './fleet/model.js'
 import type { Pacer, Slice } from './pacer.js'
 import type { Transport } from './send/transport.js'
 import { METRIC_COUNT } from '../../protocol/metrics.js'
 
-/** A timer of Node.js fires up to a millisecond late: this keeps slices within the pacer's 5 ms. */
+/** Node.js timers fire up to a millisecond late: this keeps slices within the pacer's 5 ms. */
 const TICK_MS = 4
 
 export class Run {
-  /** Points not sent because too many had no answer yet. */
+  /** Points not sent because too many were unanswered. */
   skippedPoints = 0
-  /** Time of the point that is sampled, as it is sent: whole milliseconds since 1970. */
+  /** Time of the point being sampled, as sent: whole milliseconds since 1970. */
   pointTimeMs = 0
   private readonly fleet: Fleet
   private readonly pacer: Pacer
@@ -33,7 +33,7 @@ export class Run {
     this.transport = transport
   }
 
-  /** How long points have been sent, so far or in all. */
+  /** How long points have been sent, so far or in total. */
   get sendingMs (): number {
     if (this.startMs === 0) return 0
     return (Number.isNaN(this.endMs) ? performance.now() : this.endMs) - this.startMs
@@ -48,7 +48,7 @@ export class Run {
     await ended
   }
 
-  /** Ends the run now; points that are not sent yet are never sent. */
+  /** Ends the run now; points not sent yet never are. */
   stop (): void {
     if (!Number.isNaN(this.endMs)) return
     this.endMs = performance.now()
@@ -60,7 +60,7 @@ export class Run {
     const elapsedMs = performance.now() - this.startMs
     this.sendSlice(this.pacer.take(elapsedMs))
     if (this.pacer.isOver(elapsedMs)) this.stop()
-    // Answers are read between two slices, also when the run is late.
+    // setImmediate lets responses be read between two slices, even when the run is late.
     else if (this.pacer.isDue(elapsedMs)) setImmediate(this.tick)
     else setTimeout(this.tick, TICK_MS)
   }
@@ -77,7 +77,9 @@ export class Run {
     }
   }
 
-  /** Skips points at both ends of a slice, differently each time: else it would always be the same satellites. */
+  /**
+   * Skips points at both ends of a slice, varying the split: otherwise the same satellites would always lose theirs.
+   */
   private skip (points: number): number {
     if (points === 0) return 0
     this.skippedPoints += points

@@ -1,4 +1,4 @@
-/** Wires a simulation: fleet, pacer, transport, run and progress; from start to summary. */
+/** Wires up a simulation: fleet, pacer, transport, run and progress, from start to summary. */
 import type { BodyFormat } from './send/bodies.js'
 import { HttpTransport } from './send/http-transport.js'
 import { Fleet } from './fleet/model.js'
@@ -24,23 +24,27 @@ export interface SimulationOptions {
   readonly format: BodyFormat
   readonly connectionsMax: number
   readonly token: string | null
-  /** File for the anomalies that are put in, see truth.ts; null: none is written. */
+  /** File to write the injected anomalies to, see truth.ts; null: none. */
   readonly truthFile: string | null
   /** Null: HTTP. */
   readonly udp: UdpOptions | null
-  /** How long the last answers are waited for. */
+  /** How long to wait for the last responses. */
   readonly drainDeadlineMs?: number
 }
 
-/** Points go over UDP; the server is asked over HTTP what arrived. */
+/** Points are sent over UDP; the server is asked over HTTP what arrived. */
 export type UdpOptions = Pick<UdpTransportOptions, 'udpUrl' | 'pointsPerPacket' | 'sender'>
 
 /**
- * Sends points until the time is up or `stop` is aborted, waits for the answers, and says what it came to.
+ * Sends points until the time is up or `stop` is aborted, waits for the responses, and summarizes the run.
  *
- * @param stream where progress is shown
+ * @param stream receives the progress display
  */
-export async function simulate (options: SimulationOptions, stream: ProgressStream, stop: AbortSignal): Promise<Summary> {
+export async function simulate (
+  options: SimulationOptions,
+  stream: ProgressStream,
+  stop: AbortSignal
+): Promise<Summary> {
   const pointsPerSecond = options.satellites * options.rate
   let anomalies = 0
   const truth = options.truthFile === null ? null : new TruthFile(options.truthFile)
@@ -52,7 +56,9 @@ export async function simulate (options: SimulationOptions, stream: ProgressStre
     }
   })
   const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
-  const udp = options.udp === null ? null : await UdpTransport.connect({ ...options.udp, url: options.url, token: options.token, ids: fleet.ids })
+  const udp = options.udp === null
+    ? null
+    : await UdpTransport.connect({ ...options.udp, url: options.url, token: options.token, ids: fleet.ids })
   const transport = udp ?? new HttpTransport({ ...options, ids: fleet.ids })
   const run = new Run(fleet, pacer, transport)
   const progress = new Progress(stream, {

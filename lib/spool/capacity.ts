@@ -1,36 +1,36 @@
 /**
- * How much more the spool may take: its share of the disk, the reserve of the file system, and a disk that has said no.
- * Asks the file system at intervals, never per append; in between it counts what is written. Gets over a full disk by
- * itself: each look that finds more than the reserve lets appends try again.
+ * How much more the spool may accept: its share of the disk, the reserve of the file system, and whether a write found
+ * the disk full. Asks the file system at intervals, never per append, and counts what is written in between. Recovers
+ * from a full disk by itself: each check that finds more than the reserve lets appends try again.
  */
 import type { Files } from './files.js'
 
-/** 'soft': slow the senders down. 'hard': take nothing. */
+/** 'soft': slow senders down. 'hard': refuse everything. */
 export type Pressure = 'none' | 'soft' | 'hard'
 
-/** The part of a bound at which pressure becomes soft. */
+/** Fraction of a limit at which pressure becomes soft. */
 const SOFT_PART = 0.8
 
-export interface RoomOptions {
+export interface CapacityOptions {
   readonly files: Files
   readonly directory: string
-  /** Share of the disk. */
+  /** This spool's share of the disk. */
   readonly maxBytes: number
-  /** Of batches that wait to be written. */
+  /** Bound on batches waiting to be written. */
   readonly memoryMaxBytes: number
   readonly reserveBytes: number
 }
 
-export class Room {
+export class Capacity {
   freeBytes = Number.POSITIVE_INFINITY
   private full = false
   private timer: NodeJS.Timeout | null = null
   private checking: Promise<void> | null = null
 
-  /** @param onLooked called after each look: what is released may make way, what waits may go on */
-  constructor (private readonly options: RoomOptions, private readonly onLooked: () => void) {}
+  /** @param onLooked called after each check: released segments may be removed, waiting batches written */
+  constructor (private readonly options: CapacityOptions, private readonly onLooked: () => void) {}
 
-  /** Looks at intervals until stop(). */
+  /** Checks at intervals until stop(). */
   start (intervalMs: number): void {
     this.timer = setInterval(() => this.checkSoon(), intervalMs).unref()
   }
@@ -40,13 +40,13 @@ export class Room {
     this.timer = null
   }
 
-  /** Asks the file system. A file system that cannot tell is not taken for a full one. */
+  /** Asks the file system. If that fails, it is not taken to be full. */
   async check (): Promise<void> {
     this.checking ??= this.ask()
     await this.checking
   }
 
-  /** As check(), for those who do not wait for it. */
+  /** As check(), without waiting for it. */
   checkSoon (): void {
     this.check().catch(throwLater)
   }
@@ -55,16 +55,17 @@ export class Room {
     this.freeBytes -= bytes
   }
 
-  /** The disk refused a write, or a batch found no room: nothing is taken until the next look. */
+  /** A write or a batch did not fit: everything is refused until the next check. */
   noteFull (): void {
     this.full = true
   }
 
-  /** @param bytes of a frame that is to be taken */
+  /** @param bytes of the new frame */
   takes (bytes: number, diskBytes: number, waitingBytes: number): boolean {
     const { maxBytes, memoryMaxBytes, reserveBytes } = this.options
-    return !this.full && diskBytes + waitingBytes + bytes <= maxBytes && this.freeBytes - waitingBytes - bytes >= reserveBytes &&
-      (waitingBytes === 0 || waitingBytes + bytes <= memoryMaxBytes)
+    if (this.full || diskBytes + waitingBytes + bytes > maxBytes) return false
+    if (this.freeBytes - waitingBytes - bytes < reserveBytes) return false
+    return waitingBytes === 0 || waitingBytes + bytes <= memoryMaxBytes
   }
 
   pressure (diskBytes: number, waitingBytes: number): Pressure {
@@ -84,7 +85,7 @@ export class Room {
   }
 }
 
-/** A programmer's error must not end in a promise that nobody looks at. */
+/** A programming error must not vanish in an unobserved promise. */
 function throwLater (error: unknown): void {
   setImmediate(() => { throw error })
 }

@@ -1,49 +1,28 @@
 /**
- * The frames that are durable and not yet released, in order: some held in memory, the others as stretches on disk.
+ * The durable frames that are not released yet, in order: some held in memory, others only on disk, as extents.
  *
- *   released │ taken by the drain │ held │ stretch on disk │ held │ ...
+ *   released │ taken by the drain │ held │ extent on disk │ held │ ...
  *
- * Holds at most `heldBytesMax` of payloads beside what the drain has taken; beyond that a frame that arrives joins a
- * stretch, which costs a few numbers for any count of frames. Frames whose batch waits for the commit keep that batch,
- * without its payload. No I/O here: the spool reads stretches back and hands them to `unspill`.
+ * Holds at most `heldBytesMax` of payloads beside what the drain has taken; beyond that a new frame joins an extent,
+ * which costs a few numbers however many frames it has. A frame whose batch waits for the commit keeps the batch
+ * without its payload. No I/O here: the spool reads extents back and passes them to `unspill`.
  */
 import type { ClosedBatch, FrameRun, JournalBacklog, Position } from '../journal/journal.js'
 import { comparePositions } from './format/position.js'
 import { FRAME_HEADER_BYTES } from './format/record.js'
-import type { ReadPart } from './reader.js'
-import type { Segment } from './format/segment.js'
-import type { Frame } from './writer.js'
+import type { Extent, Frame, ReadPart } from './frame.js'
 
-/** What a held frame costs beside its payload: its objects in the heap, measured at about 250 bytes. */
+/** Heap cost of a held frame besides its payload, measured at about 250 bytes. */
 const FRAME_OVERHEAD_BYTES = 256
 const EMPTY = Buffer.alloc(0)
 
-/** Consecutive frames of one segment that stand on disk without a break. */
-export interface Stretch {
-  readonly segment: Segment
-  readonly epoch: number
-  /** Sequences of its first and last frame. */
-  first: number
-  last: number
-  /** Where its first frame begins, and its last one ends. */
-  offset: number
-  end: number
-  rows: number
-  /** Of payloads. */
-  bytes: number
-  /** Age of its first frame, milliseconds since 1970; after a part was read, of the frame read last. */
-  oldestAtMs: number
-  /** Batches that wait for the commit, by sequence. */
-  readonly waiters: Map<number, ClosedBatch>
-}
-
-type Entry = Frame | Stretch
+type Entry = Frame | Extent
 
 export class FrameQueue {
-  /** Changes whenever the head may have become another one, other than by unspill. */
+  /** Changes whenever the head may have changed, other than by unspill(). */
   generation = 0
   private entries: Array<Entry | null> = []
-  /** Entries before it are gone. */
+  /** Index of the first entry. */
   private head = 0
   private taken: Frame[] = []
   private heldBytes = 0
@@ -53,13 +32,13 @@ export class FrameQueue {
 
   constructor (private readonly heldBytesMax: number) {}
 
-  /** A frame that has just become durable. False: it is not held, and its payload stands on disk alone. */
+  /** Adds a frame that has just become durable. False: it is not held, its payload is only on disk. */
   push (frame: Frame): boolean {
     this.count(1, frame.rows, frame.payload.length)
     const tail = this.entries[this.entries.length - 1]
     const onDisk = tail !== undefined && tail !== null && !isFrame(tail)
     const cost = costOf(frame)
-    // Once a backlog has gone to disk it stays there until half the memory is free: few long stretches, not many short.
+    // Once frames spill, they do until half the memory is free: few long extents, not many short ones.
     const isHeld = this.heldBytes + cost <= (onDisk ? this.heldBytesMax / 2 : this.heldBytesMax)
     if (isHeld) {
       this.heldBytes += cost
@@ -71,17 +50,17 @@ export class FrameQueue {
   }
 
   /** Frames that recovery found. */
-  pushStretch (stretch: Stretch): void {
-    this.count(stretch.last - stretch.first + 1, stretch.rows, stretch.bytes)
-    this.entries.push(stretch)
+  pushExtent (extent: Extent): void {
+    this.count(extent.last - extent.first + 1, extent.rows, extent.bytes)
+    this.entries.push(extent)
   }
 
-  /** What comes next: a held frame, a stretch to read back, or nothing. */
+  /** The head: a held frame, an extent to read back, or nothing. */
   next (): Entry | null {
     return this.entries[this.head] ?? null
   }
 
-  /** Held frames of one epoch from the head on, up to bytesMax of payload (at least one); they count as taken. The head must be a frame. */
+  /** Takes held frames of one epoch, up to bytesMax of payload but at least one. The head must be a frame. */
   take (bytesMax: number): FrameRun {
     const frames: Frame[] = []
     let bytes = 0
@@ -89,8 +68,7 @@ export class FrameQueue {
     for (let entry = this.next(); entry !== null; entry = this.next()) {
       if (!isFrame(entry)) break
       const before = frames[frames.length - 1]
-      // A run has no hole: sequences that damage has cost begin a new one.
-      if (before !== undefined && (bytes + entry.payload.length > bytesMax || entry.epoch !== before.epoch || entry.sequence !== before.sequence + 1)) break
+      if (before !== undefined && (bytes + entry.payload.length > bytesMax || !isNext(entry, before))) break
       frames.push(entry)
       bytes += entry.payload.length
       rows += entry.rows
@@ -105,6 +83,7 @@ export class FrameQueue {
     }
     return {
       epoch: firstFrame.epoch,
+      epochId: firstFrame.segment.epochId,
       firstSequence: firstFrame.sequence,
       lastSequence: lastFrame.sequence,
       payloads: frames.map((frame) => frame.payload),
@@ -113,44 +92,48 @@ export class FrameQueue {
     }
   }
 
-  /** Puts frames that were read from the stretch at the head before what is left of it. Gives what damage has cost: batches, and rows once the stretch is read to its end. */
-  unspill (stretch: Stretch, { frames, passed, left }: ReadPart): { batches: ClosedBatch[], lostRows: number } {
+  /**
+   * Puts frames read from the extent at the head in front of its rest. Returns what was lost to damage: batches, and,
+   * once the extent is read to its end, rows.
+   */
+  unspill (extent: Extent, { frames, passed, left }: ReadPart): { batches: ClosedBatch[], lostRows: number } {
     let { rows, bytes } = passed
     this.count(0, -rows, -bytes)
     for (const frame of frames) {
       rows += frame.rows
       bytes += frame.payload.length
       this.heldBytes += costOf(frame)
-      stretch.waiters.delete(frame.sequence)
+      extent.waiters.delete(frame.sequence)
     }
-    const sequences = left.first - stretch.first
-    stretch.first = left.first
-    stretch.offset = left.offset
-    stretch.rows -= rows
-    stretch.bytes -= bytes
-    stretch.oldestAtMs = frames[frames.length - 1]?.appendedAtMs ?? stretch.oldestAtMs
-    // Sequences without a frame are lost or released; the rows of the lost are known only at the stretch's end.
+    const sequences = left.first - extent.first
+    extent.first = left.first
+    extent.offset = left.offset
+    extent.rows -= rows
+    extent.bytes -= bytes
+    extent.oldestAtMs = frames[frames.length - 1]?.appendedAtMs ?? extent.oldestAtMs
+    // Sequences without a frame are lost or released; the rows of the lost ones are known only at the extent's end.
     this.count(frames.length - sequences, 0, 0)
-    const rest: Entry[] = stretch.first <= stretch.last ? [stretch] : []
-    const lostRows = rest.length === 0 ? stretch.rows : 0
-    if (rest.length === 0) this.count(0, -stretch.rows, -stretch.bytes)
+    const rest: Entry[] = extent.first <= extent.last ? [extent] : []
+    const lostRows = rest.length === 0 ? extent.rows : 0
+    if (rest.length === 0) this.count(0, -extent.rows, -extent.bytes)
     this.entries = [...frames, ...rest, ...this.entries.slice(this.head + 1)]
     this.head = 0
-    return { batches: takeWaiters(stretch, { epoch: stretch.epoch, sequence: left.first - 1 }), lostRows }
+    return { batches: takeWaiters(extent, { epoch: extent.epoch, sequence: left.first - 1 }), lostRows }
   }
 
-  /** The drain's oldest frames have committed. Gives their batches. */
+  /** The drain's oldest frames have committed. Returns their batches. */
   release (run: FrameRun): ClosedBatch[] {
     const count = run.payloads.length
     const frames = this.taken.slice(0, count)
-    if (frames[0]?.epoch !== run.epoch || frames[0].sequence !== run.firstSequence || frames[count - 1]?.sequence !== run.lastSequence) {
-      throw new Error(`release() of frames ${run.firstSequence} to ${run.lastSequence}, which are not the oldest that were taken`)
+    const [first, last] = [frames[0], frames[count - 1]]
+    if (first?.epoch !== run.epoch || first.sequence !== run.firstSequence || last?.sequence !== run.lastSequence) {
+      throw new Error(`release() of frames ${run.firstSequence} to ${run.lastSequence}, which are not the oldest taken`)
     }
     this.taken = this.taken.slice(count)
     return this.forget(frames)
   }
 
-  /** Puts what was taken back to the head, then drops what stands at `position` or before. Gives the batches of what was dropped. */
+  /** Puts taken frames back, then drops those up to `position`. Returns the batches of the dropped frames. */
   rewind (position: Position): ClosedBatch[] {
     this.generation++
     for (const frame of this.taken) this.heldBytes += costOf(frame)
@@ -173,7 +156,7 @@ export class FrameQueue {
     return batches
   }
 
-  /** Every batch that waits for a commit; the queue forgets them. */
+  /** Empties the queue. Returns every batch that waits for a commit. */
   abandonBatches (): ClosedBatch[] {
     const batches: ClosedBatch[] = []
     for (const entry of [...this.taken, ...this.entries]) {
@@ -194,23 +177,25 @@ export class FrameQueue {
     return { frames: this.frames, rows: this.rows, bytes: this.bytes, oldestMs: Math.max(0, nowMs - oldestAtMs) }
   }
 
-  private spill (frame: Frame, tail: Stretch | null): void {
+  private spill (frame: Frame, tail: Extent | null): void {
     const end = frame.offset + FRAME_HEADER_BYTES + frame.payload.length
-    let stretch = tail
-    if (stretch?.segment === frame.segment && stretch.last + 1 === frame.sequence) {
-      stretch.last = frame.sequence
-      stretch.end = end
-      stretch.rows += frame.rows
-      stretch.bytes += frame.payload.length
+    let extent = tail
+    if (extent?.segment === frame.segment && extent.last + 1 === frame.sequence) {
+      extent.last = frame.sequence
+      extent.end = end
+      extent.rows += frame.rows
+      extent.bytes += frame.payload.length
     } else {
       const { segment, epoch, sequence, offset, rows, payload, appendedAtMs } = frame
-      stretch = { segment, epoch, first: sequence, last: sequence, offset, end, rows, bytes: payload.length, oldestAtMs: appendedAtMs, waiters: new Map() }
-      this.entries.push(stretch)
+      const sequences = { first: sequence, last: sequence }
+      const bytes = payload.length
+      extent = { segment, epoch, ...sequences, offset, end, rows, bytes, oldestAtMs: appendedAtMs, waiters: new Map() }
+      this.entries.push(extent)
     }
     const { batch } = frame
     if (batch !== null && batch.awaitsCommit !== false) {
       batch.payload = EMPTY
-      stretch.waiters.set(frame.sequence, batch)
+      extent.waiters.set(frame.sequence, batch)
     }
   }
 
@@ -238,22 +223,27 @@ export class FrameQueue {
   }
 }
 
-/** Whether an entry is a frame held in memory. */
+/** Whether the entry is a held frame. */
 export function isFrame (entry: Entry): entry is Frame {
   return 'payload' in entry
+}
+
+/** Runs have no gaps: a frame behind lost ones begins a new run. */
+function isNext (frame: Frame, before: Frame): boolean {
+  return frame.epoch === before.epoch && frame.sequence === before.sequence + 1
 }
 
 function costOf (frame: Frame): number {
   return frame.payload.length + FRAME_OVERHEAD_BYTES
 }
 
-/** Takes the batches at `position` or before out of a stretch. */
-function takeWaiters (stretch: Stretch, position: Position): ClosedBatch[] {
+/** Removes the batches up to `position` from an extent. */
+function takeWaiters (extent: Extent, position: Position): ClosedBatch[] {
   const batches: ClosedBatch[] = []
-  for (const [sequence, batch] of stretch.waiters) {
-    if (comparePositions({ epoch: stretch.epoch, sequence }, position) > 0) break
+  for (const [sequence, batch] of extent.waiters) {
+    if (comparePositions({ epoch: extent.epoch, sequence }, position) > 0) break
     batches.push(batch)
-    stretch.waiters.delete(sequence)
+    extent.waiters.delete(sequence)
   }
   return batches
 }

@@ -1,44 +1,34 @@
 /**
- * Reads stretches back from disk, in order, a bounded part at a time, when the drain has come to them. Keeps one file
- * open. Damage that has come since the frames were written is a gap here as it is at recovery: reported, passed over.
+ * Reads extents back from disk, in order, a bounded part at a time, when the drain reaches them. Keeps one file open.
+ * Damage since the frames were written is a gap, as it is at recovery: reported and skipped.
  */
 import type { Position } from '../journal/journal.js'
-import { errorCode, type Files, type OpenFile } from './files.js'
-import type { Stretch } from './frame-queue.js'
+import { systemCode } from '../support/errors.js'
+import type { Files, OpenFile } from './files.js'
+import type { Extent, Frame, ReadPart } from './frame.js'
 import { quarantine, type Gap } from './recover/gap.js'
 import { comparePositions } from './format/position.js'
 import { SCAN_WINDOW_BYTES, SegmentScanner } from './format/scanner.js'
-import type { Frame } from './writer.js'
 
-/** A part of a stretch. */
-export interface ReadPart {
-  readonly frames: readonly Frame[]
-  /** Rows and payload bytes of frames that were passed over because they are released. */
-  readonly passed: { readonly rows: number, readonly bytes: number }
-  /** Where the rest of the stretch begins; first > last: nothing is left. */
-  readonly left: { readonly first: number, readonly offset: number }
-  readonly gaps: readonly Gap[]
-  readonly quarantinedBytes: number
-}
-
-export class StretchReader {
+export class ExtentReader {
   private open: { readonly path: string, readonly file: OpenFile } | null = null
 
   constructor (private readonly files: Files, private readonly directory: string) {}
 
   /**
-   * Reads from the beginning of `stretch`: at least one frame, then up to bytesMax of payload or one window.
-   * @param released frames up to it are passed over
+   * Reads the first frames of `extent`: at least one, then up to bytesMax of payload or one window.
+   * @param released frames up to here are skipped
    */
-  async read (stretch: Stretch, bytesMax: number, released: Position): Promise<ReadPart> {
-    const { segment, epoch, first, last, offset, end } = stretch
+  async read (extent: Extent, bytesMax: number, released: Position): Promise<ReadPart> {
+    const { segment, epoch, first, last, offset, end } = extent
     let file: OpenFile
     try {
       file = await this.fileOf(segment.path)
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error
+      if (systemCode(error) !== 'ENOENT') throw error
       const gap = { epoch, fromSequence: first, toSequence: last, bytes: 0, segment: segment.name }
-      return { frames: [], passed: { rows: 0, bytes: 0 }, left: { first: last + 1, offset: end }, gaps: [gap], quarantinedBytes: 0 }
+      const left = { first: last + 1, offset: end }
+      return { frames: [], passed: { rows: 0, bytes: 0 }, left, gaps: [gap], quarantinedBytes: 0 }
     }
     const frames: Frame[] = []
     const gaps: Gap[] = []
@@ -47,7 +37,8 @@ export class StretchReader {
     const passed = { rows: 0, bytes: 0 }
     let bytes = 0
     const miss = (toSequence: number): void => {
-      if (toSequence >= expected) gaps.push({ epoch, fromSequence: expected, toSequence, bytes: damaged[damaged.length - 1]?.bytes ?? 0, segment: segment.name })
+      const bytes = damaged.at(-1)?.bytes ?? 0
+      if (toSequence >= expected) gaps.push({ epoch, fromSequence: expected, toSequence, bytes, segment: segment.name })
       expected = toSequence + 1
     }
     const scanner = new SegmentScanner(file, { epoch, offset, end, lastSequence: first - 1, previousCrc: null })
@@ -57,7 +48,8 @@ export class StretchReader {
         miss(sequence - 1)
         expected = sequence + 1
         if (comparePositions(header, released) > 0) {
-          frames.push({ segment, offset, epoch, sequence, rows, appendedAtMs, payload, batch: stretch.waiters.get(sequence) ?? null })
+          const batch = extent.waiters.get(sequence) ?? null
+          frames.push({ segment, offset, epoch, sequence, rows, appendedAtMs, payload, batch })
           bytes += payload.length
         } else {
           passed.rows += rows
@@ -69,7 +61,9 @@ export class StretchReader {
     })
     if (scanner.offset >= end) miss(last)
     let quarantinedBytes = 0
-    for (const one of damaged) quarantinedBytes += await quarantine(this.files, this.directory, segment.name, file, one.offset, one.bytes)
+    for (const damage of damaged) {
+      quarantinedBytes += await quarantine(this.files, this.directory, { segment: segment.name, file, ...damage })
+    }
     return { frames, passed, left: { first: expected, offset: scanner.offset }, gaps, quarantinedBytes }
   }
 

@@ -1,15 +1,19 @@
 /**
- * The segments of one spool, oldest first, and the active one at their end: begins, abandons and removes segments.
- * Knows the position of the last frame that counts; the writer moves it on after each sync.
+ * The segments of one spool, oldest first: begins, abandons and removes them. Tracks the last frame that counts (the
+ * writer advances it after each sync) and what is known about the ledger.
  */
+import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import type { Position } from '../journal/journal.js'
+import type { FrameRun, LedgerPosition, Position } from '../journal/journal.js'
+import { systemCode } from '../support/errors.js'
 import type { Files, OpenFile } from './files.js'
-import { LedgerNoteFile, type FoundNote, type LedgerNote } from './recover/ledger-note.js'
+import type { KnownEpoch, LedgerEvidence } from './recover/ledger-position.js'
 import { comparePositions } from './format/position.js'
-import { SEGMENT_HEADER_BYTES, encodeSegmentHeader, segmentName, type Segment } from './format/segment.js'
+import {
+  SEGMENT_HEADER_BYTES, encodeSegmentHeader, headerCopies, newId, segmentName, type Segment
+} from './format/segment.js'
 
-/** The segment that frames are written to. `segment.bytes` ends at the last frame that is durable. */
+/** The segment that frames are written to. `segment.bytes` is the end of the last durable frame. */
 export interface ActiveSegment {
   readonly segment: Segment
   readonly file: OpenFile
@@ -20,49 +24,53 @@ export interface ActiveSegment {
 export interface SegmentLogStart {
   readonly files: Files
   readonly directory: string
-  readonly spoolId: string
-  /** Of the segments that this log begins. */
+  /** What the existing segments record of the ledger. */
+  readonly evidence: LedgerEvidence
+  /** The epoch that this log begins. */
   readonly epoch: number
-  /** The last frame that counts, in the segments that are there. */
+  /** The last frame that counts in the existing segments. */
   readonly last: Position
   readonly segments: readonly Segment[]
-  /** Called after a segment was removed: there is more room. */
+  /** Called after a segment was removed and its space freed. */
   readonly onRemoved: () => void
-  /** What the spool knows of its ledger. */
-  readonly foundNote: FoundNote
-  /** Epochs of which damage has hidden how far they went. */
-  readonly endless: ReadonlySet<number>
 }
 
-export class SegmentLog {
+export class SegmentLog implements LedgerEvidence {
   readonly spoolId: string
   readonly epoch: number
+  readonly epochId = newId()
   last: Position
   active: ActiveSegment | null = null
-  /** The frame up to which all are released: what the ledger covers, as far as it is known here. */
+  /** The newest position that the ledger is known to have reached. */
   released: Position
-  readonly noteFile: LedgerNoteFile
-  readonly endless: ReadonlySet<number>
+  /** The ledger has, or had, a row for this spool. The next segment records it. */
+  entered: boolean
+  readonly epochs: Map<number, KnownEpoch>
   private readonly files: Files
   private readonly directory: string
-  private readonly segments: Segment[]
+  private segments: Segment[]
+  private ledgerRead = false
+  /** The segments are durable. At first they may not be: a start that failed may have left the newest one. */
+  private secured = false
   private readonly onRemoved: () => void
-  /** Counts attempts, so that no name is used twice even if the file of a failed attempt stays. */
+  /** Counts attempts, so that no name is used twice even if the file of a failed attempt remains. */
   private begun = 0
+  /** No longer in `segments`, but still to be removed. */
+  private readonly condemned: Segment[] = []
   private removing: Promise<void> = Promise.resolve()
 
   constructor (start: SegmentLogStart) {
     this.files = start.files
     this.directory = start.directory
-    this.spoolId = start.spoolId
+    const { spoolId, released, entered, epochs } = start.evidence
+    this.spoolId = spoolId
     this.epoch = start.epoch
     this.last = start.last
     this.segments = [...start.segments]
     this.onRemoved = start.onRemoved
-    this.endless = start.endless
-    this.noteFile = new LedgerNoteFile(start.files, start.directory, start.spoolId, start.foundNote)
-    // Everything before the oldest segment was released, or lost and reported.
-    this.released = this.segments[0]?.base ?? this.last
+    this.released = released
+    this.entered = entered
+    this.epochs = new Map(epochs).set(this.epoch, { id: this.epochId, end: 0 })
   }
 
   /** Sequence of the next frame of this epoch. */
@@ -70,18 +78,14 @@ export class SegmentLog {
     return this.last.epoch === this.epoch ? this.last.sequence + 1 : 1
   }
 
-  /** No frame on disk is needed any more. Not so while frames that damage has cost stand after the ledger: their segment keeps the base. */
+  /** No frame on disk is needed. False if the ledger is before frames lost to damage: their segment keeps the base. */
   get allReleased (): boolean {
     return comparePositions(this.released, this.last) >= 0
   }
 
-  get note (): LedgerNote {
-    return this.noteFile.note
-  }
-
-  /** Where frames are known to end: see SpoolStand. */
-  get ends (): readonly Position[] {
-    return [...this.segments.map(({ base }) => base), this.last]
+  /** The active segment does not record yet that the ledger has a row. */
+  get entryUnrecorded (): boolean {
+    return this.entered && this.active?.segment.entered === false
   }
 
   get count (): number {
@@ -96,9 +100,9 @@ export class SegmentLog {
   }
 
   /**
-   * Makes a new segment and the active one of it. When it resolves, the file, its header and its name are durable.
-   * Rejects with the system's error. If the file was made by then, the segment before is abandoned: the file may come
-   * back with a crash, and its base would say that no frame written after it to the segment before counts.
+   * Creates a segment and makes it the active one. Once it resolves, the file, its header and its name are durable.
+   * Rejects with the system's error. If the file existed by then, the previous segment is abandoned: after a crash the
+   * file may be back, and its base would exclude every frame written to the previous segment in the meantime.
    */
   async begin (): Promise<void> {
     const segment = this.newSegment()
@@ -106,7 +110,7 @@ export class SegmentLog {
     const file = await this.files.create(segment.path)
     try {
       const written = await file.write([header.bytes], 0)
-      if (written !== SEGMENT_HEADER_BYTES) throw Object.assign(new Error('the disk took a part of a segment header'), { code: 'ENOSPC' })
+      if (written !== SEGMENT_HEADER_BYTES) throw noSpace(segment.path)
       await file.sync()
       await this.files.syncDirectory(this.directory)
     } catch (error) {
@@ -118,71 +122,145 @@ export class SegmentLog {
     await this.abandon()
     this.segments.push(segment)
     this.active = { segment, file, previousCrc: header.crc }
-    this.noteFile.secureSoon()
+    this.secured = true
     this.removeReleased()
   }
 
-  /** Leaves the active segment as it is: never synced, cut or written again. */
+  /** Closes the active segment; it is never written, cut or synced again. */
   async abandon (): Promise<void> {
     const active = this.active
     this.active = null
     await active?.file.close().catch(ignore)
   }
 
-  /** The ledger covers frames up to `position`: segments that it covers are removed. */
+  /** The run is about to be stored: from now on the ledger may be at its end. */
+  give ({ epoch, lastSequence }: FrameRun): void {
+    const known = this.epochs.get(epoch)
+    if (known !== undefined && lastSequence > known.end) this.epochs.set(epoch, { ...known, end: lastSequence })
+  }
+
+  /** The ledger has a row, at `position`: segments that it covers are removed. */
   release (position: Position): void {
+    this.ledgerRead = true
+    this.entered = true
     if (comparePositions(position, this.released) > 0) this.released = position
     this.removeReleased()
   }
 
   /**
-   * Gives back all the space there is, for a disk so full that not even a header fits. Only when all frames are released.
-   * The newest segment stays, cut down to its header: it keeps the epochs growing even if the clock was set back.
+   * Frees all space on a disk so full that not even a header fits; all frames must be released. Removes what release()
+   * removes, and cuts the newest segment down to its header.
    */
   async empty (): Promise<void> {
+    assert.ok(this.allReleased, 'a spool with frames is not emptied')
     await this.abandon()
-    // With the frames goes what tells how far they went: a ledger that stands there would seem to be ahead.
-    if (!await this.noteFile.secure()) throw Object.assign(new Error('the note of the ledger cannot be written'), { code: 'ENOSPC' })
-    while (this.segments.length > 1) this.removeOldest()
+    this.removeReleased()
     await this.removing
-    const segment = this.segments[0]
+    const segment = this.segments.at(-1)
     if (segment === undefined) return
     const file = await this.files.open(segment.path, 'change')
     try {
-      await file.truncate(SEGMENT_HEADER_BYTES)
-      segment.bytes = SEGMENT_HEADER_BYTES
+      await this.moveBase(segment, file)
+      await file.truncate(segment.headerBytes)
+      segment.bytes = segment.headerBytes
     } finally {
       await file.close()
     }
   }
 
-  /** Closes the active file and the note, when the removals under way are done. */
+  /** Closes the active file once the removals under way are done. */
   async close (): Promise<void> {
     await this.abandon()
     await this.removing
-    await this.noteFile.close()
   }
 
   /**
-   * One after the other, oldest first, so that a crash leaves no hole.
-   * The directory is not synced: a segment that comes back with a crash holds frames that the ledger covers already.
+   * Removes every segment that the ledger covers, except the newest, and the newest of those that name the ledger's
+   * epoch: the next start must know it. So nothing is removed before the ledger has been read. Oldest first, and none
+   * after one that could not be removed, so that a crash leaves no hole. The directory is not synced: a segment that is
+   * back after a crash is covered by the ledger.
    */
   private removeReleased (): void {
-    while (this.segments.length > 1 && comparePositions(this.released, this.segments[1]?.base ?? this.last) >= 0) this.removeOldest()
+    const { segments, released } = this
+    if (!this.ledgerRead) return
+    const witness = segments.findLast(({ epoch, base }) => epoch === released.epoch || base.epoch === released.epoch)
+    const kept = segments.filter((segment, index) => {
+      const next = segments[index + 1]
+      return next === undefined || segment === witness || comparePositions(released, next.base) < 0
+    })
+    const covered = segments.filter((segment) => !kept.includes(segment))
+    this.segments = kept
+    this.condemned.push(...covered)
+    if (this.condemned.length > 0) this.removing = this.removing.then(() => this.removeCondemned())
   }
 
-  private removeOldest (): void {
-    const segment = this.segments.shift()
-    // A file that stays is found at the next start, where the ledger covers it.
-    if (segment !== undefined) this.removing = this.removing.then(() => this.files.unlink(segment.path)).then(this.onRemoved, ignore)
+  /** If a removal fails, the next call or the next start tries it again. */
+  private async removeCondemned (): Promise<void> {
+    try {
+      await this.secure()
+      for (let segment = this.condemned[0]; segment !== undefined; segment = this.condemned[0]) {
+        await this.files.unlink(segment.path).catch(unlessMissing)
+        this.condemned.shift()
+        this.onRemoved()
+      }
+    } catch {
+      // The ledger covers it.
+    }
+  }
+
+  /**
+   * Makes the headers of the remaining segments durable, so that the others can be removed. Writes them again: after a
+   * failed sync another one would do nothing.
+   */
+  private async secure (): Promise<void> {
+    if (this.secured) return
+    for (const { path, headerBytes } of this.segments) {
+      const file = await this.files.open(path, 'change')
+      try {
+        const header = Buffer.alloc(headerBytes)
+        const filled = await file.read(header, 0)
+        if (await file.write([header.subarray(0, filled)], 0) !== filled) throw noSpace(path)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+    }
+    await this.files.syncDirectory(this.directory)
+    this.secured = true
   }
 
   private newSegment (): Segment {
-    const firstSequence = this.nextSequence
-    const name = segmentName({ epoch: this.epoch, firstSequence, copy: this.begun++ })
-    return { name, path: join(this.directory, name), epoch: this.epoch, firstSequence, base: this.last, bytes: SEGMENT_HEADER_BYTES }
+    const { epoch, epochId, entered, nextSequence: firstSequence } = this
+    const name = segmentName({ epoch, firstSequence, copy: this.begun++ })
+    const base: LedgerPosition = { ...this.last, epochId: this.epochs.get(this.last.epoch)?.id ?? null }
+    const path = join(this.directory, name)
+    const [headerBytes, bytes] = [SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES]
+    return { name, path, epoch, epochId, firstSequence, base, entered, headerBytes, bytes }
+  }
+
+  /** Before the frames of the newest segment are cut off, records the last of them as its base, in place. */
+  private async moveBase (segment: Segment, file: OpenFile): Promise<void> {
+    const { last } = this
+    if (last.epoch !== segment.epoch) return
+    const base = { ...last, epochId: segment.epochId }
+    const moved = { ...segment, firstSequence: last.sequence + 1, base, headerBytes: SEGMENT_HEADER_BYTES }
+    for (const copy of headerCopies(encodeSegmentHeader({ spoolId: this.spoolId, ...moved }).bytes)) {
+      for (const { offset, bytes } of copy) {
+        if (await file.write([bytes], offset) !== bytes.length) throw noSpace(segment.path)
+      }
+      await file.sync()
+    }
+    Object.assign(segment, moved)
   }
 }
 
-/** For clean-up after a failure that is reported already. */
+function noSpace (path: string): Error {
+  return Object.assign(new Error(`no space for the header of ${path}`), { code: 'ENOSPC' })
+}
+
+function unlessMissing (error: unknown): void {
+  if (systemCode(error) !== 'ENOENT') throw error
+}
+
+/** For cleanup after a failure that is already reported. */
 function ignore (): void {}

@@ -1,4 +1,4 @@
-/** Slots: the numbered directories of a spool directory, one spool in each. Also those that no running worker owns. */
+/** Slots: the numbered directories of a spool directory, one spool in each, whether or not a worker owns it. */
 import { join } from 'node:path'
 import type { Files } from './files.js'
 
@@ -9,7 +9,7 @@ export function slotDirectory (spoolDirectory: string, slot: number): string {
   return join(spoolDirectory, `slot-${slot}`)
 }
 
-/** Numbers of the slots that exist, in order. */
+/** Numbers of the existing slots, in order. */
 export async function listSlots (files: Files, spoolDirectory: string): Promise<number[]> {
   const slots: number[] = []
   for (const name of await files.list(spoolDirectory)) {

@@ -1,63 +1,63 @@
 /**
- * Group commit: one write and one fdatasync for all batches that arrived while the group before was under way.
+ * Group commit: one write and one fdatasync for all batches that arrived during the previous group.
  *
  *   waiting ──► group ──► number, write, fdatasync ──► durable(frames)
- *                           │ no room                 ──► cut back, synced: nothing of the group is on disk: spool_full
- *                           │ any other failure       ──► segment abandoned, the group written once more to a new one
- *                           └ that fails too          ──► fatal: spool_failed, nothing is written any more
+ *                           │ no space                ──► cut back and synced, the group is not on disk: spool_full
+ *                           │ any other failure       ──► segment abandoned, the group is written again to a new one
+ *                           └ second failure          ──► fatal: spool_failed, nothing is written any more
  *
  * A batch is answered exactly once. spool_full means that the batch is not on disk and never will be; spool_failed
- * that it may be. After a failed fdatasync the same file is never synced again: the second call reports success though
- * the data are gone. The frames of the group keep their numbers in the new segment, whose base makes the copies that
- * the abandoned one may hold count for nothing (see segment.ts).
+ * that it may be. After a failed fdatasync the same file is never synced again: the second call would report success
+ * although the data is gone. The frames of the group keep their numbers in the new segment, whose base voids the copies
+ * that the abandoned one may hold (see segment.ts).
+ *
+ * States
+ *
+ *   idle ⇄ writing ──► failed
+ *    │        ├──────► stopping ──► stopped
+ *    │        │           └───────► failed
+ *    └────────────────────────────► stopped
+ *
+ * - idle: nothing waits.
+ * - writing: a group, or a new segment, is being written; batches that arrive wait for the next group.
+ * - failed: two segments in a row could not be written. Final.
+ * - stopping: stop() was called; the current group is finished, what waited was refused.
+ * - stopped: nothing is written any more. Final.
  */
 import type { ErrorCode } from '../support/errors.js'
 import type { ClosedBatch } from '../journal/journal.js'
+import { StateMachine } from '../support/state-machine.js'
 import { isSpaceError } from './files.js'
 import { FRAME_HEADER_BYTES, encodeFrameHeader } from './format/record.js'
-import { SEGMENT_HEADER_BYTES, type Segment } from './format/segment.js'
+import { GROUP_FRAMES_MAX, SEGMENT_HEADER_BYTES } from './format/segment.js'
+import type { Frame } from './frame.js'
 import type { ActiveSegment, SegmentLog } from './segment-log.js'
 
-/** A group is one buffer list in memory and one stretch of an unanswered wait: both stay small. */
+/** Bounds the memory of a group, and how long its senders wait. */
 export const GROUP_BYTES_MAX = 16 * 1024 * 1024
-const GROUP_FRAMES_MAX = 4096
-/** The segment at hand, and a new one. */
+/** The active segment, then a new one. */
 const ATTEMPTS_MAX = 2
 
-/** A frame that is durable. */
-export interface Frame {
-  readonly segment: Segment
-  /** Where its header stands. */
-  readonly offset: number
-  readonly epoch: number
-  readonly sequence: number
-  readonly rows: number
-  readonly appendedAtMs: number
-  readonly payload: Buffer
-  /** Null: read back after a start or after its payload was dropped with nobody waiting for the commit. */
-  readonly batch: ClosedBatch | null
-}
-
 export interface WriterHooks {
-  /** In order; called before the batches are told. */
+  /** In order, before the batches are answered. */
   durable (frames: readonly Frame[]): void
-  /** Each group's fdatasync that succeeded. */
+  /** After each successful fdatasync of a group. */
   synced (milliseconds: number): void
   refused (batches: number): void
-  /** No room on the disk: the writer takes nothing until there is room. */
+  /** The disk is full: append nothing until there is space. */
   full (): void
   /** Once. Nothing is written any more. */
   fatal (error: Error): void
-  /** Whether room is short: then released frames make way at once. */
+  /** Whether space is short: then the space of released frames is freed at once. */
   short (): boolean
-  /** No write is under way any more. */
+  /** The last write has ended. */
   idle (): void
 }
 
 export interface WriterOptions {
   readonly rowFormat: number
   readonly segmentBytes: number
-  /** An active segment of which nothing is needed any more is replaced beyond this size, to give its space back. */
+  /** An active segment larger than this is replaced once all its frames are released, to free its space. */
   readonly recycleBytes: number
   /** Milliseconds since 1970. */
   readonly now: () => number
@@ -65,59 +65,80 @@ export interface WriterOptions {
 
 type Outcome =
   | { readonly done: true, readonly frames: readonly Frame[] }
-  /** `clean`: nothing of the group is on disk. `space`: for lack of room. */
+  /** `clean`: nothing of the group is on disk. `space`: the disk is full. */
   | { readonly done: false, readonly clean: boolean, readonly space: boolean, readonly error: unknown }
 
+type WriterState = 'idle' | 'writing' | 'failed' | 'stopping' | 'stopped'
+
+const TRANSITIONS: Readonly<Record<WriterState, readonly WriterState[]>> = {
+  idle: ['writing', 'stopped'],
+  writing: ['idle', 'failed', 'stopping'],
+  failed: [],
+  stopping: ['failed', 'stopped'],
+  stopped: []
+}
+
 export class Writer {
-  /** Bytes of batches that wait for a group, and of the group under way. */
+  /** Of the batches that wait and of the current group. */
   waitingBytes = 0
   waitingFrames = 0
   waitingRows = 0
-  failed = false
+  private readonly state = new StateMachine<WriterState>('spool writer', 'idle', TRANSITIONS)
   private waiting: ClosedBatch[] = []
-  private running: Promise<void> | null = null
-  private stopped = false
+  private running: Promise<void> = Promise.resolve()
 
-  constructor (private readonly log: SegmentLog, private readonly options: WriterOptions, private readonly hooks: WriterHooks) {}
+  constructor (
+    private readonly log: SegmentLog, private readonly options: WriterOptions, private readonly hooks: WriterHooks
+  ) {}
 
   get idle (): boolean {
-    return this.running === null
+    return !this.state.is('writing', 'stopping')
   }
 
-  /** Takes a batch into the next group. The caller has checked that there is room. */
+  get failed (): boolean {
+    return this.state.is('failed')
+  }
+
+  /** Adds a batch to the next group. The caller has checked that there is capacity. */
   append (batch: ClosedBatch): void {
     this.waiting.push(batch)
     this.countWaiting([batch], 1)
     this.wake()
   }
 
-  /** Starts what there is to do: groups, or recycling. */
+  /** Starts writing if there is anything to write: groups, or a new segment. */
   wake (): void {
-    if (this.running !== null || this.stopped || this.failed) return
-    if (this.waiting.length === 0 && !this.wantsRecycling()) return
+    if (!this.state.is('idle')) return
+    if (this.waiting.length === 0 && !this.wantsNewSegment()) return
+    this.state.to('writing')
     this.running = this.run()
   }
 
-  /** Refuses what waits; resolves when the group under way has ended. */
+  /** Refuses the batches that wait; resolves when the current group has ended. Once. */
   async stop (code: ErrorCode): Promise<void> {
-    this.stopped = true
     this.refuse(this.waiting, code)
     this.waiting = []
+    if (this.state.is('idle')) this.state.to('stopped')
+    if (this.state.is('writing')) this.state.to('stopping')
     await this.running
   }
 
   private async run (): Promise<void> {
     while (this.waiting.length > 0) await this.commit(this.nextGroup())
-    if (!this.stopped && !this.failed && this.wantsRecycling()) await this.begin().catch(() => this.hooks.full())
-    this.running = null
-    // What came in during the last await is not left behind.
+    if (this.state.is('writing') && this.wantsNewSegment()) await this.begin().catch(() => this.hooks.full())
+    if (this.state.is('writing')) this.state.to('idle')
+    if (this.state.is('stopping')) this.state.to('stopped')
+    // Batches may have arrived during the last await.
     if (this.waiting.length > 0) this.wake()
     else this.hooks.idle()
   }
 
-  private wantsRecycling (): boolean {
+  /** Although the active one is not full: it does not record yet that the ledger has a row, or its space is needed. */
+  private wantsNewSegment (): boolean {
+    if (this.log.entryUnrecorded) return true
     const bytes = this.log.active?.segment.bytes ?? 0
-    return bytes > SEGMENT_HEADER_BYTES && this.log.allReleased && (bytes > this.options.recycleBytes || this.hooks.short())
+    if (bytes <= SEGMENT_HEADER_BYTES || !this.log.allReleased) return false
+    return bytes > this.options.recycleBytes || this.hooks.short()
   }
 
   private nextGroup (): ClosedBatch[] {
@@ -132,7 +153,7 @@ export class Writer {
     return this.waiting.splice(0, count)
   }
 
-  /** Brings a group to its end: durable, or refused. */
+  /** Makes a group durable, or refuses it. */
   private async commit (group: readonly ClosedBatch[]): Promise<void> {
     let clean = true
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -143,7 +164,7 @@ export class Writer {
       }
       clean &&= outcome.clean
       if (outcome.space && (outcome.clean || attempt === ATTEMPTS_MAX)) {
-        this.giveWayToFullDisk(group, clean ? 'spool_full' : 'spool_failed')
+        this.refuseForSpace(group, clean ? 'spool_full' : 'spool_failed')
         return
       }
       if (attempt === ATTEMPTS_MAX) this.fail(group, outcome.error)
@@ -174,7 +195,7 @@ export class Writer {
       await this.log.abandon()
       return { done: false, clean: false, space: false, error }
     }
-    if (written !== bytes) return await this.cutBack(active, new Error(`the disk took ${written} of ${bytes} bytes`))
+    if (written !== bytes) return await this.cutBack(active, new Error(`wrote ${written} of ${bytes} bytes`))
     const startMs = performance.now()
     try {
       await active.file.sync()
@@ -188,8 +209,10 @@ export class Writer {
     return { done: true, frames: encoded.frames }
   }
 
-  /** The group's frames in the numbers that follow, as one list of buffers; payloads are not copied. */
-  private encode (active: ActiveSegment, group: readonly ClosedBatch[]): { buffers: Buffer[], frames: Frame[], crc: number } {
+  /** Numbers the group's frames and lists their buffers; payloads are not copied. */
+  private encode (
+    active: ActiveSegment, group: readonly ClosedBatch[]
+  ): { buffers: Buffer[], frames: Frame[], crc: number } {
     const { segment } = active
     const { epoch, nextSequence } = this.log
     const appendedAtMs = this.options.now()
@@ -200,7 +223,8 @@ export class Writer {
     for (const [index, batch] of group.entries()) {
       const { payload, rows } = batch
       const sequence = nextSequence + index
-      const encoded = encodeFrameHeader({ rowFormat: this.options.rowFormat, rows, epoch, sequence, appendedAtMs, previousCrc: crc }, payload)
+      const { rowFormat } = this.options
+      const encoded = encodeFrameHeader({ rowFormat, rows, epoch, sequence, appendedAtMs, previousCrc: crc }, payload)
       crc = encoded.crc
       buffers.push(encoded.header, payload)
       frames.push({ segment, offset, epoch, sequence, rows, appendedAtMs, payload, batch })
@@ -209,7 +233,7 @@ export class Writer {
     return { buffers, frames, crc }
   }
 
-  /** Takes a part of a group off the disk again. Only when the cut is durable is the group known to be nothing. */
+  /** Removes a partly written group. Only once the cut is durable is the group known not to be on disk. */
   private async cutBack (active: ActiveSegment, error: unknown): Promise<Outcome> {
     try {
       await active.file.truncate(active.segment.bytes)
@@ -221,7 +245,7 @@ export class Writer {
     }
   }
 
-  /** A new segment. If even its header finds no room, segments that hold nothing any more make way first. */
+  /** Begins a segment. If not even its header fits, the space of released frames is freed first. */
   private async begin (): Promise<void> {
     try {
       await this.log.begin()
@@ -240,7 +264,7 @@ export class Writer {
     for (const batch of group) batch.spooled(null)
   }
 
-  private giveWayToFullDisk (group: readonly ClosedBatch[], code: ErrorCode): void {
+  private refuseForSpace (group: readonly ClosedBatch[], code: ErrorCode): void {
     this.hooks.full()
     const waiting = this.waiting
     this.waiting = []
@@ -249,12 +273,12 @@ export class Writer {
   }
 
   private fail (group: readonly ClosedBatch[], cause: unknown): void {
-    this.failed = true
+    this.state.to('failed')
     const waiting = this.waiting
     this.waiting = []
     this.refuse(group, 'spool_failed')
     this.refuse(waiting, 'spool_failed')
-    this.hooks.fatal(new Error('the spool cannot write: two segments failed one after the other', { cause }))
+    this.hooks.fatal(new Error('the spool cannot be written: two segments failed in a row', { cause }))
   }
 
   private countWaiting (batches: readonly ClosedBatch[], sign: 1 | -1): void {

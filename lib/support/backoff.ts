@@ -1,4 +1,4 @@
-/** Waiting times between tries: doubled from least to most, with up to a quarter of chance so that processes spread out. */
+/** Delays between attempts, doubling from least to most, with up to 25% jitter so that processes spread out. */
 export class Backoff {
   private nextMs: number
   private timer: NodeJS.Timeout | null = null
@@ -8,7 +8,7 @@ export class Backoff {
     this.nextMs = leastMs
   }
 
-  /** Waits for the next, longer time. Ends early when cancel() is called. */
+  /** Waits for the next, longer delay. Ends early when cancel() is called. */
   async wait (): Promise<void> {
     const delayMs = this.nextMs * (0.75 + Math.random() / 4)
     this.nextMs = Math.min(this.nextMs * 2, this.mostMs)
@@ -18,7 +18,7 @@ export class Backoff {
     })
   }
 
-  /** All is well again: begin with the least time. */
+  /** Call after a success: restarts from the shortest delay. */
   reset (): void {
     this.nextMs = this.leastMs
   }

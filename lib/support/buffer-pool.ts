@@ -1,18 +1,18 @@
 /**
- * Memory for buffers of some kilobytes and more that come and go all the time. Made anew each time, they cost more than
- * what is done with them: pages that the system clears, and collections of the heap that their size brings on.
+ * Memory for buffers of several kilobytes and more that come and go constantly. Allocating them each time costs more
+ * than using them: the system clears the pages, and their size triggers garbage collections.
  *
- * Rooms are kept by their exact size, so whoever takes them asks for few different sizes. What is kept for later is bounded;
- * rooms beyond that, and rooms that are never given back, are collected as any buffer is.
+ * Buffers are pooled by exact size, so callers should use few different sizes. The pool is bounded; buffers beyond
+ * that, and buffers that are never returned, are garbage-collected as usual.
  */
-export class RoomPool {
+export class BufferPool {
   private readonly spares = new Map<number, Buffer[]>()
   private spareBytes = 0
 
-  /** @param spareBytesMax kept at most for those who come */
+  /** @param spareBytesMax bound on the bytes kept for reuse */
   constructor (private readonly spareBytesMax: number) {}
 
-  /** A buffer of exactly so many bytes, with anything in it. */
+  /** A buffer of exactly this size, with arbitrary content. */
   take (bytes: number): Buffer {
     const spare = this.spares.get(bytes)?.pop()
     if (spare === undefined) return Buffer.allocUnsafeSlow(bytes)
@@ -20,7 +20,7 @@ export class RoomPool {
     return spare
   }
 
-  /** Takes a room back; nobody may read or write it afterwards. */
+  /** Returns a buffer to the pool; it must not be used afterwards. */
   giveBack (room: Buffer): void {
     const { length } = room
     if (this.spareBytes + length > this.spareBytesMax) return

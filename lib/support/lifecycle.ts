@@ -1,8 +1,8 @@
 /**
- * Releasers: what was opened, in order; closed in reverse.
+ * Releasers: resources in the order they were opened, closed in reverse.
  *
- * Push a releaser right after acquiring. release() runs all of them, last first, each even if one
- * before it failed, and then throws the first failure. Calls after the first share its promise.
+ * Push a releaser right after acquiring. release() runs all of them, last first, even if earlier ones fail, and then
+ * throws the first failure. Later calls share its promise.
  */
 export type Releaser = () => void | Promise<void>
 
@@ -10,7 +10,7 @@ export class Lifecycle {
   private readonly releasers: Array<{ name: string, release: Releaser }> = []
   private releasing: Promise<void> | null = null
 
-  /** @param name what is closed, for the error message */
+  /** @param name for error messages */
   push (name: string, release: Releaser): void {
     this.releasers.push({ name, release })
   }

@@ -1,9 +1,9 @@
 /**
  * The log: pino, built once per process and passed in.
  *
- * JSON lines by default, lines for people on a terminal. Both are written synchronously, so that the lines before
- * a crash or an exit are there. Passwords and tokens are taken out: known fields by name, passwords of database
- * URLs wherever they stand in a line.
+ * JSON lines by default, human-readable lines on a terminal. Both are written synchronously, so that nothing before a
+ * crash or exit is lost. Passwords and tokens are redacted: known fields by name, passwords in database URLs anywhere
+ * in a line.
  */
 import { pino } from 'pino'
 import type { DestinationStream, Level, Logger } from 'pino'
@@ -13,11 +13,11 @@ export type Log = Logger
 
 export interface LogOptions {
   readonly level: Level
-  /** Lines for people; without it: when standard output is a terminal. */
+  /** Human-readable lines; default: if standard output is a terminal. */
   readonly pretty?: boolean
-  /** Which program or process speaks. */
+  /** The program or process that logs. */
   readonly name: string
-  /** Where lines go; without it: standard output. */
+  /** Where lines go; default: standard output. */
   readonly destination?: DestinationStream
 }
 
@@ -25,9 +25,13 @@ const SECRET_FIELDS = ['password', 'authorization', 'token', 'apiTokens']
 const URL_PASSWORD = /(postgres(?:ql)?:\/\/[^\s:@/"]*:)[^\s@"]*@/g
 const QUERY_PASSWORD = /([?&](?:ssl)?password=)[^\s&"]*/g
 
-/** A destination that takes pino's JSON lines and writes lines for people, without a thread or a queue. */
+/** A destination that converts pino's JSON lines to human-readable ones, without a thread or queue. */
 function prettyDestination (destination: DestinationStream, colorize: boolean): DestinationStream {
-  const prettify = prettyFactory({ colorize, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' }) as (line: string) => string
+  const prettify = prettyFactory({
+    colorize,
+    ignore: 'pid',
+    translateTime: 'SYS:HH:MM:ss.l'
+  }) as (line: string) => string
   return { write: line => destination.write(prettify(line)) }
 }
 
@@ -47,19 +51,23 @@ export function createLogger (options: LogOptions): Log {
   }, destination)
 }
 
-/** Says a warning, or counts it if the same one was said a moment ago. */
+/** Logs a warning, or counts it if the same one was logged recently. */
 export type RateLimitedWarning = (fields: object, message: string) => void
 
-/** Different messages remembered; the one first said is forgotten first. */
+/** Distinct messages remembered; the oldest is evicted. */
 const MESSAGES_MAX = 100
 
 /**
- * Warnings that may come thousands of times a second: each message is said once per interval; the next time it is
- * said, `suppressed` tells how often it was not.
+ * For warnings that may occur thousands of times a second: each message is logged once per interval, with the number of
+ * suppressed repetitions in `suppressed`.
  *
- * @param now milliseconds of a clock that only goes forward
+ * @param now milliseconds of a monotonic clock
  */
-export function rateLimited (log: Log, intervalMs: number, now: () => number = () => performance.now()): RateLimitedWarning {
+export function rateLimited (
+  log: Log,
+  intervalMs: number,
+  now: () => number = () => performance.now()
+): RateLimitedWarning {
   const said = new Map<string, { atMs: number, suppressed: number }>()
   return (fields, message) => {
     const last = said.get(message)

@@ -1,11 +1,12 @@
 /**
- * A set whose members know their place in it, for what comes and goes thousands of times a second.
+ * A set whose members know their position in it, for objects that come and go thousands of times a second.
  *
- * A Set makes a new table every so often, and each old table points to the next. Once the collector has moved one of them to
- * the old generation, all that follow are kept alive with all that ever stood in them, until the next full collection.
+ * A Set reallocates its table every so often, and each old table points to its successor. Once the collector has
+ * promoted one of them to the old generation, all later ones are kept alive, with everything they ever contained, until
+ * the next full collection.
  */
 export interface Listed {
-  /** Position in the roster; NOT_LISTED: in none. Written by the roster alone. */
+  /** Position in the roster; NOT_LISTED: in none. Written only by the roster. */
   place: number
 }
 
@@ -18,14 +19,14 @@ export class Roster<T extends Listed> {
     return this.members.length
   }
 
-  /** Does nothing for a member. */
+  /** No effect if already a member. */
   add (member: T): void {
     if (member.place !== NOT_LISTED) return
     member.place = this.members.length
     this.members.push(member)
   }
 
-  /** Does nothing for anybody else. */
+  /** No effect if not a member. */
   delete (member: T): void {
     const { place } = member
     if (place === NOT_LISTED) return
@@ -36,7 +37,7 @@ export class Roster<T extends Listed> {
     last.place = place
   }
 
-  /** All that are members now, in any order; they may come and go meanwhile. */
+  /** The current members, in any order; the roster may change while the result is iterated. */
   all (): T[] {
     return [...this.members]
   }

@@ -1,9 +1,9 @@
 /**
- * A piece of work whose result serves all who ask at about the same time: one is under way at most, and one waits.
+ * Work whose result is shared by all callers that ask at about the same time: at most one round runs, and one waits.
  *
- * Who asks gets the result of a round that begins now, or when that under way is over: it has seen all that was done before. Only
- * when rounds were asked for faster than one in `ageMsMax`, and BURST in a row at that, a result counts that began at most
- * `ageMsMax` before, be it over or not. With 0 it always begins after the question.
+ * A caller gets the result of a round that begins after the call: now, or once the running round is over. Only when
+ * callers ask more often than once per `ageMsMax`, and have used up a burst of BURST rounds, do they get a round that
+ * began up to `ageMsMax` earlier, finished or not. With 0 a round always begins after the call.
  */
 interface Round<T> {
   /** On the monotonic clock. */
@@ -11,11 +11,11 @@ interface Round<T> {
   readonly result: Promise<T>
 }
 
-/** Rounds in a row for a few who ask; they come back at one in `ageMsMax`. */
+/** Rounds that may begin back to back; replenished at one per `ageMsMax`. */
 const BURST = 5
 
 export class SharedRound<T> {
-  /** Rounds that may begin at once, at the time `countedMs`. */
+  /** Rounds that may begin at `countedMs`. */
   private allowed = BURST
   private countedMs = performance.now()
   private latest: Round<T> | null = null
@@ -24,7 +24,7 @@ export class SharedRound<T> {
 
   constructor (private readonly work: () => Promise<T>, private readonly ageMsMax: number) {}
 
-  /** Nobody waits for a result. */
+  /** No caller waits for a result. */
   get idle (): boolean {
     return !this.underWay && this.next === null
   }

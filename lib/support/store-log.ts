@@ -1,4 +1,4 @@
 import type { Logger } from 'pino'
 
-/** What the store says to the log: the part of pino's logger that it uses. */
+/** The part of pino's logger that the store uses. */
 export type StoreLog = Pick<Logger, 'info' | 'warn' | 'error'>

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 
 let known: string | null = null
 
-/** Read once: whoever reports it later must not have to open a file. */
+/** Read once: reporting it later must not need to open a file. */
 export function version (): string {
   known ??= readVersion()
   return known

@@ -1,12 +1,13 @@
 /**
- * The table ingest_stats: what a server counted, a row for each ten seconds.
+ * The table ingest_stats: a server's counters, one row per ten seconds.
  *
- * A row is written again while its step is under way, and once more at the end: the same row twice changes nothing, so
- * that one whose COMMIT was never answered is simply stored again.
+ * A row is rewritten while its step is in progress and once at its end. Storing a row twice is harmless, so one whose
+ * COMMIT was not answered is simply stored again.
  */
 import type { Database } from '../database/connection.js'
+import { identifier } from '../database/quote.js'
 
-/** Counts of a step, named as the columns. Null: nothing was measured. */
+/** Counters of a step, named like the columns. Null: no samples. */
 export interface IngestStep {
   /** ISO 8601. */
   readonly time: string
@@ -38,29 +39,29 @@ export interface IngestStep {
   readonly udp_duplicate_packets: number
   readonly udp_stale_packets: number
   readonly udp_shed_packets: number
-  /** Those that there were, "metric severity" with commas between, and how many of each. */
+  /** The kinds that occurred, as "metric severity,metric severity", and their counts. */
   readonly anomaly_kinds: string
   readonly anomaly_counts: readonly number[]
   readonly worker_restarts: number
   readonly workers_ready: number
 }
 
-/** Where steps come from, and who is told which are stored. */
+/** Source of steps, which is told what was stored. */
 export interface IngestSteps {
-  /** Those that are over and not stored, and the one under way. */
+  /** Complete steps that are not stored, and the current one. */
   pending (): readonly IngestStep[]
   stored (steps: readonly IngestStep[]): void
 }
 
-/** Rows that are stored later than this after their end say nothing of the satellites heard in them. */
+/** Rows stored later than this after their end do not record satellites_heard. */
 const HEARD_LATE = '5 seconds'
 
-/** Stores what is pending. */
+/** Stores pending steps. */
 export async function storeIngestSteps (database: Database, steps: IngestSteps): Promise<void> {
   const pending = steps.pending()
   const [first] = pending
   if (first === undefined) return
-  const columns = Object.keys(first).map(name => `"${name}"`)
+  const columns = Object.keys(first).map(identifier)
   const changes = columns.map(column => `${column} = excluded.${column}`)
   await database.query(`
     INSERT INTO public.ingest_stats (${columns.join(', ')}, satellites_heard)
@@ -69,11 +70,13 @@ export async function storeIngestSteps (database: Database, steps: IngestSteps):
              THEN (SELECT count(*) FROM public.satellites_last WHERE "time" > now() - interval '10 seconds') END
     FROM jsonb_populate_recordset(NULL::public.ingest_stats, $1) step
     ON CONFLICT ("time", instance) DO UPDATE
-      SET ${changes.join(', ')}, satellites_heard = coalesce(excluded.satellites_heard, ingest_stats.satellites_heard)`, [JSON.stringify(pending)])
+      SET ${changes.join(', ')}, satellites_heard = coalesce(excluded.satellites_heard, ingest_stats.satellites_heard)`,
+  [JSON.stringify(pending)])
   steps.stored(pending)
 }
 
 /** Drops rows past retention. */
 export async function dropIngestSteps (database: Database, retentionMs: number): Promise<void> {
-  await database.query('DELETE FROM public.ingest_stats WHERE "time" < now() - make_interval(secs => $1)', [retentionMs / 1000])
+  await database.query(
+    'DELETE FROM public.ingest_stats WHERE "time" < now() - make_interval(secs => $1)', [retentionMs / 1000])
 }

@@ -1,12 +1,12 @@
 /**
- * Keeps rollups and satellites_latest up to date: called by the primary's maintenance every few seconds.
+ * Keeps rollups and satellites_latest up to date; called by the primary's maintenance every few seconds.
  *
- * On plain PostgreSQL the functions of sql/0021 do it: each bucket once, soon after it is over, and buckets that got late
- * rows once more. On TimescaleDB the policies refresh the continuous aggregates as far back as ROLLUP_LATE_AFTER; where they do
- * not run, and for spans that got rows later than that, they are refreshed from here.
+ * On plain PostgreSQL the functions of sql/0006 roll up each bucket soon after it ends, and again after late rows. On
+ * TimescaleDB policies refresh the continuous aggregates as far back as ROLLUP_LATE_AFTER; this module refreshes them
+ * if the policies do not run, and for rows that arrived later than that.
  *
- * Late rows, and the history of a table that was adopted, get half of this connection's time while nothing else is behind:
- * neither the newest rollups nor the storing of points. Else they get a tenth, however much waits.
+ * Late rows and the history of an adopted table get half of this connection's time while neither the newest rollups nor
+ * the writers are behind, otherwise a tenth, however much is waiting.
  */
 import type { Database } from '../database/connection.js'
 import { LateRollups } from './late-rollups.js'
@@ -16,37 +16,37 @@ import { ProgressWatch, type RollupProgress } from './rollup/progress.js'
 import { Steps } from './rollup/steps.js'
 import type { StoreLog } from '../support/store-log.js'
 
-/** Rows that come later than this may be beyond the refresh policies. As PostgreSQL writes an interval. */
+/** The refresh policies may miss rows that arrive later than this. A PostgreSQL interval. */
 export const ROLLUP_LATE_AFTER = '2 hours'
-/** What is older than this they do not touch any more: they reach back REFRESH_FROM_MS, from when they begin. */
+/** The policies no longer touch older buckets: they reach back REFRESH_FROM_MS from their start. */
 export const ROLLUP_REFRESH_AFTER = '2 hours 40 minutes'
 
-/** A day at most, and begun small each time: what comes after a pause may be dense. */
+/** At most a day, starting small each time: points after a pause may be dense. */
 const NEWEST_STEPS = { bucketsMax: 8_640, quickMs: 100, slowMs: 1_000 }
-/** An hour at most: a step must end within the time that maintenance gives it, also where points are dense. */
+/** At most an hour: a step must fit into its maintenance turn even if points are dense. */
 const LATE_STEPS = { bucketsMax: 360, quickMs: 250, slowMs: 1_000 }
-/** A backlog is worked off in turns, so that other maintenance is not held up. */
+/** A backlog is processed in turns, so that other maintenance is not delayed. */
 const TURN_MS_MAX = 4_000
 const LATE_TURN_MS_MAX = 1_000
-/** Pause after work on late rows, in times of what it took: while something else is behind, and while nothing is. */
+/** Pause after work on late rows, as a multiple of its duration: while something else is behind, and otherwise. */
 const LATE_PAUSE_BEHIND = 9
 const LATE_PAUSE = 1
 
 export interface RollUpOptions {
   readonly log?: StoreLog
-  /** Whether points wait for the database longer than they should. */
+  /** Whether points are waiting too long for the database. */
   readonly storingIsBehind?: () => boolean
-  /** On the monotonic clock, for tests; without it the host's. */
+  /** Monotonic clock, for tests; default: performance.now(). */
   readonly nowMs?: () => number
 }
 
 export interface RollupStatus extends RollupProgress {
-  /** Refresh policies of TimescaleDB that have not run although they were due. */
+  /** Overdue refresh policies of TimescaleDB. */
   readonly overdue: readonly OverduePolicy[]
 }
 
 export class RollUp {
-  /** When late rows are worked on next, on the monotonic clock. */
+  /** When late rows are processed next, on the monotonic clock. */
   private lateDueMs = 0
   private plain: boolean | null = null
   private readonly late = new Steps(LATE_STEPS)
@@ -66,13 +66,14 @@ export class RollUp {
     return { ...this.progress.current, overdue: this.policies.overdue }
   }
 
-  /** Rolls up what is due, for some seconds at most; what is left is taken up by the next call. */
+  /** Rolls up what is due, for at most some seconds; the next call continues. */
   async run (database: Database): Promise<void> {
     const { rows } = await database.query<{ mine: boolean }>('SELECT public.orbitstream_begin_roll_up() AS mine')
-    // Another host is at it.
+    // Another host is doing it.
     if (rows[0]?.mine !== true) return
     this.plain ??= await isPlain(database)
-    const more = await new Steps(NEWEST_STEPS).take(TURN_MS_MAX, async (buckets) => await step(database, 'orbitstream_roll_up', buckets))
+    const newest = new Steps(NEWEST_STEPS)
+    const more = await newest.take(TURN_MS_MAX, (buckets) => step(database, 'orbitstream_roll_up', buckets))
     if (!this.plain) await this.policies.run(database, performance.now() + TURN_MS_MAX)
     await this.rollUpLate(database, more || this.policies.overdue.length > 0)
     await this.progress.look(database)
@@ -81,28 +82,28 @@ export class RollUp {
   private async rollUpLate (database: Database, isBehind: boolean): Promise<void> {
     const startMs = this.nowMs()
     if (startMs < this.lateDueMs || !await somethingWaits(database) || !await this.lease.take(database)) return
-    if (this.plain === true) await this.late.take(LATE_TURN_MS_MAX, async (buckets) => await step(database, 'orbitstream_roll_up_again', buckets))
-    else await this.refreshLate(database)
+    const turnEndMs = performance.now() + LATE_TURN_MS_MAX
+    await this.late.take(LATE_TURN_MS_MAX, (buckets) => this.plain === true
+      ? step(database, 'orbitstream_roll_up_again', buckets)
+      : this.lateRollups.step(database, buckets, turnEndMs))
     await this.lease.giveBack(database)
     const endMs = this.nowMs()
     const pause = isBehind || this.options.storingIsBehind?.() === true ? LATE_PAUSE_BEHIND : LATE_PAUSE
     this.lateDueMs = endMs + pause * (endMs - startMs)
   }
-
-  private async refreshLate (database: Database): Promise<void> {
-    const turnEndMs = performance.now() + LATE_TURN_MS_MAX
-    await this.late.take(LATE_TURN_MS_MAX, async (buckets) => await this.lateRollups.step(database, buckets, turnEndMs))
-  }
 }
 
-/** Whether the functions of plain PostgreSQL are there: a schema keeps the kind that it was made with. */
+/** Whether the schema is that of plain PostgreSQL: a schema keeps its kind. */
 export async function isPlain (database: Database): Promise<boolean> {
-  const { rows } = await database.query<{ plain: boolean }>("SELECT to_regprocedure('public.orbitstream_roll_up_again(integer)') IS NOT NULL AS plain")
+  const { rows } = await database.query<{ plain: boolean }>(
+    "SELECT to_regprocedure('public.orbitstream_roll_up_again(integer)') IS NOT NULL AS plain")
   return rows[0]?.plain === true
 }
 
 async function somethingWaits (database: Database): Promise<boolean> {
-  return (await database.query('SELECT FROM public.rollup_dirty WHERE bucket < (SELECT public.orbitstream_done_until()) LIMIT 1')).rowCount > 0
+  const { rowCount } = await database.query(
+    'SELECT FROM public.rollup_dirty WHERE bucket < (SELECT public.orbitstream_done_until()) LIMIT 1')
+  return rowCount > 0
 }
 
 async function step (database: Database, procedure: string, buckets: number): Promise<boolean> {

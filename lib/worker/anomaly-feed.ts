@@ -1,12 +1,12 @@
 /**
- * A worker's anomalies on their way to the primary, for those who watch them live: read from payloads once these are
- * durable, at most EVENTS_MAX each FLUSH_MS; all others are counted only. One message under way: a primary that is
- * slow or stuck costs the worker nothing.
+ * Sends a worker's anomalies to the primary for live streams. They are read from payloads once those are durable, at
+ * most EVENTS_MAX every FLUSH_MS; the rest are only counted. At most one message is in flight, so a slow or stuck
+ * primary costs the worker nothing.
  */
 import { anomaliesOf, anomalyCountOf } from '../pipeline/rows/payload.js'
 import { anomalyRowEnd, readAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
 
-/** What one message carries: some anomalies as JSON, and how many there were. */
+/** Contents of one message: some anomalies as JSON, and how many there were in total. */
 export interface FoundAnomalies {
   readonly anomalies: readonly string[]
   readonly total: number
@@ -21,10 +21,10 @@ export class AnomalyFeed {
   private timer: NodeJS.Timeout | null = null
   private sending = false
 
-  /** @param send calls back when the message has left */
+  /** @param send calls back once the message has left the process */
   constructor (private readonly send: (found: FoundAnomalies, onSent: () => void) => void) {}
 
-  /** @param payload as in payload.ts; nothing of it is kept */
+  /** @param payload format: payload.ts; not retained */
   take (payload: Buffer): void {
     const count = anomalyCountOf(payload)
     if (count === 0) return

@@ -1,29 +1,26 @@
 /**
- * A worker's way to answers that only the primary has. Bounded in time: a client is never left waiting for the primary.
+ * A worker's way to ask the primary. Every answer has a deadline, so no client is ever left waiting for the primary.
  *
- * Anybody may ask, so questions are shared: of one question that changes nothing, one is under way at most, and all who
- * ask meanwhile get the answer to the next. So the primary hears as many questions as it can answer, not as many as
- * there are clients.
+ * Any client may ask, so read-only questions are shared: at most one of each is in flight, and everyone who asks
+ * meanwhile
+ * gets the answer to the next. The primary thus gets as many questions as it can answer, however many clients ask.
  */
-import { ERRORS, type ErrorCode } from '../support/errors.js'
 import type { AnomalySource, StreamStart } from '../ingress/http/api/anomaly-stream.js'
 import type { DataPort, DataQuestion, SenderQuery, StatusAnswer, StatusPort } from '../ingress/http/api/status-port.js'
+import { errorAnswer } from '../ingress/http/engines/answers.js'
 import type { Question, ToPrimary } from '../messages/messages.js'
 import { SharedRound } from '../support/shared-round.js'
 
 const ANSWER_TIMEOUT_MS = 2_000
-/** Queries take their time, and wait for one another. */
+/** Database queries take longer and queue up. */
 const DATA_TIMEOUT_MS = 9_000
-/** Different questions about limits, anomalies and senders without an answer: twice what the primary lets wait for the database. */
+/** Unanswered questions about limits, anomalies and senders: twice the primary's queue for the database. */
 const WAITING_MAX = 32
 
-function unanswered (code: ErrorCode, message: string): StatusAnswer {
-  const { status } = ERRORS[code]
-  return { status, contentType: 'application/json', headers: [['retry-after', '1']], body: JSON.stringify({ error: { code, message } }) + '\n' }
-}
-
-const NO_ANSWER = unanswered('not_ready', 'The primary process did not answer in time; what was asked for may still be carried out.')
-const TOO_MANY = unanswered('too_busy', 'Too many requests wait for the primary process; send again later.')
+const NO_ANSWER = errorAnswer('not_ready', {
+  message: 'The primary process did not answer in time; the request may still be carried out.'
+})
+const TOO_MANY = errorAnswer('too_busy', { message: 'Too many queued requests for the primary process; retry later.' })
 
 export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
   private readonly waiting = new Map<number, (answer: StatusAnswer) => void>()
@@ -35,28 +32,31 @@ export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
   constructor (private readonly send: (message: ToPrimary) => void) {}
 
   async health (): Promise<StatusAnswer> {
-    return await this.share('health', async () => await this.question('health', ANSWER_TIMEOUT_MS))
+    return await this.share('health', async () => await this.question({ kind: 'health' }, ANSWER_TIMEOUT_MS))
   }
 
   async metrics (): Promise<StatusAnswer> {
-    return await this.share('metrics', async () => await this.question('metrics', ANSWER_TIMEOUT_MS))
+    return await this.share('metrics', async () => await this.question({ kind: 'metrics' }, ANSWER_TIMEOUT_MS))
+  }
+
+  async senders (query: SenderQuery): Promise<StatusAnswer> {
+    const ask = async (): Promise<StatusAnswer> => await this.bounded({ kind: 'senders', query }, ANSWER_TIMEOUT_MS)
+    return await this.share(JSON.stringify(query), ask)
   }
 
   async ask (question: DataQuestion): Promise<StatusAnswer> {
     const ask = async (): Promise<StatusAnswer> => await this.bounded(question, DATA_TIMEOUT_MS)
+    // A question with a value is a change: never shared.
     return 'value' in question ? await ask() : await this.share(JSON.stringify(question), ask)
   }
 
   async watch (lastEventId: string): Promise<StreamStart | null> {
-    return await this.settled<StreamStart | null>(this.starting, ANSWER_TIMEOUT_MS, null, (id) => this.send({ type: 'watch', id, lastEventId }))
+    const send = (id: number): void => this.send({ type: 'watch', id, lastEventId })
+    return await this.settled<StreamStart | null>(this.starting, ANSWER_TIMEOUT_MS, null, send)
   }
 
   unwatch (): void {
     this.send({ type: 'unwatch' })
-  }
-
-  async senders (query: SenderQuery): Promise<StatusAnswer> {
-    return await this.share(JSON.stringify(query), async () => await this.bounded(query, ANSWER_TIMEOUT_MS))
   }
 
   answered (id: number, answer: StatusAnswer): void {
@@ -67,7 +67,7 @@ export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
     this.starting.get(id)?.(start)
   }
 
-  /** One for all who ask the same. The answer was made after each of them asked. */
+  /** One question for everyone who asks the same. The answer is made after each of them asked. */
   private async share (key: string, ask: () => Promise<StatusAnswer>): Promise<StatusAnswer> {
     const round = this.rounds.get(key) ?? new SharedRound(ask, 0)
     this.rounds.set(key, round)
@@ -90,8 +90,10 @@ export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
     return await this.settled(this.waiting, timeoutMs, NO_ANSWER, (id) => this.send({ type: 'ask', id, question }))
   }
 
-  /** Sends under a new id, and waits until that is settled; after the timeout the answer is `late`. */
-  private async settled<T> (waiting: Map<number, (answer: T) => void>, timeoutMs: number, late: T, send: (id: number) => void): Promise<T> {
+  /** Sends with a new id and resolves with the reply, or with `late` after the timeout. */
+  private async settled<T> (
+    waiting: Map<number, (answer: T) => void>, timeoutMs: number, late: T, send: (id: number) => void
+  ): Promise<T> {
     const id = this.nextId++
     return await new Promise((resolve) => {
       const settle = (answer: T): void => {

@@ -3,10 +3,10 @@ import { HttpCounters } from '../ingress/http/api/counters.js'
 import { loadEngine } from '../ingress/http/engines/load-engine.js'
 import { createHandler } from '../ingress/http/api/routes.js'
 import { findConnectionsMax } from '../host/connections-max.js'
-import type { Listener, ListenerParts } from './listener.js'
+import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
-export async function openHttpListener ({ settings, pipeline, status, tokens, routes, metrics }: ListenerParts): Promise<Listener> {
+export const openHttpListener: OpenListener = async ({ settings, pipeline, status, tokens, routes, metrics }) => {
   const { config, listener, httpEngine } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
@@ -25,23 +25,38 @@ export async function openHttpListener ({ settings, pipeline, status, tokens, ro
     refresh: async () => { await Promise.resolve() },
     udp: () => null,
     senders: ({ offset }) => ({ total: 0, offset, senders: [] }),
-    // A request that is not answered is sent again.
+    // Clients resend a request that was not answered.
     catchUp: async () => { await Promise.resolve() },
     close: async (deadlineMs) => { await server.close(deadlineMs) }
   }
 }
 
 export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
-  metrics.counter({ name: 'orbitstream_http_requests_total', help: 'HTTP requests by route and outcome.', labelNames: ['route', 'outcome'] }, (counter) => {
+  metrics.counter({
+    name: 'orbitstream_http_requests_total',
+    help: 'HTTP requests by route and outcome.',
+    labelNames: ['route', 'outcome']
+  }, (counter) => {
     for (const [route, counts] of Object.entries(http.requests)) {
       for (const [outcome, count] of Object.entries(counts)) counter.inc({ route, outcome }, count as number)
     }
   })
-  metrics.counter({ name: 'orbitstream_http_refused_total', help: 'HTTP requests and connections that were refused before a route was known, by error code.', labelNames: ['code'] }, (counter) => {
+  metrics.counter({
+    name: 'orbitstream_http_refused_total',
+    help: 'HTTP requests and connections refused before routing, by error code.',
+    labelNames: ['code']
+  }, (counter) => {
     for (const [code, count] of Object.entries(http.refused)) counter.inc({ code }, count)
   })
-  metrics.counter({ name: 'orbitstream_http_denied_total', help: 'HTTP requests that their token did not allow, or that had none, by error code.', labelNames: ['code'] }, (counter) => {
+  metrics.counter({
+    name: 'orbitstream_http_denied_total',
+    help: 'HTTP requests without a token or with one that does not allow them, by error code.',
+    labelNames: ['code']
+  }, (counter) => {
     for (const [code, count] of Object.entries(http.denied)) counter.inc({ code }, count)
   })
-  metrics.counter({ name: 'orbitstream_http_body_bytes_total', help: 'Bytes of request bodies as they came over the network.' }, (counter) => counter.inc(http.bodyBytes))
+  metrics.counter({
+    name: 'orbitstream_http_body_bytes_total',
+    help: 'Bytes of request bodies as received from the network.'
+  }, (counter) => counter.inc(http.bodyBytes))
 }

@@ -1,9 +1,9 @@
 /**
- * The exact path of JSON: JSON.parse, then PointReader. Slower than json-fast.ts, knows the whole language, and says
- * what is wrong. The decisions that it holds stand at the head of json.ts.
+ * The exact path of JSON: JSON.parse, then PointReader. It is slower than json-fast.ts, but supports all of JSON, and
+ * explains what is wrong. json.ts documents the rules.
  *
- * Points are parsed one by one, and no more of them once ten faults were found: a body of faults costs no more than one
- * of points. What is left is scanned, to be counted.
+ * Points are parsed one by one, until FAULT_DETAILS_MAX faults are found, so that a body full of faults costs no more
+ * than a valid one. The rest is only scanned, to count its points.
  */
 import { isUtf8 } from 'node:buffer'
 import { POINTS_MAX } from '../columns.js'
@@ -11,16 +11,19 @@ import { tooManyPoints, tooMuch, type DecodeFault } from '../faults.js'
 import { cutPoint, endOfCut, partsOfCut, type CutBounds } from './json-surplus.js'
 import type { PointReader } from '../point.js'
 
-/** Levels of arrays and objects, the outermost included. */
+/** Levels of arrays and objects, including the outermost. */
 export const NESTING_LEVELS_MAX = 16
-/** Fields and elements of one point, those within them included: JSON.parse takes a microsecond and more for each. */
+/** Fields and elements of one point, on all levels: each takes JSON.parse a microsecond or more. */
 export const PARTS_MAX = 1_000
-/** Fields and elements of all points of a body that the fast path does not read, each of which takes a third of a microsecond: 15 of each point, where there are the most. */
+/**
+ * Fields and elements of all points of a body that the fast path does not read. Each takes a third of a microsecond. Up
+ * to 15 per point in a body of POINTS_MAX points.
+ */
 export const BODY_PARTS_MAX = 150_000
-/** Text of one point, when it is not read by the fast path. */
+/** Text of one point that the fast path does not read. */
 const POINT_TEXT_BYTES_MAX = 64 * 1024
 
-/** What a text may hold; JSON.parse sees none that holds more. */
+/** Limits of a text, checked before JSON.parse. */
 export interface TextBounds {
   /** Fields and elements, on all levels. */
   readonly partsMax: number
@@ -28,7 +31,7 @@ export interface TextBounds {
 }
 
 const POINT_BOUNDS: CutBounds = { partsMax: PARTS_MAX, bytesMax: POINT_TEXT_BYTES_MAX, levelsMax: NESTING_LEVELS_MAX }
-/** Of a point in an array. */
+/** For a point in an array. */
 const ELEMENT_BOUNDS: CutBounds = { ...POINT_BOUNDS, levelsMax: NESTING_LEVELS_MAX - 1 }
 
 const NEWLINE = 0x0a
@@ -41,30 +44,30 @@ const BRACE_OPEN = 0x7b
 const BRACE_CLOSE = 0x7d
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const
 
-/** A parsed text, or what is wrong with it. */
+/** A parsed value, or a fault. */
 type Parsed = { readonly value: unknown, readonly fault: null } | { readonly fault: string }
 
-/** One object. Any fault counts as one point, except for an array, whose points are counted. */
+/** Reads one object. Any fault counts as one point, except for an array, whose points are counted. */
 export function readPointExactly (body: Buffer, reader: PointReader): DecodeFault | null {
   const unreadable = textFault(body)
   if (unreadable !== null) return invalidJson(unreadable, 1)
   const parsed = parsePoint(body, skipBlanks(body, 0), body.length, reader)
   if (parsed.fault !== null) return invalidJson(parsed.fault, 1)
   if (Array.isArray(parsed.value)) {
-    const message = 'The body is an array: send arrays to /telemetry/batch, or one point as an object here.'
+    const message = 'The body is an array: send arrays to /telemetry/batch, or send a single object here.'
     return { code: 'invalid_point', message, points: parsed.value.length }
   }
   reader.read(parsed.value)
   return reader.fault()
 }
 
-/** Takes the point at a position if the fast path can, and gives the position behind it; below 0 if it cannot. */
+/** Reads the point at a position by the fast path, and returns the position after it; negative if it cannot. */
 export type ReadKnown = (at: number) => number
 
-/** Without the fast path. */
+/** Disables the fast path. */
 const readNone: ReadKnown = () => -1
 
-/** An array of objects; an empty one is no fault. */
+/** Reads an array of objects, which may be empty. */
 export function readBatchExactly (body: Buffer, reader: PointReader, readKnown = readNone): DecodeFault | null {
   const start = skipBlanks(body, 0)
   const unreadable = textFault(body)
@@ -89,7 +92,7 @@ export function readBatchExactly (body: Buffer, reader: PointReader, readKnown =
   }
 }
 
-/** Reads a point, or only counts it when there are faults enough. Gives the position of the comma or bracket behind it, or what is wrong. */
+/** Reads a point, or only counts it after enough faults. Returns the position of what follows it, or a fault. */
 function readElement (body: Buffer, at: number, reader: PointReader): number | DecodeFault {
   if (reader.isFull) {
     reader.points++
@@ -102,27 +105,27 @@ function readElement (body: Buffer, at: number, reader: PointReader): number | D
   if (isCut) reader.parts += partsOfCut()
   if (reader.parts > BODY_PARTS_MAX) return tooMuch(reader.points, BODY_PARTS_MAX, 'fields and elements')
   const parsed = isCut && text !== null ? parse(text) : parseValue(body.subarray(at, end), POINT_BOUNDS, 1)
-  // Points of a text that does not parse cannot be counted.
+  // The points of an invalid text cannot be counted.
   if (parsed.fault !== null) return invalidJson(`${parsed.fault} (point ${reader.points})`, 0)
   reader.read(parsed.value)
   return end
 }
 
-/** Sees to the bracket that closes a batch, and that nothing follows. */
+/** Checks that the array is closed, and that nothing follows it. */
 function endOfBatch (body: Buffer, at: number, reader: PointReader): DecodeFault | null {
   if (body[at] !== BRACKET_CLOSE) return invalidJson('is not valid JSON: the array of points is not closed', 0)
-  if (skipBlanks(body, at + 1) !== body.length) return invalidJson('is not valid JSON: something follows the array of points', 0)
-  return reader.fault()
+  if (skipBlanks(body, at + 1) === body.length) return reader.fault()
+  return invalidJson('is not valid JSON: something follows the array of points', 0)
 }
 
 function refuseOther (body: Buffer): DecodeFault {
   const parsed = parseValue(body, POINT_BOUNDS)
   if (parsed.fault !== null) return invalidJson(parsed.fault, 0)
-  const message = 'The body must be an array of points: send one point to /telemetry, or put it into an array here.'
+  const message = 'The body must be an array of points: send a single point to /telemetry.'
   return { code: 'invalid_point', message, points: 1 }
 }
 
-/** A point a line. Lines that are blank are no points; each line is parsed by itself. */
+/** Reads one point per line, and parses each line separately. Skips blank lines. */
 export function readLinesExactly (body: Buffer, reader: PointReader, readKnown = readNone): DecodeFault | null {
   let code: DecodeFault['code'] = 'invalid_point'
   let line = 1
@@ -156,7 +159,7 @@ export function readLinesExactly (body: Buffer, reader: PointReader, readKnown =
   return reader.fault(code)
 }
 
-/** Where the comma or bracket behind a known point stands; below 0: something else does. */
+/** Position of the comma or bracket after a known point; negative if there is something else. */
 function knownElementEnd (body: Buffer, known: number): number {
   if (known < 0) return known
   const end = skipBlanks(body, known)
@@ -171,27 +174,30 @@ function invalidJson (message: string, points: number): DecodeFault {
   return { code: 'invalid_json', message: `The body ${message}.`, points }
 }
 
-/** Parses one text after the checks that JSON.parse does not make. A fault reads behind "the body". */
+/** Parses a text after the checks that JSON.parse does not make. A fault is phrased to follow "the body". */
 export function parseJsonText (bytes: Buffer, bounds: TextBounds): Parsed {
   const fault = textFault(bytes)
   return fault === null ? parseValue(bytes, bounds) : { fault }
 }
 
-/** The point that stands alone, with white space, in [start, end), which is UTF-8: only what the reader looks at. */
+/** Parses the only point in [start, end), which is UTF-8, and if possible only the fields that the reader needs. */
 function parsePoint (body: Buffer, start: number, end: number, reader: PointReader): Parsed {
   const text = cutPoint(body, start, POINT_BOUNDS, reader.ignoresUnknown, reader.schema)
-  if (text === null || endOfCut() > end || skipBlanks(body, endOfCut()) < end) return parseValue(body.subarray(start, end), POINT_BOUNDS)
+  if (text === null || endOfCut() > end || skipBlanks(body, endOfCut()) < end) {
+    return parseValue(body.subarray(start, end), POINT_BOUNDS)
+  }
   reader.parts += partsOfCut()
   return parse(text)
 }
 
 function textFault (bytes: Buffer): string | null {
   if (bytes.length === 0) return 'is empty'
-  if (BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte)) return 'begins with a byte order mark: send UTF-8 without one'
+  const hasMark = BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte)
+  if (hasMark) return 'begins with a byte order mark: send UTF-8 without one'
   return isUtf8(bytes) ? null : 'is not valid UTF-8'
 }
 
-/** Of bytes that are UTF-8. @param levelsAbove arrays and objects that the value stands in */
+/** Parses UTF-8. @param levelsAbove arrays and objects around the value */
 function parseValue (bytes: Buffer, bounds: TextBounds, levelsAbove = 0): Parsed {
   const fault = sizeFault(bytes, bounds, levelsAbove)
   return fault === null ? parse(bytes.toString('utf8')) : { fault }
@@ -205,7 +211,7 @@ function parse (text: string): Parsed {
   }
 }
 
-/** What JSON.parse would take too long for: two million brackets over a second, half a million keys two and a half. */
+/** Rejects what takes JSON.parse too long: over a second for two million brackets, 2.5 s for half a million keys. */
 function sizeFault (bytes: Uint8Array, { partsMax, bytesMax }: TextBounds, levelsAbove: number): string | null {
   let levels = levelsAbove
   let parts = 0
@@ -225,14 +231,14 @@ function sizeFault (bytes: Uint8Array, { partsMax, bytesMax }: TextBounds, level
   return bytes.length > bytesMax ? `has more than ${bytesMax} bytes` : null
 }
 
-/** Where the string that begins at `start` has its closing quote; the end of the bytes without one. */
+/** Position of the closing quote of the string at `start`; the end of the bytes if there is none. */
 function stringEnd (bytes: Uint8Array, start: number): number {
   let at = start + 1
   while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1
   return at
 }
 
-/** Where the element of an array that begins at `start` ends: at the comma or bracket behind it, or the end of the bytes. */
+/** Position of the comma or bracket after the array element at `start`; the end of the bytes if there is none. */
 function elementEnd (bytes: Uint8Array, start: number): number {
   let levels = 0
   for (let at = start; at < bytes.length; at++) {
@@ -256,7 +262,7 @@ function skipBlanks (bytes: Uint8Array, start: number): number {
   return at
 }
 
-/** As skipBlanks, within a line. */
+/** Like skipBlanks, but within a line. */
 function skipLineBlanks (bytes: Uint8Array, start: number): number {
   let at = start
   while (isLineBlank(bytes[at])) at++

@@ -1,14 +1,14 @@
 /**
- * The fast path of JSON: bytes to columns in one pass, with no object made per point, and no string but for
- * numbers of more digits than a double holds.
+ * The fast path of JSON: from bytes to columns in one pass, without an object per point, and without strings except for
+ * numbers with more digits than a double holds.
  *
- * It reads what almost all senders write: flat objects with known fields, each once and in any order, strings without
- * escapes. At anything else, and at any fault, it gives up the whole body and returns false; json-exact.ts then decides.
- * So it never needs words, and being too strict here costs time only. What it does accept, it must accept with the very
- * values of JSON.parse: a property test compares the two.
+ * It reads what almost all senders write: flat objects with known fields, each once and in any order, and strings
+ * without escapes. At anything else, and at any fault, it gives up, and json-exact.ts decides. So it never explains
+ * anything, and being too strict costs only time. What it accepts must have exactly the values of JSON.parse, which a
+ * property test checks.
  *
- * The readers take a position and return the position after what they read, or GIVE_UP. What they read goes into fields
- * and scratch arrays, because a double that is returned would be an object on the heap.
+ * Readers take a position, and return the position after what they read, or GIVE_UP. Values are written to fields and
+ * scratch arrays, because returning a double would allocate it on the heap.
  */
 import { POINTS_MAX, type PointColumns } from '../columns.js'
 import type { DecodeRules } from '../point.js'
@@ -35,18 +35,18 @@ const BRACE_OPEN = 0x7b
 const BRACE_CLOSE = 0x7d
 const FIRST_PRINTABLE = 0x20
 
-/** Points that are told apart in `seenIn`; then it begins anew. */
+/** `seenIn` starts over after this many points. */
 const POINT_NUMBERS_END = 2 ** 30
 
-/** More digits than any language prints; longer numbers are left to the exact path, which bounds them. */
+/** More digits than any language prints; longer numbers are left to the exact path, which limits them. */
 const NUMBER_BYTES_MAX = 1_100
-/** Doubles hold powers of ten up to this one exactly. */
+/** Powers of ten up to this one are exact as doubles. */
 const EXACT_POWER_MAX = 22
 const POWERS_OF_TEN = Float64Array.from({ length: EXACT_POWER_MAX + 1 }, (_, power) => Number(`1e${power}`))
-/** Whole numbers below this are exact; what is read as less was never rounded on the way. */
+/** Integers below this are exact; a mantissa below it was never rounded while it was read. */
 const EXACT_MANTISSA_END = 2 ** 53
 
-/** 1 for white space of JSON; in NDJSON a newline ends the point. */
+/** 1 for white space. In NDJSON, a newline ends the point. */
 const BLANKS_OF_JSON = blanks(' \t\r\n')
 const BLANKS_OF_LINE = blanks(' \t\r')
 
@@ -57,16 +57,18 @@ function blanks (characters: string): Uint8Array {
 }
 
 /**
- * The body, with zero bytes after it: no reader needs to ask for the end, since no byte of a point is zero. Reading past
- * the end of the body itself would be correct too, but once V8 has seen that, the loops run at half their speed for good,
- * and any damaged body would do it. The copy costs about a twentieth. As large as the largest body so far.
+ * The body, followed by zero bytes, so that readers need not check for its end: no byte of a point is zero. Reading
+ * past the end of the original body would be correct too, but once V8 has seen that, the loops permanently run at half
+ * their speed, and any truncated body would cause it. The copy costs about a twentieth. As large as the largest body so
+ * far.
  */
 let padded = Buffer.alloc(65_536)
-/** More than any reader looks ahead before it checks a byte. */
+/** More than any reader looks ahead without checking a byte. */
 const PADDING_BYTES = 64
 
 function pad (body: Buffer): Buffer {
-  if (body.length + PADDING_BYTES > padded.length) padded = Buffer.alloc(2 ** Math.ceil(Math.log2(body.length + PADDING_BYTES)))
+  const bytesMin = body.length + PADDING_BYTES
+  if (bytesMin > padded.length) padded = Buffer.alloc(2 ** Math.ceil(Math.log2(bytesMin)))
   body.copy(padded)
   padded.fill(0, body.length, body.length + PADDING_BYTES)
   return padded
@@ -74,21 +76,21 @@ function pad (body: Buffer): Buffer {
 
 const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
 
-/** Reads bodies of one schema, one after another. */
+/** Reads bodies of one schema. */
 class FastReader {
-  /** It gave up because there are more than POINTS_MAX. */
+  /** It gave up because there are more than POINTS_MAX points. */
   hasTooMany = false
   private satellite: Satellite | null = null
-  /** Whether the point read now has a metric that is not null. */
+  /** Whether the current point has a metric that is not null. */
   private hasMetric = false
-  /** Where its metrics go in the values of the columns. */
+  /** Where its metrics start in the values of the columns. */
   private first = 0
-  /** Its number, and by field that of the point that had it last. */
+  /** Its number, compared with seenIn: the last point that had each field. */
   private point = 0
   private readonly seenIn: Int32Array
   /**
-   * The field that came after each field last time: senders do not change their order. Only a guess, to be tried first.
-   * The last entry stands for the beginning of an object.
+   * The field that followed each field last time: a guess to try first, as senders keep the order of their fields. The
+   * last entry is for the start of an object.
    */
   private readonly successors: Uint16Array
   private bytes: Buffer = padded
@@ -98,13 +100,20 @@ class FastReader {
   private oldestMicros = 0
   private newestMicros = 0
 
-  constructor (private readonly schema: PointSchema, private satellites: SatelliteTable, private columns: PointColumns) {
+  constructor (
+    private readonly schema: PointSchema, private satellites: SatelliteTable, private columns: PointColumns
+  ) {
     const { length } = schema.fields
     this.seenIn = new Int32Array(length)
-    this.successors = Uint16Array.from({ length: length + 1 }, (_, field) => field === length ? 0 : (field + 1) % length)
+    this.successors = Uint16Array.from({ length: length + 1 }, (_, field) => (
+      field === length ? 0 : (field + 1) % length
+    ))
   }
 
-  begin (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns): void {
+  begin (
+    body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable,
+    columns: PointColumns
+  ): void {
     this.hasTooMany = false
     this.satellites = satellites
     this.columns = columns
@@ -139,7 +148,7 @@ class FastReader {
     }
   }
 
-  /** Whether the body is an object a line. */
+  /** Whether the body is one object per line. */
   readLines (): boolean {
     let blankLines = 0
     for (let at = this.skip(0); at < this.length; at = this.skip(at)) {
@@ -162,7 +171,7 @@ class FastReader {
     return at
   }
 
-  /** An object at `position`: if it is a valid point, it goes into the columns. */
+  /** Reads the object at `position` into the columns, if it is a valid point. */
   readPoint (position: number): number {
     const bytes = this.bytes
     if (bytes[position] !== BRACE_OPEN) return GIVE_UP
@@ -220,7 +229,7 @@ class FastReader {
     return true
   }
 
-  /** Where the quote behind the name stands that begins at `position`; for what is too long for a name anywhere beyond that. */
+  /** Position of the quote after the name at `position`; any later one if it is longer than a name. */
   private nameEnd (position: number): number {
     const bytes = this.bytes
     const limit = position + NAME_BYTES_MAX + 1
@@ -267,12 +276,15 @@ class FastReader {
     return after
   }
 
-  /** A number at `position`, into numbers[slot]. Where mantissa and power of ten are exact as doubles, one operation on both rounds once, as JSON.parse does. */
+  /**
+   * Reads the number at `position` into numbers[slot]. If mantissa and power of ten are exact as doubles, a single
+   * operation rounds only once, like JSON.parse.
+   */
   private readNumber (position: number, numbers: Float64Array, slot: number): number {
     const bytes = this.bytes
     const isNegative = bytes[position] === MINUS
     let at = isNegative ? position + 1 : position
-    // Where the number goes on beyond it, what follows is none of what may follow a value.
+    // A number that continues beyond it is not followed by anything that may follow a value.
     const limit = position + NUMBER_BYTES_MAX
     let byte = bytes[at] ?? 0
     if (!isDigit(byte)) return GIVE_UP
@@ -302,13 +314,15 @@ class FastReader {
       if (at === first) return GIVE_UP
       power += sign === MINUS ? -exponent : exponent
     }
-    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) return this.readLongNumber(position, at, numbers, slot)
+    if (mantissa >= EXACT_MANTISSA_END || power > EXACT_POWER_MAX || power < -EXACT_POWER_MAX) {
+      return this.readLongNumber(position, at, numbers, slot)
+    }
     const size = power < 0 ? mantissa / (POWERS_OF_TEN[-power] ?? NaN) : mantissa * (POWERS_OF_TEN[power] ?? NaN)
     numbers[slot] = isNegative ? -size : size
     return at
   }
 
-  /** A number of JSON's form with more digits than a double holds, as languages print those that they have calculated: 0.30000000000000004. */
+  /** A valid number with more digits than a double holds, as languages print results like 0.30000000000000004. */
   private readLongNumber (start: number, end: number, numbers: Float64Array, slot: number): number {
     if (end - start > NUMBER_BYTES_MAX) return GIVE_UP
     const value = Number(this.bytes.toString('latin1', start, end))
@@ -319,8 +333,11 @@ class FastReader {
 
 const readers = new WeakMap<PointSchema, FastReader>()
 
-/** The reader of a schema, at the beginning of a body. */
-function readerFor (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns): FastReader {
+/** The reader of the schema, at the start of a body. */
+function readerFor (
+  body: Buffer, blanks: Uint8Array, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable,
+  columns: PointColumns
+): FastReader {
   let reader = readers.get(columns.schema)
   if (reader === undefined) {
     reader = new FastReader(columns.schema, satellites, columns)
@@ -330,10 +347,10 @@ function readerFor (body: Buffer, blanks: Uint8Array, nowMicros: number, rules: 
   return reader
 }
 
-/** `unsure`: a byte that only the exact path knows; the columns hold some of the points. */
+/** `unsure`: something that only the exact path supports; the columns have some of the points. */
 export type FastResult = 'done' | 'unsure' | 'too_many'
 
-/** What the three functions below have in common with the Decoders of json.ts. */
+/** Parameters as for the decoders of json.ts. */
 export type FastRead = (
   body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
 ) => FastResult
@@ -343,9 +360,11 @@ function resultOf (reader: FastReader, done: boolean): FastResult {
   return reader.hasTooMany ? 'too_many' : 'unsure'
 }
 
-/** Reads points one by one, for the exact path: as ReadKnown says. Nothing else is read meanwhile. */
-export function fastPoints (...[body, nowMicros, rules, satellites, columns]: Parameters<FastRead>): (at: number) => number {
-  // Begun when it is needed: that copies the body.
+/** A ReadKnown for the exact path. Until it is done, no other body may be read. */
+export function fastPoints (
+  ...[body, nowMicros, rules, satellites, columns]: Parameters<FastRead>
+): (at: number) => number {
+  // Started on demand, since that copies the body.
   let reader: FastReader | null = null
   return (at) => {
     reader ??= readerFor(body, BLANKS_OF_JSON, nowMicros, rules, satellites, columns)
@@ -365,7 +384,7 @@ export const readBatchFast: FastRead = (body, nowMicros, rules, satellites, colu
   return resultOf(reader, reader.readArray())
 }
 
-/** An object a line. */
+/** One object per line. */
 export const readLinesFast: FastRead = (body, nowMicros, rules, satellites, columns) => {
   const reader = readerFor(body, BLANKS_OF_LINE, nowMicros, rules, satellites, columns)
   return resultOf(reader, reader.readLines())

@@ -1,11 +1,11 @@
 /**
- * The text of a point as JSON.parse is to see it: without what no column takes, which are fields that are not known, where they are
- * ignored, and all but the last of a field that comes again and again. JSON.parse makes objects of all it sees, and takes up
- * to two microseconds for a name that is new to it, a walk over the bytes some tens of nanoseconds; so a body of 700,000 names
- * costs what its size explains.
+ * Reduces the text of a point before JSON.parse: drops unknown fields, if they are ignored, and all but the last
+ * occurrence of repeated ones. JSON.parse creates objects for everything it reads, and takes up to two microseconds for
+ * a name it has not seen before; scanning the bytes takes some tens of nanoseconds. So a body of 700,000 names costs no
+ * more than its size suggests.
  *
- * It never decides anything: where a text is not valid JSON, or beyond the bounds of json-exact.ts, it gives up, and the words
- * are found there. The readers take a position and return the position after what they read, or GIVE_UP.
+ * It never refuses anything: if a text is not valid JSON, or exceeds the limits of json-exact.ts, it gives up, and that
+ * explains what is wrong. Readers take a position, and return the position after what they read, or GIVE_UP.
  */
 import { FIELDS_MAX, NAME_BYTES_MAX, UNKNOWN_FIELD, type PointSchema } from '../schema.js'
 
@@ -34,44 +34,48 @@ const FIRST_BEYOND_ASCII = 0x80
 const TRUE = Buffer.from('true')
 const FALSE = Buffer.from('false')
 const NULL = Buffer.from('null')
-/** What may follow a backslash, besides u. */
+/** The characters that may follow a backslash, besides u. */
 const ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
-/** By byte; -1: no hexadecimal digit. */
-const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) => '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase()))
+/** By byte; -1: not a hexadecimal digit. */
+const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) => (
+  '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase())
+))
 
 const unescaped = new Uint8Array(NAME_BYTES_MAX)
-/** Where the last value of each field stands; 0: the field is not there. */
+/** Position of the last value of each field; 0: absent. */
 const starts = new Uint32Array(FIELDS_MAX)
 const ends = new Uint32Array(FIELDS_MAX)
 
-/** What a point may hold to be cut. */
+/** Limits of a point to be reduced. */
 export interface CutBounds {
   /** Fields and elements, on all levels. */
   readonly partsMax: number
   readonly bytesMax: number
-  /** Arrays and objects within one another, the point included. */
+  /** Levels of arrays and objects, including the point. */
   readonly levelsMax: number
 }
 
-/** Position behind the point that was cut last. */
+/** Position after the latest point. */
 let endOfPoint = 0
 let partsOfPoint = 0
-/** Of the point that is read, what its bounds still allow. */
+/** What the limits still allow in the current point. */
 let partsLeft = 0
 let levelsLeft = 0
-/** Where it must have ended: nothing is read beyond, so that a text that is too long costs no more than one that is not. */
+/** Where it must end at the latest. Nothing beyond is read, so that a text that is too long costs no more. */
 let limit = 0
 
 export const endOfCut = (): number => endOfPoint
-/** Fields and elements of the point that was cut last. */
+/** Fields and elements of the latest point. */
 export const partsOfCut = (): number => partsOfPoint
 
 /**
- * The text of the point that begins at `start`, behind which endOfCut() is; null: it gave up.
+ * The reduced text of the point at `start`, which ends at endOfCut(); null: it gave up.
  * @param bytes UTF-8
- * @param ignoresUnknown false: a point with an unknown field is given as a whole
+ * @param ignoresUnknown false: returns points with unknown fields unchanged
  */
-export function cutPoint (bytes: Buffer, start: number, bounds: CutBounds, ignoresUnknown: boolean, schema: PointSchema): string | null {
+export function cutPoint (
+  bytes: Buffer, start: number, bounds: CutBounds, ignoresUnknown: boolean, schema: PointSchema
+): string | null {
   starts.fill(0, 0, schema.fields.length)
   partsLeft = bounds.partsMax
   levelsLeft = bounds.levelsMax - 1
@@ -112,19 +116,19 @@ function knownFields (bytes: Buffer, { fields }: PointSchema): string {
   return text === '' ? '{}' : `${text}}`
 }
 
-/** The field of the name between two quotes. */
+/** The field named by the text between two quotes. */
 function fieldOf (bytes: Uint8Array, start: number, end: number, schema: PointSchema): number {
   const field = schema.fieldAt(bytes, start, end - start)
   return field === UNKNOWN_FIELD ? escapedFieldOf(bytes, start, end, schema) : field
 }
 
-/** Of a name that holds escapes. */
+/** The same, for a name with escapes. */
 function escapedFieldOf (bytes: Uint8Array, start: number, end: number, schema: PointSchema): number {
   let length = 0
   for (let at = start; at < end; at++) {
     let code = bytes[at] ?? 0
     if (code === BACKSLASH) {
-      // No known name holds what the short escapes stand for.
+      // No known name has any of the characters with a short escape.
       if (bytes[at + 1] !== LOWER_U) return UNKNOWN_FIELD
       code = 0
       for (let digit = at + 2; digit < at + 6; digit++) code = code * 16 + hexDigit(bytes, digit)
@@ -155,7 +159,7 @@ function valueEnd (bytes: Uint8Array, at: number): number {
   }
 }
 
-/** Of an object or an array. */
+/** End of an object or an array. */
 function containerEnd (bytes: Uint8Array, start: number, close: number): number {
   if (levelsLeft === 0) return GIVE_UP
   levelsLeft--
@@ -168,7 +172,7 @@ function containerEnd (bytes: Uint8Array, start: number, close: number): number 
     if (end === GIVE_UP) return GIVE_UP
     at = skipBlanks(bytes, end)
     if (bytes[at] === close) break
-    // A comma, and something behind it.
+    // A comma must be followed by another element.
     if (bytes[at] !== COMMA) return GIVE_UP
     at = skipBlanks(bytes, at + 1)
     if (bytes[at] === close) return GIVE_UP
@@ -177,7 +181,7 @@ function containerEnd (bytes: Uint8Array, start: number, close: number): number 
   return at + 1
 }
 
-/** Where the value after a name begins. */
+/** Position of the value after a name. */
 function afterColon (bytes: Uint8Array, nameEnd: number): number {
   const at = skipBlanks(bytes, nameEnd)
   return bytes[at] === COLON ? skipBlanks(bytes, at + 1) : GIVE_UP
@@ -220,9 +224,11 @@ function numberEnd (bytes: Uint8Array, start: number): number {
 
 function digitsEnd (bytes: Uint8Array, start: number): number {
   let at = start
-  for (let digit = (bytes[at] ?? 0) - ZERO; digit >= 0 && digit <= 9 && at < limit; digit = (bytes[at] ?? 0) - ZERO) at++
+  while (at < limit && isDigit(bytes[at] ?? 0)) at++
   return at
 }
+
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
 
 function hexDigit (bytes: Uint8Array, at: number): number {
   return HEX_DIGITS[bytes[at] ?? 0] ?? GIVE_UP

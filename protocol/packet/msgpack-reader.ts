@@ -1,5 +1,5 @@
 /**
- * A cursor over msgpack bytes that reads the types of the packet format, and no others, without making objects.
+ * A cursor over msgpack bytes that reads only the types of the packet format, without creating objects.
  *
  * Source of the encoding: https://github.com/msgpack/msgpack/blob/master/spec.md
  *
@@ -9,31 +9,31 @@
  *   a0–bf  fixstr              c4–c9  bin, ext          d9 da db     str 8 16 32
  *   e0–ff  negative fixint     ca cb  float 32 64
  *
- * Promises: no read goes past the end, nothing throws, nothing recurses, no length that the bytes claim is
- * believed before the bytes are there. After a read that failed the cursor stands anywhere: the caller goes back to a
- * place that it kept in `at`, and skip() tells whether what stands there is msgpack at all.
+ * Promises: nothing reads past the end, throws or recurses, and no claimed length is trusted before that many bytes are
+ * there. After a failed read the position is undefined: the caller resets `at` to an earlier one, and skip() tells
+ * whether there is valid msgpack.
  */
 
-/** A value that is not a number of the format; never a valid reading, since numbers must be finite. */
+/** Returned for anything that is not a number of the format. Never a valid number, since those are finite. */
 export const NOT_A_NUMBER = Infinity
-/** A length where an array, map or string was wanted and something else stands. */
+/** Returned instead of a length for a value of another type than expected. */
 export const OTHER_TYPE = -1
 
 /**
- * Values that skip() steps over in one body at most, those within others included. The most points of a body, with ten
- * fields each, are 210,000; a value may be a single byte, and takes some ten nanoseconds and more.
+ * Values that skip() steps over per body, nested ones included. A body with the maximum of points and ten fields each
+ * has 210,000. A value may be a single byte, and takes ten nanoseconds or more.
  */
 export const SKIPPED_MAX = 500_000
 
 const TWO_32 = 4_294_967_296
 const NIL = 0xc0
 
-/** What kind of value stands at the cursor. */
+/** The kind of the value at the cursor. */
 export type ValueKind = 'end' | 'nil' | 'boolean' | 'number' | 'text' | 'array' | 'map' | 'other'
 
-/** Bytes of a value without its content, by the first byte; 0: no msgpack value begins with this byte. */
+/** Bytes of a value without its content, by its first byte; 0: not the first byte of a value. */
 const HEAD_BYTES = new Uint8Array(256).fill(1)
-/** Bytes of the length that follows the first byte of bin, ext, str: as many content bytes are to come. */
+/** Size of the length field of bin, ext and str, by the first byte. */
 const LENGTH_BYTES = new Uint8Array(256)
 
 for (const [first, bytes] of [
@@ -49,9 +49,9 @@ for (const [first, bytes] of [
 
 export class MsgpackReader {
   bytes: Buffer = Buffer.alloc(0)
-  /** Position of the next byte to read. */
+  /** Position of the next byte. */
   at = 0
-  /** Values that skip() may still step over; below 0: there were more, and it has failed for that. */
+  /** Values that skip() may still step over; negative once it has failed because of that. */
   left = SKIPPED_MAX
   private view: DataView = new DataView(new ArrayBuffer(0))
 
@@ -62,7 +62,7 @@ export class MsgpackReader {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
-  /** The kind of the value at the cursor, which stays where it is. */
+  /** The kind of the value at the cursor, which does not move. */
   peek (): ValueKind {
     if (this.at >= this.bytes.length) return 'end'
     const first = this.view.getUint8(this.at)
@@ -77,14 +77,14 @@ export class MsgpackReader {
     return first >= 0xde ? 'map' : 'other'
   }
 
-  /** Steps over a nil, if one stands here. */
+  /** Steps over a nil, if there is one. */
   takeNil (): boolean {
     if (this.at >= this.bytes.length || this.view.getUint8(this.at) !== NIL) return false
     this.at++
     return true
   }
 
-  /** Any finite int or float, integers beyond 2^53 as the nearest double; NOT_A_NUMBER for all else. */
+  /** Any finite int or float, integers beyond 2^53 as the nearest double; NOT_A_NUMBER for anything else. */
   readNumber (): number {
     const at = this.at
     const left = this.bytes.length - at
@@ -94,7 +94,7 @@ export class MsgpackReader {
     if (first === 0xcb && left >= 9) {
       this.at = at + 9
       const value = view.getFloat64(at + 1)
-      // Not finite: NaN and both infinities give NaN here.
+      // NaN and infinities give NaN here.
       return value - value === 0 ? value : NOT_A_NUMBER
     }
     if (first === 0xca && left >= 5) {
@@ -106,8 +106,8 @@ export class MsgpackReader {
   }
 
   /**
-   * A whole number: any int, or a float64 that holds a whole number, since some languages have no other
-   * numbers. NOT_A_NUMBER for all else.
+   * An integer: any int, or a float64 with an integer value, since some languages have no other numbers. NOT_A_NUMBER
+   * for anything else.
    */
   readWhole (): number {
     const at = this.at
@@ -119,7 +119,7 @@ export class MsgpackReader {
     return this.readInteger()
   }
 
-  /** Any int of the format, beyond 2^53 as the nearest double; NOT_A_NUMBER for all else. */
+  /** Any int, beyond 2^53 as the nearest double; NOT_A_NUMBER for anything else. */
   readInteger (): number {
     const at = this.at
     const left = this.bytes.length - at
@@ -147,23 +147,23 @@ export class MsgpackReader {
     }
   }
 
-  /** Elements of the array that begins here; its first element is next. OTHER_TYPE if there is no array. */
+  /** Number of elements of the array at the cursor, which moves to the first. OTHER_TYPE for anything else. */
   readArrayLength (): number {
     return this.readLength(0x90, 0x0f, 0xdc, 0xdd, 0)
   }
 
-  /** Pairs of the map that begins here; its first key is next. OTHER_TYPE if there is no map. */
+  /** Number of pairs of the map at the cursor, which moves to the first key. OTHER_TYPE for anything else. */
   readMapLength (): number {
     return this.readLength(0x80, 0x0f, 0xde, 0xdf, 0)
   }
 
-  /** Bytes of the text that begins here, all of them present; the cursor is at its first. OTHER_TYPE if there is none. */
+  /** Bytes of the text at the cursor, which moves to the first. OTHER_TYPE for anything else, or if truncated. */
   readTextLength (): number {
     const length = this.readLength(0xa0, 0x1f, 0xda, 0xdb, 0xd9)
     return length > this.bytes.length - this.at ? OTHER_TYPE : length
   }
 
-  /** A short length in the first byte, or 16, 32 or (text alone) 8 bits after it. */
+  /** Reads a length: a short one in the first byte, or 16, 32 or (text only) 8 bits after it. */
   private readLength (fix: number, mask: number, first16: number, first32: number, first8: number): number {
     const at = this.at
     const left = this.bytes.length - at
@@ -188,10 +188,10 @@ export class MsgpackReader {
     return OTHER_TYPE
   }
 
-  /** Steps over one whole value of any msgpack type, however deep. False: the bytes end before it does, or are not msgpack, or hold too many values. */
+  /** Steps over a value of any msgpack type and depth. False: it is truncated, not msgpack, or has too many values. */
   skip (): boolean {
     const end = this.bytes.length
-    // Values still to come, instead of a stack.
+    // Counts pending values, instead of keeping a stack.
     for (let pending = 1; pending > 0; pending--) {
       if (this.at >= end || --this.left < 0) return false
       const first = this.view.getUint8(this.at)

@@ -1,6 +1,6 @@
 /**
- * Msgpack bodies of HTTP requests, in the shape of the JSON decoders: null, or the fault that refuses the whole body.
- * A frame is taken for its points; its sequence is not looked at, since HTTP answers every request.
+ * Msgpack bodies of HTTP requests, with the interface of the JSON decoders: null, or the fault of a refused body.
+ * Only the points of a frame matter; its sequence is ignored, since HTTP answers every request.
  */
 import type { PointColumns } from '../columns.js'
 import type { DecodeFault } from '../faults.js'
@@ -18,7 +18,7 @@ export const decodeMsgpackPoint: Decoder = (body, nowMicros, rules, satellites, 
   if (result.kind === 'malformed') return result.fault
   if (result.kind === 'plain' ? result.single : columns.count === 1) return null
   const what = result.kind === 'plain' ? 'an array' : `a frame of ${columns.count} points`
-  return refuse(columns, `The body is ${what}: send it to /telemetry/batch, or one point here.`)
+  return refuse(columns, `The body is ${what}: send it to /telemetry/batch, or send a single point here.`)
 }
 
 /** Any number of points: an array of maps, or a frame. */
@@ -26,7 +26,7 @@ export const decodeMsgpackBatch: Decoder = (body, nowMicros, rules, satellites, 
   const result = decodePacket(body, nowMicros, rules, satellites, columns)
   if (result.kind === 'malformed') return result.fault
   if (result.kind === 'frame' || !result.single) return null
-  return refuse(columns, 'The body must be an array of points or a frame: send one point to /telemetry, or put it into an array here.')
+  return refuse(columns, 'The body must be an array of points or a frame: send a single point to /telemetry.')
 }
 
 function refuse (columns: PointColumns, message: string): DecodeFault {

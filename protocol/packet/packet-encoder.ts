@@ -1,34 +1,34 @@
 /**
- * Encodes frames; packet.ts has the grammar.
+ * Encodes frames. packet.ts has the grammar.
  *
  *   begin → add, add, … → finish → begin → …        finish without add: a heartbeat
  *
- * One buffer of a fixed size is written again and again. Numbers take the fewest bytes that hold them exactly:
- * whole ones of up to 32 bits as int, what a float 32 holds as float 32, all others as float 64. Values come out of
- * the decoder as they went in, to the last bit. Text and numbers are not judged here: the receiver does.
+ * Reuses one buffer of fixed size. Numbers take the fewest bytes that represent them exactly: integers of up to 32 bits
+ * as int, others as float 32 if that is exact, or else as float 64. Decoding yields the same values, to the last bit.
+ * Text and numbers are not validated: the receiver does that.
  */
 import { POINTS_MAX } from '../columns.js'
 import { FRAME_VERSION, PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX } from './packet.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../satellites.js'
 import { METRICS_MAX } from '../schema.js'
 
-/** A character outside the basic plane takes two UTF-16 units; a unit takes three bytes of UTF-8 at most. */
+/** A character outside the basic plane takes two UTF-16 units. A unit takes at most three bytes of UTF-8. */
 const UNITS_PER_CHARACTER = 2
 const UNIT_BYTES_MAX = 3
 const SENDER_UNITS_MAX = SENDER_CHARACTERS_MAX * UNITS_PER_CHARACTER
 const SATELLITE_ID_UNITS_MAX = SATELLITE_ID_CHARACTERS_MAX * UNITS_PER_CHARACTER
 
 const ARRAY_HEAD_BYTES_MAX = 3
-/** Elements whose count fits into the first byte. */
+/** Longest array whose length fits into the first byte. */
 const SHORT_ARRAY_MAX = 15
 const TEXT_HEAD_BYTES_MAX = 3
 const NUMBER_BYTES_MAX = 9
-/** Array 16 for the points, because their count is known only at the end. */
+/** The points are an array 16, because their number is known only at the end. */
 const POINTS_HEAD_BYTES = 3
-const HEADER_BYTES_MAX =
-  ARRAY_HEAD_BYTES_MAX + TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
-const ROW_BYTES_MAX =
-  ARRAY_HEAD_BYTES_MAX + TEXT_HEAD_BYTES_MAX + SATELLITE_ID_UNITS_MAX * UNIT_BYTES_MAX + (1 + METRICS_MAX) * NUMBER_BYTES_MAX
+const SENDER_BYTES_MAX = TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX
+const SATELLITE_ID_BYTES_MAX = TEXT_HEAD_BYTES_MAX + SATELLITE_ID_UNITS_MAX * UNIT_BYTES_MAX
+const HEADER_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SENDER_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
+const ROW_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SATELLITE_ID_BYTES_MAX + (1 + METRICS_MAX) * NUMBER_BYTES_MAX
 
 const TWO_32 = 4_294_967_296
 const NIL = 0xc0
@@ -40,27 +40,29 @@ export class PacketEncoder {
   private pointsAt = 0
   private count = 0
 
-  /** @param bytesMax largest packet that add() makes; PACKET_BYTES_ADVISED for networks other than loopback */
+  /** @param bytesMax largest packet; PACKET_BYTES_RECOMMENDED for networks other than loopback */
   constructor (private readonly bytesMax: number = PACKET_BYTES_MAX) {
-    if (!(bytesMax >= HEADER_BYTES_MAX)) throw new RangeError(`bytesMax must be ${HEADER_BYTES_MAX} at least`)
-    // Room for one row too many: a row is written first and taken back if it went too far.
+    if (!(bytesMax >= HEADER_BYTES_MAX)) throw new RangeError(`bytesMax must be at least ${HEADER_BYTES_MAX}`)
+    // Space for one more row: a row is written first, and undone if it does not fit.
     this.bytes = Buffer.alloc(bytesMax + ROW_BYTES_MAX)
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length)
   }
 
-  /** Points in the frame that is being written. */
+  /** Points in the current frame. */
   get points (): number {
     return this.count
   }
 
   /**
-   * Begins a frame; one that was not finished is dropped.
-   * @param sender 32 characters at most
-   * @param epoch whole number from 0, larger at each start of the sender
-   * @param seq whole number from 0, one more at each packet
+   * Starts a frame, and discards an unfinished one.
+   * @param sender at most 32 characters
+   * @param epoch integer from 0, increasing with each start of the sender
+   * @param seq integer from 0, increasing by one with each packet
    */
   begin (sender: string, epoch: number, seq: number): void {
-    if (sender.length > SENDER_UNITS_MAX) throw new RangeError(`a sender has ${SENDER_CHARACTERS_MAX} characters at most`)
+    if (sender.length > SENDER_UNITS_MAX) {
+      throw new RangeError(`a sender has at most ${SENDER_CHARACTERS_MAX} characters`)
+    }
     this.at = 0
     this.count = 0
     this.bytes[this.at++] = 0x95
@@ -73,15 +75,16 @@ export class PacketEncoder {
   }
 
   /**
-   * Adds a point. Returns false, with the frame as it was, if it has no room: finish this frame and begin the next.
+   * Adds a point. Returns false and leaves the frame unchanged if the point does not fit: finish the frame, and begin
+   * another.
    * @param timeMicros µs since 1970-01-01 UTC; null: the time of receipt
-   * @param metrics in the order of the stream, NaN for nil; the last ones may be left out
+   * @param metrics in the order of the stream, NaN for nil; the last ones may be omitted
    */
   add (satelliteId: string, timeMicros: number | null, metrics: ArrayLike<number>): boolean {
     if (satelliteId.length > SATELLITE_ID_UNITS_MAX) {
-      throw new RangeError(`a satellite id has ${SATELLITE_ID_CHARACTERS_MAX} characters at most`)
+      throw new RangeError(`a satellite id has at most ${SATELLITE_ID_CHARACTERS_MAX} characters`)
     }
-    if (metrics.length > METRICS_MAX) throw new RangeError(`a point has ${METRICS_MAX} metrics at most`)
+    if (metrics.length > METRICS_MAX) throw new RangeError(`a point has at most ${METRICS_MAX} metrics`)
     if (this.count === POINTS_MAX) return false
     const start = this.at
     this.writeArrayHead(2 + metrics.length)
@@ -117,7 +120,7 @@ export class PacketEncoder {
   private writeText (text: string): void {
     const start = this.at
     if (text.length < 32) {
-      // Nearly every name is short ASCII: a loop is quicker than a call into C++.
+      // Most names are short ASCII, for which a loop is faster than a call into C++.
       this.bytes[this.at++] = 0xa0 | text.length
       let isAscii = true
       for (let unit = 0; unit < text.length && isAscii; unit++) {
@@ -159,7 +162,7 @@ export class PacketEncoder {
     }
   }
 
-  /** A whole number of at most 53 bits. */
+  /** An integer of at most 53 bits. */
   private writeWhole (value: number): void {
     if (isInt32OrUint32(value)) {
       this.writeInteger(value)
@@ -173,7 +176,7 @@ export class PacketEncoder {
     this.at = at + 9
   }
 
-  /** A whole number from -2^31, below 2^32. */
+  /** An integer from -2^31, below 2^32. */
   private writeInteger (value: number): void {
     const { bytes, view, at } = this
     if (value >= -32 && value < 128) {
@@ -195,7 +198,7 @@ export class PacketEncoder {
   }
 }
 
-/** Not -0: an int has no sign at zero. */
+/** False for -0, which an int cannot represent. */
 function isInt32OrUint32 (value: number): boolean {
   return ((value | 0) === value || value >>> 0 === value) && (value !== 0 || 1 / value > 0)
 }

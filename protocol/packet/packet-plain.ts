@@ -1,10 +1,10 @@
 /**
- * The plain forms of msgpack: maps with the fields of the JSON point. The rules are those of PointReader, so JSON and
- * plain msgpack cannot disagree; like there, the last of two equal keys counts.
+ * Plain msgpack: maps with the fields of a JSON point. PointReader enforces the rules, so JSON and plain msgpack cannot
+ * disagree; in both, the last of repeated keys counts.
  *
- * What msgpack has beyond JSON: an integer beyond 2^53 is the nearest double, as in JSON.parse; NaN and infinities are
- * beyond the range of numbers; keys that are not text, and in the fields of a point binary, extension types
- * (timestamps too) and text that is not UTF-8, are refused.
+ * Where msgpack has more than JSON: integers beyond 2^53 become the nearest double, as in JSON.parse; NaN and
+ * infinities are out of range; refused are keys that are not text, and in fields of a point, binary, extension types
+ * (including timestamps) and text that is not UTF-8.
  */
 import { isUtf8 } from 'node:buffer'
 import type { MsgpackReader } from './msgpack-reader.js'
@@ -16,28 +16,28 @@ import { FIELDS_MAX, UNKNOWN_FIELD, type PointSchema } from '../schema.js'
 
 const NO_TEXT = -2
 const FIRST_BEYOND_ASCII = 0x80
-/** No value of a map stands at the beginning. */
+/** Not the position of any value of a map. */
 const ABSENT = 0
-/** Where the last value of each field stands. */
+/** Position of the last value of each field. */
 const lastValues = new Uint32Array(FIELDS_MAX)
 
-/** Stand for values that no field takes: their content is never read, the message only names their kind. */
-const STAND_INS = Object.freeze({ nil: null, boolean: false, array: [], map: {}, end: undefined })
+/** Placeholders for values that no field accepts: messages name only their kind. */
+const PLACEHOLDERS = Object.freeze({ nil: null, boolean: false, array: [], map: {}, end: undefined })
 
-const OTHER_MESSAGE = 'must be of a type that JSON has too: binary and extension types are not taken'
+const OTHER_MESSAGE = 'must be of a type that JSON has: binary and extension types are not accepted'
 const UTF8_MESSAGE = 'is not valid UTF-8'
 
-/** A value, or what is wrong with it. */
+/** A value, or a fault. */
 type Taken = { readonly value: unknown, readonly fault: null } | { readonly fault: string }
 
 /**
- * Hands `count` values from the cursor on to `points`, which keeps their faults.
- * Returns false, with the cursor anywhere, if one of them is not msgpack or not there.
+ * Passes `count` values from the cursor on to `points`, which collects their faults.
+ * Returns false, at an undefined position, if one of them is truncated or not msgpack.
  */
 export function readPlainPoints (reader: MsgpackReader, count: number, points: PointReader): boolean {
   for (let index = 0; index < count; index++) {
     const start = reader.at
-    // First to the end of the value: from then on nothing of it can be missing.
+    // To the end of the value first: after that, it cannot be truncated.
     if (!reader.skip()) return false
     if (points.points === POINTS_MAX) return true
     if (points.isFull) {
@@ -48,13 +48,13 @@ export function readPlainPoints (reader: MsgpackReader, count: number, points: P
     reader.at = start
     readPoint(reader, points)
     reader.at = end
-    // What was stepped over twice counts once.
+    // Values skipped twice count once.
     reader.left = left
   }
   return true
 }
 
-/** One point, or what stands in its place. */
+/** Reads a point, or whatever is in its place. */
 function readPoint (reader: MsgpackReader, points: PointReader): void {
   const pairs = reader.readMapLength()
   if (pairs < 0) {
@@ -69,7 +69,7 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
   }
   const { schema } = points
   lastValues.fill(ABSENT, 0, schema.fields.length)
-  // What is not known is looked at only to name it. Without a prototype: __proto__ is a name like any other.
+  // Unknown fields are read only to name them. No prototype, so that __proto__ is a name like any other.
   const fields = Object.create(null) as Record<string, unknown>
   let unknown = points.ignoresUnknown ? FAULT_DETAILS_MAX : 0
   for (let pair = 0; pair < pairs; pair++) {
@@ -98,25 +98,26 @@ function readPoint (reader: MsgpackReader, points: PointReader): void {
   points.read(fields)
 }
 
-/** Which field the text at the cursor names, or UNKNOWN_FIELD or NO_TEXT. @param length of the text; below 0: none stands here */
+/** The field named by the text at the cursor, or UNKNOWN_FIELD or NO_TEXT. @param length negative: there is no text */
 function fieldAt ({ bytes, at }: MsgpackReader, length: number, schema: PointSchema): number {
   if (length < 0) return NO_TEXT
   const field = schema.fieldAt(bytes, at, length)
   if (field !== UNKNOWN_FIELD) return field
   for (let position = at; position < at + length; position++) {
-    // Looked at by its bytes alone as long as that is enough: a call for each of many names costs more.
-    if ((bytes[position] ?? 0) >= FIRST_BEYOND_ASCII) return isUtf8(bytes.subarray(at, at + length)) ? UNKNOWN_FIELD : NO_TEXT
+    // Calls isUtf8() only if needed, because a call for each of many names is expensive.
+    if ((bytes[position] ?? 0) < FIRST_BEYOND_ASCII) continue
+    return isUtf8(bytes.subarray(at, at + length)) ? UNKNOWN_FIELD : NO_TEXT
   }
   return UNKNOWN_FIELD
 }
 
-/** Refuses a point that PointReader does not get to see. */
+/** Refuses a point before PointReader reads it. */
 function refuse (points: PointReader, message: string, field?: string): void {
   points.points++
   points.refuse(message, field)
 }
 
-/** Takes the value at the cursor, which is whole. */
+/** Takes the value at the cursor, which is complete. */
 function take (reader: MsgpackReader): Taken {
   const kind = reader.peek()
   if (kind === 'number') return { value: reader.readNumber(), fault: null }
@@ -126,5 +127,5 @@ function take (reader: MsgpackReader): Taken {
     return isUtf8(bytes) ? { value: bytes.toString('utf8'), fault: null } : { fault: UTF8_MESSAGE }
   }
   reader.skip()
-  return kind === 'other' ? { fault: OTHER_MESSAGE } : { value: STAND_INS[kind], fault: null }
+  return kind === 'other' ? { fault: OTHER_MESSAGE } : { value: PLACEHOLDERS[kind], fault: null }
 }

@@ -1,8 +1,8 @@
 /**
  * Rows of a frame: [satellite_id, time, metric …].
  *
- * Two functions that decide alike: readRow is the hot path, from bytes into columns with one answer, yes or no;
- * explainRow finds the words for a no.
+ * Two functions with the same rules: readRow is the hot path, from bytes into columns, and answers only yes or no;
+ * explainRow explains a no.
  */
 import type { PointColumns } from '../columns.js'
 import { NOT_A_NUMBER, type MsgpackReader } from './msgpack-reader.js'
@@ -10,17 +10,17 @@ import { noMetricMessage, isInTimeWindow, timeWindowMessage, type DecodeRules, t
 import { SATELLITE_ID_RULE, type SatelliteTable } from '../satellites.js'
 import { listNames, type PointSchema } from '../schema.js'
 
-/** Satellite and time; metrics follow. */
+/** Satellite and time, before the metrics. */
 const HEAD_ELEMENTS = 2
-/** Without a metric there is no point. */
+/** With at least one metric. */
 const ROW_ELEMENTS_MIN = HEAD_ELEMENTS + 1
 
-const TIME_RULE = 'must be whole microseconds since 1970-01-01 UTC (int, or float 64 with a whole number) or nil'
+const TIME_RULE = 'must be whole microseconds since 1970-01-01 UTC (int, or float 64 with an integer value) or nil'
 const METRIC_RULE = 'must be a finite number or nil'
 
 /**
- * Reads one row into columns. False, with the cursor anywhere, if it breaks a rule or is not all there: then nothing
- * of the packet is taken, and what it left in the columns does not matter.
+ * Reads one row into columns. False, at an undefined position, if it is invalid or truncated: then the whole packet is
+ * refused, and whatever is left in the columns does not matter.
  */
 export function readRow (
   reader: MsgpackReader, nowMicros: number, oldestMicros: number, newestMicros: number,
@@ -34,7 +34,7 @@ export function readRow (
   if (satellite === null) return false
   reader.at += length
   const timeMicros = reader.takeNil() ? nowMicros : reader.readWhole()
-  // NOT_A_NUMBER is beyond every window.
+  // NOT_A_NUMBER is outside every window.
   if (timeMicros < oldestMicros || timeMicros > newestMicros) return false
   const first = columns.push(satellite, timeMicros) * columns.schema.metricCount
   const values = columns.values
@@ -49,7 +49,7 @@ export function readRow (
   return hasMetric
 }
 
-/** Tells `faults` what is wrong with the row at the cursor, which is all there and which readRow did not take. */
+/** Tells `faults` what is wrong with the row at the cursor, which is complete, and which readRow refused. */
 export function explainRow (
   reader: MsgpackReader, faults: PointReader, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable
 ): void {
@@ -58,9 +58,9 @@ export function explainRow (
   if (elements < 0) {
     faults.refuse(rowRule(schema))
   } else if (elements > HEAD_ELEMENTS + schema.metricCount) {
-    faults.refuse(`${rowRule(schema)}, but has ${elements} elements: more metrics than are known here`)
+    faults.refuse(`${rowRule(schema)}, but has ${elements} elements: more metrics than are known`)
   } else if (elements < ROW_ELEMENTS_MIN) {
-    faults.refuse(`${rowRule(schema)} with one metric at least, but has ${elements} elements`)
+    faults.refuse(`${rowRule(schema)} with at least one metric, but has ${elements} elements`)
   } else if (explainSatellite(reader, faults, satellites) && explainTime(reader, faults, nowMicros, rules)) {
     explainMetrics(reader, elements - HEAD_ELEMENTS, faults)
   }
@@ -70,7 +70,7 @@ function rowRule (schema: PointSchema): string {
   return `must be an array [satellite_id, time, ${listNames(schema.metrics)}]`
 }
 
-/** True, with the cursor behind it, if there is nothing to explain. */
+/** True, with the cursor after it, if it is valid. */
 function explainSatellite (reader: MsgpackReader, faults: PointReader, satellites: SatelliteTable): boolean {
   const length = reader.readTextLength()
   const isValid = length >= 0 && satellites.byBytes(reader.bytes, reader.at, reader.at += length) !== null
@@ -78,7 +78,7 @@ function explainSatellite (reader: MsgpackReader, faults: PointReader, satellite
   return isValid
 }
 
-/** True, with the cursor behind it, if there is nothing to explain. */
+/** True, with the cursor after it, if it is valid. */
 function explainTime (reader: MsgpackReader, faults: PointReader, nowMicros: number, rules: DecodeRules): boolean {
   if (reader.takeNil()) return true
   const timeMicros = reader.readWhole()
@@ -89,12 +89,12 @@ function explainTime (reader: MsgpackReader, faults: PointReader, nowMicros: num
   if (isInTimeWindow(timeMicros, nowMicros, rules) && Number.isSafeInteger(timeMicros)) return true
   const unit = isInTimeWindow(timeMicros * 1000, nowMicros, rules) ? 'milliseconds' : 'seconds'
   const isOtherUnit = unit === 'milliseconds' || isInTimeWindow(timeMicros * 1e6, nowMicros, rules)
-  const hint = isOtherUnit ? `; rows carry microseconds, and this looks like ${unit}` : ''
+  const hint = isOtherUnit ? `; times in rows are microseconds, but this looks like ${unit}` : ''
   faults.refuse(timeWindowMessage(timeMicros, nowMicros, rules) + hint, 'time')
   return false
 }
 
-/** Finds the metric that is at fault; if none is, then all are nil. */
+/** Finds the metric at fault; if there is none, all are nil. */
 function explainMetrics (reader: MsgpackReader, count: number, faults: PointReader): void {
   for (let metric = 0; metric < count; metric++) {
     if (reader.takeNil() || reader.readNumber() !== NOT_A_NUMBER) continue

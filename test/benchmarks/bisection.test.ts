@@ -35,12 +35,12 @@ t.test('null when nothing holds, down to the lowest rate', async t => {
   t.equal(tried.at(-1), search.low)
 })
 
-t.test('goes on down until something holds, however far that is and however few steps are left', async t => {
+t.test('steps down until a rate holds, however far and however few steps remain', async t => {
   const best = await bisect({ ...search, start: 8_000, factor: 1.1, steps: 3 }, upTo(25))
   t.ok(best !== null && best.rate <= 25, String(best?.rate))
 })
 
-t.test('a gap as narrow as asked for ends the search', async t => {
+t.test('a sufficiently narrow gap ends the search', async t => {
   let attempts = 0
   await bisect({ ...search, start: 100, factor: 1.1, resolution: 1.2 }, async rate => {
     attempts++
@@ -49,13 +49,15 @@ t.test('a gap as narrow as asked for ends the search', async t => {
   t.equal(attempts, 2)
 })
 
-t.test('never gives a rate that failed, and tries no more often than it may', async () => {
-  await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: 1, max: 12 }), async (limit, steps) => {
-    let attempts = 0
-    const best = await bisect({ ...search, steps }, async rate => {
-      attempts++
-      return await upTo(limit)(rate)
+t.test('never returns a rate that failed, and respects the number of trials', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: 1, max: 12 }), async (limit, steps) => {
+      let attempts = 0
+      const best = await bisect({ ...search, steps }, async rate => {
+        attempts++
+        return await upTo(limit)(rate)
+      })
+      return (attempts <= steps || limit < search.start) && best !== null && best.rate <= limit
     })
-    return (attempts <= steps || limit < search.start) && best !== null && best.rate <= limit
-  }))
+  )
 })

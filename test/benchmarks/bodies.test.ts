@@ -19,17 +19,25 @@ function bodyOf (request: Buffer): Buffer {
 }
 
 for (const format of ['json', 'ndjson', 'msgpack'] as const) {
-  t.test(`a refreshed ${format} request is what the server takes, with the time it was given`, t => {
+  t.test(`the server accepts a refreshed ${format} request, with the given time`, t => {
     const request = prepareRequest({ host: '127.0.0.1', port: 1, path: '/telemetry/batch', format }, points, false)
     const columns = new PointColumns(TELEMETRY)
     for (const nowMs of [NOW_MS, NOW_MS + 12_345]) {
       request.refresh(nowMs)
-      const fault = DECODERS[format](Buffer.from(bodyOf(request.bytes)), NOW_MS * 1000, RULES, new SatelliteTable(), columns)
+      const fault = DECODERS[format](
+        Buffer.from(bodyOf(request.bytes)),
+        NOW_MS * 1000,
+        RULES,
+        new SatelliteTable(),
+        columns
+      )
       t.equal(fault, null)
       t.equal(columns.count, 50)
       t.ok(columns.timesMicros.subarray(0, 50).every(micros => micros === nowMs * 1000))
       t.same(columns.satellites.slice(0, 50).map(({ id }) => id), points.map(({ satelliteId }) => satelliteId))
-      t.same([...columns.values.subarray(0, 150)], points.flatMap(({ battery, storage, signal }) => [battery, storage, signal]))
+      t.same([
+        ...columns.values.subarray(0, 150)
+      ], points.flatMap(({ battery, storage, signal }) => [battery, storage, signal]))
     }
     const head = request.bytes.toString('latin1', 0, request.bytes.indexOf('\r\n\r\n'))
     t.match(head, new RegExp(`Content-Length: ${bodyOf(request.bytes).length}(\r|$)`))
@@ -39,29 +47,45 @@ for (const format of ['json', 'ndjson', 'msgpack'] as const) {
 
 t.test('one point is an object', t => {
   const columns = new PointColumns(TELEMETRY)
-  t.equal(decodeJsonPoint(encodeJsonWithoutTime(points.slice(0, 1), true), NOW_MS * 1000, RULES, new SatelliteTable(), columns), null)
+  t.equal(decodeJsonPoint(
+    encodeJsonWithoutTime(points.slice(0, 1), true),
+    NOW_MS * 1000,
+    RULES,
+    new SatelliteTable(),
+    columns
+  ), null)
   t.equal(columns.timesMicros[0], NOW_MS * 1000)
   t.end()
 })
 
-t.test('gzip holds the same points, without times', t => {
-  const unpacked = JSON.parse(gunzipSync(encodeBody('gzip', points, false)).toString()) as Array<Record<string, unknown>>
+t.test('gzip contains the same points, without times', t => {
+  const unpacked = JSON.parse(
+    gunzipSync(encodeBody('gzip', points, false)).toString()
+  ) as Array<Record<string, unknown>>
   t.same(Object.keys(unpacked[0] ?? {}), ['satellite_id', ...METRICS.map(({ name }) => name)])
   t.equal(unpacked.length, 50)
   t.end()
 })
 
-t.test('line protocol has a line a point, and headers are sent', t => {
-  const request = prepareRequest({ host: 'h', port: 1, path: '/w', format: 'line', headers: { Authorization: 'Token x' } }, points.slice(0, 2), false)
+t.test('line protocol has one line per point, and headers are sent', t => {
+  const request = prepareRequest({
+    host: 'h',
+    port: 1,
+    path: '/w',
+    format: 'line',
+    headers: { Authorization: 'Token x' }
+  }, points.slice(0, 2), false)
   request.refresh(NOW_MS)
   t.match(request.bytes.toString(), /\r\nAuthorization: Token x\r\n/)
-  t.match(bodyOf(request.bytes).toString(), new RegExp(`^(telemetry,satellite_id=SAT-0000\\d battery_charge_percent=[\\d.]+,storage_usage_mb=[\\d.]+,signal_strength_dbm=-[\\d.]+ ${NOW_MS}\\d{6}\\n){2}$`))
+  t.match(bodyOf(request.bytes).toString(), new RegExp('^(telemetry,satellite_id=SAT-0000\\d ' +
+    `battery_charge_percent=[\\d.]+,storage_usage_mb=[\\d.]+,signal_strength_dbm=-[\\d.]+ ${NOW_MS}\\d{6}\\n){2}$`))
   t.end()
 })
 
-t.test('in line protocol no two points of a satellite have the same time, in a body and in those sent in the same millisecond', t => {
+t.test('in line protocol, points of a satellite have distinct times, even across requests in a millisecond', t => {
   const target = { host: 'h', port: 1, path: '/w', format: 'line' } as const
-  const requests = [0, 1, 2].map((body) => prepareRequest(target, pointsOf({ satellites: 7, bodies: 3, batch: 50 }, body), false))
+  const requests = [0, 1, 2].map((body) =>
+    prepareRequest(target, pointsOf({ satellites: 7, bodies: 3, batch: 50 }, body), false))
   const series = requests.flatMap((request) => {
     request.refresh(NOW_MS)
     return bodyOf(request.bytes).toString().trimEnd().split('\n').map((line) => line.replace(/ .* /, ' '))
@@ -70,7 +94,7 @@ t.test('in line protocol no two points of a satellite have the same time, in a b
   t.end()
 })
 
-t.test('a request has another time each time that it is sent', t => {
+t.test('a request has a new time each time it is sent', t => {
   const request = prepareRequest({ host: 'h', port: 1, path: '/w', format: 'json' }, points.slice(0, 1), true)
   const times = [NOW_MS, NOW_MS, NOW_MS - 5].map((nowMs) => {
     request.refresh(nowMs)
@@ -80,7 +104,7 @@ t.test('a request has another time each time that it is sent', t => {
   t.end()
 })
 
-t.test('numbers of points are written short, and lie on the good side of their limits', t => {
+t.test('values are short, and on the good side of their limits', t => {
   for (let number = 0; number <= POINT_NUMBER_MAX; number += 7) {
     const { battery, storage, signal } = pointOf(number, 100)
     for (const value of [battery, storage, signal]) if (String(value).length > 8) t.fail(`${value} is long`)

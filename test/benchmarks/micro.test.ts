@@ -2,12 +2,12 @@ import t from 'tap'
 import { microCases } from '../../benchmarks/micro/cases.js'
 import { measureCase } from '../../benchmarks/micro/measure.js'
 
-t.test('every piece runs, and does not give up', t => {
+t.test('every part runs without error', t => {
   for (const { name, call } of microCases()) t.doesNotThrow(call, name)
   t.end()
 })
 
-t.test('points per second follow from the points of a call', t => {
+t.test('points per second are derived from points per call', t => {
   let calls = 0
   const spin = (): void => {
     calls++
@@ -18,7 +18,10 @@ t.test('points per second follow from the points of a call', t => {
   const figure = measureCase({ name: 'spin', points: 100, call: spin }, { runMs: 20, runs: 3 })
   const allMs = performance.now() - startedMs
   t.ok(calls > 0)
-  t.ok(figure.pointsPerSecond <= 100_000 && figure.pointsPerSecond >= 100 / allMs * 1000, String(figure.pointsPerSecond))
+  t.ok(
+    figure.pointsPerSecond <= 100_000 && figure.pointsPerSecond >= 100 / allMs * 1000,
+    String(figure.pointsPerSecond)
+  )
   t.ok(Math.abs(figure.nanosPerPoint * figure.pointsPerSecond - 1e9) < 1)
   t.end()
 })

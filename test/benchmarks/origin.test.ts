@@ -6,7 +6,7 @@ import { describeMachine, diskVerdicts, fileSystemName } from '../../benchmarks/
 import { commandOf, readVersion } from '../../benchmarks/origin.js'
 import { version } from '../../lib/support/version.js'
 
-t.test('another program is asked for its version, and one that gives none has none', async t => {
+t.test('another program is asked for its version, which may be unknown', async t => {
   const directory = await mkdtemp(join(tmpdir(), 'orbitstream-test-'))
   t.teardown(() => rm(directory, { recursive: true }))
   const program = async (name: string, text: string): Promise<string> => {
@@ -15,13 +15,16 @@ t.test('another program is asked for its version, and one that gives none has no
     return path
   }
   t.equal(await readVersion(null), version())
-  t.equal(await readVersion(await program('plain', 'console.log(process.argv[2] === "--version" ? "9.8.7" : "")')), '9.8.7')
+  t.equal(
+    await readVersion(await program('plain', 'console.log(process.argv[2] === "--version" ? "9.8.7" : "")')),
+    '9.8.7'
+  )
   t.equal(await readVersion(await program('named', 'console.log("other v2.0.0-rc.1")')), '2.0.0-rc.1')
   t.equal(await readVersion(await program('help', 'console.log("Usage: other")')), null)
   t.equal(await readVersion(await program('failing', 'process.exit(1)')), null)
 })
 
-t.test('the command can be given to a shell again', t => {
+t.test('the command can be pasted into a shell', t => {
   t.equal(commandOf([]), 'npm run bench')
   t.equal(commandOf(['--only', 'http,udp', '--', "it's"]), "npm run bench -- --only http,udp -- 'it'\\''s'")
   t.end()
@@ -36,7 +39,7 @@ t.test('a data directory in memory fails, and file systems have names', t => {
   t.end()
 })
 
-t.test('the file system is that of the place that was chosen', { skip: process.platform !== 'linux' }, async t => {
+t.test('the file system is that of the chosen directory', { skip: process.platform !== 'linux' }, async t => {
   t.equal((await describeMachine('/dev/shm')).fileSystem, 'tmpfs')
   await t.rejects(describeMachine('/no/such/place'))
 })

@@ -2,9 +2,11 @@ import t from 'tap'
 import { GROUPS, planOf } from '../../benchmarks/plan.js'
 import { runRounds, type Steps } from '../../benchmarks/rounds.js'
 import { Results, type Session } from '../../benchmarks/session.js'
-import type { Group } from '../../benchmarks/result.js'
+import type { Group } from '../../benchmarks/plan.js'
 
-const session = { plan: planOf({ mode: 'default', runs: 2, seconds: 1, only: ['http', 'spool'] }) } as unknown as Session
+const session = {
+  plan: planOf({ mode: 'default', runs: 2, seconds: 1, only: ['http', 'spool'] })
+} as unknown as Session
 const RUN = { rate: 1, seconds: 1, sent: 0, acknowledged: 0, stored: 0, problems: [] }
 
 function steps (done: string[], failing?: Group): Steps {
@@ -29,7 +31,7 @@ t.test('each round measures every group of the plan once, after one warm-up', as
   t.same(said, ['warming up', 'round 1 of 2: http', 'round 1 of 2: spool', 'round 2 of 2: http', 'round 2 of 2: spool'])
 })
 
-t.test('a step that fails is named, and what was measured before is kept', async t => {
+t.test('a failed step is named, and earlier results are kept', async t => {
   const results = new Results()
   await t.rejects(runRounds(session, results, () => {}, steps([], 'spool')), { message: 'round 1 of 2: spool: boom' })
   t.same(results.measurements.map(({ name }) => name), ['http'])

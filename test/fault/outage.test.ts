@@ -10,9 +10,14 @@ const RESIDENT_BYTES_MAX = 400 * 1024 * 1024
 
 t.setTimeout(200_000)
 t.test('PostgreSQL away: every point is accepted, and stored when it is back, while new ones come', async (t) => {
-  const verdict = await runOutage(t, { outageMs: OUTAGE_MS, pointsPerSecond: POINTS_PER_SECOND, print: (line) => t.comment(line) })
-  const { stored, acknowledged, drainMs, residentBytesBefore, residentBytesMost, acknowledgedWhileDraining, ...wrong } = verdict
-  t.comment(`drained after ${Math.round(drainMs)} ms, ${acknowledgedWhileDraining} points taken meanwhile; largest process ${megabytes(residentBytesBefore)} before, ${megabytes(residentBytesMost)} at most`)
+  const verdict = await runOutage(
+    t, { outageMs: OUTAGE_MS, pointsPerSecond: POINTS_PER_SECOND, print: (line) => t.comment(line) })
+  const {
+    stored, acknowledged, drainMs, residentBytesBefore, residentBytesMost, acknowledgedWhileDraining, ...wrong
+  } = verdict
+  t.comment(
+    `drained after ${Math.round(drainMs)} ms, ${acknowledgedWhileDraining} points accepted meanwhile; ` +
+    `largest process ${megabytes(residentBytesBefore)} before, ${megabytes(residentBytesMost)} at most`)
   t.same(wrong, { missing: [], twice: [], invented: [], failures: {}, conservationErrorPoints: 0 })
   t.equal(stored, acknowledged)
   t.ok(acknowledged >= OUTAGE_MS / 1000 * POINTS_PER_SECOND / 2, `${acknowledged} points were acknowledged`)

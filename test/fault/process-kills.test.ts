@@ -32,7 +32,8 @@ t.test('SIGTERM under load: all that was acknowledged is stored, exit code 0', a
 
 t.test('kill -9 of a worker: replaced within a second, the others serve on', async (t) => {
   const postgres = await startTestPostgres(t, { fsync: true })
-  const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const ingest = await startIngest(
+    t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--workers', '2'] })
   const client = new JournalClient({ url: ingest.url, pointsPerRequest: 3 })
   client.start()
   for (let round = 0; round < 3; round++) {
@@ -41,7 +42,7 @@ t.test('kill -9 of a worker: replaced within a second, the others serve on', asy
     const from = ingest.program.lines.length
     process.kill(victim!.pid, 'SIGKILL')
     await client.acknowledgedMore(100)
-    const { afterMs } = await ingest.program.line((line) => line.msg === 'the new worker serves', from)
+    const { afterMs } = await ingest.program.line((line) => line.msg === 'the new worker is serving', from)
     t.comment(`the new worker served after ${String(afterMs)} ms`)
   }
   await client.stop()
@@ -79,12 +80,12 @@ t.test('PostgreSQL away and back: nothing is missing, no restart needed', async 
     await client.acknowledgedMore(500)
     const from = ingest.program.lines.length
     await postgres[end]()
-    await ingest.program.line((line) => line.msg?.startsWith('the database does not take points') === true, from)
+    await ingest.program.line((line) => line.msg?.startsWith('database writes are failing') === true, from)
     const { body } = await request(`${ingest.url}/health`)
-    t.match(await body.json(), { status: 'degraded', reasons: [/the database does not take points/] })
+    t.match(await body.json(), { status: 'degraded', reasons: [/database writes are failing/] })
     await postgres.start()
     // An outage that begins before the last one was over is not said again.
-    await ingest.program.line((line) => line.msg === 'the database is back; storing what waits', from)
+    await ingest.program.line((line) => line.msg === 'the database is back; storing queued points', from)
   }
   await client.acknowledgedMore(500)
   await client.stop()

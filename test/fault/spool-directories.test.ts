@@ -57,7 +57,7 @@ t.test('a slot of nobody that cannot be opened is named, and keeps nobody from s
   await client.stop()
   const health = await (await fetch(`${ingest.url}/health`)).json() as { status: string, reasons: string[] }
   t.equal(health.status, 'degraded')
-  t.match(health.reasons, [/^the spool of slot-7, which no worker owns any more, cannot be opened, .*EEXIST/])
+  t.match(health.reasons, [/^the spool of slot-7, which has no worker, cannot be opened; .*EEXIST/])
   t.equal(await ingest.program.stop(), 0)
   await verify(t, postgres, [client])
 })
@@ -72,7 +72,8 @@ t.test('a slot of a worker that cannot be opened is named, and the other workers
   client.start()
   await client.acknowledgedMore(100)
   await client.stop()
-  const health = await (await fetch(`${ingest.url}/health`)).json() as { status: string, reasons: string[], workers: Array<{ state: string }> }
+  const health = await (await fetch(
+    `${ingest.url}/health`)).json() as { status: string, reasons: string[], workers: Array<{ state: string }> }
   t.equal(health.status, 'degraded')
   t.match(health.reasons, [/^worker 0 is (waiting|starting) after .*EEXIST/])
   t.equal(health.workers[1]?.state, 'ready')
@@ -84,12 +85,16 @@ t.test('a second program on the same SPOOL_DIR is refused, and the first goes on
   const postgres = await startTestPostgres(t)
   const spoolDir = join(await temporaryDirectory(t), 'spool')
   await mkdir(spoolDir)
-  const first = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, env: { SPOOL_DIR: spoolDir } })
+  const first = await startIngest(
+    t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, env: { SPOOL_DIR: spoolDir } })
   const second = startProgram(t, 'orbitstream-ingest', [
-    'start', '--host', '127.0.0.1', '--port', '0', '--data-dir', await temporaryDirectory(t), '--database-url', postgres.url
+    'start', '--host', '127.0.0.1', '--port', '0',
+    '--data-dir', await temporaryDirectory(t), '--database-url', postgres.url
   ], { env: { SPOOL_DIR: spoolDir } })
   t.equal(await second.exit, 1)
-  t.ok(second.stderr.includes(`The SPOOL_DIR ${spoolDir} is in use by process ${first.program.pid} on host`), second.stderr)
+  t.ok(
+    second.stderr.includes(`The SPOOL_DIR ${spoolDir} is in use by process ${first.program.pid} on host`),
+    second.stderr)
   t.notMatch(second.stderr, /at .*\.js/, 'no stack for an operating error')
   const client = new JournalClient({ url: first.url, pointsPerRequest: 5 })
   client.start()

@@ -1,4 +1,4 @@
-/** The spool on a real file system whose calls fail: by strace, and on a small tmpfs. */
+/** The spool on a real file system with failing calls: injected by strace, and on a small tmpfs. */
 import t from 'tap'
 import type { Test } from 'tap'
 import { execFile, execFileSync, spawnSync } from 'node:child_process'
@@ -11,8 +11,8 @@ import { appendAll, drain, makeDirectory, openTestSpool } from '../lib/spool/sup
 
 const CHILD = fileURLToPath(new URL('./spool-child.js', import.meta.url))
 const FRAMES = 12
-/** Syncs before the first frame's: the id, the first segment's header, the note of the ledger. */
-const SYNCS_BEFORE = 3
+/** Syncs before that of the first frame: the id, and the first segment's header. */
+const SYNCS_BEFORE = 2
 
 const straceMissing = spawnSync('strace', ['-V']).status === 0 ? false : 'strace is not installed'
 
@@ -24,10 +24,13 @@ interface Run {
 
 /** Runs the child under strace with a fault. */
 async function runWith (directory: string, inject: string): Promise<Run> {
-  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${inject.split(':')[0] ?? ''}`, '-e', `inject=${inject}`, process.execPath, CHILD, directory, String(FRAMES)]
+  const [call = ''] = inject.split(':')
+  const options = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${inject}`]
+  const args = [...options, process.execPath, CHILD, directory, String(FRAMES)]
+  const env = { ...process.env, UV_THREADPOOL_SIZE: '1' }
   return await new Promise((resolve) => {
     // strace counts per thread: with one thread the n-th call is the n-th call.
-    const child = execFile('strace', args, { env: { ...process.env, UV_THREADPOOL_SIZE: '1' }, timeout: 20_000 }, (_error, stdout) => {
+    const child = execFile('strace', args, { env, timeout: 20_000 }, (_error, stdout) => {
       const answers = new Map(stdout.split('\n').filter((line) => line !== '').map((line) => {
         const [frame, answer = ''] = line.split(' ')
         return [Number(frame), answer] as const
@@ -49,7 +52,8 @@ async function recovered (t: Test, directory: string): Promise<number[]> {
 
 const all = Array.from({ length: FRAMES }, (_, index) => index + 1)
 
-t.test('fdatasync fails once: every batch is acknowledged, from a new segment, and none is there twice', { skip: straceMissing }, async (t) => {
+const ONCE = 'fdatasync fails once: every batch is acknowledged, from a new segment, and none is stored twice'
+t.test(ONCE, { skip: straceMissing }, async (t) => {
   for (const when of [1, 2, 7]) {
     const directory = await makeDirectory(t)
     const { exitCode, answers } = await runWith(directory, `fdatasync:error=EIO:when=${SYNCS_BEFORE + when}`)
@@ -59,7 +63,8 @@ t.test('fdatasync fails once: every batch is acknowledged, from a new segment, a
   }
 })
 
-t.test('fdatasync fails for good: nothing is acknowledged that is not on disk, and the spool says so', { skip: straceMissing }, async (t) => {
+const ALWAYS = 'fdatasync keeps failing: nothing is acknowledged that is not on disk, and the spool reports it'
+t.test(ALWAYS, { skip: straceMissing }, async (t) => {
   const directory = await makeDirectory(t)
   const { exitCode, answers } = await runWith(directory, `fdatasync:error=EIO:when=${SYNCS_BEFORE + 5}+`)
   t.equal(exitCode, 3)
@@ -107,13 +112,15 @@ function tmpfsMissing (): false | string {
   }
 }
 
-t.test('a full disk: refused, nothing acknowledged is lost, and taken again after the drain without a restart', { skip: tmpfsMissing() }, async (t) => {
+const FULL = 'a full disk: batches are refused, none acknowledged is lost, and the drain makes space without a restart'
+t.test(FULL, { skip: tmpfsMissing() }, async (t) => {
   const disk = join(await makeDirectory(t), 'disk')
   await mkdir(disk)
   mount(disk)
   t.teardown(() => { execFileSync('umount', [disk]) })
   for (const [slot, segmentBytes] of [8_192, 1_000_000].entries()) {
-    const { spool, fatal } = await openTestSpool(t, { directory: join(disk, `slot-${slot}`), segmentBytes, roomIntervalMs: 5 })
+    const options = { directory: join(disk, `slot-${slot}`), segmentBytes, roomIntervalMs: 5 }
+    const { spool, fatal } = await openTestSpool(t, options)
     spool.resume(null)
     const taken: string[] = []
     const stored: string[] = []

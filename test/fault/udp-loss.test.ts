@@ -1,4 +1,7 @@
-/** Packets that are lost, repeated, reordered, or not read in time: each one is stored or counted, never both or neither. */
+/**
+ * Packets that are lost, repeated, reordered, or not read in time: each one is stored or counted, never both or
+ * neither.
+ */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -14,11 +17,18 @@ import { healthOf, settled } from '../support/udp.js'
 
 /** Set in the child of this test that runs in a network namespace of its own, where nftables drops. */
 const IN_NAMESPACE = process.env['UDP_LOSS_NAMESPACE'] !== undefined
-const DROP_RULES = 'table inet loss { chain input { type filter hook input priority 0; iifname "lo" meta l4proto udp numgen random mod 100 < 20 counter drop; }; }'
+const DROP_RULES = 'table inet loss { chain input { type filter hook input priority 0; ' +
+  'iifname "lo" meta l4proto udp numgen random mod 100 < 20 counter drop; }; }'
 
-async function start (t: Test, args: readonly string[] = []): Promise<{ readonly ingest: Ingest, readonly db: Database }> {
+async function start (
+  t: Test, args: readonly string[] = []
+): Promise<{ readonly ingest: Ingest, readonly db: Database }> {
   const postgres = await startTestPostgres(t)
-  const ingest = await startIngest(t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, udpPort: '0', args: ['--workers', '1', ...args] })
+  const ingest = await startIngest(
+    t,
+    {
+      dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, udpPort: '0', args: ['--workers', '1', ...args]
+    })
   const db = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
   t.teardown(async () => { await db.close() })
   return { ingest, db }
@@ -40,7 +50,8 @@ function whyNoRules (): string | false {
 if (IN_NAMESPACE) {
   t.test('two senders, a fifth of their packets dropped by nftables', async (t) => {
     const { ingest, db } = await start(t)
-    const senders = await Promise.all(['LOSSY-A', 'LOSSY-B'].map(async (name) => await PacketSender.open(t, name, ingest.udpPorts[0]!)))
+    const senders = await Promise.all(
+      ['LOSSY-A', 'LOSSY-B'].map(async (name) => await PacketSender.open(t, name, ingest.udpPorts[0]!)))
     await Promise.all(senders.map(async (sender) => { await sender.send(4_000, 4_000) }))
     const dropped = droppedByRules()
     const accounts = await Promise.all(senders.map(async (sender) => await sender.finish(ingest.url)))
@@ -48,15 +59,19 @@ if (IN_NAMESPACE) {
     for (const [index, sender] of senders.entries()) {
       const { received, missing } = accounts[index]!
       t.equal(received + missing, sender.sent, 'sent = received + missing')
-      t.equal(await sender.storedPackets(db) + missing, sender.sent - 1, 'sent = stored + missing, but for the heartbeat')
+      t.equal(
+        await sender.storedPackets(db) + missing, sender.sent - 1, 'sent = stored + missing, but for the heartbeat')
     }
     t.equal(health.udp.missing, dropped, 'what nftables dropped is missing, exactly')
     t.ok(dropped > 1_300 && dropped < 1_900, `${dropped} of 8,000 dropped`)
   })
 } else {
   t.test('20% dropped by nftables: sent = stored + missing', { skip: whyNoRules() }, async (t) => {
-    const script = `ip link set lo up && nft '${DROP_RULES}' && exec "${process.execPath}" "${fileURLToPath(import.meta.url)}"`
-    const child = spawn('unshare', ['--net', 'sh', '-c', script], { env: { ...process.env, UDP_LOSS_NAMESPACE: '1' }, stdio: ['ignore', 'pipe', 'inherit'] })
+    const script = `ip link set lo up && nft '${DROP_RULES}' && exec "${process.execPath}" "${fileURLToPath(
+      import.meta.url)}"`
+    const child = spawn(
+      'unshare', ['--net', 'sh', '-c', script],
+      { env: { ...process.env, UDP_LOSS_NAMESPACE: '1' }, stdio: ['ignore', 'pipe', 'inherit'] })
     t.teardown(() => { child.kill() })
     let text = ''
     child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString() })
@@ -69,7 +84,8 @@ if (IN_NAMESPACE) {
     const { ingest, db } = await start(t)
     const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
     t.comment(`SEED=${seed}`)
-    const proxy = await startRoughProxy(t, ingest.udpPorts[0]!, { seed, drop: 0.2, repeat: 0.1, delay: 0.2, delayPacketsMax: 200 })
+    const proxy = await startRoughProxy(
+      t, ingest.udpPorts[0]!, { seed, drop: 0.2, repeat: 0.1, delay: 0.2, delayPacketsMax: 200 })
     const sender = await PacketSender.open(t, 'ROUGH', proxy.port)
     await sender.send(6_000, 4_000)
     proxy.smooth()
@@ -104,7 +120,10 @@ if (IN_NAMESPACE) {
 
   t.test('malformed packets at full speed do not stop HTTP', async (t) => {
     const { ingest, db } = await start(t)
-    const flood = spawn(process.execPath, [fileURLToPath(new URL('../support/udp-flood.js', import.meta.url)), String(ingest.udpPorts[0]), '2000'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const flood = spawn(
+      process.execPath,
+      [fileURLToPath(new URL('../support/udp-flood.js', import.meta.url)), String(ingest.udpPorts[0]), '2000'],
+      { stdio: ['ignore', 'pipe', 'inherit'] })
     t.teardown(() => { flood.kill() })
     let sent = ''
     flood.stdout.on('data', (chunk: Buffer) => { sent += chunk.toString() })
@@ -114,13 +133,15 @@ if (IN_NAMESPACE) {
     let [answers, slowestMs] = [0, 0]
     while (!flooding.isOver) {
       const startedMs = performance.now()
-      const { statusCode, body } = await request(`${ingest.url}/telemetry`, { method: 'POST', body: '{"satellite_id":"HTTP","battery_charge_percent":1}' })
+      const { statusCode, body } = await request(
+        `${ingest.url}/telemetry`, { method: 'POST', body: '{"satellite_id":"HTTP","battery_charge_percent":1}' })
       await body.dump()
       if (statusCode === 202) answers++
       else t.fail(`status ${statusCode}`)
       slowestMs = Math.max(slowestMs, performance.now() - startedMs)
     }
-    t.comment(`${sent.trim()} packets in 2 s; ${answers} answers meanwhile, the slowest after ${Math.round(slowestMs)} ms`)
+    t.comment(
+      `${sent.trim()} packets in 2 s; ${answers} answers meanwhile, the slowest after ${Math.round(slowestMs)} ms`)
     t.ok(Number(sent) > 10_000 && answers > 20)
     t.ok(slowestMs < 2_000)
     const health = await settled(ingest.url, ({ udp }) => udp.packets + udp.kernel_drops >= Number(sent))
@@ -131,6 +152,8 @@ if (IN_NAMESPACE) {
     t.equal(points, 0, 'and not one point was taken')
     t.equal(health.udp.packets + health.udp.kernel_drops, Number(sent))
     t.match(health.workers, [{ state: 'ready' }, { state: 'ready', engine: 'udp' }])
-    t.same((await db.query('SELECT satellite_id, count(*)::int FROM telemetry GROUP BY 1')).rows, [{ satellite_id: 'HTTP', count: answers }])
+    t.same(
+      (await db.query('SELECT satellite_id, count(*)::int FROM telemetry GROUP BY 1')).rows,
+      [{ satellite_id: 'HTTP', count: answers }])
   })
 }

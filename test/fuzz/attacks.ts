@@ -1,6 +1,6 @@
 /**
- * Attacks on a running server, each for as long as the other side of the channel lives. Runs as a child process: what an
- * attacker computes must not hold up the honest client beside it.
+ * Attacks on a running server, each until the parent disconnects. Runs as a child process so that an attacker's work
+ * does not delay the honest client.
  */
 import { createSocket } from 'node:dgram'
 import { connect, type Socket } from 'node:net'
@@ -14,14 +14,14 @@ import { COSTLY_LIMITS } from './target.js'
 
 const packr = new Packr({ useRecords: false })
 const METRIC = METRICS[0].name
-/** Requests of the attacker at once: the next begins when one is answered. */
+/** Concurrent requests of the attacker. */
 const AT_ONCE = 1
 const COMMITS_AT_ONCE = 500
 const SLOW_CONNECTIONS = 5_000
 const DRIP_MS = 2_000
-/** As many as are cut off after ten seconds: a storm of thousands at once holds up the accepting of connections, whatever they bring. */
+/** As many as are cut off after ten seconds: thousands at once delay new connections, whatever they send. */
 const OPENED_PER_SECOND = 500
-/** A flood beyond what the machine takes starves everybody, whatever is in it: these are about what one packet costs. */
+/** More than the machine can take starves everybody whatever it contains: this tests what a packet costs. */
 const PACKETS_PER_SECOND = 2_000
 const LARGE_PACKETS_PER_SECOND = 50
 const TURN_MS = 20
@@ -34,10 +34,12 @@ interface Shot {
   readonly body?: Buffer
 }
 
+/** The attack during which the database is stopped. */
+export const WITHOUT_DATABASE = 'waiting for commits'
 const gzip = { 'content-encoding': 'gzip' }
 const msgpack = { 'content-type': 'application/msgpack' }
 
-/** An array of msgpack with as many copies of some bytes. */
+/** A msgpack array with this many copies of some bytes. */
 function manyOf (count: number, bytes: readonly number[]): Buffer {
   const head = Buffer.from([0xdd, 0, 0, 0, 0])
   head.writeUInt32BE(count, 1)
@@ -45,51 +47,77 @@ function manyOf (count: number, bytes: readonly number[]): Buffer {
 }
 
 const frameOf = (rows: Buffer): Buffer => Buffer.concat([Buffer.from([0x95, 1, 0xa1, 0x73, 1, 1]), rows])
+const bodyOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 let nextId = 0
 const freshIds = (count: number): string[] => Array.from({ length: count }, () => `new-${nextId++}`)
 
 const SHOTS: Readonly<Record<string, () => readonly Shot[]>> = {
-  'rows that grow with their anomalies': () => [POINTS_MAX, 483_000].map((rows) => ({ path: '/telemetry/batch', headers: { ...gzip, ...msgpack }, body: gzipSync(frameOf(manyOf(rows, [0x93, 0xa1, 0x61, 0xc0, 0x01]))) })),
-  'empty objects': () => [{ path: '/telemetry/batch', headers: gzip, body: gzipSync(`[${'{},'.repeat(2_700_000)}{}]`) }],
-  'half a million keys': () => [{ path: '/telemetry', body: Buffer.from(`{${Array.from({ length: 500_000 }, (_, at) => `"k${at}":1`).join()}}`) }],
-  'changes of limits that change nothing': () => [{ path: `/limits/${METRIC}`, method: 'PATCH', body: Buffer.from('{}') }],
-  'waiting for commits': () => [{ path: '/telemetry?ack=committed', body: Buffer.from(JSON.stringify({ satellite_id: 'A', [METRIC]: 50 })) }],
-  'questions for the state': () => ['/health', '/metrics', '/anomalies', '/udp/senders?limit=1000'].map((path) => ({ path, method: 'GET' })),
-  'ever new satellites': () => [{ path: '/telemetry/batch', get body () { return Buffer.from(JSON.stringify(freshIds(5_000).map((id) => ({ satellite_id: id, [METRIC]: 50 })))) } }]
+  'rows that grow with their anomalies': () => [POINTS_MAX, 483_000].map((rows) => {
+    const body = gzipSync(frameOf(manyOf(rows, [0x93, 0xa1, 0x61, 0xc0, 0x01])))
+    return { path: '/telemetry/batch', headers: { ...gzip, ...msgpack }, body }
+  }),
+  'empty objects': () => [{
+    path: '/telemetry/batch', headers: gzip, body: gzipSync(`[${'{},'.repeat(2_700_000)}{}]`)
+  }],
+  'half a million keys': () => [{
+    path: '/telemetry', body: Buffer.from(`{${Array.from({ length: 500_000 }, (_, at) => `"k${at}":1`).join()}}`)
+  }],
+  'limit changes that change nothing': () => [{ path: `/limits/${METRIC}`, method: 'PATCH', body: Buffer.from('{}') }],
+  [WITHOUT_DATABASE]: () => [{ path: '/telemetry?ack=committed', body: bodyOf({ satellite_id: 'A', [METRIC]: 50 }) }],
+  'status queries': () => ['/health', '/metrics', '/anomalies', '/udp/senders?limit=1000'].map((path) => (
+    { path, method: 'GET' })),
+  'ever new satellites': () => [{
+    path: '/telemetry/batch',
+    get body () { return bodyOf(freshIds(5_000).map((id) => ({ satellite_id: id, [METRIC]: 50 }))) }
+  }]
 }
 
-/** Attacks of another kind than shots. */
+function absurdPacket (at: number): Buffer {
+  const [epoch, seq] = at % 2 === 0 ? [2 ** 53 - 1 - at, at] : [1, 2 ** 53 - 1 - at]
+  return packr.pack([1, 'honest', epoch, seq, [['SAT', null, 1]]])
+}
+
+function packetOfNewIds (): Buffer {
+  return packr.pack([1, 's', 1, nextId, freshIds(IDS_A_PACKET).map((id) => [id, null, 50])])
+}
+
+/** Attacks other than repeated requests. */
 const OTHERS: Readonly<Record<string, (url: URL, udpPort: number) => Promise<void>>> = {
   'slow connections': holdConnections,
-  'packets with absurd numbers': async (_, port) => await sendPackets(port, PACKETS_PER_SECOND, (at) => packr.pack([1, 'honest', at % 2 === 0 ? 2 ** 53 - 1 - at : 1, at % 2 === 0 ? at : 2 ** 53 - 1 - at, [['SAT', null, 1]]])),
+  'packets with absurd numbers': async (_, port) => await sendPackets(port, PACKETS_PER_SECOND, absurdPacket),
   'costly limits and packets of new ids': async (url, port) => {
-    const { ok } = await fetch(new URL('/limits', url), { method: 'PUT', headers: { 'if-match': '*', 'content-type': 'application/json' }, body: JSON.stringify(COSTLY_LIMITS) })
-    if (!ok) throw new Error('the limits are refused')
-    await sendPackets(port, LARGE_PACKETS_PER_SECOND, () => packr.pack([1, 's', 1, nextId, freshIds(IDS_A_PACKET).map((id) => [id, null, 50])]))
+    const { ok } = await fetch(new URL('/limits', url), {
+      method: 'PUT',
+      headers: { 'if-match': '*', 'content-type': 'application/json' },
+      body: JSON.stringify(COSTLY_LIMITS)
+    })
+    if (!ok) throw new Error('the limits were refused')
+    await sendPackets(port, LARGE_PACKETS_PER_SECOND, packetOfNewIds)
   }
 }
 
 export const ATTACKS: readonly string[] = [...Object.keys(SHOTS), ...Object.keys(OTHERS)]
-/** The one during which the database is away. */
-export const WITHOUT_DATABASE = 'waiting for commits'
-
 async function shoot (url: URL, shots: readonly Shot[], connections: number): Promise<void> {
   const pool = new Pool(url.origin, { connections })
   await Promise.all(Array.from({ length: connections }, async (_, lane) => {
     for (let at = lane; ; at++) {
       const { path, method = 'POST', headers = {}, body } = shots[at % shots.length] as Shot
-      await pool.request({ path, method, headers, ...body === undefined ? {} : { body } }).then(async (answer) => { await answer.body.dump() }, async () => { await delay(10) })
+      const answer = pool.request({ path, method, headers, ...body === undefined ? {} : { body } })
+      await answer.then(async ({ body }) => { await body.dump() }, async () => { await delay(10) })
     }
   }))
 }
 
-/** Heads that never end; a connection that is closed is opened again. */
+/** Heads that never end; closed connections are reopened. */
 async function holdConnections (url: URL): Promise<void> {
   const sockets = new Set<Socket>()
-  setInterval(() => { for (const socket of sockets) if (socket.readyState === 'open') socket.write('X: y\r\n') }, DRIP_MS)
+  setInterval(() => {
+    for (const socket of sockets) if (socket.readyState === 'open') socket.write('X: y\r\n')
+  }, DRIP_MS)
   for (;;) {
     for (let more = OPENED_PER_SECOND * TURN_MS / 1_000; more > 0 && sockets.size < SLOW_CONNECTIONS; more--) {
-      const socket = connect(Number(url.port), url.hostname, () => { socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n') })
+      const socket = connect(Number(url.port), url.hostname)
+      socket.once('connect', () => { socket.write('POST /telemetry HTTP/1.1\r\nHost: x\r\n') })
       socket.on('error', () => {})
       socket.on('close', () => sockets.delete(socket))
       sockets.add(socket)

@@ -1,12 +1,12 @@
 /**
- * Sends many mutated bodies, packets and raw requests to a real server, from a seed, and says what is wrong:
+ * Sends seeded, mutated bodies, packets and raw requests to a real server, and reports what goes wrong:
  *
- *   a process ended, a 5xx that is none of the operating errors, an answer that is no HTTP or no JSON of ours,
- *   points that were accepted and not stored, rows that nobody sent or twice, points stored that were refused, memory beyond a
- *   bound, or one request or packet that costs more than a bound of processor time (measured for groups, and for the members of a
- *   group that is over it).
+ *   a process that died, a 5xx that is not an operating error, an answer that is not HTTP or not our JSON,
+ *   points accepted but not stored, stored although refused, stored twice or never sent, memory above a limit, or one
+ *   request or packet that costs more CPU time than a limit (measured for groups, and for each member of a group above
+ *   it).
  *
- * What is sent comes in rounds; after each the database is held against what was sent, and emptied.
+ * Input is sent in rounds; after each one the database is compared with what was sent, and emptied.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { mkdtempSync, writeFileSync } from 'node:fs'
@@ -25,21 +25,21 @@ import { Inputs, type Body, type Raw } from './inputs.js'
 import { ExpectedRows, keyOf, rowsOf } from './oracle.js'
 import { COSTLY_LIMITS, each, RESIDENT_BYTES_MAX, Target } from './target.js'
 
-/** Of one round at most. */
+/** Upper limits per round. */
 const ROUND = { bodies: 25_000, packets: 25_000, raw: 5_000 } as const
 const GROUP = 60
 const PACKET_GROUP = 200
 const CONNECTIONS = 16
-/** A raw request that is not answered is given up: the head may be unfinished. */
+/** A raw request that gets no answer for this long is given up: its head may be incomplete. */
 const SILENCE_MS = 100
 const TRIES = 5
-/** Of input that is known to be dear: V8 compiles what it needs for it meanwhile. */
+/** For input known to be costly: V8 gets time to compile the code for it. */
 const DEAR_TRIES = 12
 const SETTLE_MS = 1_000
 const FAULTS_MAX = 20
 const ROWS_AT_ONCE = 20_000
 
-/** Number of each. */
+/** How many of each. */
 export interface Counts {
   readonly bodies: number
   readonly packets: number
@@ -49,9 +49,9 @@ export interface Counts {
 export interface FuzzOptions extends Counts {
   readonly engine: 'uws' | 'node'
   readonly seed: number
-  /** No round begins later, whatever the counts are. */
+  /** No round starts later than this, whatever the counts. */
   readonly minutes?: number
-  /** Processor time of one request or packet at most, in milliseconds, the least of several tries. */
+  /** Limit on the CPU time of one request or packet in milliseconds, the lowest of several tries. */
   readonly cpuMsMax: number
   readonly print: (line: string) => void
 }
@@ -64,14 +64,15 @@ export async function fuzz (owner: Owner, options: FuzzOptions): Promise<string[
   return await run.run()
 }
 
-/** A kind of input: how a group of it is sent, until all of it is done with. */
+/** A kind of input. */
 interface Kind<T> {
   readonly name: string
   readonly groupSize: number
   make (): T
+  /** Sends a group of it, and resolves when the server is done with it. */
   send (group: readonly T[]): Promise<void>
-  /** The same once more, at the cost of the first time. */
-  anew (one: T): T
+  /** The same input again, made to cost as much as the first time; without it: unchanged. */
+  anew? (one: T): T
   bytesOf (one: T): Buffer
 }
 
@@ -86,10 +87,29 @@ class Run {
   private stored = 0
   private dearestMs = 0
 
-  private readonly kinds = {
-    bodies: this.kind<Body>('bodies', GROUP, () => this.inputs.body(), async (group) => { await each(group, CONNECTIONS, async (body) => { await this.sendBody(body) }) }, ({ bytes }) => bytes),
-    packets: this.kind<Buffer>('packets', PACKET_GROUP, () => this.inputs.packet(), async (group) => { await this.sendPackets(group) }, (packet) => packet, (packet) => this.inputs.anew(packet)),
-    raw: this.kind<Raw>('raw requests', GROUP, () => this.inputs.raw(), async (group) => { await each(group, CONNECTIONS * 4, async (raw) => { await this.sendRaw(raw) }) }, ({ bytes }) => bytes)
+  private readonly bodies: Kind<Body> = {
+    name: 'bodies',
+    groupSize: GROUP,
+    make: () => this.inputs.body(),
+    send: async (group) => { await each(group, CONNECTIONS, async (body) => { await this.sendBody(body) }) },
+    bytesOf: ({ bytes }) => bytes
+  }
+
+  private readonly packets: Kind<Buffer> = {
+    name: 'packets',
+    groupSize: PACKET_GROUP,
+    make: () => this.inputs.packet(),
+    send: async (group) => { await this.sendPackets(group) },
+    bytesOf: (packet) => packet,
+    anew: (packet) => this.inputs.anew(packet)
+  }
+
+  private readonly raw: Kind<Raw> = {
+    name: 'raw requests',
+    groupSize: GROUP,
+    make: () => this.inputs.raw(),
+    send: async (group) => { await each(group, CONNECTIONS * 4, async (raw) => { await this.sendRaw(raw) }) },
+    bytesOf: ({ bytes }) => bytes
   }
 
   constructor (private readonly target: Target, private readonly options: FuzzOptions) {
@@ -108,31 +128,38 @@ class Run {
     const startedMs = performance.now()
     const left = { bodies: this.options.bodies, packets: this.options.packets, raw: this.options.raw }
     const sent = { bodies: 0, packets: 0, raw: 0 }
-    await this.dearest('body', dearBodies(this.nowMs, engine === 'uws' ? 0 : 1), async (body) => { await this.sendBody(body, true) }, ({ bytes }) => bytes)
-    if (this.acknowledged === 0) this.fault('none of the dearest bodies was accepted')
-    await this.dearest('packet', dearPackets(this.nowMs), async (packet) => { await this.sendPackets([packet]) }, (packet) => packet)
+    const bodies = dearBodies(this.nowMs, engine === 'uws' ? 0 : 1)
+    await this.dearest('body', bodies, async (body) => { await this.sendBody(body, true) }, ({ bytes }) => bytes)
+    if (this.acknowledged === 0) this.fault('none of the costliest bodies was accepted')
+    const packets = dearPackets(this.nowMs)
+    await this.dearest('packet', packets, async (packet) => { await this.sendPackets([packet]) }, (packet) => packet)
     await this.compare()
-    while (Math.max(left.bodies, left.packets, left.raw) > 0 && this.faults.length < FAULTS_MAX && performance.now() - startedMs < minutes * 60_000) {
+    const isOver = (): boolean => (
+      this.faults.length >= FAULTS_MAX || performance.now() - startedMs >= minutes * 60_000)
+    while (Math.max(left.bodies, left.packets, left.raw) > 0 && !isOver()) {
       for (const name of ['bodies', 'packets', 'raw'] as const) {
         const count = Math.min(ROUND[name], left[name])
-        await this.inGroups<unknown>(this.kinds[name], count)
+        await this.inGroups<unknown>(this[name], count)
         left[name] -= count
         sent[name] += count
       }
       await this.compare()
-      print(`${engine}: ${sent.bodies} bodies, ${sent.packets} packets, ${sent.raw} raw requests in ${((performance.now() - startedMs) / 1000).toFixed(0)} s; ` +
-        `${this.acknowledged} points acknowledged, ${this.stored} stored; ${this.dearestMs.toFixed(0)} ms of processor time at most, ${Math.round(this.target.residentBytes() / 1024 / 1024)} MB`)
+      const tookSeconds = ((performance.now() - startedMs) / 1000).toFixed(0)
+      const residentMegabytes = Math.round(this.target.residentBytes() / 1024 / 1024)
+      print(`${engine}: ${sent.bodies} bodies, ${sent.packets} packets, ${sent.raw} raw requests ` +
+        `in ${tookSeconds} s; ` +
+        `${this.acknowledged} points acknowledged, ${this.stored} stored; ` +
+        `at most ${this.dearestMs.toFixed(0)} ms of CPU time, ${residentMegabytes} MB`)
     }
-    if (this.target.residentBytes() > RESIDENT_BYTES_MAX) this.fault(`a process took ${this.target.residentBytes()} bytes of memory`)
+    const residentBytes = this.target.residentBytes()
+    if (residentBytes > RESIDENT_BYTES_MAX) this.fault(`a process took ${residentBytes} bytes of memory`)
     return this.faults
   }
 
-  private kind<T> (name: string, groupSize: number, make: () => T, send: Kind<T>['send'], bytesOf: (one: T) => Buffer, anew = (one: T): T => one): Kind<T> {
-    return { name, groupSize, make, send, bytesOf, anew }
-  }
-
-  /** What is known to be dear, each by itself. */
-  private async dearest<T> (what: string, all: ReadonlyArray<Dear<T>>, send: (one: T) => Promise<void>, bytesOf: (one: T) => Buffer): Promise<void> {
+  /** Sends input known to be costly, one at a time. */
+  private async dearest<T> (
+    what: string, all: ReadonlyArray<Dear<T>>, send: (one: T) => Promise<void>, bytesOf: (one: T) => Buffer
+  ): Promise<void> {
     for (const { name, make } of all) {
       let leastMs = Infinity
       for (let tries = 0; tries < DEAR_TRIES && leastMs > this.options.cpuMsMax / 2; tries++) {
@@ -145,8 +172,10 @@ class Run {
 
   private weigh (leastMs: number, what: string, bytes: () => Buffer): void {
     this.dearestMs = Math.max(this.dearestMs, leastMs)
-    if (leastMs > this.options.cpuMsMax / 2) this.options.print(`${this.options.engine}: ${leastMs.toFixed(0)} ms of processor time: ${what}`)
-    if (leastMs > this.options.cpuMsMax) this.fault(`${leastMs.toFixed(0)} ms of processor time: ${what}`, bytes())
+    const { cpuMsMax, engine, print } = this.options
+    const message = `${leastMs.toFixed(0)} ms of CPU time: ${what}`
+    if (leastMs > cpuMsMax / 2) print(`${engine}: ${message}`)
+    if (leastMs > cpuMsMax) this.fault(message, bytes())
     this.seeAlive(what, bytes)
   }
 
@@ -165,11 +194,13 @@ class Run {
     }
   }
 
-  /** Which of a dear group it was. */
+  /** Finds out which of a costly group it was. */
   private async alone<T> (kind: Kind<T>, group: readonly T[]): Promise<void> {
     for (const one of group) {
       let leastMs = Infinity
-      for (let tries = 0; tries < TRIES && leastMs > this.options.cpuMsMax / 2; tries++) leastMs = Math.min(leastMs, await this.cost(async () => { await kind.send([kind.anew(one)]) }))
+      for (let tries = 0; tries < TRIES && leastMs > this.options.cpuMsMax / 2; tries++) {
+        leastMs = Math.min(leastMs, await this.cost(async () => { await kind.send([kind.anew?.(one) ?? one]) }))
+      }
       this.weigh(leastMs, kind.name, () => kind.bytesOf(one))
     }
   }
@@ -180,10 +211,15 @@ class Run {
     return this.target.cpuMs() - beforeMs
   }
 
-  /** @param isAlone on a connection of its own: making it took so long that the server may have closed those of the pool */
+  /** @param isAlone on a separate connection: the server may close those of the pool while the body is made */
   private async sendBody (body: Body, isAlone = false): Promise<void> {
-    const { statusCode, body: answer } = await (isAlone ? new Client(this.target.ingest.url) : this.pool).request({
-      reset: isAlone, method: 'POST', path: body.path, headers: { 'content-type': body.contentType, ...body.gzip ? { 'content-encoding': 'gzip' } : {} }, body: body.bytes
+    const client = isAlone ? new Client(this.target.ingest.url) : this.pool
+    const { statusCode, body: answer } = await client.request({
+      reset: isAlone,
+      method: 'POST',
+      path: body.path,
+      headers: { 'content-type': body.contentType, ...body.gzip ? { 'content-encoding': 'gzip' } : {} },
+      body: body.bytes
     })
     const text = await answer.text()
     const fault = answerFault({ status: statusCode, body: text, isTyped: true }, false)
@@ -196,7 +232,7 @@ class Run {
     this.acknowledged += points
     const rows = rowsOf(format, plain)
     if (rows?.length === points) this.expected.mustBe(rows)
-    else this.fault(`${points} points accepted where ${rows === null ? 'no decoder takes it' : `${rows.length} are`}`, bytes)
+    else this.fault(`${points} points accepted, the oracle reads ${rows === null ? 'none' : rows.length}`, bytes)
   }
 
   private async sendPackets (group: readonly Buffer[]): Promise<void> {
@@ -208,18 +244,20 @@ class Run {
     await this.target.packetsRead()
   }
 
-  /** What was answered with 202 is stored, what was refused is not; behind silence, anything. */
+  /** What was answered with 202 is stored, what was refused is not; without an answer, either may be. */
   private async sendRaw ({ bytes, requests, body }: Raw): Promise<void> {
     const parserSpeaks = this.options.engine === 'uws'
     const text = await this.exchange(bytes)
     const answers = answersOf(text)
-    const fault = answers === null ? 'an answer that is no HTTP' : answers.map((answer) => answerFault(answer, parserSpeaks)).find((fault) => fault !== null)
+    const fault = answers === null
+      ? 'an answer that is not HTTP'
+      : answers.map((answer) => answerFault(answer, parserSpeaks)).find((fault) => fault !== null)
     if (typeof fault === 'string') this.fault(`${fault}: ${JSON.stringify(text.slice(0, 500))}`, bytes)
     const accepted = answers?.filter(({ status }) => status === 202).length ?? 0
     this.acknowledged += accepted
     const rows = Array.from({ length: requests }, () => rowsOf('json', body)?.[0] ?? '')
     this.expected.mustBe(rows.slice(0, accepted))
-    // Where there is one request and it is refused, nothing is stored.
+    // A single request that was refused must not be stored.
     if (requests > 1 || (answers?.at(-1)?.status ?? 0) < 400) this.expected.mayBe(rows.slice(accepted))
   }
 
@@ -235,37 +273,41 @@ class Run {
       socket.on('data', (chunk: Buffer) => { text += chunk.toString('latin1') })
       socket.on('error', end)
       socket.on('close', end)
-      // Half of them as senders do that write no more.
+      // Half of them end the stream, like senders that write nothing more.
       if (bytes.length % 2 === 0) socket.end(bytes)
       else socket.write(bytes)
     })
   }
 
-  /** The database against what was sent. */
+  /** Compares the database with what was sent. */
   private async compare (): Promise<void> {
     const health = await this.quiet()
     const unexplained = await conservationErrorPoints(this.target.ingest.url)
     if (unexplained !== 0) this.fault(`the counters leave ${unexplained} points unexplained`)
     const db = await connectDatabase(this.target.postgres.url, { applicationName: 'fuzz', connectTimeoutMs: 5_000 })
-    await db.query(`BEGIN; DECLARE all_rows CURSOR FOR SELECT satellite_id AS id, (extract(epoch FROM "time") * 1000000)::bigint::text AS micros, ARRAY[${METRICS.map(({ name }) => name).join()}] AS values FROM telemetry`)
+    await db.query(`BEGIN; DECLARE all_rows CURSOR FOR
+      SELECT satellite_id AS id, (extract(epoch FROM "time") * 1000000)::bigint::text AS micros,
+             ARRAY[${METRICS.map(({ name }) => name).join()}] AS values
+      FROM telemetry`)
     for (;;) {
-      const fetched = await db.query<{ id: string, micros: string, values: unknown[] }>(`FETCH ${ROWS_AT_ONCE} FROM all_rows`)
+      const fetched = await db.query<{ id: string, micros: string, values: unknown[] }>(
+        `FETCH ${ROWS_AT_ONCE} FROM all_rows`)
       if (fetched.rows.length === 0) break
       this.stored += fetched.rows.length
       for (const { id, micros, values } of fetched.rows) {
         const row = keyOf(id, micros, values)
-        if (!this.expected.take(row)) this.fault(`a row that nobody sent, or not so often: ${JSON.stringify(row)}`)
+        if (!this.expected.take(row)) this.fault(`a row never sent, or stored too often: ${JSON.stringify(row)}`)
       }
     }
     await db.query('COMMIT; TRUNCATE telemetry, anomalies')
     await db.close()
-    for (const row of this.expected.end()) this.fault(`accepted and not stored: ${JSON.stringify(row)}`)
+    for (const row of this.expected.end()) this.fault(`accepted but not stored: ${JSON.stringify(row)}`)
     const accepted = health.points['accepted'] ?? NaN
     if (this.stored !== accepted) this.fault(`${accepted} points accepted, ${this.stored} rows`)
     if (accepted < this.acknowledged) this.fault(`${this.acknowledged} points acknowledged, ${accepted} counted`)
   }
 
-  /** When all is stored, and what was sent last is counted: answers of /health are some hundred ms old. */
+  /** Waits until everything is stored and counted: answers of /health may be some hundred ms old. */
   private async quiet (): Promise<Health> {
     for (let before = await drained(this.target.ingest.url); ;) {
       await delay(SETTLE_MS)
@@ -275,11 +317,12 @@ class Run {
     }
   }
 
-  /** Says what is wrong, and where the input was saved. */
+  /** Records a fault, and where its input was saved. */
   private fault (what: string, ...inputs: readonly Buffer[]): void {
     if (this.faults.length >= FAULTS_MAX) return
     const directory = inputs.length === 0 ? null : mkdtempSync(join(tmpdir(), 'orbitstream-fuzz-'))
     inputs.forEach((bytes, at) => { writeFileSync(join(String(directory), `${at}.bin`), bytes) })
-    this.faults.push(`${this.options.engine}, seed ${this.options.seed}: ${what.slice(0, 2_000)}${directory === null ? '' : `; input in ${directory}`}`)
+    const where = directory === null ? '' : `; input in ${directory}`
+    this.faults.push(`${this.options.engine}, seed ${this.options.seed}: ${what.slice(0, 2_000)}${where}`)
   }
 }

@@ -1,8 +1,7 @@
 /**
- * What is sent: valid input of every form, changed in its structure and in its bytes, from a seed.
+ * Seeded input: valid in every format, then changed in its structure and bytes.
  *
- * Ids tell where a row came from, as long as nothing has changed them: B… of bodies, P… of packets, R… of raw requests, one
- * number for each.
+ * Unless mutated, ids tell where a row came from: B… bodies, P… packets, R… raw requests, each with a number.
  */
 import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
@@ -18,39 +17,67 @@ export interface Body {
   readonly path: '/telemetry' | '/telemetry/batch'
   readonly format: Format
   readonly contentType: string
-  /** As it is before compression. */
+  /** Before compression. */
   readonly plain: Buffer
   readonly gzip: boolean
   readonly bytes: Buffer
 }
 
-/** One write to a connection: one request, or several one after another, each with the same point. */
+/** One write to a connection: a request, or several in a row, each with the same point. */
 export interface Raw {
   readonly bytes: Buffer
   readonly requests: number
-  /** The point of each. */
+  /** The point in each request. */
   readonly body: Buffer
 }
 
-/** JSON text, or any value that msgpack knows. */
+/** JSON text, or any value that msgpack can encode. */
 type Field = readonly [name: string, value: unknown]
 
 /** Of a frame from a sender of four characters; -1: any byte. */
 const FRAME_HEAD = [0x95, -1, 0xa4, 0x66]
 
-const ODD_IDS = ['', ' ', 'a'.repeat(64), 'a'.repeat(65), 'ÜÖ🛰', '\u0000', '\ud800', '\u2028', '"\\\n', 'x'.repeat(5_000), 7, null, [], {}]
-const ODD_NUMBERS = [0, -0, 1e308, -1.7976931348623157e308, 5e-324, 2 ** 53, -(2 ** 63), 0.1, 1e21, 123456789012345680000, null, '1', true, [], {}, Infinity, NaN]
-const ODD_TIMES = [null, 0, -1, 1e300, 2 ** 53, '2026-11-23T12:00:00Z', '', 'now', '9999-12-31T23:59:59.999999999Z', true, [], 1.5]
-const ODD_NAMES = ['', 'Time', 'timestamp', '__proto__', 'constructor', 'satellite_id', 'x'.repeat(2_000), 'battery_charge_percent']
-/** Written as they are into JSON, where JSON.stringify would write something else. */
-const ODD_TEXTS = ['1e999', '-0', '00', '1.', '.5', '+1', '0x1', '1e-400', '"\\ud800"', '"\\u0000"', 'nul', '[[[[', '{"a":{"b":{"c":1}}}', '123456789012345678901234567890.123456789', '\ufeff1', '/**/1']
+const ODD_IDS = [
+  '', ' ', 'a'.repeat(64), 'a'.repeat(65), 'ÜÖ🛰', '\u0000', '\ud800', '\u2028', '"\\\n', 'x'.repeat(5_000), 7, null,
+  [], {}
+]
+const ODD_NUMBERS = [
+  0, -0, 1e308, -1.7976931348623157e308, 5e-324, 2 ** 53, -(2 ** 63), 0.1, 1e21, 123456789012345680000, null, '1', true,
+  [], {}, Infinity, NaN
+]
+const ODD_TIMES = [
+  null, 0, -1, 1e300, 2 ** 53, '2026-11-23T12:00:00Z', '', 'now', '9999-12-31T23:59:59.999999999Z', true, [], 1.5
+]
+const ODD_NAMES = [
+  '', 'Time', 'timestamp', '__proto__', 'constructor', 'satellite_id', 'x'.repeat(2_000), 'battery_charge_percent'
+]
+/** Put into JSON verbatim, where JSON.stringify would write something else. */
+const ODD_TEXTS = [
+  '1e999', '-0', '00', '1.', '.5', '+1', '0x1', '1e-400', '"\\ud800"', '"\\u0000"', 'nul', '[[[[',
+  '{"a":{"b":{"c":1}}}', '123456789012345678901234567890.123456789', '\ufeff1', '/**/1'
+]
+export const CONTENT_TYPES: Readonly<Record<Format, string>> = {
+  json: 'application/json', ndjson: 'application/x-ndjson', msgpack: 'application/msgpack'
+}
+const REQUEST_LINES = [
+  'POST /telemetry HTTP/1.1', 'POST /telemetry HTTP/1.1', 'POST /telemetry HTTP/1.0', 'GET /health HTTP/1.1',
+  'POST http://x/telemetry HTTP/1.1', 'OPTIONS * HTTP/1.1', 'PUT /limits HTTP/1.1', 'post /telemetry http/1.1',
+  'POST  /telemetry HTTP/1.1', 'POST /telemetry HTTP/9.9', 'CONNECT x:1 HTTP/1.1', 'PRI * HTTP/2.0'
+]
+const HEADERS = [
+  'Content-Length: 5', 'Transfer-Encoding: chunked', 'Transfer-Encoding: gzip, chunked', 'Host: y', 'Connection: close',
+  'Connection: upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Expect: 100-continue',
+  'Expect: x', ': empty', 'No colon', ' folded: x', 'X: \u0000', 'Content-Length: -1',
+  'Content-Length: 18446744073709551617', 'Content-Length : 4', 'Accept: application/msgpack', 'Origin: http://evil',
+  'Authorization: Bearer x', 'Content-Type: text/html', 'Content-Encoding: gzip'
+]
 
 export class Inputs {
   private readonly random: Random
-  /** By itself: how often it is asked depends on the machine. */
+  /** Separate, since the number of draws depends on the machine. */
   private readonly renamed: Random
   private count = 0
-  /** Whether what is made now may hold odd values: half of all input is sound, or nothing large would ever be taken. */
+  /** Whether odd values are allowed: half of all input has none, or nothing large would ever be accepted. */
   private isOdd = true
 
   constructor (seed: number, private readonly nowMs: number) {
@@ -65,66 +92,85 @@ export class Inputs {
     const plain = this.mutated(this.chance(0.003) ? this.monster(format) : this.plainBody(format, path))
     const gzip = this.chance(0.25)
     const packed = gzip ? gzipSync(plain, { level: 1 }) : plain
-    const contentType = format === 'msgpack' ? 'application/msgpack' : format === 'ndjson' ? 'application/x-ndjson' : 'application/json'
-    return { path, format, contentType, plain, gzip, bytes: gzip && this.chance(0.1) ? this.changeBytes(packed) : packed }
+    const contentType = CONTENT_TYPES[format]
+    const bytes = gzip && this.chance(0.1) ? this.changeBytes(packed) : packed
+    return { path, format, contentType, plain, gzip, bytes }
   }
 
   packet (): Buffer {
     this.isOdd = this.chance(0.5)
-    const frame = this.chance(0.7)
-    const packet = frame ? packr.pack(this.frame('P')) : packr.pack(this.chance(0.5) ? this.object(this.fields('P')) : this.points('P').map((fields) => this.object(fields)))
-    return this.mutated(packet).subarray(0, 8_000)
+    const packet = this.chance(0.7) ? this.frame('P') : this.plainPacket()
+    return this.mutated(packr.pack(packet)).subarray(0, 8_000)
   }
 
   /**
-   * The same packet of another sender, if it has one that nothing has changed: sent twice as it is, it would be a duplicate,
-   * which costs less.
+   * The same packet from another sender, if its sender is intact: repeated unchanged, it would be a cheaper duplicate.
    */
   anew (packet: Buffer): Buffer {
     const copy = Buffer.from(packet)
-    if (FRAME_HEAD.every((byte, at) => byte === -1 || packet[at] === byte)) copy.write(Math.floor(this.renamed.unit() * 46_656).toString(36).padStart(3, '0'), 4)
+    const isFrame = FRAME_HEAD.every((byte, at) => byte === -1 || packet[at] === byte)
+    if (isFrame) copy.write(Math.floor(this.renamed.unit() * 46_656).toString(36).padStart(3, '0'), 4)
     return copy
   }
 
-  /** Whole or broken; the bodies are never changed, so that what is stored of them is known. */
+  /** Intact or broken; the body itself is never mutated, so that the stored row is known. */
   raw (): Raw {
     const requests = this.chance(0.9) ? 1 : 2 + this.below(5)
-    const body = Buffer.from(JSON.stringify({ satellite_id: `R${this.count++}`, time: this.nowMs, [NAMES[0] ?? '']: 1 }))
+    const point = { satellite_id: `R${this.count++}`, time: this.nowMs, [NAMES[0] ?? '']: 1 }
+    const body = Buffer.from(JSON.stringify(point))
     return { bytes: Buffer.concat(Array.from({ length: requests }, () => this.rawRequest(body))), requests, body }
   }
 
   private rawRequest (body: Buffer): Buffer {
-    const lines = [
-      this.pick(['POST /telemetry HTTP/1.1', 'POST /telemetry HTTP/1.1', 'POST /telemetry HTTP/1.0', 'GET /health HTTP/1.1', 'POST http://x/telemetry HTTP/1.1', 'OPTIONS * HTTP/1.1', 'PUT /limits HTTP/1.1', 'post /telemetry http/1.1', 'POST  /telemetry HTTP/1.1', 'POST /telemetry HTTP/9.9', 'CONNECT x:1 HTTP/1.1', 'PRI * HTTP/2.0']),
-      'Host: x',
-      `Content-Length: ${body.length}`
-    ]
-    const more = ['Content-Length: 5', 'Transfer-Encoding: chunked', 'Transfer-Encoding: gzip, chunked', 'Host: y', 'Connection: close', 'Connection: upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Expect: 100-continue', 'Expect: x', ': empty', 'No colon', ' folded: x', 'X: \u0000', `X: ${'y'.repeat(this.below(20_000))}`, 'Content-Length: -1', 'Content-Length: 18446744073709551617', 'Content-Length : 4', 'Accept: application/msgpack', 'Origin: http://evil', 'Authorization: Bearer x', 'Content-Type: text/html', 'Content-Encoding: gzip']
+    const lines = [this.pick(REQUEST_LINES), 'Host: x', `Content-Length: ${body.length}`]
+    const more = [...HEADERS, `X: ${'y'.repeat(this.below(20_000))}`]
     while (this.chance(0.5)) lines.splice(1 + this.below(lines.length), 0, this.pick(more))
     if (this.chance(0.2)) lines.splice(1 + this.below(lines.length - 1), 1)
     const head = Buffer.from(`${lines.join(this.chance(0.95) ? '\r\n' : '\n')}\r\n\r\n`, 'latin1')
-    const framed = lines.some((line) => line.startsWith('Transfer')) && this.chance(0.8) ? chunked(body, this.pick(['', ';x=y', ' ', ';"'])) : body
+    const isChunked = lines.some((line) => line.startsWith('Transfer')) && this.chance(0.8)
+    const framed = isChunked ? chunked(body, this.pick(['', ';x=y', ' ', ';"'])) : body
     return Buffer.concat([this.chance(0.3) ? this.changeBytes(head) : head, framed])
+  }
+
+  private plainPacket (): unknown {
+    return this.chance(0.5) ? this.object(this.fields('P')) : this.points('P').map((fields) => this.object(fields))
   }
 
   private plainBody (format: Format, path: Body['path']): Buffer {
     const points = path === '/telemetry' ? [this.fields('B')] : this.points('B')
-    if (format === 'ndjson') return Buffer.from(points.map((fields) => this.jsonOf(fields)).join(this.pick(['\n', '\r\n', '\n\n'])))
+    if (format === 'ndjson') {
+      return Buffer.from(points.map((fields) => this.jsonOf(fields)).join(this.pick(['\n', '\r\n', '\n\n'])))
+    }
     if (format === 'msgpack') {
       if (this.chance(0.4)) return packr.pack(this.frame('B'))
-      return packr.pack(path === '/telemetry' ? this.object(points[0] ?? []) : points.map((fields) => this.object(fields)))
+      const objects = points.map((fields) => this.object(fields))
+      return packr.pack(path === '/telemetry' ? objects[0] : objects)
     }
     const texts = points.map((fields) => this.jsonOf(fields))
     return Buffer.from(path === '/telemetry' ? texts[0] ?? '' : `[${texts.join(this.pick([',', ', ', ',\n']))}]`)
   }
 
-  /** Small input that might cost much, or much that should cost little. */
+  /** Small input that could be costly, or large input that should be cheap. */
   private monster (format: Format): Buffer {
     const size = 1 + this.below(300_000)
-    if (format === 'msgpack') return this.pick([() => Buffer.alloc(size, 0x91), () => Buffer.concat([Buffer.from([0xdd, 0, 4, 0, 0]), Buffer.alloc(size, 0x80)]), () => Buffer.concat([Buffer.from([0xdf, 0x7f, 0xff, 0xff, 0xff]), Buffer.alloc(size, 0xa0)]), () => packr.pack([1, 's', 1, 1, Array.from({ length: size / 20 }, () => ['a', null, 1])])])()
+    if (format === 'msgpack') {
+      return this.pick([
+        () => Buffer.alloc(size, 0x91),
+        () => Buffer.concat([Buffer.from([0xdd, 0, 4, 0, 0]), Buffer.alloc(size, 0x80)]),
+        () => Buffer.concat([Buffer.from([0xdf, 0x7f, 0xff, 0xff, 0xff]), Buffer.alloc(size, 0xa0)]),
+        () => packr.pack([1, 's', 1, 1, Array.from({ length: size / 20 }, () => ['a', null, 1])])
+      ])()
+    }
     return Buffer.from(this.pick([
-      () => '['.repeat(size), () => '{"a":'.repeat(size / 5), () => `[${'{},'.repeat(size / 3)}{}]`, () => `{${Array.from({ length: size / 10 }, (_, at) => `"k${at}":1`).join()}}`,
-      () => `{"satellite_id":"${'\\u0041'.repeat(size / 6)}"}`, () => `{"storage_usage_mb":${'9'.repeat(size)}}`, () => ' '.repeat(size), () => '\n'.repeat(size), () => `[${'1,'.repeat(size / 2)}1]`
+      () => '['.repeat(size),
+      () => '{"a":'.repeat(size / 5),
+      () => `[${'{},'.repeat(size / 3)}{}]`,
+      () => `{${Array.from({ length: size / 10 }, (_, at) => `"k${at}":1`).join()}}`,
+      () => `{"satellite_id":"${'\\u0041'.repeat(size / 6)}"}`,
+      () => `{"storage_usage_mb":${'9'.repeat(size)}}`,
+      () => ' '.repeat(size),
+      () => '\n'.repeat(size),
+      () => `[${'1,'.repeat(size / 2)}1]`
     ])())
   }
 
@@ -142,9 +188,16 @@ export class Inputs {
   }
 
   private frame (prefix: string): unknown[] {
-    const rows = Array.from({ length: this.below(10) }, () => [this.id(prefix), this.chance(0.9) ? Number(this.timeMs()) * 1_000 : null, ...NAMES.slice(this.below(2)).map(() => this.number())])
+    const rows = Array.from({ length: this.below(10) }, () => [
+      this.id(prefix),
+      this.chance(0.9) ? Number(this.timeMs()) * 1_000 : null,
+      ...NAMES.slice(this.below(2)).map(() => this.number())
+    ])
     const seq = !this.oddly(0.05) ? this.count++ : this.pick([0, 2 ** 53 - 1, 2 ** 53, -1, 1.5, null])
-    return [!this.oddly(0.02) ? 1 : this.pick([0, 2, -1, 255]), `f${100 + this.below(50)}`, !this.oddly(0.02) ? 1 : this.pick([0, 2, 2 ** 53 - 1, NaN]), seq, rows]
+    const version = !this.oddly(0.02) ? 1 : this.pick([0, 2, -1, 255])
+    const sender = `f${100 + this.below(50)}`
+    const epoch = !this.oddly(0.02) ? 1 : this.pick([0, 2, 2 ** 53 - 1, NaN])
+    return [version, sender, epoch, seq, rows]
   }
 
   private id (prefix: string): unknown {
@@ -166,9 +219,12 @@ export class Inputs {
     return Object.fromEntries(fields)
   }
 
-  /** With fields that come twice, and texts that are no JSON. */
+  /** With repeated fields, and values that are not JSON. */
   private jsonOf (fields: readonly Field[]): string {
-    const members = fields.map(([name, value]) => `${JSON.stringify(name)}${this.pick([':', ' : '])}${this.oddly(0.01) ? this.pick(ODD_TEXTS) : JSON.stringify(value)}`)
+    const members = fields.map(([name, value]) => {
+      const colon = this.pick([':', ' : '])
+      return JSON.stringify(name) + colon + (this.oddly(0.01) ? this.pick(ODD_TEXTS) : JSON.stringify(value))
+    })
     if (this.chance(0.03)) members.push(members[this.below(members.length)] ?? '')
     return `{${members.join(',')}}`
   }
@@ -185,7 +241,9 @@ export class Inputs {
       switch (this.below(5)) {
         case 0: if (at < changed.length) changed[at] = this.below(256); break
         case 1: changed = Buffer.concat([changed.subarray(0, at), changed.subarray(at + length)]); break
-        case 2: changed = Buffer.concat([changed.subarray(0, at), Buffer.from([this.below(256)]), changed.subarray(at)]); break
+        case 2:
+          changed = Buffer.concat([changed.subarray(0, at), Buffer.from([this.below(256)]), changed.subarray(at)])
+          break
         case 3: changed = Buffer.concat([changed.subarray(0, at), changed.subarray(Math.max(0, at - length))]); break
         case 4: changed = changed.subarray(0, at)
       }

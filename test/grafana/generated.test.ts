@@ -1,4 +1,4 @@
-/** The files of grafana/: they are those that the code makes, and they hang together. */
+/** The files in grafana/ are up to date and consistent. */
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -7,34 +7,56 @@ import { generatedFiles } from '../../grafana/generator/files.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { ALERT_RULES, DASHBOARDS, grafanaFile, panelsOf, type Panel } from '../../grafana/queries/dashboards.js'
 
-interface DataSource { readonly uid: string, readonly type: string, readonly isDefault?: boolean, readonly url: string, readonly user?: string, readonly jsonData: Readonly<Record<string, unknown>>, readonly secureJsonData?: Readonly<Record<string, string>> }
+interface DataSource {
+  readonly uid: string
+  readonly type: string
+  readonly isDefault?: boolean
+  readonly url: string
+  readonly user?: string
+  readonly jsonData: Readonly<Record<string, unknown>>
+  readonly secureJsonData?: Readonly<Record<string, string>>
+}
 
-const { datasources: DATA_SOURCES } = parse(grafanaFile('provisioning/datasources/orbitstream.yml')) as { datasources: DataSource[] }
+const { datasources: DATA_SOURCES } = parse(grafanaFile('provisioning/datasources/orbitstream.yml')) as {
+  datasources: DataSource[]
+}
 const UIDS = DATA_SOURCES.map(({ uid }) => uid)
 /** Grafana's own. */
 const BUILT_IN = ['-- Grafana --', '__expr__']
 
-t.test('what is checked in is what the code makes: otherwise run "npm run grafana"', async (t) => {
+t.test('the files match the generator: otherwise run "npm run grafana"', async (t) => {
   const files = generatedFiles()
   for (const [path, content] of files) t.ok(grafanaFile(path) === content, path)
   for (const folder of ['dashboards', 'provisioning']) {
-    const there = await readdir(fileURLToPath(new URL(`../../../grafana/${folder}`, import.meta.url)), { recursive: true })
-    t.same(there.filter((name) => /\.\w+$/.test(name)).map((name) => `${folder}/${name}`).sort(), [...files.keys()].filter((path) => path.startsWith(folder)).sort(), 'and nothing else')
+    const there = await readdir(
+      fileURLToPath(new URL(`../../../grafana/${folder}`, import.meta.url)),
+      { recursive: true }
+    )
+    t.same(there.filter((name) => /\.\w+$/.test(name)).map((name) => `${folder}/${name}`).sort(), [...files.keys()]
+      .filter((path) => path.startsWith(folder))
+      .sort(), 'and nothing else')
   }
 })
 
 t.test('data sources', (t) => {
   const [postgres, prometheus] = DATA_SOURCES
   t.equal(DATA_SOURCES.filter(({ isDefault }) => isDefault).length, 1)
-  t.match(postgres, { type: 'grafana-postgresql-datasource', user: 'orbitstream_reader', url: '$ORBITSTREAM_DB_ADDRESS', secureJsonData: { password: '$ORBITSTREAM_DB_PASSWORD' } })
-  t.equal(postgres!.jsonData['timescaledb'], true, 'a boolean: a variable would make it text, which Grafana refuses')
+  t.match(postgres, {
+    type: 'grafana-postgresql-datasource',
+    user: 'orbitstream_reader',
+    url: '$ORBITSTREAM_DB_ADDRESS',
+    secureJsonData: { password: '$ORBITSTREAM_DB_PASSWORD' }
+  })
+  t.equal(postgres!.jsonData['timescaledb'], true, 'a boolean: a variable would make it text, which Grafana rejects')
   t.match(prometheus, { type: 'prometheus', url: '$ORBITSTREAM_PROMETHEUS_URL' })
   t.equal(new Set(UIDS).size, 2)
   t.end()
 })
 
 t.test('dashboards are found', (t) => {
-  const { providers } = parse(grafanaFile('provisioning/dashboards/orbitstream.yml')) as { providers: Array<{ type: string, options: { path: string } }> }
+  const { providers } = parse(grafanaFile('provisioning/dashboards/orbitstream.yml')) as {
+    providers: Array<{ type: string, options: { path: string } }>
+  }
   t.match(providers, [{ type: 'file', options: { path: '/var/lib/grafana/dashboards' } }])
   t.end()
 })
@@ -51,12 +73,23 @@ for (const dashboard of DASHBOARDS) {
     t.equal(dashboard.refresh, '2s')
     const known = (dashboard.templating.list ?? []).map(({ name }) => name)
     const text = JSON.stringify(dashboard)
-    const used = [...text.matchAll(/\$\{(\w+)(?::\w+)?\}/g)].map(([, name = '']) => name).filter((name) => !name.startsWith('__'))
-    t.same([...new Set(used)].sort(), [...known].sort(), 'every variable that is used is there, and every one that is there is used')
-    for (const [, uid = ''] of text.matchAll(/"uid":"([^"]+)"/g)) t.ok([...UIDS, ...BUILT_IN, dashboard.uid].includes(uid), `data source ${uid}`)
-    const linked = [...dashboard.links.map(({ url }) => url), ...[...text.matchAll(/"url":"(\/d\/[^"]+)"/g)].map(([, url = '']) => url)]
+    const used = [...text.matchAll(/\$\{(\w+)(?::\w+)?\}/g)]
+      .map(([, name = '']) => name)
+      .filter((name) => !name.startsWith('__'))
+    t.same(
+      [...new Set(used)].sort(),
+      [...known].sort(),
+      'every variable that is used is there, and every one that is there is used'
+    )
+    for (const [, uid = ''] of text.matchAll(/"uid":"([^"]+)"/g)) {
+      t.ok([...UIDS, ...BUILT_IN, dashboard.uid].includes(uid), `data source ${uid}`)
+    }
+    const linked = [
+      ...dashboard.links.map(({ url }) => url),
+      ...[...text.matchAll(/"url":"(\/d\/[^"]+)"/g)].map(([, url = '']) => url)
+    ]
     for (const url of linked) t.ok(DASHBOARDS.some(({ uid }) => url.split('/')[2] === uid), url)
-    t.equal(new Set(dashboard.links.map(({ url }) => url)).size, DASHBOARDS.length - 1, 'leads to the others')
+    t.equal(new Set(dashboard.links.map(({ url }) => url)).size, DASHBOARDS.length - 1, 'links to the others')
     t.end()
   })
 }
@@ -65,7 +98,10 @@ function checkPanel (t: Test, panel: Panel): void {
   const { title, description, targets = [], fieldConfig, datasource } = panel
   t.ok(title !== '' && (description ?? '').length > 10, `${title} says what it shows`)
   t.ok((fieldConfig?.defaults.noValue ?? '') !== '', `${title} says what it means when there is nothing`)
-  t.ok(targets.length > 0 && new Set(targets.map(({ refId }) => refId)).size === targets.length, `${title}: queries have names of their own`)
+  t.ok(
+    targets.length > 0 && new Set(targets.map(({ refId }) => refId)).size === targets.length,
+    `${title}: queries have names of their own`
+  )
   for (const target of targets) {
     t.equal(target.datasource.uid, datasource?.uid, `${title}: one data source`)
     t.ok((target.rawSql ?? target.expr ?? '') !== '')
@@ -86,22 +122,25 @@ function checkGrid (t: Test, panels: readonly Panel[]): void {
   }
 }
 
-t.test('every metric of the catalogue is there, with its limits', (t) => {
+t.test('every metric of the catalogue is present, with its limits', (t) => {
   const [fleet, satellite] = DASHBOARDS
   for (const { name, title } of METRICS) {
     const panel = panelsOf(satellite!).find((each) => each.title === title)
     t.equal(panel?.targets?.length, 2, title)
     t.ok(panel?.targets?.every(({ rawSql = '' }) => rawSql.includes(name)), name)
-    t.ok(panelsOf(fleet!).some(({ title, targets = [] }) => title === 'Latest values' && targets.some(({ rawSql = '' }) => rawSql.includes(`"${name}"`))), `${name} in the table`)
+    t.ok(panelsOf(fleet!).some(({ title, targets = [] }) => title === 'Latest values' &&
+      targets.some(({ rawSql = '' }) => rawSql.includes(`"${name}"`))), `${name} in the table`)
   }
   t.end()
 })
 
 t.test('alert rules', (t) => {
-  t.same(ALERT_RULES.map(({ title }) => title), ['No points for a minute', 'A server does not report', 'Spool is growing', 'UDP packets are lost', 'Many anomalies'])
+  t.same(ALERT_RULES.map(({ title }) => title), [
+    'No points for a minute', 'A server does not report', 'Spool is growing', 'UDP packets are lost', 'Many anomalies'
+  ])
   t.equal(new Set(ALERT_RULES.map(({ uid }) => uid)).size, ALERT_RULES.length)
   for (const { uid, title, condition, data, dashboardUid, panelId, annotations } of ALERT_RULES) {
-    t.match(uid, /^[a-z-]{1,40}$/, 'as Grafana takes them')
+    t.match(uid, /^[a-z-]{1,40}$/, 'in Grafana\'s format')
     const panels = panelsOf(DASHBOARDS.find((dashboard) => dashboard.uid === dashboardUid)!)
     t.ok(panels.some(({ id }) => id === panelId), `${title} leads to a panel`)
     t.same([annotations['__dashboardUid__'], annotations['__panelId__']], [dashboardUid, String(panelId)])
@@ -109,6 +148,10 @@ t.test('alert rules', (t) => {
     t.ok(data.every(({ datasourceUid }) => [UIDS[0], '__expr__'].includes(datasourceUid)), 'without Prometheus')
     t.equal(data.find(({ model }) => model.expression !== undefined)?.model.expression, 'A')
   }
-  t.notMatch(grafanaFile('provisioning/alerting/orbitstream.yml'), /\$/, 'nothing that Grafana would take for a variable of the environment')
+  t.notMatch(
+    grafanaFile('provisioning/alerting/orbitstream.yml'),
+    /\$/,
+    'nothing that Grafana would take for a variable of the environment'
+  )
   t.end()
 })

@@ -1,4 +1,4 @@
-/** Every query of the dashboards on PostgreSQL without TimescaleDB. */
+/** Every dashboard query on PostgreSQL without TimescaleDB. */
 import t from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
@@ -17,25 +17,35 @@ t.test('with data', async (t) => {
   await everyQueryAnswers(t, database)
 })
 
-t.test('an empty database: no query fails, and alerts have a number or are silent without', async (t) => {
+t.test('an empty database: no query fails, and alerts have a number or are silent without one', async (t) => {
   const database = await connect(await createTestDatabase(server), OPTIONS)
   t.teardown(() => database.close())
   await migrate(database, SCHEMA_SETTINGS)
   await database.query('SET ROLE orbitstream_reader')
   const to = new Date()
   for (const { title, purpose, sql } of allQueries()) {
-    const text = expandMacros(sql, { from: new Date(to.getTime() - RANGES[1].rangeMs), to, intervalMs: 10_000, variables: { satellite: '', silent: '1m', __searchFilter: '%' } })
+    const text = expandMacros(sql, {
+      from: new Date(to.getTime() - RANGES[1].rangeMs),
+      to,
+      intervalMs: 10_000,
+      variables: { satellite: '', silent: '1m', __searchFilter: '%' }
+    })
     const { rows } = await database.query(text)
     if (purpose !== 'alert') continue
     t.ok(rows.every((row) => Object.values(row).every((value) => value !== null)), title)
-    t.ok(rows.length > 0 || ALERT_RULES.some((rule) => title === `alert: ${rule.title}` && rule.noDataState === 'OK'), `${title}: no row is no alarm`)
+    t.ok(
+      rows.length > 0 || ALERT_RULES.some((rule) => title === `alert: ${rule.title}` && rule.noDataState === 'OK'),
+      `${title}: no row is no alarm`
+    )
   }
 })
 
-t.test('the reader reads, and no more', async (t) => {
+t.test('the reader can only read', async (t) => {
   const database = await connect(await createTestDatabase(server), OPTIONS)
   t.teardown(() => database.close())
   await migrate(database, SCHEMA_SETTINGS)
   await database.query('SET ROLE orbitstream_reader')
-  for (const sql of ['DELETE FROM ingest_stats', 'UPDATE limits SET version = 2', 'DROP TABLE telemetry']) await t.rejects(database.query(sql), /permission denied|must be owner/)
+  for (const sql of ['DELETE FROM ingest_stats', 'UPDATE limits SET version = 2', 'DROP TABLE telemetry']) {
+    await t.rejects(database.query(sql), /permission denied|must be owner/)
+  }
 })

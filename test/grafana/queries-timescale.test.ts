@@ -1,4 +1,4 @@
-/** Every query of the dashboards on TimescaleDB: in WebAssembly, or on the server of TEST_TIMESCALE_URL. */
+/** Every dashboard query on TimescaleDB: in WebAssembly, or on the server of TEST_TIMESCALE_URL. */
 import t from 'tap'
 import { everyQueryAnswers } from '../support/dashboard-answers.js'
 import { openTimescale } from '../support/timescale.js'

@@ -1,6 +1,6 @@
 /**
- * The server is started before its database, as a deployment starts both at once: it waits through every stage that a
- * database and its name go through, says each cause once, and then serves.
+ * The server starts before its database, as when a deployment starts both at once: it waits through every stage that a
+ * database and its host name go through, logs each cause once, and then serves.
  */
 import t from 'tap'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ import { startProgram, type Program } from '../support/program.js'
 const NAME = 'timescaledb'
 const SSL_REQUEST_BYTES = 8
 
-/** A resolver that knows NAME as a file says it: an error code, or an address. */
+/** A resolver that reads the answer for NAME from a file: an error code, or an address. */
 const RESOLVER = `
 import dns from 'node:dns'
 import { readFileSync } from 'node:fs'
@@ -24,8 +24,9 @@ const { lookup } = dns
 dns.lookup = (host, options, callback) => {
   if (host !== '${NAME}') return lookup(host, options, callback)
   const found = readFileSync(process.env.TEST_NAME_FILE, 'utf8')
-  if (/^E/.test(found)) process.nextTick(callback, Object.assign(new Error('getaddrinfo ' + found + ' ' + host), { code: found, syscall: 'getaddrinfo', hostname: host }))
-  else lookup(found, options, callback)
+  if (!/^E/.test(found)) return lookup(found, options, callback)
+  const error = new Error('getaddrinfo ' + found + ' ' + host)
+  process.nextTick(callback, Object.assign(error, { code: found, syscall: 'getaddrinfo', hostname: host }))
 }
 `
 
@@ -37,7 +38,7 @@ function refusal (code: string, message: string): Buffer {
   return Buffer.concat([head, fields])
 }
 
-/** A port that refuses every session with `answer` until that is null, then leads to the database. */
+/** A port that refuses every session with `answer`, or forwards to the database once that is null. */
 class Gate {
   answer: Buffer | null = null
   private readonly sockets = new Set<Socket>()
@@ -78,19 +79,23 @@ class Gate {
   private keep (socket: Socket): void {
     this.sockets.add(socket)
     socket.on('close', () => this.sockets.delete(socket))
-    // What breaks here, the other side is told by the end of its connection.
+    // On an error the other side sees its connection end.
     socket.on('error', () => {})
   }
 }
 
-async function startWithResolver (owner: Owner, url: string, name: string): Promise<{ readonly program: Program, readonly rename: (name: string) => Promise<void> }> {
+interface Started { readonly program: Program, readonly rename: (name: string) => Promise<void> }
+
+async function startWithResolver (owner: Owner, url: string, name: string): Promise<Started> {
   const directory = await temporaryDirectory(owner)
   const [resolver, nameFile] = [join(directory, 'resolver.mjs'), join(directory, 'name')]
   await writeFile(resolver, RESOLVER)
   await writeFile(nameFile, name)
-  const program = startProgram(owner, 'orbitstream-ingest', ['start', '--host', '127.0.0.1', '--port', '0', '--udp-port', 'off', '--workers', '1', '--data-dir', join(directory, 'data'), '--database-url', url], {
-    env: { NODE_OPTIONS: `--import ${pathToFileURL(resolver).href}`, TEST_NAME_FILE: nameFile, LOG_LEVEL: 'info' }
-  })
+  const env = { NODE_OPTIONS: `--import ${pathToFileURL(resolver).href}`, TEST_NAME_FILE: nameFile, LOG_LEVEL: 'info' }
+  const program = startProgram(owner, 'orbitstream-ingest', [
+    'start', '--host', '127.0.0.1', '--port', '0', '--udp-port', 'off', '--workers', '1',
+    '--data-dir', join(directory, 'data'), '--database-url', url
+  ], { env })
   return { program, rename: async (changed) => await writeFile(nameFile, changed) }
 }
 
@@ -98,7 +103,7 @@ function waitingFor (program: Program, cause: string): Promise<unknown> {
   return program.line(({ msg }) => msg?.startsWith('waiting for the database') === true && msg.includes(cause))
 }
 
-t.test('a name that does not resolve, a closed port, a database that starts, a wrong password: then all is well', async t => {
+t.test('waits out an unknown host, a closed port, a starting database and a wrong password', async t => {
   const postgres = await startTestPostgres(t)
   const gate = new Gate(t, new URL(postgres.url))
   const port = await gate.listen(0)
@@ -120,14 +125,15 @@ t.test('a name that does not resolve, a closed port, a database that starts, a w
   const ready = await program.line(({ msg }) => msg === 'ready')
   const { statusCode } = await request(`http://127.0.0.1:${String(ready['port'])}/health`)
   t.equal(statusCode, 200)
-  t.equal(program.lines.filter(({ msg }) => msg?.startsWith('waiting for the database')).length, 5, 'each cause was said once')
+  const waits = program.lines.filter(({ msg }) => msg?.startsWith('waiting for the database'))
+  t.equal(waits.length, 5, 'each cause is logged once')
   t.equal(await program.stop(), 0)
 })
 
-t.test('a stop ends the waiting', async t => {
+t.test('SIGTERM ends the wait', async t => {
   const { program } = await startWithResolver(t, `postgres://orbitstream:secret@${NAME}/orbitstream`, 'ENOTFOUND')
   await waitingFor(program, `ENOTFOUND ${NAME}`)
   t.equal(await program.stop(), 1)
-  t.match(program.stderr, 'error: Stopped before the database was there.')
+  t.match(program.stderr, 'error: Stopped while waiting for the database.')
   t.notMatch(program.stdout, 'secret')
 })

@@ -1,4 +1,4 @@
-/** Small bodies that become large: a worker outlives them, and nobody else notices. */
+/** Small bodies that expand to large ones: workers survive them. */
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
@@ -8,19 +8,21 @@ import { connect } from '../../lib/database/connection.js'
 import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
 import { startIngest } from '../support/program.js'
 
-/** Of one metric beyond its default limit, so that each row makes an anomaly. */
+/** One metric beyond its default limit, so that each row causes an anomaly. */
 const ROW = Buffer.from('93a161c001', 'hex')
 
-/** gzip of a frame of many rows of five bytes. */
+/** A gzipped frame of many five-byte rows. */
 function packed (rows: number): Buffer {
   const head = Buffer.from([0x95, 0x01, 0xa1, 0x78, 0x01, 0x00, 0xdd, 0, 0, 0, 0])
   head.writeUInt32BE(rows, 7)
   return gzipSync(Buffer.concat([head, Buffer.alloc(rows * ROW.length, ROW)]))
 }
 
-t.test('bodies of a kilobyte with the most points, and with more', async t => {
+t.test('kilobyte bodies with the most points allowed, and with more', async t => {
   const postgres = await startTestPostgres(t)
-  const { url } = await startIngest(t, { dataDir: join(await temporaryDirectory(t), 'data'), databaseUrl: postgres.url, env: { WORKERS: '1' } })
+  const { url } = await startIngest(t, {
+    dataDir: join(await temporaryDirectory(t), 'data'), databaseUrl: postgres.url, env: { WORKERS: '1' }
+  })
   const db = await connect(postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
   t.teardown(async () => await db.close())
   const post = async (body: Buffer, ack: string): Promise<number> => {
@@ -32,10 +34,11 @@ t.test('bodies of a kilobyte with the most points, and with more', async t => {
   const [most, more] = [packed(POINTS_MAX), packed(483_000)]
   t.ok(more.length < 4_000)
   t.same(await Promise.all([post(most, 'spooled'), post(more, 'spooled'), post(more, 'committed')]), [202, 413, 413])
-  // Frames commit in order: what was spooled before is committed with it.
+  // Frames commit in order: everything spooled earlier is committed too.
   t.equal(await post(most, 'committed'), 202)
-  t.same((await db.query('SELECT (SELECT count(*) FROM telemetry)::int AS points, (SELECT count(*) FROM anomalies)::int AS anomalies')).rows,
-    [{ points: 2 * POINTS_MAX, anomalies: 2 * POINTS_MAX }])
+  const { rows } = await db.query(
+    'SELECT (SELECT count(*) FROM telemetry)::int AS points, (SELECT count(*) FROM anomalies)::int AS anomalies')
+  t.same(rows, [{ points: 2 * POINTS_MAX, anomalies: 2 * POINTS_MAX }])
   const health = await (await request(`${url}/health`)).body.json() as { workers: Array<{ restarts: number }> }
   t.same(health.workers.map(({ restarts }) => restarts), [0])
 })

@@ -1,4 +1,4 @@
-/** More connections than the system allows a process open files: beyond the bound they are refused, and nothing else fails. */
+/** More connections than a process may have open files: those beyond the limit are refused, and nothing else fails. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
@@ -12,8 +12,9 @@ import type { Test } from 'tap'
 const OPEN_FILES_MAX = 260
 const SOCKETS = 2 * OPEN_FILES_MAX
 const PATIENCE_MS = 30_000
+const POINT = '{"satellite_id":"HONEST","battery_charge_percent":50}'
 
-/** Sockets with half a head each, as far as they are let in; those that were closed are gone from the set. */
+/** Sockets with half a request head each, as far as they are accepted; closed ones leave the set. */
 async function crowd (t: Test, port: number): Promise<Set<Socket>> {
   const open = new Set<Socket>()
   t.teardown(() => { for (const socket of open) socket.destroy() })
@@ -29,13 +30,13 @@ async function crowd (t: Test, port: number): Promise<Set<Socket>> {
   return open
 }
 
-/** Sends points one after another on one connection until it is told to stop; the sum of answers by status. */
+/** Sends points one after another on one connection; returns a function that stops it and counts answers by status. */
 function sendSteadily (t: Test, client: Client): () => Promise<Map<number, number>> {
   const statuses = new Map<number, number>()
   const stopping = new AbortController()
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      const { statusCode, body } = await client.request({ path: '/telemetry', method: 'POST', body: '{"satellite_id":"HONEST","battery_charge_percent":50}' })
+      const { statusCode, body } = await client.request({ path: '/telemetry', method: 'POST', body: POINT })
       await body.dump()
       statuses.set(statusCode, (statuses.get(statusCode) ?? 0) + 1)
     }
@@ -73,25 +74,26 @@ t.test('more connections than open files', async (t) => {
       await ask('/health')
       const stop = sendSteadily(t, honest)
       const open = await crowd(t, Number(new URL(url).port))
-      await eventually('those beyond the bound are closed', PATIENCE_MS, async () => await Promise.resolve(open.size < OPEN_FILES_MAX ? true : undefined))
+      await eventually('connections beyond the limit are closed', PATIENCE_MS, async () => (
+        await Promise.resolve(open.size < OPEN_FILES_MAX ? true : undefined)))
       for (let turn = 0; turn < 5; turn++) t.match(JSON.parse(await ask('/health')), { status: 'healthy' })
-      // An answer may be some hundred milliseconds old.
-      const metrics = await eventually('the metrics count those that were refused', PATIENCE_MS, async () => {
+      // Metrics may be some hundred milliseconds old.
+      const metrics = await eventually('the metrics count the refused connections', PATIENCE_MS, async () => {
         const text = await ask('/metrics')
         return /^orbitstream_http_refused_total\{code="too_many_connections"\} [1-9]/m.test(text) ? text : undefined
       })
       t.match(metrics, /^orbitstream_process_resident_bytes\{slot="0"\} [1-9]/m)
       const statuses = await stop()
-      t.same([...statuses.keys()], [202], 'a client that has its connection notices nothing')
+      t.same([...statuses.keys()], [202], 'connected clients notice nothing')
       for (const socket of open) socket.destroy()
       const pool = new Pool(url)
       t.teardown(async () => await pool.destroy())
-      await eventually('there is room again', PATIENCE_MS, async () => {
+      await eventually('connections are accepted again', PATIENCE_MS, async () => {
         const { statusCode, body } = await pool.request({ path: '/', method: 'GET' })
         await body.dump()
         return statusCode === 200 ? true : undefined
       })
-      t.same((await readHealth(url)).workers.map(({ pid }) => pid), pidsBefore, 'no worker ended')
+      t.same((await readHealth(url)).workers.map(({ pid }) => pid), pidsBefore, 'no worker exited')
     })
   }
 })

@@ -1,4 +1,4 @@
-/** Senders in another language: the Python examples of SPEC.md, as they stand there, against a listener of the test. */
+/** Senders in another language: the Python examples in SPEC.md, verbatim, against a test listener. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -8,11 +8,11 @@ import { arrived, openBench } from '../lib/ingress/udp/fake-intake.js'
 const spec = readFileSync(new URL('../../../protocol/SPEC.md', import.meta.url), 'utf8')
 const examples = Array.from(spec.matchAll(/```python\n(.*?)```/gs), match => match[1]!)
 
-/** The one on the path may be another than the one that the system's packages are for. */
+/** The python3 on the path may not be the one with the system's packages. */
 const python = ['python3', '/usr/bin/python3'].find(each => spawnSync(each, ['-c', 'import msgpack']).status === 0)
-const skip = python === undefined ? 'no python3 here has msgpack (Debian: python3-msgpack, else: pip install msgpack)' : false
+const skip = python === undefined && 'no python3 with msgpack (Debian: python3-msgpack, otherwise: pip install msgpack)'
 
-/** The example that holds `word`, run against another port. */
+/** Runs the example that contains `word` against another port. */
 async function runExample (word: string, port: number): Promise<number> {
   const program = examples.find(example => example.includes(word))!.replace('8081', String(port))
   const child = spawn(python!, ['-c', program], { stdio: 'inherit' })

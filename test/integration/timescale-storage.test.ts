@@ -1,12 +1,13 @@
-/** How TimescaleDB keeps points: compression, retention, direct compress, and tables of the first release. */
+/** How TimescaleDB stores points: compression, retention, direct compress, and tables of the first release. */
 import t from 'tap'
 import { directCompressHindrance } from '../../lib/drain/direct-compress.js'
 import { migrate, planSettings } from '../../lib/schema/migrate.js'
-import { DAY_MS } from '../../lib/schema/partitions.js'
+import { DAY_MS } from '../../lib/config/value-types.js'
 import { dropRollups } from '../../lib/schema/partitions.js'
 import { countStored } from '../../lib/operations/stored-points.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { encodeRow } from '../support/rows.js'
+import { RETAINED, storeAnomalies } from '../support/retention.js'
 import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
 import { pointStore } from '../support/stored-rows.js'
 import { chunks, column, refreshAll, rollUpAll, runPolicies, simulated } from '../support/timescale-rig.js'
@@ -16,7 +17,7 @@ const HOUR_MS = 3_600_000
 const NAMES = METRICS.map(metric => metric.name)
 const COPY_ROWS = 10_000
 
-t.test('compression loses nothing and takes late rows', async t => {
+t.test('compression loses nothing and accepts late rows', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   const hourMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
@@ -24,37 +25,47 @@ t.test('compression loses nothing and takes late rows', async t => {
   const points = simulated(10, 100, hourMs - 5 * HOUR_MS, 10)
   await store(points)
   await store([{ satellite: 'young', timeMs: Date.now() - 1000, values: [1] }])
-  const sum = (): Promise<unknown[]> => column(database, `SELECT sum(${NAMES[0]!}::numeric)::text || ' ' || count(*) AS value FROM telemetry`)
+  const sum = (): Promise<unknown[]> => column(database, `
+    SELECT sum(${NAMES[0]!}::numeric)::text || ' ' || count(*) AS value FROM telemetry`)
   const before = await sum()
   await runPolicies(database, 'policy_compression')
   t.equal((await chunks(database, 'is_compressed')).length, 1, 'the closed chunk')
   t.same(await sum(), before, 'the same rows')
-  const rows = points.map(({ satellite, timeMs, values }) => encodeRow({ id: Buffer.from(satellite), timeMicros: BigInt(timeMs) * 1000n, values }))
-  t.equal(await countStored(database, [Buffer.concat(rows)], rows.length), rows.length, 'each found again, bit by bit')
+  const rows = points.map(({ satellite, timeMs, values }) => (
+    encodeRow({ id: Buffer.from(satellite), timeMicros: BigInt(timeMs) * 1000n, values })))
+  t.equal(await countStored(database, [Buffer.concat(rows)], rows.length), rows.length, 'each is found bit by bit')
   await store([{ satellite: 'SAT-0001', timeMs: hourMs - 5 * HOUR_MS + 500, values: [1_000] }])
-  t.same(await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = 1000`), [1], 'a late row goes into a compressed chunk')
+  const late = await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = 1000`)
+  t.same(late, [1], 'a late row goes into a compressed chunk')
   await rollUp(database)
-  t.same(await column(database, `SELECT ${NAMES[0]!}_max AS value FROM telemetry_10s WHERE satellite_id = 'SAT-0001' ORDER BY bucket LIMIT 1`), [1000], 'and into the rollups')
+  t.same(await column(database, `
+    SELECT ${NAMES[0]!}_max AS value FROM telemetry_10s
+    WHERE satellite_id = 'SAT-0001' ORDER BY bucket LIMIT 1`), [1000], 'and into the rollups')
 })
 
-t.test('retention drops what it should and nothing younger: points, anomalies, rollups, satellites', async t => {
+t.test('retention drops expired points, anomalies, rollups and satellites, and nothing younger', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   const store = await pointStore(database)
   const nowMs = Date.now()
   const ages: Array<[satellite: string, ageMs: number]> = [
-    ['gone', 45 * DAY_MS], ['gone', 31 * DAY_MS + HOUR_MS], ['kept', 30 * DAY_MS - HOUR_MS], ['kept', 29 * DAY_MS], ['kept', 3 * HOUR_MS], ['young', 1000]
+    ['gone', 45 * DAY_MS],
+    ['gone', 31 * DAY_MS + HOUR_MS],
+    ['kept', 30 * DAY_MS - HOUR_MS],
+    ['kept', 29 * DAY_MS],
+    ['kept', 3 * HOUR_MS],
+    ['young', 1000]
   ]
   await store(ages.map(([satellite, ageMs]) => ({ satellite, timeMs: nowMs - ageMs, values: [1] })))
-  await database.query(`INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
-    SELECT to_timestamp(at / 1000.0), satellite, 'm', 1, 2, 'critical', 'low', 1 FROM unnest($1::text[], $2::bigint[]) a (satellite, at)`,
-  [ages.map(([satellite]) => satellite), ages.map(([, ageMs]) => nowMs - ageMs)])
+  await storeAnomalies(database, ages.map(([satellite, ageMs]) => [satellite, nowMs - ageMs]))
   await refreshAll(database)
   await rollUpAll(database)
   const counts = async (): Promise<unknown[]> => {
     const found: unknown[] = []
-    for (const relation of ['telemetry', 'anomalies', 'telemetry_10s', 'telemetry_1m', 'satellites_latest']) {
-      found.push(...await column(database, `SELECT coalesce(string_agg(satellite_id || ' ' || n, ' ' ORDER BY satellite_id), '') AS value FROM (SELECT satellite_id, count(*) AS n FROM ${relation} GROUP BY 1) c`))
+    for (const relation of RETAINED) {
+      found.push(...await column(database, `
+        SELECT coalesce(string_agg(satellite_id || ' ' || n, ' ' ORDER BY satellite_id), '') AS value
+        FROM (SELECT satellite_id, count(*) AS n FROM ${relation} GROUP BY 1) c`))
     }
     return found
   }
@@ -63,10 +74,11 @@ t.test('retention drops what it should and nothing younger: points, anomalies, r
   for (const width of ['10s', '1m'] as const) await dropRollups(database, width)
   t.same(await counts(), [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1'])
   await rollUpAll(database)
-  t.same(await counts(), [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1'], 'and nothing brings it back')
+  const kept = [...Array.from({ length: 4 }, () => 'kept 3 young 1'), 'kept 1 young 1']
+  t.same(await counts(), kept, 'and nothing brings it back')
 })
 
-t.test('points of the simulator are compressed to an eighth and less', async t => {
+t.test('simulated points are compressed to an eighth or less', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   const store = await pointStore(database)
@@ -77,32 +89,46 @@ t.test('points of the simulator are compressed to an eighth and less', async t =
     const [chunk] = (await chunks(database)).slice(-1)
     const [plain] = await column<string>(database, `SELECT pg_total_relation_size('${chunk!}')::text AS value`)
     await database.query(`SELECT compress_chunk('${chunk!}')`)
-    const [compressed] = await column<string>(database, `SELECT after_compression_total_bytes::text AS value FROM chunk_compression_stats('telemetry') WHERE chunk_schema || '.' || chunk_name = '${chunk!}'`)
+    const [compressed] = await column<string>(database, `
+      SELECT after_compression_total_bytes::text AS value FROM chunk_compression_stats('telemetry')
+      WHERE chunk_schema || '.' || chunk_name = '${chunk!}'`)
     const ratio = Number(plain) / Number(compressed)
     const perMillion = (bytes: string | undefined): string => (Number(bytes) / points.length).toFixed(1)
-    t.comment(`${rate} points/s of a satellite: ${points.length} points, ${perMillion(plain)} MB a million, compressed ${perMillion(compressed)} MB: ${ratio.toFixed(1)} to 1`)
+    t.comment(`${rate} points/s per satellite: ${points.length} points, ` +
+      `${perMillion(plain)} MB per million, compressed ${perMillion(compressed)} MB: ${ratio.toFixed(1)} to 1`)
     t.ok(ratio >= 8, `${ratio}`)
   }
 })
 
-t.test('anomalies are compressed, and asked for as before', async t => {
+t.test('compressed anomalies give the same answers', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   const rows = 50_000
-  await database.query(`INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
-    SELECT date_trunc('day', now(), 'UTC') - interval '5 days' + i * interval '1.7 seconds', 'SAT-' || to_char(i % 97, 'FM0000'),
-           (ARRAY[${NAMES.map(name => `'${name}'`).join()}])[1 + i % ${NAMES.length}], round((random() * 15)::numeric, 1), 15, CASE i % 3 WHEN 0 THEN 'critical' ELSE 'warning' END, 'low', 1
+  await database.query(`
+    INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
+    SELECT date_trunc('day', now(), 'UTC') - interval '5 days' + i * interval '1.7 seconds',
+           'SAT-' || to_char(i % 97, 'FM0000'),
+           (ARRAY[${NAMES.map(name => `'${name}'`).join()}])[1 + i % ${NAMES.length}],
+           round((random() * 15)::numeric, 1), 15,
+           CASE i % 3 WHEN 0 THEN 'critical' ELSE 'warning' END, 'low', 1
     FROM generate_series(1, ${rows}) i`)
-  const asked = (): Promise<unknown[]> => column(database, 'SELECT satellite_id || severity || count(*) || sum(value::numeric) AS value FROM anomalies WHERE time > now() - interval \'6 days\' GROUP BY satellite_id, severity ORDER BY 1')
-  const [before, [plain]] = [await asked(), await column<string>(database, "SELECT pg_total_relation_size(c)::text AS value FROM show_chunks('anomalies') c")]
+  const asked = (): Promise<unknown[]> => column(database, `
+    SELECT satellite_id || severity || count(*) || sum(value::numeric) AS value FROM anomalies
+    WHERE time > now() - interval '6 days' GROUP BY satellite_id, severity ORDER BY 1`)
+  const before = await asked()
+  const [plain] = await column<string>(database, `
+    SELECT pg_total_relation_size(c)::text AS value FROM show_chunks('anomalies') c`)
   await runPolicies(database, 'policy_compression')
-  const [compressed] = await column<string>(database, "SELECT after_compression_total_bytes::text AS value FROM chunk_compression_stats('anomalies') WHERE compression_status = 'Compressed'")
-  t.comment(`anomalies: ${(Number(plain) / rows).toFixed(1)} MB a million, compressed ${(Number(compressed) / rows).toFixed(1)} MB`)
+  const [compressed] = await column<string>(database, `
+    SELECT after_compression_total_bytes::text AS value FROM chunk_compression_stats('anomalies')
+    WHERE compression_status = 'Compressed'`)
+  const [plainMegabytes, megabytes] = [plain, compressed].map((bytes) => (Number(bytes) / rows).toFixed(1))
+  t.comment(`anomalies: ${plainMegabytes!} MB per million, compressed ${megabytes!} MB`)
   t.ok(Number(plain) / Number(compressed) > 8, `${plain} ${compressed}`)
   t.same(await asked(), before)
 })
 
-t.test('direct compress: rows are the same, and it is known where it works', async t => {
+t.test('direct compress stores the same rows, and is known not to work where it does not', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   const hindrance = await directCompressHindrance(database)
@@ -110,7 +136,9 @@ t.test('direct compress: rows are the same, and it is known where it works', asy
   const compressed = async (): Promise<number> => (await chunks(database, 'is_compressed')).length
   await (await pointStore(database, { directCompress: true, spool: 'with' }))(points)
   t.equal(await compressed() > 0, hindrance === null, hindrance ?? 'it works with continuous aggregates')
-  await database.query('DROP VIEW telemetry_1m, telemetry_10s, orbitstream_all_10s; DROP MATERIALIZED VIEW rollup_1m; DROP MATERIALIZED VIEW rollup_10s')
+  await database.query(`DROP VIEW telemetry_1m, telemetry_10s, orbitstream_all_10s;
+    DROP MATERIALIZED VIEW rollup_1m;
+    DROP MATERIALIZED VIEW rollup_10s`)
   t.equal(await directCompressHindrance(database), null)
   const store = await pointStore(database, { directCompress: true, spool: 'without' })
   const shifted = points.map(point => ({ ...point, timeMs: point.timeMs - 5 * HOUR_MS }))
@@ -124,11 +152,13 @@ t.test('direct compress: rows are the same, and it is known where it works', asy
   t.match(await directCompressHindrance(database), /telemetry_key/)
 })
 
-/** As the plain twin in migrate.test.ts. */
+/** Like the plain one in migrate.test.ts. */
 const FIRST_RELEASE = `
-  CREATE TABLE telemetry (time timestamptz, satellite_id varchar(64), ${NAMES.map(name => `${name} real`).join(', ')});
+  CREATE TABLE telemetry (
+    time timestamptz, satellite_id varchar(64), ${NAMES.map(name => `${name} real`).join(', ')});
   CREATE INDEX ON telemetry (satellite_id, time DESC);
-  INSERT INTO telemetry SELECT now() - i * interval '15 minutes', 'SAT-' || i, i, i, NULL FROM generate_series(1, 200) i;
+  INSERT INTO telemetry
+    SELECT now() - i * interval '15 minutes', 'SAT-' || i, i, i, NULL FROM generate_series(1, 200) i;
   INSERT INTO telemetry VALUES ('1999-12-31T23:59:59Z', 'ancient', 1), (now() + interval '2 days', 'soon', 2)`
 
 t.test('a plain table of the first release is adopted without losing a row', async t => {
@@ -136,13 +166,18 @@ t.test('a plain table of the first release is adopted without losing a row', asy
   await database.query(`${FIRST_RELEASE}, ('infinity', 'after all', 4), (NULL, 'no time', 5), (now(), NULL, 6)`)
   await migrate(database, SCHEMA_SETTINGS)
   t.same(await column(database, 'SELECT count(*)::int AS value FROM telemetry'), [202])
-  t.same(await column(database, "SELECT row ->> 'satellite_id' AS value FROM quarantined_rows ORDER BY id"), ['after all', 'no time', null])
-  t.same(await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = substr(satellite_id, 5)::float AND satellite_id LIKE 'SAT-%'`), [200], 'values as they were')
+  const quarantined = await column(database, "SELECT row ->> 'satellite_id' AS value FROM quarantined_rows ORDER BY id")
+  t.same(quarantined, ['after all', 'no time', null])
+  t.same(await column(database, `
+    SELECT count(*)::int AS value FROM telemetry
+    WHERE ${NAMES[0]!} = substr(satellite_id, 5)::float AND satellite_id LIKE 'SAT-%'`), [200], 'values are unchanged')
   t.ok((await chunks(database)).length < 600, 'no chunk for every hour since 1999')
   await (await pointStore(database))(simulated(2, 2, Date.now()))
   await rollUpAll(database)
   t.same(await column(database, 'SELECT count(*)::int AS value FROM satellites_latest'), [204])
-  t.same(await column(database, "SELECT sum(points)::text AS value FROM telemetry_1m WHERE bucket < now() - interval '5 minutes'"), ['201'], 'its rollups are made')
+  t.same(await column(database, `
+    SELECT sum(points)::text AS value FROM telemetry_1m WHERE bucket < now() - interval '5 minutes'`),
+  ['201'], 'its rollups are built')
 })
 
 for (const compressed of [false, true]) {
@@ -151,7 +186,8 @@ for (const compressed of [false, true]) {
     await database.query(`${FIRST_RELEASE.replaceAll(' real', compressed ? ' double precision' : ' real')};
       SELECT create_hypertable('telemetry', 'time', migrate_data => true)`)
     if (compressed) {
-      await database.query("ALTER TABLE telemetry SET (timescaledb.compress, timescaledb.compress_segmentby = 'satellite_id')")
+      await database.query(`
+        ALTER TABLE telemetry SET (timescaledb.compress, timescaledb.compress_segmentby = 'satellite_id')`)
       await database.query("SELECT compress_chunk(c) FROM show_chunks('telemetry') c")
     }
     await migrate(database, SCHEMA_SETTINGS)
@@ -162,10 +198,11 @@ for (const compressed of [false, true]) {
   })
 }
 
-t.test('a table that is not of the first release is left alone', async t => {
+t.test('a table that is not from the first release is left alone', async t => {
   const database = await openTimescale(t)
   await database.query('CREATE TABLE telemetry (time timestamptz, satellite_id text, colour text)')
-  await t.rejects(migrate(database, SCHEMA_SETTINGS), { name: 'StartupError', message: /does not know \(colour\).*rename it/ })
+  const unknown = { name: 'StartupError', message: /does not know \(colour\).*rename it/ }
+  await t.rejects(migrate(database, SCHEMA_SETTINGS), unknown)
   await database.query('DROP TABLE telemetry; CREATE VIEW telemetry AS SELECT 1 AS one')
   await t.rejects(migrate(database, SCHEMA_SETTINGS), { message: /neither a plain table nor a hypertable/ })
 })

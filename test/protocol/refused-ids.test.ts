@@ -1,4 +1,4 @@
-/** The ids of a body that is refused, for whatever fault, take no place in the table of satellites. */
+/** The ids of a refused body, whatever its fault, take no space in the satellite table. */
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
@@ -19,19 +19,21 @@ const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 const msgpack = (value: unknown): Buffer => Buffer.from(packr.pack(value))
 const lines = (...points: object[]): Buffer => Buffer.from(points.map(each => JSON.stringify(each)).join('\n'))
 
+const truncated = Buffer.concat([json([point('A'), point('B')]).subarray(0, -1), Buffer.from(',')])
+
 const CASES = {
-  'JSON, read quickly, cut off': [decodeJsonBatch, Buffer.concat([json([point('A'), point('B')]).subarray(0, -1), Buffer.from(',')])],
+  'JSON, truncated': [decodeJsonBatch, truncated],
   'JSON with a fault': [decodeJsonBatch, json([point('A'), point('B'), { satellite_id: 'C' }])],
-  'JSON, an id at fault only after it': [decodeJsonPoint, json({ ...point('A'), time: 0 })],
-  'JSON, an array where a point is wanted': [decodeJsonPoint, json([point('A')])],
+  'JSON with a fault after the id': [decodeJsonPoint, json({ ...point('A'), time: 0 })],
+  'JSON, an array instead of a point': [decodeJsonPoint, json([point('A')])],
   'NDJSON with a fault': [decodeNdjson, lines(point('A'), { satellite_id: 'B', other: 1 })],
   'maps with a fault': [decodeMsgpackBatch, msgpack([point('A'), { satellite_id: 'B' }])],
-  'maps, cut off': [decodeMsgpackBatch, msgpack([point('A'), point('B')]).subarray(0, -1)],
-  'a map where a batch is wanted': [decodeMsgpackBatch, msgpack(point('A'))],
+  'maps, truncated': [decodeMsgpackBatch, msgpack([point('A'), point('B')]).subarray(0, -1)],
+  'a map instead of a batch': [decodeMsgpackBatch, msgpack(point('A'))],
   'a frame with a fault': [decodeMsgpackBatch, msgpack(frame(row('A'), row('B'), ['C', null, 'no number']))],
-  'a frame, cut off': [decodeMsgpackBatch, msgpack(frame(row('A'), row('B'))).subarray(0, -1)],
-  'a frame with more behind it': [decodeMsgpackBatch, Buffer.concat([msgpack(frame(row('A'))), Buffer.from([0xc0])])],
-  'a frame of two where a point is wanted': [decodeMsgpackPoint, msgpack(frame(row('A'), row('B')))]
+  'a truncated frame': [decodeMsgpackBatch, msgpack(frame(row('A'), row('B'))).subarray(0, -1)],
+  'a frame with trailing bytes': [decodeMsgpackBatch, Buffer.concat([msgpack(frame(row('A'))), Buffer.from([0xc0])])],
+  'a frame of two instead of a point': [decodeMsgpackPoint, msgpack(frame(row('A'), row('B')))]
 } as const
 
 for (const [name, [decode, body]] of Object.entries(CASES)) {

@@ -4,19 +4,23 @@ import fc from 'fast-check'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 const byBytes = (table: SatelliteTable, bytes: Buffer): Satellite | null => {
-  // Surrounded by other bytes, as an id stands in a body.
+  // Surrounded by other bytes, like an id in a body.
   const body = Buffer.concat([Buffer.from('"'), bytes, Buffer.from('"')])
   return table.byBytes(body, 1, 1 + bytes.length)
 }
 
-t.test('valid ids, by string and by bytes, give one object', t => {
+t.test('valid ids, by string and by bytes, yield the same object', t => {
   const table = new SatelliteTable()
-  const valid = ['A', 'SAT-0001', 'NOAA 19', 'ISS (ZARYA)', '1998-067A', 'Спутник', '天宮', '🛰'.repeat(64), 'a'.repeat(64), '__proto__', 'é', 'e\u0301']
+  const valid = [
+    'A', 'SAT-0001', 'NOAA 19', 'ISS (ZARYA)', '1998-067A', 'Спутник', '天宮', '🛰'.repeat(64), 'a'.repeat(64),
+    '__proto__', 'é', 'e\u0301'
+  ]
   valid.forEach((id, index) => {
     const satellite = index % 2 === 0 ? table.byId(id) : byBytes(table, Buffer.from(id))
     t.equal(satellite?.id, id)
     t.equal(satellite?.index, index)
-    t.equal(satellite?.arena.toString('hex', satellite.start, satellite.start + satellite.length), Buffer.from(id).toString('hex'))
+    const { arena, start, length } = satellite as Satellite
+    t.equal(arena.toString('hex', start, start + length), Buffer.from(id).toString('hex'))
     t.equal(table.byId(id), satellite)
     t.equal(byBytes(table, Buffer.from(id)), satellite)
   })
@@ -24,31 +28,33 @@ t.test('valid ids, by string and by bytes, give one object', t => {
   t.end()
 })
 
-t.test('ids that are refused', t => {
+t.test('refused ids', t => {
   const table = new SatelliteTable()
   const refused = [
-    '', ' ', ' A', 'A ', '\u00a0A', 'A\u3000', '\ufeffA', 'a'.repeat(65), '🛰'.repeat(65), 'a'.repeat(300), 'a\u0000b', 'a\tb', 'a\nb', 'a\u007f',
-    'a\u0085b', 'a\u009f'
+    '', ' ', ' A', 'A ', '\u00a0A', 'A\u3000', '\ufeffA', 'a'.repeat(65), '🛰'.repeat(65), 'a'.repeat(300),
+    'a\u0000b', 'a\tb', 'a\nb', 'a\u007f', 'a\u0085b', 'a\u009f'
   ]
   for (const id of refused) {
     t.equal(table.byId(id), null, JSON.stringify(id))
     t.equal(byBytes(table, Buffer.from(id)), null, JSON.stringify(id))
   }
   for (const id of ['\ud800', 'a\udc00', '\udc00\ud800']) t.equal(table.byId(id), null, JSON.stringify(id))
-  t.equal(table.byId('A')?.index, 0, 'a refused id takes no room')
+  t.equal(table.byId('A')?.index, 0, 'a refused id takes no space')
   t.equal(table.byId('a\ufffd')?.index, 1)
-  t.equal(table.byId('a\udc00'), null, 'a lone surrogate is not the replacement character that UTF-8 makes of it')
+  t.equal(table.byId('a\udc00'), null, 'a lone surrogate does not match the replacement character')
   t.end()
 })
 
 t.test('bytes that are not well-formed UTF-8 are refused', t => {
   const table = new SatelliteTable()
-  for (const hex of ['ff', '41c3', 'c080', 'eda080', 'f8888080', '80']) t.equal(byBytes(table, Buffer.from(hex, 'hex')), null, hex)
-  t.equal(byBytes(table, Buffer.from('\ufffd'))?.id, '\ufffd', 'the replacement character itself is one')
+  for (const hex of ['ff', '41c3', 'c080', 'eda080', 'f8888080', '80']) {
+    t.equal(byBytes(table, Buffer.from(hex, 'hex')), null, hex)
+  }
+  t.equal(byBytes(table, Buffer.from('\ufffd'))?.id, '\ufffd', 'the replacement character itself is valid')
   t.end()
 })
 
-t.test('keeps nothing of the bytes that it was given', t => {
+t.test('does not retain the bytes passed in', t => {
   const table = new SatelliteTable()
   const body = Buffer.from('SAT-1')
   const satellite = table.byBytes(body, 0, 5)
@@ -58,7 +64,7 @@ t.test('keeps nothing of the bytes that it was given', t => {
   t.end()
 })
 
-t.test('many ids: every one is found again, also past growth and arena chunks', t => {
+t.test('many ids are all found again, after the table has grown and across arena chunks', t => {
   const table = new SatelliteTable()
   const ids = Array.from({ length: 20_000 }, (_, index) => `satellite number ${index}`)
   const satellites = ids.map(id => byBytes(table, Buffer.from(id)))
@@ -70,7 +76,7 @@ t.test('many ids: every one is found again, also past growth and arena chunks', 
   t.end()
 })
 
-/** More ids in one slot of the 512 than a search looks at: found by search over many candidates. */
+/** More ids with the same one of 512 slots than a look-up probes. */
 const crowd: string[] = []
 for (let number = 0; crowd.length < 60; number++) {
   let hash = 0x811c9dc5 | 0
@@ -79,22 +85,22 @@ for (let number = 0; crowd.length < 60; number++) {
   if (((hash ^ (hash >>> 13)) & 511) === 7) crowd.push(`S${number}`)
 }
 
-t.test('a crowded neighbourhood: ids that do not get a slot are still found', t => {
+t.test('ids that collide too much to get a slot are still found', t => {
   const table = new SatelliteTable()
   const satellites = crowd.map(id => byBytes(table, Buffer.from(id)))
   t.equal(new Set(satellites).size, 60)
   t.strictSame(crowd.map(id => byBytes(table, Buffer.from(id))?.index), [...crowd.keys()])
   t.strictSame(crowd.map(id => table.byId(id)), satellites)
   for (let number = 0; number < 1_000; number++) table.byId(`later ${number}`)
-  t.strictSame(crowd.map(id => byBytes(table, Buffer.from(id))), satellites, 'past growth')
+  t.strictSame(crowd.map(id => byBytes(table, Buffer.from(id))), satellites, 'after the table has grown')
   t.end()
 })
 
-t.test('when full it begins again at the next body and counts the generation', t => {
+t.test('when full, the next body clears the table and starts a new generation', t => {
   const table = new SatelliteTable(3)
   table.begin()
   const first = ['A', 'B', 'C', 'D'].map(id => table.byId(id))
-  t.strictSame(first.map(satellite => satellite?.index), [0, 1, 2, 3], 'a body is not cut in two')
+  t.strictSame(first.map(satellite => satellite?.index), [0, 1, 2, 3], 'not in the middle of a body')
   table.keep()
   t.equal(table.generation, 0)
   table.begin()
@@ -103,13 +109,17 @@ t.test('when full it begins again at the next body and counts the generation', t
   const again = byBytes(table, Buffer.from('A'))
   t.not(again, first[0])
   t.equal(again?.index, 1)
-  t.equal(first[0]?.id, 'A', 'what was kept stays valid')
+  t.equal(first[0]?.id, 'A', 'kept satellites stay valid')
   t.end()
 })
 
-t.test('property: a body that is not kept takes no place, and what was kept stays', t => {
+t.test('property: a body that is not kept takes no space, and kept satellites stay', t => {
   const pool = [...crowd, ...Array.from({ length: 2_000 }, (_, number) => `another satellite ${number}`)]
-  const body = fc.record({ ids: fc.array(fc.constantFrom(...pool), { maxLength: 700, size: 'max' }), taken: fc.boolean(), text: fc.boolean() })
+  const body = fc.record({
+    ids: fc.array(fc.constantFrom(...pool), { maxLength: 700, size: 'max' }),
+    taken: fc.boolean(),
+    text: fc.boolean()
+  })
   fc.assert(fc.property(fc.array(body, { maxLength: 12 }), bodies => {
     const table = new SatelliteTable()
     const kept = new Map<string, Satellite>()
@@ -127,7 +137,7 @@ t.test('property: a body that is not kept takes no place, and what was kept stay
     }
     table.begin()
     assert.equal(table.byId('the next')?.index, kept.size)
-    for (const [id, satellite] of kept) assert.equal(Buffer.from(satellite.arena.subarray(satellite.start, satellite.start + satellite.length)).toString(), id)
+    for (const [id, { arena, start, length }] of kept) assert.equal(arena.toString('utf8', start, start + length), id)
   }), { numRuns: 60 })
   t.end()
 })

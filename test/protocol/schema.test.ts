@@ -1,9 +1,11 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { FIRST_METRIC, METRICS_MAX, NAME_BYTES_MAX, PointSchema, SATELLITE_ID, TIME, TIMESTAMP, UNKNOWN_FIELD, listNames } from '../../protocol/schema.js'
+import {
+  FIRST_METRIC, METRICS_MAX, NAME_BYTES_MAX, PointSchema, SATELLITE_ID, TIME, TIMESTAMP, UNKNOWN_FIELD, listNames
+} from '../../protocol/schema.js'
 import { anyMetricNames } from '../support/schemas.js'
 
-t.test('property: every field is found by its bytes, wherever they stand, and nothing else is', (t) => {
+t.test('property: every field is found by its bytes, at any position, and nothing else is', (t) => {
   fc.assert(fc.property(anyMetricNames, fc.string(), (names, other) => {
     const schema = new PointSchema(names)
     const find = (name: string): number => {
@@ -18,19 +20,22 @@ t.test('property: every field is found by its bytes, wherever they stand, and no
     return schema.fields[FIRST_METRIC] === names[0]
   }), { numRuns: 300 })
   const schema = new PointSchema(['a'])
-  t.strictSame([SATELLITE_ID, TIME, TIMESTAMP].map((field) => schema.fields[field]), ['satellite_id', 'time', 'timestamp'])
+  const common = [SATELLITE_ID, TIME, TIMESTAMP].map((field) => schema.fields[field])
+  t.strictSame(common, ['satellite_id', 'time', 'timestamp'])
   t.end()
 })
 
-t.test('names that cannot be columns, and too many, are refused', (t) => {
-  for (const names of [[], [''], ['A'], ['1a'], ['a-b'], ['é'], ['a'.repeat(NAME_BYTES_MAX + 1)], ['time'], ['a', 'b', 'a'], Array.from({ length: METRICS_MAX + 1 }, (_, index) => `m${index}`)]) {
+t.test('names that cannot be columns, and too many names, are refused', (t) => {
+  const tooMany = Array.from({ length: METRICS_MAX + 1 }, (_, index) => `m${index}`)
+  const tooLong = 'a'.repeat(NAME_BYTES_MAX + 1)
+  for (const names of [[], [''], ['A'], ['1a'], ['a-b'], ['é'], [tooLong], ['time'], ['a', 'b', 'a'], tooMany]) {
     t.throws(() => new PointSchema(names), RangeError, names.slice(0, 3).join())
   }
   t.equal(new PointSchema(['a'.repeat(NAME_BYTES_MAX)]).metricCount, 1)
   t.end()
 })
 
-t.test('messages list some of many names', (t) => {
+t.test('messages list only some of many names', (t) => {
   const names = Array.from({ length: 25 }, (_, index) => `m${index}`)
   t.equal(listNames(names.slice(0, 3)), 'm0, m1, m2')
   t.match(listNames(names), /^m0, .*m19 and 5 more$/)

@@ -1,10 +1,10 @@
 /**
- * Fault tests for as long as one likes:
+ * Fault tests for any length of time:
  *
  *   npm run test:soak -- --rounds 200 --seed 7          random kills under load
- *   npm run test:soak -- --outage 10m --rate 10000      the database away for a while
+ *   npm run test:soak -- --outage 10m --rate 10000      a database outage
  *
- * A line for each round and a verdict; exit code 0 if nothing was lost, stored twice or invented.
+ * Prints a line per round and a verdict. Exit code 0 if nothing was lost, stored twice or invented.
  */
 import { parseArgs } from 'node:util'
 import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
@@ -14,7 +14,7 @@ import { runRounds } from '../support/rounds.js'
 
 const ROUNDS = '200'
 const RATE = '10000'
-/** The whole backlog must be stored in this part of the time that the database was away. */
+/** The whole backlog must be stored within this fraction of the outage. */
 const DRAIN_PART_MAX = 1 / 3
 const DRAIN_GRACE_MS = 5_000
 const SHOWN_MAX = 10
@@ -33,14 +33,18 @@ function print (line: string): void {
 function wholeNumber (name: string, text: string): number {
   const number = Number(text)
   if (Number.isSafeInteger(number) && number > 0) return number
-  throw new Error(`--${name} must be a whole number above 0, not ${text}`)
+  throw new Error(`--${name} must be a positive integer, not ${text}`)
 }
 
-/** What is wrong, in words. */
+/** Describes what is wrong. */
 function faultsOf ({ missing, twice, invented, conservationErrorPoints }: Wrong): string[] {
-  const faults = Object.entries({ missing, twice, invented }).flatMap(([what, numbers]) =>
-    numbers.length === 0 ? [] : [`${numbers.length} points ${what}: ${numbers.slice(0, SHOWN_MAX).join(', ')}${numbers.length > SHOWN_MAX ? ', …' : ''}`])
-  return conservationErrorPoints === 0 ? faults : [...faults, `the counters leave ${conservationErrorPoints} points unexplained`]
+  const wrong = Object.entries({ missing, twice, invented }).filter(([, numbers]) => numbers.length > 0)
+  const faults = wrong.map(([what, numbers]) => {
+    const shown = numbers.slice(0, SHOWN_MAX).join(', ')
+    return `${numbers.length} points ${what}: ${shown}${numbers.length > SHOWN_MAX ? ', …' : ''}`
+  })
+  if (conservationErrorPoints !== 0) faults.push(`the counters leave ${conservationErrorPoints} points unexplained`)
+  return faults
 }
 
 async function soakRounds (owner: ScriptOwner, rounds: number, seed: number): Promise<string[]> {
@@ -51,25 +55,33 @@ async function soakRounds (owner: ScriptOwner, rounds: number, seed: number): Pr
 }
 
 async function soakOutage (owner: ScriptOwner, outageMs: number, pointsPerSecond: number): Promise<string[]> {
-  print(`the database away for ${formatDuration(outageMs)} at ${pointsPerSecond} points/s`)
+  print(`database outage of ${formatDuration(outageMs)} at ${pointsPerSecond} points/s`)
   const verdict = await runOutage(owner, { outageMs, pointsPerSecond, print })
-  const { acknowledged, stored, drainMs, acknowledgedWhileDraining, residentBytesBefore, residentBytesMost, failures } = verdict
-  print(`${acknowledged} points acknowledged, ${stored} stored; drained in ${(drainMs / 1000).toFixed(1)} s, ${acknowledgedWhileDraining} points taken meanwhile`)
-  print(`largest process: ${megabytes(residentBytesBefore)} before, ${megabytes(residentBytesMost)} at most`)
+  const { acknowledged, stored, drainMs, acknowledgedWhileDraining, failures } = verdict
+  const drainSeconds = (drainMs / 1000).toFixed(1)
+  print(`${acknowledged} points acknowledged, ${stored} stored; ` +
+    `drained in ${drainSeconds} s while accepting ${acknowledgedWhileDraining} points`)
+  const [before, most] = [verdict.residentBytesBefore, verdict.residentBytesMost]
+  print(`largest process: ${megabytes(before)} before, ${megabytes(most)} at most`)
   const faults = faultsOf(verdict)
   if (Object.keys(failures).length > 0) faults.push(`requests were refused: ${JSON.stringify(failures)}`)
-  if (drainMs > outageMs * DRAIN_PART_MAX + DRAIN_GRACE_MS) faults.push('draining took more than a third of the time that the database was away')
+  if (drainMs > outageMs * DRAIN_PART_MAX + DRAIN_GRACE_MS) faults.push('draining took more than a third of the outage')
   return faults
 }
 
 async function main (): Promise<number> {
-  const { values } = parseArgs({ options: { rounds: { type: 'string' }, seed: { type: 'string' }, outage: { type: 'string' }, rate: { type: 'string', default: RATE } } })
+  const text = { type: 'string' } as const
+  const options = { rounds: text, seed: text, outage: text, rate: { ...text, default: RATE } } as const
+  const { values } = parseArgs({ options })
   const outageMs = values.outage === undefined ? null : parseDuration(values.outage)
-  if (outageMs === null && values.outage !== undefined) throw new Error(`--outage must be a duration such as 10m, not ${values.outage}`)
+  if (outageMs === null && values.outage !== undefined) {
+    throw new Error(`--outage must be a duration such as 10m, not ${values.outage}`)
+  }
   const owner = new ScriptOwner()
   try {
+    const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))
     const faults = outageMs === null
-      ? await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))))
+      ? await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', seed))
       : await soakOutage(owner, outageMs, wholeNumber('rate', values.rate))
     for (const fault of faults) print(`WRONG: ${fault}`)
     print(faults.length === 0 ? 'passed' : 'FAILED')

@@ -1,4 +1,4 @@
-/** docker-compose.yml as an engine reads it: merged, with the variables of .env put in; as much of it as tests ask for. */
+/** The parts of docker-compose.yml that tests need, as an engine reads them: merged, with the variables of .env. */
 import { parse } from 'yaml'
 
 export interface Service {
@@ -24,10 +24,10 @@ export interface ComposeFile {
   readonly volumes: Readonly<Record<string, unknown>>
 }
 
-/** `${NAME:-default}`, the one form that the file uses. */
+/** `${NAME:-default}`, the only form in the file. */
 const VARIABLE = /\$\{(\w+):-([^}]*)\}/g
 
-/** The names of the variables, with the defaults that stand in the file; each must always have the same. */
+/** The names of the variables, with their defaults; a variable must have the same default everywhere. */
 export function variablesOf (text: string): Map<string, string> {
   const found = new Map<string, string>()
   for (const [, name = '', standard = ''] of text.matchAll(VARIABLE)) {
@@ -40,17 +40,17 @@ export function variablesOf (text: string): Map<string, string> {
 /** @param variables as in .env */
 export function parseCompose (text: string, variables: Readonly<Record<string, string>> = {}): ComposeFile {
   const replaced = text.replace(VARIABLE, (_, name: string, standard: string) => variables[name] ?? standard)
-  // Comments may show how a variable is written.
-  if (replaced.split('\n').some((line) => !/^\s*#/.test(line) && line.includes('$'))) throw new Error('a variable in a form that is not known')
+  // Comments may contain examples of variables.
+  if (/^(?!\s*#).*\$/m.test(replaced)) throw new Error('a variable in an unsupported form')
   return parse(replaced, { merge: true }) as ComposeFile
 }
 
 export interface Mount {
-  /** A path that begins with ./, or the name of a volume. */
+  /** A path that starts with ./, or the name of a volume. */
   readonly source: string
   readonly target: string
   readonly readOnly: boolean
-  /** For SELinux: readable for containers. */
+  /** Relabelled for SELinux, so that containers may read it. */
   readonly relabelled: boolean
 }
 

@@ -1,4 +1,4 @@
-/** A drain between a real journal and a fake database, and what must hold of it in the end. */
+/** A drain between a real journal and a fake database, with the checks that apply at the end of every test. */
 import assert from 'node:assert/strict'
 import type { Test } from 'tap'
 import { Backoff } from '../../lib/support/backoff.js'
@@ -12,10 +12,11 @@ import { scribble } from './scribble.js'
 
 export const EPOCH = 5
 export const TIME = 1_700_000_000_000_000n
-export const rowOf = (value: number): PlainRow => ({ id: Buffer.from(`S${value % 3}`), timeMicros: TIME, values: [value, null, null] })
+export const rowOf = (value: number): PlainRow => (
+  { id: Buffer.from(`S${value % 3}`), timeMicros: TIME, values: [value, null, null] })
 export const valueOf = (row: PlainRow): number => row.values[0] ?? -1
 
-/** The real one with short times, which remembers what was asked of it. */
+/** The real backoff with short delays, which records its calls. */
 export class RecordedBackoff extends Backoff {
   readonly calls: string[] = []
 
@@ -69,8 +70,9 @@ export class Rig {
   private values = 0
 
   constructor (copyBytesMax = 1_000_000, readonly backoff = new RecordedBackoff(), intervalMs = 0) {
-    this.journal.onFreed = scribble
-    const log = createLogger({ level: 'info', name: 'test', pretty: false, destination: { write: (line: string) => { this.lines.push(line) } } })
+    this.journal.listeners.add({ onFreed: scribble })
+    const destination = { write: (line: string) => { this.lines.push(line) } }
+    const log = createLogger({ level: 'info', name: 'test', pretty: false, destination })
     this.drain = new Drain({
       journal: this.journal,
       connect: async (statementMsMax) => {
@@ -104,17 +106,18 @@ export class Rig {
     this.server.faults.push({ on, times, effect: 'before', ...rest })
   }
 
-  /** Ends the journal and runs until all is stored. */
+  /** Ends the journal and runs until everything is stored. */
   async finish (running: Promise<void> = this.drain.run()): Promise<void> {
     this.journal.end()
     await running
   }
 
-  /** All that was appended is stored once, told once, counted once. */
+  /** Everything appended is stored once, acknowledged once, counted once. */
   check (t: Test): void {
     const points = this.batches.flatMap((batch) => batch.points)
     const poison = this.server.quarantined.length
-    t.strictSame(texts(this.server.rows), texts(points.filter((row) => this.server.refuses(row) === null)), 'stored exactly once')
+    const accepted = points.filter((row) => this.server.refuses(row) === null)
+    t.strictSame(texts(this.server.rows), texts(accepted), 'stored exactly once')
     t.strictSame(this.batches.map(({ told }) => told), this.batches.map(() => [null]), 'told once')
     t.equal(this.stored, points.length - poison, 'stored points are counted')
     t.equal(this.quarantined, poison, 'quarantined points are counted')

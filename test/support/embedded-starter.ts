@@ -1,6 +1,6 @@
 /**
- * A process that starts the embedded PostgreSQL, says how, and goes on as it is told by message: "stop", or "exit"
- * without stopping. Arguments: data directory, package directory, shared directory.
+ * A process that starts the embedded PostgreSQL, reports it, and obeys messages: "stop", or "exit" without stopping.
+ * Arguments: data directory, package directory, shared directory.
  */
 import { pino } from 'pino'
 import { startEmbedded } from '../../lib/embedded/embedded.js'

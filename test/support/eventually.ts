@@ -1,10 +1,12 @@
-/** Waiting for what no event tells, with a deadline that says what was waited for. */
+/** Waiting with a deadline, where the error says what was being waited for. */
 import { setTimeout as delay } from 'node:timers/promises'
 
 const POLL_MS = 50
 
-/** Asks again and again until the answer is neither undefined nor a failure; rejects after the deadline with the last failure. */
-export async function eventually<T> (what: string, deadlineMs: number, ask: () => Promise<T | undefined>): Promise<T> {
+/** Polls until the answer is neither undefined nor an error; rejects with the last error after the deadline. */
+export async function eventually<T> (
+  what: string, deadlineMs: number, ask: () => Promise<T | undefined>, pollMs = POLL_MS
+): Promise<T> {
   const endMs = performance.now() + deadlineMs
   let cause: unknown
   for (;;) {
@@ -15,11 +17,11 @@ export async function eventually<T> (what: string, deadlineMs: number, ask: () =
       cause = error
     }
     if (performance.now() > endMs) throw new Error(`not within ${deadlineMs} ms: ${what}`, { cause })
-    await delay(POLL_MS)
+    await delay(pollMs)
   }
 }
 
-/** The promise, or a rejection that says what was waited for. */
+/** The promise, or a rejection that says what was being waited for. */
 export async function within<T> (what: string, deadlineMs: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {

@@ -1,9 +1,8 @@
 /**
- * A database that keeps the promises of PostgreSQL which the drain lives from, and fails as a test says.
+ * A fake database with the PostgreSQL guarantees that the drain relies on, failing on demand.
  *
- * It has a ledger, telemetry and quarantined_rows; what a transaction did is seen after COMMIT alone. A fault strikes
- * a kind of statement a number of times: before it is carried out, after it (the answer is lost), or it hangs until
- * the connection is cut.
+ * It has a ledger, telemetry and quarantined_rows; changes become visible at COMMIT. A fault hits a kind of statement a
+ * number of times: before it runs, after it (the answer is lost), or it hangs until the connection is cut.
  */
 import { DatabaseError } from 'pg'
 import { OperatingError } from '../../lib/support/errors.js'
@@ -12,9 +11,14 @@ import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 import { oneByOne } from '../../benchmarks/timescale/one-by-one.js'
 import { decodeCopy, rowText, type PlainRow } from './rows.js'
 
-const KINDS = ['BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows', 'SELECT public.orbitstream_make_partitions', 'COMMIT', 'SAVEPOINT', 'RELEASE', 'ROLLBACK TO', 'ROLLBACK'] as const
+const KINDS = [
+  'BEGIN', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'UPDATE ingest_ledger', 'INSERT INTO quarantined_rows',
+  'SELECT public.orbitstream_make_partitions', 'COMMIT', 'SAVEPOINT', 'RELEASE', 'ROLLBACK TO', 'ROLLBACK'
+] as const
 const BEGIN_AND = 'BEGIN; '
-const MOVE = /SET epoch = (?<toEpoch>\d+), last_sequence = (?<toSequence>\d+), .* WHERE spool_id = '[^']+' AND epoch = (?<epoch>\d+) AND last_sequence = (?<sequence>\d+)$/
+const SET = /SET epoch = (?<toEpoch>\d+), last_sequence = (?<toSequence>\d+), epoch_id = (?<toId>NULL|'\w+'), /
+const WHERE = /AND epoch = (?<epoch>\d+) AND last_sequence = (?<sequence>\d+) AND epoch_id IS NOT DISTINCT FROM (?<id>.+)$/
+const MOVE = new RegExp(`${SET.source}.* WHERE spool_id = '[^']+' ${WHERE.source}`)
 export type StatementKind = typeof KINDS[number] | 'COPY' | 'connect'
 
 export interface Fault {
@@ -22,11 +26,16 @@ export interface Fault {
   times: number
   readonly effect: 'before' | 'after' | 'hang'
   readonly error?: () => Error
-  /** Lets this many statements of the kind pass first. */
+  /** Number of matching statements to let through first. */
   skip?: number
 }
 
-export interface Quarantined { readonly sqlState: string, readonly reason: string, readonly bytes: Buffer, readonly json: string | null }
+export interface Quarantined {
+  readonly sqlState: string
+  readonly reason: string
+  readonly bytes: Buffer
+  readonly json: string | null
+}
 
 export function serverError (code: string, message = `error ${code}`): DatabaseError {
   const error = new DatabaseError(message, message.length, 'error')
@@ -34,14 +43,16 @@ export function serverError (code: string, message = `error ${code}`): DatabaseE
   return error
 }
 
-/** As PostgreSQL says it in German: only its SQLSTATE and its routine are always the same. */
+/** In German, as only the SQLSTATE and routine are the same in every language. */
 export function noPartition (): DatabaseError {
-  return Object.assign(serverError('23514', 'keine Partition von Relation »telemetry« für die Zeile gefunden'), { routine: 'ExecFindPartition' })
+  const message = 'keine Partition von Relation »telemetry« für die Zeile gefunden'
+  return Object.assign(serverError('23514', message), { routine: 'ExecFindPartition' })
 }
 
-export const connectionLost = (): Error => new OperatingError('database_unavailable', 'The database cannot be reached: cut')
+export const connectionLost = (): Error =>
+  new OperatingError('database_unavailable', 'The database cannot be reached: cut')
 
-interface Position { epoch: number, sequence: number }
+interface Position { epoch: number, sequence: number, epochId: string | null }
 interface Work { ledger: Position | null, rows: PlainRow[], quarantined: Quarantined[] }
 
 export class FakeServer {
@@ -50,14 +61,14 @@ export class FakeServer {
   readonly rows: PlainRow[] = []
   readonly quarantined: Quarantined[] = []
   readonly faults: Fault[] = []
-  /** Every statement, in order; COPY with the number of its rows. */
+  /** Every statement in order, COPY with its number of rows. */
   readonly log: string[] = []
   readonly connections: FakeConnection[] = []
-  /** The server's refusal of a row. */
+  /** The error with which the server refuses a row; null: accepted. */
   refuses: (row: PlainRow) => DatabaseError | null = () => null
-  /** COPYs to come whose count of rows is one too low. */
+  /** Number of upcoming COPYs that report one row too few. */
   miscounts = 0
-  /** Times in seconds that were asked of orbitstream_make_partitions, call by call. */
+  /** Arguments of each orbitstream_make_partitions call, in seconds. */
   readonly partitions: Array<readonly number[]> = []
   private readonly watchers = new Set<() => void>()
 
@@ -76,7 +87,7 @@ export class FakeServer {
     return this.connections.filter(({ alive }) => alive).length
   }
 
-  /** Resolves when so many statements of the kind have come in. */
+  /** Resolves when this many statements of the kind have arrived. */
   async reached (kind: StatementKind, times = 1): Promise<void> {
     while (this.count(kind) < times) await new Promise<void>((resolve) => this.watchers.add(resolve))
   }
@@ -107,7 +118,7 @@ export class FakeConnection implements Database {
   readonly cut: Promise<void>
   private settleCut: () => void = () => {}
   private work: Work | null = null
-  /** Rows of the transaction at its savepoint. */
+  /** Number of rows in the transaction at its savepoint. */
   private saved = 0
 
   constructor (private readonly server: FakeServer) {
@@ -124,7 +135,7 @@ export class FakeConnection implements Database {
   }
 
   async query <Row extends object> (text: string, values: readonly unknown[] = []): Promise<QueryOutcome<Row>> {
-    // No row is late here.
+    // Nothing is late here.
     if (text.startsWith('SELECT 1 WHERE public.orbitstream_note_rows')) return { rows: [], rowCount: 0 }
     if (text === 'SET CONSTRAINTS ALL IMMEDIATE') return { rows: [], rowCount: 0 }
     if (text.startsWith(BEGIN_AND)) {
@@ -185,7 +196,7 @@ export class FakeConnection implements Database {
     switch (kind) {
       case 'BEGIN': this.work = { ledger: null, rows: [], quarantined: [] }; break
       case 'SELECT epoch': return this.readLedger()
-      case 'INSERT INTO ingest_ledger': server.ledger ??= { epoch: 0, sequence: 0 }; break
+      case 'INSERT INTO ingest_ledger': server.ledger ??= { epoch: 0, sequence: 0, epochId: null }; break
       case 'UPDATE ingest_ledger': return this.moveLedger(text)
       case 'INSERT INTO quarantined_rows': this.quarantine(values); break
       case 'SELECT public.orbitstream_make_partitions': server.partitions.push(values[0] as number[]); break
@@ -200,22 +211,31 @@ export class FakeConnection implements Database {
 
   private readLedger (): QueryOutcome<object> {
     const { ledger } = this.server
-    return ledger === null ? { rows: [], rowCount: 0 } : { rows: [{ epoch: String(ledger.epoch), last_sequence: String(ledger.sequence) }], rowCount: 1 }
+    if (ledger === null) return { rows: [], rowCount: 0 }
+    const { epoch, sequence, epochId } = ledger
+    return { rows: [{ epoch: String(epoch), last_sequence: String(sequence), epoch_id: epochId }], rowCount: 1 }
   }
 
   private moveLedger (text: string): QueryOutcome<object> {
     const { ledger } = this.server
     const move = MOVE.exec(text)?.groups
     if (move === undefined) throw new Error(`the fake does not know: ${text}`)
-    const [toEpoch, toSequence, epoch, sequence] = [move['toEpoch'], move['toSequence'], move['epoch'], move['sequence']].map(Number) as [number, number, number, number]
-    if (ledger?.epoch !== epoch || ledger.sequence !== sequence) return { rows: [], rowCount: 0 }
-    this.transaction().ledger = { epoch: toEpoch, sequence: toSequence }
+    const [toEpoch, toSequence, epoch, sequence] = [
+      move['toEpoch'], move['toSequence'], move['epoch'], move['sequence']
+    ].map(Number) as [number, number, number, number]
+    const idOf = (text = ''): string | null => text === 'NULL' ? null : text.slice(1, -1)
+    const [toId, id] = [idOf(move['toId']), idOf(move['id'])]
+    const isThere = ledger?.epoch === epoch && ledger.sequence === sequence && ledger.epochId === id
+    if (!isThere) return { rows: [], rowCount: 0 }
+    this.transaction().ledger = { epoch: toEpoch, sequence: toSequence, epochId: toId }
     return { rows: [], rowCount: 1 }
   }
 
   private quarantine (values: readonly unknown[]): void {
-    const [, , , sqlStates, reasons, jsons, rows] = values as [unknown, unknown, unknown, string[], string[], Array<string | null>, Buffer[]]
-    rows.forEach((bytes, index) => this.transaction().quarantined.push({ sqlState: sqlStates[index]!, reason: reasons[index]!, json: jsons[index]!, bytes }))
+    const [, , , sqlStates, reasons, jsons, rows] =
+      values as [unknown, unknown, unknown, string[], string[], Array<string | null>, Buffer[]]
+    rows.forEach((bytes, index) => this.transaction().quarantined.push(
+      { sqlState: sqlStates[index]!, reason: reasons[index]!, json: jsons[index]!, bytes }))
   }
 
   private commit (): void {

@@ -1,8 +1,8 @@
-/** Rows of ingest_stats for tests. */
+/** ingest_stats rows for tests. */
 import { IngestStepCutter } from '../../lib/primary/ingest-steps.js'
 import type { IngestStep } from '../../lib/upkeep/ingest-stats.js'
 
-/** A step of ten seconds in which nothing was counted, but for the changes. */
+/** A ten-second step with all counters at zero except for the changes. */
 export function ingestStep (timeMs: number, changes: Partial<IngestStep> = {}): IngestStep {
   const cutter = new IngestStepCutter('a', timeMs - 1)
   cutter.sample([], timeMs)

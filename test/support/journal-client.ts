@@ -1,5 +1,5 @@
 /**
- * A sender that keeps a journal: every point has a number of its own (in storage_usage_mb), and the journal knows which
+ * A sender that keeps a journal: every point has a unique number (in storage_usage_mb), and the journal records which
  * numbers were sent and which were acknowledged. Afterwards the database must hold every acknowledged number, none
  * twice, and none that was not sent.
  */
@@ -16,9 +16,9 @@ const COMPARE_ROWS_MAX = 50_000
 
 export interface JournalClientOptions {
   readonly url: string
-  /** 1: POST /telemetry, else POST /telemetry/batch. A function is asked for each request. */
+  /** 1: POST /telemetry, otherwise POST /telemetry/batch. A function is called for each request. */
   readonly pointsPerRequest: number | (() => number)
-  /** First number, so that two clients never share one. */
+  /** First number; clients must not share any. */
   readonly firstNumber?: number
   readonly query?: string | (() => string)
 }
@@ -26,9 +26,9 @@ export interface JournalClientOptions {
 export class JournalClient {
   readonly sent: NumberSet
   readonly acknowledged: NumberSet
-  /** Answers that were no 202, and failures, by cause. */
+  /** Answers other than 202, and failed requests, by cause. */
   readonly failures = new Map<string, number>()
-  /** Answers 429 and 503 that did not say when to come again. */
+  /** 429 and 503 answers without Retry-After. */
   withoutRetryAfter = 0
   private next: number
   private running = false
@@ -42,17 +42,19 @@ export class JournalClient {
     this.acknowledged = new NumberSet(this.next)
   }
 
-  /** Sends as fast as answers come, over a fixed number of connections, until stop(). Goes on when the server is away. */
+  /** Sends as fast as answers arrive, over a fixed number of connections, until stop(). Keeps going during outages. */
   start (pointsPerSecond = Infinity): void {
     this.running = true
     this.moveTo(this.options.url)
     this.loops = Array.from({ length: CONNECTIONS }, async () => { await this.loop(pointsPerSecond) })
   }
 
-  /** Sends to another address from now on; what is under way at the old one has failed. */
+  /** Switches to another address; requests in flight to the old one fail. */
   moveTo (url: string): void {
     void this.pool?.destroy()
-    this.pool = new Pool(url, { connections: CONNECTIONS, pipelining: 1, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS })
+    this.pool = new Pool(url, {
+      connections: CONNECTIONS, pipelining: 1, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS
+    })
   }
 
   async stop (): Promise<void> {
@@ -62,13 +64,13 @@ export class JournalClient {
     this.pool = null
   }
 
-  /** Resolves when so many points more have been acknowledged. */
+  /** Resolves when this many more points have been acknowledged. */
   async acknowledgedMore (count: number): Promise<void> {
     const target = this.acknowledged.size + count
     await this.until(`${count} more points are acknowledged`, () => this.acknowledged.size >= target)
   }
 
-  /** Resolves when a request has failed with this cause so often: a status, or the code of an error. */
+  /** Resolves when this many requests have failed with the cause: a status, or an error code. */
   async failed (cause: string, times: number): Promise<void> {
     await this.until(`${times} failures with ${cause}`, () => (this.failures.get(cause) ?? 0) >= times)
   }
@@ -87,10 +89,10 @@ export class JournalClient {
     while (this.running) {
       const { pointsPerRequest } = this.options
       const points = typeof pointsPerRequest === 'number' ? pointsPerRequest : pointsPerRequest()
-      // From the time when it was due, so that the rate is kept; a debt of more than a second is let go.
+      // Paced from the due time to hold the rate; a backlog of more than a second is dropped.
       dueMs = Math.max(dueMs, performance.now() - 1000) + 1000 * CONNECTIONS * points / pointsPerSecond
       const ok = await this.send(points)
-      // A server that is away is not hammered.
+      // Backs off while the server is unreachable.
       const waitMs = Math.max(ok ? 0 : FAILURE_PAUSE_MS, dueMs - performance.now())
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
     }
@@ -114,7 +116,8 @@ export class JournalClient {
         this.wake()
         return true
       }
-      if ([429, 503].includes(answer.statusCode) && answer.headers['retry-after'] === undefined) this.withoutRetryAfter++
+      const hasRetryAfter = answer.headers['retry-after'] !== undefined
+      if ([429, 503].includes(answer.statusCode) && !hasRetryAfter) this.withoutRetryAfter++
       this.fail(String(answer.statusCode))
     } catch (error) {
       this.fail((error as NodeJS.ErrnoException).code ?? String(error))
@@ -135,19 +138,20 @@ export class JournalClient {
 
 export interface Verdict {
   readonly stored: number
-  /** Acknowledged and not stored. */
+  /** Acknowledged but not stored. */
   readonly missing: number[]
   /** Stored more than once. */
   readonly twice: number[]
-  /** Stored and never sent. */
+  /** Stored but never sent. */
   readonly invented: number[]
 }
 
-/** Compares the journals with what the database holds, in one snapshot. */
+/** Compares the journals with the database, in one snapshot. */
 export async function compareWithDatabase (db: Database, clients: readonly JournalClient[]): Promise<Verdict> {
   const stored = new NumberSet(0)
   const twice: number[] = []
-  await db.query("BEGIN; DECLARE numbers CURSOR FOR SELECT storage_usage_mb AS number FROM telemetry WHERE satellite_id LIKE 'JOURNAL-%'")
+  await db.query(`BEGIN; DECLARE numbers CURSOR FOR
+    SELECT storage_usage_mb AS number FROM telemetry WHERE satellite_id LIKE 'JOURNAL-%'`)
   for (;;) {
     const { rows } = await db.query<{ number: number }>(`FETCH ${COMPARE_ROWS_MAX} FROM numbers`)
     if (rows.length === 0) break

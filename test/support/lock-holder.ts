@@ -1,4 +1,4 @@
-/** A process that holds the lock of a directory until it is killed. */
+/** A process that holds a directory's lock until it is killed. */
 import { lockDirectory } from '../../lib/host/data-directory.js'
 
 await lockDirectory(process.argv[2]!, 'data directory')

@@ -1,4 +1,5 @@
-/** A journal whose every step the test takes: it keeps what is appended and is idle when it is told to be. */
+/** A journal driven step by step by the test: it keeps what is appended, and is idle when told to be. */
+import { JournalListeners } from '../../lib/journal/journal.js'
 import type { ClosedBatch, FrameRun, Journal, JournalBacklog } from '../../lib/journal/journal.js'
 import type { Pressure } from '../../lib/journal/pressure.js'
 
@@ -8,9 +9,7 @@ export class ManualJournal implements Journal {
   readonly recoveredRows = 0
   readonly lostRows = 0
   idle = true
-  onIdle: () => void = () => {}
-  onFreed: (payload: Buffer) => void = () => {}
-  onAwaited: () => void = () => {}
+  readonly listeners = new JournalListeners()
   readonly batches: ClosedBatch[] = []
   pressureNow: Pressure = 'none'
   private wake: (() => void) | null = null
@@ -32,7 +31,7 @@ export class ManualJournal implements Journal {
 
   becomeIdle (): void {
     this.idle = true
-    this.onIdle()
+    this.listeners.onIdle()
   }
 
   pressure (): Pressure {

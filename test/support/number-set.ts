@@ -1,16 +1,16 @@
-/** A set of whole numbers that lie close together, at one byte each: millions of them stay small. */
+/** A dense set of integers at one byte each, so that millions stay small. */
 const FIRST_BYTES = 4096
 
 export class NumberSet {
   size = 0
   private members = new Uint8Array(FIRST_BYTES)
 
-  /** @param first no number below it is ever added */
+  /** @param first the smallest number that may be added */
   constructor (private readonly first: number) {}
 
   add (number: number): void {
     const index = number - this.first
-    if (!Number.isInteger(index) || index < 0) throw new RangeError(`${number} is not a whole number from ${this.first} on`)
+    if (!Number.isInteger(index) || index < 0) throw new RangeError(`${number} is not an integer from ${this.first} up`)
     if (index >= this.members.length) {
       const larger = new Uint8Array(Math.max(this.members.length * 2, index + 1))
       larger.set(this.members)

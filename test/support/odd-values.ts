@@ -1,4 +1,4 @@
-/** Values that a sum overflows with, or that only others than OrbitStream store: no answer and no rollup may fail of them. */
+/** Values whose sum overflows, or that only other programs store: neither answers nor rollups may fail on them. */
 import type { Test } from 'tap'
 import type { Database } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
@@ -8,17 +8,25 @@ import { pointStore } from './stored-rows.js'
 
 const NAME = METRICS[0].name
 
-/** An empty database gets them among others, before and after rollups are made. */
+/** Stores them in an empty database, among others, before and after rollups are built. */
 export async function oddValues (t: Test, database: Database, runPolicies: RunPolicies): Promise<void> {
   await migrate(database, SCHEMA_SETTINGS)
   const beginMs = Math.floor(Date.now() / 60_000) * 60_000 - 180_000
   const store = await pointStore(database)
-  const point = (satellite: string, second: number, value: number) => ({ satellite, timeMs: beginMs + second * 1000, values: [value] })
+  const point = (satellite: string, second: number, value: number) => (
+    { satellite, timeMs: beginMs + second * 1000, values: [value] })
   const large = Number.MAX_VALUE
-  await store([point('GOOD', 1, 5), point('BAD', 1, large), point('BAD', 2, large), point('LOW', 1, -large), point('LOW', 12, -large), point('BOTH', 1, large), point('BOTH', 31, -large)])
-  await database.query(`INSERT INTO telemetry (time, satellite_id, ${NAME}) SELECT to_timestamp(${beginMs / 1000} + s), 'ODD', v FROM unnest(ARRAY[3, 4, 5], ARRAY['NaN', 'Infinity', '-Infinity']::float8[]) o (s, v)`)
+  await store([
+    point('GOOD', 1, 5), point('BAD', 1, large), point('BAD', 2, large), point('LOW', 1, -large),
+    point('LOW', 12, -large), point('BOTH', 1, large), point('BOTH', 31, -large)
+  ])
+  await database.query(`
+    INSERT INTO telemetry (time, satellite_id, ${NAME})
+    SELECT to_timestamp(${beginMs / 1000} + s), 'ODD', v
+    FROM unnest(ARRAY[3, 4, 5], ARRAY['NaN', 'Infinity', '-Infinity']::float8[]) o (s, v)`)
   const answers = async (view: string): Promise<object[]> => (await database.query(`
-    SELECT satellite_id AS id, sum(points)::int AS points, sum(${NAME}_count)::int AS count, min(${NAME}_min) AS min, max(${NAME}_max) AS max,
+    SELECT satellite_id AS id, sum(points)::int AS points, sum(${NAME}_count)::int AS count,
+           min(${NAME}_min) AS min, max(${NAME}_max) AS max,
            (sum(${NAME}_avg * ${NAME}_count) / sum(${NAME}_count))::text AS avg
     FROM ${view} GROUP BY 1 ORDER BY 1`)).rows
   const right = [
@@ -31,11 +39,15 @@ export async function oddValues (t: Test, database: Database, runPolicies: RunPo
   for (const view of ['telemetry_10s', 'telemetry_1m']) t.same(await answers(view), right, `${view}, from the points`)
   await runPolicies(database)
   await rollUp(database)
-  t.same((await database.query('SELECT count(DISTINCT satellite_id)::int AS n FROM rollup_1m UNION ALL SELECT count(DISTINCT satellite_id)::int FROM rollup_10s')).rows, [{ n: 5 }, { n: 5 }], 'all are rolled up')
+  const rolledUp = await database.query(`
+    SELECT count(DISTINCT satellite_id)::int AS n FROM rollup_1m UNION ALL
+    SELECT count(DISTINCT satellite_id)::int FROM rollup_10s`)
+  t.same(rolledUp.rows, [{ n: 5 }, { n: 5 }], 'all are rolled up')
   for (const view of ['telemetry_10s', 'telemetry_1m']) t.same(await answers(view), right, `${view}, from rollups`)
   await store([point('BAD', 3, large)])
   await runPolicies(database)
   await rollUp(database)
-  t.match((await answers('telemetry_1m'))[0], { points: 3, avg: 'Infinity' }, 'late rows too')
-  t.match((await database.query("SELECT * FROM satellites_latest WHERE satellite_id = 'BAD'")).rows, [{ [NAME]: large }])
+  t.match((await answers('telemetry_1m'))[0], { points: 3, avg: 'Infinity' }, 'also with late rows')
+  const latest = await database.query("SELECT * FROM satellites_latest WHERE satellite_id = 'BAD'")
+  t.match(latest.rows, [{ [NAME]: large }])
 }

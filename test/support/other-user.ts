@@ -1,4 +1,4 @@
-/** What tests need that put root beside another user. */
+/** Support for tests with root and another user. */
 import { lstat, readFile, symlink, writeFile } from 'node:fs/promises'
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -10,7 +10,7 @@ export const NOBODY = 65_534
 const isRoot = process.getuid?.() === 0
 export const needsRoot = isRoot ? {} : { skip: 'needs root' }
 
-/** Whether every user can reach this clone: a process of another user must load the program from it. */
+/** Whether every user can reach this clone: a process of another user has to load the program from it. */
 function othersReachUs (): boolean {
   for (let path = fileURLToPath(import.meta.url); path !== dirname(path); path = dirname(path)) {
     if ((statSync(path).mode & 0o005) === 0) return false
@@ -21,13 +21,13 @@ function othersReachUs (): boolean {
 export const needsAnotherUser = isRoot && !othersReachUs() ? { skip: 'other users cannot reach this clone' } : needsRoot
 
 export interface Treasure {
-  /** Makes a link to a file that only root can write. */
+  /** Links `path` to a file that only root can write. */
   linkFrom (path: string): Promise<void>
-  /** Fails the test if one of these files is not as it was. */
+  /** Fails the test if any of these files has changed. */
   check (): Promise<void>
 }
 
-/** Files of root's, for links of others to lead to. */
+/** Files owned by root, as link targets for other users. */
 export async function hideTreasure (t: Test): Promise<Treasure> {
   const directory = await temporaryDirectory(t)
   const files: string[] = []
@@ -43,7 +43,8 @@ export async function hideTreasure (t: Test): Promise<Treasure> {
         const { uid, gid, mode } = await lstat(file)
         return { text: await readFile(file, 'utf8'), uid, gid, mode: mode & 0o7777 }
       }))
-      t.same(states, files.map(() => ({ text: 'of root alone', uid: 0, gid: 0, mode: 0o600 })), 'what the links lead to is as it was')
+      const expected = files.map(() => ({ text: 'of root alone', uid: 0, gid: 0, mode: 0o600 }))
+      t.same(states, expected, 'the link targets are unchanged')
     }
   }
 }

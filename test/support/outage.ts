@@ -1,6 +1,6 @@
 /**
- * The database away while points keep coming at a given rate: all are accepted, memory stays bounded, and when it is back
- * what waits is stored while new points go on coming.
+ * A database outage while points keep coming at a given rate: all are accepted, memory stays bounded, and when the
+ * database is back the backlog is stored while new points keep coming.
  */
 import { readFile } from 'node:fs/promises'
 import { connect } from '../../lib/database/connection.js'
@@ -14,7 +14,7 @@ import { startIngest } from './program.js'
 const POINTS_PER_REQUEST = 50
 const SAMPLE_MS = 500
 const PRINT_MS = 30_000
-/** What waits when points come and go at this rate: no backlog. */
+/** Points in flight at the given rate: not a backlog. */
 const CAUGHT_UP_SECONDS = 0.5
 const WARM_UP_SECONDS = 1
 
@@ -28,32 +28,37 @@ export interface OutageVerdict extends Verdict {
   readonly acknowledged: number
   /** Requests that were not acknowledged, by cause. */
   readonly failures: Readonly<Record<string, number>>
-  /** From the database's return until no backlog was left. */
+  /** From the database's return until the backlog was gone. */
   readonly drainMs: number
-  /** Points acknowledged in that time. */
+  /** Points acknowledged in the meantime. */
   readonly acknowledgedWhileDraining: number
-  /** Largest resident memory of one process, before the outage and in all. */
+  /** Largest resident memory of any one process, before the outage and overall. */
   readonly residentBytesBefore: number
   readonly residentBytesMost: number
   readonly conservationErrorPoints: number
 }
 
-export async function runOutage (owner: Owner, { outageMs, pointsPerSecond, print }: OutageOptions): Promise<OutageVerdict> {
+export async function runOutage (owner: Owner, options: OutageOptions): Promise<OutageVerdict> {
+  const { outageMs, pointsPerSecond, print } = options
   const postgres = await startTestPostgres(owner, { fsync: true })
-  const ingest = await startIngest(owner, { dataDir: await temporaryDirectory(owner), databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const dataDir = await temporaryDirectory(owner)
+  const ingest = await startIngest(owner, { dataDir, databaseUrl: postgres.url, args: ['--workers', '2'] })
   const client = new JournalClient({ url: ingest.url, pointsPerRequest: POINTS_PER_REQUEST })
   const pids = [ingest.program.pid, ...(await readHealth(ingest.url)).workers.map(({ pid }) => pid)]
   client.start(pointsPerSecond)
   await client.acknowledgedMore(pointsPerSecond * WARM_UP_SECONDS)
   const residentBytesBefore = await residentBytes(pids)
   await postgres.kill()
-  const residentBytesMost = await watchOutage(outageMs, pids, (bytes) => print(`away: ${client.acknowledged.size} points acknowledged, largest process ${megabytes(bytes)}`))
+  const residentBytesMost = await watchOutage(outageMs, pids, (bytes) => {
+    print(`away: ${client.acknowledged.size} points acknowledged, largest process ${megabytes(bytes)}`)
+  })
   await postgres.start()
   const backMs = performance.now()
   const acknowledgedBefore = client.acknowledged.size
   await eventually('the backlog is stored', 60_000 + outageMs, async () => {
     const { points, workers } = await readHealth(ingest.url)
-    return workers.every(({ database }) => database === 'ready') && (points['waiting'] ?? 0) < pointsPerSecond * CAUGHT_UP_SECONDS ? true : undefined
+    const isBehind = (points['waiting'] ?? 0) >= pointsPerSecond * CAUGHT_UP_SECONDS
+    return workers.every(({ database }) => database === 'ready') && !isBehind ? true : undefined
   })
   const drainMs = performance.now() - backMs
   const acknowledgedWhileDraining = client.acknowledged.size - acknowledgedBefore
@@ -79,8 +84,10 @@ export async function runOutage (owner: Owner, { outageMs, pointsPerSecond, prin
   }
 }
 
-/** The largest resident memory of one process in this time. */
-async function watchOutage (outageMs: number, pids: readonly number[], print: (bytes: number) => void): Promise<number> {
+/** The largest resident memory of any one process during this time. */
+async function watchOutage (
+  outageMs: number, pids: readonly number[], print: (bytes: number) => void
+): Promise<number> {
   const endMs = performance.now() + outageMs
   let printMs = performance.now() + PRINT_MS
   let most = 0
@@ -95,7 +102,7 @@ async function watchOutage (outageMs: number, pids: readonly number[], print: (b
   return most
 }
 
-/** Of the largest of the processes. Throws when one has ended: none may. */
+/** Of the largest process. Throws if any has exited: none may. */
 async function residentBytes (pids: readonly number[]): Promise<number> {
   const sizes = await Promise.all(pids.map(async (pid) => {
     const match = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))

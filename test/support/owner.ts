@@ -1,11 +1,11 @@
-/** Who ends what a test or a script has opened: a tap test, or the releasers of a script. Last opened, first ended. */
+/** Owns what a test or a script opens: a tap test, or a script's lifecycle. Released in reverse order of opening. */
 import { Lifecycle } from '../../lib/support/lifecycle.js'
 
 export interface Owner {
   teardown (release: () => unknown): void
 }
 
-/** For scripts: ends everything when it is told to. */
+/** For scripts: releases everything at end(). */
 export class ScriptOwner implements Owner {
   private readonly lifecycle = new Lifecycle()
 

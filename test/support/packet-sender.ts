@@ -1,6 +1,6 @@
 /**
- * A sender of frames that keeps count: packet `seq` holds POINTS points with the value seq, so that the database shows
- * which packets were stored. Afterwards: sent = stored + missing, each packet in whole and once.
+ * A frame sender that keeps count: packet `seq` carries POINTS points with the value seq, so the database shows which
+ * packets were stored. Afterwards: sent = stored + missing, and each stored packet is complete and unique.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ import { sendersOf, type Senders } from './udp.js'
 const POINTS = 10
 const LOOK_INTERVAL_MS = 100
 const TURN_MS = 4
-/** What came too late is sent later, not at once: a burst would overflow buffers that the test means to be large enough. */
+/** Caps the catch-up after a delay: a larger burst would overflow buffers that the test expects to be large enough. */
 const TURN_PACKETS_MAX = 40
 
 export class PacketSender {
@@ -32,7 +32,7 @@ export class PacketSender {
     return new PacketSender(name, socket)
   }
 
-  /** Sends so many packets, evenly, in turns of a few milliseconds. */
+  /** Sends this many packets at an even rate, in bursts a few milliseconds apart. */
   async send (packets: number, packetsPerSecond: number): Promise<void> {
     const startMs = performance.now()
     for (let done = 0; done < packets;) {
@@ -45,7 +45,7 @@ export class PacketSender {
     }
   }
 
-  /** Sends a heartbeat, again and again, until the server has it; gives the server's account. */
+  /** Repeats a heartbeat until the server has it; returns the server's account. */
   async finish (url: string): Promise<Senders['senders'][number]> {
     const seq = this.sent++
     this.encoder.begin(this.name, this.epoch, seq)
@@ -58,15 +58,16 @@ export class PacketSender {
     }
   }
 
-  /** Packets with points that the database holds in whole; rejects if one is there in part, twice, or was never sent. */
+  /** Number of packets stored in full; rejects if one was stored in part, twice, or never sent. */
   async storedPackets (db: Database): Promise<number> {
     const { rows } = await db.query<{ packets: string, wrong: string }>(`
-      SELECT count(*) AS packets, count(*) FILTER (WHERE points <> ${POINTS} OR places <> ${POINTS} OR seq >= ${this.sent}) AS wrong
+      SELECT count(*) AS packets,
+             count(*) FILTER (WHERE points <> ${POINTS} OR places <> ${POINTS} OR seq >= ${this.sent}) AS wrong
       FROM (
         SELECT storage_usage_mb AS seq, count(*) AS points, count(DISTINCT battery_charge_percent) AS places
         FROM telemetry WHERE satellite_id = '${this.name}' GROUP BY 1
       ) AS packet`)
-    if (rows[0]?.wrong !== '0') throw new Error(`${String(rows[0]?.wrong)} packets are stored wrongly`)
+    if (rows[0]?.wrong !== '0') throw new Error(`${String(rows[0]?.wrong)} packets are stored incorrectly`)
     return Number(rows[0].packets)
   }
 
@@ -75,6 +76,8 @@ export class PacketSender {
     this.encoder.begin(this.name, this.epoch, seq)
     for (let index = 0; index < points; index++) this.encoder.add(this.name, this.timeMicros + seq, [index, seq])
     const packet = Buffer.from(this.encoder.finish())
-    await new Promise<void>((resolve, reject) => this.socket.send(packet, (error) => { if (error === null) resolve(); else reject(error) }))
+    await new Promise<void>((resolve, reject) => {
+      this.socket.send(packet, (error) => { if (error === null) resolve(); else reject(error) })
+    })
   }
 }

@@ -1,6 +1,4 @@
-/**
- * A PostgreSQL server for one test: the embedded one, in a directory of its own, ended and removed with the test.
- */
+/** A PostgreSQL server for one test: the embedded one, in its own directory, stopped and removed with the test. */
 import { randomUUID } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,17 +8,18 @@ import { connect } from '../../lib/database/connection.js'
 import { startEmbedded } from '../../lib/embedded/embedded.js'
 import type { EmbeddedServer } from '../../lib/embedded/embedded.js'
 import type { Owner } from './owner.js'
+import { copyTemplate } from './postgres-template.js'
 import { exitOnSignals } from './process-end.js'
 
 export interface TestPostgres {
-  /** Stays the same over stop, kill and start. */
+  /** Stays the same across stop, kill and start. */
   readonly url: string
   readonly dataDir: string
-  /** Ends sessions, writes everything down. */
+  /** Clean shutdown. */
   stop (): Promise<void>
-  /** What a power cut does; with fsync on, committed rows are there after start(). */
+  /** Equivalent to a power cut; with fsync on, committed rows survive. */
   kill (): Promise<void>
-  /** Starts it again, on the same port. */
+  /** Starts it again on the same port. */
   start (): Promise<void>
 }
 
@@ -34,14 +33,15 @@ export async function temporaryDirectory (owner: Owner): Promise<string> {
   return directory
 }
 
-/** @param options fsync: only for tests of durability, since it is slow */
+/** @param options fsync: slow, so only for durability tests */
 export async function startTestPostgres (owner: Owner, options: { fsync?: boolean } = {}): Promise<TestPostgres> {
   const dataDir = await temporaryDirectory(owner)
+  await copyTemplate(dataDir, silentLog)
   const fsync = options.fsync ?? false
   let server: EmbeddedServer = await startEmbedded({ dataDir, log: silentLog, fsync })
-  // Teardowns run last first: the server ends before its directory is removed.
+  // Teardowns run in reverse order: the server stops before its directory is removed.
   owner.teardown(() => server.stop('immediate'))
-  // The server is told to stop when this process exits.
+  // The server is stopped when this process exits.
   exitOnSignals()
   const { url } = server
   const port = Number(new URL(url).port)
@@ -56,7 +56,7 @@ export async function startTestPostgres (owner: Owner, options: { fsync?: boolea
   }
 }
 
-/** An empty database of its own on a server that tests share; gone with the server. Gives its URL. */
+/** A new empty database on a server that tests share; removed with the server. Returns its URL. */
 export async function createTestDatabase (server: TestPostgres): Promise<string> {
   const name = `test_${randomUUID().replaceAll('-', '')}`
   const database = await connect(server.url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })

@@ -1,11 +1,11 @@
-/** Runs the programs of bin/ as a person would, and reads what they say. Everything started here ends with its test. */
+/** Runs the programs in bin/ as a user would and reads their logs. Everything started here ends with its test. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { within } from './eventually.js'
 import type { Owner } from './owner.js'
 import { onProcessEnd } from './process-end.js'
-import { environment } from './command.js'
+import { environment, nodeCommand } from './command.js'
 
 const ROOT = new URL('../../../', import.meta.url)
 const END_TIMEOUT_MS = 20_000
@@ -18,7 +18,7 @@ export class Program {
   readonly lines: LogLine[] = []
   stdout = ''
   stderr = ''
-  /** Exit code, or the signal that ended it. */
+  /** Exit code, or the signal that killed it. */
   readonly exit: Promise<number | NodeJS.Signals>
   private readonly watchers = new Set<() => void>()
   private ended = false
@@ -31,7 +31,7 @@ export class Program {
         resolve(code ?? signal ?? -1)
       })
     })
-    if (child.stdout === null || child.stderr === null) throw new Error('the streams of the program must be pipes')
+    if (child.stdout === null || child.stderr === null) throw new Error("the program's streams must be pipes")
     createInterface({ input: child.stdout }).on('line', (line) => {
       this.stdout += `${line}\n`
       if (line.startsWith('{')) this.lines.push(JSON.parse(line) as LogLine)
@@ -44,24 +44,24 @@ export class Program {
     return this.child.pid ?? 0
   }
 
-  /** The first line, from `from` on, that the predicate takes. Rejects when the program ends without it, or after a minute. */
+  /** The first line from index `from` that matches. Rejects if the program exits without one, or after a minute. */
   async line (predicate: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
-    const wait = { over: false }
+    const wait = { isOver: false }
     const search = async (): Promise<LogLine> => {
-      while (!wait.over) {
+      while (!wait.isOver) {
         const found = this.lines.slice(from).find(predicate)
         if (found !== undefined) return found
-        if (this.ended) throw new Error(`the program ended first:\n${this.stdout}\n${this.stderr}`)
+        if (this.ended) throw new Error(`the program exited first:\n${this.stdout}\n${this.stderr}`)
         await new Promise<void>((resolve) => this.watchers.add(resolve))
       }
-      throw new Error('given up')
+      throw new Error('gave up')
     }
     try {
-      return await within('the line in the log', LINE_TIMEOUT_MS, search())
+      return await within('a matching log line', LINE_TIMEOUT_MS, search())
     } catch (cause) {
       throw new Error(`${(cause as Error).message}; the log ends with\n${this.stdout.slice(-LOG_TAIL_CHARS)}`)
     } finally {
-      wait.over = true
+      wait.isOver = true
     }
   }
 
@@ -82,32 +82,32 @@ export class Program {
 export interface ProgramOptions {
   readonly env?: Record<string, string>
   readonly cwd?: string
-  /** What the system allows each process. */
+  /** Open file limit of each process. */
   readonly openFilesMax?: number
 }
 
-/** Starts bin/<name>; killed at the end of the test if it still runs. */
-export function startProgram (owner: Owner, name: string, args: readonly string[], options: ProgramOptions = {}): Program {
-  const command = [process.execPath, fileURLToPath(new URL(`bin/${name}`, ROOT)), ...args]
-  // By a shell: Node.js has no way to lower a limit, and raises the soft one to the hard one when it starts.
-  const limited = options.openFilesMax === undefined ? command : ['sh', '-c', `ulimit -n ${options.openFilesMax} && exec "$@"`, 'sh', ...command]
-  const child = spawn(limited[0] ?? '', limited.slice(1), {
-    cwd: options.cwd ?? fileURLToPath(ROOT),
-    env: environment(options.env ?? {}),
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  const program = new Program(child)
-  // A test that runs out of time gets to no teardown.
+/** Starts bin/<name>; stopped at the end of the test if it still runs. */
+export function startProgram (
+  owner: Owner, name: string, args: readonly string[], options: ProgramOptions = {}
+): Program {
+  const { env = {}, cwd = fileURLToPath(ROOT), openFilesMax } = options
+  // Through a shell: Node.js cannot lower the limit, and raises the soft limit to the hard one when it starts.
+  const limited = openFilesMax === undefined ? [] : ['sh', '-c', `ulimit -n ${openFilesMax} && exec "$@"`, 'sh']
+  const program = fileURLToPath(new URL(`bin/${name}`, ROOT))
+  const [command = '', ...rest] = [...limited, ...nodeCommand(env['NODE_OPTIONS']), program, ...args]
+  const child = spawn(command, rest, { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
+  const running = new Program(child)
+  // Teardowns do not run when a test times out.
   child.once('exit', onProcessEnd(() => { child.kill('SIGTERM') }))
-  owner.teardown(async () => { await program.stop('SIGTERM') })
-  return program
+  owner.teardown(async () => { await running.stop('SIGTERM') })
+  return running
 }
 
 export interface Ingest {
   readonly program: Program
   readonly url: string
   readonly dataDir: string
-  /** Empty unless startIngest was asked for some. */
+  /** Empty unless startIngest was given udpPort. */
   readonly udpPorts: readonly number[]
 }
 
@@ -116,18 +116,20 @@ export interface IngestOptions {
   readonly databaseUrl?: string
   readonly args?: readonly string[]
   readonly env?: Record<string, string>
-  /** UDP_PORT; without it: off. */
+  /** UDP_PORT; off by default. */
   readonly udpPort?: string
   readonly openFilesMax?: number
 }
 
 /** Starts orbitstream-ingest on free ports and waits until it serves. */
-export async function startIngest (owner: Owner, options: IngestOptions): Promise<Ingest> {
+export async function startIngest (
+  owner: Owner, { dataDir, databaseUrl, args = [], env = {}, udpPort = 'off', openFilesMax }: IngestOptions
+): Promise<Ingest> {
   const program = startProgram(owner, 'orbitstream-ingest', [
-    'start', '--host', '127.0.0.1', '--port', '0', '--udp-port', options.udpPort ?? 'off', '--data-dir', options.dataDir,
-    ...(options.databaseUrl === undefined ? [] : ['--database-url', options.databaseUrl]),
-    ...(options.args ?? [])
-  ], { env: { LOG_LEVEL: 'info', ...options.env }, ...options.openFilesMax === undefined ? {} : { openFilesMax: options.openFilesMax } })
+    'start', '--host', '127.0.0.1', '--port', '0', '--udp-port', udpPort, '--data-dir', dataDir,
+    ...(databaseUrl === undefined ? [] : ['--database-url', databaseUrl]),
+    ...args
+  ], { env: { LOG_LEVEL: 'info', ...env }, ...openFilesMax === undefined ? {} : { openFilesMax } })
   const ready = await program.line((line) => line.msg === 'ready')
-  return { program, url: `http://127.0.0.1:${String(ready['port'])}`, dataDir: options.dataDir, udpPorts: ready['udpPorts'] as number[] }
+  return { program, url: `http://127.0.0.1:${String(ready['port'])}`, dataDir, udpPorts: ready['udpPorts'] as number[] }
 }

@@ -1,4 +1,4 @@
-/** A UDP proxy that drops, reorders and repeats datagrams, the same way for the same seed. */
+/** A UDP proxy that drops, reorders and repeats datagrams reproducibly from a seed. */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { Test } from 'tap'
@@ -8,11 +8,11 @@ const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 
 export interface Roughness {
   readonly seed: number
-  /** Chances: 0 to 1. */
+  /** Probabilities, 0 to 1. */
   readonly drop: number
   readonly repeat: number
   readonly delay: number
-  /** Packets that may pass a delayed one. */
+  /** How many packets may overtake a delayed one. */
   readonly delayPacketsMax: number
 }
 
@@ -21,7 +21,7 @@ export interface RoughProxy {
   readonly dropped: () => number
   readonly repeated: () => number
   readonly delayed: () => number
-  /** From now on everything passes at once, and what was held back goes out. */
+  /** Stops all of this, and sends what was held back. */
   smooth (): void
 }
 
@@ -34,14 +34,16 @@ export async function startRoughProxy (t: Test, targetPort: number, roughness: R
   inside.bind(0, '127.0.0.1')
   outside.connect(targetPort, '127.0.0.1')
   await Promise.all([once(inside, 'listening'), once(outside, 'connect')])
-  // What the proxy's own kernel dropped would be counted by nobody.
+  // Drops in the proxy's own receive buffer would not be counted.
   inside.setRecvBufferSize(RECEIVE_BUFFER_BYTES)
   const random = new Random(roughness.seed, 0)
   let held: Array<{ readonly packet: Buffer, left: number }> = []
   let isRough = true
   const counts = { dropped: 0, repeated: 0, delayed: 0 }
   const pass = (packet: Buffer): void => { outside.send(packet) }
-  const hold = (packet: Buffer): void => { held.push({ packet, left: 1 + Math.floor(random.unit() * roughness.delayPacketsMax) }) }
+  const hold = (packet: Buffer): void => {
+    held.push({ packet, left: 1 + Math.floor(random.unit() * roughness.delayPacketsMax) })
+  }
   inside.on('message', (packet) => {
     for (const each of held) if (--each.left === 0) pass(each.packet)
     held = held.filter(({ left }) => left > 0)

@@ -1,6 +1,6 @@
 /**
- * Random faults under load, from a seed: in each round one fault, or two at once, while a client goes on sending. At the
- * end all that was acknowledged must be in the database, once, and nothing that was not sent.
+ * Seeded random faults under load: one fault per round, or two at once, while a client keeps sending. At the end every
+ * acknowledged point must be in the database exactly once, and nothing that was never sent.
  */
 import { connect, type Database } from '../../lib/database/connection.js'
 import { Random } from '../../lib/sim/fleet/random.js'
@@ -23,10 +23,10 @@ const FAULTS = [
 type Fault = typeof FAULTS[number]
 
 const BATCH_SIZES = [1, 1, 2, 7, 30, 200, 1_500] as const
-/** Not "received": it promises nothing that outlives the process. */
+/** Not "received": that promises nothing beyond the life of the process. */
 const ACKNOWLEDGEMENTS = ['', '', '', '?ack=committed', '?ack=spooled'] as const
 const POINTS_PER_ROUND_MAX = 2_000
-/** A worker that is killed five times within ten seconds of its start makes the program give up, as it should. */
+/** The program rightly gives up on a worker that dies five times within ten seconds of starting. */
 const WORKER_KILLS_MAX = 3
 const REPAIR_DEADLINE_MS = 60_000
 const NOT_CONSERVED = 'the counters of a worker do not add up'
@@ -34,19 +34,20 @@ const NOT_CONSERVED = 'the counters of a worker do not add up'
 export interface RoundsOptions {
   readonly rounds: number
   readonly seed: number
-  /** A line for people, for each round. */
+  /** Prints a line per round. */
   readonly print: (line: string) => void
 }
 
 export interface RoundsVerdict extends Verdict {
   readonly acknowledged: number
   readonly conservationErrorPoints: number
-  /** Lines of the log that complain of points that do not add up. */
+  /** Log lines about points that do not add up. */
   readonly complaints: string[]
 }
 
 export async function runRounds (owner: Owner, options: RoundsOptions): Promise<RoundsVerdict> {
-  const rounds = new Rounds(owner, options, await startTestPostgres(owner, { fsync: true }), await temporaryDirectory(owner))
+  const [postgres, dataDir] = [await startTestPostgres(owner, { fsync: true }), await temporaryDirectory(owner)]
+  const rounds = new Rounds(owner, options, postgres, dataDir)
   return await rounds.run()
 }
 
@@ -57,7 +58,12 @@ class Rounds {
   private readonly complaints: string[] = []
   private workerKills = new Map<number, number>()
 
-  constructor (private readonly owner: Owner, private readonly options: RoundsOptions, private readonly postgres: TestPostgres, private readonly dataDir: string) {
+  constructor (
+    private readonly owner: Owner,
+    private readonly options: RoundsOptions,
+    private readonly postgres: TestPostgres,
+    private readonly dataDir: string
+  ) {
     this.random = new Random(options.seed, 1)
     const sizes = new Random(options.seed, 2)
     this.client = new JournalClient({
@@ -78,7 +84,8 @@ class Rounds {
         const fault = this.chooseFault()
         const startMs = performance.now()
         await this.inflict(fault)
-        print(`round ${round} of ${rounds}: ${fault}; ${Math.round(performance.now() - startMs)} ms; ${client.acknowledged.size} points acknowledged`)
+        const tookMs = Math.round(performance.now() - startMs)
+        print(`round ${round} of ${rounds}: ${fault}; ${tookMs} ms; ${client.acknowledged.size} points acknowledged`)
       }
       await client.acknowledgedMore(1)
     } finally {
@@ -131,7 +138,8 @@ class Rounds {
   }
 
   private async startProgram (): Promise<void> {
-    this.ingest = await startIngest(this.owner, { dataDir: this.dataDir, databaseUrl: this.postgres.url, args: ['--workers', '2'] })
+    const { dataDir, postgres: { url: databaseUrl } } = this
+    this.ingest = await startIngest(this.owner, { dataDir, databaseUrl, args: ['--workers', '2'] })
     this.workerKills = new Map()
     this.client.moveTo(this.ingest.url)
   }
@@ -152,12 +160,13 @@ class Rounds {
     })
   }
 
-  /** Gives the process of a connection over which points are stored. */
+  /** Picks the backend of a connection that stores points. */
   private async withBackend (act: (db: Database, pid: number) => unknown): Promise<void> {
     await eventually('a worker has its connection', REPAIR_DEADLINE_MS, async () => {
       const db = await connect(this.postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
       try {
-        const { rows } = await db.query<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'orbitstream worker%' ORDER BY backend_start")
+        const { rows } = await db.query<{ pid: number }>(
+          "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'orbitstream worker%' ORDER BY backend_start")
         if (rows.length === 0) return undefined
         const { pid } = pick(this.random, rows)
         await act(db, pid)
@@ -169,7 +178,9 @@ class Rounds {
   }
 
   private readComplaints (): void {
-    this.complaints.push(...this.running.program.lines.flatMap(({ msg }) => msg?.startsWith(NOT_CONSERVED) === true ? [msg] : []))
+    for (const { msg } of this.running.program.lines) {
+      if (msg?.startsWith(NOT_CONSERVED) === true) this.complaints.push(msg)
+    }
   }
 
   private async verdict (): Promise<RoundsVerdict> {
@@ -181,7 +192,8 @@ class Rounds {
     const db = await connect(this.postgres.url, { applicationName: 'test', connectTimeoutMs: 5_000 })
     try {
       const verdict = await compareWithDatabase(db, [this.client])
-      return { ...verdict, acknowledged: this.client.acknowledged.size, conservationErrorPoints: errorPoints, complaints: this.complaints }
+      const { client: { acknowledged: { size: acknowledged } }, complaints } = this
+      return { ...verdict, acknowledged, conservationErrorPoints: errorPoints, complaints }
     } finally {
       await db.close()
     }

@@ -1,13 +1,13 @@
 /**
- * COPY tuples written and read by hand, with BigInt, from PostgreSQL's manual alone: what the product's own code for
- * rows is held against.
+ * COPY tuples encoded and decoded by hand, with BigInt, from the PostgreSQL manual alone: a reference for the product's
+ * own row code.
  */
 import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
 import * as fc from 'fast-check'
 
 export interface PlainRow {
   readonly id: Buffer
-  /** Microseconds since 1970. */
+  /** Unix time. */
   readonly timeMicros: bigint
   readonly values: ReadonlyArray<number | null>
 }
@@ -42,7 +42,7 @@ export function encodePayload (rows: readonly PlainRow[]): Buffer {
   return Buffer.concat([head, telemetry])
 }
 
-/** Reads tuples until `end`; throws where the bytes are not tuples of telemetry. */
+/** Decodes tuples up to `end`; throws if the bytes are not telemetry tuples. */
 export function decodeRows (bytes: Buffer, start = 0, end = bytes.length): PlainRow[] {
   const rows: PlainRow[] = []
   let at = start
@@ -67,7 +67,7 @@ export function decodeRows (bytes: Buffer, start = 0, end = bytes.length): Plain
   return rows
 }
 
-/** The tuples of a whole COPY stream, whose header and trailer are checked. */
+/** The tuples of a complete COPY stream; its header and trailer are checked. */
 export function decodeCopy (stream: Buffer): PlainRow[] {
   const header = Buffer.concat([Buffer.from('PGCOPY\n'), Buffer.from([0xff, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0])])
   if (!stream.subarray(0, header.length).equals(header)) throw new Error('not the header of a COPY stream')
@@ -75,22 +75,24 @@ export function decodeCopy (stream: Buffer): PlainRow[] {
   return decodeRows(stream, header.length, stream.length - 2)
 }
 
-/** A row as text, for comparing whatever its id is made of. */
+/** A row as text, comparable whatever bytes its id has. */
 export function rowText (row: PlainRow): string {
-  return `${row.id.toString('hex')} ${row.timeMicros} ${row.values.map((value) => Object.is(value, -0) ? '-0' : String(value)).join(',')}`
+  const values = row.values.map((value) => Object.is(value, -0) ? '-0' : String(value))
+  return `${row.id.toString('hex')} ${row.timeMicros} ${values.join(',')}`
 }
 
-/** 1 to 64 code points of any script that a satellite may be called by. */
+/** 1 to 64 code points of any script that is allowed in a satellite id. */
 export const satelliteIds: fc.Arbitrary<string> = fc.oneof(
   fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 12 }),
   fc.string({ unit: 'binary', minLength: 1, maxLength: 64 }),
-  fc.array(fc.constantFrom('😀', '𐀀', '\u{10ffff}', '\uffff', '\ue000', 'é', '日', 'Z'), { minLength: 1, maxLength: 64 }).map((parts) => parts.join(''))
+  fc.array(fc.constantFrom('😀', '𐀀', '\u{10ffff}', '\uffff', '\ue000', 'é', '日', 'Z'), { minLength: 1, maxLength: 64 })
+    .map((parts) => parts.join(''))
 ).filter((id) => !/[\p{Cc}\p{Cs}]/u.test(id) && id.trim() === id)
 
 const MICROS_1900 = Date.UTC(1900, 0, 1) * 1000
 const MICROS_2100 = Date.UTC(2100, 0, 1) * 1000
 
-/** Whole microseconds from 1900 to 2100, often on the edges of what the halves of the int64 hold. */
+/** Whole microseconds from 1900 to 2100, often at the limits of the two halves of the int64. */
 export const timesMicros: fc.Arbitrary<number> = fc.oneof(
   fc.integer({ min: MICROS_1900, max: MICROS_2100 }),
   fc.tuple(fc.integer({ min: -700_000, max: 700_000 }), fc.integer({ min: -2, max: 2 }))

@@ -1,28 +1,29 @@
-/** The one list of queries, run on one kind of server. */
+/** The shared list of queries, run on one kind of server. */
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import type { Database } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
-import { DAY_MS } from '../../lib/schema/partitions.js'
+import { DAY_MS } from '../../lib/config/value-types.js'
 import { METRICS } from '../../protocol/metrics.js'
 import { silentLog } from './postgres.js'
-import { ANOMALIES, QUERIES, queryData, README_QUERIES } from './queries.js'
+import { ANOMALIES, QUERIES, queryData, DOCUMENTED_QUERIES } from './queries.js'
 import { pointStore } from './stored-rows.js'
 
 export const SCHEMA_SETTINGS = {
   retentionMs: 30 * DAY_MS, compressAfterMs: 7_200_000, chunkIntervalMs: 3_600_000, log: silentLog
 }
 
-/** As the primary does every two seconds. */
+/** What the primary does every two seconds. */
 export const rollUp = async (database: Database): Promise<void> => await new RollUp().run(database)
 
-/** What policies do on a server that runs them. */
+/** Stands in for the background workers that run policies. */
 export type RunPolicies = (database: Database) => Promise<void>
 
-const points = (relation: string): string => `SELECT satellite_id, time, ${METRICS.map(({ name }) => name).join(', ')} FROM ${relation}`
+const COLUMNS = METRICS.map(({ name }) => name).join(', ')
+const points = (relation: string): string => `SELECT satellite_id, time, ${COLUMNS} FROM ${relation}`
 
-/** An empty database gets the schema and points, in three parts with rollups between, and is asked everything. */
+/** Fills an empty database with the schema and points, in three parts with rollups in between, and runs all queries. */
 export async function sameAnswers (t: Test, database: Database, runPolicies: RunPolicies): Promise<void> {
   await migrate(database, SCHEMA_SETTINGS)
   const data = queryData()
@@ -39,14 +40,15 @@ export async function sameAnswers (t: Test, database: Database, runPolicies: Run
     const answer = await database.query(sql)
     t.same(answer.rows, rows(data), name)
   }
-  t.same((await database.query(`${points('satellites_latest')} EXCEPT ${points('telemetry')}`)).rows, [], 'every latest point is one that was stored')
+  const unknown = await database.query(`${points('satellites_latest')} EXCEPT ${points('telemetry')}`)
+  t.same(unknown.rows, [], 'every latest point is a stored one')
 }
 
-/** Every query that README.md shows is in the list. */
-export function readmeIsCovered (t: Test): void {
-  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
-  const section = /\n## Queries\n([^]*?)\n## /.exec(readme)?.[1] ?? ''
+/** Every query that docs/DATABASE.md shows is in the list. */
+export function documentIsCovered (t: Test): void {
+  const document = readFileSync(new URL('../../../docs/DATABASE.md', import.meta.url), 'utf8')
+  const section = /\n## Queries\n([^]*?)\n## /.exec(document)?.[1] ?? ''
   const shown = [...section.matchAll(/```sql\n([^]*?)```/g)].flatMap(([, block = '']) => block.split(';'))
     .map(text => text.replaceAll(/^--.*\n/gm, '').trim()).filter(text => text !== '')
-  t.same(shown, README_QUERIES.map(({ sql }) => sql))
+  t.same(shown, DOCUMENTED_QUERIES.map(({ sql }) => sql))
 }

@@ -1,12 +1,16 @@
 /** Schemas of any size. */
 import fc from 'fast-check'
 
-/** The reserved names of points look like metrics, too. */
+/** Reserved field names of a point look like metrics too. */
 const RESERVED: ReadonlySet<string> = new Set(['satellite_id', 'time', 'timestamp'])
 
-/** Names of metrics, each once: few or many, short ones that differ in one letter, and long ones. */
+/** Unique metric names: few or many, short ones that differ in one letter, and long ones. */
 export const anyMetricNames: fc.Arbitrary<string[]> = fc.oneof(
-  fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9_]{0,40}$/).filter((name) => !RESERVED.has(name)), { minLength: 1, maxLength: 40 }),
+  fc.uniqueArray(
+    fc.stringMatching(/^[a-z][a-z0-9_]{0,40}$/).filter((name) => !RESERVED.has(name)),
+    { minLength: 1, maxLength: 40 }
+  ),
   fc.integer({ min: 1, max: 250 }).map((count) => Array.from({ length: count }, (_, index) => `m${index}`)),
-  fc.integer({ min: 1, max: 250 }).map((count) => Array.from({ length: count }, (_, index) => `panel_${String(index).padStart(3, '0')}_temperature_celsius`))
+  fc.integer({ min: 1, max: 250 }).map((count) => (
+    Array.from({ length: count }, (_, index) => `panel_${String(index).padStart(3, '0')}_temperature_celsius`)))
 )

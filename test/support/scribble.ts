@@ -1,4 +1,4 @@
-/** What becomes of a payload that a journal has freed: its memory belongs to others, and whoever reads it still gets nonsense. */
+/** What happens to a payload that a journal has freed: its memory is reused, so late readers must see garbage. */
 export function scribble (payload: Buffer): void {
   payload.fill(0xdd)
 }

@@ -1,4 +1,4 @@
-/** The smallest worker: does what SLOTS_WORKER says, in the words of lib/messages/messages.ts. */
+/** A minimal worker: behaves as SLOTS_WORKER says, with the messages of lib/messages/messages.ts. */
 import { LAST_REPORT, type ToPrimary, type ToWorker } from '../../lib/messages/messages.js'
 import { reportOf } from './slots.js'
 
@@ -17,7 +17,7 @@ process.on('message', (message: ToWorker) => {
   } else if (message.type === 'report?') {
     send({ type: 'report', id: message.id, report: reportOf({ pid: process.pid, waiting: 7 }) })
   } else if (message.type === 'stop' && mode === 'tell') {
-    // Fills the channel, so that the process is gone before all of it is read.
+    // Fills the channel, so the process has exited before all of it is read.
     const metrics = [{ name: 'x'.repeat(150_000) }]
     send({ type: 'report', id: LAST_REPORT, report: reportOf({ waiting: 9, metrics }) }, () => process.exit(0))
   } else if (message.type === 'stop' && mode !== 'deaf') {

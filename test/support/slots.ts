@@ -1,4 +1,4 @@
-/** Slots as health and metrics see them, with a report of a worker that is well. */
+/** Slots as seen by /health and /metrics, with the report of a healthy worker. */
 import type { WorkerReport } from '../../lib/messages/messages.js'
 import type { UdpCounters } from '../../lib/ingress/udp/listener.js'
 import { MALFORMED_REASONS } from '../../protocol/packet/packet.js'
@@ -26,7 +26,6 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
 export function slotOf (changes: Partial<Slot> = {}): Slot {
   return {
     number: 0,
-    limitsVersion: 1,
     state: 'ready',
     worker: null,
     startedMs: performance.now() - 3_600_000,

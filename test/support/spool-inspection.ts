@@ -1,4 +1,4 @@
-/** What the commands of the spool say and do, read back by tests. */
+/** Reads back what the spool commands say and do. */
 import { connect, type Database } from '../../lib/database/connection.js'
 import type { Outcome } from './command.js'
 
@@ -16,9 +16,10 @@ export interface Inspection {
   readonly waitingRows: number
 }
 
-export const open = async (url: string): Promise<Database> => await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+export const open = async (url: string): Promise<Database> =>
+  await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
 
-/** Every storage_usage_mb in telemetry, in order. */
+/** Every storage_usage_mb in telemetry, sorted. */
 export async function valuesIn (url: string): Promise<number[]> {
   const db = await open(url)
   const { rows } = await db.query<{ value: number }>('SELECT storage_usage_mb AS value FROM telemetry ORDER BY 1')
@@ -26,10 +27,10 @@ export async function valuesIn (url: string): Promise<number[]> {
   return rows.map(({ value }) => value)
 }
 
-/** Whole numbers, both ends included. */
+/** Integers from one to the other, inclusive. */
 export const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
-/** The output of `spool inspect --json`. */
+/** The parsed output of `spool inspect --json`. */
 export function toInspection ({ code, out, err }: Outcome): Inspection {
   if (code !== 0) throw new Error(`exit code ${code}: ${err}`)
   return JSON.parse(out) as Inspection

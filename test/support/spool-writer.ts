@@ -1,4 +1,4 @@
-/** Frames on disk that no validation has seen, as tests of the commands and the drain need them. */
+/** Writes unvalidated frames to disk, for tests of the commands and the drain. */
 import { join } from 'node:path'
 import type { ClosedBatch } from '../../lib/journal/journal.js'
 import { ROW_FORMAT } from '../../lib/pipeline/rows/payload.js'
@@ -9,13 +9,15 @@ import { encodePayload, type PlainRow } from './rows.js'
 
 const SPOOL_MAX_BYTES = 1024 * 1024 * 1024
 
-/** A row of this moment. */
+/** A row timestamped now. */
 export function rowNow (id: string, value: number): PlainRow {
   return { id: Buffer.from(id), timeMicros: BigInt(Date.now()) * 1000n, values: [null, value, null] }
 }
 
-/** Appends one frame for each list of rows to the spool of a slot under DATA_DIR, and closes it. Gives the spool's id. */
-export async function writeSpool (dataDir: string, slot: number, frames: ReadonlyArray<readonly PlainRow[]>): Promise<string> {
+/** Appends one frame per list of rows to the spool of a slot under DATA_DIR, and closes it. Returns the spool's id. */
+export async function writeSpool (
+  dataDir: string, slot: number, frames: ReadonlyArray<readonly PlainRow[]>
+): Promise<string> {
   const { spool } = await openSpool({
     files: realFiles,
     directory: slotDirectory(join(dataDir, 'spool'), slot),

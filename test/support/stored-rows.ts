@@ -1,11 +1,12 @@
-/** Points that take the way of the product into a database: columns, rows, sorted COPY, one transaction with the ledger. */
-import type { Position } from '../../lib/journal/journal.js'
+/** Stores points the way the product does: columns, rows, sorted COPY, one transaction with the ledger. */
+import type { LedgerPosition } from '../../lib/journal/journal.js'
 import { RowBuffer } from '../../lib/pipeline/rows/rows.js'
 import { commitRun, enterLedger } from '../../lib/drain/commit.js'
 import { CopySorter } from '../../lib/drain/copy-rows.js'
 import type { Database } from '../../lib/database/connection.js'
 import { inspectDirectCompress } from '../../lib/drain/direct-compress.js'
-import { DAY_MS, makePartitions } from '../../lib/schema/partitions.js'
+import { makePartitions } from '../../lib/schema/partitions.js'
+import { DAY_MS } from '../../lib/config/value-types.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
@@ -13,18 +14,22 @@ import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 export interface StoredPoint {
   readonly satellite: string
   readonly timeMs: number
-  /** In the order of the catalogue. */
+  /** In the order of METRICS. */
   readonly values: ReadonlyArray<number | null>
 }
 
-/** Stores points as a worker does; each call of the function that it gives is one COPY. */
-export async function pointStore (db: Database, options: { directCompress?: boolean, spool?: string } = {}): Promise<(points: readonly StoredPoint[]) => Promise<void>> {
+type StorePoints = (points: readonly StoredPoint[]) => Promise<void>
+
+/** Stores points as a worker does; each call of the returned function is one COPY. */
+export async function pointStore (
+  db: Database, options: { directCompress?: boolean, spool?: string } = {}
+): Promise<StorePoints> {
   const compress = options.directCompress === true ? await inspectDirectCompress(db) : null
   const spool = options.spool ?? 'test'
   const sorter = new CopySorter()
   const table = new SatelliteTable()
   const days = new Set<number>()
-  let from: Position = await enterLedger(db, spool)
+  let from: LedgerPosition = await enterLedger(db, spool)
   return async (points) => {
     const times = points.map(({ timeMs }) => timeMs).filter((timeMs) => !days.has(Math.floor(timeMs / DAY_MS)))
     if (times.length > 0) await makePartitions(db, times)
@@ -38,11 +43,12 @@ export async function pointStore (db: Database, options: { directCompress?: bool
     buffer.append(columns)
     const payload = buffer.take()
     const sequence = from.sequence + 1
-    const run = { epoch: 1, firstSequence: sequence, lastSequence: sequence, rows: points.length, bytes: payload.length, payloads: [payload] }
+    const frame = { epoch: 1, epochId: null, firstSequence: sequence, lastSequence: sequence }
+    const run = { ...frame, rows: points.length, bytes: payload.length, payloads: [payload] }
     const copy = sorter.sort([payload], points.length)
     const rows = { copy, copyRows: points.length, poison: [], times: sorter.times([payload], points.length) }
-    const stored = await commitRun(db, spool, from, run, rows, compress)
+    const stored = await commitRun(db, { spoolId: spool, from, run }, rows, compress)
     if (!stored) throw new Error('the ledger is elsewhere')
-    from = { epoch: 1, sequence }
+    from = { epoch: 1, sequence, epochId: null }
   }
 }

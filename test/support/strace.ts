@@ -1,4 +1,4 @@
-/** Faults of system calls of a running process, injected by strace. */
+/** System call faults in a running process, injected by strace. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -9,15 +9,21 @@ import { onProcessEnd } from './process-end.js'
 const ATTACH_DEADLINE_MS = 20_000
 
 export interface Injection {
-  /** How many calls have failed so far. */
+  /** Number of calls that have failed so far. */
   injected (): number
-  /** Takes strace off the process. */
+  /** Detaches strace. */
   end (): Promise<void>
 }
 
-/** Attaches to all threads of a process; the reason if strace is not there, or may not. @param when as strace counts, per thread: '3', '3+' */
-export async function injectError (owner: Owner, pid: number, call: string, error: string, when: string): Promise<Injection | string> {
-  const child = spawn('strace', ['-f', '-p', String(pid), '-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=${when}`], { stdio: ['ignore', 'ignore', 'pipe'] })
+/**
+ * Attaches to all threads of a process; returns the reason if strace is missing or not allowed to.
+ * @param when in strace's notation, counted per thread: '3', '3+'
+ */
+export async function injectError (
+  owner: Owner, pid: number, call: string, error: string, when: string
+): Promise<Injection | string> {
+  const expressions = ['-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=${when}`]
+  const child = spawn('strace', ['-f', '-p', String(pid), ...expressions], { stdio: ['ignore', 'ignore', 'pipe'] })
   const ended = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())
@@ -39,7 +45,9 @@ async function attach (child: ChildProcess): Promise<{ injected: () => number } 
   const lines = createInterface({ input: child.stderr })
   const first = once(lines, 'line') as Promise<[string]>
   lines.on('line', (line) => { if (line.includes('(INJECTED)')) injected++ })
-  const failed = once(child, 'exit').then(() => ['strace ended'] as [string], (error: unknown) => [String(error)] as [string])
+  const failed = once(child, 'exit').then(
+    () => ['strace exited'] as [string],
+    (error: unknown) => [String(error)] as [string])
   const [said] = await within('strace attaches', ATTACH_DEADLINE_MS, Promise.race([first, failed]))
   return said.includes('attached') ? { injected: () => injected } : `strace cannot attach: ${said}`
 }

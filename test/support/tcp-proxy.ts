@@ -4,8 +4,8 @@
  *   client ──bytes──▶ proxy ──bytes──▶ server
  *          ◀─bytes───       ◀─bytes───
  *
- * Only connections whose startup message names the application are treated; all others pass untouched. A treatment
- * is armed for the next COMMIT, and is over when it has been done once.
+ * Only connections whose startup message names the application are affected; all others pass through untouched. A
+ * treatment is armed for the next COMMIT and applies once.
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -13,16 +13,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Owner } from './owner.js'
 
 export type Treatment =
-  /** The server commits, its answer never comes, and the connection is cut. */
+  /** The server commits, its answer is lost, and the connection is cut. */
   | 'answer lost'
-  /** The server commits, its answer comes late. */
+  /** The server commits, and its answer is delayed. */
   | 'answer late'
   /** The connection is cut before COMMIT reaches the server, which notices. */
   | 'commit lost'
-  /** The client is cut off; COMMIT reaches the server later, when the client has long connected anew. */
+  /** The client is cut off; COMMIT reaches the server after the client has reconnected. */
   | 'commit late'
 
-/** A simple query, as node-postgres sends it: 'Q', length, text (PostgreSQL documentation, 53.7). */
+/** A simple query as node-postgres sends it: 'Q', length, text (PostgreSQL documentation, 53.7). */
 const COMMIT = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1')
 /** CommandComplete. */
 const COMMITTED = Buffer.from('COMMIT\0', 'latin1')
@@ -32,7 +32,11 @@ export class TcpProxy {
   private armed: { readonly treatment: Treatment, readonly done: () => void } | null = null
   private readonly sockets = new Set<Socket>()
 
-  private constructor (private readonly server: Server, private readonly target: URL, private readonly applicationName: string) {
+  private constructor (
+    private readonly server: Server,
+    private readonly target: URL,
+    private readonly applicationName: string
+  ) {
     server.on('connection', (client) => this.accept(client))
   }
 
@@ -46,14 +50,14 @@ export class TcpProxy {
     return proxy
   }
 
-  /** The database's URL by way of the proxy. */
+  /** The database's URL through the proxy. */
   get url (): string {
     const url = new URL(this.target)
     url.port = String((this.server.address() as AddressInfo).port)
     return url.href
   }
 
-  /** Resolves when the next COMMIT has been treated. */
+  /** Resolves once the treatment has been applied to the next COMMIT. */
   async treatNextCommit (treatment: Treatment): Promise<void> {
     await new Promise<void>((resolve) => { this.armed = { treatment, done: resolve } })
   }
@@ -69,7 +73,7 @@ export class TcpProxy {
     for (const socket of [client, server]) {
       this.sockets.add(socket)
       socket.on('close', () => this.sockets.delete(socket))
-      // What breaks here, the other side is told by the end of its connection.
+      // On an error the other side sees its connection end.
       socket.on('error', () => {})
     }
     const pass = (chunk: Buffer): void => { server.write(chunk) }
@@ -87,7 +91,7 @@ export class TcpProxy {
         pass(chunk)
         return
       }
-      // A COMMIT that is split over two chunks is found in the second.
+      // A COMMIT split across two chunks is found in the second.
       const seen = Buffer.concat([state.tail, chunk])
       state.tail = seen.subarray(-COMMIT.length + 1)
       if (this.armed === null || !seen.includes(COMMIT)) {
@@ -135,7 +139,7 @@ async function treat (treatment: Treatment, client: Socket, server: Socket, comm
   }
 }
 
-/** What the server says, once it has said that it committed. */
+/** The server's output once it has confirmed the commit. */
 async function answer (server: Socket): Promise<Buffer> {
   let bytes = Buffer.alloc(0)
   return await new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** A small file system in memory, with a balloon that takes its room away. */
+/** A small in-memory file system, with a balloon file that takes up its space. */
 import { execFile, execFileSync } from 'node:child_process'
 import { open, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ const CHUNK_BYTES = 1024 * 1024
 export class Tmpfs {
   private constructor (readonly path: string) {}
 
-  /** Mounts one; the reason if this account may not. Unmounted with its owner, and when the process ends before. */
+  /** Mounts one; returns the reason if this account may not. Unmounted with its owner, or at the end of the process. */
   static async mount (owner: Owner, bytes: number): Promise<Tmpfs | string> {
     const path = await temporaryDirectory(owner)
     try {
@@ -21,7 +21,7 @@ export class Tmpfs {
     } catch (error) {
       return `mounting a tmpfs needs root: ${(error as Error).message.trim()}`
     }
-    // Lazy: whatever still holds it open, nothing of it stays behind.
+    // Lazily: nothing stays behind even if something still holds it open.
     const unmount = (): void => { execFileSync('umount', ['-l', path]) }
     const forget = onProcessEnd(unmount)
     owner.teardown(() => {
@@ -31,7 +31,7 @@ export class Tmpfs {
     return new Tmpfs(path)
   }
 
-  /** Free bytes that stay; the balloon takes the rest. 0: not a byte. */
+  /** Leaves this many bytes free and fills the rest. 0: not a single byte. */
   async leave (freeBytes: number): Promise<void> {
     await this.release()
     const file = await open(join(this.path, BALLOON), 'w')

@@ -1,4 +1,6 @@
-/** A program: malformed packets to a port (first argument), as fast as this process can, for so many ms (second). Prints how many. */
+/**
+ * A program that floods a port with malformed packets and prints how many it sent. Arguments: port, duration in ms.
+ */
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 
@@ -6,8 +8,10 @@ const PACKETS_A_TURN = 64
 const [port, durationMs] = process.argv.slice(2).map(Number)
 const valid = Buffer.from('9501a362616405009193a153c0cb40524d70a3d70a3d', 'hex')
 const packets = Array.from({ length: 256 }, (_, index) => {
-  // Half of them begin as a valid frame does, so that the decoder gets far.
-  const packet = index % 2 === 0 ? randomBytes(1 + index * 5) : Buffer.concat([valid.subarray(0, 1 + index % (valid.length - 1)), randomBytes(index)])
+  // Half start like a valid frame, to get deep into the decoder.
+  const packet = index % 2 === 0
+    ? randomBytes(1 + index * 5)
+    : Buffer.concat([valid.subarray(0, 1 + index % (valid.length - 1)), randomBytes(index)])
   packet[packet.length - 1] = 0xc1
   return packet
 })

@@ -1,27 +1,28 @@
-/** What the endpoints say of UDP, as tests read it. */
-import { setTimeout as wait } from 'node:timers/promises'
+/** What the endpoints report about UDP. */
 import { request } from 'undici'
+import { eventually } from './eventually.js'
+import { readHealth, type Health } from './health.js'
 
-export interface UdpHealth {
-  readonly points: Readonly<Record<string, number>>
-  readonly udp: Readonly<Record<'packets' | 'taken' | 'points' | 'shed' | 'shed_points' | 'gaps' | 'late' | 'missing' | 'duplicates' | 'stale' | 'kernel_drops', number>> & {
+type UdpCount = 'packets' | 'taken' | 'points' | 'shed' | 'shed_points' | 'gaps' | 'late' | 'missing' | 'duplicates' |
+  'stale' | 'kernel_drops'
+type SenderCount = 'epoch' | 'highest' | 'received' | 'missing' | 'duplicates' | 'stale' | 'port'
+
+export interface UdpHealth extends Health {
+  readonly udp: Readonly<Record<UdpCount, number>> & {
     readonly malformed: Readonly<Record<string, number>>
     readonly sockets: ReadonlyArray<{ readonly port: number, readonly receive_buffer_bytes: number }>
   }
-  readonly workers: ReadonlyArray<{ readonly slot: number, readonly pid: number, readonly engine: string, readonly state: string }>
 }
 
 export interface Senders {
   readonly total: number
-  readonly senders: ReadonlyArray<{ readonly sender: string, readonly epoch: number, readonly highest: number, readonly received: number, readonly missing: number, readonly duplicates: number, readonly stale: number, readonly port: number }>
+  readonly senders: ReadonlyArray<{ readonly sender: string } & Readonly<Record<SenderCount, number>>>
 }
 
-/** Pause between two looks at a server. */
-const LOOK_INTERVAL_MS = 50
+const SETTLED_DEADLINE_MS = 120_000
 
 export async function healthOf (url: string): Promise<UdpHealth> {
-  const { body } = await request(`${url}/health`)
-  return await body.json() as UdpHealth
+  return await readHealth(url) as UdpHealth
 }
 
 export async function sendersOf (url: string, query = ''): Promise<Senders> {
@@ -29,11 +30,10 @@ export async function sendersOf (url: string, query = ''): Promise<Senders> {
   return await body.json() as Senders
 }
 
-/** Looks until the predicate holds and nothing waits for the database any more. The test's timeout is the bound. */
+/** Resolves once the predicate holds and no points are waiting for the database. */
 export async function settled (url: string, predicate: (health: UdpHealth) => boolean): Promise<UdpHealth> {
-  for (;;) {
+  return await eventually('the counters settle and no points wait', SETTLED_DEADLINE_MS, async () => {
     const health = await healthOf(url)
-    if (predicate(health) && health.points['waiting'] === 0) return health
-    await wait(LOOK_INTERVAL_MS)
-  }
+    return predicate(health) && health.points['waiting'] === 0 ? health : undefined
+  })
 }

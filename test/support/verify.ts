@@ -1,11 +1,13 @@
-/** The verdict of a fault test: the journals of its clients against the database. */
+/** The verdict of a fault test: its clients' journals against the database. */
 import type { Test } from 'tap'
 import { connect, type Database } from '../../lib/database/connection.js'
 import { compareWithDatabase, type JournalClient } from './journal-client.js'
 import type { TestPostgres } from './postgres.js'
 
-/** Runs statements on the test's database, over a connection of their own. */
-export async function withDatabase<T> ({ url }: Pick<TestPostgres, 'url'>, work: (db: Database) => Promise<T>): Promise<T> {
+/** Runs statements on the test's database over a separate connection. */
+export async function withDatabase<T> (
+  { url }: Pick<TestPostgres, 'url'>, work: (db: Database) => Promise<T>
+): Promise<T> {
   const db = await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
   try {
     return await work(db)
@@ -14,10 +16,12 @@ export async function withDatabase<T> ({ url }: Pick<TestPostgres, 'url'>, work:
   }
 }
 
-/** All that was acknowledged is stored, nothing twice, nothing that was not sent. */
+/** Everything acknowledged is stored, nothing twice, nothing that was never sent. */
 export async function verify (t: Test, postgres: TestPostgres, clients: readonly JournalClient[]): Promise<void> {
-  const { stored, missing, twice, invented } = await withDatabase(postgres, async (db) => await compareWithDatabase(db, clients))
+  const verdict = await withDatabase(postgres, async (db) => await compareWithDatabase(db, clients))
+  const { stored, missing, twice, invented } = verdict
   const first = (numbers: readonly number[]): readonly number[] => numbers.slice(0, 5)
-  t.same({ missing: missing.length, twice: twice.length, invented: invented.length }, { missing: 0, twice: 0, invented: 0 },
-    `of ${stored} stored; ${JSON.stringify({ missing: first(missing), twice: first(twice), invented: first(invented) })}`)
+  const counts = { missing: missing.length, twice: twice.length, invented: invented.length }
+  const examples = { missing: first(missing), twice: first(twice), invented: first(invented) }
+  t.same(counts, { missing: 0, twice: 0, invented: 0 }, `of ${stored} stored; ${JSON.stringify(examples)}`)
 }

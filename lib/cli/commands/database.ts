@@ -1,4 +1,4 @@
-/** How commands other than `start` reach the database: the given one, or the embedded one, started if it does not run. */
+/** Database access for commands other than `start`: the configured one, or the embedded one, started if necessary. */
 import { spoolDirectory, type Config } from '../../config/config.js'
 import { Lifecycle } from '../../support/lifecycle.js'
 import { createLogger, type Log } from '../../support/log.js'
@@ -6,19 +6,20 @@ import { dataDirMode, lockDirectory } from '../../host/data-directory.js'
 import { connect, type Database } from '../../database/connection.js'
 import { embeddedUrl, startEmbedded } from '../../embedded/embedded.js'
 import { withLibrary } from '../../schema/server-kind.js'
-import { StartupError, systemCode } from '../../support/startup-error.js'
+import { systemCode } from '../../support/errors.js'
+import { StartupError } from '../../support/startup-error.js'
 import { stat } from 'node:fs/promises'
 
-const CONNECT_TIMEOUT_MS = 5_000
+export const CONNECT_TIMEOUT_MS = 5_000
 
 const OPTIONS = { applicationName: 'orbitstream command', connectTimeoutMs: CONNECT_TIMEOUT_MS }
 
-/** A log on standard error, for commands whose standard output is read by other programs. */
+/** A log on standard error: standard output is for other programs to read. */
 export function errorLog (config: Config, name: string): Log {
   return createLogger({ level: config.logLevel, name, destination: { write: (line) => process.stderr.write(line) } })
 }
 
-/** Runs `work` with a connection; what was opened for it is closed afterwards. */
+/** Runs `work` with a connection, then closes everything that was opened for it. */
 export async function withDatabase<T> (config: Config, log: Log, work: (db: Database) => Promise<T>): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
@@ -31,11 +32,13 @@ export async function withDatabase<T> (config: Config, log: Log, work: (db: Data
   }
 }
 
-/** A connection to a database that runs already, or why there is none. Starts nothing. */
+/** A connection to a database that is already running, or why there is none. Starts nothing. */
 export async function findDatabase (config: Config): Promise<Database | string> {
-  const embedded = config.databaseUrl === null ? await embeddedUrl(config.dataDir) : { url: config.databaseUrl, running: true }
+  const embedded = config.databaseUrl === null
+    ? await embeddedUrl(config.dataDir)
+    : { url: config.databaseUrl, running: true }
   if (embedded === null) return `There is no database in ${config.dataDir} yet.`
-  if (!embedded.running) return 'The embedded PostgreSQL is not running; it runs while the server does.'
+  if (!embedded.running) return 'The embedded PostgreSQL is not running; it runs only while the server does.'
   try {
     return await connect(embedded.url, OPTIONS)
   } catch (error) {
@@ -43,13 +46,13 @@ export async function findDatabase (config: Config): Promise<Database | string> 
   }
 }
 
-/** SPOOL_DIR, which must be there; null if it is off. */
+/** SPOOL_DIR, which must exist; null if off. */
 export async function existingSpoolDirectory (config: Config): Promise<string | null> {
   const directory = spoolDirectory(config)
   if (directory === null) return null
   await stat(directory).catch((error: unknown) => {
     if (systemCode(error) !== 'ENOENT') throw error
-    throw new StartupError(`there is no spool directory ${directory}; the first start makes it`)
+    throw new StartupError(`there is no spool directory ${directory}; the first start creates it`)
   })
   return directory
 }

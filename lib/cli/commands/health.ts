@@ -1,9 +1,9 @@
 /**
- * `health`: what the running server says of itself, for people, scripts and container health checks.
+ * `health`: the state of the running server, for people, scripts and container health checks.
  *
- * A server with tokens says the status alone to those who send none.
+ * A server with tokens reveals only the status to requests without one.
  *
- * Exit code 0: points are accepted (healthy or degraded); 1: they are not, or no server answers in time.
+ * Exit codes: 0 points are accepted (healthy or degraded); 1 they are not, or no server answers in time.
  */
 import { request } from 'undici'
 import { TOKEN_VARIABLE } from '../../config/config.js'
@@ -12,15 +12,15 @@ import { codeOf } from '../../sim/send/http-transport.js'
 import { describeCause } from '../../sim/summary.js'
 import { reachable } from '../address.js'
 import { defineCommand } from '../command.js'
-import { readToken } from '../sim-token.js'
+import { readToken } from '../simulator/sim-token.js'
 import { printable } from '../table.js'
 
 const STATUSES = ['healthy', 'degraded', 'unhealthy'] as const
 
-/** What of the answer is shown. */
+/** The part of the response that is shown. */
 interface Health {
   readonly status: typeof STATUSES[number]
-  /** Empty from a server that keeps them to itself. */
+  /** Empty if the server does not disclose them. */
   readonly reasons: readonly string[]
 }
 
@@ -28,11 +28,25 @@ type Found = { readonly text: string, readonly health: Health } | { readonly pro
 
 export const health = defineCommand({
   name: 'health',
-  summary: 'Ask the running server whether it accepts points; exit code 0 if it does.',
+  summary: 'Ask the running server whether it accepts points (exit code 0 if so).',
   options: [
-    { name: 'timeout', type: 'duration', bareUnit: 's', min: 1, max: 60_000, default: '5s', help: 'How long the answer may take.' },
-    { name: 'token-file', type: 'string', placeholder: 'file', help: 'File whose first line is a token, for the details of a server that asks for one.', note: `default: the variable ${TOKEN_VARIABLE}` },
-    { name: 'json', type: 'boolean', help: 'Print the whole answer as JSON.' }
+    {
+      name: 'timeout',
+      type: 'duration',
+      bareUnit: 's',
+      min: 1,
+      max: 60_000,
+      default: '5s',
+      help: 'How long to wait for the response.'
+    },
+    {
+      name: 'token-file',
+      type: 'string',
+      placeholder: 'file',
+      help: 'File with a token in its first line, to get details from a server that requires one.',
+      note: `default: the ${TOKEN_VARIABLE} variable`
+    },
+    { name: 'json', type: 'boolean', help: 'Print the full response as JSON.' }
   ],
   settings: ['host', 'port'],
   async run ({ config, values, print, complain }) {
@@ -54,15 +68,25 @@ export const health = defineCommand({
 
 async function ask (origin: string, token: string | null, timeoutMs: number): Promise<Found> {
   try {
-    const { body, statusCode } = await request(`${origin}/health`, { headers: bearer(token), signal: AbortSignal.timeout(timeoutMs) })
+    const { body, statusCode } = await request(`${origin}/health`, {
+      headers: bearer(token),
+      signal: AbortSignal.timeout(timeoutMs)
+    })
     const text = await body.text()
     const answer = parse(text)
     const health = readHealth(answer)
     if (health !== null) return { text, health }
-    return { problem: refusal(answer) ?? `what answers at ${origin} is not OrbitStream (status ${statusCode}); HOST and PORT name the server` }
+    return {
+      problem: refusal(answer) ??
+      `the server at ${origin} is not OrbitStream (status ${statusCode}); check HOST and PORT`
+    }
   } catch (error) {
     const cause = error instanceof Error ? codeOf(error) : String(error)
-    return { problem: cause === 'TimeoutError' ? `no answer from ${origin} within ${timeoutMs / 1000} s` : `no server answers at ${origin}: ${describeCause(cause)}` }
+    return {
+      problem: cause === 'TimeoutError'
+        ? `no answer from ${origin} within ${timeoutMs / 1000} s`
+        : `no server answers at ${origin}: ${describeCause(cause)}`
+    }
   }
 }
 
@@ -74,7 +98,7 @@ function parse (text: string): unknown {
   }
 }
 
-/** Null: that is none. */
+/** Null: not a health response. */
 function readHealth (answer: unknown): Health | null {
   if (typeof answer !== 'object' || answer === null || !('status' in answer)) return null
   const status = STATUSES.find((known) => known === answer.status)
@@ -82,7 +106,7 @@ function readHealth (answer: unknown): Health | null {
   return status === undefined || !Array.isArray(reasons) ? null : { status, reasons: reasons.map(String) }
 }
 
-/** The message of an OrbitStream that cannot say how it is: it starts or stops. */
+/** The error message of an OrbitStream that cannot report its health because it is starting or stopping. */
 function refusal (answer: unknown): string | null {
   if (typeof answer !== 'object' || answer === null || !('error' in answer)) return null
   const { error } = answer

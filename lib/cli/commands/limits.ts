@@ -1,4 +1,4 @@
-/** `limits`: look at the limits and change them, straight in the database; servers that run take a change over at once. */
+/** `limits`: show and change the limits, directly in the database; running servers apply a change immediately. */
 import { readFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { text as readAll } from 'node:stream/consumers'
@@ -6,15 +6,23 @@ import { TELEMETRY } from '../../../protocol/metrics.js'
 import { defaultLimits } from '../../limits/default-limits.js'
 import { parseLimitSet } from '../../limits/validate.js'
 import { isConnectionError, sqlState, type Database } from '../../database/connection.js'
-import { readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits } from '../../queries/limits-store.js'
+import {
+  readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits
+} from '../../queries/limits-store.js'
 import { defineCommand, type CommandContext } from '../command.js'
 import { errorLog, withDatabase } from './database.js'
 
 const ACTIONS = ['get', 'set', 'history'] as const
 const OPTIONS = [
-  { name: 'if-version', type: 'integer', min: 1, help: 'set (of FILE or standard input, as get prints it): only if the limits are at this version; without it at whatever version they are.' },
-  { name: 'count', type: 'integer', min: 1, max: 1_000, default: 20, help: 'history: how many versions.' },
-  { name: 'json', type: 'boolean', help: 'get, history: print JSON, with whole sets.' }
+  {
+    name: 'if-version',
+    type: 'integer',
+    min: 1,
+    help: 'set (reads FILE or standard input, in the format of get): change the limits only if they are at this ' +
+      'version; default: at any version.'
+  },
+  { name: 'count', type: 'integer', min: 1, max: 1_000, default: 20, help: 'history: number of versions to show.' },
+  { name: 'json', type: 'boolean', help: 'get, history: print JSON with complete sets.' }
 ] as const
 /** undefined_table */
 const NO_TABLE = '42P01'
@@ -23,13 +31,15 @@ type Context = CommandContext<typeof OPTIONS>
 
 export const limits = defineCommand({
   name: 'limits',
-  summary: 'Print the limits of the metrics, change them, or show who changed them when.',
+  summary: 'Print or change the limits of the metrics, or show who changed them and when.',
   options: OPTIONS,
   settings: ['dataDir', 'databaseUrl', 'logLevel'],
   positionals: { usage: '<get|set [FILE]|history>', min: 1, max: 2 },
   async run (context) {
     const [action, file] = context.positionals
-    if (!ACTIONS.some((known) => known === action)) return misused(context, `"${String(action)}" is none of ${ACTIONS.join(', ')}`)
+    if (!ACTIONS.some((known) => known === action)) {
+      return misused(context, `"${String(action)}" is not one of ${ACTIONS.join(', ')}`)
+    }
     if (action !== 'set' && file !== undefined) return misused(context, `${String(action)} takes no file`)
     const value = action === 'set' ? await readValue(context, file) : null
     if (value === undefined) return 1
@@ -52,7 +62,7 @@ function misused ({ complain }: Context, problem: string): number {
   return 2
 }
 
-/** What is in a file or on standard input; undefined after it was said that it is not JSON. */
+/** JSON from a file or standard input; undefined after reporting that it is invalid. */
 async function readValue ({ complain }: Context, file: string | undefined): Promise<unknown> {
   const text = file === undefined ? await readAll(process.stdin) : await readFile(file, 'utf8')
   try {
@@ -66,7 +76,7 @@ async function readValue ({ complain }: Context, file: string | undefined): Prom
 async function show ({ print, values, config }: Context, db: Database): Promise<number> {
   const stored = await readLimits(db)
   if (values.json && stored !== null) print(JSON.stringify(view(stored)))
-  // What `set` takes: the set alone.
+  // The bare set, as `set` expects it.
   else print(JSON.stringify(stored?.set ?? defaultLimits(config), null, 2))
   return 0
 }
@@ -79,12 +89,16 @@ async function showHistory ({ print, values }: Context, db: Database): Promise<n
     history.push(...page)
   }
   if (values.json) print(JSON.stringify(history.map(view)))
-  else for (const { version, changedAt, changedBy } of history) print(`${String(version).padStart(6)}  ${changedAt}  ${changedBy}`)
+  else {
+    for (const { version, changedAt, changedBy } of history) {
+      print(`${String(version).padStart(6)}  ${changedAt}  ${changedBy}`)
+    }
+  }
   return 0
 }
 
 async function change ({ print, complain, values, config }: Context, db: Database, value: unknown): Promise<number> {
-  // As it stands there: that in force may be one that is not accepted any more.
+  // As stored: the set in force may contain limits that are no longer accepted, which may stay.
   const [inForce] = await readLimitsHistory(db, 1, null)
   const parsed = parseLimitSet(value, TELEMETRY, inForce?.set ?? null)
   if (!parsed.ok) {
@@ -96,10 +110,14 @@ async function change ({ print, complain, values, config }: Context, db: Databas
   const version = values['if-version'] ?? await readLimitVersion(db)
   const changed = await replaceLimits(db, version, set, `limits set: ${userInfo().username}@${hostname()}`)
   if (changed === null) {
-    complain(`error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}: nothing was changed`)
+    complain(
+      `error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}; nothing was changed`
+    )
     return 1
   }
-  print(changed.version === version ? `The limits are the same already: version ${version}.` : `The limits are at version ${changed.version} now.`)
+  print(changed.version === version
+    ? `The limits are unchanged (version ${version}).`
+    : `The limits are now at version ${changed.version}.`)
   return 0
 }
 

@@ -2,7 +2,9 @@
 import { isGiven, type Config } from '../../config/config.js'
 import { checkRetention } from '../../schema/adoption.js'
 import type { Database } from '../../database/connection.js'
-import { migrate as applyMigrations, planMetrics, planMigrations, planSettings } from '../../schema/migrate.js'
+import {
+  migrate as applyMigrations, planConversion, planMetrics, planMigrations, planSettings
+} from '../../schema/migrate.js'
 import { planPartitions } from '../../schema/partitions.js'
 import { planServer } from '../../schema/server-kind.js'
 import { defineCommand } from '../command.js'
@@ -10,11 +12,13 @@ import { errorLog, withDatabase } from './database.js'
 
 export const migrate = defineCommand({
   name: 'migrate',
-  summary: 'Bring the database up to date; start does so by itself.',
+  summary: 'Bring the database schema up to date; start does so itself.',
   options: [
-    { name: 'dry-run', type: 'boolean', help: 'Print what would be done, and do nothing.' }
+    { name: 'dry-run', type: 'boolean', help: 'Print the SQL that would be run, and change nothing.' }
   ],
-  settings: ['dataDir', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'],
+  settings: [
+    'dataDir', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'
+  ],
   async run ({ config, sources, values, print }) {
     const retention = { retentionMs: config.retentionMs, retentionIsDefault: !isGiven('retentionMs', sources) }
     const log = errorLog(config, 'migrate')
@@ -25,30 +29,39 @@ export const migrate = defineCommand({
         return 0
       }
       const { applied, kind, version } = await applyMigrations(db, { ...config, ...retention, log })
-      print(applied.length === 0 ? `The database is up to date (version ${version}, ${kind}).` : `Applied: ${applied.join(', ')} (version ${version}, ${kind}).`)
+      print(applied.length === 0
+        ? `The database is up to date (version ${version}, ${kind}).`
+        : `Applied: ${applied.join(', ')} (version ${version}, ${kind}).`)
       return 0
     })
   }
 })
 
-/** In the order in which it would be done. */
+/** In the order of execution. */
 async function printPlan (db: Database, config: Config, print: (line: string) => void): Promise<void> {
   const plan = await planMigrations(db)
   const { pending, kind, adopts } = plan
   const extension = kind === 'timescale' ? await planServer(db) : null
-  const addition = await planMetrics(db, plan)
+  const conversion = await planConversion(db, plan)
+  const addition = plan.converts ? null : await planMetrics(db, plan)
   const partitions = kind === 'plain' ? await planPartitions(db, config, Date.now()) : null
   const settings = await planSettings(db, kind, config)
   if (extension !== null) print(`${extension};`)
-  if (adopts) print('-- The table telemetry is there already: it is taken over with all its rows (0002-telemetry).')
+  if (adopts) print('-- The table telemetry exists already: it is adopted with all its rows (0002-telemetry).')
+  if (conversion.length > 0) print('-- upgrade of a pre-release database')
+  for (const sql of conversion) print(`${sql};`)
   for (const { name, sql } of pending) print(`-- ${name} (${kind})\n${sql}`)
   if (addition !== null) {
-    print(`-- New in the catalogue of metrics: ${addition.metrics.join(', ')}. Rollups of TimescaleDB are made anew, and filled in the background.`)
+    print(`-- New metrics: ${addition.metrics.join(', ')}. TimescaleDB rollups are rebuilt ` +
+      'and filled in the background.')
     for (const sql of addition.statements) print(`${sql};`)
   }
   if (partitions !== null) print(`-- partitions\n${partitions};`)
-  if (settings.length > 0) print('-- what follows the configuration')
+  if (settings.length > 0) print('-- settings from the configuration')
   for (const { shown } of settings) print(`${shown};`)
-  const done = pending.length + settings.length === 0 && extension === null && addition === null && partitions === null
-  print(done ? 'The database is up to date.' : `-- ${pending.length} migrations and ${settings.length} settings would be applied`)
+  const count = pending.length + settings.length + conversion.length
+  const done = count === 0 && extension === null && addition === null && partitions === null
+  print(done
+    ? 'The database is up to date.'
+    : `-- ${pending.length} migrations and ${settings.length} settings would be applied`)
 }

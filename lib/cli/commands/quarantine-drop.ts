@@ -1,4 +1,4 @@
-/** `quarantine drop`: deletes refused points for good. */
+/** `quarantine drop`: permanently deletes refused points. */
 import { dropQuarantined } from '../../operations/quarantine.js'
 import { defineCommand } from '../command.js'
 import { counted } from '../table.js'
@@ -6,16 +6,18 @@ import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuar
 
 export const quarantineDrop = defineCommand({
   name: 'quarantine drop',
-  summary: 'Delete refused points for good.',
+  summary: 'Permanently delete refused points.',
   options: [
     ALL_OPTION,
-    { name: 'yes', type: 'boolean', help: 'They were acknowledged and exist nowhere else: say that they may go.' }
+    { name: 'yes', type: 'boolean', help: 'Confirm: these points were acknowledged and exist nowhere else.' }
   ],
   positionals: IDS,
   settings: QUARANTINE_SETTINGS,
   async run ({ config, values, positionals, print, complain }) {
     const selected = selectRows(positionals, values.all)
-    const problem = 'problem' in selected ? selected.problem : 'these points were acknowledged and exist nowhere else; add --yes to delete them for good'
+    const problem = 'problem' in selected
+      ? selected.problem
+      : 'these points were acknowledged and exist nowhere else; add --yes to delete them permanently'
     if ('problem' in selected || !values.yes) {
       complain(`error: ${problem}`)
       return 2

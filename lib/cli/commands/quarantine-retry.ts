@@ -1,4 +1,4 @@
-/** `quarantine retry`: stores the points that PostgreSQL takes now, for instance after a column or a constraint was changed. */
+/** `quarantine retry`: stores points that PostgreSQL now accepts, for instance after a constraint was changed. */
 import { retryQuarantined } from '../../operations/quarantine.js'
 import { defineCommand } from '../command.js'
 import { counted, printable } from '../table.js'
@@ -8,7 +8,7 @@ const PROGRESS_INTERVAL_MS = 1_000
 
 export const quarantineRetry = defineCommand({
   name: 'quarantine retry',
-  summary: 'Try to store refused points again; those that are refused once more stay.',
+  summary: 'Retry storing refused points; those refused again stay in quarantine.',
   options: [ALL_OPTION],
   positionals: IDS,
   settings: QUARANTINE_SETTINGS,
@@ -19,11 +19,12 @@ export const quarantineRetry = defineCommand({
       return 2
     }
     let shownMs = performance.now()
-    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (db) => await retryQuarantined(db, selected.rows, (outcome) => {
+    const outcome = await withQuarantine(config, async (db) => await retryQuarantined(db, selected.rows, (soFar) => {
       if (performance.now() - shownMs < PROGRESS_INTERVAL_MS) return
       shownMs = performance.now()
-      print(`${counted(outcome.stored, 'row')} stored, ${counted(outcome.refused, 'row')} refused so far`)
+      print(`${counted(soFar.stored, 'row')} stored, ${counted(soFar.refused, 'row')} refused so far`)
     }))
+    const { stored, refused, reasons, unknown } = outcome
     print(`${counted(stored, 'row')} stored, ${counted(refused, 'row')} still refused.`)
     for (const [reason, rows] of reasons) complain(`error: ${counted(rows, 'row')}: ${printable(reason)}`)
     if (unknown.length > 0) complain(unknownLine(unknown))

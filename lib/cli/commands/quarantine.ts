@@ -1,4 +1,4 @@
-/** What the quarantine commands share: which rows are meant, and a database that has the table. */
+/** Shared by the quarantine commands: row selection, and a database that has the table. */
 import type { Config } from '../../config/config.js'
 import { sqlState, type Database } from '../../database/connection.js'
 import type { QuarantineSelection } from '../../operations/quarantine.js'
@@ -9,18 +9,25 @@ import { errorLog, withDatabase } from './database.js'
 const UNDEFINED_TABLE = '42P01'
 const ID_MAX = 2n ** 63n - 1n
 
-export const ALL_OPTION = { name: 'all', type: 'boolean', help: 'Every row of the quarantine.' } as const satisfies Option
+export const ALL_OPTION = {
+  name: 'all',
+  type: 'boolean',
+  help: 'All rows in quarantine.'
+} as const satisfies Option
 
 export const IDS = { usage: '[id...]', min: 0, max: Infinity } as const
 
 export const QUARANTINE_SETTINGS = ['dataDir', 'databaseUrl', 'logLevel'] as const satisfies ReadonlyArray<keyof Config>
 
-/** The rows that a command line names, or what is wrong with it. */
-export function selectRows (words: readonly string[], all: boolean): { readonly rows: QuarantineSelection } | { readonly problem: string } {
+/** The rows selected on a command line, or what is wrong with it. */
+export function selectRows (
+  words: readonly string[],
+  all: boolean
+): { readonly rows: QuarantineSelection } | { readonly problem: string } {
   const wrong = words.find((word) => !/^[1-9]\d{0,18}$/.test(word) || BigInt(word) > ID_MAX)
   if (wrong !== undefined) return { problem: `"${wrong}" is not an id; quarantine list shows the ids` }
   if (all && words.length > 0) return { problem: 'give ids or --all, not both' }
-  if (!all && words.length === 0) return { problem: 'say which rows: give their ids, or --all' }
+  if (!all && words.length === 0) return { problem: 'select rows: give their ids, or --all' }
   return { rows: all ? 'all' : [...new Set(words)] }
 }
 
@@ -29,11 +36,14 @@ export async function withQuarantine<T> (config: Config, work: (db: Database) =>
     return await withDatabase(config, errorLog(config, 'quarantine'), work)
   } catch (error) {
     if (sqlState(error) !== UNDEFINED_TABLE) throw error
-    throw new StartupError('The database has no tables of OrbitStream yet: run orbitstream-ingest migrate, or connect the right one.', { cause: error })
+    throw new StartupError(
+      'The database has no OrbitStream tables yet: run orbitstream-ingest migrate, or check DATABASE_URL.',
+      { cause: error }
+    )
   }
 }
 
-/** The line that says which ids are not there. */
+/** Reports ids that are not in quarantine. */
 export function unknownLine (ids: readonly string[]): string {
   return `error: not in quarantine: ${ids.join(', ')}`
 }

@@ -1,6 +1,6 @@
 /** `start`: the server, until a signal or a failure ends it. */
 import { readTokens } from '../../access/token-file.js'
-import { startPrimary } from '../../primary/primary.js'
+import { startPrimary, type Primary } from '../../primary/primary.js'
 import { isGiven } from '../../config/config.js'
 import { createLogger } from '../../support/log.js'
 import { defineCommand } from '../command.js'
@@ -10,7 +10,7 @@ import { welcome } from '../welcome.js'
 
 export const start = defineCommand({
   name: 'start',
-  summary: 'Run the server until Ctrl-C or SIGTERM; a second one ends it at once. SIGHUP has API_TOKENS_FILE read again.',
+  summary: 'Run the server until Ctrl-C or SIGTERM; a second signal kills it. SIGHUP reloads API_TOKENS_FILE.',
   options: [],
   settings: 'all',
   async run ({ config, sources, print, complain }) {
@@ -21,11 +21,20 @@ export const start = defineCommand({
     }
     const log = createLogger({ level: config.logLevel, name: 'primary' })
     const abort = new AbortController()
-    const signals = onSignals(complain, () => abort.abort())
+    let primary: Primary | null = null
+    const signals = onSignals(complain, (signal) => {
+      if (primary === null) abort.abort()
+      else primary.stop(signal)
+    })
     const reload = new TokenReload(config, log)
     try {
-      const primary = await startPrimary(config, read.tokens, log, abort.signal, !isGiven('retentionMs', sources))
-      signals.onFirst = (signal) => primary.stop(signal)
+      primary = await startPrimary({
+        config,
+        tokens: read.tokens,
+        retentionIsDefault: !isGiven('retentionMs', sources),
+        log,
+        signal: abort.signal
+      })
       reload.begin(primary)
       if (process.stdout.isTTY) print(welcome(config, primary.port))
       return await primary.done

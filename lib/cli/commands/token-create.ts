@@ -1,21 +1,40 @@
-/** `token create NAME`: makes a token, which is shown once, and its line for API_TOKENS_FILE, which has its digest alone. */
+/** `token create NAME`: prints a new token once, and its line for API_TOKENS_FILE, which contains only the digest. */
 import { randomBytes } from 'node:crypto'
 import { parseTokenFile } from '../../access/token-file.js'
 import { ROLES, sha256Of } from '../../access/token.js'
+import { DAY_MS } from '../../config/value-types.js'
 import { defineCommand } from '../command.js'
 
 /** As hard to guess as its digest is to invert. */
 const TOKEN_BYTES = 32
-/** What a token begins with, so that it is known for one where it should not stand; never a dash, which a shell would take for an option. */
+/** Makes leaked tokens recognizable; does not start with a dash, which would be parsed as an option. */
 const PREFIX = 'orbitstream_'
 
 export const tokenCreate = defineCommand({
   name: 'token create',
-  summary: 'Make a token with roles: print it once, and the line for API_TOKENS_FILE.',
+  summary: 'Create a token: print it once, with its line for API_TOKENS_FILE.',
   options: [
-    { name: 'role', type: 'texts', placeholder: 'role', help: `What it may do: ${ROLES.join(', ')}; once or several times.` },
-    { name: 'satellites', type: 'texts', placeholder: 'pattern', help: 'Ids or patterns (SAT-00*) of the satellites whose points it may send; once or several times.', note: 'default: all' },
-    { name: 'expires', type: 'duration', min: 1_000, max: 36_500 * 86_400_000, help: 'Time from now after which it counts no more, such as 90d.', note: 'default: never' }
+    {
+      name: 'role',
+      type: 'texts',
+      placeholder: 'role',
+      help: `Role to grant: ${ROLES.join(', ')}. May be repeated.`
+    },
+    {
+      name: 'satellites',
+      type: 'texts',
+      placeholder: 'pattern',
+      help: 'Satellite id or pattern (SAT-00*) that it may send points for. May be repeated.',
+      note: 'default: all'
+    },
+    {
+      name: 'expires',
+      type: 'duration',
+      min: 1_000,
+      max: 36_500 * DAY_MS,
+      help: 'Lifetime from now, such as 90d.',
+      note: 'default: never'
+    }
   ],
   settings: ['apiTokensFile'],
   positionals: { usage: 'NAME', min: 1, max: 1 },
@@ -28,7 +47,7 @@ export const tokenCreate = defineCommand({
       ...values.satellites.length === 0 ? {} : { satellites: values.satellites },
       ...values.expires === undefined ? {} : { expires: expiryOf(values.expires) }
     })
-    // By the reader of the file: what is printed is what it takes.
+    // Validated by the reader of the file, so that what is printed is accepted.
     const parsed = parseTokenFile(`{"tokens":[${line}]}`)
     if (!parsed.ok) {
       for (const fault of parsed.faults) complain(`error: ${fault.replace('tokens[0].', '')}`)
@@ -39,19 +58,19 @@ export const tokenCreate = defineCommand({
   }
 })
 
-/** Whole seconds read better. */
+/** In whole seconds, for readability. */
 function expiryOf (fromNowMs: number): string {
   return new Date(Date.now() + fromNowMs).toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
 function textOf (token: string, line: string, file: string | null): string {
-  return `Token, shown this once; send it as Authorization: Bearer <token>:
+  return `Token, shown only once. Send it as Authorization: Bearer <token>:
 
   ${token}
 
-Line for the list "tokens" in ${file ?? 'the file that API_TOKENS_FILE names'}:
+Entry for the "tokens" list in ${file ?? 'API_TOKENS_FILE'}:
 
   ${line}
 
-A new file: {"tokens":[<line>,<line>]}. A server that runs with it takes it over on SIGHUP (kill -HUP <process id of the server>).`
+A new file contains {"tokens":[<line>,<line>]}. A running server reloads it on SIGHUP (kill -HUP <server pid>).`
 }

@@ -1,13 +1,13 @@
 /**
- * Datagrams that the kernel dropped before this process could read them, mostly because the receive buffer was full.
+ * Datagrams the kernel dropped before this process could read them, mostly because the receive buffer was full.
  *
- * Source: the last column of /proc/net/udp and /proc/net/udp6 (Linux, net/ipv4/udp.c), a line a socket:
+ * Source: the last column of /proc/net/udp and /proc/net/udp6 (Linux, net/ipv4/udp.c), one line per socket:
  *
  *   sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ref pointer drops
  *    0 1             2           3  4     5       6        7   8       9     10  11      12
  *
- * The socket is found by its inode: the one at our port that is among the open files of this process. Elsewhere than
- * on Linux nothing is known, and null says so.
+ * The socket is identified by its inode: the one at our port that this process has open. Other systems do not report
+ * drops, which is null here.
  */
 import { readFile, readdir, readlink } from 'node:fs/promises'
 
@@ -22,7 +22,7 @@ interface Row {
   readonly drops: number
 }
 
-/** The sockets of one table. */
+/** Parses one of the tables. */
 export function parseSocketTable (text: string): Row[] {
   return text.split('\n').slice(1).flatMap(line => {
     const columns = line.trim().split(/\s+/)
@@ -39,10 +39,10 @@ async function readTables (): Promise<Row[]> {
   return texts.flatMap(parseSocketTable)
 }
 
-/** Inodes of the sockets that this process has open. */
+/** Inodes of the sockets this process has open. */
 async function ownInodes (): Promise<Set<string>> {
   const names = await readdir('/proc/self/fd')
-  // A file may be closed between the two calls.
+  // A file may have been closed in the meantime.
   const links = await Promise.all(names.map(name => readlink(`/proc/self/fd/${name}`).catch(() => '')))
   return new Set(links.flatMap(link => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
 }
@@ -50,10 +50,10 @@ async function ownInodes (): Promise<Set<string>> {
 export class KernelDrops {
   private inode: string | null = null
 
-  /** @param port the local port of a UDP socket that this process has open */
+  /** @param port local port of a UDP socket this process has open */
   constructor (private readonly port: number) {}
 
-  /** Datagrams dropped since the socket was opened; null if the kernel does not say. */
+  /** Datagrams dropped since the socket was opened; null if unknown. */
   async read (): Promise<number | null> {
     try {
       const rows = (await readTables()).filter(row => row.port === this.port)

@@ -1,99 +1,100 @@
 /**
- * The UDP listener: datagrams in, points offered to the pipeline, everything else counted with its cause.
+ * The UDP listener: offers the points of datagrams to the pipeline, and counts everything else by cause.
  *
- *   datagram → decode → place in the sender's sequence → room? → offer
+ *   datagram → decode → place in the sender's sequence → journal full? → offer
  *                │              │                          │
  *            malformed   duplicate, stale                shed
  *
- * Nothing is ever answered. Every packet ends in exactly one counter:
+ * Nothing is ever answered. Every packet ends up in exactly one counter:
  *
  *   packets = taken + malformed (all reasons) + duplicates + stale + shed
  *
- * The hot path makes no object per packet beyond those of dgram.
+ * The hot path allocates no object per packet beyond those of dgram.
  */
 import type { Socket } from 'node:dgram'
 import type { ErrorCode } from '../../support/errors.js'
 import type { Ack, Intake } from '../../pipeline/intake.js'
-import { MALFORMED_REASONS, decodePacket, type MalformedPacket, type MalformedReason } from '../../../protocol/packet/packet.js'
+import {
+  MALFORMED_REASONS, decodePacket, type FrameHeader, type MalformedPacket, type MalformedReason
+} from '../../../protocol/packet/packet.js'
+import { Lifecycle } from '../../support/lifecycle.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
-import { SenderTable, type SenderPage, type SequenceTotals, type Verdict } from './senders.js'
+import { SenderTable, type SenderPage, type SequenceTotals } from './senders.js'
 
-/** How often the kernel is asked what it dropped. */
+/** How often the kernel's drop count is read. */
 const KERNEL_DROPS_INTERVAL_MS = 1_000
-/** Longest time that is spent on what the kernel holds when the listener is about to close. */
+/** Time limit for reading what is still in the receive buffer before closing. */
 const CATCH_UP_MS = 500
 
 export interface UdpSettings {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
-  /** Asked of the kernel, which may give less: see receiveBufferBytes of the listener. */
+  /** Requested size; the kernel may grant less, see UdpListener.receiveBufferBytes. */
   readonly receiveBufferBytes: number
-  /** Senders accounted for at once. */
+  /** Senders tracked at once. */
   readonly sendersMax?: number
 }
 
-/** Where warnings go; a pino logger is one. */
+/** Receives warnings; a pino logger will do. */
 export interface UdpLog {
   warn (message: string): void
 }
 
-/** Plain numbers that only grow, in packets unless the name says points or bytes. */
+/** Cumulative counts of packets, unless the name says points or bytes. */
 export interface UdpCounters extends SequenceTotals {
   packets: number
   bytes: number
-  /** Packets whose points the pipeline took; heartbeats too. */
+  /** Packets whose points the pipeline accepted, and heartbeats. */
   taken: number
   heartbeats: number
-  /** Points that the pipeline took. */
+  /** Points the pipeline accepted. */
   points: number
   malformed: Record<MalformedReason, number>
   /** Points of malformed packets, as far as they could be counted. */
   rejectedPoints: number
   duplicatePoints: number
   stalePoints: number
-  /** Dropped for want of room. */
+  /** Dropped because the journal was full. */
   shed: number
   shedPoints: number
-  /** Dropped by the kernel before they could be read; null if it does not say. */
+  /** Dropped by the kernel before they could be read; null if unknown. */
   kernelDrops: number | null
 }
 
 export interface UdpListener {
   readonly port: number
-  /** What the kernel gave, without its own doubling. */
+  /** Size the kernel granted, without its own doubling. */
   readonly receiveBufferBytes: number
   counters (): UdpCounters
-  /** Asks the kernel now, for counters that are fresh; without it they are up to a second old. */
+  /** Reads the kernel's drop count now; otherwise it is up to a second old. */
   refreshKernelDrops (): Promise<void>
-  /** A page of senders, by name; with a name, that sender alone. */
+  /** A page of senders ordered by name; with a name, only that sender. */
   listSenders (offset: number, limit: number, name?: string | null): SenderPage
-  /** Takes what the kernel has received already, for a moment at most: nobody sends it again. */
+  /** Reads what the kernel has already received, since nobody resends it. Takes CATCH_UP_MS at most. */
   catchUp (): Promise<void>
   /** Stops receiving; resolves when the socket is closed. */
   close (): Promise<void>
 }
 
-/**
- * Opens the socket. Rejects with a sentence for people if the address cannot be had (the system's error is its cause).
- */
+/** Rejects as bindUdp does. */
 export async function listenUdp (settings: UdpSettings, intake: Intake, log: UdpLog): Promise<UdpListener> {
   return new DgramListener(await bindUdp(settings.host, settings.port), settings, intake, log)
 }
 
-/** Asks for a receive buffer and says what the kernel gave; warns if that is less. */
+/** Requests a receive buffer and returns the size granted; warns if that is less. */
 function setReceiveBuffer (socket: Socket, wantedBytes: number, log: UdpLog): number {
   try {
     socket.setRecvBufferSize(wantedBytes)
   } catch {
-    // Some systems refuse instead of giving less; what there is now is read back below.
+    // Some systems refuse instead of granting less; the actual size is read back below.
   }
-  // Linux doubles what it gives, for its own bookkeeping (socket(7)), and reports the double.
+  // Linux doubles the size for its own bookkeeping (socket(7)), and reports the doubled value.
   const givenBytes = socket.getRecvBufferSize() / (process.platform === 'linux' ? 2 : 1)
   if (givenBytes < wantedBytes) {
-    log.warn(`The kernel gives the UDP socket a receive buffer of ${givenBytes} bytes instead of ${wantedBytes}; ` +
-      `packets are lost sooner when many come at once. To raise it: sudo sysctl -w net.core.rmem_max=${wantedBytes}`)
+    log.warn(`The kernel limits the UDP receive buffer to ${givenBytes} bytes instead of ${wantedBytes}; ` +
+      `bursts of packets are more likely to be dropped. To raise it: sudo sysctl -w net.core.rmem_max=${wantedBytes}`)
   }
   return givenBytes
 }
@@ -118,21 +119,28 @@ class DgramListener implements UdpListener {
 
   private readonly senders: SenderTable
   private readonly kernelDrops: KernelDrops
-  private readonly timer: NodeJS.Timeout
+  private readonly lifecycle = new Lifecycle()
   private offerError: Ack = null
-  private closing: Promise<void> | null = null
 
   constructor (private readonly socket: Socket, settings: UdpSettings, private readonly intake: Intake, log: UdpLog) {
     this.port = socket.address().port
     this.receiveBufferBytes = setReceiveBuffer(socket, settings.receiveBufferBytes, log)
     this.senders = new SenderTable(settings.sendersMax)
     this.kernelDrops = new KernelDrops(this.port)
-    // It does not reject: where the kernel says nothing the count stays null.
-    this.timer = setInterval(() => { this.refreshKernelDrops().catch(() => {}) }, KERNEL_DROPS_INTERVAL_MS)
-    this.timer.unref()
-    socket.on('message', (bytes, { address }) => { this.receive(bytes, address) })
-    // A receive that failed; the socket stays open, and an error without a listener would end the process.
+    this.open(log)
+  }
+
+  private open (log: UdpLog): void {
+    const { socket, lifecycle } = this
+    lifecycle.push('the UDP socket', () => new Promise(resolve => { socket.close(() => { resolve() }) }))
+    // Not an unhandled error, which would end the process: a failed receive leaves the socket open.
     socket.on('error', error => { log.warn(`Receiving on UDP port ${this.port} failed: ${error.message}`) })
+    lifecycle.push('the kernel drop count', () => this.refreshKernelDrops())
+    // Never rejects: an unknown count stays null.
+    const timer = setInterval(() => { void this.refreshKernelDrops() }, KERNEL_DROPS_INTERVAL_MS).unref()
+    lifecycle.push('the kernel drop timer', () => { clearInterval(timer) })
+    socket.on('message', (bytes, { address }) => { this.receive(bytes, address) })
+    lifecycle.push('receiving', () => { socket.removeAllListeners('message') })
   }
 
   counters (): UdpCounters {
@@ -141,7 +149,7 @@ class DgramListener implements UdpListener {
 
   async refreshKernelDrops (): Promise<void> {
     const drops = await this.kernelDrops.read()
-    // Two reads may end in the wrong order, and the last one may come after the socket has gone.
+    // Reads may finish out of order, and the last one after the socket is gone.
     if (drops !== null) this.count.kernelDrops = Math.max(drops, this.count.kernelDrops ?? 0)
   }
 
@@ -152,24 +160,16 @@ class DgramListener implements UdpListener {
   async catchUp (): Promise<void> {
     const untilMs = performance.now() + CATCH_UP_MS
     let before = -1
-    // A turn of the event loop reads what is there, up to a bound; one that brings nothing was the last.
+    // Each turn of the event loop reads a bounded number of datagrams; done when a turn reads none.
     while (this.count.packets !== before && performance.now() < untilMs) {
       before = this.count.packets
-      // The first may come before this turn has read anything, the second comes after the next one has.
+      // The first setImmediate may run before this turn's reads, the second runs after those of the next.
       for (let turn = 0; turn < 2; turn++) await new Promise(resolve => setImmediate(resolve))
     }
   }
 
-  close (): Promise<void> {
-    this.closing ??= this.shut()
-    return this.closing
-  }
-
-  private async shut (): Promise<void> {
-    clearInterval(this.timer)
-    this.socket.removeAllListeners('message')
-    await this.refreshKernelDrops()
-    await new Promise<void>(resolve => { this.socket.close(resolve) })
+  async close (): Promise<void> {
+    await this.lifecycle.release()
   }
 
   private receive (bytes: Buffer, address: string): void {
@@ -184,7 +184,7 @@ class DgramListener implements UdpListener {
         this.offer(points)
         break
       case 'frame':
-        if (!this.isNew(this.senders.observe(result.sender, result.epoch, result.seq, address, nowMs), points)) return
+        if (!this.isNew(result, points, address, nowMs)) return
         if (points > 0) {
           this.offer(points)
         } else {
@@ -197,25 +197,26 @@ class DgramListener implements UdpListener {
     }
   }
 
-  /** Whether a packet of this verdict is to be taken; what is dropped is counted. */
-  private isNew (verdict: Verdict, points: number): boolean {
+  /** Whether to accept a packet, by its place in the sequence; counts its points if not. */
+  private isNew ({ sender, epoch, seq }: FrameHeader, points: number, address: string, nowMs: number): boolean {
+    const verdict = this.senders.observe(sender, epoch, seq, address, nowMs)
     if (verdict === 'duplicate') this.count.duplicatePoints += points
     else if (verdict === 'stale') this.count.stalePoints += points
     else return true
     return false
   }
 
-  /** Why there is no room. The soft bound asks senders to slow down, which UDP cannot say: only the hard one sheds. */
-  private noRoom (): ErrorCode | null {
+  /** Why points must be shed. Only the hard limit sheds: the soft one asks senders to slow down, which UDP cannot. */
+  private shedReason (): ErrorCode | null {
     const code = this.intake.refusal('received')?.code ?? null
     return code === 'too_busy' ? null : code
   }
 
   private offer (points: number): void {
     const { count, intake } = this
-    this.offerError = this.noRoom()
+    this.offerError = this.shedReason()
     if (this.offerError !== null) intake.shed(points)
-    // 'received' is told before offer() returns, so one callback serves all packets; a refusal is counted there.
+    // offer() acknowledges 'received' before it returns, so one callback serves all packets; it counts refusals itself.
     else intake.offer('received', this.onAck)
     if (this.offerError === null) {
       count.taken++
@@ -229,8 +230,8 @@ class DgramListener implements UdpListener {
   private readonly onAck = (ack: Ack): void => { this.offerError = ack }
 
   private reject ({ header, reason, fault }: MalformedPacket, address: string, nowMs: number): void {
-    // Its points are at fault, not the way: it has arrived, and must not count as missing.
-    if (header !== null && !this.isNew(this.senders.observe(header.sender, header.epoch, header.seq, address, nowMs), fault.points)) return
+    // The packet arrived, so it must not count as missing, whatever its points are like.
+    if (header !== null && !this.isNew(header, fault.points, address, nowMs)) return
     this.count.malformed[reason]++
     this.count.rejectedPoints += fault.points
     this.intake.reject(fault.points)

@@ -1,6 +1,6 @@
 /**
- * Anomalies as tuples of COPY … (FORMAT binary), all numbers big-endian; the beginning is that of a telemetry row, so
- * that both are sorted alike and an anomaly can be told to belong to a point.
+ * Anomaly rows: tuples of COPY … (FORMAT binary), all numbers big-endian. They start like telemetry rows, so that both
+ * sort alike and an anomaly can be matched to its point.
  *
  *   +0      int16    fields: 8
  *   +2      int32    8
@@ -22,11 +22,13 @@ import { LIMIT_SIDES, SEVERITIES } from '../../limits/limit-set.js'
 import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
 
 /** Columns in the order of the fields above. */
-export const ANOMALY_COLUMNS: readonly string[] = ['time', 'satellite_id', 'metric', 'value', 'limit_value', 'severity', 'side', 'limits_version']
+export const ANOMALY_COLUMNS: readonly string[] = [
+  'time', 'satellite_id', 'metric', 'value', 'limit_value', 'severity', 'side', 'limits_version'
+]
 
-/** An anomaly as people and programs see it. */
+/** An anomaly as clients see it. */
 export interface Anomaly {
-  /** ISO 8601 with microseconds; null for a time that no calendar has. */
+  /** ISO 8601 with microseconds; null if out of range. */
   readonly time: string | null
   readonly satellite_id: string
   readonly metric: string
@@ -34,7 +36,7 @@ export interface Anomaly {
   readonly limit: number
   readonly severity: string
   readonly side: string
-  /** Of the limits that judged. */
+  /** Version of the limits it was judged by. */
   readonly limits_version: number
 }
 
@@ -48,16 +50,21 @@ function field (text: string): Buffer {
 }
 
 /** Severity and side with their lengths, by kind (see AnomalyColumns). */
-const KIND_FIELDS = SEVERITIES.flatMap((severity) => LIMIT_SIDES.map((side) => Buffer.concat([field(severity), field(side)])))
+const KIND_FIELDS = SEVERITIES.flatMap((severity) => (
+  LIMIT_SIDES.map((side) => Buffer.concat([field(severity), field(side)]))
+))
+const KIND_BYTES_MAX = Math.max(...KIND_FIELDS.map(({ length }) => length))
 /** Bytes of a row without its satellite_id. */
-const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + NAME_BYTES_MAX + Math.max(...KIND_FIELDS.map(({ length }) => length))
-/** Bytes of all anomalies that one point can have: one for each metric. */
-export const pointAnomalyBytesMax = ({ metricCount }: PointSchema): number => metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
+const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + NAME_BYTES_MAX + KIND_BYTES_MAX
+/** Bytes of all anomalies that one point can have: one per metric. */
+export const pointAnomalyBytesMax = ({ metricCount }: PointSchema): number => (
+  metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
+)
 
 const NONE = Buffer.alloc(0)
 const FIRST_BUFFER_BYTES = 4096
 
-/** The anomalies of an open batch: rows one behind the other in a buffer that grows and is used again. */
+/** The anomaly rows of an open batch, in a buffer that grows and is reused. */
 export class AnomalyRowBuffer {
   rows = 0
   bytes = 0
@@ -71,17 +78,19 @@ export class AnomalyRowBuffer {
   }
 
   /**
-   * Writes the anomalies from `first` on whose points stand before `endPoint`.
-   * @returns the first one that was not written
+   * Appends the anomalies from `first` on whose points come before `endPoint`.
+   * @returns the first one not appended
    */
   append (columns: PointColumns, anomalies: AnomalyColumns, first = 0, endPoint = columns.count): number {
     let index = first
-    for (; index < anomalies.count && (anomalies.points[index] as number) < endPoint; index++) this.write(columns, anomalies, index)
+    for (; index < anomalies.count && (anomalies.points[index] as number) < endPoint; index++) {
+      this.write(columns, anomalies, index)
+    }
     this.rows += index - first
     return index
   }
 
-  /** The rows so far, as a view that is valid until the next append; starts anew. */
+  /** Returns the rows, as a view that is valid until the next append, and starts over. */
   take (): Buffer {
     const rows = this.rows === 0 ? NONE : this.buffer.subarray(0, this.bytes)
     this.rows = 0
@@ -89,13 +98,15 @@ export class AnomalyRowBuffer {
     return rows
   }
 
-  private write (columns: PointColumns, { points, metrics, kinds, limits, version }: AnomalyColumns, index: number): void {
+  private write (columns: PointColumns, anomalies: AnomalyColumns, index: number): void {
+    const { points, metrics, kinds, limits, version } = anomalies
     const point = points[index] as number
     const metric = metrics[index] as number
     const satellite = columns.satellites[point] as Satellite
     if (this.bytes + ROW_FIXED_BYTES_MAX + satellite.length > this.buffer.length) this.grow()
     const { view, buffer } = this
-    let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, satellite, columns.timesMicros[point] as number)
+    const timeMicros = columns.timesMicros[point] as number
+    let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, satellite, timeMicros)
     at = put(buffer, at, this.metricFields[metric] as Buffer)
     at = putFloat(view, at, columns.values[point * this.schema.metricCount + metric] as number)
     at = putFloat(view, at, limits[index] as number)
@@ -106,7 +117,7 @@ export class AnomalyRowBuffer {
     this.bytes = at + 12
   }
 
-  /** Doubling is enough: the first buffer holds any one row. */
+  /** Doubling is enough, since any row fits the first buffer. */
   private grow (): void {
     const larger = Buffer.allocUnsafeSlow(this.buffer.length * 2)
     this.buffer.copy(larger, 0, 0, this.bytes)
@@ -126,14 +137,14 @@ function putFloat (view: DataView, at: number, value: number): number {
   return at + 12
 }
 
-/** End of the anomaly row that starts at `start`. */
+/** End of the anomaly row at `start`. */
 export function anomalyRowEnd (view: DataView, start: number): number {
   let at = start + 2
   for (let left = view.getInt16(start); left > 0; left--) at += 4 + view.getInt32(at)
   return at
 }
 
-/** One anomaly row, read. */
+/** Decodes one anomaly row. */
 export function readAnomalyRow (row: Buffer): Anomaly {
   const view = new DataView(row.buffer, row.byteOffset, row.length)
   const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
@@ -153,8 +164,10 @@ export function readAnomalyRow (row: Buffer): Anomaly {
   }
 }
 
-/** The point of each anomaly; both stand in the order in which the points came. */
-export function pointsOfAnomalies (points: readonly Buffer[], anomalies: readonly Buffer[], { metrics }: PointSchema): Buffer[] {
+/** The point of each anomaly. Both lists are in the order in which the points arrived. */
+export function pointsOfAnomalies (
+  points: readonly Buffer[], anomalies: readonly Buffer[], { metrics }: PointSchema
+): Buffer[] {
   let next = 0
   let lastMetric = -1
   return anomalies.map((anomaly) => {
@@ -162,16 +175,16 @@ export function pointsOfAnomalies (points: readonly Buffer[], anomalies: readonl
     const metric = metrics.indexOf(name)
     for (; next < points.length; next++, lastMetric = -1) {
       const point = points[next] as Buffer
-      if (metric <= lastMetric || !haveOneHead(point, anomaly) || metricOf(point, metric) !== value) continue
+      if (metric <= lastMetric || !haveSameHead(point, anomaly) || metricOf(point, metric) !== value) continue
       lastMetric = metric
       return point
     }
-    throw new RangeError('an anomaly stands in a frame without its point')
+    throw new RangeError('a frame has an anomaly without its point')
   })
 }
 
-/** Same time and satellite: the rows differ in their first two bytes and behind the id alone. */
-function haveOneHead (point: Buffer, anomaly: Buffer): boolean {
+/** Whether time and satellite are the same: everything from the third byte to the end of the id. */
+function haveSameHead (point: Buffer, anomaly: Buffer): boolean {
   const end = ROW_ID_OFFSET + anomaly.readInt32BE(ROW_ID_LENGTH_OFFSET)
   return point.length > end && point.compare(anomaly, 2, end, 2, end) === 0
 }

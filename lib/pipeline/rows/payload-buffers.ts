@@ -1,47 +1,47 @@
 /**
- * The memory of payloads, used again when a payload is stored.
+ * Reuses the memory of payloads once they are stored.
  *
- *   take ─► filled by the open batch ─► lend: the payload, a view of its room ─► journal, drain ─► giveBack ─► take …
+ *   take ─► filled by the open batch ─► lend: the payload, a view of its buffer ─► journal, drain ─► giveBack ─► take …
  *
- * A payload is given back once at most: its room is known by that very view, and forgotten with it. One that nobody gives
- * back is collected with its room, as if there were no pool.
+ * A payload is given back at most once: its view is the key to its buffer, and is forgotten with it. One never given
+ * back is garbage-collected with its buffer, as if there were no pool.
  */
-import { RoomPool } from '../../support/buffer-pool.js'
+import { BufferPool } from '../../support/buffer-pool.js'
 
-/** About what a worker at full load has on its way, beside what the drain has taken. */
+/** Roughly what a fully loaded worker has in flight, apart from what the drain has taken. */
 const SPARE_BYTES_MAX = 8 * 1024 * 1024
-/** Smaller ones cost less than looking after them. */
+/** Smaller buffers cost less to allocate than to track. */
 const ROOM_BYTES_MIN = 4096
 
-/** Sizes of rooms: four in each power of two, so that less than a fifth of a room stays empty. */
+/** Rounds up to one of four sizes per power of two, which wastes less than a fifth of a buffer. */
 export function roomBytes (bytesMin: number): number {
   if (bytesMin <= ROOM_BYTES_MIN) return ROOM_BYTES_MIN
   const step = 2 ** (Math.floor(Math.log2(bytesMin - 1)) - 2)
   return Math.ceil(bytesMin / step) * step
 }
 
-export class PayloadRooms {
-  private readonly pool = new RoomPool(SPARE_BYTES_MAX)
+export class PayloadBuffers {
+  private readonly pool = new BufferPool(SPARE_BYTES_MAX)
   private readonly rooms = new WeakMap<Buffer, Buffer>()
 
-  /** A buffer of at least so many bytes. */
+  /** A buffer of at least `bytesMin` bytes. */
   take (bytesMin: number): Buffer {
     return this.pool.take(roomBytes(bytesMin))
   }
 
-  /** A payload to be filled, in as little memory as there is need for: a journal may hold very many small ones. */
+  /** A payload to fill, in no more memory than it needs: a journal may hold a great many small ones. */
   payload (bytes: number): Buffer {
     return bytes < ROOM_BYTES_MIN ? Buffer.allocUnsafeSlow(bytes) : this.lend(this.take(bytes), bytes)
   }
 
-  /** The first bytes of a room, to be given back as a whole. */
+  /** The first bytes of a buffer, which is given back as a whole. */
   lend (room: Buffer, bytes: number): Buffer {
     const payload = room.subarray(0, bytes)
     this.rooms.set(payload, room)
     return payload
   }
 
-  /** Nobody reads this payload any more. One that was not lent here, or was given back before, is left alone. */
+  /** The payload will not be read again. Ignores one not lent here, or already given back. */
   giveBack (payload: Buffer): void {
     const room = this.rooms.get(payload)
     if (room === undefined) return
@@ -49,7 +49,7 @@ export class PayloadRooms {
     this.pool.giveBack(room)
   }
 
-  /** A room that was never lent. */
+  /** Returns a buffer that was never lent. */
   giveRoomBack (room: Buffer): void {
     this.pool.giveBack(room)
   }

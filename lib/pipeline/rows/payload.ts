@@ -1,18 +1,18 @@
 /**
- * Row format 2: what a frame carries, points and their anomalies together. Numbers are big-endian.
+ * Row format 2: the content of a frame, points together with their anomalies. Numbers are big-endian.
  *
  *   +0     u32  n: bytes of telemetry rows
  *   +4     u32  anomaly rows
  *   +8     n bytes of telemetry rows (rows.ts)
- *   +8+n   anomaly rows up to the end (anomaly-rows.ts), in the order of their points
+ *   +8+n   anomaly rows to the end (anomaly-rows.ts), in the order of their points
  *
- * Format 1 was telemetry rows alone, without these eight bytes.
+ * Format 1 was telemetry rows only, without this header.
  */
 export const ROW_FORMAT = 2
 
 export const PAYLOAD_HEADER_BYTES = 8
 
-/** Fills in the header, for which the first bytes of the payload were left free. */
+/** Fills in the header, in the first bytes of the payload, which were left free for it. */
 export function writePayloadHeader (payload: Buffer, telemetryBytes: number, anomalyRows: number): void {
   payload.writeUInt32BE(telemetryBytes, 0)
   payload.writeUInt32BE(anomalyRows, 4)
@@ -34,6 +34,6 @@ export function anomalyCountOf (payload: Buffer): number {
 
 function telemetryEnd (payload: Buffer): number {
   const end = PAYLOAD_HEADER_BYTES + payload.readUInt32BE(0)
-  if (end > payload.length) throw new RangeError(`a payload of ${payload.length} bytes says that its telemetry ends at ${end}`)
+  if (end > payload.length) throw new RangeError(`telemetry ends at ${end} in a payload of ${payload.length} bytes`)
   return end
 }

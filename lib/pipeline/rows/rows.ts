@@ -1,5 +1,5 @@
 /**
- * Telemetry rows: a point as one tuple of COPY … (FORMAT binary), all numbers big-endian.
+ * Telemetry rows: each point is a tuple of COPY … (FORMAT binary), all numbers big-endian.
  * Source: PostgreSQL manual, "COPY", section "Binary Format".
  *
  *   +0      int16    fields: 2 + metrics
@@ -9,14 +9,14 @@
  *   +18     n bytes  satellite_id, UTF-8
  *   +18+n   for each metric of the stream: int32 8 and a float64, or int32 -1 for null
  *
- * Rows stand end to end, without COPY's header and trailer; how a frame carries them is in payload.ts. Time and
- * satellite stand first so that whoever sorts rows finds both at fixed offsets.
+ * Rows follow one another without COPY's header and trailer; payload.ts puts them in frames. Time and satellite come
+ * first, at fixed offsets, for the sake of sorting.
  */
 import type { PointColumns } from '../../../protocol/columns.js'
 import { TELEMETRY } from '../../../protocol/metrics.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satellites.js'
 import type { PointSchema } from '../../../protocol/schema.js'
-import { PayloadRooms } from './payload-buffers.js'
+import { PayloadBuffers } from './payload-buffers.js'
 
 /** Columns in the order of the fields above. */
 export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...TELEMETRY.metrics]
@@ -38,7 +38,7 @@ const rowFixedBytesMax = ({ metricCount }: PointSchema): number => ROW_ID_OFFSET
 export const rowBytesMax = (schema: PointSchema): number => rowFixedBytesMax(schema) + SATELLITE_ID_BYTES_MAX
 const NO_BYTES = Buffer.alloc(0)
 
-/** Writes the time of the row that starts at `start`. @param timeMicros since 1970 */
+/** Writes the time of the row at `start`. @param timeMicros since 1970 */
 export function writeRowTime (view: DataView, start: number, timeMicros: number): void {
   const micros = timeMicros - POSTGRES_EPOCH_MICROS
   const high = Math.floor(micros / TWO_POW_32)
@@ -46,58 +46,66 @@ export function writeRowTime (view: DataView, start: number, timeMicros: number)
   view.setUint32(start + ROW_TIME_OFFSET + 4, micros - high * TWO_POW_32)
 }
 
-/** Writes what telemetry and anomaly rows begin with: fields, time and satellite. Gives the position after it. */
-export function writeRowHead (view: DataView, buffer: Buffer, start: number, fields: number, satellite: Satellite, timeMicros: number): number {
+/** Writes the start of a telemetry or anomaly row: fields, time and satellite. Returns the position after it. */
+export function writeRowHead (
+  view: DataView, buffer: Buffer, start: number, fields: number, satellite: Satellite, timeMicros: number
+): number {
   const { arena, start: first, length } = satellite
   view.setInt16(start, fields)
   view.setInt32(start + 2, 8)
   writeRowTime(view, start, timeMicros)
   view.setInt32(start + ROW_ID_LENGTH_OFFSET, length)
   const at = start + ROW_ID_OFFSET
-  // A loop: for ids of some ten bytes it beats the call of TypedArray.set.
+  // For ids of about ten bytes a loop is faster than TypedArray.set.
   for (let i = 0; i < length; i++) buffer[at + i] = arena[first + i] as number
   return at + length
 }
 
-/** An open batch: rows written one behind the other into a buffer that grows. */
+/** The rows of an open batch, in a buffer that grows. */
 export class RowBuffer {
   rows = 0
-  /** Written so far, headBytes included. */
+  /** Written so far, including headBytes. */
   bytes: number
   private buffer: Buffer
   private view: DataView
 
   /**
-   * @param bytesExpected size of the first buffer; later ones are as large as the batches have become
+   * @param bytesExpected size of the first buffer; later ones follow the size of batches
    * @param headBytes left free before the first row
-   * @param rooms where the memory of what take() gives away comes from, and where it may be given back to
+   * @param rooms memory for the payloads that take() returns
    */
-  constructor (private bytesExpected: number, private readonly headBytes = 0, private readonly rooms = new PayloadRooms()) {
+  constructor (
+    private bytesExpected: number,
+    private readonly headBytes = 0,
+    private readonly rooms = new PayloadBuffers()
+  ) {
     this.bytes = headBytes
     this.buffer = rooms.take(bytesExpected)
     this.view = viewOf(this.buffer)
   }
 
-  /** Writes points of the columns, from `first` up to `end`, behind the rows that are there. */
+  /** Appends the points from `first` up to, not including, `end`. */
   append (columns: PointColumns, first = 0, end = columns.count): void {
     const { satellites, timesMicros, values, schema, schema: { metricCount } } = columns
     const fixedBytesMax = rowFixedBytesMax(schema)
+    const fields = HEAD_FIELDS + metricCount
     for (let point = first; point < end; point++) {
-      // Filled up to count by the decoder.
+      // The decoder has filled it up to count.
       const satellite = satellites[point] as Satellite
       const { length } = satellite
       if (this.bytes + fixedBytesMax + length > this.buffer.length) this.grow(fixedBytesMax + length)
-      const at = writeRowHead(this.view, this.buffer, this.bytes, HEAD_FIELDS + metricCount, satellite, timesMicros[point] as number)
+      const timeMicros = timesMicros[point] as number
+      const at = writeRowHead(this.view, this.buffer, this.bytes, fields, satellite, timeMicros)
       this.bytes = this.writeMetrics(at, values, point * metricCount, (point + 1) * metricCount)
     }
     this.rows += end - first
   }
 
-  /** Gives the rows away, a copy of `tail` behind them, and starts anew. */
+  /** Returns the rows, followed by a copy of `tail`, and starts over. */
   take (tail: Buffer = NO_BYTES): Buffer {
     if (this.bytes + tail.length > this.buffer.length) this.grow(tail.length)
     const bytes = this.bytes + tail.copy(this.buffer, this.bytes)
-    // Follow the size of batches up at once and down slowly, so that few buffers grow or stay half empty.
+    // Follows the size of batches up at once and down slowly, so that few buffers have to grow or are half empty.
     this.bytesExpected = Math.max(4096, bytes + (bytes >>> 3), this.bytesExpected - (this.bytesExpected >>> 4))
     this.rows = 0
     this.bytes = this.headBytes
@@ -110,7 +118,7 @@ export class RowBuffer {
     return payload
   }
 
-  /** A small batch in a large buffer: a journal that holds many of them counts payloads, not the buffers behind. */
+  /** For a small batch in a large buffer: a journal counts the bytes of payloads, not of the buffers behind them. */
   private copyOut (bytes: number): Buffer {
     const payload = this.rooms.payload(bytes)
     this.buffer.copy(payload, 0, 0, bytes)
@@ -156,20 +164,22 @@ function viewOf (buffer: Buffer): DataView {
   return new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
 }
 
-/** End of the row that starts at `start`. The view must span a batch of whole rows. */
+/** End of the row at `start`. The view must contain all of it. */
 export function rowEnd (view: DataView, start: number): number {
   let at = start + ROW_ID_OFFSET + view.getInt32(start + ROW_ID_LENGTH_OFFSET)
-  for (let metrics = view.getInt16(start) - HEAD_FIELDS; metrics > 0; metrics--) at += view.getInt32(at) === -1 ? NULL_BYTES : VALUE_BYTES
+  for (let metrics = view.getInt16(start) - HEAD_FIELDS; metrics > 0; metrics--) {
+    at += view.getInt32(at) === -1 ? NULL_BYTES : VALUE_BYTES
+  }
   return at
 }
 
-/** Time of the row that starts at `start`, microseconds since 1970. */
+/** Time of the row at `start`, microseconds since 1970. */
 export function rowTimeMicros (view: DataView, start: number): number {
   const at = start + ROW_TIME_OFFSET
   return view.getInt32(at) * TWO_POW_32 + view.getUint32(at + 4) + POSTGRES_EPOCH_MICROS
 }
 
-/** ISO 8601 to the microsecond; null for a time that no calendar has. @param micros since 1970 */
+/** ISO 8601 to the microsecond; null if out of range. @param micros since 1970 */
 export function isoTime (micros: number): string | null {
   const millis = Math.floor(micros / 1000)
   const date = new Date(millis)
@@ -177,7 +187,7 @@ export function isoTime (micros: number): string | null {
   return date.toISOString().replace('Z', `${String(micros - millis * 1000).padStart(3, '0')}Z`)
 }
 
-/** A row as an object, for people: quarantine, inspection. */
+/** A row in readable form, for quarantine and inspection. */
 export function rowToPoint (row: Buffer, { metrics }: PointSchema): Record<string, string | number | null> {
   const view = new DataView(row.buffer, row.byteOffset, row.length)
   const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)

@@ -1,4 +1,4 @@
-/** Query parameters of limits and anomalies: text → values, or a message that names all that is wrong. */
+/** Parses query parameters for limits and anomalies; the error message names every problem. */
 import { SEVERITIES } from '../../limits/limit-set.js'
 import type { AnomalyCursor, AnomalyFilter } from '../../queries/anomaly-query.js'
 import { TELEMETRY } from '../../../protocol/metrics.js'
@@ -12,8 +12,10 @@ const ANOMALIES_COUNT = 100
 const ANOMALIES_COUNT_MAX = 10_000
 const HISTORY_COUNT = 20
 const HISTORY_COUNT_MAX = 100
-/** Beyond these no calendar and no timestamptz go. */
-const MICROS_MAX = 8.64e18 / 1000
+/** 100,000 days from 1970, in the year 2243: still a safe integer. */
+const MICROS_MAX = 100_000 * 86_400e6
+/** Longest parameter name repeated in a message. */
+const ECHO_MAX = 64
 
 class Parameters {
   readonly problems: string[] = []
@@ -21,19 +23,28 @@ class Parameters {
 
   constructor (query: string, known: readonly string[]) {
     for (const [name, value] of new URLSearchParams(query)) {
-      if (!known.includes(name)) this.problems.push(`unknown parameter ${JSON.stringify(name.slice(0, 64))}; known are ${known.join(', ')}`)
-      else if (this.values.has(name)) this.problems.push(`${name} is given more than once`)
-      else this.values.set(name, value)
+      if (!known.includes(name)) {
+        const shown = JSON.stringify(name.slice(0, ECHO_MAX))
+        this.problems.push(`unknown parameter ${shown}; known parameters are ${known.join(', ')}`)
+      } else if (this.values.has(name)) {
+        this.problems.push(`${name} is given more than once`)
+      } else {
+        this.values.set(name, value)
+      }
     }
   }
 
-  /** @param read gives null for what is not allowed */
+  /** @param read returns null for an invalid value */
   get<T> (name: string, fallback: T, read: (text: string) => T | null, rule: string): T {
     const text = this.values.get(name)
     if (text === undefined) return fallback
     const value = read(text)
     if (value === null) this.problems.push(`${name} ${rule}`)
     return value ?? fallback
+  }
+
+  getCount (name: string, fallback: number, most: number): number {
+    return this.get(name, fallback, wholeNumber(1, most), `must be a whole number from 1 to ${most}`)
   }
 
   result<T> (value: T): Read<T> {
@@ -43,27 +54,27 @@ class Parameters {
 
 export function readAnomalyFilter (query: string): Read<AnomalyFilter> {
   const parameters = new Parameters(query, ['since', 'until', 'satellite', 'metric', 'severity', 'limit', 'cursor'])
-  const timeRule = 'must be a time: ISO 8601 with a zone, or milliseconds since 1970'
+  const timeRule = 'must be a time: ISO 8601 with a time zone, or milliseconds since 1970'
   return parameters.result({
     sinceMicros: parameters.get('since', null, readTime, timeRule),
     untilMicros: parameters.get('until', null, readTime, timeRule),
     satellite: parameters.get('satellite', null, (text) => isSatelliteId(text) ? text : null, SATELLITE_ID_RULE),
     metric: parameters.get('metric', null, oneOf(TELEMETRY.metrics), `must be one of ${listNames(TELEMETRY.metrics)}`),
     severity: parameters.get('severity', null, oneOf(SEVERITIES), `must be one of ${SEVERITIES.join(', ')}`),
-    cursor: parameters.get('cursor', null, readCursor, 'is none that an answer gave as "next"'),
-    countMax: parameters.get('limit', ANOMALIES_COUNT, wholeNumber(1, ANOMALIES_COUNT_MAX), `must be a whole number from 1 to ${ANOMALIES_COUNT_MAX}`)
+    cursor: parameters.get('cursor', null, readCursor, 'must be the "next" of an earlier answer'),
+    countMax: parameters.getCount('limit', ANOMALIES_COUNT, ANOMALIES_COUNT_MAX)
   })
 }
 
 export function readHistoryQuery (query: string): Read<{ readonly countMax: number, readonly before: number | null }> {
   const parameters = new Parameters(query, ['limit', 'before'])
   return parameters.result({
-    countMax: parameters.get('limit', HISTORY_COUNT, wholeNumber(1, HISTORY_COUNT_MAX), `must be a whole number from 1 to ${HISTORY_COUNT_MAX}`),
+    countMax: parameters.getCount('limit', HISTORY_COUNT, HISTORY_COUNT_MAX),
     before: parameters.get('before', null, wholeNumber(1, Number.MAX_SAFE_INTEGER), 'must be a version')
   })
 }
 
-/** A cursor as text for a URL. */
+/** Encodes a cursor for use in a URL. */
 export function cursorText ({ timeMicros, satellite, metric, given }: AnomalyCursor): string {
   return Buffer.from(JSON.stringify([timeMicros, satellite, metric, given])).toString('base64url')
 }
@@ -74,7 +85,8 @@ function readCursor (text: string): AnomalyCursor | null {
     if (!Array.isArray(value) || value.length !== 4) return null
     const [timeMicros, satellite, metric, given] = value as unknown[]
     if (!isWhole(timeMicros, -MICROS_MAX, MICROS_MAX) || !isWhole(given, 1, Number.MAX_SAFE_INTEGER)) return null
-    if (typeof satellite !== 'string' || !isSatelliteId(satellite) || typeof metric !== 'string' || metric.includes('\0')) return null
+    if (typeof satellite !== 'string' || !isSatelliteId(satellite)) return null
+    if (typeof metric !== 'string' || metric.includes('\0')) return null
     return { timeMicros, satellite, metric, given }
   } catch {
     return null
@@ -86,7 +98,7 @@ function isWhole (value: unknown, least: number, most: number): value is number 
 }
 
 function readTime (text: string): number | null {
-  // A plus sign of a zone arrives as a space where the sender did not encode it.
+  // The plus sign of a time zone arrives as a space if the client did not encode it.
   const micros = /^-?\d{1,15}$/.test(text) ? Number(text) * 1000 : parseIsoTime(text.replace(' ', '+'))
   return isWhole(micros, -MICROS_MAX, MICROS_MAX) ? micros : null
 }

@@ -1,54 +1,40 @@
-/** Answers what clients ask about limits and anomalies, in the primary, whose connections alone serve clients. */
-import { ERRORS, OperatingError, type ErrorCode } from '../../support/errors.js'
-import type { Headers } from '../../ingress/http/engines/engine.js'
+/** Answers questions about limits and anomalies. Runs in the primary, which alone queries the database for clients. */
 import type { DataQuestion, StatusAnswer } from '../../ingress/http/api/status-port.js'
-import type { LimitSet } from '../../limits/limit-set.js'
 import { patchMetric } from '../../limits/patch.js'
 import { parseLimitSet } from '../../limits/validate.js'
-import type { Log } from '../../support/log.js'
 import { queryAnomalies } from '../../queries/anomaly-query.js'
 import { readLimitsHistory, type StoredLimits } from '../../queries/limits-store.js'
 import type { QueryConnection } from '../../database/query-connection.js'
 import { TELEMETRY } from '../../../protocol/metrics.js'
 import { listNames } from '../../../protocol/schema.js'
+import { errorAnswer, jsonAnswer } from '../../ingress/http/engines/answers.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
 import type { LimitsDistribution } from '../limits-distribution.js'
 import type { LimitsKeeper } from '../limits-keeper.js'
+import type { Answers } from './questions.js'
 
-export interface DataDeskParts {
+export interface DataServiceParts {
   readonly limits: LimitsKeeper
   readonly distribution: LimitsDistribution
   readonly queries: QueryConnection
-  readonly log: Log
 }
 
-/** Times that a PATCH without If-Match begins anew when somebody else was faster. */
+type QuestionOf<Kind extends DataQuestion['kind']> = Extract<DataQuestion, { readonly kind: Kind }>
+
+/** Attempts of a PATCH without If-Match when other changes get in first. */
 const PATCH_TRIES_MAX = 5
 const ANY_VERSION = '*'
 
-export class DataDesk {
-  constructor (private readonly parts: DataDeskParts) {}
-
-  /** Never rejects: what cannot be answered is an answer too. */
-  async answer (question: DataQuestion): Promise<StatusAnswer> {
-    try {
-      return await this.find(question)
-    } catch (error) {
-      if (error instanceof OperatingError) return errorAnswer(error.code, error.message)
-      this.parts.log.error({ err: error, question: question.kind }, 'a question could not be answered')
-      return errorAnswer('internal')
-    }
+export class DataService {
+  readonly answers: Pick<Answers, DataQuestion['kind']> = {
+    limits: async () => await Promise.resolve(this.limitsAnswer(this.parts.limits.current)),
+    'limits-history': async ({ query }) => await this.history(query),
+    'replace-limits': async (question) => await this.replace(question),
+    'patch-limits': async (question) => await this.patch(question),
+    anomalies: async ({ query }) => await this.anomalies(query)
   }
 
-  private async find (question: DataQuestion): Promise<StatusAnswer> {
-    switch (question.kind) {
-      case 'limits': return this.limitsAnswer(this.parts.limits.current)
-      case 'limits-history': return await this.history(question.query)
-      case 'replace-limits': return await this.replace(question)
-      case 'patch-limits': return await this.patch(question)
-      case 'anomalies': return await this.anomalies(question.query)
-    }
-  }
+  constructor (private readonly parts: DataServiceParts) {}
 
   private limitsAnswer (limits: StoredLimits): StatusAnswer {
     return jsonAnswer({ ...limitsView(limits), workers: this.parts.distribution.versions() }, [etag(limits.version)])
@@ -56,56 +42,61 @@ export class DataDesk {
 
   private async history (query: string): Promise<StatusAnswer> {
     const read = readHistoryQuery(query)
-    if (!read.ok) return errorAnswer('invalid_query', read.message)
+    if (!read.ok) return errorAnswer('invalid_query', read)
     const { countMax, before } = read.value
     const history = await this.parts.queries.run((db) => readLimitsHistory(db, countMax, before))
     return jsonAnswer({ history: history.map(limitsView) })
   }
 
-  private async replace ({ value, ifMatch, changedBy }: Extract<DataQuestion, { kind: 'replace-limits' }>): Promise<StatusAnswer> {
+  private async replace ({ value, ifMatch, changedBy }: QuestionOf<'replace-limits'>): Promise<StatusAnswer> {
     if (ifMatch === '') return errorAnswer('precondition_required')
-    const parsed = parseLimitSet(value, TELEMETRY, this.parts.limits.current.set)
-    if (!parsed.ok) return errorAnswer('invalid_limits', undefined, { details: parsed.faults })
+    const { limits } = this.parts
+    const parsed = parseLimitSet(value, TELEMETRY, limits.current.set)
+    if (!parsed.ok) return errorAnswer('invalid_limits', { details: parsed.faults })
     const version = await this.matchedVersion(ifMatch)
-    const changed = version === null ? null : await this.parts.limits.replace(version, parsed.set, changedBy)
-    return changed === null ? this.lost() : await this.changedAnswer(changed)
+    const changed = version === null ? null : await limits.replace(version, parsed.set, changedBy)
+    return changed === null ? this.conflict() : await this.changed(changed)
   }
 
-  private async patch ({ metric, value, ifMatch, changedBy }: Extract<DataQuestion, { kind: 'patch-limits' }>): Promise<StatusAnswer> {
-    if (!TELEMETRY.metrics.includes(metric)) return errorAnswer('not_found', `There is no metric of this name; there are ${listNames(TELEMETRY.metrics)}.`)
+  private async patch ({ metric, value, ifMatch, changedBy }: QuestionOf<'patch-limits'>): Promise<StatusAnswer> {
+    if (!TELEMETRY.metrics.includes(metric)) {
+      return errorAnswer('not_found', { message: `Unknown metric; known metrics are ${listNames(TELEMETRY.metrics)}.` })
+    }
+    const { limits } = this.parts
     for (let tries = 0; tries < PATCH_TRIES_MAX; tries++) {
-      const { version, set } = await this.parts.limits.latest()
-      if (ifMatch !== '' && await this.matchedVersion(ifMatch) !== version) return this.lost()
+      const { version, set } = await limits.latest()
+      if (ifMatch !== '' && await this.matchedVersion(ifMatch) !== version) return this.conflict()
       const parsed = parseLimitSet(patchMetric(set, metric, value), TELEMETRY, set)
-      if (!parsed.ok) return errorAnswer('invalid_limits', undefined, { details: parsed.faults })
-      const changed = await this.parts.limits.replace(version, parsed.set satisfies LimitSet, changedBy)
-      if (changed !== null) return await this.changedAnswer(changed)
+      if (!parsed.ok) return errorAnswer('invalid_limits', { details: parsed.faults })
+      const changed = await limits.replace(version, parsed.set, changedBy)
+      if (changed !== null) return await this.changed(changed)
       if (ifMatch !== '') break
     }
-    return this.lost()
+    return this.conflict()
   }
 
-  /** The version that If-Match names; null: none that can be. */
+  /** The version named by If-Match; null: no possible version. */
   private async matchedVersion (ifMatch: string): Promise<number | null> {
     if (ifMatch === ANY_VERSION) return (await this.parts.limits.latest()).version
     const [, digits] = /^(?:W\/)?"?(\d{1,15})"?$/.exec(ifMatch.trim()) ?? []
     return digits === undefined ? null : Number(digits)
   }
 
-  private lost (): StatusAnswer {
+  private conflict (): StatusAnswer {
     const { version } = this.parts.limits.current
-    return errorAnswer('limits_changed', `The limits are at version ${version} now; read them again, and make the change from there.`, { headers: [etag(version)] })
+    const message = `The limits are now at version ${version}; read them again and reapply your change.`
+    return errorAnswer('limits_changed', { message, headers: [etag(version)] })
   }
 
-  /** Waits for the workers, so that who reads it knows since when they judge by it. */
-  private async changedAnswer (limits: StoredLimits): Promise<StatusAnswer> {
-    const workers = await this.parts.distribution.confirmed()
-    return jsonAnswer({ ...limitsView(limits), workers }, [etag(limits.version)])
+  /** Waits for the workers to confirm, so the answer shows which of them apply the change. */
+  private async changed (limits: StoredLimits): Promise<StatusAnswer> {
+    await this.parts.distribution.confirmed()
+    return this.limitsAnswer(limits)
   }
 
   private async anomalies (query: string): Promise<StatusAnswer> {
     const read = readAnomalyFilter(query)
-    if (!read.ok) return errorAnswer('invalid_query', read.message)
+    if (!read.ok) return errorAnswer('invalid_query', read)
     const { anomalies, next } = await this.parts.queries.run((db) => queryAnomalies(db, read.value))
     return jsonAnswer({ anomalies, next: next === null ? null : cursorText(next) })
   }
@@ -117,15 +108,4 @@ function limitsView ({ version, changedAt, changedBy, set }: StoredLimits): obje
 
 function etag (version: number): readonly [string, string] {
   return ['etag', `"${version}"`]
-}
-
-function jsonAnswer (value: object, headers: Headers = []): StatusAnswer {
-  return { status: 200, contentType: 'application/json', headers, body: JSON.stringify(value) + '\n' }
-}
-
-function errorAnswer (code: ErrorCode, message?: string, extras: { readonly details?: readonly object[], readonly headers?: Headers } = {}): StatusAnswer {
-  const { status, retryable, message: usual } = ERRORS[code]
-  const error = { code, message: message ?? usual, ...extras.details === undefined ? {} : { details: extras.details } }
-  const headers: Headers = [...extras.headers ?? [], ...retryable ? [['retry-after', '1'] as const] : []]
-  return { status, contentType: 'application/json', headers, body: JSON.stringify({ error }) + '\n' }
 }

@@ -1,9 +1,9 @@
 /**
- * /health: what people and orchestrators read.
+ * GET /health, for people and orchestrators.
  *
- *   healthy     points are accepted and all is well                   200
- *   degraded    points are accepted, and `reasons` says what is wrong 200
- *   unhealthy   points are not accepted                               503
+ *   healthy     points are accepted and nothing is wrong            200
+ *   degraded    points are accepted, but something is: `reasons`    200
+ *   unhealthy   points are not accepted                             503
  */
 import type { EngineChoice } from '../../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
@@ -11,34 +11,50 @@ import { PointCounters } from '../../pipeline/pipeline.js'
 import { describeWaiting, FILLING_MINUTES_MIN } from '../../upkeep/rollup/progress.js'
 import type { RollupStatus } from '../../upkeep/rollups.js'
 import type { Slot } from '../slots.js'
-import type { UdpTotals } from './udp-totals.js'
+import { UdpTotals } from './udp-totals.js'
 
-export interface HealthSources {
-  readonly version: string
-  readonly startedMs: number
+export interface WorkerSources {
   readonly slots: readonly Slot[]
-  /** Points of workers that are no more. */
+  /** Points counted by workers that have exited. */
   readonly retired: PointCounters
-  /** What UDP workers that are no more have counted. */
+  /** The same for UDP. */
   readonly retiredUdp: UdpTotals
-  readonly database: { readonly kind: string, readonly embedded: boolean }
-  /** What a start waits for; null: nothing. */
-  readonly waitsFor: string | null
-  readonly httpEngine: EngineChoice | null
-  readonly maintenanceError: string | null
-  /** Null: not known yet. */
-  readonly rollups: RollupStatus | null
-  /** Version of the limits that count, and what is wrong with them. */
+  /** Version in force, and a problem in distributing it. */
   readonly limits: { readonly version: number, readonly complaint: string | null }
 }
 
-/** Time after a restart of a worker during which it is worth a mention. */
+export interface HealthSources extends WorkerSources {
+  readonly version: string
+  readonly startedMs: number
+  readonly database: { readonly kind: string, readonly embedded: boolean }
+  /** What the start is waiting for; null: nothing. */
+  readonly waitsFor: string | null
+  readonly httpEngine: EngineChoice | null
+  readonly maintenanceError: string | null
+  /** Null: not yet known. */
+  readonly rollups: RollupStatus | null
+}
+
+/** Before the workers are forked. */
+export const NO_WORKERS: WorkerSources = {
+  slots: [],
+  retired: new PointCounters(),
+  retiredUdp: new UdpTotals(),
+  limits: { version: 0, complaint: null }
+}
+
+/** How long a worker's restart is mentioned. */
 const RESTART_MENTIONED_MS = 60_000
 
 export function healthAnswer (sources: HealthSources): StatusAnswer {
   const { slots } = sources
   const serving = slots.filter((slot) => slot.state === 'ready' && slot.report?.pressure !== 'hard')
-  const reasons = [...slots.flatMap(slotReasons), ...databaseReasons(sources), ...rollupReasons(sources), ...sources.limits.complaint === null ? [] : [sources.limits.complaint]]
+  const reasons = [
+    ...slots.flatMap(slotReasons),
+    ...databaseReasons(sources),
+    ...rollupReasons(sources),
+    ...sources.limits.complaint === null ? [] : [sources.limits.complaint]
+  ]
   const status = serving.length === 0 ? 'unhealthy' : reasons.length > 0 ? 'degraded' : 'healthy'
   const body = {
     status,
@@ -57,7 +73,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
   return { status: status === 'unhealthy' ? 503 : 200, contentType: 'application/json', body: JSON.stringify(body) }
 }
 
-/** Points of all workers, those that are gone included. */
+/** Points of all workers, past and present. */
 export function sumPoints (slots: readonly Slot[], retired: PointCounters): PointCounters {
   const sum = Object.assign(new PointCounters(), retired)
   for (const { report } of slots) {
@@ -73,35 +89,50 @@ export function addPoints (sum: PointCounters, points: Readonly<PointCounters>):
 function slotReasons (slot: Slot): string[] {
   const name = `worker ${slot.number}`
   const reasons: string[] = []
-  if (slot.state !== 'ready') reasons.push(`${name} is ${slot.state}${slot.lastDeath === null ? '' : ` after ${slot.lastDeath}`}`)
-  else if (slot.restarts > 0 && performance.now() - slot.startedMs < RESTART_MENTIONED_MS) reasons.push(`${name} was restarted after ${String(slot.lastDeath)}`)
-  if (slot.report !== null && slot.report.pressure !== 'none') reasons.push(`${name} has hardly room for more points (${slot.report.pressure} bound)`)
+  if (slot.state !== 'ready') {
+    reasons.push(`${name} is ${slot.state}${slot.lastDeath === null ? '' : ` after ${slot.lastDeath}`}`)
+  } else if (slot.restarts > 0 && performance.now() - slot.startedMs < RESTART_MENTIONED_MS) {
+    reasons.push(`${name} was restarted after ${String(slot.lastDeath)}`)
+  }
+  if (slot.report?.pressure === 'soft') reasons.push(`${name} is nearly full (soft limit)`)
+  if (slot.report?.pressure === 'hard') reasons.push(`${name} is full (hard limit)`)
   return [...reasons, ...slot.report?.complaints ?? []]
 }
 
 function databaseReasons ({ slots, waitsFor, maintenanceError }: HealthSources): string[] {
-  const error = slots.map((slot) => slot.report?.database.lastError ?? null).find((message) => message !== null)
-  const reasons = error === undefined ? [] : [`the database does not take points: ${error}`]
+  const error = slots.map((slot) => slot.report?.database.lastError).find((message) => typeof message === 'string')
+  const reasons = typeof error === 'string' ? [`database writes are failing: ${error}`] : []
   if (waitsFor !== null) reasons.push(waitsFor)
-  if (maintenanceError !== null) reasons.push(`database maintenance fails: ${maintenanceError}`)
+  if (maintenanceError !== null) reasons.push(`database maintenance is failing: ${maintenanceError}`)
   return reasons
 }
 
 function rollupReasons ({ rollups, database }: HealthSources): string[] {
   if (rollups === null) return []
   const { overdue, failedBuckets, failure, waitingMinutes } = rollups
-  const lacking = database.kind === 'timescale' ? 'telemetry_10s and telemetry_1m lack them until then' : 'queries of their time are slower until then'
-  return [
-    ...overdue.map(({ view, seconds }) => `the refresh policy of ${view} has not run for ${seconds} s although it was due; this server refreshes in its place`),
-    ...failedBuckets === 0 ? [] : [`buckets of rollups that cannot be made and are left out: ${failedBuckets}; the last is ${String(failure)}`],
-    ...(waitingMinutes ?? 0) < FILLING_MINUTES_MIN ? [] : [`${describeWaiting(rollups)} are to be made yet; ${lacking}`]
-  ]
+  const effect = database.kind === 'timescale'
+    ? 'telemetry_10s and telemetry_1m are incomplete until then'
+    : 'queries of that time are slower until then'
+  const reasons = overdue.map(({ view, seconds }) =>
+    `the refresh policy of ${view} is overdue (last run ${seconds} s ago); this server refreshes in its place`)
+  if (failedBuckets > 0) {
+    reasons.push(`rollup buckets that failed and are left out: ${failedBuckets}; most recently: ${String(failure)}`)
+  }
+  if ((waitingMinutes ?? 0) >= FILLING_MINUTES_MIN) {
+    reasons.push(`${describeWaiting(rollups)} are still to be built; ${effect}`)
+  }
+  return reasons
 }
 
 function rollupsView ({ rollups }: HealthSources): object | null {
   if (rollups === null) return null
   const { waitingMinutes, remainingSeconds, failedBuckets, overdue } = rollups
-  return { waiting_minutes: waitingMinutes, remaining_seconds: remainingSeconds, failed_buckets: failedBuckets, overdue_policies: overdue.map(({ view }) => view) }
+  return {
+    waiting_minutes: waitingMinutes,
+    remaining_seconds: remainingSeconds,
+    failed_buckets: failedBuckets,
+    overdue_policies: overdue.map(({ view }) => view)
+  }
 }
 
 function databaseView ({ slots, database }: HealthSources): object {

@@ -1,4 +1,4 @@
-/** What all UDP workers have counted together, those that are gone included: the `udp` of /health. */
+/** Sums of the counters of all UDP workers, past and present: the `udp` of /health. */
 import { MALFORMED_REASONS } from '../../../protocol/packet/packet.js'
 import type { UdpCounters } from '../../ingress/udp/listener.js'
 import type { UdpReport } from '../../messages/messages.js'
@@ -6,19 +6,20 @@ import type { UdpReport } from '../../messages/messages.js'
 type Numbers = { -readonly [K in Exclude<keyof UdpCounters, 'malformed' | 'kernelDrops'>]: number }
 
 const NAMES = [
-  'packets', 'bytes', 'taken', 'heartbeats', 'points', 'rejectedPoints', 'duplicates', 'duplicatePoints', 'stale', 'stalePoints',
-  'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
+  'packets', 'bytes', 'taken', 'heartbeats', 'points', 'rejectedPoints', 'duplicates', 'duplicatePoints', 'stale',
+  'stalePoints', 'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
 ] as const satisfies ReadonlyArray<keyof Numbers>
 
 export class UdpTotals {
   private readonly numbers: Numbers
-  private readonly malformed = Object.fromEntries(MALFORMED_REASONS.map((reason) => [reason, 0])) as UdpCounters['malformed']
-  /** Null until a kernel has said it. */
+  private readonly malformed: UdpCounters['malformed']
+  /** Null: no kernel has reported it. */
   private kernelDrops: number | null = null
   private readonly sockets: object[] = []
 
   constructor () {
     this.numbers = Object.fromEntries(NAMES.map((name) => [name, 0])) as Numbers
+    this.malformed = Object.fromEntries(MALFORMED_REASONS.map((reason) => [reason, 0])) as UdpCounters['malformed']
   }
 
   add (counters: Readonly<UdpCounters>): void {
@@ -27,7 +28,7 @@ export class UdpTotals {
     if (counters.kernelDrops !== null) this.kernelDrops = (this.kernelDrops ?? 0) + counters.kernelDrops
   }
 
-  /** These and those of the workers that live, as /health shows them. */
+  /** The sums including running workers, as /health shows them. */
   view (reports: readonly UdpReport[]): object {
     const sum = new UdpTotals()
     sum.add(this.counters())
@@ -43,7 +44,17 @@ export class UdpTotals {
   }
 
   private show (): object {
-    const numbers = Object.fromEntries(NAMES.map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), this.numbers[name]]))
-    return { ...numbers, missing: this.numbers.gaps - this.numbers.late, malformed: this.malformed, kernel_drops: this.kernelDrops, sockets: this.sockets }
+    const numbers = Object.fromEntries(NAMES.map((name) => [snakeCase(name), this.numbers[name]]))
+    return {
+      ...numbers,
+      missing: this.numbers.gaps - this.numbers.late,
+      malformed: this.malformed,
+      kernel_drops: this.kernelDrops,
+      sockets: this.sockets
+    }
   }
+}
+
+function snakeCase (name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -1,23 +1,23 @@
 /**
- * How each metric of the catalogue moves: one table, BEHAVIOURS, by the metric's name.
+ * How each metric of the catalogue behaves: one table, BEHAVIOURS, by metric name.
  *
- * A metric without an entry gets a random walk on the good side of its limit. Every course stays within the
- * default limit of its metric with a margin; values beyond it come from `beyond` alone, when the fleet asks.
+ * A metric without an entry gets a random walk on the good side of its limit. Every course stays within the metric's
+ * default limit with a margin; only `beyond` yields values past it, when the fleet asks.
  *
- * As a real sensor does, each gives its readings in steps of its converter, and its noise drifts over seconds: readings that
- * follow one another closely are often the same.
+ * As with a real sensor, readings come in steps of the converter and noise drifts over seconds, so closely spaced
+ * readings are often equal.
  */
 import type { Metric } from '../../../protocol/metrics.js'
 import type { Random } from './random.js'
 
-/** Where a satellite is on its orbit, at one moment. */
+/** A satellite's situation in orbit at one moment. */
 export interface OrbitView {
   /** Since the satellite's last point; 0 for its first. */
   stepSeconds: number
   sunlit: boolean
-  /** How much of the sunlit arc, or of the eclipse, is behind it: 0 to 1. */
+  /** Elapsed share of the sunlit arc or of the eclipse: 0 to 1. */
   arcShare: number
-  /** Sine of the way through a pass over the ground station: 0 at its ends and outside of passes, 1 in its middle. */
+  /** Sine of the progress through a ground station pass: 0 at its ends and outside of passes, 1 in its middle. */
   elevation: number
 }
 
@@ -27,23 +27,23 @@ export interface Course {
 }
 
 export interface Behaviour {
-  /** Steps of the converter in one unit: a whole number, so that readings have no rounding errors. */
+  /** Converter steps per unit: a whole number, so that readings have no rounding errors. */
   readonly stepsPerUnit: number
-  /** Range of the values that break the limit. */
+  /** Range of values past the limit. */
   readonly beyond: readonly [low: number, high: number]
   start (random: Random): Course
 }
 
 const DRIFT_SECONDS = 20
 
-/** Noise between two bounds that forgets where it was within some twenty seconds, however often it is asked. */
+/** Bounded noise that decorrelates within some twenty seconds, however often it is sampled. */
 class Drift {
   private value = 0
 
-  /** @param amplitude the bounds lie so far from 0 */
+  /** @param amplitude bounds: -amplitude to amplitude */
   constructor (private readonly amplitude: number) {}
 
-  /** An autoregressive process of first order: the spread stays the same for every length of step. */
+  /** First-order autoregressive process: the spread does not depend on the step length. */
   next (stepSeconds: number, random: Random): number {
     const kept = Math.exp(-stepSeconds / DRIFT_SECONDS)
     const pushed = this.value * kept + Math.sqrt(1 - kept * kept) * this.amplitude * random.between(-1, 1)
@@ -52,7 +52,7 @@ class Drift {
   }
 }
 
-/** Charges towards `top` in the sun, slower as it fills; drains evenly by `depth` in eclipse. */
+/** Charges towards `top` in sunlight, slowing as it fills; drains linearly by `depth` in eclipse. */
 class BatteryCourse implements Course {
   private readonly top: number
   private readonly depth: number
@@ -94,7 +94,7 @@ class StorageCourse implements Course {
   }
 }
 
-/** Noise floor outside of passes; over a pass it rises and falls with elevation. */
+/** Noise floor outside of passes; rises and falls with elevation during a pass. */
 class SignalCourse implements Course {
   private readonly floorDbm: number
   private readonly riseDb: number
@@ -110,7 +110,7 @@ class SignalCourse implements Course {
   }
 }
 
-/** A walk in small steps between two bounds, drawn to their middle. */
+/** A random walk in small steps between two bounds, pulled towards their middle. */
 class WalkCourse implements Course {
   private value: number
 
@@ -133,7 +133,7 @@ const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   signal_strength_dbm: { stepsPerUnit: 2, beyond: [-120, -100.5], start: random => new SignalCourse(random) }
 }
 
-/** The metric's entry in the table, or a walk near its limit. */
+/** The metric's entry in the table, or a random walk near its limit. */
 export function behaviourOf (metric: Metric): Behaviour {
   const known = BEHAVIOURS[metric.name]
   if (known !== undefined) return known

@@ -1,9 +1,10 @@
 /**
- * The fleet: satellites on low orbits whose metrics move plausibly.
+ * The fleet: satellites in low Earth orbit whose metrics move plausibly.
  *
- * Reproducible: the same seed, number of satellites, anomaly rate and moments give the same values. Each satellite
- * has its own stream of random numbers, so its values do not depend on when the others are asked. Values are readings in
- * steps of the sensor, with at most two decimals. With the chance of `anomalyRate` a point has exactly one metric beyond its limit, and `onAnomaly` is told.
+ * Reproducible: the same seed, number of satellites, anomaly rate and sample times give the same values. Each satellite
+ * has its own stream of random numbers, so its values do not depend on when the others are sampled. Values are sensor
+ * readings in discrete steps, with at most two decimals. With probability `anomalyRate` a point has exactly one metric
+ * beyond its limit, which is reported to `onAnomaly`.
  */
 import { METRICS, type Metric } from '../../../protocol/metrics.js'
 import { behaviourOf, type Behaviour, type Course, type OrbitView } from './behaviours.js'
@@ -15,11 +16,11 @@ const SUNLIT_SHARE = 1 - ECLIPSE_SHARE
 const PASS_SHARE = 10 / 95
 const ID_DIGITS_MIN = 4
 
-/** What really happened: the metric of this point was put beyond its limit. */
+/** Ground truth: this metric of the point was set beyond its limit. */
 export interface AnomalyTruth {
-  /** Position in the fleet, from 0. */
+  /** Index in the fleet. */
   readonly satellite: number
-  /** Position in the catalogue, from 0. */
+  /** Index in the catalogue. */
   readonly metric: number
   /** Since the start of the run. */
   readonly elapsedSeconds: number
@@ -29,7 +30,7 @@ export interface AnomalyTruth {
 export interface FleetOptions {
   readonly satellites: number
   readonly seed: number
-  /** Chance that a point has a metric beyond its limit: 0 to 1. */
+  /** Probability that a point has a metric beyond its limit: 0 to 1. */
   readonly anomalyRate: number
   readonly metrics?: readonly Metric[]
   readonly onAnomaly: (truth: AnomalyTruth) => void
@@ -37,16 +38,16 @@ export interface FleetOptions {
 
 interface Satellite {
   readonly random: Random
-  /** Where on its orbit it was at the start: 0 to 1. */
+  /** Position in its orbit at the start: 0 to 1. */
   readonly phase: number
-  /** Where on its orbit its pass begins: 0 to 1. */
+  /** Position in its orbit where its ground station pass begins: 0 to 1. */
   readonly passStart: number
   readonly courses: readonly Course[]
   lastSeconds: number
 }
 
 export class Fleet {
-  /** SAT-0001, SAT-0002, …; with more digits where the fleet needs them. */
+  /** SAT-0001, SAT-0002, …; with more digits if the fleet needs them. */
   readonly ids: readonly string[]
   private readonly satellites: readonly Satellite[]
   private readonly behaviours: readonly Behaviour[]
@@ -59,22 +60,25 @@ export class Fleet {
     this.anomalyRate = options.anomalyRate
     this.onAnomaly = options.onAnomaly
     const digits = Math.max(ID_DIGITS_MIN, String(options.satellites).length)
-    this.ids = Array.from({ length: options.satellites }, (_, index) => `SAT-${String(index + 1).padStart(digits, '0')}`)
+    this.ids = Array.from({ length: options.satellites }, (_, index) =>
+      `SAT-${String(index + 1).padStart(digits, '0')}`)
     this.satellites = this.ids.map((_, index) => this.launch(new Random(options.seed, index)))
   }
 
   /**
    * The satellite's next point.
    *
-   * @param elapsedSeconds since the start of the run; never less than at its point before
-   * @param values filled in the order of the catalogue
+   * @param elapsedSeconds since the start of the run; never less than for the satellite's previous point
+   * @param values filled in catalogue order
    */
   sample (index: number, elapsedSeconds: number, values: Float64Array): void {
     const satellite = this.satellites[index]
     if (satellite === undefined) throw new RangeError(`the fleet has no satellite ${index}`)
     this.look(satellite, elapsedSeconds)
     let metric = 0
-    for (const course of satellite.courses) values[metric] = this.reading(metric++, course.next(this.view, satellite.random))
+    for (const course of satellite.courses) {
+      values[metric] = this.reading(metric++, course.next(this.view, satellite.random))
+    }
     if (satellite.random.unit() < this.anomalyRate) this.breakLimit(index, satellite.random, elapsedSeconds, values)
   }
 
@@ -108,7 +112,7 @@ export class Fleet {
     this.onAnomaly({ satellite, metric, elapsedSeconds, value })
   }
 
-  /** What the sensor tells of a value. */
+  /** The value as the sensor reports it. */
   private reading (metric: number, value: number): number {
     const steps = this.behaviours[metric]?.stepsPerUnit ?? 1
     return Math.round(value * steps) / steps

@@ -1,15 +1,15 @@
 /**
- * Writes points as JSON text straight into a buffer: no string is made per point.
+ * Writes points as JSON text straight into a buffer, without creating a string per point.
  *
  *   {"satellite_id":"SAT-0001","time":"2024-06-01T12:00:00.000Z","<metric>":93.15,…}
  *
- * All but the time and the numbers is prepared once per satellite and metric. Numbers have at most two decimals,
- * as the fleet gives them.
+ * All but the time and the numbers is prepared once per satellite and metric. Numbers have at most two decimals, as the
+ * fleet produces them.
  */
 import { METRICS } from '../../../protocol/metrics.js'
 
 const TIME_BYTES = 24
-/** Room for a number of a metric, whatever its size. */
+/** Longest text of a number. */
 const NUMBER_BYTES_MAX = 32
 const HUNDREDTHS_MAX = 2 ** 31
 const ZERO = 48
@@ -18,7 +18,7 @@ const POINT = 46
 const CLOSING_BRACE = 125
 
 export class PointText {
-  /** Bytes that a point takes at most. */
+  /** Longest text of a point. */
   readonly pointBytesMax: number
   private readonly heads: readonly Buffer[]
   private readonly keys: readonly Buffer[]
@@ -36,9 +36,9 @@ export class PointText {
   /**
    * Writes one point at `start`, where pointBytesMax bytes must be free.
    *
-   * @param satellite position of its id in the list given at first
+   * @param satellite index into the ids passed to the constructor
    * @param timeMs whole milliseconds since 1970
-   * @returns the position after it
+   * @returns the offset after it
    */
   write (target: Buffer, start: number, satellite: number, timeMs: number, values: Float64Array): number {
     if (timeMs !== this.timeMs) this.setTime(timeMs)
@@ -55,7 +55,7 @@ export class PointText {
     return at
   }
 
-  /** Many points fall into one millisecond: its text is made once. */
+  /** Many points share a millisecond: its text is formatted once. */
   private setTime (timeMs: number): void {
     this.timeMs = timeMs
     this.time.write(new Date(timeMs).toISOString(), 'latin1')

@@ -1,9 +1,9 @@
 /**
- * A small generator of pseudorandom numbers: the same seed gives the same numbers, on every machine.
+ * A small pseudorandom number generator: the same seed gives the same numbers on every machine.
  *
- * The algorithm is sfc32 ("Small Fast Counting", 32-bit words, 128 bits of state) of Chris Doty-Humphrey's
- * PractRand, https://pracrand.sourceforge.net, with its way of seeding: two words, then twelve numbers thrown
- * away. The second word selects a stream, so that each satellite has numbers of its own.
+ * The algorithm is sfc32 ("Small Fast Counting", 32-bit words, 128 bits of state) from Chris Doty-Humphrey's PractRand,
+ * https://pracrand.sourceforge.net, with its seeding: two words, then twelve numbers discarded. The second word selects
+ * a stream, so that each satellite has its own numbers.
  */
 const WARM_UP_ROUNDS = 12
 
@@ -13,7 +13,7 @@ export class Random {
   private c: number
   private counter = 1
 
-  /** @param seed and @param stream whole numbers; their low 32 bits count */
+  /** @param seed and @param stream whole numbers; the low 32 bits are used */
   constructor (seed: number, stream: number) {
     this.b = seed | 0
     this.c = stream | 0

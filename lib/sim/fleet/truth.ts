@@ -1,5 +1,5 @@
 /**
- * Ground truth: the anomalies that a run put in, one a line.
+ * Ground truth: the anomalies that a run injected, one per line.
  *
  *   {"satellite_id":"SAT-0042","metric":"battery_charge_percent","time":"2026-11-23T12:00:00.250Z","value":4.51}
  */
@@ -22,12 +22,17 @@ export class TruthFile {
 
   constructor (path: string) {
     this.stream = createWriteStream(path)
-    // Told at the end: a run of a minute should not be thrown away in its midst.
+    // Reported at the end, so that the run is not lost.
     this.stream.on('error', (error) => { this.failure = error })
   }
 
   write (satelliteId: string, metric: number, timeMs: number, value: number): void {
-    const line: TrueAnomaly = { satellite_id: satelliteId, metric: METRICS[metric]?.name ?? '', time: new Date(timeMs).toISOString(), value }
+    const line: TrueAnomaly = {
+      satellite_id: satelliteId,
+      metric: METRICS[metric]?.name ?? '',
+      time: new Date(timeMs).toISOString(),
+      value
+    }
     this.stream.write(`${JSON.stringify(line)}\n`)
   }
 
@@ -42,14 +47,14 @@ export class TruthFile {
   }
 }
 
-/** Rejects where a line is none of write(). */
+/** Rejects if a line is not as written by write(). */
 export async function readTruth (path: string): Promise<TrueAnomaly[]> {
   const found: TrueAnomaly[] = []
   let number = 0
   for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
     number++
     const anomaly = line === '' ? null : readLine(line)
-    if (anomaly === undefined) throw new Error(`${path}, line ${number}: not an anomaly as --truth writes it`)
+    if (anomaly === undefined) throw new Error(`${path}, line ${number}: not an anomaly as written by --truth`)
     if (anomaly !== null) found.push(anomaly)
   }
   return found
@@ -58,7 +63,8 @@ export async function readTruth (path: string): Promise<TrueAnomaly[]> {
 function readLine (line: string): TrueAnomaly | undefined {
   try {
     const { satellite_id: id, metric, time, value } = JSON.parse(line) as Record<string, unknown>
-    const valid = typeof id === 'string' && typeof metric === 'string' && typeof value === 'number' && typeof time === 'string' && !Number.isNaN(Date.parse(time))
+    const valid = typeof id === 'string' && typeof metric === 'string' && typeof value === 'number' &&
+      typeof time === 'string' && !Number.isNaN(Date.parse(time))
     return valid ? { satellite_id: id, metric, time, value } : undefined
   } catch {
     return undefined

@@ -1,11 +1,11 @@
-/** Bodies of HTTP requests: points are written straight into one buffer, in the format that was chosen. */
+/** Bodies of HTTP requests: points are encoded straight into one buffer, in the chosen format. */
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { PointText } from '../fleet/point-text.js'
 
 const OPENING_BRACKET = 91
 const CLOSING_BRACKET = 93
 const COMMA = 44
-/** More than a point of a frame ever takes with the ids of a fleet. */
+/** Upper bound for a point in a frame with the fleet's ids. */
 const FRAME_POINT_BYTES_MAX = 128
 const FRAME_HEAD_BYTES_MAX = 512
 
@@ -15,13 +15,13 @@ export interface Body {
   readonly contentType: string
   /** Points since the last take(). */
   readonly points: number
-  /** Adds a point; the options' batchSize at most before the next take(). */
+  /** Adds a point; at most batchSize before the next take(). */
   add (satellite: number, timeMs: number, values: Float64Array): void
-  /** A copy of what was written; begins anew. */
+  /** Returns a copy of the points added, and starts over. */
   take (): Buffer
 }
 
-/** @param batchSize 1: one point a body; more: a batch of at most so many */
+/** @param batchSize 1: one point per body; more: batches of at most this many */
 export function createBody (format: BodyFormat, ids: readonly string[], batchSize: number): Body {
   return format === 'json' ? new JsonBody(ids, batchSize) : new MsgpackBody(ids, batchSize)
 }
@@ -52,7 +52,7 @@ class JsonBody implements Body {
   }
 }
 
-/** Frames: over HTTP their sequence is not looked at. */
+/** Frames; their sequence number is ignored over HTTP. */
 class MsgpackBody implements Body {
   readonly contentType = 'application/msgpack'
   private readonly encoder: PacketEncoder
@@ -67,7 +67,9 @@ class MsgpackBody implements Body {
   }
 
   add (satellite: number, timeMs: number, values: Float64Array): void {
-    if (!this.encoder.add(this.ids[satellite] ?? '', timeMs * 1000, values)) throw new RangeError('the body has no room for this point')
+    if (!this.encoder.add(this.ids[satellite] ?? '', timeMs * 1000, values)) {
+      throw new RangeError('the body has no room for this point')
+    }
   }
 
   take (): Buffer {

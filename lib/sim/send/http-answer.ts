@@ -1,29 +1,29 @@
 /**
- * Reads answers of HTTP/1.1 (RFC 9112) as far as a sender needs them: the status, whether to wait, whether the
- * connection goes on, and where the answer ends. Bytes come in pieces of any size; a connection has one answer at a
- * time, since requests are not pipelined.
+ * Parses HTTP/1.1 responses (RFC 9112) as far as a sender needs: the status, Retry-After, whether the connection stays
+ * open, and where the response ends. Bytes arrive in chunks of any size; a connection has one response at a time, since
+ * requests are not pipelined.
  */
 
-/** The head and the body of an answer together; whoever sends more is not a server of ours. */
+/** Head and body together; no OrbitStream server sends more. */
 const ANSWER_BYTES_MAX = 64 * 1024
 const HEAD_END = Buffer.from('\r\n\r\n')
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})/
-/** Size of a chunk, and what may stand behind it. */
+/** Size of a chunk, and any extensions after it. */
 const CHUNK_HEAD = /^([\da-f]+)[^\r\n]*\r\n/i
 
 export interface Answer {
   readonly status: number
-  /** It has a Retry-After header. */
+  /** Has a Retry-After header. */
   readonly retryAfter: boolean
-  /** The server closes the connection behind it. */
+  /** The server closes the connection after it. */
   readonly close: boolean
   readonly body: string
 }
 
-/** The bytes of an answer that has not ended yet; `broken`: they are none, or too many. */
+/** The response has not arrived whole; `broken`: not HTTP, or too large. */
 export type Unfinished = 'incomplete' | 'broken'
 
-/** What the bytes, from the start of an answer on, amount to. Interim answers (1xx) are passed over. */
+/** Parses the bytes from the start of a response. Skips interim responses (1xx). */
 export function readAnswer (bytes: Buffer): Answer | Unfinished {
   const end = bytes.indexOf(HEAD_END)
   if (end < 0) return bytes.length > ANSWER_BYTES_MAX ? 'broken' : 'incomplete'
@@ -43,16 +43,18 @@ function closes (fields: string): boolean {
   return connection === null ? fields.startsWith('http/1.0') : connection.includes('close')
 }
 
-/** Null: it has not come whole. */
+/** Null: incomplete. */
 function bodyOf (status: number, fields: string, bytes: Buffer, start: number): string | null {
   if (status === 204 || status === 304) return ''
   const length = field(fields, 'content-length')
-  if (length !== null) return bytes.length - start >= Number(length) ? bytes.toString('utf8', start, start + Number(length)) : null
+  if (length !== null) {
+    return bytes.length - start >= Number(length) ? bytes.toString('utf8', start, start + Number(length)) : null
+  }
   if (field(fields, 'transfer-encoding') === null) return ''
   return bodyOfChunks(bytes.toString('latin1', start))
 }
 
-/** @param text the chunks, a character a byte */
+/** @param text the chunks, one character per byte */
 function bodyOfChunks (text: string): string | null {
   let body = ''
   for (let rest = text; ;) {
@@ -65,7 +67,7 @@ function bodyOfChunks (text: string): string | null {
   }
 }
 
-/** Value of a header; null without it. @param fields the head in lower case */
+/** Value of a header; null if absent. @param fields the head in lower case */
 function field (fields: string, name: string): string | null {
   const at = fields.indexOf(`\r\n${name}:`)
   if (at < 0) return null

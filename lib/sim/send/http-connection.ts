@@ -1,33 +1,33 @@
 /**
- * One keep-alive connection with at most one request on it (no pipelining: uWebSockets.js closes a socket on which a
- * second request comes before the answer to the first).
+ * One keep-alive connection with at most one request in flight. No pipelining: uWebSockets.js closes a socket on which
+ * a second request arrives before the first is answered.
  *
  *   closed ──send──► connecting ──► busy ──answer──► idle ──send──► busy …
- *      ↑                 └──────────────┴───────────────┴── error, end or cut: the request on it fails
+ *      ↑                 └──────────────┴───────────────┴── error, end or cut: the request in flight fails
  *
- * A general client costs several times what such a request needs, on a machine that the simulator shares with the
- * server: a request is one write and an answer one read here. A request is never repeated; a connection that was lost
- * is opened again by the next one.
+ * A general-purpose client costs several times as much, on a machine that the simulator shares with the server: here a
+ * request is one write and a response one read. Requests are never repeated; the next request reopens a lost
+ * connection.
  */
 import { connect as connectPlain, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { readAnswer, type Answer } from './http-answer.js'
 
-/** How a request ended. */
+/** Outcome of a request. */
 export interface Outcome {
   readonly points: number
-  /** When it was handed over, on the clock of performance.now(). */
+  /** When it was submitted, on the clock of performance.now(). */
   readonly startedMs: number
-  /** Null: there was none. */
+  /** Null: none arrived. */
   readonly answer: Answer | null
-  /** Code of the network error; '' if there was an answer. */
+  /** Code of the network error; '' if answered. */
   readonly error: string
 }
 
 export interface HttpTarget {
-  /** http: or https:, host and port of it. */
+  /** Scheme (http: or https:), host and port. */
   readonly url: URL
-  /** Head of each request, as far as the value of Content-Length. */
+  /** Head of every request, up to the value of Content-Length. */
   readonly head: Buffer
 }
 
@@ -46,18 +46,18 @@ export class HttpConnection implements Outcome {
   private connected = false
   private busy = false
   private sentMs = 0
-  /** Of an answer that has not come whole. */
+  /** Start of an incomplete response. */
   private rest: Buffer | null = null
 
-  /** @param onOutcome called once for each request; the connection is free for the next one then */
+  /** @param onOutcome called once per request, when the connection is free for the next one */
   constructor (private readonly target: HttpTarget, private readonly onOutcome: (connection: HttpConnection) => void) {}
 
-  /** Opens it ahead of the first request. */
+  /** Connects ahead of the first request. */
   open (): void {
     this.socket ??= this.connect()
   }
 
-  /** Sends a request; only while there is no other one. */
+  /** Sends a request. None may be in flight. */
   send (body: Buffer, points: number, startedMs: number): void {
     this.points = points
     this.startedMs = startedMs
@@ -69,13 +69,13 @@ export class HttpConnection implements Outcome {
     this.socket?.write(requestOf(this.target.head, body))
   }
 
-  /** Fails a request that has waited too long for its answer, or for the connection. */
+  /** Fails a request that has waited too long for its response, or for the connection. */
   checkTime (nowMs: number, answerTimeoutMs: number): void {
     const limitMs = this.connected ? answerTimeoutMs : CONNECT_TIMEOUT_MS
     if (this.busy && nowMs - this.sentMs > limitMs) this.lose(NO_ANSWER_IN_TIME)
   }
 
-  /** Cuts the connection; a request on it fails at once. */
+  /** Drops the connection; a request in flight fails at once. */
   cut (): void {
     this.lose(CLOSED_BY_SERVER)
   }
@@ -84,7 +84,9 @@ export class HttpConnection implements Outcome {
     const { hostname, port, protocol } = this.target.url
     const host = hostname.replace(/^\[|\]$/g, '')
     const secure = protocol === 'https:'
-    const socket = secure ? connectTls({ host, port: Number(port || 443), servername: host }) : this.connectPlain(host, Number(port || 80))
+    const socket = secure
+      ? connectTls({ host, port: Number(port || 443), servername: host })
+      : this.connectPlain(host, Number(port || 80))
     if (secure) socket.on('data', (chunk: Buffer) => this.read(socket, chunk))
     socket.setNoDelay(true)
     socket.once(secure ? 'secureConnect' : 'connect', () => { this.connected = true })
@@ -93,7 +95,7 @@ export class HttpConnection implements Outcome {
     return socket
   }
 
-  /** Reads into one buffer, without a stream and a new one for each answer. */
+  /** Reads into one buffer: no stream, and no allocation per response. */
   private connectPlain (host: string, port: number): Socket {
     const socket: Socket = connectPlain({
       host,
@@ -109,7 +111,7 @@ export class HttpConnection implements Outcome {
     return socket
   }
 
-  /** @param chunk of memory that is used again */
+  /** @param chunk overwritten by the next read */
   private read (socket: Socket, chunk: Buffer): void {
     if (socket !== this.socket) return
     const bytes = this.rest === null ? chunk : Buffer.concat([this.rest, chunk])
@@ -150,9 +152,12 @@ export class HttpConnection implements Outcome {
   }
 }
 
-/** Head of all requests to a target, as far as the value of Content-Length. */
+/** Head of every request to a target, up to the value of Content-Length. */
 export function requestHead (url: URL, path: string, headers: ReadonlyArray<readonly [string, string]>): Buffer {
-  const lines = [`POST ${path} HTTP/1.1`, `Host: ${url.host}`, 'Connection: keep-alive', ...headers.map(([name, value]) => `${name}: ${value}`)]
+  const lines = [
+    `POST ${path} HTTP/1.1`, `Host: ${url.host}`, 'Connection: keep-alive',
+    ...headers.map(([name, value]) => `${name}: ${value}`)
+  ]
   return Buffer.from(lines.join('\r\n') + '\r\nContent-Length: ', 'latin1')
 }
 

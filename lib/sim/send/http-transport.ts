@@ -1,40 +1,43 @@
 /**
- * Points over HTTP, as JSON or msgpack: one point a request (POST /telemetry), or several (POST /telemetry/batch).
+ * Points over HTTP, as JSON or msgpack: one point per request (POST /telemetry) or several (POST /telemetry/batch).
  *
  *   send → body → [ queue ] → idle connection → answer → stats
  *
- * An open loop: nothing is sent again, and an answer that asks to wait (429 and 503 with Retry-After) changes
- * nothing but a counter. Bounds: requests and points without an answer; `room` says what is left. While connections
- * are refused one try each REFUSED_PAUSE_MS goes out, and the other points of that time count as failed the same way:
- * thousands of refused connections a second would take the processor from a server that is starting again.
+ * An open loop: nothing is resent, and a response that asks to wait (429 and 503 with Retry-After) only increments a
+ * counter. Unanswered requests and points are bounded; `room` is what is left. While connections are refused, one
+ * attempt goes out every REFUSED_PAUSE_MS and all other points of that time fail with the same cause: thousands of
+ * refused connections a second would take CPU from a server that is restarting.
  */
+import { systemCode } from '../../support/errors.js'
 import { createBody, type Body, type BodyFormat } from './bodies.js'
 import { CONNECT_TIMEOUT_MS, HttpConnection, requestHead, type HttpTarget, type Outcome } from './http-connection.js'
-import { Histogram } from '../histogram.js'
+import { createLatencies, recordLatency } from '../histogram.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
 
-/** A batch that does not fill is sent after this time. */
+/** An incomplete batch is sent after this time. */
 const PARTIAL_BATCH_MS = 1_000
 const REFUSED_PAUSE_MS = 100
 /**
- * A request waits this long for one of the connections before another one is opened: a stall of the server must not
- * leave hundreds of them behind. The wait is part of the request's latency.
+ * How long a request waits for a connection before another one is opened: a stall of the server must not leave hundreds
+ * of them behind. The wait is part of the request's latency.
  */
 const PATIENCE_MS = 5
-/** Connections that are opened at a time: hundreds at once would hold up the event loop past the pacer's bound. */
+/**
+ * Connections opened at a time: opening hundreds at once would block the event loop for longer than the pacer allows.
+ */
 const OPENINGS_MAX = 8
-/** How often requests are looked at that wait for a connection, and those that wait for an answer. */
+/** How often requests waiting for a connection are checked, and those waiting for a response. */
 const OPENING_MS = 4
 const TIMEOUT_CHECK_MS = 1_000
-/** Cause of failure where the run ended before the answer came. */
+/** Cause of failure when the run ends before the response arrives. */
 const NO_ANSWER = 'no answer'
 
 export interface HttpTransportOptions {
-  /** Address of the server, http: or https:; a path in it is put before the server's own. */
+  /** Address of the server, http: or https:; a path is prefixed to the server's own. */
   readonly url: URL
   /** Ids of the fleet. */
   readonly ids: readonly string[]
-  /** Points a request. 1: one JSON object; more: a JSON array. In msgpack: a frame. */
+  /** Points per request. 1: one JSON object; more: a JSON array. With msgpack: a frame. */
   readonly batchSize: number
   readonly format: BodyFormat
   readonly connectionsMax: number
@@ -45,9 +48,9 @@ export interface HttpTransportOptions {
   readonly answerTimeoutMs?: number
 }
 
-/** Requests without an answer, on connections and in the queue together. */
+/** Unanswered requests, in flight and queued. */
 const REQUESTS_MAX = 2_000
-/** Points without an answer: about 50 MB of text. */
+/** Unanswered points: about 50 MB of text. */
 const POINTS_MAX = 400_000
 const ANSWER_TIMEOUT_MS = 30_000
 
@@ -66,7 +69,7 @@ export class HttpTransport implements Transport {
     failures: new Map(),
     askedToWait: 0,
     answered: true,
-    latencies: new Histogram()
+    latencies: createLatencies()
   }
 
   private readonly target: HttpTarget
@@ -77,7 +80,7 @@ export class HttpTransport implements Transport {
   private readonly requestsMax: number
   private readonly pointsMax: number
   private readonly connections: HttpConnection[] = []
-  /** The one used last is used first, so that no more connections stay busy than the load needs. */
+  /** Most recently used first, so that no more connections stay busy than the load needs. */
   private readonly idle: HttpConnection[] = []
   private readonly queue: Waiting[] = []
   private queueHead = 0
@@ -104,7 +107,8 @@ export class HttpTransport implements Transport {
     this.pointsMax = Math.max(batchSize, options.pointsMax ?? POINTS_MAX)
     this.partialTimer = setTimeout(() => this.flush(), PARTIAL_BATCH_MS)
     this.partialTimer.unref()
-    this.timeoutTimer = setInterval(() => this.checkTimes(), Math.min(TIMEOUT_CHECK_MS, this.answerTimeoutMs, CONNECT_TIMEOUT_MS)).unref()
+    const checkMs = Math.min(TIMEOUT_CHECK_MS, this.answerTimeoutMs, CONNECT_TIMEOUT_MS)
+    this.timeoutTimer = setInterval(() => this.checkTimes(), checkMs).unref()
   }
 
   get room (): number {
@@ -128,7 +132,7 @@ export class HttpTransport implements Transport {
     clearTimeout(deadline)
   }
 
-  /** Cuts all connections; points without an answer count as failed. Closing twice is fine. */
+  /** Drops all connections; unanswered points count as failed. Idempotent. */
   close (): Promise<void> {
     this.cut()
     return Promise.resolve()
@@ -148,7 +152,7 @@ export class HttpTransport implements Transport {
     for (const connection of this.connections) connection.cut()
   }
 
-  /** Sends what was written as one request. */
+  /** Sends the points collected so far as one request. */
   private flush (): void {
     const { points } = this.body
     if (points > 0) this.submit(this.body.take(), points, performance.now())
@@ -185,7 +189,7 @@ export class HttpTransport implements Transport {
     }, OPENING_MS)
   }
 
-  /** Opens connections for requests that have waited long enough for one. */
+  /** Opens connections for requests that have waited long enough. */
   private openForPatient (): void {
     const latestMs = performance.now() - PATIENCE_MS
     const room = Math.min(OPENINGS_MAX, this.connectionsMax - this.connections.length)
@@ -227,7 +231,7 @@ export class HttpTransport implements Transport {
       this.fail(this.networkCause(outcome.error), '', points)
       return
     }
-    this.stats.latencies.record((performance.now() - outcome.startedMs) * 1000)
+    recordLatency(this.stats.latencies, performance.now() - outcome.startedMs)
     if (answer.retryAfter) this.stats.askedToWait++
     if (answer.status >= 200 && answer.status <= 299) {
       this.stats.acceptedPoints += points
@@ -257,12 +261,13 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** The code of a network error, or its name. */
+/** The code of a network error; its name if it has none. */
 export function codeOf (error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+  const code = systemCode(error)
+  return code === '' ? error.name : code
 }
 
-/** Code and message of the server's answer, '' where it is not in the server's style. */
+/** Code and message of the server's error; '' if the body is not in the server's format. */
 function readError (body: string): { code: string, message: string } {
   const nothing = { code: '', message: '' }
   try {

@@ -1,15 +1,15 @@
 /**
- * The seam between the simulator and a way to send points. One file per transport; the run knows only this.
+ * The interface between the simulator and a way to send points: one file per transport.
  *
- * Every point that is handed to send() ends in exactly one of `acceptedPoints` and `failures`, at the latest when
- * drain() has resolved.
+ * Every point passed to send() ends up in exactly one of `acceptedPoints` and `failures`, at the latest when drain()
+ * has resolved.
  */
-import type { Histogram } from '../histogram.js'
+import type { Latencies } from '../histogram.js'
 
-/** What went wrong, how often, and how the server put it the first time. */
+/** Points that failed for one cause, and the server's message the first time. */
 export interface Failure {
   points: number
-  /** '' if nobody said more than the cause. */
+  /** '' if there is nothing beyond the cause. */
   readonly example: string
 }
 
@@ -19,29 +19,29 @@ export interface TransportStats {
   sentPoints: number
   acceptedPoints: number
   failedPoints: number
-  /** By cause: status and code of the server's answer, or the code of a network error. */
+  /** By cause: status and code of the server's response, or the code of a network error. */
   readonly failures: Map<string, Failure>
-  /** Answers that asked to wait (Retry-After). They are counted only: the run goes on at its rate. */
+  /** Responses that asked to wait (Retry-After). Only counted: the run keeps its rate. */
   askedToWait: number
-  /** Messages are answered one by one; else there are no latencies, and points count as accepted only after drain(). */
+  /** Messages are answered individually; if not, there are no latencies, and points are accepted only after drain(). */
   readonly answered: boolean
-  /** From send() to the answer, waiting for a free connection included; since somebody last absorbed it. */
-  readonly latencies: Histogram
+  /** From send() to the response, including the wait for a connection; since the last reset. */
+  readonly latencies: Latencies
 }
 
 export interface Transport {
-  /** Points that it takes now; others would wait longer than its bounds allow. */
+  /** Number of points that it accepts now without exceeding its bounds. */
   readonly room: number
   readonly stats: TransportStats
   /**
-   * Sends a point, now or with others shortly after. Never throws, never blocks.
+   * Sends a point, now or batched with others shortly after. Never throws, never blocks.
    *
-   * @param satellite position in the fleet
+   * @param satellite index in the fleet
    * @param timeMs whole milliseconds since 1970
-   * @param values in the order of the catalogue; the caller may change them afterwards
+   * @param values in catalogue order; the caller may reuse the array
    */
   send (satellite: number, timeMs: number, values: Float64Array): void
-  /** Sends what is held back and waits for the answers; those that are not there after the deadline count as failed. */
+  /** Sends what is buffered and waits for responses; points still unanswered at the deadline count as failed. */
   drain (deadlineMs: number): Promise<void>
   close (): Promise<void>
 }
@@ -49,7 +49,7 @@ export interface Transport {
 const CAUSES_MAX = 20
 const OTHER_CAUSES = 'other'
 
-/** Counts a failure; beyond CAUSES_MAX causes the rest is counted as one. */
+/** Counts a failure; beyond CAUSES_MAX causes, further ones are lumped together. */
 export function countFailure (stats: TransportStats, cause: string, example: string, points: number): void {
   stats.failedPoints += points
   const known = stats.failures.has(cause) || stats.failures.size < CAUSES_MAX

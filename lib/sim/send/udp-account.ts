@@ -1,18 +1,18 @@
-/** Asks the server what became of the packets of one sender in one epoch. */
+/** Asks the server what it received of one sender's packets in one epoch. */
 import { request } from 'undici'
-import { bearer } from './bearer.js'
+import { apiBase, bearer } from './bearer.js'
 
 const ANSWER_TIMEOUT_MS = 3_000
 
-/** What the server knows of the sender. */
+/** The server's record of the sender. */
 export interface SenderAccount {
   readonly highest: number
-  /** Packets, each counted once, heartbeats too. */
+  /** Packets, each counted once, including heartbeats. */
   readonly received: number
   readonly missing: number
 }
 
-/** What the server dropped of all senders together, in packets. */
+/** Packets that the server dropped, of all senders together. */
 export interface DropAccount {
   readonly kernelDrops: number
   readonly shed: number
@@ -26,16 +26,19 @@ export class UdpAccount {
   /** @param token sent as Authorization: Bearer; null: none */
   constructor (apiUrl: URL, token: string | null, private readonly sender: string, private readonly epoch: number) {
     this.headers = bearer(token)
-    this.base = apiUrl.origin + apiUrl.pathname.replace(/\/+$/, '')
+    this.base = apiBase(apiUrl)
   }
 
-  /** Null: the server has not heard of this epoch, or does not answer. */
+  /** Null: the server does not know this epoch, or does not answer. */
   async ofSender (): Promise<SenderAccount | null> {
     const answer = await this.ask(`/udp/senders?sender=${encodeURIComponent(this.sender)}`)
-    // Somebody else may send under this name too, or a run before this one did.
-    const lives = listOf(fieldOf(answer, 'senders')).flatMap(sender => [sender, ...listOf(fieldOf(sender, 'other_lives'))])
+    // The name may also be in use by another sender, or by an earlier run.
+    const lives = listOf(fieldOf(answer, 'senders')).flatMap(sender =>
+      [sender, ...listOf(fieldOf(sender, 'other_lives'))])
     const own = lives.find(each => fieldOf(each, 'epoch') === this.epoch)
-    return own === undefined ? null : { highest: numberOf(own, 'highest'), received: numberOf(own, 'received'), missing: numberOf(own, 'missing') }
+    return own === undefined
+      ? null
+      : { highest: numberOf(own, 'highest'), received: numberOf(own, 'received'), missing: numberOf(own, 'missing') }
   }
 
   /** Null: the server does not answer. */
@@ -43,16 +46,21 @@ export class UdpAccount {
     const udp = fieldOf(await this.ask('/health'), 'udp')
     if (udp === undefined) return null
     const malformed = fieldOf(udp, 'malformed')
-    const malformedPackets = typeof malformed === 'object' && malformed !== null ? Object.values(malformed).reduce((sum: number, packets) => sum + Number(packets), 0) : 0
+    const malformedPackets = typeof malformed === 'object' && malformed !== null
+      ? Object.values(malformed).reduce((sum: number, packets) => sum + Number(packets), 0)
+      : 0
     return { kernelDrops: numberOf(udp, 'kernel_drops'), shed: numberOf(udp, 'shed'), malformed: malformedPackets }
   }
 
   private async ask (path: string): Promise<unknown> {
     try {
-      const answer = await request(this.base + path, { headers: this.headers, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+      const answer = await request(this.base + path, {
+        headers: this.headers,
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+      })
       return await answer.body.json()
     } catch {
-      // It will be asked again, or the summary says that it did not answer.
+      // Asked again later; otherwise the summary reports that there was no response.
       return null
     }
   }

@@ -1,44 +1,44 @@
 /**
  * Points over UDP, as frames.
  *
- *   send → open packet → full → datagram → … → last heartbeat → what does the server say it received?
+ *   send → open packet → full → datagram → … → last heartbeat → how many packets did the server receive?
  *
- * Nothing is answered, so a point counts as accepted only at the end, when the server has said how many packets of
- * this sender and epoch arrived. A packet that did not is counted with pointsPerPacket points, as nearly all have.
+ * UDP is not answered, so points count as accepted only at the end, when the server reports how many packets of this
+ * sender and epoch arrived. A missing packet counts as pointsPerPacket points, which nearly all have.
  *
- * Packets are written where they are sent from: each of PACKETS_MAX encoders has its own buffer, which is free again
- * when the system has taken the datagram.
+ * Packets are encoded where they are sent from: each of PACKETS_MAX encoders has its own buffer, which is free again
+ * once the kernel has taken the datagram.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { setTimeout as wait } from 'node:timers/promises'
-import { PACKET_BYTES_ADVISED, PACKET_BYTES_MAX } from '../../../protocol/packet/packet.js'
+import { PACKET_BYTES_RECOMMENDED, PACKET_BYTES_MAX } from '../../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
-import { Histogram } from '../histogram.js'
+import { createLatencies } from '../histogram.js'
 import { codeOf } from './http-transport.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
 import { UdpAccount, type DropAccount, type SenderAccount } from './udp-account.js'
 
 /** 25 points take about 1,200 bytes. */
 const POINTS_PER_PACKET = 25
-/** Datagrams that the system has not taken yet. */
+/** Datagrams that the kernel has not taken yet. */
 const PACKETS_MAX = 512
-/** A packet that does not fill is sent after this time; a heartbeat, when there was nothing to send for so long. */
+/** An incomplete packet is sent after this time; a heartbeat if there was nothing to send. */
 const PARTIAL_PACKET_MS = 1_000
-/** Pause between two looks at the server's account; each time the last heartbeat is repeated. */
+/** How often the server is asked at the end; the last heartbeat is repeated each time. */
 const LOOK_INTERVAL_MS = 100
-/** A network that has brought nothing new for so long brings nothing more. */
+/** If nothing new has arrived for this long, nothing more is in transit. */
 const QUIET_MS = 2_000
 
 export interface UdpTransportOptions {
   /** udp://host:port */
   readonly udpUrl: URL
-  /** The server's HTTP address, where it is asked for the account. */
+  /** The server's HTTP address, for asking what arrived. */
   readonly url: URL
-  /** Sent with what is asked there, as Authorization: Bearer; null: none. */
+  /** Sent there as Authorization: Bearer; null: none. */
   readonly token: string | null
   readonly ids: readonly string[]
-  /** Null: as many as fit into the advised size. */
+  /** Null: as many as fit into the recommended size. */
   readonly pointsPerPacket: number | null
   /** At most 32 characters. */
   readonly sender: string
@@ -48,18 +48,18 @@ export interface UdpTransportOptions {
 export interface UdpOutcome {
   readonly sender: string
   readonly epoch: number
-  /** Packets that were numbered, heartbeats too. */
+  /** Numbered packets, including heartbeats. */
   readonly sent: number
-  /** Null: the server gave no account. */
+  /** Null: the server did not report. */
   readonly received: number | null
   readonly missing: number | null
-  /** Of the missing: this machine refused to send them. */
+  /** Of the missing: this host failed to send them. */
   readonly not_sent: number
-  /** Dropped by the server's kernel, of all its senders; null: it does not say. */
+  /** Dropped by the server's kernel, all senders; null: not reported. */
   readonly kernel_drops: number | null
-  /** Received, but dropped for want of room; of all senders. */
+  /** Received, but dropped because buffers were full; all senders. */
   readonly shed: number | null
-  /** Received, but refused; of all senders. */
+  /** Received, but refused; all senders. */
   readonly malformed: number | null
 }
 
@@ -72,11 +72,11 @@ export class UdpTransport implements Transport {
     failures: new Map(),
     askedToWait: 0,
     answered: false,
-    latencies: new Histogram()
+    latencies: createLatencies()
   }
 
   outcome: UdpOutcome | null = null
-  /** Microseconds since 1970 at the start: larger at each start. */
+  /** Microseconds since 1970 at the start, so that each run's is larger. */
   private readonly epoch = Date.now() * 1000
   private readonly account: UdpAccount
   private readonly pointsPerPacket: number
@@ -90,21 +90,21 @@ export class UdpTransport implements Transport {
   private sentSinceBeat = false
   private readonly timer: NodeJS.Timeout
   private onSettled: (() => void) | null = null
-  /** At the start: what was dropped before is not ours. */
+  /** At the start: earlier drops are not ours. */
   private dropsBefore: DropAccount | null = null
   private closing: Promise<void> | null = null
 
   private constructor (private readonly socket: Socket, private readonly options: UdpTransportOptions) {
     this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
     this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
-    this.bytesMax = options.pointsPerPacket === null ? PACKET_BYTES_ADVISED : PACKET_BYTES_MAX
+    this.bytesMax = options.pointsPerPacket === null ? PACKET_BYTES_RECOMMENDED : PACKET_BYTES_MAX
     this.free = Array.from({ length: PACKETS_MAX }, () => new PacketEncoder(this.bytesMax))
     this.timer = setInterval(() => this.beat(), PARTIAL_PACKET_MS)
-    // What send() cannot tell, such as an ICMP message without a packet of its own.
+    // Errors not tied to a send(), such as ICMP messages.
     socket.on('error', () => {})
   }
 
-  /** Resolves when the address is known; rejects when it is not. */
+  /** Resolves once the address is resolved; rejects if it cannot be. */
   static async connect (options: UdpTransportOptions): Promise<UdpTransport> {
     const { address, family } = await lookup(options.udpUrl.hostname.replace(/^\[|\]$/g, ''))
     const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
@@ -122,7 +122,7 @@ export class UdpTransport implements Transport {
 
   get room (): number {
     const open = this.open === null ? 0 : this.pointsPerPacket - this.open.points
-    // A packet may be full before it has pointsPerPacket points, so one is kept back.
+    // A packet may be full before it has pointsPerPacket points, so one is kept in reserve.
     return open + Math.max(0, this.free.length - 1) * this.pointsPerPacket
   }
 
@@ -134,7 +134,7 @@ export class UdpTransport implements Transport {
     if (!packet.add(id, timeMicros, values)) {
       this.flush()
       packet = this.begin()
-      if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet has no room for one point')
+      if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet cannot hold a single point')
     }
     if (packet.points >= this.pointsPerPacket) this.flush()
   }
@@ -187,7 +187,7 @@ export class UdpTransport implements Transport {
     countFailure(this.stats, codeOf(error), '', points)
   }
 
-  /** Once a second: what waits is sent; without anything, a heartbeat. */
+  /** Once a second: sends the open packet, or a heartbeat if there was nothing to send. */
   private beat (): void {
     if (this.open === null && !this.sentSinceBeat) this.begin()
     this.flush()
@@ -215,7 +215,7 @@ export class UdpTransport implements Transport {
     let account: SenderAccount | null = null
     let changedAtMs = performance.now()
     while (performance.now() < Math.min(deadlineAtMs, changedAtMs + QUIET_MS)) {
-      // Repetitions do no harm; one that cannot be sent is one that is lost.
+      // Duplicates are harmless; one that cannot be sent is the same as a lost one.
       this.socket.send(bytes, () => {})
       await wait(LOOK_INTERVAL_MS)
       const next = await this.account.ofSender()
@@ -229,13 +229,15 @@ export class UdpTransport implements Transport {
 
   private conclude (account: SenderAccount | null, after: DropAccount | null): void {
     const { stats, dropsBefore: before } = this
-    const grown = (name: keyof DropAccount): number | null => before === null || after === null ? null : after[name] - before[name]
-    // What the server never heard of is missing too: the last heartbeat may be lost.
+    const grown = (name: keyof DropAccount): number | null => before === null || after === null
+      ? null
+      : after[name] - before[name]
+    // What the server never received is missing too: the last heartbeat may be lost.
     const missing = account === null ? null : this.seq - account.received
     const lostPackets = Math.max(0, (missing ?? this.seq) - this.refusedPackets)
     const left = stats.sentPoints - this.refusedPoints
     const lostPoints = account === null ? left : Math.min(left, lostPackets * this.pointsPerPacket)
-    if (lostPoints > 0) countFailure(stats, account === null ? 'no account of the server' : 'lost', '', lostPoints)
+    if (lostPoints > 0) countFailure(stats, account === null ? 'not confirmed by the server' : 'lost', '', lostPoints)
     stats.acceptedPoints = left - lostPoints
     this.outcome = {
       sender: this.options.sender,

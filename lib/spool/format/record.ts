@@ -4,28 +4,28 @@
  *   offset bytes
  *    0      4   magic "OFRM"
  *    4      1   version of this header, 1
- *    5      1   row format: how the payload is to be read
+ *    5      1   row format: the format of the payload
  *    6      2   zero
  *    8      4   payload length in bytes, at most FRAME_PAYLOAD_BYTES_MAX
  *   12      4   rows in the payload
- *   16      8   epoch: grows each time the spool is opened
+ *   16      8   epoch: increases with each opening of the spool
  *   24      8   sequence: 1, 2, 3, ... within the epoch, without gaps
  *   32      8   time of the append, milliseconds since 1970
- *   40      4   CRC32 of the frame before (its last header field); of the segment's header for the first frame
+ *   40      4   CRC32 of the previous frame (its bytes 44 to 47); for the first frame, of the segment's header
  *   44      4   CRC32 of bytes 0 to 43 and the payload
  *   48      n   payload, in its row format (lib/pipeline/rows/payload.ts)
  *
  * Invariants
- * - A frame whose CRC32 does not fit is never delivered, whatever the rest of it says.
- * - The CRC of the frame before chains the frames of a segment. A frame that stands right behind another, but was not
- *   written after it (left over from a write that was cut back), breaks the chain and is not delivered.
- * - A frame is found again behind damaged bytes by its magic, and believed for its CRC32, its epoch, and a sequence
- *   above the one before.
+ * - A frame whose CRC32 does not match is never delivered.
+ * - The CRC of the previous frame chains the frames of a segment. A frame right behind another that was not written
+ *   after it (left over from a write that was cut back) breaks the chain and is not delivered.
+ * - Behind damaged bytes the next frame is found by its magic, and accepted if its CRC32 and epoch match and its
+ *   sequence is higher than the last.
  */
 import { crc32 } from 'node:zlib'
 
 export const FRAME_HEADER_BYTES = 48
-/** A length beyond this is damage, not a frame. */
+/** A larger length is damage, not a frame. */
 export const FRAME_PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 export const FRAME_MAGIC = Buffer.from('OFRM', 'latin1')
 
@@ -42,7 +42,7 @@ export interface FrameHeader {
   readonly sequence: number
   /** Milliseconds since 1970. */
   readonly appendedAtMs: number
-  /** CRC of the frame before, or of the segment's header. */
+  /** CRC of the previous frame, or of the segment's header. */
   readonly previousCrc: number
   readonly crc: number
 }
@@ -53,13 +53,15 @@ export function writeUint64 (target: Buffer, value: number, offset: number): voi
   target.writeUInt32BE(value % WORD, offset + 4)
 }
 
-/** Reads 64 bits; beyond 2^53 it is inexact, which callers refuse by Number.isSafeInteger. */
+/** Reads 64 bits; inexact beyond 2^53, which callers reject with Number.isSafeInteger. */
 export function readUint64 (source: Buffer, offset: number): number {
   return source.readUInt32BE(offset) * WORD + source.readUInt32BE(offset + 4)
 }
 
-/** Encodes the header that goes before `payload`; computes its CRC. */
-export function encodeFrameHeader (fields: Omit<FrameHeader, 'crc' | 'payloadBytes'>, payload: Buffer): { header: Buffer, crc: number } {
+/** Encodes the header of a frame with this payload, and computes its CRC. */
+export function encodeFrameHeader (
+  fields: Omit<FrameHeader, 'crc' | 'payloadBytes'>, payload: Buffer
+): { header: Buffer, crc: number } {
   const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES)
   header.writeUInt32BE(MAGIC_NUMBER, 0)
   header[4] = VERSION
@@ -77,15 +79,17 @@ export function encodeFrameHeader (fields: Omit<FrameHeader, 'crc' | 'payloadByt
 }
 
 /**
- * Reads the header at `offset`, of which FRAME_HEADER_BYTES must be there. Null: not a frame.
- * Its CRC is not checked here, since the payload may not have been read yet: frameIsIntact does it.
+ * Decodes the header at `offset`; `source` must contain all of it. Null: not a frame.
+ * Does not check the CRC, since the payload may not have been read yet: see frameIsIntact().
  */
 export function decodeFrameHeader (source: Buffer, offset: number): FrameHeader | null {
-  if (source.readUInt32BE(offset) !== MAGIC_NUMBER || source[offset + 4] !== VERSION || source.readUInt16BE(offset + 6) !== 0) return null
+  if (source.readUInt32BE(offset) !== MAGIC_NUMBER) return null
+  if (source[offset + 4] !== VERSION || source.readUInt16BE(offset + 6) !== 0) return null
   const payloadBytes = source.readUInt32BE(offset + 8)
   const epoch = readUint64(source, offset + 16)
   const sequence = readUint64(source, offset + 24)
-  if (payloadBytes > FRAME_PAYLOAD_BYTES_MAX || !Number.isSafeInteger(epoch) || !Number.isSafeInteger(sequence)) return null
+  if (payloadBytes > FRAME_PAYLOAD_BYTES_MAX) return null
+  if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(sequence)) return null
   return {
     rowFormat: source.readUInt8(offset + 5),
     payloadBytes,
@@ -98,7 +102,7 @@ export function decodeFrameHeader (source: Buffer, offset: number): FrameHeader 
   }
 }
 
-/** Whether the CRC of the frame at `offset` fits; all of its payload must be in `source`. */
+/** Whether the CRC of the frame at `offset` matches; `source` must contain all of its payload. */
 export function frameIsIntact (source: Buffer, offset: number, header: FrameHeader): boolean {
   const payloadStart = offset + FRAME_HEADER_BYTES
   const ofHeader = crc32(source.subarray(offset, offset + CHECKED_BYTES))

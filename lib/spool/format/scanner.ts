@@ -1,48 +1,48 @@
 /**
- * Reads the frames of one segment in order, finds the next valid one behind damaged bytes, and says which bytes were
- * damaged. Holds one window of the file, at most SCAN_WINDOW_BYTES or one frame. Recovery, reading back and the
- * inspection for operators all look at a segment through it, so that they agree on what is valid.
+ * Reads the frames of one segment in order, finds the next valid one behind damaged bytes, and reports the damaged
+ * bytes. Holds one window of the file, at most SCAN_WINDOW_BYTES or one frame. Recovery, reading back and the
+ * inspection for operators all use it, so that they agree on what is valid.
  */
 import { FRAME_HEADER_BYTES, FRAME_MAGIC, decodeFrameHeader, frameIsIntact, type FrameHeader } from './record.js'
 import type { OpenFile } from '../files.js'
 
 export const SCAN_WINDOW_BYTES = 1024 * 1024
-/** An unreadable sector costs this much at a time, not the whole window. */
+/** Read size after a read error: an unreadable sector costs this much, not the whole window. */
 const SALVAGE_BYTES = 4096
 
 export interface ScannedFrame {
   readonly offset: number
   readonly header: FrameHeader
-  /** A view into the window: valid as long as it is held, never written again. */
+  /** A view of the window, which is never written again. */
   readonly payload: Buffer
 }
 
 export interface ScanStart {
   readonly epoch: number
-  /** Where to begin, and where the bytes end. */
+  /** Offsets of the first frame and of the end of the bytes. */
   readonly offset: number
   readonly end: number
   /** Sequence of the frame before `offset`. */
   readonly lastSequence: number
-  /** CRC of the frame before; null if it is not known: then the first frame's chain is not checked. */
+  /** CRC of the frame before. Null: unknown, the first frame's is not checked. */
   readonly previousCrc: number | null
 }
 
 export interface ScanVisitor {
-  /** False: stop after this frame. */
+  /** Return false to stop after this frame. */
   frame (frame: ScannedFrame): boolean
-  /** Bytes in which no valid frame was found. Called before the frame that follows them; `atEnd`: none follows. */
+  /** Bytes without a valid frame. Called before the frame that follows them; `atEnd`: none follows. */
   damage (offset: number, bytes: number, atEnd: boolean): void
 }
 
 export class SegmentScanner {
-  /** Where the next frame is looked for. */
+  /** Offset of the next frame. */
   offset: number
   private readonly epoch: number
   private readonly end: number
   private lastSequence: number
   private previousCrc: number | null
-  /** False behind damage, where neither the chain nor the next sequence is known. */
+  /** False behind damage, where neither the CRC chain nor the next sequence is known. */
   private contiguous = true
   private window: Buffer = Buffer.alloc(0)
   private windowOffset = 0
@@ -55,7 +55,7 @@ export class SegmentScanner {
     this.previousCrc = start.previousCrc
   }
 
-  /** Goes on until the visitor stops it or the end is reached. */
+  /** Scans until the visitor stops it or the end is reached. */
   async scan (visitor: ScanVisitor): Promise<void> {
     let damageOffset = -1
     while (this.offset < this.end) {
@@ -94,14 +94,15 @@ export class SegmentScanner {
     return { offset: this.offset, header, payload: this.window.subarray(start + FRAME_HEADER_BYTES, start + bytes) }
   }
 
-  /** Whether the header names a frame that can stand here. */
+  /** Whether a frame with this header can be here. */
   private fits (header: FrameHeader): boolean {
     if (header.epoch !== this.epoch) return false
     if (!this.contiguous) return header.sequence > this.lastSequence
-    return header.sequence === this.lastSequence + 1 && (this.previousCrc === null || header.previousCrc === this.previousCrc)
+    if (this.previousCrc !== null && header.previousCrc !== this.previousCrc) return false
+    return header.sequence === this.lastSequence + 1
   }
 
-  /** Moves on to the next place that may begin a frame, or to the end. */
+  /** Advances to the next magic, or to the end. */
   private async seekMagic (): Promise<void> {
     this.offset++
     while (this.offset + FRAME_HEADER_BYTES <= this.end) {
@@ -111,7 +112,7 @@ export class SegmentScanner {
         this.offset = this.windowOffset + found
         return
       }
-      // A magic may lie across the window's end: its first bytes are looked at again.
+      // A magic may cross the window's end: its first bytes are read again.
       this.offset = this.windowOffset + this.window.length - (FRAME_MAGIC.length - 1)
     }
     this.offset = this.end
@@ -121,7 +122,7 @@ export class SegmentScanner {
     return this.offset + bytes <= this.windowOffset + this.window.length
   }
 
-  /** Makes a new window that begins here. The old one stays untouched: payloads may still point into it. */
+  /** Loads a new window. The old one is not touched: payloads may still point into it. */
   private async load (bytes: number): Promise<void> {
     const window = Buffer.allocUnsafe(Math.min(Math.max(bytes, SCAN_WINDOW_BYTES), this.end - this.offset))
     let filled = 0
@@ -130,13 +131,13 @@ export class SegmentScanner {
     } catch {
       filled = await this.salvage(window)
     }
-    // Shorter than it was: what is missing reads as zeros, which is never a frame.
+    // If the file has become shorter, the rest reads as zeros, which are never a frame.
     window.fill(0, filled)
     this.window = window
     this.windowOffset = this.offset
   }
 
-  /** Reads what can be read; sectors that the disk refuses become zeros, and so damage. */
+  /** Reads what can be read; unreadable sectors become zeros, and so damage. */
   private async salvage (window: Buffer): Promise<number> {
     for (let at = 0; at < window.length; at += SALVAGE_BYTES) {
       const part = window.subarray(at, at + SALVAGE_BYTES)

@@ -1,22 +1,23 @@
 /**
- * What a spool holds, for operators: reads, changes nothing. A running spool may be looked at; it moves on meanwhile,
- * so what it knows of its ledger is to be read first, then the ledger's position, then the rest, and a fault that it seems
- * to have is to be looked at once more.
+ * The contents of a spool, for operators. Read-only. A running spool may be inspected; since it changes meanwhile, the
+ * ledger is read first, and a fault is reported only if the ledger has not moved afterwards.
  */
-import type { LedgerFault, Position } from '../../journal/journal.js'
-import { errorCode, type Files } from '../files.js'
+import { isDeepStrictEqual } from 'node:util'
+import type { LedgerFault, LedgerPosition, Position } from '../../journal/journal.js'
+import { systemCode } from '../../support/errors.js'
+import type { Files } from '../files.js'
 import type { Gap } from '../recover/gap.js'
-import { judgePosition } from '../recover/ledger-position.js'
-import { readLedgerNote } from '../recover/ledger-note.js'
-import { POSITION_START, comparePositions } from '../format/position.js'
+import { judgePosition, evidenceOf } from '../recover/ledger-position.js'
+import { POSITION_START } from '../format/position.js'
 import { readSpoolId } from '../recover/recovery.js'
-import { standOf } from './resolution.js'
-import { findSegments, surveySegments, type DamagedBytes, type FrameSum, type SegmentSurvey } from '../recover/survey.js'
+import {
+  findSegments, framesBeyond, surveySegments, type DamagedBytes, type FrameSum, type SegmentSurvey
+} from '../recover/survey.js'
 
 export interface SegmentInspection {
   readonly name: string
   readonly epoch: number
-  /** Of the frames that count; null if there are none. */
+  /** Of the frames that count; null: none. */
   readonly firstSequence: number | null
   readonly lastSequence: number | null
   /** The last frame before this segment. */
@@ -27,7 +28,7 @@ export interface SegmentInspection {
   readonly fileBytes: number
   readonly headerDamaged: boolean
   readonly damaged: readonly DamagedBytes[]
-  /** Unfinished bytes at the end: of a crash, or of a write that is under way. */
+  /** Unfinished bytes at the end: left by a crash, or being written. */
   readonly tornBytes: number
   /** Frames that the ledger does not cover. */
   readonly waiting: FrameSum
@@ -35,79 +36,94 @@ export interface SegmentInspection {
 
 export interface SpoolInspection {
   readonly directory: string
-  /** Null: damaged or not there; the next start takes it from a segment. */
+  /** Null: unknown. */
   readonly spoolId: string | null
   readonly segments: readonly SegmentInspection[]
   readonly gaps: readonly Gap[]
   readonly frames: number
   readonly rows: number
-  /** The newest frame; null if there is none. */
+  /** The newest frame; null: none. */
   readonly last: Position | null
-  /** Frames that the ledger does not cover; all of them if its position is not known. */
+  /** Frames that the ledger does not cover; all of them if its position is unknown. */
   readonly waiting: FrameSum
-  /** Why the next start would not store these frames in that database; null also if the ledger is not known. */
+  /** Why the next start would not store these frames in that database; null also if the ledger is unknown. */
   readonly fault: LedgerFault | null
 }
 
-/** Segments may be removed while they are looked at; each time the look begins anew. */
+/** A running spool may remove segments during an inspection, which then starts over. */
 const LOOKS_MAX = 5
 
-/** The id of the spool in a slot's directory; null if nothing there tells it. */
+/** The id of the spool in a slot's directory; null: lost, or no spool. */
 export async function identifySpool (files: Files, directory: string): Promise<string | null> {
-  return await again(async () => await readSpoolId(files, directory) ??
-    (await findSegments(files, directory)).find((one) => one.header !== null)?.header?.spoolId ?? null)
+  return await again(async () => {
+    const kept = await readSpoolId(files, directory)
+    if (kept !== null) return kept
+    const found = await findSegments(files, directory)
+    return found.find((one) => one.header !== null)?.header?.spoolId ?? null
+  })
 }
 
-/** The last frame of which the spool knows by itself that it was committed. */
-export async function readCommitted (files: Files, directory: string, spoolId: string): Promise<Position> {
-  return (await readLedgerNote(files, directory, spoolId)).note?.committed ?? POSITION_START
-}
+/** Position of the ledger. Null: it has no row for this spool. Undefined: unknown. */
+type Ledger = LedgerPosition | null | undefined
 
 /**
  * @param directory of one slot
- * @param ledger where the ledger stands; null: it has no row for this spool; undefined: not known
- * @param committed of a spool that may run: what readCommitted() said before the ledger was read
+ * @param readLedger asks the database for the row of a spool
  */
-export async function inspectSpool (files: Files, directory: string, ledger?: Position | null, committed: Position | null = null): Promise<SpoolInspection> {
+export async function inspectSpool (
+  files: Files,
+  directory: string,
+  readLedger: (spoolId: string) => Promise<Ledger> = () => Promise.resolve(undefined)
+): Promise<SpoolInspection> {
   const spoolId = await identifySpool(files, directory)
-  const surveys = await again(async () => {
-    const found = await findSegments(files, directory)
-    return await surveySegments(files, found.filter((one) => !one.unfinished), ledger ?? POSITION_START)
-  })
+  const readOwn = async (): Promise<Ledger> => spoolId === null ? undefined : await readLedger(spoolId)
+  const { surveys, fault } = await look(files, directory, spoolId, readOwn)
   const segments = surveys.map(describeSegment)
-  const last = surveys[surveys.length - 1]?.last ?? null
-  const sum = (valueOf: (segment: SegmentInspection) => number): number => segments.reduce((total, segment) => total + valueOf(segment), 0)
+  const last = surveys.at(-1)?.last ?? null
   return {
     directory,
     spoolId,
     segments,
     gaps: surveys.flatMap((survey) => survey.gaps),
-    frames: sum(({ frames }) => frames),
-    rows: sum(({ rows }) => rows),
+    frames: segments.reduce((sum, segment) => sum + segment.frames, 0),
+    rows: segments.reduce((sum, segment) => sum + segment.rows, 0),
     last,
-    waiting: { frames: sum(({ waiting }) => waiting.frames), rows: sum(({ waiting }) => waiting.rows), bytes: sum(({ waiting }) => waiting.bytes) },
-    fault: ledger === undefined ? null : await judge(files, directory, spoolId, surveys, ledger, committed)
+    waiting: framesBeyond(surveys),
+    fault
   }
 }
 
-/** As the next start would. */
-async function judge (files: Files, directory: string, spoolId: string | null, surveys: readonly SegmentSurvey[], ledger: Position | null, committed: Position | null): Promise<LedgerFault | null> {
-  if (spoolId === null) return null
-  const stand = await standOf(files, directory, spoolId, surveys)
-  // What was committed since the ledger was read does not count against it.
-  const note = committed !== null && comparePositions(committed, stand.note.committed) < 0 ? { ...stand.note, committed } : stand.note
-  return judgePosition({ ...stand, note }, ledger)
+interface Look {
+  readonly surveys: readonly SegmentSurvey[]
+  readonly fault: LedgerFault | null
 }
 
-function describeSegment ({ segment, stretches, headerDamaged, damaged, torn, beyond }: SegmentSurvey): SegmentInspection {
+async function look (
+  files: Files, directory: string, spoolId: string | null, readLedger: () => Promise<Ledger>
+): Promise<Look> {
+  for (let looks = 1; ; looks++) {
+    const ledger = await readLedger()
+    const surveys = await again(async () => {
+      const found = await findSegments(files, directory)
+      return await surveySegments(files, found.filter((one) => !one.unfinished), ledger ?? POSITION_START)
+    })
+    const isKnown = spoolId !== null && ledger !== undefined
+    const fault = isKnown ? judgePosition(evidenceOf(spoolId, surveys), ledger) : null
+    if (fault === null || looks === LOOKS_MAX) return { surveys, fault }
+    if (isDeepStrictEqual(ledger, await readLedger())) return { surveys, fault }
+  }
+}
+
+function describeSegment (survey: SegmentSurvey): SegmentInspection {
+  const { segment, extents, headerDamaged, damaged, torn, beyond } = survey
   return {
     name: segment.name,
     epoch: segment.epoch,
-    firstSequence: stretches[0]?.first ?? null,
-    lastSequence: stretches[stretches.length - 1]?.last ?? null,
+    firstSequence: extents[0]?.first ?? null,
+    lastSequence: extents.at(-1)?.last ?? null,
     base: segment.base,
-    frames: stretches.reduce((sum, stretch) => sum + stretch.last - stretch.first + 1, 0),
-    rows: stretches.reduce((sum, stretch) => sum + stretch.rows, 0),
+    frames: extents.reduce((sum, extent) => sum + extent.last - extent.first + 1, 0),
+    rows: extents.reduce((sum, extent) => sum + extent.rows, 0),
     fileBytes: segment.bytes,
     headerDamaged,
     damaged,
@@ -121,7 +137,7 @@ async function again<T> (look: () => Promise<T>): Promise<T> {
     try {
       return await look()
     } catch (error) {
-      if (looks === LOOKS_MAX || errorCode(error) !== 'ENOENT') throw error
+      if (looks === LOOKS_MAX || systemCode(error) !== 'ENOENT') throw error
     }
   }
 }

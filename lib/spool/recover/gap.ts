@@ -1,35 +1,43 @@
-/**
- * Damage: what a gap in the sequences is, and the quarantine that keeps a copy of the bytes in which no frame was found.
- */
+/** Damage: gaps in the sequences, and the quarantine for bytes in which no frame was found. */
 import { join } from 'node:path'
 import type { Files, OpenFile } from '../files.js'
 
-/** Frames that were appended and can no longer be read. Those that the ledger covers were stored before. */
+/** Frames that were appended and can no longer be read. Those that the ledger covers are stored. */
 export interface Gap {
   readonly epoch: number
   readonly fromSequence: number
-  /** Null: nobody knows how many followed. */
+  /** Null: unknown. */
   readonly toSequence: number | null
-  /** Damaged bytes; 0 if the file itself is missing. */
+  /** Damaged bytes; 0 if the file is missing. */
   readonly bytes: number
-  /** File that holds, or held, the frames. */
+  /** The file that contains, or contained, the frames. */
   readonly segment: string
 }
 
-/** For logs: one line that says what is gone. */
+/** One line for logs. */
 export function describeGap (gap: Gap): string {
   const to = gap.toSequence === null ? 'an unknown number' : String(gap.toSequence)
-  return `frames ${gap.fromSequence} to ${to} of epoch ${gap.epoch} cannot be read (${gap.bytes} damaged bytes in ${gap.segment})`
+  const what = `frames ${gap.fromSequence} to ${to} of epoch ${gap.epoch}`
+  return `${what} cannot be read (${gap.bytes} damaged bytes in ${gap.segment})`
 }
 
 export const QUARANTINE_DIRECTORY = 'quarantine'
 const COPY_BYTES = 1024 * 1024
 
+/** Bytes of an open segment. */
+export interface DamagedExtent {
+  readonly segment: string
+  readonly file: OpenFile
+  readonly offset: number
+  readonly bytes: number
+}
+
 /**
- * Copies damaged bytes to quarantine/<segment>-<offset>.bin. The same damage makes the same file, however often it is met.
- * Gives the bytes that were copied: 0 if that fails, since a full disk must not keep the spool from starting.
+ * Copies damaged bytes to quarantine/<segment>-<offset>.bin. The same damage always gets the same file name.
+ * Returns the number of bytes copied: 0 if that fails, since a full disk must not keep the spool from opening.
  */
-export async function quarantine (files: Files, directory: string, segment: string, source: OpenFile, offset: number, bytes: number): Promise<number> {
+export async function quarantine (files: Files, directory: string, damage: DamagedExtent): Promise<number> {
+  const { segment, file: source, offset, bytes } = damage
   const folder = join(directory, QUARANTINE_DIRECTORY)
   let copied = 0
   try {

@@ -1,59 +1,61 @@
 /**
- * What happens before a spool takes its first batch: who it is, which frames wait on disk, which are damaged.
+ * Recovery, before a spool accepts its first batch: its identity, the frames on disk, and damage.
  *
- * Starts whatever it finds. A torn tail of the last segment is cut off; damage anywhere else is copied to quarantine/
- * and reported as a gap, and the frames behind it are delivered. It refuses only what it would get wrong: a format of a
- * newer program, and frames whose owner nothing on disk tells any more.
+ * Opens whatever it finds. A torn tail of the last segment is cut off; damage anywhere else is copied to quarantine/
+ * and reported as a gap, and the frames behind it are delivered. It refuses only what it would get wrong: a format
+ * written by a newer program, and frames whose spool id is lost.
  */
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { OperatingError } from '../../support/errors.js'
+import { OperatingError, systemCode } from '../../support/errors.js'
 import type { Position } from '../../journal/journal.js'
-import { errorCode, type Files } from '../files.js'
-import type { Stretch } from '../frame-queue.js'
+import type { Files } from '../files.js'
+import type { Extent } from '../frame.js'
 import { QUARANTINE_DIRECTORY, quarantine, type Gap } from './gap.js'
-import { POSITION_START, comparePositions } from '../format/position.js'
-import { NOTE_START, readLedgerNote, type FoundNote } from './ledger-note.js'
-import { SEGMENT_HEADER_BYTES, newSpoolId, type Segment } from '../format/segment.js'
-import { endlessEpochs, findSegments, surveySegments, type FoundSegment, type SegmentSurvey } from './survey.js'
+import { evidenceOf, type LedgerEvidence } from './ledger-position.js'
+import { POSITION_START, later } from '../format/position.js'
+import { newId, type Segment } from '../format/segment.js'
+import { findSegments, surveySegments, type FoundSegment, type SegmentSurvey } from './survey.js'
 
 const ID_FILE = 'spool-id'
+/** Kept by spools before version 2 of the segment format. */
+const OBSOLETE_FILES = ['in-ledger', 'in-ledger.new']
 const ID_LINE = /^([0-9a-f]{32}) ([0-9a-f]{8})\n$/
 
 /** What recovery found, for the log and the counters. */
 export interface Recovery {
-  /** Frames, rows and payload bytes on disk. The ledger may cover a part of them. */
+  /** Frames, rows and payload bytes on disk. The ledger may cover some of them. */
   readonly frames: number
   readonly rows: number
   readonly bytes: number
   readonly gaps: readonly Gap[]
-  /** Cut off the end of the last segment: a write that a crash left unfinished. */
+  /** Bytes cut off the end of the last segment: a write that a crash left unfinished. */
   readonly tornBytes: number
-  /** Copied to quarantine/. */
+  /** Bytes copied to quarantine/. */
   readonly quarantinedBytes: number
   readonly segments: number
 }
 
-/** A spool as it stands on disk after recovery. */
+/** A spool on disk, after recovery. */
 export interface RecoveredSpool {
-  readonly spoolId: string
+  /** What the segments record of the ledger. */
+  readonly evidence: LedgerEvidence
   /** Larger than every epoch on disk. */
   readonly epoch: number
   readonly last: Position
   readonly segments: readonly Segment[]
-  readonly stretches: readonly Stretch[]
-  /** Where the last segment ends, if bytes stand behind it. */
+  readonly extents: readonly Extent[]
+  /** End of the last segment's frames, if torn bytes follow. */
   readonly torn: { readonly segment: Segment, readonly offset: number } | null
-  /** Segments of which not even the header was finished. */
-  readonly unfinished: readonly string[]
-  readonly foundNote: FoundNote
-  /** Epochs of which damage has hidden how far they went. */
-  readonly endless: ReadonlySet<number>
+  /** Paths to remove: segments whose header was never finished, and files of earlier versions. */
+  readonly obsolete: readonly string[]
   readonly report: Recovery
 }
 
-/** @param nowMs milliseconds since 1970: the new epoch, unless the clock stands before the last one */
-export async function recover (files: Files, directory: string, rowFormat: number, nowMs: number): Promise<RecoveredSpool> {
+/** @param nowMs milliseconds since 1970: the new epoch, unless the last one is later */
+export async function recover (
+  files: Files, directory: string, rowFormat: number, nowMs: number
+): Promise<RecoveredSpool> {
   await files.makeDirectory(directory)
   for (const parent of [dirname(directory), dirname(dirname(directory))]) await files.syncDirectory(parent)
   const all = await findKnown(files, directory)
@@ -65,23 +67,20 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
   const quarantinedBytes = await keepDamaged(files, directory, surveys)
   await syncLast(files, surveys)
   const last = surveys[surveys.length - 1]
-  const stretches = surveys.flatMap((survey) => survey.stretches)
-  const foundNote = await findNote(files, directory, spoolId, all.length === 0)
-  const known = [foundNote.note?.sent.epoch ?? 0, ...all.map((one) => Math.max(one.parsed.epoch, one.header?.epoch ?? 0))]
+  const extents = surveys.flatMap((survey) => survey.extents)
+  const unfinished = all.filter((one) => one.unfinished).map((one) => one.path)
   return {
-    spoolId,
-    epoch: Math.max(nowMs, 1, ...known.map((epoch) => epoch + 1)),
-    last: surveys.reduce((last, survey) => comparePositions(survey.last, last) > 0 ? survey.last : last, POSITION_START),
+    evidence: evidenceOf(spoolId, surveys),
+    epoch: Math.max(nowMs, 1, ...all.map((one) => Math.max(one.parsed.epoch, one.header?.epoch ?? 0) + 1)),
+    last: surveys.reduce<Position>((last, survey) => later(survey.last, last), POSITION_START),
     segments: surveys.map((survey) => survey.segment),
-    stretches,
+    extents,
     torn: last?.torn ? { segment: last.segment, offset: last.torn.offset } : null,
-    unfinished: all.filter((one) => one.unfinished).map((one) => one.path),
-    foundNote,
-    endless: endlessEpochs(surveys),
+    obsolete: [...unfinished, ...OBSOLETE_FILES.map((name) => join(directory, name))],
     report: {
-      frames: stretches.reduce((sum, stretch) => sum + stretch.last - stretch.first + 1, 0),
-      rows: stretches.reduce((sum, stretch) => sum + stretch.rows, 0),
-      bytes: stretches.reduce((sum, stretch) => sum + stretch.bytes, 0),
+      frames: extents.reduce((sum, extent) => sum + extent.last - extent.first + 1, 0),
+      rows: extents.reduce((sum, extent) => sum + extent.rows, 0),
+      bytes: extents.reduce((sum, extent) => sum + extent.bytes, 0),
       gaps: [...foreign, ...surveys.flatMap((survey) => survey.gaps)],
       tornBytes: last?.torn?.bytes ?? 0,
       quarantinedBytes,
@@ -90,35 +89,30 @@ export async function recover (files: Files, directory: string, rowFormat: numbe
   }
 }
 
-/** A spool without a note, and without a segment, is a new one. */
-async function findNote (files: Files, directory: string, spoolId: string, empty: boolean): Promise<FoundNote> {
-  const found = await readLedgerNote(files, directory, spoolId)
-  return found.note === null && empty ? { ...found, note: NOTE_START } : found
-}
-
-/** The segments; those that were never finished count only for their epochs. */
 async function findKnown (files: Files, directory: string): Promise<FoundSegment[]> {
   return await findSegments(files, directory).catch((cause: unknown) => {
-    if (errorCode(cause) !== '') throw cause
-    throw new OperatingError('spool_failed', `cannot open ${directory}: ${(cause as Error).message}`, undefined, { cause })
+    if (systemCode(cause) !== '') throw cause
+    const message = `cannot open ${directory}: ${(cause as Error).message}`
+    throw new OperatingError('spool_failed', message, undefined, { cause })
   })
 }
 
-/** The id from spool-id; if that is damaged, from a segment; a new one for a new spool. */
+/** The id from spool-id or, if that is damaged, from a segment; a new one for a new spool. */
 async function identify (files: Files, directory: string, found: readonly FoundSegment[]): Promise<string> {
   const kept = await readSpoolId(files, directory)
   if (kept !== null) return kept
   const told = found.find((one) => one.header !== null)?.header?.spoolId
   if (told === undefined && found.length > 0) {
-    throw new OperatingError('spool_failed', `${directory} holds frames, but neither ${ID_FILE} nor any segment tells their spool any more. ` +
-      'Look up the spool id in the database (ingest_ledger), or move the directory away to start with an empty one.')
+    throw new OperatingError('spool_failed',
+      `${directory} contains frames, but the spool id is lost: ${ID_FILE} and all segment headers are damaged. ` +
+      'Look up the id in the database (ingest_ledger), or move the directory away to start with an empty one.')
   }
   if (told === undefined) {
-    const id = newSpoolId()
+    const id = newId()
     await writeSpoolId(files, directory, id)
     return id
   }
-  // On a full disk too a spool starts: the segments tell its id, and the next start writes it.
+  // A spool opens on a full disk too: its segments have the id, and the next start writes it.
   await writeSpoolId(files, directory, told).catch(() => {})
   return told
 }
@@ -144,7 +138,7 @@ async function writeSpoolId (files: Files, directory: string, id: string): Promi
   const bytes = Buffer.from(`${id} ${checkOf(id)}\n`, 'latin1')
   const file = await files.replace(`${path}.new`)
   try {
-    if (await file.write([bytes], 0) !== bytes.length) throw new OperatingError('spool_full', `no room for ${path}`)
+    if (await file.write([bytes], 0) !== bytes.length) throw new OperatingError('spool_full', `no space for ${path}`)
     await file.sync()
   } finally {
     await file.close()
@@ -157,8 +151,10 @@ function checkOf (id: string): string {
   return crc32(id).toString(16).padStart(8, '0')
 }
 
-/** Segments of another spool would be numbered by another ledger row: they are moved away, whole. */
-async function setForeignAside (files: Files, directory: string, found: readonly FoundSegment[], spoolId: string): Promise<{ own: FoundSegment[], foreign: Gap[] }> {
+/** Moves segments of other spools to quarantine/: another ledger row covers them. */
+async function setForeignAside (
+  files: Files, directory: string, found: readonly FoundSegment[], spoolId: string
+): Promise<{ own: FoundSegment[], foreign: Gap[] }> {
   const own: FoundSegment[] = []
   const foreign: Gap[] = []
   for (const one of found) {
@@ -168,17 +164,20 @@ async function setForeignAside (files: Files, directory: string, found: readonly
     }
     await files.makeDirectory(join(directory, QUARANTINE_DIRECTORY))
     await files.rename(one.path, join(directory, QUARANTINE_DIRECTORY, `${one.header.spoolId}-${one.name}`))
-    foreign.push({ epoch: one.header.epoch, fromSequence: one.header.firstSequence, toSequence: null, bytes: one.bytes, segment: one.name })
+    const { name: segment, bytes, header: { epoch, firstSequence: fromSequence } } = one
+    foreign.push({ epoch, fromSequence, toSequence: null, bytes, segment })
   }
   return { own, foreign }
 }
 
-/** @throws {OperatingError} spool_failed: rows that only another program can read */
+/** @throws {OperatingError} spool_failed: rows in a format of another version */
 export function refuseOtherFormats (surveys: readonly SegmentSurvey[], rowFormat: number): void {
   for (const { segment, rowFormats } of surveys) {
     const other = [...rowFormats].find((one) => one !== rowFormat)
     if (other === undefined) continue
-    throw new OperatingError('spool_failed', `${segment.path} holds rows of format ${other}; this program writes and stores format ${rowFormat}. Drain the spool with the program that wrote it first.`)
+    throw new OperatingError('spool_failed',
+      `${segment.path} contains rows of format ${other}; this program supports format ${rowFormat}. ` +
+      'Drain the spool with the program that wrote it first.')
   }
 }
 
@@ -188,8 +187,8 @@ async function keepDamaged (files: Files, directory: string, surveys: readonly S
     if (damaged.length === 0 && !headerDamaged) continue
     const file = await files.open(segment.path, 'read')
     try {
-      if (headerDamaged) bytes += await quarantine(files, directory, segment.name, file, 0, SEGMENT_HEADER_BYTES)
-      for (const one of damaged) bytes += await quarantine(files, directory, segment.name, file, one.offset, one.bytes)
+      const all = headerDamaged ? [{ offset: 0, bytes: segment.headerBytes }, ...damaged] : damaged
+      for (const damage of all) bytes += await quarantine(files, directory, { segment: segment.name, file, ...damage })
     } finally {
       await file.close()
     }
@@ -197,7 +196,7 @@ async function keepDamaged (files: Files, directory: string, surveys: readonly S
   return bytes
 }
 
-/** Makes durable what a process that was killed had written and not synced: its frames are valid and will be delivered. */
+/** Syncs what a killed process had written but not synced: its frames are valid and will be delivered. */
 async function syncLast (files: Files, surveys: readonly SegmentSurvey[]): Promise<void> {
   const survey = surveys[surveys.length - 1]
   if (survey === undefined) return
@@ -209,16 +208,18 @@ async function syncLast (files: Files, surveys: readonly SegmentSurvey[]): Promi
       await file.close()
     }
   } catch {
-    // Nothing of it was acknowledged, or it was synced before.
+    // What was acknowledged is durable already.
   }
 }
 
 /**
- * Cuts the torn tail off and removes unfinished segments. Only once the new epoch's segment is there: it says where the
- * last one ends and keeps the epochs growing, and a start that fails before it finds and reports the same again.
+ * Cuts off the torn tail and removes obsolete files. Only after the new epoch's segment exists: it records where the
+ * last one ends and keeps the epochs growing; and a start that fails before that finds and reports the same again.
  */
-export async function tidy (files: Files, { torn, unfinished }: Pick<RecoveredSpool, 'torn' | 'unfinished'>): Promise<void> {
-  for (const path of unfinished) await files.unlink(path).catch(() => {})
+export async function tidy (
+  files: Files, { torn, obsolete }: Pick<RecoveredSpool, 'torn' | 'obsolete'>
+): Promise<void> {
+  for (const path of obsolete) await files.unlink(path).catch(() => {})
   if (torn === null) return
   try {
     const file = await files.open(torn.segment.path, 'change')
@@ -229,6 +230,6 @@ export async function tidy (files: Files, { torn, unfinished }: Pick<RecoveredSp
       await file.close()
     }
   } catch {
-    // The space is lost until the segment goes.
+    // The space stays in use until the segment is removed.
   }
 }

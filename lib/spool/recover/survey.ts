@@ -1,36 +1,41 @@
 /**
- * Looks at the segments of a spool without changing anything: what is valid, what is damaged, what is missing.
- * Recovery acts on a survey; the inspection for operators prints one.
+ * Surveys the segments of a spool: what is valid, damaged or missing. Read-only. Recovery acts on a survey; the
+ * inspection for operators prints one.
  */
 import { join } from 'node:path'
 import type { Position } from '../../journal/journal.js'
 import type { Files } from '../files.js'
-import type { Stretch } from '../frame-queue.js'
+import type { Extent } from '../frame.js'
 import type { Gap } from './gap.js'
-import { POSITION_START, comparePositions } from '../format/position.js'
-import { FRAME_HEADER_BYTES } from '../format/record.js'
+import { POSITION_START, comparePositions, later } from '../format/position.js'
+import { FRAME_HEADER_BYTES, FRAME_MAGIC } from '../format/record.js'
 import { SegmentScanner, type ScannedFrame } from '../format/scanner.js'
-import { SEGMENT_HEADER_BYTES, compareSegmentNames, decodeSegmentHeader, parseSegmentName, segmentName, type Segment, type SegmentHeader, type SegmentName } from '../format/segment.js'
+import {
+  SEGMENT_HEADER_BYTES, SHORT_HEADER_BYTES, compareSegmentNames, decodeSegmentHeader, parseSegmentName, segmentName,
+  type FoundHeader, type Segment, type SegmentName
+} from '../format/segment.js'
 
-/** A segment's file, before its frames are looked at. */
+/** A segment's file, before its frames are scanned. */
 export interface FoundSegment {
   readonly name: string
   readonly path: string
   readonly bytes: number
-  /** Null: damaged, or never finished. */
-  readonly header: (SegmentHeader & { readonly crc: number }) | null
+  /** Null: damaged or unfinished. */
+  readonly header: FoundHeader | null
+  /** Offset of the first frame. */
+  readonly headerBytes: number
   readonly parsed: SegmentName
-  /** A crash came before its header was durable: it holds no frame, and never did. */
+  /** A crash came before its header was durable: it never contained a frame. */
   readonly unfinished: boolean
 }
 
-/** Bytes of a segment in which no valid frame was found. */
+/** Bytes of a segment without a valid frame. */
 export interface DamagedBytes {
   readonly offset: number
   readonly bytes: number
 }
 
-/** Frames that count, added up. */
+/** Totals of frames that count. */
 export interface FrameSum {
   readonly frames: number
   readonly rows: number
@@ -38,22 +43,33 @@ export interface FrameSum {
   readonly bytes: number
 }
 
-/** One segment, looked at from end to end. */
+/** One segment, scanned from end to end. */
 export interface SegmentSurvey {
   readonly segment: Segment
   readonly headerDamaged: boolean
-  /** Frames that count, as stretches without a break. */
-  readonly stretches: readonly Stretch[]
+  /** Frames that count. */
+  readonly extents: readonly Extent[]
   readonly damaged: readonly DamagedBytes[]
   readonly gaps: readonly Gap[]
   /** Row formats of its frames. */
   readonly rowFormats: ReadonlySet<number>
-  /** Bytes at the end of the last segment that a crash left unfinished, and where they begin. */
+  /** Bytes that a crash left unfinished at the end of the last segment. */
   readonly torn: DamagedBytes | null
-  /** The last frame that counts in it; its base if there is none. */
+  /** The last frame that counts; the base if there is none. */
   readonly last: Position
-  /** Its frames beyond the position that was asked for. */
+  /** Frames that count after the position asked for. */
   readonly beyond: FrameSum
+}
+
+/** Frames after the position asked for, in all segments. */
+export function framesBeyond (surveys: readonly SegmentSurvey[]): FrameSum {
+  const sum = { frames: 0, rows: 0, bytes: 0 }
+  for (const { beyond } of surveys) {
+    sum.frames += beyond.frames
+    sum.rows += beyond.rows
+    sum.bytes += beyond.bytes
+  }
+  return sum
 }
 
 /** The segments of a directory, oldest first. */
@@ -65,88 +81,103 @@ export async function findSegments (files: Files, directory: string): Promise<Fo
     const path = join(directory, name)
     found.push({ name, path, parsed, ...await readHeader(files, path) })
   }
-  const order = ({ header, parsed }: FoundSegment): SegmentName => ({ ...parsed, ...(header === null ? {} : { epoch: header.epoch, firstSequence: header.firstSequence }) })
+  const order = ({ header, parsed }: FoundSegment): SegmentName => {
+    const { epoch, firstSequence } = header ?? parsed
+    return { epoch, firstSequence, copy: parsed.copy }
+  }
   return found.sort((left, right) => compareSegmentNames(order(left), order(right)))
 }
 
-/** Epochs of which damage has hidden how far they went. */
-export function endlessEpochs (surveys: readonly SegmentSurvey[]): ReadonlySet<number> {
-  return new Set(surveys.flatMap(({ gaps }) => gaps).filter(({ toSequence }) => toSequence === null).map(({ epoch }) => epoch))
-}
+type HeaderFindings = Pick<FoundSegment, 'bytes' | 'header' | 'headerBytes' | 'unfinished'>
 
-async function readHeader (files: Files, path: string): Promise<Pick<FoundSegment, 'bytes' | 'header' | 'unfinished'>> {
+async function readHeader (files: Files, path: string): Promise<HeaderFindings> {
   const file = await files.open(path, 'read')
   try {
     const bytes = await file.size()
     const source = Buffer.alloc(SEGMENT_HEADER_BYTES)
-    // A sector that cannot be read, twice, is damage like any other: the name says what the header said.
+    // A sector that cannot be read twice is damage like any other: the file's name replaces the header.
     const filled = await file.read(source, 0).catch(async () => await file.read(source, 0)).catch(() => -1)
     const header = decodeSegmentHeader(source.subarray(0, Math.max(0, filled)))
-    return { bytes, header, unfinished: header === null && filled >= 0 && bytes <= SEGMENT_HEADER_BYTES }
+    const isVersion1 = source.subarray(SHORT_HEADER_BYTES).indexOf(FRAME_MAGIC) === 0
+    const headerBytes = header?.headerBytes ?? (isVersion1 ? SHORT_HEADER_BYTES : SEGMENT_HEADER_BYTES)
+    const isShort = bytes < headerBytes || (header === null && bytes === headerBytes)
+    return { bytes, header, headerBytes, unfinished: filled >= 0 && isShort }
   } finally {
     await file.close()
   }
 }
 
 /**
- * Looks at all of `found`, which belong to one spool and are in order.
- * @param covered frames beyond this position are added up
+ * @param found segments of one spool, in order
+ * @param covered frames after this position are totalled
  */
-export async function surveySegments (files: Files, found: readonly FoundSegment[], covered = POSITION_START): Promise<SegmentSurvey[]> {
+export async function surveySegments (
+  files: Files, found: readonly FoundSegment[], covered: Position = POSITION_START
+): Promise<SegmentSurvey[]> {
   const surveys: SegmentSurvey[] = []
-  let last = POSITION_START
+  let last: Position = POSITION_START
   for (const [index, one] of found.entries()) {
     const next = found[index + 1]
-    const survey = await surveySegment(files, one, last, next === undefined ? 'end' : limitBefore(next), covered)
+    const limit = next === undefined ? 'end' : limitBefore(next)
+    const survey = await surveySegment(files, one, { before: last, limit, covered })
     surveys.push(survey)
-    last = comparePositions(survey.last, last) > 0 ? survey.last : last
+    last = later(survey.last, last)
   }
   return surveys
 }
 
-/** Up to where frames of the segments before count. A damaged header's name tells it for its own epoch alone. */
+/** The last frame that may count before this segment. If its header is damaged, that is known for its epoch only. */
 function limitBefore ({ header, parsed }: FoundSegment): Position {
   return header?.base ?? { epoch: parsed.epoch, sequence: parsed.firstSequence - 1 }
 }
 
-/**
- * @param before the last frame that counts in the segments before
- * @param limit base of the segment that follows: frames beyond it count for nothing. 'end': this is the last one.
- */
-async function surveySegment (files: Files, found: FoundSegment, before: Position, limit: Position | 'end', covered: Position): Promise<SegmentSurvey> {
-  const { epoch, firstSequence } = found.header ?? found.parsed
-  // Never later than it was: what stands at the base or before is taken for committed.
-  const base = found.header?.base ?? (firstSequence > 1 ? { epoch, sequence: firstSequence - 1 } : before)
-  const segment: Segment = { name: found.name, path: found.path, epoch, firstSequence, base, bytes: found.bytes }
-  const collector = new Collector(segment, limit, covered)
-  const file = await files.open(found.path, 'read')
+/** What the survey of a segment depends on besides its file. */
+interface SurveyContext {
+  /** The last frame that counts in the segments before it. */
+  readonly before: Position
+  /** Base of the next segment: frames after it do not count. 'end': this is the last segment. */
+  readonly limit: Position | 'end'
+  readonly covered: Position
+}
+
+async function surveySegment (files: Files, found: FoundSegment, context: SurveyContext): Promise<SegmentSurvey> {
+  const { name, path, header, headerBytes, bytes } = found
+  const { epoch, firstSequence } = header ?? found.parsed
+  // Never later than the real one: frames up to the base are taken to be committed.
+  const guess = firstSequence > 1 ? { epoch, sequence: firstSequence - 1 } : context.before
+  const base = header?.base ?? { ...guess, epochId: null }
+  const { epochId, entered } = header ?? { epochId: null, entered: false }
+  const segment: Segment = { name, path, epoch, epochId, firstSequence, base, entered, headerBytes, bytes }
+  const collector = new Collector(segment, context)
+  const file = await files.open(path, 'read')
   try {
-    await new SegmentScanner(file, {
-      epoch,
-      offset: SEGMENT_HEADER_BYTES,
-      end: found.bytes,
-      lastSequence: firstSequence - 1,
-      previousCrc: found.header?.crc ?? null
-    }).scan(collector)
+    const lastSequence = firstSequence - 1
+    const previousCrc = header?.crc ?? null
+    const start = { epoch, offset: headerBytes, end: bytes, lastSequence, previousCrc }
+    await new SegmentScanner(file, start).scan(collector)
   } finally {
     await file.close()
   }
-  return { headerDamaged: found.header === null, ...collector.finish() }
+  return { headerDamaged: header === null, ...collector.finish() }
 }
 
-/** Sorts what a scan of one segment meets into stretches, damage and gaps. */
+/** Sorts the findings of one segment's scan into extents, damage and gaps. */
 class Collector {
-  private readonly stretches: Stretch[] = []
+  private readonly extents: Extent[] = []
   private readonly damaged: DamagedBytes[] = []
   private readonly gaps: Gap[] = []
   private readonly rowFormats = new Set<number>()
   private last: Position
   private expected: number
-  /** Damage of which it is not known yet whether a frame that counts follows. */
+  /** Damage that may or may not be followed by a frame that counts. */
   private pending: DamagedBytes | null = null
   private readonly beyond = { frames: 0, rows: 0, bytes: 0 }
+  private readonly limit: Position | 'end'
+  private readonly covered: Position
 
-  constructor (private readonly segment: Segment, private readonly limit: Position | 'end', private readonly covered: Position) {
+  constructor (private readonly segment: Segment, { limit, covered }: Pick<SurveyContext, 'limit' | 'covered'>) {
+    this.limit = limit
+    this.covered = covered
     this.last = segment.base
     this.expected = segment.firstSequence
   }
@@ -163,15 +194,24 @@ class Collector {
     if (damage !== null) this.damaged.push(damage)
     if (sequence > this.expected) this.gap(epoch, this.expected, sequence - 1, damage?.bytes ?? 0)
     const end = offset + FRAME_HEADER_BYTES + payload.length
-    const stretch = this.stretches[this.stretches.length - 1]
-    if (stretch !== undefined && damage === null && sequence === this.expected) {
-      stretch.last = sequence
-      stretch.end = end
-      stretch.rows += header.rows
-      stretch.bytes += payload.length
+    const extent = this.extents[this.extents.length - 1]
+    if (extent !== undefined && damage === null && sequence === this.expected) {
+      extent.last = sequence
+      extent.end = end
+      extent.rows += header.rows
+      extent.bytes += payload.length
     } else {
-      this.stretches.push({
-        segment: this.segment, epoch, first: sequence, last: sequence, offset, end, rows: header.rows, bytes: payload.length, oldestAtMs: header.appendedAtMs, waiters: new Map()
+      this.extents.push({
+        segment: this.segment,
+        epoch,
+        first: sequence,
+        last: sequence,
+        offset,
+        end,
+        rows: header.rows,
+        bytes: payload.length,
+        oldestAtMs: header.appendedAtMs,
+        waiters: new Map()
       })
     }
     this.rowFormats.add(header.rowFormat)
@@ -188,26 +228,29 @@ class Collector {
   finish (): Omit<SegmentSurvey, 'headerDamaged'> {
     const torn = this.limit === 'end' ? this.pending : null
     if (this.limit !== 'end') this.closeBeforeNext(this.limit)
-    const { segment, stretches, damaged, gaps, rowFormats, last, beyond } = this
-    return { segment, stretches, damaged, gaps, rowFormats, torn, last, beyond }
+    const { segment, extents, damaged, gaps, rowFormats, last, beyond } = this
+    return { segment, extents, damaged, gaps, rowFormats, torn, last, beyond }
   }
 
-  /** What is missing between the last frame here and the base of the segment that follows. */
+  /** Records what is missing between the last frame here and the base of the next segment. */
   private closeBeforeNext (limit: Position): void {
     const { epoch } = this.segment
-    // Nothing that counts is missing: what stands at the end was never acknowledged.
+    // Nothing that counts is missing: the bytes at the end were never acknowledged.
     if (comparePositions(this.last, limit) >= 0 || (limit.epoch === epoch && limit.sequence < this.expected)) return
     const damage = this.pending
     if (damage !== null) this.damaged.push(damage)
     if (limit.epoch === epoch) {
-      this.gap(epoch, this.expected, limit.sequence, damage?.bytes ?? 0, damage === null ? missingName(epoch, this.expected) : this.segment.name)
+      const name = damage === null ? missingName(epoch, this.expected) : this.segment.name
+      this.gap(epoch, this.expected, limit.sequence, damage?.bytes ?? 0, name)
       return
     }
     if (damage !== null) this.gap(epoch, this.expected, null, damage.bytes)
     if (limit.sequence > 0) this.gap(limit.epoch, 1, limit.sequence, 0, missingName(limit.epoch, 1))
   }
 
-  private gap (epoch: number, fromSequence: number, toSequence: number | null, bytes: number, segment = this.segment.name): void {
+  private gap (
+    epoch: number, fromSequence: number, toSequence: number | null, bytes: number, segment = this.segment.name
+  ): void {
     this.gaps.push({ epoch, fromSequence, toSequence, bytes, segment })
   }
 }

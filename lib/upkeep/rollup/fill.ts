@@ -1,6 +1,6 @@
 /**
- * Makes all rollups that wait at full speed, beside servers or without one: for a table that was adopted with its history.
- * Servers do none of it meanwhile, and go on with what is new.
+ * Fills all pending rollups at full speed, with or without running servers: for an adopted table with history. Servers
+ * pause their own filling meanwhile, and keep rolling up new points.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Database } from '../../database/connection.js'
@@ -14,20 +14,20 @@ export interface FillOptions {
   readonly signal: AbortSignal
   /** Called about once a second. */
   readonly onProgress: (progress: RollupProgress) => void
-  /** Another server or command fills: it is waited for. */
+  /** Called if another server or command is filling. */
   readonly onWaiting: () => void
 }
 
-/** A refresh of TimescaleDB looks at all chunks of its span, whatever is in it: longer ones are up to twice as fast. */
+/** A refresh scans all chunks of its span, even empty ones: longer spans are up to twice as fast. */
 const FULL_SPEED = { bucketsMax: 2_160, quickMs: 1_000, slowMs: 5_000 }
 const PROGRESS_INTERVAL_MS = 1_000
 const LEASE_RETRY_MS = 100
-/** Servers hold the lease for a second at a time: whoever has it for longer is another command, or died with it. */
-const LEASE_WAIT_SAID_MS = 5_000
-/** Somebody who holds a lock for longer, such as a policy that refreshes the same view, keeps one span from being made now. */
+/** Servers hold the lease for a second at a time: a longer holder is another command, or a crashed one. */
+const LEASE_WAIT_LOG_MS = 5_000
+/** If a lock is held for longer, such as by a policy refreshing the same view, the span is postponed. */
 const LOCK_TIMEOUT = '10s'
 
-/** Gives what is left: nothing, where all went well. Buckets that failed before are tried again. */
+/** Returns what is left: nothing, if all went well. Retries buckets that failed before. */
 export async function fillRollups (database: Database, options: FillOptions): Promise<RollupProgress> {
   const { signal } = options
   const lease = new FillLease()
@@ -45,7 +45,8 @@ export async function fillRollups (database: Database, options: FillOptions): Pr
     }
     for (let more = true; more;) {
       const progress = await readProgress(database)
-      options.onProgress({ ...progress, remainingSeconds: rate.remaining(progress.waitingMinutes ?? 0, performance.now()) })
+      const remainingSeconds = rate.remaining(progress.waitingMinutes ?? 0, performance.now())
+      options.onProgress({ ...progress, remainingSeconds })
       more = await steps.take(PROGRESS_INTERVAL_MS, step)
     }
   } finally {
@@ -54,12 +55,12 @@ export async function fillRollups (database: Database, options: FillOptions): Pr
   return { ...await readProgress(database), remainingSeconds: null }
 }
 
-/** False: a signal came first. */
+/** False: aborted. */
 async function acquire (database: Database, lease: FillLease, { signal, onWaiting }: FillOptions): Promise<boolean> {
   const beganMs = performance.now()
   for (let said = false; !signal.aborted;) {
     if (await lease.take(database)) return true
-    if (!said && performance.now() - beganMs > LEASE_WAIT_SAID_MS) {
+    if (!said && performance.now() - beganMs > LEASE_WAIT_LOG_MS) {
       said = true
       onWaiting()
     }
@@ -68,9 +69,10 @@ async function acquire (database: Database, lease: FillLease, { signal, onWaitin
   return false
 }
 
-/** Not of the minute under way: that is the servers' to do. */
+/** Leaves the current minute to the servers. */
 async function fillPlain (database: Database, buckets: number): Promise<boolean> {
   const { rows } = await database.query<{ more: boolean }>(
-    "SELECT public.orbitstream_fill_rollups($1, (SELECT time_bucket('1 minute', watermark) FROM public.rollup_state)) AS more", [buckets])
+    `SELECT public.orbitstream_fill_rollups(
+       $1, (SELECT time_bucket('1 minute', watermark) FROM public.rollup_state)) AS more`, [buckets])
   return rows[0]?.more === true
 }

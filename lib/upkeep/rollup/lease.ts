@@ -1,21 +1,25 @@
 /**
- * The lease under which buckets are done again that got late rows: one server or command at a time. It runs out by itself, so
- * that whoever dies holds nobody up for long. Taking it waits for nobody.
+ * The lease for refilling buckets that received late rows: one server or command at a time. It expires, so that a
+ * crashed holder does not block others for long. Taking it never waits.
  */
 import { randomUUID } from 'node:crypto'
 import type { Database } from '../../database/connection.js'
 
-/** Longer than a step takes, see fill.ts and rollups.ts; on plain PostgreSQL a row lock covers the longest ones too. */
+/** Longer than a step, see fill.ts and rollups.ts; on plain PostgreSQL a row lock covers even the longest. */
 const LEASE_MS = 60_000
 
 export class FillLease {
   private readonly holder = randomUUID()
 
-  /** Takes or renews it; false: somebody else has it. */
+  /** Takes or renews it; false: another holder has it. */
   async take (database: Database): Promise<boolean> {
     const { rowCount } = await database.query(`
-      UPDATE public.rollup_filler SET holder = $1, expires_at = clock_timestamp() + $2::double precision * interval '1 ms'
-      WHERE only_row = (SELECT only_row FROM public.rollup_filler WHERE holder = $1 OR expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED)`,
+      UPDATE public.rollup_filler
+      SET holder = $1, expires_at = clock_timestamp() + $2::double precision * interval '1 ms'
+      WHERE only_row = (
+        SELECT only_row FROM public.rollup_filler
+        WHERE holder = $1 OR expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED
+      )`,
     [this.holder, LEASE_MS])
     return rowCount === 1
   }

@@ -1,20 +1,22 @@
 /**
- * Refreshes the continuous aggregates in place of TimescaleDB's policies when these have not run although they were due.
+ * Refreshes continuous aggregates in place of TimescaleDB's policies when these are overdue.
  *
- *   on time ──a run is missing──▶ overdue: the span of the policies is refreshed from here, again and again ──it ran──▶ on time
+ *   on time ──a run is missing──▶ overdue: the span of the policies is refreshed here repeatedly ──it ran──▶ on time
  *
- * After a crash of the database in the middle of a refresh TimescaleDB itself waits five to eleven minutes, and a server with
- * too few background workers may never get to it. A policy that is running is left to it, however long it takes; one that
- * somebody paused stays paused.
+ * After a database crash during a refresh TimescaleDB waits five to eleven minutes, and a server with too few
+ * background workers may never run the policy. A running policy is never interfered with, however long it takes; a
+ * paused one stays paused.
  */
 import { sqlState, type Database } from '../../database/connection.js'
+import { serverTimeMs } from '../../database/server-time.js'
+import { LOCK_NOT_AVAILABLE } from '../../database/sqlstates.js'
 import type { StoreLog } from '../../support/store-log.js'
 import { REFRESH_FROM_MS, REFRESH_UNTIL_MS } from '../../schema/timescale-policies.js'
-import { callRefresh, forgetFailed, isolating, type RollupView } from './spans.js'
+import { callRefresh, forgetFailed, isolating, MINUTE_MS, type RollupView } from './spans.js'
 
 export interface OverduePolicy {
   readonly view: RollupView
-  /** Since its last run that succeeded, or since this server knows it. */
+  /** Since its last successful run, or since this server first saw it. */
   readonly seconds: number
 }
 
@@ -26,27 +28,26 @@ interface PolicyRow {
   readonly running: boolean
 }
 
-/** A look costs some milliseconds; the policies run every 20 s and every minute. */
+/** A check costs some milliseconds; the policies run every 20 s and every minute. */
 const LOOK_INTERVAL_MS = 10_000
-/** A run takes a moment, and workers are started with a delay: later than that after its time it is missing. */
+/** Runs take a moment, and workers start with a delay: a run later than this is overdue. */
 const GRACE_SECONDS = 40
-/** Of one refresh: other maintenance must not be held up. */
+/** Per refresh, so that other maintenance is not delayed. */
 const PART_MS = 600_000
-const LOCK_NOT_AVAILABLE = '55P03'
 const VIEWS = ['rollup_10s', 'rollup_1m'] as const
 
 export class PolicyWatch {
-  /** Policies that have not run although they were due. */
+  /** Overdue policies. */
   overdue: readonly OverduePolicy[] = []
   private lookDueMs = 0
-  /** Of those that never ran: when they were seen first, on the monotonic clock. */
+  /** When policies that never ran were first seen, on the monotonic clock. */
   private readonly firstSeenMs = new Map<RollupView, number>()
-  /** Begin of what is to be refreshed still in each of the views; none: nothing is under way. */
+  /** By view, where its refresh continues; empty: none is in progress. */
   private readonly cursors = new Map<RollupView, number>()
 
-  constructor (private readonly log: StoreLog | null, private readonly nowMs: () => number = () => performance.now()) {}
+  constructor (private readonly log: StoreLog | null, private readonly nowMs = () => performance.now()) {}
 
-  /** Refreshes for some time at most, if it is due to. @param endMs on the monotonic clock: no refresh begins after it */
+  /** Refreshes what is overdue. @param endMs on the monotonic clock: no refresh starts after it */
   async run (database: Database, endMs: number): Promise<void> {
     if (this.nowMs() >= this.lookDueMs) await this.look(database)
     for (const [view, fromMs] of this.cursors) {
@@ -63,7 +64,7 @@ export class PolicyWatch {
     })
     this.report(overdue)
     if (this.cursors.size > 0 || overdue.length === 0 || rows.some(({ running }) => running)) return
-    // Minutes are made of ten seconds: those come first, whichever of the two is missing.
+    // Minutes are built from ten-second rollups: always refresh those first.
     const beginMs = Math.floor((await serverTimeMs(database) - REFRESH_FROM_MS) / PART_MS) * PART_MS
     for (const view of VIEWS) this.cursors.set(view, beginMs)
   }
@@ -77,17 +78,22 @@ export class PolicyWatch {
 
   private report (overdue: readonly OverduePolicy[]): void {
     for (const { view, seconds } of overdue) {
-      if (this.overdue.every((known) => known.view !== view)) this.log?.warn({ view, seconds: Math.round(seconds) }, `The refresh policy of ${view} has not run although it was due; this server refreshes in its place until it runs again`)
+      if (this.overdue.some((known) => known.view === view)) continue
+      this.log?.warn({ view, seconds: Math.round(seconds) },
+        `The refresh policy of ${view} is overdue; this server refreshes in its place until it runs again`)
     }
     for (const { view } of this.overdue) {
-      if (overdue.every((known) => known.view !== view)) this.log?.info({ view }, `The refresh policy of ${view} runs again`)
+      if (overdue.every((known) => known.view !== view)) {
+        this.log?.info({ view }, `The refresh policy of ${view} runs again`)
+      }
     }
     this.overdue = overdue.map(({ view, seconds }) => ({ view, seconds: Math.round(seconds) }))
   }
 
-  /** From the oldest on: what is newer than a part that was refreshed is read from telemetry. False: the time is over. */
+  /** Oldest first: points newer than the refreshed part are read from telemetry. False: time is up. */
   private async refresh (database: Database, view: RollupView, beginMs: number, endMs: number): Promise<boolean> {
-    const untilMs = Math.floor((await serverTimeMs(database) - REFRESH_UNTIL_MS[view]) / MINUTE_MS) * MINUTE_MS
+    const serverMs = await serverTimeMs(database)
+    const untilMs = Math.floor((serverMs - REFRESH_UNTIL_MS[view]) / MINUTE_MS) * MINUTE_MS
     for (let fromMs = beginMs; fromMs < untilMs; fromMs += PART_MS) {
       if (this.nowMs() >= endMs) {
         this.cursors.set(view, fromMs)
@@ -100,7 +106,7 @@ export class PolicyWatch {
           await forgetFailed(database, part)
         })
       } catch (error) {
-        // The policy is at it after all, or somebody holds it up: the next look decides.
+        // The policy is running after all, or another session blocks it: check again next time.
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
         this.cursors.clear()
         return false
@@ -111,9 +117,7 @@ export class PolicyWatch {
   }
 }
 
-const MINUTE_MS = 60_000
-
-/** Some versions name a rollup's job by the view, others by the hypertable behind it. */
+/** Depending on the version, a rollup's job names the view or the hypertable behind it. */
 async function readPolicies (database: Database): Promise<PolicyRow[]> {
   const { rows } = await database.query<PolicyRow>(`
     SELECT * FROM (
@@ -124,13 +128,10 @@ async function readPolicies (database: Database): Promise<PolicyRow[]> {
       FROM timescaledb_information.jobs j
       LEFT JOIN timescaledb_information.job_stats s USING (job_id)
       LEFT JOIN timescaledb_information.continuous_aggregates c
-        ON c.materialization_hypertable_schema = j.hypertable_schema AND c.materialization_hypertable_name = j.hypertable_name
-      WHERE j.proc_name = 'policy_refresh_continuous_aggregate' AND j.scheduled AND 'public' IN (j.hypertable_schema, c.view_schema)
+        ON c.materialization_hypertable_schema = j.hypertable_schema
+        AND c.materialization_hypertable_name = j.hypertable_name
+      WHERE j.proc_name = 'policy_refresh_continuous_aggregate' AND j.scheduled
+        AND 'public' IN (j.hypertable_schema, c.view_schema)
     ) policies WHERE view = ANY ($1)`, [VIEWS])
   return rows
-}
-
-async function serverTimeMs (database: Database): Promise<number> {
-  const { rows } = await database.query<{ now: Date }>('SELECT now() AS now')
-  return rows[0]?.now.getTime() ?? NaN
 }

@@ -1,17 +1,17 @@
 /**
- * Work in steps of so many buckets, each a transaction or a refresh of its own. Steps grow while they are quick, since each
- * costs something however little is in it, and get smaller when they are slow. The size is kept from turn to turn.
+ * Work in steps of a number of buckets, each its own transaction or refresh. Steps grow while they are quick, since
+ * each has a fixed cost, and shrink when they are slow. The size is kept between turns.
  */
 
 /** A minute of buckets. */
 const BUCKETS_MIN = 6
 
 export interface StepBounds {
-  /** Where there is little in them, or it is cheap. */
+  /** For sparse or cheap buckets. */
   readonly bucketsMax: number
-  /** A step that takes less is too small. */
+  /** A quicker step is too small. */
   readonly quickMs: number
-  /** A step that takes more is too large. */
+  /** A slower step is too large. */
   readonly slowMs: number
 }
 
@@ -20,17 +20,17 @@ export class Steps {
 
   constructor (private readonly bounds: StepBounds) {}
 
-  /** Until nothing is left or the time is over; true: there is more. @param step true: there is more */
+  /** Runs until nothing is left or time is up; true: there is more. @param step true: there is more */
   async take (turnMs: number, step: (buckets: number) => Promise<boolean>): Promise<boolean> {
     const endMs = performance.now() + turnMs
     for (let nowMs = performance.now(); nowMs < endMs;) {
       if (!await this.attempt(step)) return false
-      nowMs = this.note(nowMs)
+      nowMs = this.adapt(nowMs)
     }
     return true
   }
 
-  /** What fails may have been too much. */
+  /** A failed step may have been too large. */
   private async attempt (step: (buckets: number) => Promise<boolean>): Promise<boolean> {
     const { buckets } = this
     this.buckets = BUCKETS_MIN
@@ -39,8 +39,8 @@ export class Steps {
     return more
   }
 
-  /** A step began then, and has ended. Gives the time. */
-  private note (beganMs: number): number {
+  /** Adapts the size to a step that began at beganMs; returns the current time. */
+  private adapt (beganMs: number): number {
     const nowMs = performance.now()
     if (nowMs - beganMs < this.bounds.quickMs) this.buckets = Math.min(this.buckets * 2, this.bounds.bucketsMax)
     if (nowMs - beganMs > this.bounds.slowMs) this.buckets = Math.max(this.buckets >> 1, BUCKETS_MIN)

@@ -4,7 +4,9 @@ import { createSocket } from 'node:dgram'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { prepareLoad } from '../../../benchmarks/load/child.js'
-import type { AutocannonJob, AutocannonResult, HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult } from '../../../benchmarks/load/jobs.js'
+import type {
+  AutocannonJob, AutocannonResult, HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult
+} from '../../../benchmarks/load/jobs.js'
 import { PointColumns } from '../../../protocol/columns.js'
 import { TELEMETRY } from '../../../protocol/metrics.js'
 import { decodePacket } from '../../../protocol/packet/packet.js'
@@ -14,13 +16,20 @@ const RULES = { timeWindowPastMs: 60_000, timeWindowFutureMs: 60_000, unknownFie
 
 const NEVER = Infinity
 
-async function serve (t: Test, answer: (body: string, request: IncomingMessage) => { status: number, delayMs: number }): Promise<number> {
+async function serve (
+  t: Test,
+  answer: (body: string, request: IncomingMessage) => { status: number, delayMs: number }
+): Promise<number> {
   const server = createServer((request, response) => {
     let body = ''
     request.on('data', (chunk: Buffer) => { body += chunk.toString() })
     request.on('end', () => {
       const { status, delayMs } = answer(body, request)
-      if (delayMs !== NEVER) setTimeout(() => response.writeHead(status).end(status === 503 ? '{"error":{"code":"overloaded"}}' : '{}'), delayMs)
+      if (delayMs !== NEVER) {
+        setTimeout(() => response
+          .writeHead(status)
+          .end(status === 503 ? '{"error":{"code":"overloaded"}}' : '{}'), delayMs)
+      }
     })
   }).listen(0, '127.0.0.1')
   t.teardown(() => {
@@ -32,10 +41,16 @@ async function serve (t: Test, answer: (body: string, request: IncomingMessage) 
 }
 
 function job (port: number, batch: number): HttpJob {
-  return { target: { host: '127.0.0.1', port, path: '/telemetry/batch', format: 'json' }, points: { satellites: 3, bodies: 8, batch }, single: false, connections: 4, seconds: 0.3 }
+  return {
+    target: { host: '127.0.0.1', port, path: '/telemetry/batch', format: 'json' },
+    points: { satellites: 3, bodies: 8, batch },
+    single: false,
+    connections: 4,
+    seconds: 0.3
+  }
 }
 
-t.test('the closed loop says of each body how often it was sent and acknowledged', async t => {
+t.test('the closed loop counts how often each body was sent and acknowledged', async t => {
   const seen = new Map<number, number>()
   let refused = 0
   const port = await serve(t, (body) => {
@@ -56,7 +71,7 @@ t.test('the closed loop says of each body how often it was sent and acknowledged
   t.ok(load.cpuSeconds > 0)
 })
 
-t.test('the open loop counts from the moment that a request was due: a stall of the server is seen by all that it held up', async t => {
+t.test('the open loop measures from when a request was due: a stall affects all delayed requests', async t => {
   const STALL_MS = 300
   let stallUntilMs = 0
   let probes = 0
@@ -66,21 +81,34 @@ t.test('the open loop counts from the moment that a request was due: a stall of 
     if (stallUntilMs === 0) stallUntilMs = nowMs + STALL_MS
     return { status: 202, delayMs: Math.max(0, stallUntilMs - nowMs) }
   })
-  const paced: PacedJob = { ...job(port, 1), seconds: 0.6, requestsPerSecond: 200, probesPerSecond: 20, probePath: '/probe' }
+  const paced: PacedJob = {
+    ...job(port, 1),
+    seconds: 0.6,
+    requestsPerSecond: 200,
+    probesPerSecond: 20,
+    probePath: '/probe'
+  }
   const load = await prepareLoad<PacedResult>('./paced-sender.js', paced)
   const { sent, latency, probesDueMs, probesAcknowledged } = await load.run()
-  t.equal(sent.reduce((sum, count) => sum + count, 0), 120, 'all that were due were sent')
-  // Four connections: a sender that waits for answers would have four slow requests; half of all were due during the stall.
+  t.equal(sent.reduce((sum, count) => sum + count, 0), 120, 'all due requests were sent')
+  // With four connections a closed loop would have four slow requests; half of all were due during the stall.
   t.ok(latency.p50 > 20, `p50 ${latency.p50} ms`)
   t.ok(latency.max > STALL_MS * 0.8)
   t.equal(probesDueMs.length, 12)
   t.equal(probesAcknowledged, probes)
 })
 
-t.test('at a fixed rate the latency of the warm-up does not count, and its requests do', async t => {
+t.test('at a fixed rate, warm-up requests count, but not their latency', async t => {
   let requests = 0
   const port = await serve(t, () => ({ status: 202, delayMs: requests++ === 0 ? 100 : 0 }))
-  const load = await prepareLoad<PacedResult>('./paced-sender.js', { ...job(port, 1), seconds: 0.4, warmUpSeconds: 0.2, requestsPerSecond: 100, probesPerSecond: 20, probePath: '/probe' })
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', {
+    ...job(port, 1),
+    seconds: 0.4,
+    warmUpSeconds: 0.2,
+    requestsPerSecond: 100,
+    probesPerSecond: 20,
+    probePath: '/probe'
+  })
   const { acknowledged, latency, startedAtMs, probesDueMs } = await load.run()
   t.equal(acknowledged.reduce((sum, count) => sum + count, 0), 40)
   t.equal(latency.count, 20)
@@ -88,10 +116,14 @@ t.test('at a fixed rate the latency of the warm-up does not count, and its reque
   t.ok(probesDueMs.every((dueMs) => dueMs >= startedAtMs + 200))
 })
 
-t.test('a closed loop ends though an answer never comes, and counts its request with its age', async t => {
+t.test('a closed loop ends even without a response, and counts the request with its age', async t => {
   let requests = 0
   const port = await serve(t, () => ({ status: 202, delayMs: requests++ === 0 ? NEVER : 0 }))
-  const load = await prepareLoad<HttpResult>('./http-sender.js', { ...job(port, 1), seconds: 0.1, answerDeadlineMs: 200 })
+  const load = await prepareLoad<HttpResult>('./http-sender.js', {
+    ...job(port, 1),
+    seconds: 0.1,
+    answerDeadlineMs: 200
+  })
   const { sent, acknowledged, unanswered, latency } = await load.run()
   const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
   t.equal(unanswered, 1)
@@ -100,10 +132,18 @@ t.test('a closed loop ends though an answer never comes, and counts its request 
   t.ok(latency.max >= 200, `${latency.max} ms`)
 })
 
-t.test('at a fixed rate refusals have no latency, and what has no answer counts with its age', async t => {
+t.test('at a fixed rate, refusals have no latency, and unanswered requests count with their age', async t => {
   let requests = 0
-  const port = await serve(t, (_body, request) => ({ status: 503, delayMs: request.url !== '/probe' && requests++ === 0 ? NEVER : 0 }))
-  const load = await prepareLoad<PacedResult>('./paced-sender.js', { ...job(port, 1), seconds: 0.2, requestsPerSecond: 100, probesPerSecond: 20, probePath: '/probe', answerDeadlineMs: 200 })
+  const port = await serve(t, (_body, request) =>
+    ({ status: 503, delayMs: request.url !== '/probe' && requests++ === 0 ? NEVER : 0 }))
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', {
+    ...job(port, 1),
+    seconds: 0.2,
+    requestsPerSecond: 100,
+    probesPerSecond: 20,
+    probePath: '/probe',
+    answerDeadlineMs: 200
+  })
   const { statuses, unanswered, latency, probesDueMs, probesAcknowledged, probeStatuses } = await load.run()
   t.same(statuses, { '503 overloaded': 19 })
   t.equal(unanswered, 1)
@@ -113,7 +153,7 @@ t.test('at a fixed rate refusals have no latency, and what has no answer counts 
   t.same(probeStatuses, { '503 overloaded': probesDueMs.length })
 })
 
-t.test('at a fixed rate no body is sent again before its answer, however many pass it', async t => {
+t.test('at a fixed rate, no body is resent before its response, however many overtake it', async t => {
   const underWay = new Set<string>()
   let requests = 0
   let twice = 0
@@ -124,21 +164,35 @@ t.test('at a fixed rate no body is sent again before its answer, however many pa
     if (delayMs > 0) underWay.add(number)
     return { status: 202, delayMs }
   })
-  const load = await prepareLoad<PacedResult>('./paced-sender.js', { ...job(port, 1), seconds: 0.25, requestsPerSecond: 400, probesPerSecond: 0, probePath: '' })
+  const load = await prepareLoad<PacedResult>('./paced-sender.js', {
+    ...job(port, 1),
+    seconds: 0.25,
+    requestsPerSecond: 400,
+    probesPerSecond: 0,
+    probePath: ''
+  })
   const { sent } = await load.run()
   t.equal(sent.reduce((sum, count) => sum + count, 0), 100)
   t.equal(twice, 0)
 })
 
-t.test('autocannon at a fixed rate: each body is counted as the server saw it, and refusals have no latency', async t => {
+t.test('autocannon at a fixed rate: bodies are counted as received, and refusals have no latency', async t => {
   const seen = [0, 0, 0]
   const port = await serve(t, (body) => {
     const number = (JSON.parse(body) as { storage_usage_mb: number }).storage_usage_mb * 2
     seen[number] = (seen[number] ?? 0) + 1
     return { status: number === 2 ? 400 : 202, delayMs: 0 }
   })
-  const cannon: AutocannonJob = { url: `http://127.0.0.1:${port}/telemetry`, points: { satellites: 3, bodies: 3, batch: 1 }, connections: 2, requestsPerSecond: 20, seconds: 1 }
-  const { sent, acknowledged, statuses, failed, latency } = await (await prepareLoad<AutocannonResult>('./autocannon-sender.js', cannon)).run()
+  const cannon: AutocannonJob = {
+    url: `http://127.0.0.1:${port}/telemetry`,
+    points: { satellites: 3, bodies: 3, batch: 1 },
+    connections: 2,
+    requestsPerSecond: 20,
+    seconds: 1
+  }
+  const {
+    sent, acknowledged, statuses, failed, latency
+  } = await (await prepareLoad<AutocannonResult>('./autocannon-sender.js', cannon)).run()
   t.same(sent, seen)
   t.equal(sent.reduce((sum, count) => sum + count, 0), 20)
   t.same(acknowledged, [seen[0], seen[1], 0])
@@ -147,20 +201,26 @@ t.test('autocannon at a fixed rate: each body is counted as the server saw it, a
   t.equal(latency.count, 20 - (seen[2] ?? 0))
 })
 
-t.test('autocannon as fast as it goes: all but what is on its way at the end has an answer', async t => {
+t.test('autocannon at full speed: all requests but those in flight at the end are answered', async t => {
   const port = await serve(t, () => ({ status: 202, delayMs: 0 }))
-  const cannon: AutocannonJob = { url: `http://127.0.0.1:${port}/telemetry`, points: { satellites: 3, bodies: 3, batch: 1 }, connections: 2, requestsPerSecond: null, seconds: 1 }
+  const cannon: AutocannonJob = {
+    url: `http://127.0.0.1:${port}/telemetry`,
+    points: { satellites: 3, bodies: 3, batch: 1 },
+    connections: 2,
+    requestsPerSecond: null,
+    seconds: 1
+  }
   const { sent, acknowledged } = await (await prepareLoad<AutocannonResult>('./autocannon-sender.js', cannon)).run()
   const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
   t.ok(sum(acknowledged) > 2)
   t.ok(sum(sent) - sum(acknowledged) <= 2)
 })
 
-t.test('a load that cannot be prepared says why', async t => {
+t.test('a load that fails to prepare says why', async t => {
   await t.rejects(prepareLoad<HttpResult>('./http-sender.js', job(1, 1)), /ECONNREFUSED/)
 })
 
-t.test('packets are whole, numbered from 0, and all of them are counted', async t => {
+t.test('packets are complete, numbered from 0, and all are counted', async t => {
   const socket = createSocket('udp4')
   t.teardown(() => socket.close())
   const sequences: number[] = []
@@ -178,7 +238,13 @@ t.test('packets are whole, numbered from 0, and all of them are counted', async 
   })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
-  const udp: UdpJob = { host: '127.0.0.1', port: socket.address().port, points: { satellites: 3, bodies: 4, batch: 25 }, pointsPerSecond: 5_000, seconds: 0.2 }
+  const udp: UdpJob = {
+    host: '127.0.0.1',
+    port: socket.address().port,
+    points: { satellites: 3, bodies: 4, batch: 25 },
+    pointsPerSecond: 5_000,
+    seconds: 0.2
+  }
   const load = await prepareLoad<UdpResult>('./udp-sender.js', udp)
   const result = await load.run()
   t.equal(result.packets, 40)

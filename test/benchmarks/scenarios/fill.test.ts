@@ -5,7 +5,7 @@ import { migrate } from '../../../lib/schema/migrate.js'
 import { createTestDatabase, startTestPostgres } from '../../support/postgres.js'
 import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
 
-t.test('rows that are no whole number of blocks all lie in the time that was asked for', async t => {
+t.test('an incomplete last block stays within the requested time span', async t => {
   const server = await startTestPostgres(t, { fsync: false })
   const db = await connect(await createTestDatabase(server), { applicationName: 'test', connectTimeoutMs: 5_000 })
   t.teardown(() => { db.destroy() })
@@ -14,7 +14,8 @@ t.test('rows that are no whole number of blocks all lie in the time that was ask
   await fillTable(db, { rows: 41_234, satellites: 100, spanSeconds: 600 })
   const endedMs = Date.now()
   const { rows } = await db.query<{ count: number, satellites: number, first: Date, last: Date }>(
-    'SELECT count(*)::int AS count, count(DISTINCT satellite_id)::int AS satellites, min("time") AS first, max("time") AS last FROM telemetry')
+    'SELECT count(*)::int AS count, count(DISTINCT satellite_id)::int AS satellites, min("time") AS first, ' +
+      'max("time") AS last FROM telemetry')
   t.match(rows, [{ count: 41_234, satellites: 100 }])
   t.ok(rows[0]!.last.getTime() <= endedMs, 'none in the future')
   t.ok(rows[0]!.first.getTime() >= beganMs - 600_000 - 1)

@@ -9,14 +9,23 @@ import { openTimescale } from '../../support/timescale.js'
 
 /** Old enough to be refreshed while the load runs. */
 const JOB: StoreJob = {
-  url: null, directory: null, aggregates: true, satellites: 3, transactionsPerSecond: 20, transactionPoints: 10, leadSeconds: 0, seconds: 1, refreshEveryMs: 200, ageMs: 120_000
+  url: null,
+  directory: null,
+  aggregates: true,
+  satellites: 3,
+  transactionsPerSecond: 20,
+  transactionPoints: 10,
+  leadSeconds: 0,
+  seconds: 1,
+  refreshEveryMs: 200,
+  ageMs: 120_000
 }
 
-t.test('with aggregates: all is stored at its time, refreshed meanwhile, and found', async t => {
+t.test('with aggregates: everything is stored on time, refreshed meanwhile, and found', async t => {
   const result = await (await PacedStore.prepare({ ...JOB, directory: await temporaryDirectory(t) })).run()
   t.match(result, { sent: 200, acknowledged: 200, stored: 200, problems: [] })
   t.equal(result.latency.count, 20)
-  t.ok(result.seconds >= 1, 'not sooner than it was due')
+  t.ok(result.seconds >= 1, 'not early')
   t.ok(result.refreshed > 0 && result.refreshed <= 200, String(result.refreshed))
   t.same(Object.keys(result.busySeconds).sort(), ['maintenance', 'refreshes', 'storing'])
   t.same(Object.keys(result.cpuSeconds ?? {}), Object.keys(result.busySeconds))
@@ -28,7 +37,7 @@ t.test('without: the same load, and nothing is refreshed', async t => {
   t.same(Object.keys(result.busySeconds).sort(), ['maintenance', 'storing'])
 })
 
-t.test('dropped aggregates leave nothing behind that rows would have to tell', async t => {
+t.test('dropped aggregates leave no triggers or jobs behind', async t => {
   const database = await openTimescale(t)
   await migrate(database, SCHEMA_SETTINGS)
   await dropAggregates(database)

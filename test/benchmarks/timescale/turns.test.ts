@@ -3,7 +3,7 @@ import { Chores } from '../../../benchmarks/timescale/chores.js'
 import { sharedConnection, takenBetween, Turns } from '../../../benchmarks/timescale/turns.js'
 import type { Database } from '../../../lib/database/connection.js'
 
-/** Notes when statements begin and end. */
+/** Records when statements begin and end. */
 function noting (): { database: Database, notes: string[] } {
   const notes: string[] = []
   const query = async (text: string): Promise<{ rows: never[], rowCount: number }> => {
@@ -12,10 +12,13 @@ function noting (): { database: Database, notes: string[] } {
     notes.push(`${text} ends`)
     return { rows: [], rowCount: 0 }
   }
-  return { database: { alive: true, backendPid: 7, query, destroy: () => notes.push('destroyed') } as unknown as Database, notes }
+  return {
+    database: { alive: true, backendPid: 7, query, destroy: () => notes.push('destroyed') } as unknown as Database,
+    notes
+  }
 }
 
-t.test('nobody comes between the statements of a turn, also after one that failed', async t => {
+t.test('statements of a turn are not interleaved, even after a failure', async t => {
   const { database, notes } = noting()
   const turns = new Turns(database)
   const failed = turns.take('a', async (on) => {
@@ -32,7 +35,7 @@ t.test('nobody comes between the statements of a turn, also after one that faile
   t.same(notes, ['1', '2', '3', '4'].flatMap((text) => [`${text} begins`, `${text} ends`]))
 })
 
-t.test('time is counted by purpose, and between two moments', async t => {
+t.test('time is attributed to purposes, and between two moments', async t => {
   const turns = new Turns(noting().database)
   await turns.take('a', async (on) => await on.query('1'))
   const before = turns.taken()
@@ -44,7 +47,7 @@ t.test('time is counted by purpose, and between two moments', async t => {
   t.same(Object.keys(after.cpuSeconds), ['a', 'b'])
 })
 
-t.test('a shared connection that ends leaves the one below', async t => {
+t.test('closing a shared connection keeps the underlying one', async t => {
   const { database, notes } = noting()
   const shared = sharedConnection(new Turns(database), 'a')
   t.equal(shared.alive, true)
@@ -53,7 +56,7 @@ t.test('a shared connection that ends leaves the one below', async t => {
   t.same(notes, [])
 })
 
-t.test('chores are done again and again until the end', async t => {
+t.test('chores repeat until the end', async t => {
   const { database, notes } = noting()
   let runs = 0
   await new Promise<void>((resolve) => {
@@ -67,7 +70,7 @@ t.test('chores are done again and again until the end', async t => {
   t.ok(notes.length >= 6)
 })
 
-t.test('one that failed is told at the end, and not tried again', async t => {
+t.test('a failed chore is reported at the end, and not retried', async t => {
   let runs = 0
   const chores = await new Promise<Chores>((resolve) => {
     const run = async (): Promise<void> => {

@@ -1,57 +1,82 @@
-/** The file of tokens: what it says, and every fault of it. */
+/** The token file: its contents, and all kinds of faults. */
 import t from 'tap'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseTokenFile, readTokens } from '../../../lib/access/token-file.js'
-import { sha256Of, tokensOfSetting } from '../../../lib/access/token.js'
+import { sha256Of, tokensFromSetting } from '../../../lib/access/token.js'
 
 const SHA = sha256Of('one')
 const OTHER = sha256Of('two')
 const ENTRY = { name: 'bench', sha256: SHA, roles: ['ingest'] }
 
 function faultsOf (value: unknown, others: readonly string[] = []): readonly string[] {
-  const parsed = parseTokenFile(JSON.stringify(value), tokensOfSetting(others))
+  const parsed = parseTokenFile(JSON.stringify(value), tokensFromSetting(others))
   return parsed.ok ? [] : parsed.faults
 }
 
-t.test('a file without faults', t => {
-  const entries = [
-    { ...ENTRY, sha256: SHA.toUpperCase() },
-    { name: 'mission-7.a_b', sha256: OTHER, roles: ['ingest', 'read', 'operate', 'admin'], satellites: ['SAT-00*', 'ISS'], expires: '2027-01-01T02:00:00+02:00' }
-  ]
-  const tokens = [
-    { name: 'bench', sha256: SHA, roles: ['ingest'], satellites: null, expiresMs: null },
-    { name: 'mission-7.a_b', sha256: OTHER, roles: ['ingest', 'read', 'operate', 'admin'], satellites: ['SAT-00*', 'ISS'], expiresMs: Date.UTC(2027, 0, 1) }
-  ]
+t.test('a valid file', t => {
+  const roles = ['ingest', 'read', 'operate', 'admin']
+  const full = { name: 'mission-7.a_b', sha256: OTHER, roles, satellites: ['SAT-00*', 'ISS'] }
+  const entries = [{ ...ENTRY, sha256: SHA.toUpperCase() }, { ...full, expires: '2027-01-01T02:00:00+02:00' }]
+  const tokens = [{ ...ENTRY, satellites: null, expiresMs: null }, { ...full, expiresMs: Date.UTC(2027, 0, 1) }]
   t.strictSame(parseTokenFile(JSON.stringify({ tokens: entries })), { ok: true, tokens })
   t.strictSame(parseTokenFile('{"tokens":[]}'), { ok: true, tokens: [] })
-  const thousand = Array.from({ length: 1_000 }, (_, index) => ({ ...ENTRY, name: `n${index}`, sha256: sha256Of(String(index)) }))
+  const thousand = Array.from({ length: 1_000 }, (_, index) => (
+    { ...ENTRY, name: `n${index}`, sha256: sha256Of(String(index)) }
+  ))
   t.same(faultsOf({ tokens: thousand }), [])
-  t.same(faultsOf({ tokens: [...thousand, ENTRY] }), ['tokens has 1001 entries; at most 1000 are possible'])
+  t.same(faultsOf({ tokens: [...thousand, ENTRY] }), ['tokens has 1001 entries; the maximum is 1000'])
   t.end()
 })
 
-t.test('each fault is named where it is', t => {
+t.test('each fault is reported with its position', t => {
+  const entryCases = (changes: readonly object[], expected: RegExp): Array<[unknown, RegExp]> => (
+    changes.map((each) => [{ tokens: [{ ...ENTRY, ...each }] }, expected])
+  )
   const cases: Array<[unknown, RegExp]> = [
     [[], /^must be an object with tokens$/],
     [null, /^must be an object/],
     [{}, /^tokens must be a list$/],
     [{ tokens: {} }, /^tokens must be a list$/],
-    [{ tokens: [], tokenz: 1 }, /^tokenz is not known; known are tokens; did you mean tokens\?$/],
+    [{ tokens: [], tokenz: 1 }, /^tokenz is not a known field; use tokens; did you mean tokens\?$/],
     [{ tokens: [7] }, /^tokens\[0\] must be an object with name, sha256, roles, satellites, expires$/],
-    [{ tokens: [{ ...ENTRY, expire: '2027-01-01T00:00:00Z' }] }, /^tokens\[0\]\.expire is not known; .*; did you mean expires\?$/],
-    [{ tokens: [ENTRY, { ...ENTRY, name: 'x' }] }, /^tokens\[1\]\.sha256 is that of another token$/],
-    [{ tokens: [{ ...ENTRY, name: undefined }] }, /^tokens\[0\]\.name must have 1 to 64 letters/],
-    ...['', 'a b', 'x'.repeat(65), 'ä', 'a\n', 7].map((name): [unknown, RegExp] => [{ tokens: [{ ...ENTRY, name }] }, /^tokens\[0\]\.name must have/]),
+    ...entryCases(
+      [{ expire: '2027-01-01T00:00:00Z' }],
+      /^tokens\[0\]\.expire is not a known field; .*; did you mean expires\?$/
+    ),
+    [{ tokens: [ENTRY, { ...ENTRY, name: 'x' }] }, /^tokens\[1\]\.sha256 is the digest of another token$/],
+    ...entryCases([{ name: undefined }], /^tokens\[0\]\.name must consist of 1 to 64 letters/),
+    ...entryCases(
+      ['', 'a b', 'x'.repeat(65), 'ä', 'a\n', 7].map((name) => ({ name })),
+      /^tokens\[0\]\.name must consist of/
+    ),
     [{ tokens: [ENTRY, { ...ENTRY, sha256: OTHER }] }, /^tokens\[1\]\.name "bench" is the name of another token$/],
-    [{ tokens: [ENTRY, { ...ENTRY, name: 'x', sha256: SHA.toUpperCase() }] }, /^tokens\[1\]\.sha256 is that of another token$/],
-    ...['', SHA.slice(1), `${SHA}0`, `g${SHA.slice(1)}`, `${SHA}\n`, undefined].map((sha256): [unknown, RegExp] => [{ tokens: [{ ...ENTRY, sha256 }] }, /^tokens\[0\]\.sha256 must be the SHA-256 of a token, 64 hexadecimal digits$/]),
-    ...[undefined, [], 'ingest', {}].map((roles): [unknown, RegExp] => [{ tokens: [{ ...ENTRY, roles }] }, /^tokens\[0\]\.roles must be a list of ingest, read, operate, admin$/]),
-    [{ tokens: [{ ...ENTRY, roles: ['read', 'ingst'] }] }, /^tokens\[0\]\.roles\[1\] is none of ingest, read, operate, admin; did you mean ingest\?$/],
-    [{ tokens: [{ ...ENTRY, satellites: [] }] }, /^tokens\[0\]\.satellites must be a list of ids and patterns; leave it out for all satellites$/],
-    [{ tokens: [{ ...ENTRY, satellites: null }] }, /^tokens\[0\]\.satellites must be a list/],
-    [{ tokens: [{ ...ENTRY, satellites: ['ok', ' no'] }] }, /^tokens\[0\]\.satellites has " no", which is neither/],
-    ...['2027-01-01', '2027-02-30T00:00:00Z', '2027-01-01T00:00:00', 1_800_000_000_000, null].map((expires): [unknown, RegExp] => [{ tokens: [{ ...ENTRY, expires }] }, /^tokens\[0\]\.expires must be a time such as 2027-01-01T00:00:00Z$/])
+    [
+      { tokens: [ENTRY, { ...ENTRY, name: 'x', sha256: SHA.toUpperCase() }] },
+      /^tokens\[1\]\.sha256 is the digest of another token$/
+    ],
+    ...entryCases(
+      ['', SHA.slice(1), `${SHA}0`, `g${SHA.slice(1)}`, `${SHA}\n`, undefined].map((sha256) => ({ sha256 })),
+      /^tokens\[0\]\.sha256 must be the SHA-256 of a token, 64 hexadecimal digits$/
+    ),
+    ...entryCases(
+      [undefined, [], 'ingest', {}].map((roles) => ({ roles })),
+      /^tokens\[0\]\.roles must be a non-empty list of roles: ingest, read, operate, admin$/
+    ),
+    ...entryCases(
+      [{ roles: ['read', 'ingst'] }],
+      /^tokens\[0\]\.roles\[1\] must be one of ingest, read, operate, admin; did you mean ingest\?$/
+    ),
+    ...entryCases(
+      [{ satellites: [] }, { satellites: null }],
+      /^tokens\[0\]\.satellites must be a non-empty list of ids and patterns; omit it to allow all satellites$/
+    ),
+    ...entryCases([{ satellites: ['ok', ' no'] }], /^tokens\[0\]\.satellites has " no", which is neither/),
+    ...entryCases(
+      ['2027-01-01', '2027-02-30T00:00:00Z', '2027-01-01T00:00:00', 1_800_000_000_000, null]
+        .map((expires) => ({ expires })),
+      /^tokens\[0\]\.expires must be a time such as 2027-01-01T00:00:00Z$/
+    )
   ]
   for (const [value, expected] of cases) {
     const faults = faultsOf(value)
@@ -62,30 +87,37 @@ t.test('each fault is named where it is', t => {
   t.end()
 })
 
-t.test('all faults at once, up to a bound', t => {
+t.test('reports all faults at once, up to a limit', t => {
   t.equal(faultsOf({ tokens: [{ nam: 1 }, { ...ENTRY, roles: ['x'], satellites: [''] }] }).length, 6)
   t.equal(faultsOf({ tokens: Array.from({ length: 999 }, () => ({})) }).length, 100)
   t.end()
 })
 
-t.test('tokens of API_TOKENS count beside those of the file', async t => {
+t.test('tokens in API_TOKENS are valid in addition to those in the file', async t => {
   const directory = t.testdir()
   const file = join(directory, 'tokens.json')
   writeFileSync(file, JSON.stringify({ tokens: [ENTRY] }))
-  t.strictSame(await readTokens([], null), { ok: true, tokens: null }, 'none is asked for')
-  t.match(await readTokens(['a', 'b', 'a'], null), { ok: true, tokens: [{ name: 'token-1', sha256: sha256Of('a'), roles: ['admin'] }, { name: 'token-2' }] })
+  t.strictSame(await readTokens([], null), { ok: true, tokens: null }, 'none is required')
+  t.match(await readTokens(['a', 'b', 'a'], null), {
+    ok: true,
+    tokens: [{ name: 'token-1', sha256: sha256Of('a'), roles: ['admin'] }, { name: 'token-2' }]
+  })
   t.match(await readTokens(['a'], file), { ok: true, tokens: [{ name: 'token-1' }, { name: 'bench' }] })
-  t.strictSame(faultsOf({ tokens: [{ ...ENTRY, name: 'token-1' }] }, ['one']), ['tokens[0].name "token-1" is the name of another token', 'tokens[0].sha256 is that of another token'])
+  t.strictSame(faultsOf({ tokens: [{ ...ENTRY, name: 'token-1' }] }, ['one']), [
+    'tokens[0].name "token-1" is the name of another token',
+    'tokens[0].sha256 is the digest of another token'
+  ])
   writeFileSync(file, '{"tokens":[]}')
-  t.strictSame(await readTokens([], file), { ok: true, tokens: [] }, 'a file without tokens lets nobody in')
+  t.strictSame(await readTokens([], file), { ok: true, tokens: [] }, 'a file without tokens admits nobody')
 })
 
-t.test('what cannot be read is said', async t => {
+t.test('an unreadable file is a fault', async t => {
+  const notRegular = { ok: false, faults: ['is not a regular file, or larger than 1048576 bytes'] }
   const directory = t.testdir()
   const file = join(directory, 'tokens.json')
   t.match(await readTokens([], file), { ok: false, faults: [/^cannot be read: ENOENT/] })
   mkdirSync(file)
-  t.match(await readTokens([], file), { ok: false, faults: ['is no file, or larger than 1048576 bytes'] })
+  t.match(await readTokens([], file), notRegular)
   writeFileSync(join(directory, 'large'), ' '.repeat(1024 * 1024 + 1))
-  t.match(await readTokens([], join(directory, 'large')), { ok: false, faults: ['is no file, or larger than 1048576 bytes'] })
+  t.match(await readTokens([], join(directory, 'large')), notRegular)
 })

@@ -1,8 +1,8 @@
-/** Text for terminals: aligned, and harmless whatever it is made of. */
+/** Text for terminals: aligned, and harmless whatever it contains. */
 import t from 'tap'
 import { counted, printable, table } from '../../../lib/cli/table.js'
 
-t.test('columns are aligned, numbers to the right with thousands apart', t => {
+t.test('columns are aligned, numbers to the right with thousands separators', t => {
   t.equal(table([['name', 'rows', ''], ['a', 1_234_567, ''], ['longer', 5, 'odd']]), [
     'name         rows',
     'a       1,234,567',
@@ -12,7 +12,7 @@ t.test('columns are aligned, numbers to the right with thousands apart', t => {
   t.end()
 })
 
-t.test('what a terminal would act on is written as its code', t => {
+t.test('control characters are escaped', t => {
   t.equal(printable('A\u001b[2J\nB\u0000\u2028'), 'A\\u001b[2J\\u000aB\\u0000\\u2028')
   t.equal(printable('Ünï-🛰 "x"'), 'Ünï-🛰 "x"')
   t.equal(table([['\r']]), '\\u000d')

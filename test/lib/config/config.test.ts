@@ -1,9 +1,11 @@
-/** The configuration: sources, problems, warnings, and what is shown of it. */
+/** The configuration: sources, problems, warnings, and display. */
 import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { configTable, describeConfig, describeSettings, loadConfig, spoolDirectory } from '../../../lib/config/config.js'
+import {
+  configTable, describeConfig, describeSettings, loadConfig, spoolDirectory
+} from '../../../lib/config/config.js'
 import type { Config, ConfigProblem, ConfigSources } from '../../../lib/config/config.js'
 
 function configOf (sources: ConfigSources): Config {
@@ -17,7 +19,7 @@ function problemsOf (sources: ConfigSources): readonly ConfigProblem[] {
   return loaded.ok ? [] : loaded.problems
 }
 
-t.test('without any source every setting has its default', t => {
+t.test('without sources every setting has its default', t => {
   t.same(configOf({ env: {} }), {
     host: '0.0.0.0',
     port: 8080,
@@ -56,8 +58,9 @@ t.test('without any source every setting has its default', t => {
   t.end()
 })
 
-t.test('the spool lies in DATA_DIR, elsewhere, or nowhere', t => {
-  const place = (env: Record<string, string>): string | null => spoolDirectory(configOf({ env: { DATA_DIR: '/d', ...env } }))
+t.test('the spool is in DATA_DIR, elsewhere, or off', t => {
+  const place = (env: Record<string, string>): string | null =>
+    spoolDirectory(configOf({ env: { DATA_DIR: '/d', ...env } }))
   t.equal(place({}), '/d/spool')
   t.equal(place({ SPOOL_DIR: '/fast/spool' }), '/fast/spool')
   t.equal(place({ SPOOL_DIR: 'off' }), null)
@@ -65,7 +68,7 @@ t.test('the spool lies in DATA_DIR, elsewhere, or nowhere', t => {
   t.end()
 })
 
-t.test('the configuration cannot be changed', t => {
+t.test('the configuration is immutable', t => {
   for (const env of [{}, { API_TOKENS: 'a-token-of-20-letters' }]) {
     const config = configOf({ env })
     t.throws(() => { (config as { port: number }).port = 1 }, TypeError)
@@ -74,7 +77,7 @@ t.test('the configuration cannot be changed', t => {
   t.end()
 })
 
-t.test('flags win over variables, variables over defaults, and an empty variable is unset', t => {
+t.test('flags override variables, variables override defaults, and an empty variable is unset', t => {
   const env = { PORT: '81', BATCH_SIZE: '5', HOST: '' }
   const config = configOf({ env, flags: { port: '82', 'not-a-setting': '1', json: true } })
   t.match(config, { port: 82, batchSize: 5, host: '0.0.0.0' })
@@ -88,7 +91,7 @@ t.test('flags win over variables, variables over defaults, and an empty variable
   t.end()
 })
 
-t.test('process.env is read where no environment is given', t => {
+t.test('process.env is read if no environment is given', t => {
   const before = process.env.BATCH_SIZE
   t.teardown(() => {
     if (before === undefined) delete process.env.BATCH_SIZE
@@ -102,13 +105,16 @@ t.test('process.env is read where no environment is given', t => {
   t.end()
 })
 
-t.test('the first release gave BATCH_TIMEOUT in milliseconds', t => {
+t.test('the first release had BATCH_TIMEOUT in milliseconds', t => {
   t.equal(configOf({ env: { BATCH_TIMEOUT: '250' } }).batchTimeoutMs, 250)
   t.end()
 })
 
-t.test('every problem is named at once, as the person wrote the setting', t => {
-  t.same(problemsOf({ env: { PORT: '70000', LOG_LEVEL: 'inf', BATCH_TIMEOUT: '2m' }, flags: { 'http-engine': 'uwss', 'batch-size': '' } }), [
+t.test('all problems are reported together, under the names that the user wrote', t => {
+  t.same(problemsOf({
+    env: { PORT: '70000', LOG_LEVEL: 'inf', BATCH_TIMEOUT: '2m' },
+    flags: { 'http-engine': 'uwss', 'batch-size': '' }
+  }), [
     { setting: 'PORT', message: '70000 is out of range: from 0 to 65535' },
     { setting: '--batch-size', message: '"" is not a whole number (from 1 to 100000)' },
     { setting: 'BATCH_TIMEOUT', message: '2m is out of range: from 1ms to 1m' },
@@ -118,18 +124,30 @@ t.test('every problem is named at once, as the person wrote the setting', t => {
   t.end()
 })
 
-t.test('the ends of every range are taken, and what lies beyond is not', t => {
+t.test('range bounds are inclusive', t => {
   const edges: Array<[string, string[], string[]]> = [
     ['PORT', ['0', '65535'], ['-1', '65536', '80.5', 'http']],
     ['WORKERS', ['1', '46'], ['0', '65']],
-    ['UDP_PORT', ['off', '0', '8081,8082', ' 1 , 65535', '0,0'], [',', '8081,', '65536', '-1', '8081,8081', 'on', Array(17).fill('0').join(',')]],
+    [
+      'UDP_PORT',
+      ['off', '0', '8081,8082', ' 1 , 65535', '0,0'],
+      [',', '8081,', '65536', '-1', '8081,8081', 'on', Array(17).fill('0').join(',')]
+    ],
     ['BATCH_SIZE', ['1', '100000'], ['0', '100001']],
     ['BATCH_TIMEOUT', ['1ms', '60s'], ['0', '61s']],
     ['MAX_BODY_BYTES', ['1KB', '64MB'], ['1023', '65MB']],
     ['SHUTDOWN_DEADLINE', ['100ms', '1h'], ['30', '2h']],
     ['API_TOKENS', ['0123456789abcdef'], ['0123456789abcde', '0123456789abcdef,']],
-    ['ALLOWED_ORIGINS', ['https://a.example', 'http://A.example:81, https://b'], ['a.example', 'https://a.example/', 'https://a.example:443', 'null', '*', 'https://a,']],
-    ['DATABASE_URL', ['postgres://h/d', 'postgresql://u:p@h:5432/d?sslmode=require'], ['h/d', 'mysql://h/d', 'postgres://h:port/d']]
+    [
+      'ALLOWED_ORIGINS',
+      ['https://a.example', 'http://A.example:81, https://b'],
+      ['a.example', 'https://a.example/', 'https://a.example:443', 'null', '*', 'https://a,']
+    ],
+    [
+      'DATABASE_URL',
+      ['postgres://h/d', 'postgresql://u:p@h:5432/d?sslmode=require'],
+      ['h/d', 'mysql://h/d', 'postgres://h:port/d']
+    ]
   ]
   for (const [name, right, wrong] of edges) {
     for (const text of right) t.same(problemsOf({ env: { [name]: text } }), [], `${name}=${text}`)
@@ -138,34 +156,46 @@ t.test('the ends of every range are taken, and what lies beyond is not', t => {
   t.end()
 })
 
-t.test('settings that do not fit each other', t => {
+t.test('conflicting settings', t => {
   t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '8' } }), [])
   t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: 'off', MAX_CONNECTIONS: '7' } }), [])
   t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: '1,2', MAX_CONNECTIONS: '8' } }), [
-    { setting: 'MAX_CONNECTIONS', message: '8 is too few for 4 WORKERS and 2 of UDP_PORT: raise it to 9 or more, or lower WORKERS' }
+    {
+      setting: 'MAX_CONNECTIONS',
+      message: '8 is too low for 4 WORKERS and 2 UDP_PORT entries: raise it to 9 or more, or lower WORKERS'
+    }
   ])
   t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '35MB' } }), [])
   t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '34MB', SPOOL_DIR: 'off' } }), [])
   t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '34MB' } }), [
-    { setting: 'SPOOL_MAX_BYTES', message: '34MB is too little for 5 WORKERS and 2 of UDP_PORT: raise it to 35MB or more, or lower WORKERS' }
+    {
+      setting: 'SPOOL_MAX_BYTES',
+      message: '34MB is too small for 5 WORKERS and 2 UDP_PORT entries: raise it to 35MB or more, or lower WORKERS'
+    }
   ])
-  t.same(problemsOf({ env: { WORKERS: '4.5', MAX_CONNECTIONS: '6' } }).map(({ setting }) => setting), ['WORKERS'], 'not compared with a value that is not there')
+  t.same(problemsOf({ env: { WORKERS: '4.5', MAX_CONNECTIONS: '6' } }).map(({ setting }) =>
+    setting), ['WORKERS'], 'not compared with an invalid value')
   t.same(problemsOf({ env: { RETENTION: '7d', TIME_WINDOW_PAST: '7d' } }), [])
   t.same(problemsOf({ env: {}, flags: { retention: '7d' } }), [{
     setting: '--retention',
-    message: '7d is shorter than TIME_WINDOW_PAST (30d): points would be accepted and dropped at once; raise it or lower TIME_WINDOW_PAST'
+    message: '7d is shorter than TIME_WINDOW_PAST (30d): points would be dropped as soon as they are stored; ' +
+      'raise it or lower TIME_WINDOW_PAST'
   }])
   t.end()
 })
 
-t.test('variables that are probably misspelt settings are named, others are not', t => {
-  const meant = (name: string): string | undefined => /did you mean (\w+)/.exec(loadConfig({ env: { [name]: 'x' } }).warnings[0] ?? '')?.[1]
+t.test('likely typos in variables are reported, other variables are not', t => {
+  const meant = (name: string): string | undefined =>
+    /did you mean (\w+)/.exec(loadConfig({ env: { [name]: 'x' } }).warnings[0] ?? '')?.[1]
   t.equal(meant('BATCHSIZE'), 'BATCH_SIZE')
   t.equal(meant('BATCH_TIMOUT'), 'BATCH_TIMEOUT')
   t.equal(meant('WORKER'), 'WORKERS')
   t.equal(meant('api_tokens'), 'API_TOKENS')
   t.equal(meant('DATABASE_URI'), 'DATABASE_URL')
-  const others = ['API_TOKEN', 'HOME', 'HOSTNAME', 'HOSTTYPE', 'PATH', 'PS1', 'PWD', 'LOGNAME', 'NODE_ENV', 'NODE_OPTIONS', 'PGDATA', 'PGDATA_DIR', 'PGHOST', 'PGPORT', 'HTTP_PROXY', 'XDG_DATA_DIRS']
+  const others = [
+    'API_TOKEN', 'HOME', 'HOSTNAME', 'HOSTTYPE', 'PATH', 'PS1', 'PWD', 'LOGNAME', 'NODE_ENV', 'NODE_OPTIONS', 'PGDATA',
+    'PGDATA_DIR', 'PGHOST', 'PGPORT', 'HTTP_PROXY', 'XDG_DATA_DIRS'
+  ]
   for (const name of others) t.same(loadConfig({ env: { [name]: 'x' } }).warnings, [], name)
   t.equal(loadConfig({ env: { BATCHSIZE: '5', PORT: 'x' } }).warnings.length, 1, 'beside problems too')
   t.end()
@@ -181,19 +211,21 @@ t.test('secrets are neither shown nor repeated', t => {
   const tokens = shown({ API_TOKENS: `${secret},${secret}` })
   t.match(tokens, '***,***')
   t.notMatch(tokens, secret)
-  t.notMatch(JSON.stringify(loadConfig({ env: { DATABASE_URL: `mysql://me:${secret}@h`, API_TOKENS: `${secret},x` } })), secret)
+  t.notMatch(JSON.stringify(loadConfig({
+    env: { DATABASE_URL: `mysql://me:${secret}@h`, API_TOKENS: `${secret},x` }
+  })), secret)
   t.notMatch(shown({ READER_PASSWORD: secret }), secret)
   t.end()
 })
 
-t.test('README.md contains the table of settings', t => {
-  const readme = readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8')
-  const between = /<!-- config:begin -->\n([^]*)\n<!-- config:end -->/.exec(readme)?.[1]
-  t.equal(between, configTable(), 'write it anew with: bin/orbitstream-ingest config --markdown')
+t.test('docs/CONFIGURE.md contains the table of settings', t => {
+  const document = readFileSync(new URL('../../../../docs/CONFIGURE.md', import.meta.url), 'utf8')
+  const between = /<!-- config:begin -->\n([^]*)\n<!-- config:end -->/.exec(document)?.[1]
+  t.equal(between, configTable(), 'regenerate it with: bin/orbitstream-ingest config --markdown')
   t.end()
 })
 
-t.test('the table has a row for each setting, and cells that Markdown keeps apart', t => {
+t.test('the table has a row per setting, and its cells contain no separators', t => {
   const [, , ...rows] = configTable().split('\n')
   t.equal(rows.length, describeSettings().length)
   for (const row of rows) t.equal(row.split('|').length, 6, row)

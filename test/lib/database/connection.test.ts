@@ -30,7 +30,10 @@ type Copy = (database: Database, sql: string, chunks: readonly Buffer[]) => Prom
 /** Both ways of copying; what holds of one holds of the other. */
 const COPIES: ReadonlyArray<readonly [name: string, copy: Copy]> = [
   ['COPY', async (database, sql, chunks) => await database.copyIn(sql, chunks)],
-  ['COPY after statements', async (database, sql, chunks) => (await database.copyAfter(['BEGIN', 'SELECT 1'], sql, chunks)).copied]
+  [
+    'COPY after statements',
+    async (database, sql, chunks) => (await database.copyAfter(['BEGIN', 'SELECT 1'], sql, chunks)).copied
+  ]
 ]
 
 /** The error that a promise rejects with. */
@@ -41,7 +44,8 @@ async function failure (work: Promise<unknown>): Promise<unknown> {
 /** Resolves once the server has begun to take the COPY of this backend. */
 async function copying (observer: Database, pid: number): Promise<void> {
   for (;;) {
-    const { rows } = await observer.query('SELECT 1 FROM pg_stat_progress_copy WHERE pid = $1 AND bytes_processed > 0', [pid])
+    const { rows } = await observer.query(
+      'SELECT 1 FROM pg_stat_progress_copy WHERE pid = $1 AND bytes_processed > 0', [pid])
     if (rows.length > 0) return
   }
 }
@@ -50,10 +54,13 @@ t.test('queries', async t => {
   const { url } = shared
   const database = await open(t, url)
   t.same((await database.query<{ sum: number }>('SELECT $1::int + 1 AS sum', [1])).rows, [{ sum: 2 }])
-  t.same(await database.query('SELECT 1 AS a; SELECT 2 AS b'), { rows: [{ b: 2 }], rowCount: 1 }, 'the last of several statements counts')
+  t.same(
+    await database.query('SELECT 1 AS a; SELECT 2 AS b'), { rows: [{ b: 2 }], rowCount: 1 },
+    'the last of several statements counts')
   t.equal((await database.query('CREATE TEMP TABLE t (a int)')).rowCount, 0)
   t.equal((await database.query('INSERT INTO t VALUES (1), (2)')).rowCount, 2)
-  const { rows } = await database.query<{ pid: number, name: string }>('SELECT pg_backend_pid() AS pid, current_setting(\'application_name\') AS name')
+  const { rows } = await database.query<{ pid: number, name: string }>(
+    'SELECT pg_backend_pid() AS pid, current_setting(\'application_name\') AS name')
   t.same(rows, [{ pid: database.backendPid, name: OPTIONS.applicationName }])
 
   const error = await failure(database.query('SELECT 1 / 0'))
@@ -91,8 +98,10 @@ t.test('COPY after statements: one round trip, with the rows of each', async t =
   const { url } = shared
   const database = await openWithTable(t, url)
   const copy = 'COPY words FROM STDIN'
-  t.same(await database.copyAfter(['BEGIN', "INSERT INTO words VALUES ('a'), ('b')", "SELECT 1 WHERE 'a' = 'b'", "UPDATE words SET word = 'c'"], copy, [Buffer.from('one\n'), MEGABYTE]),
-    { counts: [0, 2, 0, 2], copied: 1 + MEGABYTE.length / 8 })
+  t.same(await database.copyAfter(
+    ['BEGIN', "INSERT INTO words VALUES ('a'), ('b')", "SELECT 1 WHERE 'a' = 'b'", "UPDATE words SET word = 'c'"],
+    copy, [Buffer.from('one\n'), MEGABYTE]),
+  { counts: [0, 2, 0, 2], copied: 1 + MEGABYTE.length / 8 })
   t.equal((await database.query('SELECT FROM words')).rowCount, 3 + MEGABYTE.length / 8)
   await database.query('ROLLBACK')
   t.equal((await database.query('SELECT FROM words')).rowCount, 0, 'in the transaction that they began')
@@ -106,8 +115,12 @@ t.test('COPY after statements: one round trip, with the rows of each', async t =
     ['SELECT 1', 'COPY absent FROM STDIN', MEGABYTES, '42P01'],
     ['SELECT 1', copy, [...MEGABYTES, Buffer.from('a\tb\n'), ...MEGABYTES], '22P04']
   ] as const) {
-    t.equal(sqlState(await failure(database.copyAfter([statement], sql, chunks))), state, 'rows that nobody takes are in no way')
-    t.equal((await database.copyAfter(['ROLLBACK TO SAVEPOINT before'], copy, [Buffer.from('two\n')])).copied, 1, 'and the session goes on')
+    t.equal(
+      sqlState(await failure(database.copyAfter([statement], sql, chunks))), state,
+      'rows that nobody takes are in no way')
+    t.equal(
+      (await database.copyAfter(['ROLLBACK TO SAVEPOINT before'], copy, [Buffer.from('two\n')])).copied, 1,
+      'and the session goes on')
   }
   await database.query('COMMIT')
   t.equal((await database.query('SELECT FROM words')).rowCount, 2)
@@ -200,7 +213,10 @@ t.test('a statement that takes too long is cancelled, and the session goes on', 
 
 for (const [name, copy] of COPIES) {
   t.test(`a server that falls silent, between statements and in a ${name}, is given up`, async t => {
-    for (const work of [async (database: Database) => await database.query('SELECT 1'), async (database: Database) => await copy(database, 'COPY words FROM STDIN', MANY)]) {
+    for (const work of [
+      async (database: Database) => await database.query('SELECT 1'),
+      async (database: Database) => await copy(database, 'COPY words FROM STDIN', MANY)
+    ]) {
       const silent = await connect(shared.url, { ...OPTIONS, statementMsMax: 50 })
       t.teardown(() => silent.destroy())
       await silent.query('CREATE TEMP TABLE words (word text)')

@@ -15,7 +15,9 @@ for (const [given, expected] of [['off', 'on'], ['local', 'local'], ['remote_app
     await owner.close()
     const database = await connectDurably(url, OPTIONS)
     t.same((await database.query('SHOW synchronous_commit')).rows, [{ synchronous_commit: expected }])
-    t.same((await database.query('SHOW idle_in_transaction_session_timeout')).rows, [{ idle_in_transaction_session_timeout: '1min' }])
+    t.same(
+      (await database.query('SHOW idle_in_transaction_session_timeout')).rows,
+      [{ idle_in_transaction_session_timeout: '1min' }])
     await database.close()
   })
 }

@@ -3,7 +3,9 @@ import { RecordedBackoff, Rig, valueOf } from '../../support/drain-rig.js'
 import { connectionLost, serverError, type StatementKind } from '../../support/fake-database.js'
 
 /** Closes the drain once `kind` has come in; the statement hangs until its connection is cut. */
-async function closeAt (t: Test, kind: StatementKind, rows: number, prepare: (rig: Rig) => void = () => {}): Promise<Rig> {
+async function closeAt (
+  t: Test, kind: StatementKind, rows: number, prepare: (rig: Rig) => void = () => {}
+): Promise<Rig> {
   const rig = new Rig()
   if (rows > 0) rig.append(rows)
   prepare(rig)
@@ -20,7 +22,10 @@ async function closeAt (t: Test, kind: StatementKind, rows: number, prepare: (ri
 }
 
 t.test('close in each state ends the run and cuts the connection', async (t) => {
-  for (const kind of ['SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY', 'COMMIT'] as const) {
+  const kinds = [
+    'SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY', 'COMMIT'
+  ] as const
+  for (const kind of kinds) {
     await closeAt(t, kind, 2, (rig) => rig.fail(kind, 1, { effect: 'hang' }))
   }
 })

@@ -4,15 +4,20 @@ import * as fc from 'fast-check'
 import { Rig, valueOf } from '../../support/drain-rig.js'
 import { serverError, texts, type StatementKind } from '../../support/fake-database.js'
 
+const STATEMENTS: readonly StatementKind[] = [
+  'connect', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY',
+  'INSERT INTO quarantined_rows', 'COMMIT', 'ROLLBACK'
+]
 const faults = fc.array(fc.record({
-  on: fc.constantFrom<StatementKind>('connect', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY', 'INSERT INTO quarantined_rows', 'COMMIT', 'ROLLBACK'),
+  on: fc.constantFrom(...STATEMENTS),
   times: fc.integer({ min: 1, max: 2 }),
   skip: fc.nat({ max: 4 }),
   effect: fc.constantFrom('before' as const, 'after' as const)
 }), { maxLength: 6 })
 
-t.test('whatever fails and whenever: each point stored or quarantined exactly once, told once, counted once', async (t) => {
-  await fc.assert(fc.asyncProperty(faults, fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 }), fc.integer({ min: 0, max: 8 }), fc.integer({ min: 1, max: 600 }),
+t.test('whatever fails: each point is stored or quarantined once, answered once, counted once', async (t) => {
+  const batchRows = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 })
+  await fc.assert(fc.asyncProperty(faults, batchRows, fc.integer({ min: 0, max: 8 }), fc.integer({ min: 1, max: 600 }),
     async (list, batches, poison, copyBytesMax) => {
       const rig = new Rig(copyBytesMax)
       rig.server.refuses = (row) => valueOf(row) % 9 === poison ? serverError('22021') : null

@@ -75,7 +75,8 @@ t.test('a missing partition is made for the times of the run, and the rows are s
 
 t.test('another check violation makes no partition', async (t) => {
   const rig = new Rig()
-  rig.server.refuses = () => Object.assign(serverError('23514', 'no partition of "sane"'), { routine: 'ExecConstraints' })
+  const refusal = Object.assign(serverError('23514', 'no partition of "sane"'), { routine: 'ExecConstraints' })
+  rig.server.refuses = () => refusal
   rig.append(1)
   await rig.finish()
   t.strictSame(rig.server.partitions, [])

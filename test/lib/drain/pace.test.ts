@@ -35,7 +35,7 @@ t.test('a drain stores together what came during the pause', async (t) => {
   const rig = new Rig(1_000_000, undefined, 50)
   const running = rig.drain.run()
   // Without a spool every batch waits for its commit; here none does.
-  rig.journal.onAwaited = () => {}
+  rig.journal.listeners.onAwaited = () => {}
   rig.append()
   await rig.server.reached('COMMIT', 1)
   for (let batch = 0; batch < 5; batch++) rig.append()
@@ -57,7 +57,7 @@ t.test('a batch that waits for the commit is not kept waiting', async (t) => {
 t.test('a connection that is lost during the pause is noticed when it is over', async (t) => {
   const rig = new Rig(1_000_000, undefined, 50)
   const running = rig.drain.run()
-  rig.journal.onAwaited = () => {}
+  rig.journal.listeners.onAwaited = () => {}
   await rig.append().settled
   const [connection] = rig.server.connections
   connection?.onLost(connection.lose())

@@ -5,7 +5,7 @@ import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
 import { connect, type Database } from '../../../lib/database/connection.js'
 import { Drain } from '../../../lib/drain/drain.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { DAY_MS } from '../../../lib/schema/partitions.js'
+import { DAY_MS } from '../../../lib/config/value-types.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
@@ -20,8 +20,15 @@ const db = await open()
 t.teardown(async () => await db.close())
 await migrate(db, SETTINGS)
 
-/** Stores points as a worker would, after `change`, which is taken back. */
-async function store (t: Test, points: readonly PlainPoint[], change: string, undo: string): Promise<{ connections: number, retries: number, stored: number, reasons: string[] }> {
+interface Outcome {
+  readonly connections: number
+  readonly retries: number
+  readonly stored: number
+  readonly reasons: readonly string[]
+}
+
+/** Stores points as a worker would, after `change`, which is undone at the end. */
+async function store (t: Test, points: readonly PlainPoint[], change: string, undo: string): Promise<Outcome> {
   await db.query(`TRUNCATE telemetry, quarantined_rows, ingest_ledger; ${change}`)
   t.teardown(async () => await db.query(`TRUNCATE telemetry; ${undo}`))
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1e9 })
@@ -40,11 +47,14 @@ async function store (t: Test, points: readonly PlainPoint[], change: string, un
   journal.append({ payload: payloadOf(points), rows: points.length, spooled: () => {}, committed: () => {} })
   journal.end()
   await drain.run()
-  const { rows } = await db.query<{ stored: number, reasons: string[] }>('SELECT (SELECT count(*)::int FROM telemetry) AS stored, (SELECT array_agg(reason) FROM quarantined_rows) AS reasons')
+  const { rows } = await db.query<{ stored: number, reasons: string[] }>(
+    'SELECT (SELECT count(*)::int FROM telemetry) AS stored, ' +
+    '(SELECT array_agg(reason) FROM quarantined_rows) AS reasons')
   return { connections, retries: drain.retries, stored: rows[0]?.stored ?? NaN, reasons: rows[0]?.reasons ?? [] }
 }
 
-const points = (idOf: (index: number) => string): PlainPoint[] => Array.from({ length: ROWS }, (_, index): PlainPoint => [idOf(index), NOW + Math.floor(index / 2), 1])
+const points = (idOf: (index: number) => string): PlainPoint[] =>
+  Array.from({ length: ROWS }, (_, index): PlainPoint => [idOf(index), NOW + Math.floor(index / 2), 1])
 
 t.test('a constraint that refuses some rows, or each of them', async (t) => {
   const change = 'ALTER TABLE telemetry ADD CONSTRAINT no_bad CHECK (satellite_id <> \'BAD\')'
@@ -63,10 +73,11 @@ t.test('a constraint that refuses some rows, or each of them', async (t) => {
 })
 
 for (const when of ['at once', 'at COMMIT']) {
-  t.test(`rows of which one is refused for the sake of another, ${when}: the second is put aside`, async (t) => {
+  t.test(`rows refused because of another one, ${when}: the second is quarantined`, async (t) => {
     const deferred = when === 'at COMMIT' ? 'DEFERRABLE INITIALLY DEFERRED' : ''
-    const { reasons, ...rest } = await store(t, points(() => 'SAME'),
-      `ALTER TABLE telemetry ADD CONSTRAINT only_one UNIQUE (satellite_id, "time") ${deferred}`, 'ALTER TABLE telemetry DROP CONSTRAINT only_one')
+    const add = `ALTER TABLE telemetry ADD CONSTRAINT only_one UNIQUE (satellite_id, "time") ${deferred}`
+    const drop = 'ALTER TABLE telemetry DROP CONSTRAINT only_one'
+    const { reasons, ...rest } = await store(t, points(() => 'SAME'), add, drop)
     t.strictSame(rest, { connections: 1, retries: 0, stored: ROWS / 2 })
     t.equal(reasons.length, ROWS / 2)
   })

@@ -7,14 +7,17 @@ import { connectionLost, FakeServer, serverError } from '../../support/fake-data
 import { decodeRows, encodeRow, type PlainRow } from '../../support/rows.js'
 
 const TIME = 1_700_000_000_000_000n
-const rowOf = (value: number, id: Buffer | string = 'SAT'): Buffer => encodeRow({ id: Buffer.from(id), timeMicros: TIME, values: [value, null, null] })
+const rowOf = (value: number, id: Buffer | string = 'SAT'): Buffer =>
+  encodeRow({ id: Buffer.from(id), timeMicros: TIME, values: [value, null, null] })
 const valueOf = (row: PlainRow): number => row.values[0] ?? -1
 const valuesOf = (rows: readonly Buffer[]): number[] => rows.map((row) => valueOf(decodeRows(row)[0]!))
 
 t.test('data errors are those of class 22 and 23 of the server, and nothing else', (t) => {
   for (const code of ['22000', '22021', '22P02', '23505', '23514']) t.equal(isDataError(serverError(code)), true, code)
   for (const code of ['08006', '40001', '42P01', '53100', '57P01']) t.equal(isDataError(serverError(code)), false, code)
-  for (const error of [connectionLost(), new Error('22021'), null, '22021', { code: '22021' }]) t.equal(isDataError(error), false)
+  for (const error of [connectionLost(), new Error('22021'), null, '22021', { code: '22021' }]) {
+    t.equal(isDataError(error), false)
+  }
   t.end()
 })
 
@@ -26,7 +29,7 @@ t.test('splitRows gives every row of every batch, in order', (t) => {
   t.end()
 })
 
-t.test('finds exactly the rows that the server refuses; nothing is stored, on one connection that goes on', async (t) => {
+t.test('finds exactly the refused rows, stores nothing, and leaves the connection usable', async (t) => {
   await fc.assert(fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 40 }), async (refused) => {
     const server = new FakeServer()
     server.refuses = (row) => refused[valueOf(row)] === true ? serverError('22021', `row ${valueOf(row)}`) : null
@@ -61,7 +64,8 @@ t.test('a poison row is shown as JSON, or not where jsonb takes none', async (t)
 t.test('a row with a time that no calendar has is poison like any other', async (t) => {
   const server = new FakeServer()
   server.refuses = (row) => row.timeMicros === TIME ? null : serverError('22008', 'timestamp out of range')
-  const wild = encodeRow({ id: Buffer.from('A'), timeMicros: 946_684_800_000_000n + 2n ** 62n, values: [1, null, null] })
+  const timeMicros = 946_684_800_000_000n + 2n ** 62n
+  const wild = encodeRow({ id: Buffer.from('A'), timeMicros, values: [1, null, null] })
   const { good, poison } = await separatePoison(await server.connect(), [rowOf(1), wild, rowOf(2)])
   t.strictSame(valuesOf(good), [1, 2])
   t.match(poison, [{ sqlState: '22008', bytes: wild }])

@@ -8,7 +8,10 @@ import { satelliteIds } from '../../support/rows.js'
 function ranksOf (ranks: SatelliteRanks, ids: readonly Buffer[]): number[] {
   ranks.begin(ids.length)
   const keys = new Uint32Array(ids.length + 5)
-  ids.forEach((id, i) => { keys[i] = ranks.keyOf(Buffer.concat([Buffer.from('xx'), id, Buffer.from('y')]), 2, 2 + id.length) })
+  ids.forEach((id, i) => {
+    keys[i] = ranks.keyOf(
+      Buffer.concat([Buffer.from('xx'), id, Buffer.from('y')]), 2, 2 + id.length)
+  })
   ranks.toRanks(keys, ids.length)
   return [...keys.subarray(0, ids.length)]
 }
@@ -22,7 +25,9 @@ t.test('ranks are in byte order, equal for equal ids, and no higher than the hig
       const got = ranksOf(ranks, ids)
       for (const id of copy) seen.add(id)
       assert.equal(ranks.highest, seen.size)
-      const order = [...seen].map((id) => Buffer.from(id)).sort((a, b) => Buffer.compare(a, b)).map((id) => id.toString('hex'))
+      const order = [
+        ...seen
+      ].map((id) => Buffer.from(id)).sort((a, b) => Buffer.compare(a, b)).map((id) => id.toString('hex'))
       assert.deepEqual(got, ids.map((id) => order.indexOf(id.toString('hex')) + 1))
     }
   }))

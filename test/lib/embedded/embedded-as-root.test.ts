@@ -1,7 +1,9 @@
 /** The embedded PostgreSQL where root starts it, or another user than the one before; and in containers. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { access, chmod, chown, constants, cp, lchown, lstat, mkdir, readdir, readFile, readlink, rm, stat } from 'node:fs/promises'
+import {
+  access, chmod, chown, constants, cp, lchown, lstat, mkdir, readdir, readFile, readlink, rm, stat
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { EmbeddedServer } from '../../../lib/embedded/embedded.js'
@@ -46,7 +48,8 @@ t.test('as root, from a clone that nobody else can read', needsRoot, async t => 
   await rm(dataDir, { recursive: true })
   const third = await start(t, dataDir, { places })
   t.not(third.url, first.url, 'a data directory that was removed begins with an empty database')
-  t.equal((await readdir(places.sharedDir)).filter(name => name.includes('.left-')).length, 1, 'and the old one is kept')
+  t.equal(
+    (await readdir(places.sharedDir)).filter(name => name.includes('.left-')).length, 1, 'and the old one is kept')
   await third.stop()
 
   await rm(third.directory, { recursive: true })
@@ -75,7 +78,7 @@ t.test('as an ordinary user with a home of its own', needsAnotherUser, async t =
 
   await t.rejects(start(t, home), { name: 'StartupError', message: /^Root does not write to/ })
   const asRoot = await runIngest(['migrate', '--data-dir', home])
-  t.match(asRoot.err, 'runs as that user')
+  t.match(asRoot.err, 'continuing as that user')
   t.equal(asRoot.code, 0, 'root goes on with it, as its owner')
   for (const name of await readdir(home)) t.equal((await lstat(join(home, name))).uid, NOBODY, name)
 })
@@ -85,11 +88,11 @@ t.test('as an ordinary user, with the database of somebody else', needsAnotherUs
   const server = await start(t, dataDir)
   await server.stop()
   const { started } = await startElsewhere(t, dataDir, NOBODY)
-  t.match(started.error, /belongs to user id|not readable for this user/)
+  t.match(started.error, /belongs to user id|not readable by this user/i)
   await access(join(dataDir, 'postgres-password'), constants.R_OK)
 })
 
-t.test('as root, links that the account of the server has put into its database lead root nowhere', needsRoot, async t => {
+t.test('as root, links that the server account placed in its database lead root nowhere', needsRoot, async t => {
   const dataDir = await temporaryDirectory(t)
   const treasure = await hideTreasure(t)
   const first = await start(t, dataDir)
@@ -100,7 +103,9 @@ t.test('as root, links that the account of the server has put into its database 
     await treasure.linkFrom(join(first.directory, name))
     await lchown(join(first.directory, name), uid, gid)
   }
-  for (const name of ['orbitstream.conf', 'orbitstream.conf.new', 'postmaster.pid.new', 'PG_VERSION.new']) await plant(name)
+  for (const name of [
+    'orbitstream.conf', 'orbitstream.conf.new', 'postmaster.pid.new', 'PG_VERSION.new'
+  ]) await plant(name)
   const second = await start(t, dataDir)
   t.match(await readFile(join(second.directory, 'orbitstream.conf'), 'utf8'), /Written by OrbitStream/)
   t.equal((await lstat(join(second.directory, 'orbitstream.conf'))).uid, uid)
@@ -113,7 +118,10 @@ t.test('as root, links that the account of the server has put into its database 
 t.test('as root, links that lay there before the directory became root\'s lead nowhere', needsRoot, async t => {
   const dataDir = await temporaryDirectory(t)
   const treasure = await hideTreasure(t)
-  for (const name of ['postgres.new', 'postgres.new-password', 'postgres-password', 'postgres-password.new', 'postgres-port', 'postgres-port.new', 'postgres.lock', 'postgres.log', 'postgres']) {
+  for (const name of [
+    'postgres.new', 'postgres.new-password', 'postgres-password', 'postgres-password.new', 'postgres-port',
+    'postgres-port.new', 'postgres.lock', 'postgres.log', 'postgres'
+  ]) {
     await treasure.linkFrom(join(dataDir, name))
     await lchown(join(dataDir, name), NOBODY, NOBODY)
   }
@@ -122,7 +130,7 @@ t.test('as root, links that lay there before the directory became root\'s lead n
     try {
       return await start(t, dataDir)
     } catch (error) {
-      const [, name] = new RegExp(`${dataDir}/(\\S+) is (a link|not root's)`).exec(String(error)) ?? []
+      const [, name] = new RegExp(`${dataDir}/(\\S+) is a link`).exec(String(error)) ?? []
       if (name === undefined) throw error
       named.push(name)
       await treasure.check()
@@ -131,7 +139,9 @@ t.test('as root, links that lay there before the directory became root\'s lead n
     }
   }
   await query((await started()).url, 'SELECT 1')
-  t.same(named.sort(), ['postgres', 'postgres-password', 'postgres-port', 'postgres.lock', 'postgres.log'], 'what is only written anew is no matter')
+  t.same(
+    named.sort(), ['postgres', 'postgres-password', 'postgres-port', 'postgres.lock', 'postgres.log'],
+    'what is only written anew is no matter')
   await treasure.check()
 })
 
@@ -146,7 +156,9 @@ async function startInContainer (t: Test, dataDir: string): Promise<{ container:
   return { container, started }
 }
 
-t.test('a server that another container still runs is not started a second time', { ...needsRoot, ...needsContainer }, async t => {
+t.test('a server that another container still runs is not started a second time', {
+  ...needsRoot, ...needsContainer
+}, async t => {
   const dataDir = await temporaryDirectory(t)
   const { container, started } = await startInContainer(t, dataDir)
   t.equal(started.error, undefined)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { connectionsWithin, findConnectionsMax, parseFilesMax } from '../../../lib/host/connections-max.js'
 
-t.test('the soft limit is what counts', (t) => {
+t.test('reads the soft limit', (t) => {
   const text = [
     'Limit                     Soft Limit           Hard Limit           Units     ',
     'Max processes             96201                96201                processes ',
@@ -14,11 +14,11 @@ t.test('the soft limit is what counts', (t) => {
   t.end()
 })
 
-t.test('files for all else stay free, and a low limit is shared out', (t) => {
+t.test('leaves room for other files, and splits a low limit', (t) => {
   t.same([64, 200, 256, 1024, 1_048_576, null].map(connectionsWithin), [32, 100, 128, 896, 16_384, 16_384])
   t.end()
 })
 
-t.test('of this process', { skip: process.platform !== 'linux' }, async (t) => {
+t.test('for this process', { skip: process.platform !== 'linux' }, async (t) => {
   t.equal(await findConnectionsMax(), connectionsWithin(parseFilesMax(readFileSync('/proc/self/limits', 'latin1'))))
 })

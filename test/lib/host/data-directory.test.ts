@@ -24,7 +24,8 @@ t.test('one owner at a time', async t => {
   const lock = await lockDirectory(directory, 'data directory')
   await t.rejects(lockDirectory(directory, 'data directory'), {
     name: 'StartupError',
-    message: `The data directory ${directory} is in use by process ${process.pid} on host ${hostname()}. Stop that one, or give this one another directory.`
+    message: `The data directory ${directory} is in use by process ${process.pid} on host ${hostname()}. ` +
+      'Stop that process, or use another directory.'
   })
   const link = join(directory, '..', 'link')
   await symlink(directory, link)
@@ -32,7 +33,9 @@ t.test('one owner at a time', async t => {
   lock.release()
   const next = await lockDirectory(directory, 'data directory')
   lock.release()
-  await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError' }, 'a late second release does not give away the next lock')
+  await t.rejects(
+    lockDirectory(directory, 'data directory'), { name: 'StartupError' },
+    'a late second release does not give away the next lock')
   next.release()
   next.release()
   const last = await lockDirectory(directory, 'data directory')
@@ -52,12 +55,14 @@ t.test('a lock whose process was killed', async t => {
 
 t.test('a lock in another container on the same volume', needsContainer, async t => {
   const directory = await temporaryDirectory(t)
-  const child = spawn('unshare', [...CONTAINER, process.execPath, HOLDER, directory], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const child = spawn(
+    'unshare', [...CONTAINER, process.execPath, HOLDER, directory], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   await holds(t, child)
   await t.rejects(lockDirectory(directory, 'data directory'), /in use by process 1 on host/)
   child.kill('SIGKILL')
   // The kernel ends what is in there a moment later.
-  const lock = await eventually('its lock is free', 20_000, async () => await lockDirectory(directory, 'data directory'))
+  const lock = await eventually(
+    'its lock is free', 20_000, async () => await lockDirectory(directory, 'data directory'))
   const inside = spawnSync('unshare', [...CONTAINER, process.execPath, HOLDER, directory], { encoding: 'utf8' })
   t.match(inside.stderr, new RegExp(`in use by process ${process.pid} on host`), 'and the other way round')
   lock.release()
@@ -66,12 +71,16 @@ t.test('a lock in another container on the same volume', needsContainer, async t
 t.test('what stands in the file does not matter', async t => {
   const directory = await temporaryDirectory(t)
   const path = join(directory, 'orbitstream.lock')
-  for (const text of ['', 'nonsense', 'null', '{"pid":"1"}', JSON.stringify({ pid: process.pid, start: 'before', nonce: 'x' }), 'x'.repeat(10_000)]) {
+  for (const text of [
+    '', 'nonsense', 'null', '{"pid":"1"}', JSON.stringify({ pid: process.pid, start: 'before', nonce: 'x' }),
+    'x'.repeat(10_000)
+  ]) {
     await writeFile(path, text, { mode: 0o600 })
     const lock = await lockDirectory(directory, 'data directory')
     t.same(JSON.parse(await readFile(path, 'utf8')), { pid: process.pid, host: hostname() })
     await writeFile(path, text)
-    await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /in use by (another )?process/ })
+    await t.rejects(
+      lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /in use by (another )?process/ })
     lock.release()
   }
 })
@@ -79,7 +88,8 @@ t.test('what stands in the file does not matter', async t => {
 t.test('of many at once, one wins', async t => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 3; round++) {
-    const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(directory, 'data directory')))
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, () => lockDirectory(directory, 'data directory')))
     const locks = results.flatMap<DirectoryLock>(result => result.status === 'fulfilled' ? [result.value] : [])
     t.equal(locks.length, 1)
     locks[0]!.release()
@@ -91,10 +101,15 @@ t.test('without the program flock nothing starts', async t => {
   const { PATH } = process.env
   t.teardown(() => { process.env['PATH'] = PATH })
   process.env['PATH'] = directory
-  await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /^The program flock is missing/ })
-  for (const [script, said] of [['echo flock: no locks available >&2; exit 1', 'flock: no locks available'], ['exit 71', 'flock ended with 71']] as const) {
+  await t.rejects(
+    lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /^The flock program is missing/ })
+  for (const [script, said] of [
+    ['echo flock: no locks available >&2; exit 1', 'flock: no locks available'], ['exit 71', 'flock exited with 71']
+  ] as const) {
     await writeFile(join(directory, 'flock'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-    await t.rejects(lockDirectory(directory, 'data directory'), { name: 'StartupError', message: new RegExp(`cannot be locked: ${said}`) })
+    await t.rejects(
+      lockDirectory(directory, 'data directory'),
+      { name: 'StartupError', message: new RegExp(`cannot be locked: ${said}`) })
   }
 })
 
@@ -114,13 +129,20 @@ t.test('root writes where no other user can turn the way, and nowhere else', nee
   const link = join(directory, 'link')
   await symlink(await make('target'), link)
   await lchown(link, NOBODY, NOBODY)
-  for (const [path, why] of [[theirs, `${theirs} belongs to user id ${NOBODY}`], [join(theirs, 'roots'), `${theirs} belongs`], [open, 'everybody may write'], [link, `${link} belongs`]] as const) {
-    await t.rejects(lockDirectory(path, 'DATA_DIR'), { name: 'StartupError', message: new RegExp(`^Root does not write to .*${why}`) })
+  for (const [path, why] of [
+    [theirs, `${theirs} belongs to user ID ${NOBODY}`], [join(theirs, 'roots'), `${theirs} belongs`],
+    [open, `${open} is writable for everyone`], [link, `${link} belongs`]
+  ] as const) {
+    await t.rejects(
+      lockDirectory(path, 'DATA_DIR'),
+      { name: 'StartupError', message: new RegExp(`^Root does not write to .*${why}`) })
   }
   const ownLink = join(directory, 'own link')
   await symlink(theirs, ownLink)
   for (const path of [join(theirs, 'new'), join(ownLink, 'new', 'deep')]) {
-    await t.rejects(lockDirectory(path, 'SPOOL_DIR'), { name: 'StartupError', message: new RegExp(`^Root does not write to .*${theirs} belongs`) })
+    await t.rejects(
+      lockDirectory(path, 'SPOOL_DIR'),
+      { name: 'StartupError', message: new RegExp(`^Root does not write to .*${theirs} belongs`) })
   }
   t.same((await readdir(theirs)).sort(), ['orbitstream.lock', 'roots'], 'no directory is made there either')
   const planted = await make('planted')
@@ -144,7 +166,8 @@ t.test('a place where no directory can be is named, and not tried for ever', asy
   const file = join(directory, 'file')
   await writeFile(file, '')
   for (const place of ['/proc/orbitstream', '/proc/orbitstream/data', file, join(file, 'data')]) {
-    await t.rejects(lockDirectory(place, 'DATA_DIR'), { message: `The DATA_DIR ${place} cannot be made there: choose another one.` })
+    await t.rejects(
+      lockDirectory(place, 'DATA_DIR'), { message: `The DATA_DIR ${place} cannot be created: choose another one.` })
   }
   const deep = join(directory, 'a', 'b', 'c')
   const lock = await lockDirectory(deep, 'DATA_DIR')

@@ -9,16 +9,18 @@ import { temporaryDirectory } from '../../support/postgres.js'
 const MODULE = new URL('../../../lib/host/owner.js', import.meta.url).href
 const NO_ACCOUNT = 54_321
 
-/** What a process of root's has become: user id, group id and all groups; or the message of the error. */
+/** What a root process has become: user ID, group ID and all groups; or the error message. */
 async function become (directory: string, program = process.execPath): Promise<unknown> {
   const script = `import { becomeOwner } from '${MODULE}'
-    const uid = await becomeOwner(${JSON.stringify(directory)}, [${JSON.stringify(program)}]).catch((error) => error.message)
-    console.log(JSON.stringify(typeof uid === 'string' ? uid : [uid, process.getuid(), process.geteuid(), process.getgid(), process.getgroups()]))`
+    const uid = await becomeOwner(${JSON.stringify(directory)}, [${JSON.stringify(program)}])
+      .catch((error) => error.message)
+    const ids = [uid, process.getuid(), process.geteuid(), process.getgid(), process.getgroups()]
+    console.log(JSON.stringify(typeof uid === 'string' ? uid : ids))`
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])
   return JSON.parse(stdout)
 }
 
-t.test('root becomes who can turn the way to a directory', needsAnotherUser, async t => {
+t.test('root becomes the user who can redirect the path of a directory', needsAnotherUser, async t => {
   const directory = await temporaryDirectory(t)
   const make = async (name: string, uid: number, gid: number): Promise<string> => {
     const path = join(directory, name)
@@ -33,22 +35,29 @@ t.test('root becomes who can turn the way to a directory', needsAnotherUser, asy
   const theirs = await make('theirs', NOBODY, NOBODY)
   const nobody = [NOBODY, NOBODY, NOBODY, NOBODY, [NOBODY]]
   t.same(await become(theirs), nobody)
-  t.same(await become(join(theirs, 'new', 'deep')), nobody, 'one that is not there yet')
+  t.same(await become(join(theirs, 'new', 'deep')), nobody, 'one that does not exist yet')
   await mkdir(join(theirs, 'roots'))
   t.same(await become(join(theirs, 'roots')), nobody, 'what is root\'s itself can be exchanged')
   const link = join(directory, 'link')
   await symlink(roots, link)
   await lchown(link, NOBODY, NOBODY)
-  t.same(await become(link), nobody, 'a link can be, too')
+  t.same(await become(link), nobody, 'a link, too')
   await symlink(theirs, join(directory, 'own link'))
   t.same(await become(join(directory, 'own link')), nobody, 'a link of root\'s leads there')
-  t.same(await become(join(directory, 'own link', 'new', 'deep')), nobody, 'and to where it will be made')
+  t.same(await become(join(directory, 'own link', 'new', 'deep')), nobody, 'and one that will be created')
 
-  t.same(await become(await make('nameless', NO_ACCOUNT, NO_ACCOUNT + 1)), [NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT + 1, [NO_ACCOUNT + 1]])
-  t.same(await become(await make('of group root', NO_ACCOUNT, 0)), [NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, [NO_ACCOUNT]], 'never in root\'s group')
+  t.same(await become(await make('nameless', NO_ACCOUNT, NO_ACCOUNT + 1)), [
+    NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT + 1, [NO_ACCOUNT + 1]
+  ])
+  t.same(await become(await make('of group root', NO_ACCOUNT, 0)), [
+    NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, NO_ACCOUNT, [NO_ACCOUNT]
+  ], 'never in root\'s group')
 
   const program = join(directory, 'program')
   await writeFile(program, '')
   await chmod(program, 0o700)
-  t.match(await become(theirs, program), `belongs to user id ${NOBODY}, so the program has to run as that user, who cannot read ${program}`)
+  t.match(
+    await become(theirs, program),
+    `belongs to user ID ${NOBODY}, so the program must run as that user, who cannot read ${program}`
+  )
 })

@@ -20,7 +20,8 @@ t.test('neither links nor pipes are opened', async (t) => {
   const refused = { name: 'StartupError', message: /Move it away/ }
   for (const file of ['link', 'dangling', 'pipe']) {
     t.throws(() => openPlain(join(directory, file), WRITE), refused, file)
-    t.throws(() => openPlain(join(directory, file), constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND), refused, file)
+    t.throws(() =>
+      openPlain(join(directory, file), constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND), refused, file)
     t.throws(() => readSmall(join(directory, file)), refused, file)
   }
   await writeSmall(name, 'new')
@@ -32,7 +33,7 @@ t.test('neither links nor pipes are opened', async (t) => {
   t.same((await readdir(directory)).sort(), ['dangling', 'link', 'pipe', 'target'])
 })
 
-t.test('root opens no file that another user has a hand on', needsRoot, async (t) => {
+t.test('root opens no file that another user controls', needsRoot, async (t) => {
   const directory = await temporaryDirectory(t)
   const file = join(directory, 'file')
   await writeFile(file, '')
@@ -44,7 +45,7 @@ t.test('root opens no file that another user has a hand on', needsRoot, async (t
   t.throws(() => openPlain(given, WRITE), { name: 'StartupError', message: /chown/ })
 })
 
-t.test('for the owner alone, whatever the umask is', async (t) => {
+t.test('only for the owner, whatever the umask', async (t) => {
   const directory = await temporaryDirectory(t)
   const umask = process.umask(0)
   t.teardown(() => process.umask(umask))
@@ -55,7 +56,7 @@ t.test('for the owner alone, whatever the umask is', async (t) => {
   t.equal((await stat(join(directory, 'b'))).mode & 0o777, 0o600)
 })
 
-t.test('what is missing, and what cannot be', async (t) => {
+t.test('missing and impossible files', async (t) => {
   const directory = await temporaryDirectory(t)
   t.equal(readSmall(join(directory, 'none')), null)
   await mkdir(join(directory, 'directory'))

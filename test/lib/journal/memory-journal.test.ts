@@ -37,11 +37,11 @@ function fill (journal: MemoryJournal, count: number): Batch[] {
 
 async function takeSome (journal: MemoryJournal, bytesMax: number): Promise<FrameRun> {
   const run = await journal.take(bytesMax)
-  if (run === null) throw new Error('the journal is at its end')
+  if (run === null) throw new Error('the journal has ended')
   return run
 }
 
-t.test('frames are numbered from 1 and given out up to the bound, at least one', async (t) => {
+t.test('frames are numbered from 1 and taken up to bytesMax, at least one', async (t) => {
   const journal = journalOf()
   fill(journal, 4)
   const first = await takeSome(journal, 25)
@@ -64,7 +64,7 @@ t.test('take waits for a frame', async (t) => {
 t.test('release tells batches once and makes the journal idle', async (t) => {
   const journal = journalOf()
   let idles = 0
-  journal.onIdle = () => { idles++ }
+  journal.listeners.add({ onIdle: () => { idles++ } })
   t.equal(journal.idle, true)
   const batches = fill(journal, 3)
   t.equal(journal.idle, false)
@@ -80,7 +80,7 @@ t.test('release tells batches once and makes the journal idle', async (t) => {
   t.equal(journal.idle, true)
 })
 
-t.test('what is appended while batches are told has its own number', async (t) => {
+t.test('a batch appended from a callback gets its own number', async (t) => {
   const journal = journalOf()
   const late = new Batch(2)
   const first = new Batch(1)
@@ -91,7 +91,7 @@ t.test('what is appended while batches are told has its own number', async (t) =
   t.match(await takeSome(journal, 100), { firstSequence: 2, lastSequence: 2 })
 })
 
-t.test('backlog and pressure follow what waits', async (t) => {
+t.test('backlog and pressure count waiting frames', async (t) => {
   const journal = journalOf(20)
   t.strictSame(journal.backlog(), { frames: 0, rows: 0, bytes: 0, oldestMs: 0 })
   t.equal(journal.pressure(), 'none')
@@ -105,7 +105,7 @@ t.test('backlog and pressure follow what waits', async (t) => {
   t.match(journal.backlog(), { frames: 1, rows: 6, bytes: 4 })
 })
 
-t.test('age of the oldest frame: kept by a clock that nobody sets', (t) => {
+t.test('the age of the oldest frame follows the monotonic clock', (t) => {
   const journal = journalOf()
   const { now } = Date
   t.teardown(() => { Date.now = now })
@@ -116,28 +116,29 @@ t.test('age of the oldest frame: kept by a clock that nobody sets', (t) => {
   t.end()
 })
 
-t.test('resume gives out again what was taken, twice in a row', async (t) => {
+t.test('resume hands out taken frames again, twice in a row', async (t) => {
   const journal = journalOf()
   fill(journal, 3)
   for (let turn = 0; turn < 2; turn++) {
     t.match(await takeSome(journal, 100), { firstSequence: 1, lastSequence: 3 })
-    t.equal(journal.resume({ epoch: EPOCH, sequence: 0 }), null)
+    t.equal(journal.resume({ epoch: EPOCH, sequence: 0, epochId: null }), null)
   }
 })
 
-t.test('resume releases what the ledger covers, and goes on behind it', async (t) => {
+t.test('resume releases the frames that the ledger covers, and continues after them', async (t) => {
   const journal = journalOf()
   const batches = fill(journal, 3)
   await journal.take(20)
-  t.equal(journal.resume({ epoch: EPOCH, sequence: 2 }), null)
+  t.equal(journal.resume({ epoch: EPOCH, sequence: 2, epochId: null }), null)
   t.strictSame(batches.map(({ told }) => told), [STORED, STORED, []])
   t.match(await takeSome(journal, 100), { firstSequence: 3, lastSequence: 3 })
-  t.equal(journal.resume({ epoch: EPOCH, sequence: 3 }), null)
+  t.equal(journal.resume({ epoch: EPOCH, sequence: 3, epochId: null }), null)
   t.equal(journal.idle, true)
 })
 
-t.test('resume before the first frame: no row, or that of an earlier life', async (t) => {
-  for (const position of [null, { epoch: 0, sequence: 0 }, { epoch: EPOCH - 1, sequence: 900 }, { epoch: EPOCH, sequence: 0 }]) {
+t.test('resume before the first frame: no row, or that of an earlier epoch', async (t) => {
+  const rows = [{ epoch: 0, sequence: 0 }, { epoch: EPOCH - 1, sequence: 900 }, { epoch: EPOCH, sequence: 0 }]
+  for (const position of [null, ...rows.map((row) => ({ ...row, epochId: null }))]) {
     const journal = journalOf()
     fill(journal, 2)
     t.equal(journal.resume(position), null)
@@ -145,13 +146,14 @@ t.test('resume before the first frame: no row, or that of an earlier life', asyn
   }
 })
 
-t.test('a ledger that does not fit is a fault, and nothing is told', async (t) => {
+t.test('a ledger that does not match is a fault, and nothing is acknowledged', async (t) => {
   const cases = [
     { position: null, kind: 'ledger_missing' },
-    { position: { epoch: EPOCH, sequence: 0 }, kind: 'ledger_behind' },
-    { position: { epoch: EPOCH - 1, sequence: 50 }, kind: 'ledger_behind' },
-    { position: { epoch: EPOCH, sequence: 4 }, kind: 'ledger_ahead' },
-    { position: { epoch: EPOCH + 1, sequence: 0 }, kind: 'ledger_ahead' }
+    { position: { epoch: EPOCH, sequence: 0, epochId: null }, kind: 'ledger_behind' },
+    { position: { epoch: EPOCH - 1, sequence: 50, epochId: null }, kind: 'ledger_behind' },
+    { position: { epoch: EPOCH, sequence: 4, epochId: null }, kind: 'ledger_ahead' },
+    { position: { epoch: EPOCH + 1, sequence: 0, epochId: null }, kind: 'ledger_ahead' },
+    { position: { epoch: EPOCH, sequence: 2, epochId: 'ab'.repeat(16) }, kind: 'ledger_ahead' }
   ]
   for (const { position, kind } of cases) {
     const journal = journalOf()
@@ -159,12 +161,13 @@ t.test('a ledger that does not fit is a fault, and nothing is told', async (t) =
     journal.release(await takeSome(journal, 1))
     const fault = journal.resume(position)
     t.equal(fault?.kind, kind)
-    t.match(fault?.message, position === null ? /has no row for test\/0/ : new RegExp(`epoch ${position.epoch}, frame ${position.sequence}`))
+    const shown = position === null ? 'has no row for test/0' : `epoch ${position.epoch}, frame ${position.sequence}`
+    t.match(fault?.message, shown)
     t.strictSame(batches.slice(1).map(({ told }) => told), [[], []])
   }
 })
 
-t.test('after end: no appends, take goes on until empty', async (t) => {
+t.test('after end: no appends, take continues until empty', async (t) => {
   const journal = journalOf()
   const [first] = fill(journal, 1)
   journal.end()
@@ -176,7 +179,7 @@ t.test('after end: no appends, take goes on until empty', async (t) => {
   t.equal(await journal.take(100), null)
 })
 
-t.test('end and close wake a take that waits', async (t) => {
+t.test('end and close wake a waiting take', async (t) => {
   const ended = journalOf()
   const taking = ended.take(1)
   ended.end()
@@ -187,34 +190,35 @@ t.test('end and close wake a take that waits', async (t) => {
   t.equal(await waiting, null)
 })
 
-t.test('close tells all that wait, once, that the outcome is unknown', async (t) => {
+t.test('close tells all waiting batches, once, that the outcome is unknown', async (t) => {
   const journal = journalOf()
   const batches = fill(journal, 3)
   const run = await takeSome(journal, 20)
   await journal.close()
   await journal.close()
-  t.strictSame(batches.map(({ told }) => told), batches.map(() => ['spooled outcome_unknown']))
+  const unknown = batches.map(() => ['spooled outcome_unknown'])
+  t.strictSame(batches.map(({ told }) => told), unknown)
   journal.release(run)
-  t.strictSame(batches.map(({ told }) => told), batches.map(() => ['spooled outcome_unknown']), 'a commit that comes late tells nobody')
+  t.strictSame(batches.map(({ told }) => told), unknown, 'a late commit is ignored')
   t.strictSame(journal.backlog(), { frames: 0, rows: 0, bytes: 0, oldestMs: 0 })
   t.equal(await journal.take(1), null)
 })
 
-/** One step of a drain or of a batcher. */
+/** One step of a drain or a batcher. */
 type Step =
   | { readonly kind: 'append' | 'rewind' | 'release' }
   | { readonly kind: 'take', readonly bytesMax: number }
-  /** The commit of the oldest runs that are out had happened after all. */
+  /** After a lost connection, the oldest of the taken runs turn out to be committed. */
   | { readonly kind: 'covered', readonly runs: number }
 
 const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom<Step>({ kind: 'append' }, { kind: 'release' }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('take' as const), bytesMax: fc.integer({ min: 1, max: 50 }) }) },
+  { weight: 2, arbitrary: fc.integer({ min: 1, max: 50 }).map((bytesMax): Step => ({ kind: 'take', bytesMax })) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'rewind' }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('covered' as const), runs: fc.nat({ max: 3 }) }) }
 ), { maxLength: 60 })
 
-/** A journal and what is known of it: the last frame committed, the runs that are out. */
+/** A journal and its expected state: the last frame committed, and the runs taken. */
 class Model {
   readonly journal = journalOf()
   readonly batches: Batch[] = []
@@ -234,7 +238,8 @@ class Model {
   }
 
   append (): void {
-    const batch = new Batch(this.batches.length + 1, this.batches.length % 3 + 1, this.batches.length % 20 + 1)
+    const { length } = this.batches
+    const batch = new Batch(length + 1, length % 3 + 1, length % 20 + 1)
     this.batches.push(batch)
     this.journal.append(batch)
   }
@@ -261,7 +266,7 @@ class Model {
   resume (covered: number): void {
     this.committed = this.out.slice(0, covered).at(-1)?.lastSequence ?? this.committed
     this.out = []
-    assert.equal(this.journal.resume({ epoch: EPOCH, sequence: this.committed }), null)
+    assert.equal(this.journal.resume({ epoch: EPOCH, sequence: this.committed, epochId: null }), null)
   }
 
   check (): void {
@@ -277,7 +282,7 @@ class Model {
   }
 }
 
-t.test('whatever a drain does: in order, none twice unless rewound, all told once', async (t) => {
+t.test('property: frames come in order, none twice unless rewound, and each batch is told once', async (t) => {
   await fc.assert(fc.asyncProperty(steps, async (list) => {
     const model = new Model()
     for (const step of list) await model.step(step)

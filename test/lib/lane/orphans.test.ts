@@ -47,7 +47,7 @@ function orphansOf (t: Test, dataDir: string): Opened {
   return { orphans, given, next: () => new Promise((resolve) => { wake = resolve }) }
 }
 
-t.test('a slot that cannot be opened is opened as soon as it can be, and holds up no other', async (t) => {
+t.test('a slot that cannot be opened is retried, and does not affect the others', async (t) => {
   const dataDir = await temporaryDirectory(t)
   const directory = (slot: number): string => slotDirectory(join(dataDir, 'spool'), slot)
   for (const slot of [0, 4, 5]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
@@ -64,19 +64,19 @@ t.test('a slot that cannot be opened is opened as soon as it can be, and holds u
   await orphans.open()
   t.same(given.map((spool) => spool.backlog().rows), [1], 'that of slot 4')
   t.match(orphans.complaints, [
-    new RegExp(`^the spool of slot-5, which no worker owns any more, cannot be opened, .* tried again every minute. .* in use by process ${holder.pid!}`),
-    /^the spool of slot-6, .* until a start that can. .* holds rows of format/,
+    new RegExp(`^the spool of slot-5, which has .* retrying every minute. .* in use by process ${holder.pid!}`),
+    /^the spool of slot-6, .* the next start tries again. .* contains rows of format/,
     /^the spool of slot-7, .*EEXIST/
   ])
   const opened = next()
   await unlink(directory(7))
   holder.kill('SIGKILL')
   t.equal((await opened).backlog().rows, 1)
-  t.match(orphans.complaints, [/slot-6/], 'what was moved away is no longer complained of')
+  t.match(orphans.complaints, [/slot-6/], 'a directory that was moved away is no longer reported')
   t.equal(orphans.complaints.length, 1)
   t.equal(given.length, 2)
   await orphans.close()
-  // The locks are given back.
+  // The locks are released.
   for (const slot of [5, 6]) (await lockDirectory(directory(slot), 'spool slot')).release()
 })
 
@@ -87,7 +87,7 @@ t.test('one that fails when it is locked already is opened the next time', async
   await mkdir(inTheWay, { recursive: true })
   const { orphans, given, next } = orphansOf(t, dataDir)
   await orphans.open()
-  t.match(orphans.complaints, [/^the spool of slot-3, .* tried again every minute. EISDIR/])
+  t.match(orphans.complaints, [/^the spool of slot-3, .* retrying every minute\. EISDIR/])
   t.equal(given.length, 0)
   const opened = next()
   await rmdir(inTheWay)

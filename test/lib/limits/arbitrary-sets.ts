@@ -1,4 +1,4 @@
-/** Random sets of limits, right and wrong, and the documented rules written down a second time to judge them by. */
+/** Random sets of limits, valid and invalid, and a second implementation of the documented rules to check them. */
 import * as fc from 'fast-check'
 import { METRICS } from '../../../protocol/metrics.js'
 
@@ -12,22 +12,31 @@ const side = fc.oneof(
   { weight: 3, arbitrary: fc.record({ warning: limit }) },
   { weight: 1, arbitrary: fc.constantFrom({}, null, 5, [], { critical: 1, fatal: 2 }, { Critical: 1 }) }
 )
-/** Low limits are mostly small and high ones large, or hardly a set would be right. */
+/** Low limits are mostly small and high ones large; otherwise hardly a set would be valid. */
+const usualLow = fc.record({
+  warning: fc.integer({ min: -3, max: 1 }), critical: fc.integer({ min: -9, max: -2 })
+}, { requiredKeys: [] })
+const usualHigh = fc.record({
+  warning: fc.integer({ min: 0, max: 4 }), critical: fc.integer({ min: 3, max: 9 })
+}, { requiredKeys: ['critical'] })
 const metric = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ low: fc.record({ warning: fc.integer({ min: -3, max: 1 }), critical: fc.integer({ min: -9, max: -2 }) }, { requiredKeys: [] }), high: fc.record({ warning: fc.integer({ min: 0, max: 4 }), critical: fc.integer({ min: 3, max: 9 }) }, { requiredKeys: ['critical'] }) }, { requiredKeys: [] }) },
+  { weight: 10, arbitrary: fc.record({ low: usualLow, high: usualHigh }, { requiredKeys: [] }) },
   { weight: 3, arbitrary: fc.record({ low: side, high: side }, { requiredKeys: [] }) },
   { weight: 1, arbitrary: fc.constantFrom(null, 1, [], { middle: {} }) }
 )
+const allMetrics = Object.fromEntries(METRICS.map(({ name }) => [name, metric]))
 const metrics = fc.oneof(
-  { weight: 30, arbitrary: fc.record(Object.fromEntries(METRICS.map(({ name }) => [name, metric])), { requiredKeys: [] }) },
+  { weight: 30, arbitrary: fc.record(allMetrics, { requiredKeys: [] }) },
   { weight: 1, arbitrary: fc.constantFrom(null, 'x', [], { voltage: {} }, { [METRICS[0].name]: {}, constructor: {} }) }
 )
+const goodKeys = ['SAT-0001', 'SAT-*', '*', 'S*1', '__proto__', 'constructor', '25544', 'x'.repeat(64), '天*']
 const key = fc.oneof(
-  { weight: 20, arbitrary: fc.constantFrom('SAT-0001', 'SAT-*', '*', 'S*1', '__proto__', 'constructor', '25544', 'x'.repeat(64), '天*') },
+  { weight: 20, arbitrary: fc.constantFrom(...goodKeys) },
   { weight: 1, arbitrary: fc.constantFrom('', ' A', 'A ', 'a\u0000', 'x'.repeat(65), '\ud800') }
 )
+const entries = fc.array(fc.tuple(key, metrics), { maxLength: 3 })
 const overrides = fc.oneof(
-  { weight: 10, arbitrary: fc.array(fc.tuple(key, metrics), { maxLength: 3 }).map((entries) => Object.fromEntries(entries)) },
+  { weight: 10, arbitrary: entries.map((each) => Object.fromEntries(each)) },
   { weight: 1, arbitrary: fc.constantFrom(null, [], 'x') }
 )
 
@@ -38,11 +47,13 @@ export const anySet: fc.Arbitrary<unknown> = fc.oneof(
 )
 
 type Fields = Record<string, unknown>
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
-const only = (value: Fields, names: readonly string[]): boolean => Object.keys(value).every((name) => names.includes(name))
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const only = (value: Fields, names: readonly string[]): boolean =>
+  Object.keys(value).every((name) => names.includes(name))
 const numbers = (value: unknown): number[] => isObject(value) ? Object.values(value) as number[] : []
 
-function sideIsRight (value: unknown, low: boolean): boolean {
+function sideIsValid (value: unknown, low: boolean): boolean {
   if (!isObject(value) || !only(value, ['warning', 'critical']) || Object.keys(value).length === 0) return false
   if (!numbers(value).every((each) => typeof each === 'number' && Number.isFinite(each))) return false
   if (Object.keys(value).length < 2) return true
@@ -50,25 +61,26 @@ function sideIsRight (value: unknown, low: boolean): boolean {
   return low ? warning > critical : warning < critical
 }
 
-function metricIsRight (value: unknown): boolean {
+function metricIsValid (value: unknown): boolean {
   if (!isObject(value) || !only(value, ['low', 'high'])) return false
-  if ('low' in value && !sideIsRight(value['low'], true)) return false
-  if ('high' in value && !sideIsRight(value['high'], false)) return false
+  if ('low' in value && !sideIsValid(value['low'], true)) return false
+  if ('high' in value && !sideIsValid(value['high'], false)) return false
   return numbers(value['low']).every((low) => numbers(value['high']).every((high) => low < high))
 }
 
-function metricsAreRight (value: unknown): boolean {
-  return isObject(value) && only(value, METRICS.map(({ name }) => name)) && Object.values(value).every(metricIsRight)
+function metricsAreValid (value: unknown): boolean {
+  return isObject(value) && only(value, Object.keys(allMetrics)) && Object.values(value).every(metricIsValid)
 }
 
-function keyIsRight (text: string): boolean {
+function keyIsValid (text: string): boolean {
   return text.length > 0 && Array.from(text).length <= 64 && text.trim() === text && !/[\p{Cc}\p{Cs}]/u.test(text)
 }
 
 /** The rules at the head of validate.ts. */
-export function setIsRight (value: unknown): boolean {
-  if (!isObject(value) || !only(value, ['default', 'overrides']) || !metricsAreRight(value['default'])) return false
+export function setIsValid (value: unknown): boolean {
+  if (!isObject(value) || !only(value, ['default', 'overrides'])) return false
+  if (!metricsAreValid(value['default'])) return false
   if (!('overrides' in value)) return true
   const all = value['overrides']
-  return isObject(all) && Object.keys(all).every(keyIsRight) && Object.values(all).every(metricsAreRight)
+  return isObject(all) && Object.keys(all).every(keyIsValid) && Object.values(all).every(metricsAreValid)
 }

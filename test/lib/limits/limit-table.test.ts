@@ -1,4 +1,4 @@
-/** Which limits count for a satellite, and what the check of points finds. */
+/** Which limits apply to a satellite, and what checking points finds. */
 import t from 'tap'
 import * as fc from 'fast-check'
 import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
@@ -11,7 +11,15 @@ import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
 const BATTERY: string = METRICS[0].name
 const STORAGE: string = METRICS[1].name
 
-interface Found { readonly point: number, readonly metric: number, readonly severity: string, readonly side: string, readonly limit: number }
+interface Found {
+  readonly point: number
+  readonly metric: number
+  readonly severity: string
+  readonly side: string
+  readonly limit: number
+}
+
+type TestPoint = readonly [id: string, ...values: number[]]
 
 function found (anomalies: AnomalyColumns): Found[] {
   return Array.from({ length: anomalies.count }, (_, i) => ({
@@ -23,7 +31,7 @@ function found (anomalies: AnomalyColumns): Found[] {
   }))
 }
 
-function judge (set: LimitSet, points: ReadonlyArray<readonly [id: string, ...values: number[]]>, satellites = new SatelliteTable()): Found[] {
+function judge (set: LimitSet, points: readonly TestPoint[], satellites = new SatelliteTable()): Found[] {
   const columns = new PointColumns(TELEMETRY)
   for (const [id, ...values] of points) {
     const index = columns.push(satellites.byId(id)!, 0)
@@ -31,39 +39,43 @@ function judge (set: LimitSet, points: ReadonlyArray<readonly [id: string, ...va
   }
   const anomalies = new AnomalyColumns(1)
   new LimitTable({ version: 7, set }, TELEMETRY).judge(columns, satellites.generation, anomalies)
-  if (anomalies.version !== 7) throw new Error('judged by another version')
+  if (anomalies.version !== 7) throw new Error('checked by another version')
   return found(anomalies)
 }
 
 const everywhere = (limits: MetricLimits): LimitSet => ({ default: { [BATTERY]: limits }, overrides: {} })
 
-t.test('limits are strict, and the most severe one that is broken counts', (t) => {
+t.test('a value equal to a limit is in order; the most severe limit exceeded counts', (t) => {
   const set = everywhere({ low: { warning: 20, critical: 10 }, high: { warning: 80, critical: 90 } })
   const values = [9.99, 10, 19.99, 20, 50, 80, 80.01, 90, 90.01]
-  t.strictSame(judge(set, values.map((value) => ['A', value])).map(({ point, severity, side, limit }) => [values[point], severity, side, limit]), [
+  const anomalies = judge(set, values.map((value) => ['A', value]))
+  t.strictSame(anomalies.map(({ point, severity, side, limit }) => [values[point], severity, side, limit]), [
     [9.99, 'critical', 'low', 10], [10, 'warning', 'low', 20], [19.99, 'warning', 'low', 20],
     [80.01, 'warning', 'high', 80], [90, 'warning', 'high', 80], [90.01, 'critical', 'high', 90]
   ])
   t.end()
 })
 
-t.test('what is absent is not checked: metrics of a point, and limits', (t) => {
+t.test('missing metrics and missing limits are not checked', (t) => {
   const set = everywhere({ low: { critical: 10 } })
   t.strictSame(judge(set, [['A', NaN, 1e9, -1e9], ['A']]), [])
   t.strictSame(judge(everywhere({}), [['A', -1e300]]), [])
-  t.strictSame(judge(everywhere({ high: { warning: 5 } }), [['A', -1e300], ['A', 6]]).map(({ point, severity }) => [point, severity]), [[1, 'warning']])
+  const warnings = judge(everywhere({ high: { warning: 5 } }), [['A', -1e300], ['A', 6]])
+  t.strictSame(warnings.map(({ point, severity }) => [point, severity]), [[1, 'warning']])
   t.end()
 })
 
-t.test('one anomaly for each metric of a point', (t) => {
-  const set: LimitSet = { default: { [BATTERY]: { low: { critical: 1 } }, [STORAGE]: { high: { critical: 1 } } }, overrides: {} }
-  t.strictSame(judge(set, [['A', 0, 2], ['B', 1, 1], ['C', 1, 2]]).map(({ point, metric }) => [point, metric]), [[0, 0], [0, 1], [2, 1]])
+t.test('one anomaly per metric of a point', (t) => {
+  const limits = { [BATTERY]: { low: { critical: 1 } }, [STORAGE]: { high: { critical: 1 } } }
+  const anomalies = judge({ default: limits, overrides: {} }, [['A', 0, 2], ['B', 1, 1], ['C', 1, 2]])
+  t.strictSame(anomalies.map(({ point, metric }) => [point, metric]), [[0, 0], [0, 1], [2, 1]])
   t.end()
 })
 
-/** A set whose battery limit tells which entry counted. */
+/** A set whose battery limit identifies the entry that applied. */
 function tagged (keys: readonly string[]): LimitSet {
-  return { default: { [BATTERY]: { high: { critical: 0 } } }, overrides: Object.fromEntries(keys.map((key, index) => [key, { [BATTERY]: { high: { critical: index + 1 } } }])) }
+  const entry = (critical: number): LimitSet['default'] => ({ [BATTERY]: { high: { critical } } })
+  return { default: entry(0), overrides: Object.fromEntries(keys.map((key, index) => [key, entry(index + 1)])) }
 }
 
 function winner (keys: readonly string[], id: string): string {
@@ -71,28 +83,31 @@ function winner (keys: readonly string[], id: string): string {
   return keys[(anomaly?.limit ?? 0) - 1] ?? 'default'
 }
 
-t.test('the most specific override counts', (t) => {
+t.test('the most specific override applies', (t) => {
   const keys = ['*', 'SAT-*', 'SAT-00*', 'SAT-00*1', 'SAT-0001', '*01', 'S*T*1', 'A*B', 'a*b*c']
   for (const [id, expected] of [
-    ['SAT-0001', 'SAT-0001'], ['SAT-0011', 'SAT-00*1'], ['SAT-0002', 'SAT-00*'], ['SAT-9', 'SAT-*'], ['SAT-', 'SAT-*'], ['X', '*'],
-    ['X01', '*01'], ['SIT-1', 'S*T*1'], ['AB', 'A*B'], ['A*B', 'A*B'], ['ab', '*'], ['axbxc', 'a*b*c'], ['abc', 'a*b*c'], ['acb', '*']
+    ['SAT-0001', 'SAT-0001'], ['SAT-0011', 'SAT-00*1'], ['SAT-0002', 'SAT-00*'], ['SAT-9', 'SAT-*'], ['SAT-', 'SAT-*'],
+    ['X', '*'], ['X01', '*01'], ['SIT-1', 'S*T*1'], ['AB', 'A*B'], ['A*B', 'A*B'], ['ab', '*'], ['axbxc', 'a*b*c'],
+    ['abc', 'a*b*c'], ['acb', '*']
   ] as const) t.equal(winner(keys, id), expected, id)
-  t.equal(winner(['x*b*', 'x*a*'], 'xab'), 'x*a*', 'alike in all else: by text')
-  t.equal(winner(['aXb', 'a*a'], 'a'), 'default', 'beginning and end must not overlap')
+  t.equal(winner(['x*b*', 'x*a*'], 'xab'), 'x*a*', 'otherwise equal: by text')
+  t.equal(winner(['aXb', 'a*a'], 'a'), 'default', 'prefix and suffix must not overlap')
   t.equal(winner(['__proto__'], '__proto__'), '__proto__')
   t.end()
 })
 
-t.test('overrides count metric by metric, and replace a metric as a whole', (t) => {
+t.test('overrides apply metric by metric, and replace all limits of a metric', (t) => {
   const set: LimitSet = {
     default: { [BATTERY]: { low: { critical: 10 }, high: { critical: 90 } }, [STORAGE]: { high: { critical: 100 } } },
     overrides: { 'SAT-*': { [BATTERY]: { high: { critical: 95 } } }, 'SAT-1': { [STORAGE]: {} } }
   }
-  t.strictSame(judge(set, [['SAT-1', 1, 1e6], ['SAT-2', 96, 101], ['X', 1, 99]]).map(({ point, metric, limit }) => [point, metric, limit]), [[1, 0, 95], [1, 1, 100], [2, 0, 10]])
+  const anomalies = judge(set, [['SAT-1', 1, 1e6], ['SAT-2', 96, 101], ['X', 1, 99]])
+  const seen = anomalies.map(({ point, metric, limit }) => [point, metric, limit])
+  t.strictSame(seen, [[1, 0, 95], [1, 1, 100], [2, 0, 10]])
   t.end()
 })
 
-t.test('property: the order of resolution is the documented one', (t) => {
+t.test('property: precedence is as documented', (t) => {
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', '*'), minLength: 1, maxLength: 5 })
   const id = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 6 })
   const rank = (key: string): [number, number, number, string] =>
@@ -113,7 +128,7 @@ t.test('property: the order of resolution is the documented one', (t) => {
   t.end()
 })
 
-t.test('many satellites, many different limits, and a table of satellites that begins anew', (t) => {
+t.test('many satellites, many different limits, and new generations of the satellite table', (t) => {
   const satellites = new SatelliteTable(50)
   const set = tagged(Array.from({ length: 300 }, (_, index) => `S${index}`))
   const table = new LimitTable({ version: 1, set }, TELEMETRY)
@@ -123,22 +138,28 @@ t.test('many satellites, many different limits, and a table of satellites that b
       const columns = new PointColumns(TELEMETRY, 2)
       satellites.begin()
       const old: Satellite = satellites.byId(`S${(index + 7) % 300}`)!
-      for (const satellite of [old, satellites.byId(`S${index}`)!]) columns.values[columns.push(satellite, 0) * METRIC_COUNT] = 1e6
+      for (const satellite of [old, satellites.byId(`S${index}`)!]) {
+        columns.values[columns.push(satellite, 0) * METRIC_COUNT] = 1e6
+      }
       satellites.keep()
       table.judge(columns, satellites.generation, anomalies)
-      if (anomalies.limits[1] !== index + 1 || anomalies.limits[0] !== (index + 7) % 300 + 1) t.fail(`satellite ${index}`)
+      const [first, second] = anomalies.limits
+      if (second !== index + 1 || first !== (index + 7) % 300 + 1) t.fail(`satellite ${index}`)
     }
   }
   t.ok(satellites.generation > 3)
   t.end()
 })
 
-t.test('10,000 patterns of ends cost a new satellite no more than one', (t) => {
-  const set = tagged(Array.from({ length: 10_000 }, (_, index) => `*-${String(index).padStart(5, '0')}`))
+t.test('10,000 suffix patterns cost a new satellite no more than one', (t) => {
+  const digits = (index: number): string => String(index).padStart(5, '0')
+  const set = tagged(Array.from({ length: 10_000 }, (_, index) => `*-${digits(index)}`))
   const table = new LimitTable({ version: 1, set }, TELEMETRY)
   const satellites = new SatelliteTable()
   const columns = new PointColumns(TELEMETRY)
-  for (let index = 0; index < 1_000; index++) columns.values[columns.push(satellites.byId(`SAT-${String(index).padStart(5, '0')}`)!, 0) * METRIC_COUNT] = 1e6
+  for (let index = 0; index < 1_000; index++) {
+    columns.values[columns.push(satellites.byId(`SAT-${digits(index)}`)!, 0) * METRIC_COUNT] = 1e6
+  }
   const anomalies = new AnomalyColumns()
   const before = process.cpuUsage()
   table.judge(columns, satellites.generation, anomalies)

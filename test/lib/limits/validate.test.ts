@@ -1,9 +1,10 @@
-/** Which sets of limits are accepted, and how the faults of the others are named. */
+/** Which sets of limits are valid, and how the faults of others are named. */
 import t from 'tap'
 import * as fc from 'fast-check'
 import { METRICS, TELEMETRY } from '../../../protocol/metrics.js'
-import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX, parseLimitSet, parseStoredLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
-import { anySet, setIsRight } from './arbitrary-sets.js'
+import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX } from '../../../lib/limits/validate.js'
+import { parseLimitSet, parseStoredLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
+import { anySet, setIsValid } from './arbitrary-sets.js'
 
 const [BATTERY, STORAGE] = METRICS.map(({ name }) => name) as [string, string]
 
@@ -12,18 +13,18 @@ function faultsOf (value: unknown): readonly LimitFault[] {
   return parsed.ok ? [] : parsed.faults
 }
 
-t.test('property: a set is accepted exactly when the documented rules allow it', (t) => {
-  let right = 0
+t.test('property: a set is accepted exactly if it meets the documented rules', (t) => {
+  let valid = 0
   fc.assert(fc.property(anySet, (value) => {
-    const expected = setIsRight(value)
-    if (expected) right++
+    const expected = setIsValid(value)
+    if (expected) valid++
     return parseLimitSet(value, TELEMETRY, null).ok === expected
   }), { numRuns: 3_000 })
-  t.ok(right > 300 && right < 2_700, `${right} of 3,000 sets were right`)
+  t.ok(valid > 300 && valid < 2_700, `${valid} of 3,000 sets were valid`)
   t.end()
 })
 
-t.test('property: what is accepted says the same after JSON, and is accepted again unchanged', (t) => {
+t.test('property: an accepted set survives JSON, and is accepted again unchanged', (t) => {
   fc.assert(fc.property(anySet, (value) => {
     const parsed = parseLimitSet(value, TELEMETRY, null)
     if (!parsed.ok) return true
@@ -33,7 +34,7 @@ t.test('property: what is accepted says the same after JSON, and is accepted aga
   t.end()
 })
 
-t.test('every fault is named, with its place', (t) => {
+t.test('every fault is named, with its path', (t) => {
   const faults = faultsOf({
     default: { [BATTERY]: { low: { warning: 5, critical: 10 }, high: { critical: 7 } }, voltage: {} },
     overrides: { 'SAT-*': { [STORAGE]: { high: { critical: NaN }, low: {} } }, ' A': {} },
@@ -43,13 +44,15 @@ t.test('every fault is named, with its place', (t) => {
     'more', `default.${BATTERY}.low`, `default.${BATTERY}`, 'default.voltage',
     `overrides["SAT-*"].${STORAGE}.high.critical`, `overrides["SAT-*"].${STORAGE}.low`, 'overrides[" A"]'
   ].sort())
-  t.match(faults.find(({ field }) => field === `default.${BATTERY}`)?.message, 'low limit 10 is not less than high limit 7')
-  t.match(faults.find(({ field }) => field === 'default.voltage')?.message, new RegExp(BATTERY))
+  const messageOf = (path: string): string | undefined => faults.find(({ field }) => field === path)?.message
+  t.match(messageOf(`default.${BATTERY}`), 'low limit 10 is not less than high limit 7')
+  t.match(messageOf('default.voltage'), new RegExp(BATTERY))
   t.end()
 })
 
-t.test('the copy has the order of the catalogue and sorted overrides, whatever the names', (t) => {
-  const value: unknown = JSON.parse(`{"overrides":{"b":{},"__proto__":{"${BATTERY}":{}},"a":{}},"default":{"${STORAGE}":{},"${BATTERY}":{}}}`)
+t.test('the copy has metrics in schema order and sorted overrides, whatever their names', (t) => {
+  const overrides = `{"b":{},"__proto__":{"${BATTERY}":{}},"a":{}}`
+  const value: unknown = JSON.parse(`{"overrides":${overrides},"default":{"${STORAGE}":{},"${BATTERY}":{}}}`)
   const parsed = parseLimitSet(value, TELEMETRY, null)
   if (!parsed.ok) throw new Error('refused')
   t.strictSame(Object.keys(parsed.set.default), [BATTERY, STORAGE])
@@ -57,53 +60,77 @@ t.test('the copy has the order of the catalogue and sorted overrides, whatever t
   t.end()
 })
 
-t.test('bounds: overrides, and faults in an answer', (t) => {
-  const overrides = (count: number, value: unknown): unknown => ({ default: {}, overrides: Object.fromEntries(Array.from({ length: count }, (_, i) => [`S${i}`, value])) })
+t.test('bounds: overrides, and faults per response', (t) => {
+  const overrides = (count: number, value: unknown): unknown => {
+    const entries = Array.from({ length: count }, (_, index) => [`S${index}`, value] as const)
+    return { default: {}, overrides: Object.fromEntries(entries) }
+  }
   t.strictSame(faultsOf(overrides(OVERRIDES_MAX, {})), [])
   t.match(faultsOf(overrides(OVERRIDES_MAX + 1, {})), [{ field: 'overrides', message: /at most 10000/ }])
   t.equal(faultsOf(overrides(5_000, 1)).length, 1_000)
   t.end()
 })
 
-const withKeys = (keys: readonly string[], limits: unknown = {}): unknown => ({ default: {}, overrides: Object.fromEntries(keys.map((key) => [key, limits])) })
-const numbered = (count: number, key: (digits: string, index: number) => string): string[] => Array.from({ length: count }, (_, index) => key(String(index).padStart(5, '0'), index))
+function withKeys (keys: readonly string[], limits: unknown = {}): unknown {
+  return { default: {}, overrides: Object.fromEntries(keys.map((key) => [key, limits])) }
+}
 
-t.test('patterns as fleets have them are cheap, however many', (t) => {
+function numbered (count: number, key: (digits: string, index: number) => string): string[] {
+  return Array.from({ length: count }, (_, index) => key(String(index).padStart(5, '0'), index))
+}
+
+t.test('the patterns of typical fleets are cheap, however many', (t) => {
   const constellations = ['GPS', 'GALILEO', 'STARLINK', 'ONEWEB', 'IRIDIUM', 'SENTINEL', 'O3B', 'COSMO-SKYMED']
   for (const [name, keys] of [
     ['ids', numbered(2_000, (digits) => `SAT-${digits}`)],
-    ['beginnings', numbered(2_000, (digits) => `SAT-${digits}*`)],
-    ['ends', numbered(OVERRIDES_MAX, (digits) => `*-${digits}`)],
-    ['both', numbered(2_000, (digits, index) => `${constellations[index % 8]!}-*-${digits.slice(0, 2 + index % 4)}${index}`)],
-    ['a level each', numbered(2_000, (digits, index) => `${constellations[index % 8]!}-${digits.slice(0, index % 5)}*`)],
-    ['words in the middle', ['*', '*-TEST', '*-SPARE', ...constellations.flatMap((each) => [`${each}-*`, `${each}-*-EU-*`, `${each}-*-US-*`])]]
+    ['prefixes', numbered(2_000, (digits) => `SAT-${digits}*`)],
+    ['suffixes', numbered(OVERRIDES_MAX, (digits) => `*-${digits}`)],
+    ['both', numbered(2_000, (digits, index) => {
+      return `${constellations[index % 8]!}-*-${digits.slice(0, 2 + index % 4)}${index}`
+    })],
+    ['many levels', numbered(2_000, (digits, index) => `${constellations[index % 8]!}-${digits.slice(0, index % 5)}*`)],
+    ['words in the middle', [
+      '*', '*-TEST', '*-SPARE',
+      ...constellations.flatMap((each) => [`${each}-*`, `${each}-*-EU-*`, `${each}-*-US-*`])
+    ]]
   ] as const) t.strictSame(faultsOf(withKeys(keys)), [], name)
   t.end()
 })
 
-t.test('patterns that cost a new satellite too much are refused, and the cost is named', (t) => {
+t.test('costly patterns are refused, with their cost', (t) => {
   const costly = [
     numbered(10_000, (digits) => '*a'.repeat(7) + digits + '*'),
     numbered(MATCH_STEPS_MAX / 4, (digits) => `*${digits}*`),
     numbered(MATCH_STEPS_MAX, (_, index) => '*' + 'a'.repeat(index)),
     Array.from({ length: 20 }, (_, p) => numbered(20, (_, q) => 'a'.repeat(p) + '*' + 'a'.repeat(q))).flat()
   ]
-  for (const keys of costly) t.match(faultsOf(withKeys(keys)), [{ field: 'overrides', message: /cost \d+ steps .* at most 64/ }], keys[1]!)
-  t.match(faultsOf(withKeys(['*a'.repeat(9)])), [{ field: 'overrides["*a*a*a*a*a*a*a*a*a"]', message: 'more than 8 *' }])
+  for (const keys of costly) {
+    t.match(faultsOf(withKeys(keys)), [{ field: 'overrides', message: /cost \d+ steps .* at most 64/ }], keys[1]!)
+  }
+  const wild = '*a'.repeat(9)
+  t.match(faultsOf(withKeys([wild])), [{ field: `overrides["${wild}"]`, message: 'more than 8 *' }])
   t.end()
 })
 
-t.test('a set has a bound in bytes', (t) => {
-  const limits = Object.fromEntries(METRICS.map(({ name }) => [name, { low: { warning: -1.2345678901234e-300, critical: -1.2345678901234e-200 }, high: { warning: 1.2345678901234e200, critical: 1.2345678901234e300 } }]))
-  t.match(faultsOf(withKeys(numbered(OVERRIDES_MAX, (digits) => '\u{1f6f0}'.repeat(58) + digits), limits)), [{ field: '', message: new RegExp(`at most ${LIMIT_SET_BYTES_MAX}`) }])
+t.test('the size of a set is limited', (t) => {
+  const long = {
+    low: { warning: -1.2345678901234e-300, critical: -1.2345678901234e-200 },
+    high: { warning: 1.2345678901234e200, critical: 1.2345678901234e300 }
+  }
+  const limits = Object.fromEntries(METRICS.map(({ name }) => [name, long]))
+  const keys = numbered(OVERRIDES_MAX, (digits) => '\u{1f6f0}'.repeat(58) + digits)
+  t.match(faultsOf(withKeys(keys, limits)), [{ field: '', message: new RegExp(`at most ${LIMIT_SET_BYTES_MAX}`) }])
   t.end()
 })
 
-t.test('limits of metrics that only a newer server knows stay as they are, and are changed by nobody here', (t) => {
-  const newer = { default: { voltage: { change: { warning: 1 } }, [BATTERY]: {} }, overrides: { 'S*': { voltage: { low: { critical: 1 } } } } }
+t.test('limits of metrics known only to a newer server are kept, and cannot be changed', (t) => {
+  const newer = {
+    default: { voltage: { change: { warning: 1 } }, [BATTERY]: {} },
+    overrides: { 'S*': { voltage: { low: { critical: 1 } } } }
+  }
   const stored = parseStoredLimitSet(newer, TELEMETRY)
   if (!stored.ok) throw new Error('refused')
-  t.same(stored.set, newer, 'they stop nobody')
+  t.same(stored.set, newer, 'the set is accepted')
   const changed = { ...newer, default: { ...newer.default, [BATTERY]: { low: { critical: 5 } } } }
   t.match(parseLimitSet(changed, TELEMETRY, stored.set), { ok: true, set: changed })
   for (const other of [

@@ -1,9 +1,12 @@
 /** The border between the frames that a database has and those that it does not, wherever it lies. */
 import t from 'tap'
 import { findStoredFrames } from '../../../lib/operations/stored-frames.js'
-import type { Frame } from '../../../lib/spool/writer.js'
+import { POSITION_START } from '../../../lib/spool/format/position.js'
+import type { Frame } from '../../../lib/spool/frame.js'
 import { connect } from '../../../lib/database/connection.js'
 import { migrateSchema } from '../../../lib/schema/migrate.js'
+import { DAY_MS } from '../../../lib/config/value-types.js'
+import { makePartitions } from '../../../lib/schema/partitions.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
 import { encodePayload, type PlainRow } from '../../support/rows.js'
 
@@ -12,11 +15,26 @@ const PARTS = [3, 1, 5, 2]
 const FRAMES = 11
 const BEGIN_MICROS = BigInt(Date.now()) * 1000n
 
-/** Two rows of the same time in each frame, and in each frame the same times but for a microsecond. */
-const rowsOf = (sequence: number): PlainRow[] => ['B', 'A'].map((id) => ({ id: Buffer.from(id), timeMicros: BEGIN_MICROS + BigInt(sequence), values: [sequence, null, null] }))
+/** Two rows of the same time in each frame; frames differ by a microsecond. */
+const rowsOf = (sequence: number): PlainRow[] => {
+  const row = { timeMicros: BEGIN_MICROS + BigInt(sequence), values: [sequence, null, null] }
+  return ['B', 'A'].map((id) => ({ ...row, id: Buffer.from(id) }))
+}
+
+const SEGMENT = {
+  name: '',
+  path: '',
+  epoch: EPOCH,
+  epochId: null,
+  firstSequence: 1,
+  base: POSITION_START,
+  entered: true,
+  headerBytes: 0,
+  bytes: 0
+}
 
 const frameOf = (sequence: number): Frame => ({
-  segment: { name: '', path: '', epoch: EPOCH, firstSequence: 1, base: { epoch: 0, sequence: 0 }, bytes: 0 },
+  segment: SEGMENT,
   offset: 0,
   epoch: EPOCH,
   sequence,
@@ -35,20 +53,24 @@ const url = await createTestDatabase(await startTestPostgres(t))
 const db = await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
 t.teardown(() => db.close())
 await migrateSchema(db, { log: silentLog })
-await db.query("SELECT orbitstream_ensure_partitions(now() - interval '1 day', now() + interval '1 day')")
+await makePartitions(db, [-1, 0, 1].map((day) => Date.now() + day * DAY_MS))
 const store = async (sequence: number, id: string): Promise<void> => {
-  await db.query("INSERT INTO telemetry (time, satellite_id, battery_charge_percent) VALUES (timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3)", [String(BEGIN_MICROS + BigInt(sequence)), id, sequence])
+  await db.query(
+    'INSERT INTO telemetry (time, satellite_id, battery_charge_percent) ' +
+    "VALUES (timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3)",
+    [String(BEGIN_MICROS + BigInt(sequence)), id, sequence])
 }
 
-t.test('it is found at every place, within parts and between them', async (t) => {
+t.test('the boundary is found everywhere, within parts and between them', async (t) => {
   await db.query('TRUNCATE telemetry')
   for (let stored = 0; stored <= FRAMES; stored++) {
     if (stored > 0) for (const id of ['A', 'B']) await store(stored, id)
-    t.same(await findStoredFrames(db, parts()), { through: stored === 0 ? null : { epoch: EPOCH, sequence: stored }, rows: 2 * stored, rowsBehind: 0 }, `${stored} frames`)
+    const through = stored === 0 ? null : { epoch: EPOCH, sequence: stored }
+    t.same(await findStoredFrames(db, parts()), { through, rows: 2 * stored, rowsBehind: 0 }, `${stored} frames`)
   }
 })
 
-t.test('rows like those of a frame behind it are counted, and move nothing', async (t) => {
+t.test('rows like those of a later frame are counted, and do not move the boundary', async (t) => {
   await db.query('TRUNCATE telemetry')
   for (const sequence of [1, 2, 3, 4, 5]) for (const id of ['A', 'B']) await store(sequence, id)
   await store(6, 'A')

@@ -23,30 +23,35 @@ function columnsOf (count: number): PointColumns {
 interface Rig {
   readonly journal: ManualJournal
   readonly batcher: Batcher
-  /** What each waiter was told, by name. */
+  /** Rows of closed batches. */
+  readonly closed: number[]
+  /** Rows of refused batches. */
+  readonly refused: number[]
+  /** Acknowledgements, as "name outcome". */
   readonly told: string[]
   readonly offer: (count: number, ack?: AckLevel, name?: string) => void
 }
 
 function rig (settings: Partial<BatcherSettings> = {}): Rig {
   const journal = new ManualJournal()
-  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings }, TELEMETRY)
+  const closed: number[] = []
+  const refused: number[] = []
+  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings }, TELEMETRY, {
+    onClosed: (rows) => closed.push(rows),
+    onRefused: (rows) => refused.push(rows)
+  })
   const told: string[] = []
-  return {
-    journal,
-    batcher,
-    told,
-    offer: (count, ack = 'spooled', name = ack) => batcher.append(columnsOf(count), null, ack, (error) => told.push(`${name} ${String(error)}`))
+  const offer: Rig['offer'] = (count, ack = 'spooled', name = ack) => {
+    batcher.append(columnsOf(count), null, ack, (error) => told.push(`${name} ${String(error)}`))
   }
+  return { journal, batcher, closed, refused, told, offer }
 }
 
 const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve))
 
-t.test('closes at batchSize at once, whole bodies together', (t) => {
-  const { journal, batcher, offer } = rig()
+t.test('closes at batchSize at once, without splitting a body', (t) => {
+  const { journal, batcher, closed, offer } = rig()
   journal.idle = false
-  const closed: number[] = []
-  batcher.onClosed = (rows) => closed.push(rows)
   offer(9)
   t.equal(batcher.rows, 9)
   t.equal(journal.batches.length, 0)
@@ -58,11 +63,11 @@ t.test('closes at batchSize at once, whole bodies together', (t) => {
   offer(10)
   t.strictSame(closed, [13, 10])
   batcher.close()
-  t.strictSame(closed, [13, 10], 'nothing open, nothing closed')
+  t.strictSame(closed, [13, 10], 'an empty batch is not closed')
   t.end()
 })
 
-t.test('an idle journal gets what arrived together at the end of the turn', async (t) => {
+t.test('an idle journal gets requests that arrive together as one batch, at the end of the turn', async (t) => {
   const { journal, offer } = rig()
   for (const expected of [[3], [3, 3]]) {
     offer(1)
@@ -85,10 +90,10 @@ t.test('a busy journal gets the batch when it becomes idle', async (t) => {
     t.strictSame(journal.batches.map(({ rows }) => rows), expected)
   }
   journal.becomeIdle()
-  t.equal(journal.batches.length, 2, 'an empty batch is not handed over')
+  t.equal(journal.batches.length, 2, 'an empty batch is not appended')
 })
 
-t.test('a busy journal gets the batch after the timeout, counted from its first row, again and again', async (t) => {
+t.test('a busy journal gets every batch after the timeout, counted from its first row', async (t) => {
   const { journal, offer } = rig({ batchTimeoutMs: 40 })
   journal.idle = false
   for (let batch = 1; batch <= 3; batch++) {
@@ -103,7 +108,7 @@ t.test('a busy journal gets the batch after the timeout, counted from its first 
   }
 })
 
-t.test('a batch that closed early takes its timer along', async (t) => {
+t.test('closing a batch early cancels its timer', async (t) => {
   const { journal, offer } = rig({ batchSize: 2, batchTimeoutMs: 60 })
   journal.idle = false
   offer(1)
@@ -113,10 +118,10 @@ t.test('a batch that closed early takes its timer along', async (t) => {
   const startedMs = performance.now()
   offer(1)
   await journal.holding(2)
-  t.ok(performance.now() - startedMs >= 58, 'the next batch has the whole time')
+  t.ok(performance.now() - startedMs >= 58, 'the next batch has the full timeout')
 })
 
-t.test('each is told once, at the stage asked for', (t) => {
+t.test('each request is acknowledged once, at the stage it asked for', (t) => {
   const { journal, told, offer } = rig({ batchSize: 3 })
   journal.idle = false
   offer(1, 'received')
@@ -131,7 +136,7 @@ t.test('each is told once, at the stage asked for', (t) => {
   t.end()
 })
 
-t.test('waiters of one batch are not those of the next', (t) => {
+t.test('each batch acknowledges its own requests', (t) => {
   const { journal, told, offer } = rig({ batchSize: 1 })
   offer(1, 'spooled', 'first')
   offer(1, 'spooled', 'second')
@@ -142,10 +147,8 @@ t.test('waiters of one batch are not those of the next', (t) => {
   t.end()
 })
 
-t.test('refused by the journal: both kinds are told once, the points counted once', (t) => {
-  const { journal, batcher, told, offer } = rig({ batchSize: 4 })
-  const refused: number[] = []
-  batcher.onRefused = (rows) => refused.push(rows)
+t.test('refused by the journal: every request is told once, the points are counted once', (t) => {
+  const { journal, refused, told, offer } = rig({ batchSize: 4 })
   offer(1, 'received')
   offer(1, 'spooled')
   offer(2, 'committed')
@@ -155,7 +158,7 @@ t.test('refused by the journal: both kinds are told once, the points counted onc
   t.end()
 })
 
-t.test('closed before its commit: those who wait for it are told that the points are on disk', (t) => {
+t.test('journal closed before the commit: requests waiting for it are told that the points are on disk', (t) => {
   const { journal, told, offer } = rig({ batchSize: 2 })
   offer(1, 'spooled')
   offer(1, 'committed')
@@ -165,9 +168,11 @@ t.test('closed before its commit: those who wait for it are told that the points
   t.end()
 })
 
-t.test('nobody waits past the deadline, and everybody is told once', async (t) => {
+t.test('no request waits past the deadline, and each is told once', async (t) => {
   const { journal, batcher, told, offer } = rig({ batchSize: 2, ackDeadlineMs: 20 })
-  const allTold = async (count: number): Promise<void> => { while (told.length < count) await new Promise((resolve) => setTimeout(resolve, 5)) }
+  const allTold = async (count: number): Promise<void> => {
+    while (told.length < count) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
   offer(1, 'committed', 'first')
   offer(1, 'spooled', 'second')
   journal.batches[0]?.spooled(null)
@@ -188,7 +193,7 @@ t.test('nobody waits past the deadline, and everybody is told once', async (t) =
   t.equal(batcher.committing, 0)
 })
 
-t.test('a body that is larger than a batch goes into several; its answer comes with the last', (t) => {
+t.test('a body larger than a batch is split, and acknowledged with its last batch', (t) => {
   const { journal, batcher } = rig({ batchSize: 100_000 })
   const columns = widestColumns(20_000)
   const anomalies = new AnomalyColumns()
@@ -196,7 +201,9 @@ t.test('a body that is larger than a batch goes into several; its answer comes w
     for (let metric = 0; metric < METRIC_COUNT; metric++) anomalies.push(point, metric, 0, 0)
   }
   const told: string[] = []
-  for (const name of ['kept', 'halved']) batcher.append(columns, anomalies, 'spooled', (error) => told.push(`${name} ${String(error)}`))
+  for (const name of ['kept', 'halved']) {
+    batcher.append(columns, anomalies, 'spooled', (error) => told.push(`${name} ${String(error)}`))
+  }
   batcher.close()
   const { batches } = journal
   t.ok(batches.length > 4)
@@ -205,16 +212,18 @@ t.test('a body that is larger than a batch goes into several; its answer comes w
     t.ok(payload.length <= BATCH_BYTES_MAX)
     t.equal(decodeRows(telemetryOf(payload)).length, rows)
     t.equal(anomalyCountOf(payload), rows * METRIC_COUNT)
-    t.equal(pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), rowsOf(anomaliesOf(payload), anomalyRowEnd), TELEMETRY).length, rows * METRIC_COUNT)
+    const anomalyRows = rowsOf(anomaliesOf(payload), anomalyRowEnd)
+    const points = pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), anomalyRows, TELEMETRY)
+    t.equal(points.length, rows * METRIC_COUNT)
   }
   for (const batch of batches.slice(0, -1)) batch.spooled(null)
   t.strictSame(told, ['kept null'])
   batches.at(-1)!.spooled('spool_full')
-  t.strictSame(told, ['kept null', 'halved outcome_unknown'], 'a part of it is stored, a part is not')
+  t.strictSame(told, ['kept null', 'halved outcome_unknown'], 'only part of it is stored')
   t.end()
 })
 
-t.test('a body of several batches that are all refused is refused', (t) => {
+t.test('a body is refused if all of its batches are', (t) => {
   const { journal, batcher } = rig({ batchSize: 100_000 })
   const told: Array<string | null> = []
   batcher.append(widestColumns(20_000), null, 'committed', (error) => told.push(error))
@@ -225,7 +234,7 @@ t.test('a body of several batches that are all refused is refused', (t) => {
   t.end()
 })
 
-/** Points whose rows are as long as rows can be. */
+/** Points with the longest possible rows. */
 function widestColumns (count: number): PointColumns {
   const satellite = new SatelliteTable().byId('🛰'.repeat(64))!
   const columns = new PointColumns(TELEMETRY)
@@ -236,7 +245,7 @@ function widestColumns (count: number): PointColumns {
   return columns
 }
 
-/** Rows that stand end to end, as views. */
+/** Splits rows into views. */
 function rowsOf (rows: Buffer, end: (view: DataView, start: number) => number): Buffer[] {
   const view = new DataView(rows.buffer, rows.byteOffset, rows.length)
   const found: Buffer[] = []

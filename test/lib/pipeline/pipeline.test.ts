@@ -12,7 +12,12 @@ import { ManualJournal } from '../../support/manual-journal.js'
 
 const NO_LIMITS = new LimitTable({ version: 1, set: { default: {}, overrides: {} } }, TELEMETRY)
 const SETTINGS = {
-  timeWindowPastMs: 1, timeWindowFutureMs: 1, unknownFields: 'reject', batchSize: 8, batchTimeoutMs: 3_600_000, fullCode: 'spool_full'
+  timeWindowPastMs: 1,
+  timeWindowFutureMs: 1,
+  unknownFields: 'reject',
+  batchSize: 8,
+  batchTimeoutMs: 3_600_000,
+  fullCode: 'spool_full'
 } as const
 
 function waitingOf (pipeline: Pipeline, journal: Journal): number {
@@ -24,7 +29,7 @@ function fillColumns (pipeline: Pipeline, count: number): void {
   for (let i = 0; i < count; i++) pipeline.columns.push(pipeline.satellites.byId('SAT')!, 1.7e15)
 }
 
-t.test('asks the journal for room, and takes nothing once it stops', (t) => {
+t.test('refuses points when the journal is full, and after stop', (t) => {
   const journal = new ManualJournal()
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   t.equal(pipeline.refusal('spooled'), null)
@@ -37,7 +42,7 @@ t.test('asks the journal for room, and takes nothing once it stops', (t) => {
   t.end()
 })
 
-t.test('no more wait for a commit than are bounded; others are still taken', (t) => {
+t.test('the number of requests waiting for a commit is bounded; others are still accepted', (t) => {
   const journal = new ManualJournal()
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   let told = 0
@@ -57,7 +62,7 @@ t.test('no more wait for a commit than are bounded; others are still taken', (t)
   t.end()
 })
 
-t.test('satellites of points that were taken are kept, those of others are not', (t) => {
+t.test('satellites of accepted points are kept, others are not', (t) => {
   const pipeline = new Pipeline(new ManualJournal(), SETTINGS, NO_LIMITS)
   const { satellites } = pipeline
   const indexOf = (id: string): number | undefined => {
@@ -76,7 +81,7 @@ t.test('satellites of points that were taken are kept, those of others are not',
   t.end()
 })
 
-t.test('no points: accepted at once, nothing handed over', (t) => {
+t.test('no points: accepted at once, without a batch', (t) => {
   const journal = new ManualJournal()
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   const told: unknown[] = []
@@ -87,7 +92,7 @@ t.test('no points: accepted at once, nothing handed over', (t) => {
   t.end()
 })
 
-t.test('stop hands the open batch over', (t) => {
+t.test('stop closes the open batch', (t) => {
   const journal = new ManualJournal()
   journal.idle = false
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
@@ -100,7 +105,7 @@ t.test('stop hands the open batch over', (t) => {
   t.end()
 })
 
-t.test('points offered after stop are refused at every level: none is acknowledged and dropped', (t) => {
+t.test('points offered after stop are refused at every level: none are acknowledged and then dropped', (t) => {
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1000 })
   const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
   pipeline.stop()
@@ -121,15 +126,21 @@ type Step =
   | { readonly kind: 'reject' | 'shed', readonly count: number }
   | { readonly kind: 'close' | 'take' | 'commit' | 'quarantine' | 'rewind' | 'end' | 'give up' | 'turn' }
 
+type PlainStep = Exclude<Step, { readonly count: number }>
+
 const count = fc.integer({ min: 0, max: 12 })
+const ackLevels = fc.constantFrom<AckLevel>('received', 'spooled', 'committed')
+const stepOf = (...kinds: Array<PlainStep['kind']>): fc.Arbitrary<PlainStep> => (
+  fc.constantFrom(...kinds).map((kind) => ({ kind }))
+)
 const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('offer' as const), count, ack: fc.constantFrom<AckLevel>('received', 'spooled', 'committed') }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('offer' as const), count, ack: ackLevels }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('reject' as const, 'shed' as const), count }) },
-  { weight: 4, arbitrary: fc.constantFrom<Step>({ kind: 'take' }, { kind: 'commit' }, { kind: 'quarantine' }, { kind: 'close' }, { kind: 'turn' }) },
-  { weight: 1, arbitrary: fc.constantFrom<Step>({ kind: 'rewind' }, { kind: 'end' }, { kind: 'give up' }) }
+  { weight: 4, arbitrary: stepOf('take', 'commit', 'quarantine', 'close', 'turn') },
+  { weight: 1, arbitrary: stepOf('rewind', 'end', 'give up') }
 ), { maxLength: 60 })
 
-/** A pipeline, a drain played by hand, and how often each who offered was told. */
+/** A pipeline, a drain played by hand, and how often each offer was acknowledged. */
 class Plant {
   readonly journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 100_000 })
   readonly pipeline = new Pipeline(this.journal, SETTINGS, NO_LIMITS)
@@ -151,7 +162,7 @@ class Plant {
       case 'quarantine': { this.commit(1); return }
       case 'rewind':
         this.out = null
-        assert.equal(this.journal.resume({ epoch: 1, sequence: this.released }), null)
+        assert.equal(this.journal.resume({ epoch: 1, sequence: this.released, epochId: null }), null)
         return
       case 'end':
         this.pipeline.stop()
@@ -187,11 +198,11 @@ class Plant {
     points.committed = this.journal.releasedRows - this.quarantined
     assert.equal(conservationError(points, waitingOf(this.pipeline, this.journal)), 0)
     assert.notEqual(conservationError(points, waitingOf(this.pipeline, this.journal) + 1), 0)
-    for (const times of this.told) assert.ok(times <= 1, 'told twice')
+    for (const times of this.told) assert.ok(times <= 1, 'acknowledged twice')
   }
 }
 
-t.test('conservation: every point is somewhere, and everyone is told once', async (t) => {
+t.test('property: all points are accounted for, and every offer is acknowledged once', async (t) => {
   await fc.assert(fc.asyncProperty(steps, async (list) => {
     const plant = new Plant()
     for (const step of list) {
@@ -202,7 +213,7 @@ t.test('conservation: every point is somewhere, and everyone is told once', asyn
     await plant.step({ kind: 'give up' })
     plant.check()
     assert.equal(waitingOf(plant.pipeline, plant.journal), 0)
-    assert.ok(plant.told.every((times) => times === 1), 'somebody was never told')
+    assert.ok(plant.told.every((times) => times === 1), 'an offer was never acknowledged')
   }), { numRuns: 400 })
   t.pass()
 })

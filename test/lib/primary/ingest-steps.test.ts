@@ -7,25 +7,29 @@ import { METRICS } from '../../../protocol/metrics.js'
 const BEGIN_MS = Date.UTC(2026, 10, 24, 12, 0, 3)
 const iso = (ms: number): string => new Date(ms).toISOString()
 
-/** Counters as the primary sums them. */
+/** Counters, as summed up by the primary. */
 class Counts {
   private readonly registers = [new Registry()]
   private readonly registry = this.registers[0]!
-  readonly points = new Counter({ name: 'orbitstream_points_total', help: '-', labelNames: ['outcome'], registers: this.registers })
-  readonly udpPoints = new Counter({ name: 'orbitstream_udp_points_total', help: '-', registers: this.registers })
-  readonly gaps = new Counter({ name: 'orbitstream_udp_gap_packets_total', help: '-', registers: this.registers })
-  readonly late = new Counter({ name: 'orbitstream_udp_late_packets_total', help: '-', registers: this.registers })
-  readonly ack = new Histogram({ name: 'orbitstream_ack_seconds', help: '-', buckets: [0.001, 0.01, 0.1], registers: this.registers })
-  readonly anomalies = new Counter({ name: 'orbitstream_anomalies_total', help: '-', labelNames: ['metric', 'severity'], registers: this.registers })
-  readonly spool = new Gauge({ name: 'orbitstream_spool_bytes', help: '-', registers: this.registers })
-  readonly workers = new Gauge({ name: 'orbitstream_workers', help: '-', labelNames: ['state'], registers: this.registers })
+  private readonly shared = { help: '-', registers: this.registers }
+  readonly points = new Counter({ ...this.shared, name: 'orbitstream_points_total', labelNames: ['outcome'] })
+  readonly udpPoints = new Counter({ ...this.shared, name: 'orbitstream_udp_points_total' })
+  readonly gaps = new Counter({ ...this.shared, name: 'orbitstream_udp_gap_packets_total' })
+  readonly late = new Counter({ ...this.shared, name: 'orbitstream_udp_late_packets_total' })
+  readonly ack = new Histogram({ ...this.shared, name: 'orbitstream_ack_seconds', buckets: [0.001, 0.01, 0.1] })
+  readonly anomalies = new Counter({
+    ...this.shared, name: 'orbitstream_anomalies_total', labelNames: ['metric', 'severity']
+  })
+
+  readonly spool = new Gauge({ ...this.shared, name: 'orbitstream_spool_bytes' })
+  readonly workers = new Gauge({ ...this.shared, name: 'orbitstream_workers', labelNames: ['state'] })
 
   async json (): Promise<MetricsJson> {
     return await this.registry.getMetricsAsJSON()
   }
 }
 
-t.test('steps of ten seconds of the clock, the first from the start of the server', async (t) => {
+t.test('steps end on multiples of ten seconds; the first begins with the server', async (t) => {
   const counts = new Counts()
   const cutter = new IngestStepCutter('a', BEGIN_MS)
   t.same(cutter.pending(), [])
@@ -36,7 +40,16 @@ t.test('steps of ten seconds of the clock, the first from the start of the serve
   counts.workers.set({ state: 'ready' }, 3)
   counts.workers.set({ state: 'waiting' }, 1)
   cutter.sample(await counts.json(), BEGIN_MS + 2_000)
-  t.match(cutter.pending(), [{ time: iso(BEGIN_MS), instance: 'a', seconds: 2, http_points: 20, udp_points: 10, committed_points: 20, spool_bytes: 1_000, workers_ready: 3 }], 'while it is under way')
+  t.match(cutter.pending(), [{
+    time: iso(BEGIN_MS),
+    instance: 'a',
+    seconds: 2,
+    http_points: 20,
+    udp_points: 10,
+    committed_points: 20,
+    spool_bytes: 1_000,
+    workers_ready: 3
+  }], 'an open step')
   counts.points.inc({ outcome: 'accepted' }, 70)
   cutter.sample(await counts.json(), BEGIN_MS + 7_500)
   counts.points.inc({ outcome: 'accepted' }, 5)
@@ -49,12 +62,12 @@ t.test('steps of ten seconds of the clock, the first from the start of the serve
   ])
   t.equal(pending.length, 2)
   cutter.stored(pending)
-  t.same(cutter.pending(), [], 'nothing was counted since')
+  t.same(cutter.pending(), [], 'nothing has been counted since')
   cutter.sample(await counts.json(), BEGIN_MS + 9_000)
-  t.match(cutter.pending(), [{ time: iso(BEGIN_MS + 7_000), seconds: 1.5 }], 'the one under way is stored again')
+  t.match(cutter.pending(), [{ time: iso(BEGIN_MS + 7_000), seconds: 1.5 }], 'the open step is stored again')
 })
 
-t.test('what came in between a row that was read and its storage is not forgotten', async (t) => {
+t.test('counts that arrive while a step is being stored are kept', async (t) => {
   const counts = new Counts()
   const cutter = new IngestStepCutter('a', BEGIN_MS)
   cutter.sample(await counts.json(), BEGIN_MS + 1_000)
@@ -65,7 +78,7 @@ t.test('what came in between a row that was read and its storage is not forgotte
   t.match(cutter.pending(), [{ committed_points: 9 }], 'the end of the step')
 })
 
-t.test('quantiles are those of the step', async (t) => {
+t.test('quantiles are of the step alone', async (t) => {
   const counts = new Counts()
   const cutter = new IngestStepCutter('a', BEGIN_MS)
   for (let i = 0; i < 100; i++) counts.ack.observe(0.0005)
@@ -80,10 +93,10 @@ t.test('quantiles are those of the step', async (t) => {
   t.ok(p99! > 0.099 && p99! <= 0.1, String(p99))
   counts.ack.observe(3)
   cutter.sample(await counts.json(), BEGIN_MS + 10_000)
-  t.equal(cutter.pending()[1]!.ack_p99_seconds, 0.1, 'above the last bound: that bound')
+  t.equal(cutter.pending()[1]!.ack_p99_seconds, 0.1, 'above the last bound: the bound itself')
 })
 
-t.test('late packets take back what was missing', async (t) => {
+t.test('late packets reduce the missing ones', async (t) => {
   const counts = new Counts()
   const cutter = new IngestStepCutter('a', BEGIN_MS)
   counts.gaps.inc(3)
@@ -93,7 +106,7 @@ t.test('late packets take back what was missing', async (t) => {
   t.same(cutter.pending().map((step) => step.udp_missing_packets), [3, -2])
 })
 
-t.test('anomalies by metric and severity, those that there were', async (t) => {
+t.test('anomalies by metric and severity, without zero counts', async (t) => {
   const [{ name: first }, { name: second }] = METRICS
   const counts = new Counts()
   const cutter = new IngestStepCutter('a', BEGIN_MS)
@@ -109,7 +122,7 @@ t.test('anomalies by metric and severity, those that there were', async (t) => {
   ])
 })
 
-t.test('an hour is kept while the database is away', async (t) => {
+t.test('an hour of steps is kept during a database outage', async (t) => {
   const counts = new Counts()
   const cutter = new IngestStepCutter('a', BEGIN_MS)
   for (let step = 1; step <= 400; step++) cutter.sample(await counts.json(), BEGIN_MS + step * 10_000)
@@ -124,7 +137,7 @@ t.test('a clock that is set back', async (t) => {
   counts.points.inc({ outcome: 'committed' }, 1)
   cutter.sample(await counts.json(), BEGIN_MS + 7_500)
   cutter.sample(await counts.json(), BEGIN_MS + 7_500)
-  t.equal(cutter.pending().length, 1, 'no step without a length')
+  t.equal(cutter.pending().length, 1, 'no step of zero length')
   counts.points.inc({ outcome: 'committed' }, 2)
   cutter.sample(await counts.json(), BEGIN_MS + 7_200)
   counts.points.inc({ outcome: 'committed' }, 4)
@@ -134,7 +147,7 @@ t.test('a clock that is set back', async (t) => {
     [iso(BEGIN_MS), 1, 7.5],
     [iso(BEGIN_MS + 7_000), 4, 0.8]
   ])
-  t.equal(new Set(pending.map(({ time }) => time)).size, pending.length, 'no time twice')
+  t.equal(new Set(pending.map(({ time }) => time)).size, pending.length, 'no duplicate times')
   cutter.stored(pending)
-  t.same(cutter.pending(), [], 'the earlier step of that time is not stored after the one that counts')
+  t.same(cutter.pending(), [], 'the earlier step of that time is not stored after the one that replaced it')
 })

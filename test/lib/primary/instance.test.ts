@@ -14,7 +14,7 @@ function configOf (dataDir: string, env: Record<string, string> = {}): Config {
   return loaded.config
 }
 
-t.test('the id is made once', async (t) => {
+t.test('the id is created once', async (t) => {
   const directory = await temporaryDirectory(t)
   const id = await readInstanceId(directory, silentLog)
   t.match(id, /^[0-9a-f-]{36}$/)
@@ -23,15 +23,18 @@ t.test('the id is made once', async (t) => {
   t.equal(await readFile(join(directory, 'instance-id'), 'utf8'), `${id}\n`)
 })
 
-t.test('an id that a crash or a person has damaged is replaced, with a warning', async (t) => {
+t.test('a damaged id is replaced, with a warning', async (t) => {
   const directory = await temporaryDirectory(t)
   const file = join(directory, 'instance-id')
   const warnings: string[] = []
   const log = pino({ base: null }, { write: (line) => { warnings.push(line) } })
   let last = await readInstanceId(directory, log)
   const damage = [
-    () => truncate(file, 0), () => truncate(file, 20), () => writeFile(file, Buffer.alloc(37)),
-    () => writeFile(file, `${last}\n${last}\n`), () => writeFile(file, 'web-1\n')
+    () => truncate(file, 0),
+    () => truncate(file, 20),
+    () => writeFile(file, Buffer.alloc(37)),
+    () => writeFile(file, `${last}\n${last}\n`),
+    () => writeFile(file, 'web-1\n')
   ]
   for (const [index, harm] of damage.entries()) {
     await harm()
@@ -44,7 +47,7 @@ t.test('an id that a crash or a person has damaged is replaced, with a warning',
   }
 })
 
-t.test('new directories are closed to others; one that all may write to is named', async (t) => {
+t.test('new directories are private; a world-writable one is reported', async (t) => {
   const dataDir = join(await temporaryDirectory(t), 'data')
   const umask = process.umask(0)
   t.teardown(() => process.umask(umask))
@@ -64,8 +67,8 @@ t.test('new directories are closed to others; one that all may write to is named
   await lock(configOf(alone, { DATABASE_URL: 'postgres://localhost/x' }))
   t.equal(await modeOf('alone'), 0o700)
   await chmod(dataDir, 0o777)
-  if (isRoot()) await t.rejects(lock(), { name: 'StartupError', message: /everybody may write to/ })
+  if (isRoot()) await t.rejects(lock(), { name: 'StartupError', message: /is writable for everyone/ })
   else await lock()
   t.equal(warnings.length, isRoot() ? 0 : 1)
-  t.equal(await modeOf(), 0o777, 'a directory that was there keeps its mode')
+  t.equal(await modeOf(), 0o777, 'an existing directory keeps its mode')
 })

@@ -1,4 +1,4 @@
-/** The limits of a host over a real PostgreSQL: changes of other hosts, connections that are lost, a database that is away. */
+/** Limits with a real PostgreSQL: changes by other hosts, lost connections, outages. */
 import { EventEmitter, once } from 'node:events'
 import t, { type Test } from 'tap'
 import { LimitsKeeper, type LimitsKeeperOptions } from '../../../lib/primary/limits-keeper.js'
@@ -60,7 +60,7 @@ async function opened (t: Test): Promise<void> {
 
 t.test('a host and its limits', async (t) => {
   await opened(t)
-  await t.test('the configuration fills an empty database, and no other', async (t) => {
+  await t.test('the configuration only fills an empty database', async (t) => {
     const first = keeperOf(t, postgres.url)
     t.throws(() => first.keeper.current, /read before/)
     await first.keeper.start()
@@ -69,9 +69,9 @@ t.test('a host and its limits', async (t) => {
     const second = keeperOf(t, postgres.url, { configured: setOf(11) })
     await second.keeper.start()
     t.strictSame(second.keeper.current, first.keeper.current)
-    t.match(second.lines.join(''), /the limits in the database differ from those of the configuration/)
+    t.match(second.lines.join(''), /the limits in the database differ from the configuration/)
   })
-  await t.test('a change counts here at once, and on the other host by its notice', async (t) => {
+  await t.test('a change applies here at once, and on another host after the notification', async (t) => {
     const [here, there] = [keeperOf(t, postgres.url), keeperOf(t, postgres.url)]
     await Promise.all([here.keeper.start(), there.keeper.start()])
     const { version } = here.keeper.current
@@ -85,7 +85,7 @@ t.test('a host and its limits', async (t) => {
     t.equal(await there.keeper.replace(version, setOf(21), 'late'), null)
     t.equal((await there.keeper.latest()).version, version + 1)
   })
-  await t.test('a change without a notice is found by the poll', async (t) => {
+  await t.test('polling finds a change whose notification was lost', async (t) => {
     const polling = keeperOf(t, postgres.url, { pollMs: 20 })
     await polling.keeper.start()
     const changed = once(polling.events, 'change', PATIENCE)
@@ -93,24 +93,26 @@ t.test('a host and its limits', async (t) => {
     await changed
     t.equal(polling.keeper.current.version, (await readLimits(db))?.version)
   })
-  await t.test('a set that is not accepted leaves those that count, and is complained of once', async (t) => {
+  await t.test('an invalid set changes nothing, and is logged once', async (t) => {
     const polling = keeperOf(t, postgres.url, { pollMs: 10 })
     await polling.keeper.start()
     const before = polling.keeper.current
     const { rows } = await db.query('SELECT limits FROM limits')
     await db.query('UPDATE limits SET limits = \'{}\', version = version + 1')
-    while (!polling.lines.some((line) => line.includes('cannot be read'))) await new Promise((resolve) => setTimeout(resolve, 5))
+    while (!polling.lines.some((line) => line.includes('cannot be read'))) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
     await new Promise((resolve) => setTimeout(resolve, 50))
     t.strictSame(polling.keeper.current, before)
     t.equal(polling.lines.filter((line) => line.includes('cannot be read')).length, 1)
-    await t.rejects(keeperOf(t, postgres.url).keeper.start(), /does not accept/)
+    await t.rejects(keeperOf(t, postgres.url).keeper.start(), /contains an invalid set/)
     await db.query('UPDATE limits SET limits = $1', [JSON.stringify(rows[0]?.['limits'])])
   })
 })
 
-t.test('a host whose database comes and goes', async (t) => {
+t.test('outages of the database', async (t) => {
   await opened(t)
-  await t.test('a connection that is lost is made again, and what was missed meanwhile is read', async (t) => {
+  await t.test('a lost connection is replaced, and missed changes are read', async (t) => {
     const { keeper, connections, events } = keeperOf(t, postgres.url)
     await keeper.start()
     for (let times = 1; times <= 2; times++) {
@@ -123,7 +125,7 @@ t.test('a host whose database comes and goes', async (t) => {
       t.equal(connections.length, times + 1)
     }
   })
-  await t.test('database away: limits stay, changes are refused; afterwards all goes on', async (t) => {
+  await t.test('during an outage limits stay and changes are refused; then both work again', async (t) => {
     const { keeper, events } = keeperOf(t, postgres.url)
     await keeper.start()
     const before = keeper.current

@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream'
 import t from 'tap'
-import { Conservation } from '../../../lib/primary/reconciliation.js'
+import { Reconciliation } from '../../../lib/primary/reconciliation.js'
 import { createLogger } from '../../../lib/support/log.js'
 import { pointsOf, reportOf } from '../../support/slots.js'
 
-t.test('shouts once when points are unexplained, and again when they are', (t) => {
+t.test('logs once when counters stop adding up, and once when they do again', (t) => {
   const lines: string[] = []
   const destination = new Writable({
     write (chunk: Buffer, _encoding, done) {
@@ -12,14 +12,15 @@ t.test('shouts once when points are unexplained, and again when they are', (t) =
       done()
     }
   })
-  const conservation = new Conservation(createLogger({ level: 'info', name: 'test', pretty: false, destination }))
-  const good = pointsOf({ received: 10, accepted: 8, rejected: 1, shed: 1, recovered: 5, committed: 6, quarantined: 1, failed: 1 })
+  const conservation = new Reconciliation(createLogger({ level: 'info', name: 'test', pretty: false, destination }))
+  const taken = { received: 10, accepted: 8, rejected: 1, shed: 1, recovered: 5 }
+  const good = pointsOf({ ...taken, committed: 6, quarantined: 1, failed: 1 })
   conservation.check(reportOf({ points: good, waiting: 5 }))
   t.equal(conservation.errorPoints, 0)
   conservation.check(reportOf({ points: good, waiting: 3 }))
   conservation.check(reportOf({ points: good, waiting: 4, slot: 1 }))
   conservation.check(reportOf({ points: good, waiting: 3 }))
-  t.equal(conservation.errorPoints, 3, 'of both workers')
+  t.equal(conservation.errorPoints, 3, 'for both workers')
   conservation.check(reportOf({ points: good, waiting: 5 }))
   t.equal(conservation.errorPoints, 1)
   t.strictSame(lines, ['error', 'error', 'info'])

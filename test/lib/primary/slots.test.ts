@@ -10,29 +10,42 @@ const EXEC = fileURLToPath(new URL('../../support/slots-worker.js', import.meta.
 interface Watched {
   readonly slots: Slots
   readonly messages: Array<readonly [number, ToPrimary]>
-  /** Slots whose worker died, with what it had reported as waiting. */
+  /** Slots whose worker died, with the waiting points of its last report. */
   readonly deaths: Array<{ readonly slot: number, readonly waiting: number | null, readonly atMs: number }>
   readonly gaveUp: string[]
   readonly lines: Array<Record<string, unknown>>
-  /** Resolves when the predicate holds after some message or death. */
+  /** Resolves when the predicate is true after a message or death. */
   until: (predicate: () => boolean) => Promise<void>
 }
 
 function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
   process.env['SLOTS_WORKER'] = mode
   const watchers = new Set<() => void>()
-  // Once what the slots do at this event is done.
+  // After the slots have handled the event.
   const wake = (): void => { setImmediate(() => watchers.forEach((each) => each())) }
   const watched: Omit<Watched, 'slots' | 'until'> = { messages: [], deaths: [], gaveUp: [], lines: [] }
+  const record = (message: ToPrimary, slot: Slot): void => {
+    watched.messages.push([slot.number, message])
+    wake()
+  }
+  const destination = {
+    write: (line: string) => { watched.lines.push(JSON.parse(line) as Record<string, unknown>) }
+  }
   const slots = new Slots({
     count,
     vitalCount,
     exec: EXEC,
-    log: createLogger({ level: 'error', name: 'test', pretty: false, destination: { write: (line: string) => { watched.lines.push(JSON.parse(line) as Record<string, unknown>) } } }),
-    settingsFor: (slot) => ({ slot, limits: { version: 4, set: { default: {}, overrides: {} } } } as unknown as WorkerSettings),
-    onMessage: (slot, message) => {
-      watched.messages.push([slot.number, message])
-      wake()
+    log: createLogger({ level: 'error', name: 'test', pretty: false, destination }),
+    settingsFor: (slot) => ({ slot } as WorkerSettings),
+    handlers: {
+      ready: record,
+      report: record,
+      ask: record,
+      'limits-in-force': record,
+      found: record,
+      watch: record,
+      unwatch: record,
+      senders: record
     },
     onDeath: (slot) => {
       watched.deaths.push({ slot: slot.number, waiting: slot.report?.waiting ?? null, atMs: performance.now() })
@@ -50,7 +63,7 @@ function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
   return { ...watched, slots, until }
 }
 
-/** Ended, and not yet noticed by its parent: see proc(5). */
+/** Exited, and not yet reaped by its parent: proc(5). */
 function isZombie (pid: number): boolean {
   return /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
 }
@@ -61,7 +74,7 @@ function slotZero ({ slots }: Watched): Slot {
   return slots.all[0]!
 }
 
-t.test('starts each slot with its settings, passes messages on, and stops all', async (t) => {
+t.test('starts each slot with its settings, handles messages, and stops all', async (t) => {
   const watched = watch(t, 'serve', 2)
   const { slots, messages, deaths } = watched
   t.strictSame(slots.all.map(({ number, state }) => [number, state]), [[0, 'gone'], [1, 'gone']])
@@ -76,14 +89,14 @@ t.test('starts each slot with its settings, passes messages on, and stops all', 
   const stopping = slots.stop(5000, 1000)
   t.strictSame(slots.all.map(({ state }) => state), ['stopping', 'stopping'])
   await stopping
-  t.strictSame(slots.all.map(({ state, worker, restarts }) => [state, worker, restarts]), [['gone', null, 0], ['gone', null, 0]])
+  for (const { state, worker, restarts } of slots.all) t.strictSame([state, worker, restarts], ['gone', null, 0])
   t.strictSame(deaths.map(({ slot }) => slot).sort(), [0, 1])
-  t.strictSame(watched.lines, [], 'an end that was asked for is not a death')
+  t.strictSame(watched.lines, [], 'a requested exit is not a death')
   slots.send(slots.all[0]!, { type: 'report?', id: 6 })
   await slots.stop(0, 0)
 })
 
-t.test('a worker that is killed is replaced at once, at first; its last report is there when its death is told', async (t) => {
+t.test('a killed worker is replaced at once the first time; its last report outlives it', async (t) => {
   const watched = watch(t, 'serve')
   const slot = slotZero(watched)
   watched.slots.start()
@@ -104,22 +117,22 @@ t.test('a worker that is killed is replaced at once, at first; its last report i
   t.match(watched.lines[1], { delayMs: 200 })
   t.equal(slot.state, 'waiting')
   await watched.slots.stop(60_000, 0)
-  t.match(slot, { state: 'gone', worker: null }, 'nothing is started any more')
+  t.match(slot, { state: 'gone', worker: null }, 'nothing is started afterwards')
 })
 
-t.test('what a worker says last counts, though it is gone by then', async (t) => {
+t.test('the last report of a worker counts, even if it has exited by then', async (t) => {
   const watched = watch(t, 'tell', 3)
   watched.slots.start()
   await watched.until(allReady(watched))
   const pids = watched.slots.all.map(({ worker }) => worker!.process.pid!)
   const stopped = watched.slots.stop(5000, 1000)
-  // Neither their messages nor their deaths are heard of before all are gone.
+  // Neither their messages nor their deaths are handled before all have exited.
   while (!pids.every(isZombie)) { /* the event loop must not turn */ }
   await stopped
   t.strictSame(watched.deaths.map(({ waiting }) => waiting), [9, 9, 9])
 })
 
-t.test('a worker that lived long is replaced at once, each time', async (t) => {
+t.test('a worker that lived long is replaced at once, every time', async (t) => {
   const watched = watch(t, 'serve')
   const slot = slotZero(watched)
   watched.slots.start()
@@ -135,11 +148,11 @@ t.test('a worker that lived long is replaced at once, each time', async (t) => {
   t.strictSame(watched.gaveUp, [])
 })
 
-t.test('five deaths soon after the start: waits grow, then it gives up with the cause', async (t) => {
+t.test('five quick deaths: delays grow, then it gives up with the cause', async (t) => {
   const watched = watch(t, 'fatal')
   watched.slots.start()
   await watched.until(() => watched.gaveUp.length > 0)
-  t.strictSame(watched.gaveUp, ['worker 0 died 5 times soon after its start, the last time with: no such file'])
+  t.strictSame(watched.gaveUp, ['worker 0 died 5 times soon after starting, most recently with: no such file'])
   t.equal(watched.deaths.length, 5)
   t.strictSame(watched.lines.map(({ delayMs }) => delayMs), [0, 200, 400, 800])
   const gaps = watched.deaths.slice(1).map(({ atMs }, i) => atMs - watched.deaths[i]!.atMs)
@@ -148,7 +161,7 @@ t.test('five deaths soon after the start: waits grow, then it gives up with the 
   await watched.slots.stop(60_000, 0)
 })
 
-t.test('a slot that cannot be kept alive ends nothing while another one serves', async (t) => {
+t.test('a broken slot does not end the server while another one is serving', async (t) => {
   const watched = watch(t, 'first is broken', 3, 2)
   const slot = slotZero(watched)
   watched.slots.start()
@@ -159,21 +172,21 @@ t.test('a slot that cannot be kept alive ends nothing while another one serves',
   t.strictSame(watched.lines.map(({ delayMs }) => delayMs), [0, 200, 400, 800, 1600])
 })
 
-t.test('it gives up when no slot of those that must live does, whatever the others do', async (t) => {
+t.test('it gives up when every vital slot is broken, whatever the others do', async (t) => {
   const watched = watch(t, 'first is broken', 2, 1)
   watched.slots.start()
   await watched.until(() => watched.gaveUp.length > 0)
   t.equal(watched.slots.all[1]?.state, 'ready')
 })
 
-t.test('without a word of the worker the exit code is the cause', async (t) => {
+t.test('the exit code is the cause if the worker gave none', async (t) => {
   const watched = watch(t, 'exit')
   watched.slots.start()
   await watched.until(() => watched.deaths.length === 2)
   t.equal(slotZero(watched).lastDeath, 'exit code 3')
 })
 
-t.test('a worker that does not stop is killed after deadline and grace', async (t) => {
+t.test('a worker that does not stop is killed after the deadline and grace period', async (t) => {
   const watched = watch(t, 'deaf', 2)
   watched.slots.start()
   await watched.until(allReady(watched))
@@ -181,6 +194,13 @@ t.test('a worker that does not stop is killed after deadline and grace', async (
   await watched.slots.stop(80, 40)
   t.ok(performance.now() - startedMs >= 118)
   t.strictSame(watched.slots.all.map(({ state }) => state), ['gone', 'gone'])
+})
+
+t.test('a transition that is not in the table is a bug', async (t) => {
+  const watched = watch(t, 'serve')
+  watched.slots.start()
+  t.throws(() => watched.slots.start(), /slot 0: starting cannot follow starting/)
+  await watched.until(allReady(watched))
 })
 
 t.test('stop while workers are starting', async (t) => {

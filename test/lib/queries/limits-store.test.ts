@@ -2,7 +2,10 @@
 import t, { type Test } from 'tap'
 import type { LimitSet } from '../../../lib/limits/limit-set.js'
 import { connect, type DatabaseConnection } from '../../../lib/database/connection.js'
-import { HISTORY_VERSIONS_MAX, LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, readOtherLimits, replaceLimits, seedLimits } from '../../../lib/queries/limits-store.js'
+import {
+  HISTORY_VERSIONS_MAX, LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, readOtherLimits, replaceLimits,
+  seedLimits
+} from '../../../lib/queries/limits-store.js'
 import { parseLimitSet } from '../../../lib/limits/validate.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { METRICS, TELEMETRY } from '../../../protocol/metrics.js'
@@ -13,7 +16,8 @@ const setOf = (critical: number): LimitSet => ({ default: { [METRICS[0].name]: {
 
 async function database (t: Test): Promise<{ first: DatabaseConnection, second: DatabaseConnection }> {
   const { url } = await startTestPostgres(t)
-  const open = async (): Promise<DatabaseConnection> => await connect(url, { applicationName: 'test', connectTimeoutMs: 5_000 })
+  const open = async (): Promise<DatabaseConnection> => await connect(
+    url, { applicationName: 'test', connectTimeoutMs: 5_000 })
   const [first, second] = [await open(), await open()]
   t.teardown(async () => { await Promise.all([first.close(), second.close()]) })
   await migrate(first, SETTINGS)
@@ -61,7 +65,9 @@ t.test('the life of limits', async (t) => {
 
 t.test('a set that was stored counts, also if its patterns would cost too much to be accepted today', async (t) => {
   const { first } = await database(t)
-  const costly = { default: {}, overrides: Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`*${index}a*`, {}])) }
+  const costly = {
+    default: {}, overrides: Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`*${index}a*`, {}]))
+  }
   t.equal(parseLimitSet(costly, TELEMETRY, null).ok, false)
   await seedLimits(first, costly, 'an earlier version')
   t.strictSame((await readLimits(first))?.set, costly)
@@ -85,14 +91,18 @@ t.test('the history is bounded: in versions, in bytes, and in what one answer gi
   const { first } = await database(t)
   await seedLimits(first, setOf(1), 'one')
   await first.query('UPDATE limits SET version = 5000; DELETE FROM limits_history')
-  await first.query('INSERT INTO limits_history SELECT version, now(), \'many\', \'{"default":{}}\' FROM generate_series(3900, 5000) version')
-  const versions = async (): Promise<number[]> => (await first.query<{ version: string }>('SELECT version FROM limits_history ORDER BY version')).rows.map(({ version }) => Number(version))
+  await first.query(
+    `INSERT INTO limits_history
+       SELECT version, now(), 'many', '{"default":{}}' FROM generate_series(3900, 5000) version`)
+  const versions = async (): Promise<number[]> => (await first.query<{ version: string }>(
+    'SELECT version FROM limits_history ORDER BY version')).rows.map(({ version }) => Number(version))
   t.equal((await replaceLimits(first, 5000, setOf(2), 'two'))?.version, 5001)
   t.strictSame(await versions(), Array.from({ length: HISTORY_VERSIONS_MAX }, (_, index) => 4002 + index))
 
   // Text that does not compress: each of these sets takes 3 MB.
   await first.query(`DELETE FROM limits_history WHERE version < 4970;
-    UPDATE limits_history SET limits = jsonb_build_object('default', (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 98304)))`)
+    UPDATE limits_history SET limits = jsonb_build_object('default', (SELECT string_agg(md5(random()::text), '')
+      FROM generate_series(1, 98304)))`)
   const [newest, ...page] = await readLimitsHistory(first, 20, null)
   t.strictSame([newest, ...page].map((limits) => limits?.version), [5001, 5000], 'as many as reach 4 MB')
   t.strictSame((await readLimitsHistory(first, 20, 4971)).map(({ version }) => version), [4970])

@@ -11,22 +11,32 @@ t.test('the reader makes neither temporary tables nor large objects', async (t) 
   // Roles belong to a whole server.
   const own = await startTestPostgres(t)
   const open = async (changes: { username?: string, password?: string, pathname?: string }): Promise<Database> => {
-    const database = await connect(Object.assign(new URL(own.url), changes).href, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+    const database = await connect(
+      Object.assign(new URL(own.url), changes).href, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
     t.teardown(() => database.close())
     return database
   }
   const superuser = await open({})
   const warnings: string[] = []
-  const log = Object.assign(Object.create(silentLog) as typeof silentLog, { warn: (_: unknown, text: string) => { warnings.push(text) } })
+  const log = Object.assign(
+    Object.create(silentLog) as typeof silentLog, { warn: (_: unknown, text: string) => { warnings.push(text) } })
   const settings = { ...SCHEMA_SETTINGS, log }
-  const writes = ['CREATE TEMPORARY TABLE t ()', 'CREATE TABLE public.t ()', 'SELECT lo_create(0)', "SELECT lo_from_bytea(0, '')"]
+  const writes = [
+    'CREATE TEMPORARY TABLE t ()', 'CREATE TABLE public.t ()', 'SELECT lo_create(0)', "SELECT lo_from_bytea(0, '')"
+  ]
 
   await superuser.query("CREATE ROLE other LOGIN PASSWORD 'secret'")
   await superuser.query('CREATE DATABASE shared')
   const shared = await open({ pathname: 'shared' })
   await shared.query('CREATE SCHEMA theirs AUTHORIZATION other')
   await migrate(shared, { ...settings, readerPassword: PASSWORD })
-  t.match(warnings, [/may make temporary tables, make large objects, as every role may; .*others have things in this database \(other\)\. To take it away: REVOKE TEMPORARY ON DATABASE shared FROM PUBLIC; /])
+  t.match(
+    warnings,
+    [
+      new RegExp('may create temporary tables, create large objects, as every role may; .*' +
+        String.raw`other roles use this database \(other\)\. To revoke it: ` +
+        'REVOKE TEMPORARY ON DATABASE shared FROM PUBLIC; ')
+    ])
   await (await open({ username: 'other', password: 'secret', pathname: 'shared' })).query(writes[0]!)
 
   warnings.length = 0

@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { Pacer } from '../../../lib/sim/pacer.js'
 
-/** Takes all that is due at a moment; gives the numbers of the points and the largest slice. */
+/** Takes everything due at a moment; returns the point numbers and the largest slice. */
 function takeAll (pacer: Pacer, elapsedMs: number): { points: number[], largest: number } {
   const points: number[] = []
   let largest = 0
@@ -14,7 +14,7 @@ function takeAll (pacer: Pacer, elapsedMs: number): { points: number[], largest:
   return { points, largest }
 }
 
-t.test('the clock alone says what is due', t => {
+t.test('only the clock decides what is due', t => {
   const pacer = new Pacer({ pointsPerSecond: 1000, durationMs: Infinity })
   t.same(takeAll(pacer, 0).points, [0])
   t.same(takeAll(pacer, 0.9).points, [])
@@ -33,7 +33,7 @@ t.test('a slice has at most 5 ms of points', t => {
   t.end()
 })
 
-t.test('a slow rate gives single points', t => {
+t.test('a slow rate yields single points', t => {
   const pacer = new Pacer({ pointsPerSecond: 0.5, durationMs: 10_000 })
   t.same(takeAll(pacer, 0).points, [0])
   t.same(takeAll(pacer, 1_999).points, [])
@@ -51,7 +51,7 @@ t.test('points more than 100 ms late are skipped and counted', t => {
   t.end()
 })
 
-t.test('a run has exactly its points and ends with its time', t => {
+t.test('a run has exactly its points and ends on time', t => {
   const pacer = new Pacer({ pointsPerSecond: 300, durationMs: 1_000 })
   let sent = 0
   for (let elapsedMs = 0; elapsedMs < 1_000; elapsedMs += 4) {
@@ -64,9 +64,13 @@ t.test('a run has exactly its points and ends with its time', t => {
   t.end()
 })
 
-t.test('property: every point is given once in order or skipped, none early, none later than 100 ms', t => {
+t.test('property: every point is taken once in order or skipped, none early, none later than 100 ms', t => {
   fc.assert(fc.property(
-    fc.integer({ min: 1, max: 200_000 }), fc.integer({ min: 1, max: 2_000 }), fc.array(fc.double({ min: 0.01, max: 400, noNaN: true }), { maxLength: 40 }),
+    fc.integer({ min: 1, max: 200_000 }), fc.integer({ min: 1, max: 2_000 }), fc.array(fc.double({
+      min: 0.01,
+      max: 400,
+      noNaN: true
+    }), { maxLength: 40 }),
     (pointsPerSecond, durationMs, steps) => {
       const pacer = new Pacer({ pointsPerSecond, durationMs })
       let [elapsedMs, next, given] = [0, 0, 0]

@@ -4,7 +4,19 @@ import { waitForServer } from '../../../lib/sim/server-check.js'
 import { accept, refuse, startServer } from './send/http-server.js'
 
 const options = (url: URL, changes: Partial<SimulationOptions> = {}): SimulationOptions => ({
-  url, satellites: 10, rate: 20, durationMs: 500, anomalyRate: 0.1, batchSize: 1, format: 'json', seed: 42, connectionsMax: 10, token: null, truthFile: null, udp: null, ...changes
+  url,
+  satellites: 10,
+  rate: 20,
+  durationMs: 500,
+  anomalyRate: 0.1,
+  batchSize: 1,
+  format: 'json',
+  seed: 42,
+  connectionsMax: 10,
+  token: null,
+  truthFile: null,
+  udp: null,
+  ...changes
 })
 
 const silent = { write: () => true }
@@ -12,7 +24,7 @@ const never = new AbortController().signal
 
 interface SentPoint { satellite_id: string, time: string }
 
-t.test('sends what was asked for, evenly, at the moments when it was due', async t => {
+t.test('sends the requested points, evenly, when they are due', async t => {
   const { url, received } = await startServer(t, accept)
   const startedMs = Date.now()
   const summary = await simulate(options(url), silent, never)
@@ -41,12 +53,12 @@ t.test('a seed repeats the values of a run', async t => {
   }
   const [first, second, other] = runs
   const common = (run: Set<string>): number => [...first!].filter(point => run.has(point)).length
-  // Points that were too late on a machine that stood still are missing, and move those behind them.
+  // Points skipped because the machine stalled are missing, and shift those after them.
   t.ok(common(second!) >= 10, `${common(second!)} of 60`)
   t.equal(common(other!), 0)
 })
 
-t.test('a server that does not answer gets no more than the bound; the rest is skipped', async t => {
+t.test('an unresponsive server gets no more than the bound; the rest is skipped', async t => {
   const { url } = await startServer(t, () => {})
   const changes = { satellites: 50, rate: 1000, durationMs: 300, connectionsMax: 1, drainDeadlineMs: 100 }
   const summary = await simulate(options(url, changes), silent, never)
@@ -56,17 +68,23 @@ t.test('a server that does not answer gets no more than the bound; the rest is s
   t.match(summary, { ok: false, accepted: 0, failures: [{ cause: 'no answer' }] })
 })
 
-t.test('stop ends a run that has no end, and one that has not begun', async t => {
+t.test('stop ends an endless run, and one that has not started', async t => {
   const { url } = await startServer(t, accept)
   const stop = new AbortController()
   const running = simulate(options(url, { durationMs: 0 }), silent, stop.signal)
   setTimeout(() => stop.abort(), 50)
   const summary = await running
   t.ok(summary.sent > 0 && summary.sent === summary.accepted)
-  t.match(await simulate(options(url), silent, stop.signal), { sent: 0, seconds: 0, rate_sent: 0, accepted_share: null, ok: false })
+  t.match(await simulate(options(url), silent, stop.signal), {
+    sent: 0,
+    seconds: 0,
+    rate_sent: 0,
+    accepted_share: null,
+    ok: false
+  })
 })
 
-t.test('progress: a line that is written over on a terminal', async t => {
+t.test('progress: one rewritten line on a terminal', async t => {
   const { url } = await startServer(t, accept)
   const stop = new AbortController()
   const written: string[] = []
@@ -81,19 +99,22 @@ t.test('progress: a line that is written over on a terminal', async t => {
   const summary = await simulate(options(url, { durationMs: 0 }), terminal, stop.signal)
   t.match(written[0]?.slice(4), /^1 s {2}[\d,]+ points\/s {2}p50 [\d.]+ ms {2}p99 [\d.]+ ms {2}sent \d+/)
   t.ok(written[0]?.startsWith('\r\u001b[K'))
-  t.equal(written[0]?.length, 4 + 59, 'cut at the width of the terminal')
+  t.equal(written[0]?.length, 4 + 59, 'truncated to the terminal width')
   t.equal(written.at(-1), '\r\u001b[K')
-  t.ok(summary.latency_ms.p50 > 0, 'latencies of before the line are in the summary')
+  t.ok(summary.latency_ms.p50 > 0, 'latencies from before the line are in the summary')
 })
 
-t.test('progress: a plain line each ten seconds elsewhere', async t => {
+t.test('progress: a plain line every ten seconds elsewhere', async t => {
   const { url } = await startServer(t, refuse(503, 'overloaded'))
   const stop = new AbortController()
   const realSetInterval = globalThis.setInterval
-  globalThis.setInterval = ((handler: () => void, ms: number) => realSetInterval(handler, ms / 100)) as typeof setInterval
+  globalThis.setInterval = ((handler: () => void, ms: number) =>
+    realSetInterval(handler, ms / 100)) as typeof setInterval
   t.teardown(() => { globalThis.setInterval = realSetInterval })
   const written: string[] = []
-  await simulate(options(url, { durationMs: 0 }), { write: (text: string) => { if (written.push(text) === 2) stop.abort() } }, stop.signal)
+  await simulate(options(url, { durationMs: 0 }), {
+    write: (text: string) => { if (written.push(text) === 2) stop.abort() }
+  }, stop.signal)
   t.match(written[1], /^\d+ s {2}.* accepted 0 {2}failed \d+\n$/)
 })
 
@@ -102,10 +123,15 @@ t.test('waiting for the server', async t => {
   t.equal(await waitForServer(new URL('http://127.0.0.1:1'), 150, never), 'ECONNREFUSED')
   t.equal(await waitForServer(new URL('http://127.0.0.1:1'), 2_000, AbortSignal.abort()), null, 'told to stop')
   let asked = 0
-  const starting = await startServer(t, (request, response) => (++asked < 3 ? refuse(503, 'not_ready') : accept)(request, response))
+  const starting = await startServer(t, (request, response) =>
+    (++asked < 3 ? refuse(503, 'not_ready') : accept)(request, response))
   t.equal(await waitForServer(starting.url, 5_000, never), null)
   t.equal(asked, 3)
-  t.equal(await waitForServer((await startServer(t, refuse(503, 'not_ready'))).url, 150, never), null, 'its answers say more')
+  t.equal(
+    await waitForServer((await startServer(t, refuse(503, 'not_ready'))).url, 1_000, never),
+    null,
+    'its answers say more'
+  )
   const mute = await startServer(t, () => {})
   t.equal(await waitForServer(mute.url, 150, never), 'TimeoutError')
 })

@@ -1,10 +1,10 @@
 /**
- * A file system in memory with the faults of real ones.
+ * An in-memory file system with the faults of real ones.
  *
- * FakeDisk is what outlives a crash; FakeFiles is one mount of it, which a crash ends: its operations never resolve
- * again. Each inode has what programs read (`current`: page cache) and what a power cut leaves (`durable`). A power cut
- * keeps any subset of the sectors and names that were not synced. After a failed sync the unsynced bytes still read back,
- * but a later sync no longer writes them, and reports success.
+ * FakeDisk survives a crash; FakeFiles is one mount of it, which does not: after a crash its operations never resolve.
+ * Each inode has the bytes that programs read (`current`: the page cache) and those that survive a power cut
+ * (`durable`). A power cut keeps any subset of the unsynced sectors and names. After a failed sync the unsynced bytes
+ * can still be read, but a later sync does not write them, and reports success.
  */
 import { basename, dirname } from 'node:path'
 import type { Files, OpenFile } from '../../../lib/spool/files.js'
@@ -25,7 +25,8 @@ class Inode {
     if (bytes.length === 0) return
     this.resize(Math.max(this.current.length, position + bytes.length))
     bytes.copy(this.current, position)
-    for (let at = position - position % SECTOR_BYTES; at < position + bytes.length; at += SECTOR_BYTES) this.dirty.add(at)
+    const end = position + bytes.length
+    for (let at = position - position % SECTOR_BYTES; at < end; at += SECTOR_BYTES) this.dirty.add(at)
   }
 
   resize (bytes: number): void {
@@ -40,7 +41,7 @@ class Inode {
     this.forgetDirty()
   }
 
-  /** The kernel marks the pages clean and tells of the failure once. */
+  /** The kernel marks the pages clean and reports the failure once. */
   failSync (random: Random): void {
     for (const at of this.dirty) {
       if (random(2) === 0) this.keepSector(at)
@@ -59,7 +60,7 @@ class Inode {
     this.current = Buffer.from(this.durable)
   }
 
-  /** The kernel writes unsynced bytes back whenever it likes; nobody may rely on it. */
+  /** The kernel may write unsynced bytes back at any time. */
   writeBack (): void {
     if (this.sizeDirty) this.durable = resized(this.durable, this.current.length)
     for (const at of this.dirty) this.keepSector(at)
@@ -84,7 +85,7 @@ class Inode {
     part.copy(this.durable, at)
   }
 
-  /** The page was evicted: what is read from now on is what the disk has. */
+  /** The page was evicted: from now on reads return what is on disk. */
   private loseSector (at: number): void {
     this.current.fill(0, at, at + SECTOR_BYTES)
     this.durable.subarray(at, at + SECTOR_BYTES).copy(this.current, at, 0)
@@ -101,10 +102,8 @@ export type Operation = 'create' | 'write' | 'sync' | 'syncDirectory' | 'truncat
 
 export class FakeDisk {
   readonly directories = new Map<string, Directory>()
-  /** Starts of the machine. */
-  boots = 1
   capacityBytes = Number.POSITIVE_INFINITY
-  /** Faults to come, per operation: how many go well before, and what then. */
+  /** Pending faults by operation: how many calls succeed first, and the fault. */
   readonly faults = new Map<Operation, Array<{ after: number, fault: Fault }>>()
 
   constructor (readonly random: Random = (below) => Math.floor(Math.random() * below)) {}
@@ -129,10 +128,9 @@ export class FakeDisk {
     return used
   }
 
-  /** Everything that was not synced is lost, or not, or torn. */
+  /** Unsynced bytes and names are lost, kept or torn. */
   powerCut (): void {
     const { random } = this
-    this.boots++
     const inodes = new Set<Inode>()
     for (const { entries, durable } of this.directories.values()) {
       for (const name of new Set([...entries.keys(), ...durable.keys()])) {
@@ -149,12 +147,17 @@ export class FakeDisk {
     for (const inode of inodes) inode.powerCut(random)
   }
 
-  /** A file or a directory reaches the disk without having been synced. */
+  /** Makes a random file or directory durable. */
   writeBack (): void {
     for (const { entries, durable } of this.directories.values()) {
       for (const inode of entries.values()) if (this.random(2) === 0) inode.writeBack()
       for (const [name, inode] of entries) if (this.random(2) === 0) durable.set(name, inode)
     }
+  }
+
+  /** Whether a power cut would lose no byte. */
+  get isDurable (): boolean {
+    return this.paths().every((path) => this.inode(path).current.equals(this.inode(path).durable))
   }
 
   /** Paths of all files. */
@@ -174,7 +177,7 @@ export class FakeDisk {
     return directory
   }
 
-  /** The fault that this call meets. */
+  /** The fault of this call. */
   next (operation: Operation): Fault | null {
     const list = this.faults.get(operation) ?? []
     for (const fault of list) fault.after--
@@ -184,9 +187,9 @@ export class FakeDisk {
 }
 
 export class FakeFiles implements Files {
-  /** With a gate operations wait for step(); without one they happen at once. */
+  /** If true, operations wait for step(); otherwise they happen at once. */
   gated = false
-  /** No operation meets a fault. */
+  /** If true, no operation fails. */
   faultless = false
   dead = false
   private readonly waiting: Array<() => void> = []
@@ -197,13 +200,13 @@ export class FakeFiles implements Files {
     return this.waiting.length
   }
 
-  /** Lets one of the operations that wait happen, any of them. */
+  /** Performs one of the waiting operations, at random. */
   step (): void {
     const [operation] = this.waiting.splice(this.disk.random(this.waiting.length), 1)
     operation?.()
   }
 
-  /** The process is gone: nothing that it asked for happens any more. */
+  /** The process is dead: its waiting operations never happen. */
   kill (): void {
     this.dead = true
     this.waiting.length = 0
@@ -214,7 +217,8 @@ export class FakeFiles implements Files {
       const run = (): void => {
         try {
           const fault = operation === null || this.faultless ? null : this.disk.next(operation)
-          if (fault !== null && operation !== 'write' && operation !== 'sync') throw systemError(fault === 'short' ? 'EIO' : fault, operation ?? '')
+          const isHandled = operation === 'write' || operation === 'sync'
+          if (fault !== null && !isHandled) throw systemError(fault === 'short' ? 'EIO' : fault, operation ?? '')
           resolve(what(fault))
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)))
@@ -248,7 +252,9 @@ export class FakeFiles implements Files {
 
   async makeDirectory (path: string): Promise<void> {
     await this.perform(null, () => {
-      for (let at = path; !this.disk.directories.has(at); at = dirname(at)) this.disk.directories.set(at, { entries: new Map(), durable: new Map() })
+      for (let at = path; !this.disk.directories.has(at); at = dirname(at)) {
+        this.disk.directories.set(at, { entries: new Map(), durable: new Map() })
+      }
     })
   }
 
@@ -262,8 +268,9 @@ export class FakeFiles implements Files {
 
   async list (path: string): Promise<string[]> {
     return await this.perform(null, () => {
-      const children = [...this.disk.directories.keys()].filter((one) => one !== path && dirname(one) === path).map((one) => basename(one))
-      return [...this.disk.directories.get(path)?.entries.keys() ?? [], ...children]
+      const children = [...this.disk.directories.keys()].filter((one) => one !== path && dirname(one) === path)
+      const names = this.disk.directories.get(path)?.entries.keys() ?? []
+      return [...names, ...children.map((one) => basename(one))]
     })
   }
 
@@ -286,10 +293,6 @@ export class FakeFiles implements Files {
     return await this.perform(null, () => Math.max(0, this.disk.capacityBytes - this.disk.usedBytes))
   }
 
-  async bootId (): Promise<string> {
-    return await this.perform(null, () => this.disk.boots.toString(16).padStart(32, '0'))
-  }
-
   private add (path: string): OpenFile {
     const inode = new Inode()
     this.disk.directory(dirname(path)).entries.set(basename(path), inode)
@@ -307,13 +310,13 @@ class FakeFile implements OpenFile {
       const { disk } = this.files
       const bytes = Buffer.concat(buffers)
       if (fault === 'EIO') {
-        // Any part of it may have been written.
+        // Any prefix may have been written.
         this.inode.write(bytes.subarray(0, disk.random(bytes.length + 1)), position)
         throw systemError('EIO', 'write')
       }
       const grows = Math.max(0, position + bytes.length - this.inode.current.length)
-      const room = Math.max(0, disk.capacityBytes - disk.usedBytes)
-      let taken = grows <= room ? bytes.length : bytes.length - (grows - room)
+      const free = Math.max(0, disk.capacityBytes - disk.usedBytes)
+      let taken = grows <= free ? bytes.length : bytes.length - (grows - free)
       if (fault === 'short') taken = Math.min(taken, disk.random(bytes.length))
       if (fault === 'ENOSPC' || (taken <= 0 && bytes.length > 0)) throw systemError('ENOSPC', 'write')
       this.inode.write(bytes.subarray(0, taken), position)
@@ -322,7 +325,8 @@ class FakeFile implements OpenFile {
   }
 
   async read (target: Buffer, position: number): Promise<number> {
-    return await this.perform('read', () => this.inode.current.copy(target, 0, Math.min(position, this.inode.current.length)))
+    const { inode } = this
+    return await this.perform('read', () => inode.current.copy(target, 0, Math.min(position, inode.current.length)))
   }
 
   async size (): Promise<number> {

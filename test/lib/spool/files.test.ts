@@ -4,7 +4,7 @@ import t from 'tap'
 import { realFiles } from '../../../lib/spool/files.js'
 import { makeDirectory } from './support.js'
 
-t.test('no link is followed, and nothing is for others to read', async (t) => {
+t.test('no link is followed, and files are private', async (t) => {
   const umask = process.umask(0)
   t.teardown(() => process.umask(umask))
   const directory = join(await makeDirectory(t), 'made', 'deep')
@@ -27,7 +27,7 @@ t.test('no link is followed, and nothing is for others to read', async (t) => {
   }
 })
 
-t.test('a place where no directory can be is not tried for ever', async (t) => {
+t.test('creating a directory in an impossible place fails at once', async (t) => {
   const directory = await makeDirectory(t)
   await t.rejects(realFiles.makeDirectory('/proc/orbitstream/deep'), { code: 'ENOENT' })
   await writeFile(join(directory, 'file'), '')

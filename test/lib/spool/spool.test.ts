@@ -1,14 +1,17 @@
-/** The spool as its users see it, on the real file system. */
+/** The spool through its interface, on the real file system. */
 import t from 'tap'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSpool } from '../../../lib/spool/spool.js'
 import { realFiles, type Files, type OpenFile } from '../../../lib/spool/files.js'
-import { TestBatch, appendAll, drain, makeDirectory, openTestSpool, ROW_FORMAT } from './support.js'
+import { POSITION_START } from '../../../lib/spool/format/position.js'
+import { GROUP_FRAMES_MAX, newId } from '../../../lib/spool/format/segment.js'
+import { TestBatch, appendAll, drain, ledgerAt, makeDirectory, openTestSpool, ROW_FORMAT } from './support.js'
 
-const names = (count: number, prefix = 'frame'): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`)
+const names = (count: number, prefix = 'frame'): string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`)
 
-t.test('a frame is given out once it is durable, and freed once it is released', async (t) => {
+t.test('a frame is returned once it is durable, and freed once it is released', async (t) => {
   const { spool, recovery } = await openTestSpool(t, { directory: await makeDirectory(t) })
   t.match(recovery, { frames: 0, rows: 0, gaps: [], tornBytes: 0, segments: 0 })
   t.equal(spool.resume(null), null)
@@ -23,7 +26,7 @@ t.test('a frame is given out once it is durable, and freed once it is released',
   t.match(spool.backlog(), { frames: 0, rows: 0, bytes: 0, oldestMs: 0 })
 })
 
-t.test('what was not released is given out after a start, until the ledger covers it', async (t) => {
+t.test('unreleased frames are returned after a start, until the ledger covers them', async (t) => {
   const directory = await makeDirectory(t)
   const first = await openTestSpool(t, { directory })
   first.spool.resume(null)
@@ -35,7 +38,7 @@ t.test('what was not released is given out after a start, until the ledger cover
   t.equal(second.spool.spoolId, first.spool.spoolId)
   t.ok(second.spool.epoch > first.spool.epoch)
   t.match(second.recovery, { frames: 5, rows: 5, gaps: [], tornBytes: 0 })
-  t.equal(second.spool.resume({ epoch: first.spool.epoch, sequence: 2 }), null)
+  t.equal(second.spool.resume(ledgerAt(first.spool, 2)), null)
   await appendAll(second.spool, ['later'])
   const { texts, positions } = await drain(second.spool)
   t.same(texts, ['frame-3', 'frame-4', 'frame-5', 'later'])
@@ -45,11 +48,11 @@ t.test('what was not released is given out after a start, until the ledger cover
 
   const third = await openTestSpool(t, { directory })
   t.equal(third.recovery.frames <= 1, true, 'segments that are released are removed')
-  t.equal(third.spool.resume({ epoch: second.spool.epoch, sequence: 1 }), null)
+  t.equal(third.spool.resume(ledgerAt(second.spool, 1)), null)
   t.equal(third.spool.backlog().frames, 0)
 })
 
-t.test('segments rotate at their size, and go when they are released', async (t) => {
+t.test('segments rotate at their size, and are removed once released', async (t) => {
   const directory = await makeDirectory(t)
   const { spool } = await openTestSpool(t, { directory, segmentBytes: 1024 })
   spool.resume(null)
@@ -63,7 +66,7 @@ t.test('segments rotate at their size, and go when they are released', async (t)
   t.ok(left.length <= 2, `${left.length} segments`)
 })
 
-t.test('beyond the memory bound frames are read back from disk, in order, with their waiting batches told', async (t) => {
+t.test('beyond the memory limit frames are read back from disk, in order, and their batches answered', async (t) => {
   const directory = await makeDirectory(t)
   const { spool } = await openTestSpool(t, { directory, segmentBytes: 4096, memoryMaxBytes: 3000 })
   spool.resume(null)
@@ -90,12 +93,12 @@ t.test('beyond the memory bound frames are read back from disk, in order, with t
   }
 })
 
-t.test('an unknown outcome: resume releases what the ledger covers and gives the rest out again', async (t) => {
+t.test('an unknown outcome: resume() releases what the ledger covers, and take() returns the rest again', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
   spool.resume(null)
   const batches = await appendAll(spool, names(4))
   await spool.take(1000)
-  t.equal(spool.resume({ epoch: spool.epoch, sequence: 3 }), null)
+  t.equal(spool.resume(ledgerAt(spool, 3)), null)
   t.same(batches.map((batch) => batch.committedAnswers.length), [1, 1, 1, 0])
   t.same((await drain(spool)).texts, ['frame-4'])
 })
@@ -112,12 +115,12 @@ t.test('a run is released once, and in the order of take()', async (t) => {
   spool.release(second!)
   t.match(await spool.take(1), { firstSequence: 3 })
   const pending = spool.take(1)
-  await t.rejects(spool.take(1), /while another take/)
+  await t.rejects(spool.take(1), /during take/)
   await appendAll(spool, ['fourth'])
   t.match(await pending, { firstSequence: 4 })
 })
 
-t.test('a ledger in the midst of a segment: rows add up', async (t) => {
+t.test('a ledger in the middle of a segment: rows add up', async (t) => {
   const directory = await makeDirectory(t)
   const first = await openTestSpool(t, { directory })
   first.spool.resume(null)
@@ -125,53 +128,124 @@ t.test('a ledger in the midst of a segment: rows add up', async (t) => {
   t.equal((await first.spool.take(1_000_000))?.rows, 3000)
   await first.spool.close()
   const { spool } = await openTestSpool(t, { directory, memoryMaxBytes: 1000 })
-  spool.resume({ epoch: first.spool.epoch, sequence: 1200 })
+  spool.resume(ledgerAt(first.spool, 1200))
   t.equal((await drain(spool, 5000)).texts[0], 'n-1201')
   t.match(spool.counters, { recoveredRows: 3000, rowsReleased: 3000, rowsLost: 0 })
 })
 
-t.test('a payload beyond what a frame takes is a mistake of the caller', async (t) => {
+t.test('a payload too large for a frame is a programming error', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
   const batch = new TestBatch('')
   batch.payload = Buffer.alloc(64 * 1024 * 1024 + 1)
   t.throws(() => { spool.append(batch) }, RangeError)
 })
 
-t.test('the ledger of another database stops the drain', async (t) => {
+t.test('a ledger of another spool stops the drain', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
-  t.match(spool.resume({ epoch: spool.epoch + 1, sequence: 1 }), { kind: 'ledger_ahead' })
+  t.match(spool.resume({ epoch: spool.epoch + 1, sequence: 1, epochId: null }), { kind: 'ledger_ahead' })
   await t.rejects(spool.take(1), /before resume/)
-  t.match(spool.resume({ epoch: spool.epoch, sequence: 1 }), { kind: 'ledger_ahead' })
+  t.match(spool.resume(ledgerAt(spool, 1)), { kind: 'ledger_ahead' })
   t.equal(spool.resume(null), null)
-  await appendAll(spool, names(2))
-  await drain(spool)
+  t.equal(spool.resume(POSITION_START), null, 'the row was entered')
+  await appendAll(spool, names(3))
+  for (let count = 0; count < 2; count++) spool.release((await spool.take(1))!)
   t.match(spool.resume(null), { kind: 'ledger_missing', message: /spool resolve/ })
-  t.match(spool.resume({ epoch: spool.epoch, sequence: 1 }), { kind: 'ledger_behind' })
-  t.equal(spool.resume({ epoch: spool.epoch, sequence: 2 }), null)
+  t.match(spool.resume(ledgerAt(spool, 1)), { kind: 'ledger_behind' })
+  t.match(spool.resume(ledgerAt(spool, 3)), { kind: 'ledger_ahead' }, 'no one was given the third')
+  const ofCopy = { ...ledgerAt(spool, 2), epochId: newId() }
+  t.match(spool.resume(ofCopy), { kind: 'ledger_ahead' }, 'the same epoch of a copy')
+  t.equal(spool.resume(ledgerAt(spool, 2)), null)
+  t.equal(spool.resume({ ...ledgerAt(spool, 2), epochId: null }), null, 'a row without an id is believed')
 })
 
-t.test('after a start too a database without a ledger row is refused, once frames were given out', async (t) => {
+t.test('after a start the segments decide', async (t) => {
   const directory = await makeDirectory(t)
   const first = await openTestSpool(t, { directory })
-  t.equal(first.spool.resume(null), null)
-  await appendAll(first.spool, ['one'])
+  await appendAll(first.spool, names(3))
   await first.spool.close()
   const second = await openTestSpool(t, { directory })
-  t.equal(second.spool.resume(null), null, 'nobody has taken a frame yet')
-  t.equal((await second.spool.take(1000))?.rows, 1)
+  t.match(second.spool.resume(ledgerAt(first.spool, 3 + GROUP_FRAMES_MAX + 1)), { kind: 'ledger_ahead' })
+  t.match(second.spool.resume({ ...ledgerAt(first.spool, 2), epochId: newId() }), { kind: 'ledger_ahead' })
+  t.match(second.spool.resume(ledgerAt(second.spool, 1)), { kind: 'ledger_ahead' })
+  for (const sequence of [0, 1, 2]) {
+    t.equal(second.spool.resume(ledgerAt(first.spool, sequence)), null, 'a row edited to a frame on disk is believed')
+  }
   await second.spool.close()
   const third = await openTestSpool(t, { directory })
-  t.match(third.spool.resume(null), { kind: 'ledger_missing', message: /up to epoch 0, sequence 0 for sure.* spool resolve/ })
-  t.equal(third.spool.resume({ epoch: 0, sequence: 0 }), null, 'a row before its first frame will do')
+  t.equal(third.spool.resume(ledgerAt(first.spool, 3)), null)
+  await third.spool.close()
+  const fourth = await openTestSpool(t, { directory })
+  t.match(fourth.spool.resume(ledgerAt(first.spool, 2)), { kind: 'ledger_behind' })
+  const ofCopy = { ...ledgerAt(first.spool, 3), epochId: newId() }
+  t.match(fourth.spool.resume(ofCopy), { kind: 'ledger_ahead' }, 'the id of an epoch outlives its segments')
+  t.equal(fourth.spool.resume(ledgerAt(first.spool, 3)), null)
+})
+
+t.test('an edited row keeps the id that it had, and is believed', async (t) => {
+  const directory = await makeDirectory(t)
+  const first = await openTestSpool(t, { directory })
+  await appendAll(first.spool, names(3))
+  await first.spool.close()
+  const { spool } = await openTestSpool(t, { directory })
+  t.equal(spool.resume({ ...ledgerAt(first.spool, 2), epochId: spool.epochId }), null)
+  t.same((await drain(spool)).texts, names(3).slice(2))
+})
+
+t.test('the ledger is past frames that a power cut took: believed, at every later start too', async (t) => {
+  const directory = await makeDirectory(t)
+  for (const frames of [0, 2]) {
+    const { spool: lost } = await openTestSpool(t, { directory })
+    await appendAll(lost, names(frames))
+    await lost.close()
+    for (let start = 0; start < 3; start++) {
+      const { spool } = await openTestSpool(t, { directory })
+      t.equal(spool.resume(ledgerAt(lost, frames + 3)), null)
+      t.match(spool.backlog(), { frames: 0 })
+      await spool.close()
+    }
+    const { spool } = await openTestSpool(t, { directory })
+    t.equal(spool.resume(ledgerAt(lost, frames + 3)), null)
+    await appendAll(spool, ['new'])
+    t.same((await drain(spool)).texts, ['new'])
+    await spool.close()
+  }
+})
+
+t.test('starts without a database leave their segments until the ledger is read', async (t) => {
+  const directory = await makeDirectory(t)
+  for (let start = 0; start < 3; start++) await (await openTestSpool(t, { directory })).spool.close()
+  const { spool } = await openTestSpool(t, { directory })
+  t.equal(spool.segments, 4)
+  t.equal(spool.resume(POSITION_START), null)
+  t.equal(spool.segments, 1)
+})
+
+t.test('a deleted row is distinguished from one that never existed', async (t) => {
+  const directory = await makeDirectory(t)
+  for (let start = 0; start < 2; start++) {
+    const { spool } = await openTestSpool(t, { directory })
+    await appendAll(spool, ['waits'])
+    t.equal(spool.resume(null), null, 'the database was never reached')
+    await spool.close()
+  }
+  const entered = await openTestSpool(t, { directory })
+  t.equal(entered.spool.resume(null), null)
+  t.equal(entered.spool.resume(POSITION_START), null)
+  await appendAll(entered.spool, ['waits'])
+  await entered.spool.close()
+  const later = await openTestSpool(t, { directory })
+  t.match(later.spool.resume(null), { kind: 'ledger_missing' })
+  t.equal(later.spool.resume(POSITION_START), null, 'a row before its first frame will do')
 })
 
 t.test('two spools on one directory are refused', async (t) => {
   const directory = await makeDirectory(t)
   await openTestSpool(t, { directory })
-  await t.rejects(openSpool({ files: realFiles, directory: join(directory, '.'), rowFormat: ROW_FORMAT, maxBytes: 1, onFatal: () => {}, onGap: () => {} }), /open in this process/)
+  const again = { files: realFiles, directory: join(directory, '.'), rowFormat: ROW_FORMAT, maxBytes: 1 }
+  await t.rejects(openSpool({ ...again, onFatal: () => {}, onGap: () => {} }), /open in this process/)
 })
 
-t.test('one that fails late leaves nothing open, and can be opened again', async (t) => {
+t.test('a spool that fails late leaves nothing open, and can be opened again', async (t) => {
   const directory = await makeDirectory(t)
   let handles = 0
   let broken = true
@@ -182,11 +256,13 @@ t.test('one that fails late leaves nothing open, and can be opened again', async
   }
   const files: Files = {
     ...realFiles,
-    create: (path) => counted(realFiles.create(path)),
+    // The new segment is created last.
+    create: async (path) => {
+      if (broken) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' })
+      return await counted(realFiles.create(path))
+    },
     replace: (path) => counted(realFiles.replace(path)),
-    open: (path, mode) => counted(realFiles.open(path, mode)),
-    // Asked after the new segment was begun.
-    bootId: async () => { if (broken) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' }); return await realFiles.bootId() }
+    open: (path, mode) => counted(realFiles.open(path, mode))
   }
   await t.rejects(openTestSpool(t, { files, directory }), { code: 'EMFILE' })
   t.equal(handles, 0)
@@ -197,7 +273,7 @@ t.test('one that fails late leaves nothing open, and can be opened again', async
   t.equal(handles, 0)
 })
 
-t.test('end lets take() run empty; close answers what waits', async (t) => {
+t.test('after end() take() empties the spool; close() answers what waits', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
   spool.resume(null)
   const [kept] = await appendAll(spool, ['kept'])

@@ -1,4 +1,4 @@
-/** Small parts that the spool's tests share. */
+/** Helpers of the spool's tests. */
 import type { Test } from 'tap'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,12 +8,12 @@ import type { Gap } from '../../../lib/spool/recover/gap.js'
 import type { Recovery } from '../../../lib/spool/recover/recovery.js'
 import { openSpool, type Spool, type SpoolOptions } from '../../../lib/spool/spool.js'
 import type { ErrorCode } from '../../../lib/support/errors.js'
-import type { ClosedBatch, Position } from '../../../lib/journal/journal.js'
+import type { ClosedBatch, LedgerPosition, Position } from '../../../lib/journal/journal.js'
 import { scribble } from '../../support/scribble.js'
 
 export const ROW_FORMAT = 1
 
-/** A batch that keeps its answers. */
+/** A batch that records its answers. */
 export class TestBatch implements ClosedBatch {
   payload: Buffer
   readonly spooledAnswers: Array<ErrorCode | null> = []
@@ -49,10 +49,12 @@ export interface Opened {
 }
 
 /**
- * A spool with bounds that no test meets by accident; closed at the end of the test.
- * @param isAlive false: its process was killed, nothing of it is closed
+ * Opens a spool with limits that no test reaches by accident; closed at the end of the test.
+ * @param isAlive false: its process was killed, and nothing is closed
  */
-export async function openTestSpool (t: Test, options: Partial<SpoolOptions> & { readonly directory: string }, isAlive = (): boolean => true): Promise<Opened> {
+export async function openTestSpool (
+  t: Test, options: Partial<SpoolOptions> & { readonly directory: string }, isAlive = (): boolean => true
+): Promise<Opened> {
   const fatal: Error[] = []
   const gaps: Gap[] = []
   const { spool, recovery } = await openSpool({
@@ -64,12 +66,12 @@ export async function openTestSpool (t: Test, options: Partial<SpoolOptions> & {
     onGap: (gap) => gaps.push(gap),
     ...options
   })
-  spool.onFreed = scribble
+  spool.listeners.add({ onFreed: scribble })
   t.teardown(async () => { if (isAlive()) await spool.close() })
   return { spool, recovery, fatal, gaps }
 }
 
-/** Appends texts as batches and waits until each is answered. */
+/** Appends texts as batches, and waits for the answer to each. */
 export async function appendAll (spool: Spool, texts: readonly string[]): Promise<TestBatch[]> {
   const batches: TestBatch[] = []
   for (const text of texts) {
@@ -81,12 +83,17 @@ export async function appendAll (spool: Spool, texts: readonly string[]): Promis
   return batches
 }
 
+/** The ledger at a frame of the spool's current epoch. */
+export function ledgerAt ({ epoch, epochId }: Spool, sequence: number): LedgerPosition {
+  return { epoch, epochId, sequence }
+}
+
 export interface Drained {
   readonly texts: string[]
   readonly positions: Position[]
 }
 
-/** Takes and releases all that waits; the frames' payloads as text, in order. */
+/** Takes and releases all waiting frames. */
 export async function drain (spool: Spool, bytesMax = 1_000_000): Promise<Drained> {
   const texts: string[] = []
   const positions: Position[] = []

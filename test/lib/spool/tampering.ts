@@ -1,35 +1,37 @@
-/** Changes of the ledger that a spool must notice: by hand, or with a whole database that is restored. */
-import type { Position } from '../../../lib/journal/journal.js'
-import type { LedgerNote } from '../../../lib/spool/recover/ledger-note.js'
+/** Changes of the ledger, by hand or by restoring the database, and which of them a spool must notice. */
+import type { LedgerPosition } from '../../../lib/journal/journal.js'
+import type { LedgerEvidence } from '../../../lib/spool/recover/ledger-position.js'
 import { comparePositions } from '../../../lib/spool/format/position.js'
 import type { Random } from './fake-files.js'
 
 export interface Tampering {
   readonly what: 'setBack' | 'setAhead' | 'deleted' | 'restored'
-  /** Where the ledger stands afterwards; null: it has no row. */
-  readonly position: Position | null
-  /** The faults that name it. */
+  /** The ledger's position afterwards; null: no row. */
+  readonly position: LedgerPosition | null
+  /** The faults that may report it. */
   readonly kinds: RegExp
 }
 
-/** A change as the dice say; null if there is none like that. */
-export function pickTampering (random: Random, { committed, sent, sentExact }: LedgerNote, ledger: Position | null, backup: Position | null): Tampering | null {
-  if (ledger === null) return null
+/** A random change; null: it is not possible. */
+export function pickTampering (
+  random: Random, ledger: LedgerPosition, backup: LedgerPosition | null
+): Tampering | null {
   switch (random(4)) {
-    case 0: return { what: 'setBack', position: { epoch: committed.epoch, sequence: random(committed.sequence) }, kinds: /behind/ }
-    case 1: return { what: 'setAhead', position: sentExact ? { epoch: sent.epoch, sequence: sent.sequence + 1 + random(3) } : { epoch: ledger.epoch, sequence: ledger.sequence + 1_000_000 }, kinds: /ahead/ }
+    case 0: {
+      if (ledger.sequence === 0) return null
+      return { what: 'setBack', position: { ...ledger, sequence: random(ledger.sequence) }, kinds: /behind/ }
+    }
+    case 1: return { what: 'setAhead', position: { ...ledger, sequence: ledger.sequence + 1_000_000 }, kinds: /ahead/ }
     case 2: return { what: 'deleted', position: null, kinds: /missing/ }
     default: return backup === null ? null : { what: 'restored', position: backup, kinds: /behind/ }
   }
 }
 
-/**
- * Whether a change is promised to be noticed.
- * @param note of the spool, as it stands on disk
- * @param damaged what frames there were may not be known any more
- */
-export function isPromised ({ what, position }: Tampering, note: LedgerNote, damaged: boolean): boolean {
-  if (position === null) return note.given
-  if (what === 'setAhead') return comparePositions(position, note.sent) > 0 && (note.sentExact || (!damaged && note.complete && position.sequence >= 1_000_000))
-  return comparePositions(position, note.committed) < 0
+/** Whether a spool that knows `evidence` must notice the change. */
+export function isPromised (
+  { what, position }: Tampering, { entered, released, epochs }: Pick<LedgerEvidence, 'entered' | 'released' | 'epochs'>
+): boolean {
+  if (position === null) return entered
+  if (what === 'setAhead') return epochs.get(position.epoch)?.end !== Number.POSITIVE_INFINITY
+  return comparePositions(position, released) < 0
 }

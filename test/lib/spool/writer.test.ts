@@ -1,23 +1,28 @@
-/** How the writer meets a disk that refuses, fails or lies. */
+/** The writer on a disk that is full, fails or lies. */
 import t from 'tap'
 import type { Test } from 'tap'
 import { FakeDisk, FakeFiles } from './fake-files.js'
-import { TestBatch, appendAll, drain, openTestSpool, type Opened } from './support.js'
+import { POSITION_START } from '../../../lib/spool/format/position.js'
+import { SEGMENT_HEADER_BYTES, newId } from '../../../lib/spool/format/segment.js'
+import { TestBatch, appendAll, drain, ledgerAt, openTestSpool, type Opened } from './support.js'
 import type { SpoolOptions } from '../../../lib/spool/spool.js'
 
 const DIRECTORY = '/data/spool/slot-0'
 
-/** A disk on which a power cut keeps nothing that was not synced. */
+/** A disk on which a power cut loses everything unsynced. */
 const forgetful = (): FakeDisk => new FakeDisk((below) => below - 1)
-/** A disk on which a power cut keeps what programs saw last. */
+/** A disk on which a power cut loses nothing. */
 const lazy = (): FakeDisk => new FakeDisk(() => 0)
 
-async function openOn (t: Test, disk: FakeDisk, options: Partial<SpoolOptions> = {}): Promise<Opened & { files: FakeFiles }> {
+async function openOn (
+  t: Test, disk: FakeDisk, options: Partial<SpoolOptions> = {}
+): Promise<Opened & { files: FakeFiles }> {
   const files = new FakeFiles(disk)
-  return { files, ...await openTestSpool(t, { directory: DIRECTORY, files, roomIntervalMs: 1_000_000_000, ...options }, () => !files.dead) }
+  const all = { directory: DIRECTORY, files, roomIntervalMs: 1_000_000_000, ...options }
+  return { files, ...await openTestSpool(t, all, () => !files.dead) }
 }
 
-/** Ends a process with a power cut and starts the next one. */
+/** Power cut, then the next start. */
 async function restart (t: Test, disk: FakeDisk, before: { files: FakeFiles }): Promise<Opened & { files: FakeFiles }> {
   before.files.kill()
   disk.powerCut()
@@ -27,7 +32,7 @@ async function restart (t: Test, disk: FakeDisk, before: { files: FakeFiles }): 
 t.test('batches that arrive during a sync share the next one', async (t) => {
   const { spool, files } = await openOn(t, forgetful())
   let idle = 0
-  spool.onIdle = () => idle++
+  spool.listeners.add({ onIdle: () => { idle++ } })
   t.equal(spool.idle, true)
   files.gated = true
   const batches = ['first', 'second', 'third'].map((text) => new TestBatch(text))
@@ -42,31 +47,7 @@ t.test('batches that arrive during a sync share the next one', async (t) => {
   t.match(spool.counters, { framesAppended: 3, rowsAppended: 3, bytesAppended: 16, batchesRefused: 0 })
 })
 
-t.test('a frame that no sync has kept, and that was stored after a restart: its ledger fits after a power cut, too', async (t) => {
-  const disk = forgetful()
-  const first = await openOn(t, disk)
-  await appendAll(first.spool, ['kept'])
-  t.equal(first.spool.resume(null), null)
-  first.spool.release((await first.spool.take(1))!)
-  disk.fail('sync', 'EIO')
-  disk.fail('create', 'EIO')
-  const [unknown] = await appendAll(first.spool, ['unknown'])
-  t.same(unknown!.spooledAnswers, ['spool_failed'])
-  first.files.kill()
-  // No room for a new segment, which would say where the one before ends.
-  disk.capacityBytes = disk.usedBytes
-  const second = await openOn(t, disk)
-  const ledger = { epoch: first.spool.epoch, sequence: 1 }
-  t.equal(second.spool.resume(ledger), null)
-  const run = (await second.spool.take(1000))!
-  t.same(run.payloads.map(String), ['unknown'], 'the page cache has it')
-  second.spool.release(run)
-  disk.heal()
-  const third = await restart(t, disk, second)
-  t.equal(third.spool.resume({ epoch: run.epoch, sequence: run.lastSequence }), null)
-})
-
-t.test('no room: the group is off the disk before it is refused, and the next is taken when there is room', async (t) => {
+t.test('no space: the group is removed before it is refused; the next is accepted once there is space', async (t) => {
   for (const fault of ['ENOSPC', 'short'] as const) {
     const disk = forgetful()
     const before = await openOn(t, disk)
@@ -147,7 +128,7 @@ t.test('a failed sync: the frames are written to a new segment, acknowledged the
   }
 })
 
-t.test('two failed syncs in a row end the spool: unknown for all, what is durable is still given out', async (t) => {
+t.test('two failed syncs in a row fail the spool: all outcomes unknown, durable frames still returned', async (t) => {
   const disk = forgetful()
   const { spool, fatal, files } = await openOn(t, disk)
   spool.resume(null)
@@ -156,9 +137,7 @@ t.test('two failed syncs in a row end the spool: unknown for all, what is durabl
   const batches = ['in the group', 'waiting'].map((text) => new TestBatch(text))
   for (const batch of batches) spool.append(batch)
   disk.fail('sync', 'EIO')
-  // The third is that of the group, the fourth that of the ledger's note, or the other way round.
   disk.fail('sync', 'EIO', 3)
-  disk.fail('sync', 'EIO', 4)
   files.gated = false
   while (files.pending > 0) files.step()
   t.equal(await batches[0]!.whenSpooled, 'spool_failed')
@@ -171,11 +150,11 @@ t.test('two failed syncs in a row end the spool: unknown for all, what is durabl
   t.same((await drain(spool)).texts, ['durable'])
 })
 
-t.test('a segment whose making failed half way never hides frames of the one before', async (t) => {
+t.test('a segment whose creation failed halfway never voids frames of the previous one', async (t) => {
   const disk = lazy()
   const before = await openOn(t, disk, { segmentBytes: 320 })
   await appendAll(before.spool, ['x'.repeat(90)])
-  // The rotation makes a file, syncs it, and fails at the directory; its removal fails as well.
+  // The rotation creates a file and syncs it; syncing the directory fails, and so does removing the file.
   disk.fail('syncDirectory', 'ENOSPC')
   disk.fail('unlink', 'EIO')
   const [refused] = await appendAll(before.spool, ['y'.repeat(90)])
@@ -189,7 +168,7 @@ t.test('a segment whose making failed half way never hides frames of the one bef
   t.same((await drain(spool)).texts, ['x'.repeat(90), 'z'])
 })
 
-t.test('a disk that is full of released frames gives their space back', async (t) => {
+t.test('a disk full of released frames: their space is freed', async (t) => {
   const disk = forgetful()
   const { spool } = await openOn(t, disk)
   spool.resume(null)
@@ -208,7 +187,7 @@ t.test('a disk that is full of released frames gives their space back', async (t
   t.same(taken!.spooledAnswers, [null])
 })
 
-t.test('a full disk at the start: what waits is drained, and then there is room', async (t) => {
+t.test('a full disk at the start: waiting frames are drained, then there is space', async (t) => {
   const disk = forgetful()
   const before = await openOn(t, disk)
   await appendAll(before.spool, ['waits', 'too'])
@@ -218,14 +197,35 @@ t.test('a full disk at the start: what waits is drained, and then there is room'
   t.equal(spool.pressure(), 'hard')
   spool.resume(null)
   t.same((await drain(spool)).texts, ['waits', 'too'])
-  disk.capacityBytes += 150
+  disk.capacityBytes += 300
   await spool.checkRoom()
   const [batch] = await appendAll(spool, ['new'])
   t.same(batch!.spooledAnswers, [null])
   t.same((await drain(spool)).texts, ['new'])
 })
 
-t.test('the bound of the spool: soft at 80 percent, hard when reached, none after the drain', async (t) => {
+t.test('a full disk from which all frames were cut off: the end of the epoch is still known', async (t) => {
+  for (const disk of [forgetful(), lazy()]) {
+    const before = await openOn(t, disk)
+    before.spool.resume(POSITION_START)
+    disk.capacityBytes = disk.usedBytes + 400
+    await appendAll(before.spool, ['a'.repeat(200), 'no room'.repeat(30)])
+    await drain(before.spool)
+    // The frames are gone, and there still can be no new segment.
+    for (let nth = 1; nth <= 20; nth++) disk.fail('create', 'ENOSPC', nth)
+    await before.spool.checkRoom()
+    await appendAll(before.spool, ['refused'])
+    t.equal(before.spool.diskBytes, SEGMENT_HEADER_BYTES)
+    disk.heal()
+    const { spool, recovery } = await restart(t, disk, before)
+    t.match(recovery, { frames: 0, gaps: [] })
+    t.equal(spool.resume(ledgerAt(before.spool, 1)), null)
+    t.match(spool.resume({ ...ledgerAt(before.spool, 1), epochId: newId() }), { kind: 'ledger_ahead' })
+    t.match(spool.resume(POSITION_START), { kind: 'ledger_behind' })
+  }
+})
+
+t.test('the limit of the spool: soft at 80 percent, hard when reached, none after the drain', async (t) => {
   const { spool } = await openOn(t, forgetful(), { maxBytes: 4000, segmentBytes: 1000 })
   spool.resume(null)
   const seen = new Set<string>()
@@ -255,7 +255,7 @@ t.test('the reserve of the file system is kept free', async (t) => {
   t.ok(spool.freeBytes >= 10_000)
 })
 
-t.test('resume while frames are read back: none is given out twice', async (t) => {
+t.test('resume() while frames are read back: none is returned twice', async (t) => {
   const disk = lazy()
   const before = await openOn(t, disk)
   before.spool.resume(null)
@@ -263,12 +263,12 @@ t.test('resume while frames are read back: none is given out twice', async (t) =
   await before.spool.take(1000)
   before.files.kill()
   const { spool, files } = await openOn(t, disk)
-  spool.resume({ epoch: 0, sequence: 0 })
+  spool.resume(POSITION_START)
   files.gated = true
   const taking = spool.take(1000)
   await new Promise(setImmediate)
   while (files.pending > 1) files.step()
-  t.equal(spool.resume({ epoch: before.spool.epoch, sequence: 3 }), null)
+  t.equal(spool.resume(ledgerAt(before.spool, 3)), null)
   t.equal(spool.backlog().frames, 0)
   files.gated = false
   while (files.pending > 0) files.step()

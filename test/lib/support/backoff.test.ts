@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Backoff } from '../../../lib/support/backoff.js'
 
-/** The delays asked of setTimeout, each of which passes at once. */
+/** Delays passed to setTimeout, each of which ends immediately. */
 function watchDelays (t: Test): number[] {
   const delays: number[] = []
   t.intercept(globalThis, 'setTimeout', {
@@ -13,7 +13,7 @@ function watchDelays (t: Test): number[] {
   return delays
 }
 
-t.test('doubles from least to most, with up to a quarter less', async (t) => {
+t.test('doubles from least to most, with up to 25% jitter', async (t) => {
   const delays = watchDelays(t)
   const backoff = new Backoff(100, 1000)
   for (let i = 0; i < 7; i++) await backoff.wait()
@@ -23,7 +23,7 @@ t.test('doubles from least to most, with up to a quarter less', async (t) => {
   }
 })
 
-t.test('reset begins with the least time', async (t) => {
+t.test('reset restarts from the shortest delay', async (t) => {
   const delays = watchDelays(t)
   const backoff = new Backoff(100, 1000)
   for (let turn = 0; turn < 2; turn++) {
@@ -35,7 +35,7 @@ t.test('reset begins with the least time', async (t) => {
   for (const i of [2, 5]) t.ok(delays[i]! >= 300, String(delays[i]))
 })
 
-t.test('processes that fail together do not try again together', async (t) => {
+t.test('processes that fail together do not retry together', async (t) => {
   const delays = watchDelays(t)
   for (let i = 0; i < 20; i++) await new Backoff(1000, 1000).wait()
   t.ok(new Set(delays).size > 10)
@@ -47,7 +47,7 @@ t.test('really waits', async (t) => {
   t.ok(performance.now() - startedMs >= 14)
 })
 
-t.test('cancel ends a wait at once, and one without a wait does nothing', async (t) => {
+t.test('cancel ends a wait immediately, and does nothing without one', async (t) => {
   const backoff = new Backoff(3_600_000, 3_600_000)
   backoff.cancel()
   for (let turn = 0; turn < 2; turn++) {

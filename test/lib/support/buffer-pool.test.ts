@@ -1,8 +1,8 @@
 import t from 'tap'
-import { RoomPool } from '../../../lib/support/buffer-pool.js'
+import { BufferPool } from '../../../lib/support/buffer-pool.js'
 
-t.test('a room that was given back is given out again, to whoever wants just that size', (t) => {
-  const pool = new RoomPool(1000)
+t.test('a returned buffer is reused for requests of exactly its size', (t) => {
+  const pool = new BufferPool(1000)
   const room = pool.take(100)
   t.equal(room.length, 100)
   pool.giveBack(room)
@@ -12,8 +12,8 @@ t.test('a room that was given back is given out again, to whoever wants just tha
   t.end()
 })
 
-t.test('no more is kept than the bound, and what was taken again makes room', (t) => {
-  const pool = new RoomPool(250)
+t.test('the pool is bounded, and taking a buffer frees capacity', (t) => {
+  const pool = new BufferPool(250)
   const [first, second, third] = [pool.take(100), pool.take(100), pool.take(100)]
   for (const room of [first, second, third]) pool.giveBack(room)
   const kept = [pool.take(100), pool.take(100)]

@@ -3,7 +3,7 @@ import t from 'tap'
 import { setImmediate } from 'node:timers/promises'
 import { Lifecycle } from '../../../lib/support/lifecycle.js'
 
-t.test('what was opened last is closed first, one after the other', async t => {
+t.test('resources are closed in reverse order, one after the other', async t => {
   const lifecycle = new Lifecycle()
   const events: string[] = []
   for (const name of ['database', 'journal', 'listener']) {
@@ -14,10 +14,12 @@ t.test('what was opened last is closed first, one after the other', async t => {
     })
   }
   await lifecycle.release()
-  t.same(events, ['listener begins', 'listener ends', 'journal begins', 'journal ends', 'database begins', 'database ends'])
+  t.same(events, [
+    'listener begins', 'listener ends', 'journal begins', 'journal ends', 'database begins', 'database ends'
+  ])
 })
 
-t.test('a failure does not keep the others open; the first one is reported with its cause', async t => {
+t.test('a failure does not keep the others open; the first is reported with its cause', async t => {
   const lifecycle = new Lifecycle()
   const closed: string[] = []
   const cause = new Error('socket is stuck')
@@ -27,7 +29,7 @@ t.test('a failure does not keep the others open; the first one is reported with 
   lifecycle.push('fourth', () => { closed.push('fourth') })
   await t.rejects(lifecycle.release(), { message: 'could not close third', cause })
   t.same(closed, ['fourth', 'first'])
-  await t.rejects(lifecycle.release(), { message: 'could not close third' }, 'later callers learn of it too')
+  await t.rejects(lifecycle.release(), { message: 'could not close third' }, 'later callers get it too')
 })
 
 t.test('callers share one release', async t => {

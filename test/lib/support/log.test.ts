@@ -1,4 +1,4 @@
-/** The log: form of lines, secrets, nothing lost at a crash, warnings that may come too often. */
+/** The log: format, secrets, nothing lost in a crash, rate-limited warnings. */
 import t from 'tap'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -29,7 +29,7 @@ t.test('JSON lines with level, time, name and process', t => {
   t.end()
 })
 
-t.test('lines for people', t => {
+t.test('human-readable lines', t => {
   const { lines, destination } = memory()
   createLogger({ level: 'debug', name: 'test', pretty: true, destination }).debug({ rows: 5 }, 'batch closed')
   // eslint-disable-next-line no-control-regex
@@ -37,7 +37,7 @@ t.test('lines for people', t => {
   t.end()
 })
 
-t.test('secrets are taken out', t => {
+t.test('secrets are redacted', t => {
   const secret = 'hunter2'
   const [line] = logged({}, log => log.info({
     password: secret,
@@ -45,7 +45,10 @@ t.test('secrets are taken out', t => {
     config: { apiTokens: [secret], databaseUrl: `postgres://me:${secret}@h/d?sslpassword=${secret}&x=1` },
     err: new Error(`cannot reach postgresql://:${secret}@h/d`)
   }, `connecting to postgres://me:${secret}@h/d`))
-  t.match(line, { config: { databaseUrl: 'postgres://me:***@h/d?sslpassword=***&x=1' }, msg: 'connecting to postgres://me:***@h/d' })
+  t.match(line, {
+    config: { databaseUrl: 'postgres://me:***@h/d?sslpassword=***&x=1' },
+    msg: 'connecting to postgres://me:***@h/d'
+  })
   t.notMatch(JSON.stringify(line), secret)
   t.end()
 })
@@ -58,7 +61,9 @@ for (const pretty of [false, true]) {
       const log = createLogger({ level: 'info', name: 'test', pretty: ${pretty} })
       for (let i = 0; i < 500; i++) log.info('line ' + i)
       process.kill(process.pid, 'SIGKILL')`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
     let text = ''
     child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString() })
     const [, signal] = await once(child, 'close') as [number | null, string]
@@ -68,7 +73,7 @@ for (const pretty of [false, true]) {
   })
 }
 
-t.test('a warning that comes often is said once per interval, with the number that was not said', t => {
+t.test('a frequent warning is logged once per interval, with the number of suppressed ones', t => {
   let nowMs = 0
   const lines = logged({}, log => {
     const warn = rateLimited(log, 1000, () => nowMs)
@@ -83,25 +88,27 @@ t.test('a warning that comes often is said once per interval, with the number th
     say(1000, 'slow', { n: 2 })
     say(2000, 'slow', { n: 3 })
   })
-  t.match(lines, [{ level: 'warn', msg: 'slow', n: 1 }, { msg: 'other' }, { msg: 'slow', n: 2, suppressed: 2 }, { msg: 'slow', n: 3 }])
+  t.match(lines, [
+    { level: 'warn', msg: 'slow', n: 1 }, { msg: 'other' }, { msg: 'slow', n: 2, suppressed: 2 }, { msg: 'slow', n: 3 }
+  ])
   t.equal(lines.length, 4)
-  t.notOk('suppressed' in (lines[3] ?? {}), 'the count begins anew')
+  t.notOk('suppressed' in (lines[3] ?? {}), 'the count restarts')
   t.end()
 })
 
-t.test('messages without end do not fill the memory', t => {
+t.test('an endless stream of distinct messages does not fill memory', t => {
   const lines = logged({}, log => {
     const warn = rateLimited(log, 1000, () => 0)
     for (let i = 0; i < 101; i++) warn({}, `message ${i}`)
     warn({}, 'message 100')
     warn({}, 'message 0')
   })
-  t.equal(lines.length, 102, 'the newest is remembered, the oldest of 101 forgotten')
+  t.equal(lines.length, 102, 'the newest is remembered, the oldest of 101 evicted')
   t.equal(lines.at(-1)?.msg, 'message 0')
   t.end()
 })
 
-t.test('a clock of its own', t => {
+t.test('a custom clock', t => {
   const lines = logged({}, log => {
     const warn = rateLimited(log, 60_000)
     warn({}, 'x')

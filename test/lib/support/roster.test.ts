@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { NOT_LISTED, Roster, type Listed } from '../../../lib/support/roster.js'
 
-t.test('property: it holds what a Set holds', (t) => {
+t.test('property: equivalent to a Set', (t) => {
   fc.assert(fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(9))), (steps) => {
     const members: Listed[] = Array.from({ length: 10 }, () => ({ place: NOT_LISTED }))
     const [roster, set] = [new Roster<Listed>(), new Set<Listed>()]
@@ -23,7 +23,7 @@ t.test('property: it holds what a Set holds', (t) => {
   t.end()
 })
 
-t.test('members may leave while all are gone through', (t) => {
+t.test('members may leave during iteration', (t) => {
   const roster = new Roster<Listed>()
   const members: Listed[] = [1, 2, 3].map(() => ({ place: NOT_LISTED }))
   for (const each of members) roster.add(each)

@@ -3,7 +3,7 @@ import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
 import { connect, type Database } from '../../../lib/database/connection.js'
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { DAY_MS } from '../../../lib/schema/partitions.js'
+import { DAY_MS } from '../../../lib/config/value-types.js'
 import { dropIngestSteps, storeIngestSteps, type IngestStep } from '../../../lib/upkeep/ingest-stats.js'
 import { ingestStep } from '../../support/ingest-step.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
@@ -28,23 +28,35 @@ async function all (): Promise<Array<Record<string, unknown>>> {
 
 t.test('every column has its value, twice the same is once', async (t) => {
   const { rows } = await database.query<{ name: string, type: string }>(`
-    SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute WHERE attrelid = 'ingest_stats'::regclass AND attnum > 0`)
+    SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+      WHERE attrelid = 'ingest_stats'::regclass AND attnum > 0`)
   const nowMs = Date.now()
-  const numbered = Object.fromEntries(rows.flatMap(({ name, type }, index) => ['bigint', 'double precision'].includes(type) && name !== 'satellites_heard' && name !== 'seconds' ? [[name, index]] : []))
+  const numbered = Object.fromEntries(
+    rows.flatMap(({ name, type }, index) => {
+      const isNumber = ['bigint', 'double precision'].includes(type)
+      return isNumber && name !== 'satellites_heard' && name !== 'seconds' ? [[name, index]] : []
+    }))
   const given = ingestStep(nowMs - 10_000, numbered)
-  t.same([...Object.keys(given), 'satellites_heard'].sort(), rows.map(({ name }) => name).sort(), 'the row and the table have the same columns')
+  t.same(
+    [...Object.keys(given), 'satellites_heard'].sort(), rows.map(({ name }) => name).sort(),
+    'the row and the table have the same columns')
   t.same(await store([given]), [given])
   await store([{ ...given, udp_points: 77 }])
   const [row] = await all()
   t.equal((await all()).length, 1)
-  for (const [name, value] of Object.entries(numbered)) t.equal(Number(row![name]), name === 'udp_points' ? 77 : value, name)
+  for (const [name, value] of Object.entries(numbered)) {
+    t.equal(
+      Number(row![name]), name === 'udp_points' ? 77 : value, name)
+  }
   t.same(row!['time'], new Date(nowMs - 10_000))
   await database.query('DELETE FROM ingest_stats')
 })
 
 t.test('satellites heard: for steps that end now, and kept when the row is stored late', async (t) => {
   const nowMs = Date.now()
-  await database.query("INSERT INTO satellites_last (satellite_id, time) VALUES ('A', now()), ('B', now() - interval '5 seconds'), ('C', now() - interval '1 hour')")
+  await database.query(
+    `INSERT INTO satellites_last (satellite_id, time)
+       VALUES ('A', now()), ('B', now() - interval '5 seconds'), ('C', now() - interval '1 hour')`)
   await store([ingestStep(nowMs - 60_000), ingestStep(nowMs - 10_000)])
   t.same((await all()).map((row) => row['satellites_heard']), [null, '2'])
   await database.query("UPDATE ingest_stats SET satellites_heard = 5, time = time - interval '1 minute'")

@@ -9,7 +9,8 @@ import type { Database, QueryOutcome } from '../../../lib/database/connection.js
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import type { Maintenance, MaintenanceOptions } from '../../../lib/upkeep/maintenance.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { DAY_MS } from '../../../lib/schema/partitions.js'
+import { makePartitions } from '../../../lib/schema/partitions.js'
+import { DAY_MS } from '../../../lib/config/value-types.js'
 import { ingestStep } from '../../support/ingest-step.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
 
@@ -26,7 +27,9 @@ async function migrated (t: Test, url: string): Promise<Database> {
 }
 
 function start (t: Test, url: string, options: Partial<MaintenanceOptions> = {}): Maintenance {
-  const maintenance = startMaintenance({ connect: () => connect(url, OPTIONS), settings: SETTINGS, log: silentLog, ...options })
+  const maintenance = startMaintenance({
+    connect: () => connect(url, OPTIONS), settings: SETTINGS, log: silentLog, ...options
+  })
   t.teardown(() => maintenance.close())
   return maintenance
 }
@@ -65,7 +68,9 @@ function recordingLog (): { log: Logger, messages: string[], said: (pattern: Reg
   }
 }
 
-const SELDOM = { partitionsMs: 600_000, summariesMs: 600_000, rollupsMs: 600_000, statisticsMs: 600_000, readersMs: 600_000 }
+const SELDOM = {
+  partitionsMs: 600_000, summariesMs: 600_000, rollupsMs: 600_000, statisticsMs: 600_000, readersMs: 600_000
+}
 
 /** A session that answers every statement at once, but for those that it is silent to: they settle when it is cut. */
 class FakeSession extends EventEmitter implements Database {
@@ -117,12 +122,14 @@ class FakeSession extends EventEmitter implements Database {
 t.test('partitions are made ahead and dropped after retention', async t => {
   const url = await createTestDatabase(server)
   const database = await migrated(t, url)
-  await database.query('SELECT orbitstream_drop_partitions(now() + interval \'90 days\')')
-  await database.query('SELECT orbitstream_ensure_partitions(now() - interval \'12 days\', now() - interval \'8 days\')')
+  await database.query("SELECT orbitstream_drop_partitions(now() + interval '90 days', 100)")
+  await makePartitions(database, [-12, -11, -10, -9, -8].map(day => Date.now() + day * DAY_MS))
   const maintenance = start(t, url)
   await maintenance.runNow()
   t.equal(maintenance.lastError, null)
-  t.same(await partitions(database), [...days(-10, -8), ...days(-1, 3)].sort(), 'older than ten days is gone, what is younger stays')
+  t.same(
+    await partitions(database), [...days(-10, -8), ...days(-1, 3)].sort(),
+    'older than ten days is gone, what is younger stays')
   await maintenance.runNow()
   t.same(await partitions(database), [...days(-10, -8), ...days(-1, 3)].sort(), 'and again changes nothing')
 })
@@ -130,7 +137,7 @@ t.test('partitions are made ahead and dropped after retention', async t => {
 t.test('retention shorter than a day', async t => {
   const url = await createTestDatabase(server)
   const database = await migrated(t, url)
-  await database.query("SELECT orbitstream_drop_partitions(now() + interval '90 days')")
+  await database.query("SELECT orbitstream_drop_partitions(now() + interval '90 days', 100)")
   const retentionMs = 60_000
   const maintenance = start(t, url, { settings: { retentionMs } })
   await maintenance.runNow()
@@ -151,7 +158,10 @@ t.test('a clock that jumps', async t => {
   await said(/differ by more than a day/)
   const after = await partitions(database)
   t.ok(before.every(name => after.includes(name)), 'none is dropped')
-  t.same((await database.query("SELECT orbitstream_without_partition(ARRAY[now() + interval '399 days', now() + interval '403 days'])")).rows, [], 'points would go in')
+  t.same(
+    (await database.query(
+      "SELECT orbitstream_without_partition(ARRAY[now() + interval '399 days', now() + interval '403 days'])")).rows,
+    [], 'points would go in')
   t.equal((await database.query('SELECT FROM telemetry')).rowCount, 1)
 })
 
@@ -159,16 +169,19 @@ t.test('new pages are summarised, on the timer', async t => {
   const url = await createTestDatabase(server)
   const database = await migrated(t, url)
   await database.query('CREATE EXTENSION pageinspect')
-  await database.query("INSERT INTO telemetry SELECT date_trunc('day', now()), 'SAT-' || i FROM generate_series(1, 5000) i")
+  await database.query(
+    "INSERT INTO telemetry SELECT date_trunc('day', now()), 'SAT-' || i FROM generate_series(1, 5000) i")
   await database.query('SELECT pg_stat_force_next_flush()')
   const index = `${nameOf(Date.now())}_satellite_id_time_idx`
   const entries = async (): Promise<number> => {
-    const { rows } = await database.query<{ pages: number }>(`SELECT count(*)::int AS pages FROM brin_revmap_data(get_raw_page('${index}', 1)) WHERE pages <> '(0,0)'`)
+    const { rows } = await database.query<{ pages: number }>(
+      `SELECT count(*)::int AS pages FROM brin_revmap_data(get_raw_page('${index}', 1)) WHERE pages <> '(0,0)'`)
     return rows[0]!.pages
   }
   const before = await entries()
   start(t, url, { intervals: { partitionsMs: 600_000, summariesMs: 20 } })
-  const size = await database.query<{ pages: number }>(`SELECT (pg_relation_size('${nameOf(Date.now())}') / 8192)::int AS pages`)
+  const size = await database.query<{ pages: number }>(
+    `SELECT (pg_relation_size('${nameOf(Date.now())}') / 8192)::int AS pages`)
   const pages = size.rows[0]!.pages
   t.ok(pages > 10 && before < pages)
   while (await entries() < pages) { /* each turn waits for the server's answer */ }
@@ -180,9 +193,13 @@ t.test('a table that is being vacuumed or locked is left for later, and holds up
   const database = await migrated(t, url)
   const [today, yesterday] = [nameOf(Date.now()), nameOf(Date.now() - DAY_MS)]
   const free = async (partition: string): Promise<boolean> =>
-    (await database.query(`SELECT FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1)) WHERE pages <> '(0,0)' OFFSET 1`)).rowCount > 0
+    (await database.query(
+      `SELECT FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1))
+        WHERE pages <> '(0,0)' OFFSET 1`)).rowCount > 0
   await database.query('CREATE EXTENSION pageinspect')
-  await database.query("INSERT INTO telemetry SELECT date_trunc('day', now(), 'UTC') - day * interval '24 hours', 'SAT-' || i FROM generate_series(0, 1) day, generate_series(1, 5000) i")
+  await database.query(
+    `INSERT INTO telemetry SELECT date_trunc('day', now(), 'UTC') - day * interval '24 hours', 'SAT-' || i
+      FROM generate_series(0, 1) day, generate_series(1, 5000) i`)
   await database.query('SELECT pg_stat_force_next_flush()')
   const vacuum = await connect(url, OPTIONS)
   t.teardown(() => vacuum.close())
@@ -224,7 +241,7 @@ t.test('the database away', async t => {
 t.test('a reader that keeps a partition does not hold up the rest for long', async t => {
   const url = await createTestDatabase(server)
   const database = await migrated(t, url)
-  await database.query('SELECT orbitstream_ensure_partitions(now() - interval \'12 days\', now() - interval \'12 days\')')
+  await makePartitions(database, [Date.now() - 12 * DAY_MS])
   await database.query('BEGIN')
   await database.query('SELECT FROM telemetry')
   const closing = async (): Promise<unknown> => (await database.query('SELECT closing FROM rollup_state')).rows
@@ -274,7 +291,7 @@ t.test('a server that falls silent is given up, and said', async t => {
   const sessions = [silent, well]
   const maintenance = start(t, '', { connect: () => Promise.resolve(sessions.shift() ?? well), answerMs: 20 })
   await maintenance.runNow()
-  t.equal(maintenance.lastError, 'The database gave no answer within 0.02 s.')
+  t.equal(maintenance.lastError, 'The database did not answer within 0.02 s.')
   t.notOk(silent.alive)
   await well.asked(/brin/)
   t.equal(well.count(/AS now/), 0, 'what had no answer does not keep the others from running')
@@ -335,7 +352,8 @@ t.test('close in the middle', async t => {
   const maintenance = start(t, url)
   const run = maintenance.runNow()
   for (;;) {
-    const { rowCount } = await database.query("SELECT FROM pg_locks WHERE relation = 'telemetry'::regclass AND NOT granted")
+    const { rowCount } = await database.query(
+      "SELECT FROM pg_locks WHERE relation = 'telemetry'::regclass AND NOT granted")
     if (rowCount > 0) break
   }
   await maintenance.close()
@@ -358,7 +376,8 @@ t.test('close in the middle', async t => {
   await database.query('ROLLBACK')
   for (;;) {
     // Ends only if no connection was left open.
-    const { rowCount } = await database.query('SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()')
+    const { rowCount } = await database.query(
+      'SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()')
     if (rowCount === 0) break
   }
 })

@@ -1,4 +1,4 @@
-/** Live anomalies from the workers to those who watch: bounds, numbers, gaps. */
+/** Live anomalies, from workers to streams: bounds, numbers, gaps. */
 import { mock } from 'node:test'
 import t from 'tap'
 import { AnomalyFeed, type FoundAnomalies } from '../../../lib/worker/anomaly-feed.js'
@@ -9,7 +9,7 @@ import { payloadOf, type PlainPoint } from '../../support/limits.js'
 const TIME = 1_700_000_000_000_000
 const points = (count: number): PlainPoint[] => Array.from({ length: count }, (_, index) => ['A', TIME + index, 11])
 
-t.test('a worker sends some and counts all, one message at a time', (t) => {
+t.test('a worker sends some and counts all, with one message in flight', (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const sent: FoundAnomalies[] = []
@@ -30,7 +30,7 @@ t.test('a worker sends some and counts all, one message at a time', (t) => {
   t.match(JSON.parse(sent[0]?.anomalies[0] ?? ''), { satellite_id: 'A', value: 11, limit: 10 })
   feed.take(payloadOf(points(1)))
   mock.timers.tick(500)
-  t.equal(sent.length, 1, 'the last message is still on its way')
+  t.equal(sent.length, 1, 'the previous message is still in flight')
   onSent[0]?.()
   mock.timers.tick(100)
   t.match(sent[1], { total: 1 })
@@ -52,14 +52,14 @@ function hub (): { hub: AnomalyHub<string>, sent: Sent[], settle: () => void } {
   }
 }
 
-t.test('numbers all in one order, and sends to those who watch', (t) => {
+t.test('numbers all anomalies in one sequence, and sends them to workers with streams', (t) => {
   const { hub: center, sent, settle } = hub()
   center.add({ anomalies: ['a'], total: 1 })
   t.strictSame(center.watch('one', ''), { run: 'run', head: 1, after: 1, first: 2, anomalies: [], known: true })
   center.add({ anomalies: ['b', 'c'], total: 5 })
   t.strictSame(sent, [{ to: 'one', events: { first: 2, anomalies: ['b', 'c'], head: 6 } }])
   center.add({ anomalies: ['d'], total: 1 })
-  t.equal(sent.length, 1, 'not more than one message on its way')
+  t.equal(sent.length, 1, 'at most one message is in flight')
   settle()
   center.watch('two', '')
   center.add({ anomalies: ['e'], total: 1 })
@@ -71,15 +71,18 @@ t.test('numbers all in one order, and sends to those who watch', (t) => {
   t.end()
 })
 
-t.test('a client that comes back', (t) => {
+t.test('a client that reconnects', (t) => {
   const { hub: center } = hub()
   center.add({ anomalies: ['a', 'b'], total: 2 })
   t.match(center.watch('one', 'run-1'), { after: 1, first: 2, anomalies: ['b'], known: true })
   t.match(center.watch('one', 'run-2'), { after: 2, anomalies: [], known: true })
-  for (const id of ['other-1', 'run-3', 'nonsense', 'run-x']) t.match(center.watch('one', id), { after: 2, anomalies: [], known: false }, id)
+  for (const id of ['other-1', 'run-3', 'nonsense', 'run-x']) {
+    t.match(center.watch('one', id), { after: 2, anomalies: [], known: false }, id)
+  }
   center.add({ anomalies: ['c'], total: 3 })
   center.add({ anomalies: ['f'], total: 1 })
-  t.match(center.watch('one', 'run-1'), { after: 1, first: 6, anomalies: ['f'], head: 6 }, 'what was left out is a gap')
+  const expected = { after: 1, first: 6, anomalies: ['f'], head: 6 }
+  t.match(center.watch('one', 'run-1'), expected, 'omitted anomalies leave a gap')
   for (let index = 0; index < 30_000; index++) center.add({ anomalies: ['x'], total: 1 })
   const late = center.watch('one', 'run-1')
   t.ok(late.anomalies.length >= 10_000 && late.anomalies.length <= 20_000, 'bounded')

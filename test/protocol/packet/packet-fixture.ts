@@ -1,4 +1,4 @@
-/** What the packet tests share: rules, the golden vectors, and columns as plain values. */
+/** Shared by the packet tests: rules, the golden vectors, and columns as plain values. */
 import { readFileSync } from 'node:fs'
 import { PointColumns } from '../../../protocol/columns.js'
 import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
@@ -66,7 +66,7 @@ export function points (): ReferencePoint[] {
   }))
 }
 
-/** The points that a vector names. */
+/** The points of a vector. */
 export function pointsOf (vector: ValidVector): ReferencePoint[] {
   return vector.points.map(point => ({
     id: point['satellite_id'] as string,

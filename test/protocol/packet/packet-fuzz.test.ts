@@ -1,6 +1,6 @@
 /**
- * Random and mutated packets in large numbers. Every packet that is taken must mean the same to msgpackr, and what is
- * refused for more than its length must be refused there too. PACKET_FUZZ_SEED repeats a run.
+ * Many random and mutated packets. msgpackr must read every accepted packet alike, and refuse those refused for more
+ * than their length. PACKET_FUZZ_SEED repeats a run.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -9,14 +9,14 @@ import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { NOW, RULES, columns, decode, invalid, points, valid } from './packet-fixture.js'
 import { readPacket } from './packet-reference.js'
 
-const PACKETS = 1_000_000
-/** A length that the bytes do not hold: msgpackr makes room for it first, which costs seconds. */
+const PACKETS = 200_000
+/** May claim a length beyond the end of the packet, for which msgpackr allocates memory first, which takes seconds. */
 const NOT_FOR_MSGPACKR: ReadonlySet<string> = new Set(['not_msgpack', 'empty', 'bad_shape', 'unknown_version'])
 const HEAP_GROWTH_MAX = 32 * 1024 * 1024
 
 const seed = Number(process.env['PACKET_FUZZ_SEED'] ?? Math.trunc(Math.random() * 2 ** 32))
 
-/** Mulberry32: quick, and the same numbers for the same seed. */
+/** Mulberry32: fast and reproducible. */
 function randomBelow (seed: number): (bound: number) => number {
   let state = seed >>> 0
   return bound => {
@@ -36,13 +36,15 @@ function corpus (): Buffer[] {
     for (let index = 0; index < count; index++) encoder.add(`SAT-000${index % 10}`, NOW - index, [73.21, index, -71.43])
     return Buffer.from(encoder.finish())
   })
-  const golden = [valid, valid, valid, valid, invalid].flatMap(file => file.vectors.map(vector => Buffer.from(vector.hex, 'hex')))
+  const golden = [valid, valid, valid, valid, invalid].flatMap(file => (
+    file.vectors.map(vector => Buffer.from(vector.hex, 'hex'))
+  ))
   return [...golden, ...frames, ...frames, ...frames]
 }
 
 const scratch = Buffer.alloc(8192)
 
-/** One to three changes of a packet, or now and then bytes that never were one. */
+/** Applies one to three changes to a packet, or sometimes returns random bytes. */
 function mutate (packets: readonly Buffer[]): Buffer {
   let length = 0
   if (below(10) === 0) {
@@ -72,32 +74,34 @@ function mutate (packets: readonly Buffer[]): Buffer {
   return scratch.subarray(0, length)
 }
 
-/** Whether the decoder and msgpackr agree about a packet. */
+/** Whether the decoder and msgpackr agree on a packet. */
 function agree (bytes: Buffer): boolean {
   const result = decode(bytes)
   if (definesRecord(bytes)) return true
   if (result.kind === 'malformed') {
-    return columns.count === 0 && (NOT_FOR_MSGPACKR.has(result.reason) || isKnownDifference(bytes) || readPacket(bytes, NOW, RULES) === null)
+    if (columns.count !== 0) return false
+    return NOT_FOR_MSGPACKR.has(result.reason) || isKnownDifference(bytes) || readPacket(bytes, NOW, RULES) === null
   }
   const wanted = readPacket(bytes, NOW, RULES)?.points
   const taken = points()
   return wanted?.length === taken.length && taken.every((point, index) => {
     const other = wanted[index]!
-    return point.id === other.id && point.timeMicros === other.timeMicros && point.values.every((value, metric) => Object.is(value, other.values[metric]))
+    return point.id === other.id && point.timeMicros === other.timeMicros &&
+      point.values.every((value, metric) => Object.is(value, other.values[metric]))
   })
 }
 
-/** msgpackr takes the extension type 0x72 for the keys of maps to come, and cannot be told not to. */
+/** msgpackr treats the extension type 0x72 as the keys of later maps, which cannot be disabled. */
 function definesRecord (bytes: Buffer): boolean {
   return bytes.includes(Buffer.from([0xd4, 0x72])) || bytes.includes(Buffer.from([0xd5, 0x72]))
 }
 
-/** msgpackr does not tell a float version (float 32 or 64) from an int. */
+/** msgpackr does not distinguish a float version (float 32 or 64) from an int. */
 function isKnownDifference (bytes: Buffer): boolean {
   return bytes.includes(0xca) || bytes.includes(Buffer.from([0x95, 0xcb]))
 }
 
-t.test(`${PACKETS} random and mutated packets, PACKET_FUZZ_SEED=${seed}`, { timeout: 110_000 }, t => {
+t.test(`${PACKETS} random and mutated packets, PACKET_FUZZ_SEED=${seed}`, t => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const packets = corpus()
@@ -121,6 +125,6 @@ t.test(`${PACKETS} random and mutated packets, PACKET_FUZZ_SEED=${seed}`, { time
   const growth = process.memoryUsage().heapUsed - heapAtStart
   t.comment(Object.fromEntries(counts))
   t.ok(growth < HEAP_GROWTH_MAX, `the heap grew by ${growth} bytes`)
-  t.ok((counts.get('frame') ?? 0) > PACKETS / 100, 'some are still frames')
+  t.ok((counts.get('frame') ?? 0) > PACKETS / 100, 'some are still valid frames')
   t.end()
 })

@@ -1,6 +1,6 @@
 /**
- * The packet format a second time, slowly and plainly: msgpackr parses, and every type is checked after that.
- * Shares no line with the decoder, so that the two can be held against each other.
+ * A second, slow and simple implementation of the packet format: msgpackr parses, then every type is checked.
+ * It shares no code with the decoder, so that the two can be compared.
  */
 import { addExtension, Unpackr } from 'msgpackr'
 import { METRICS } from '../../../protocol/metrics.js'
@@ -25,14 +25,16 @@ function demand (condition: boolean, what: string): asserts condition {
   if (!condition) throw new Refused(what)
 }
 
-/** What an extension is, of any type: neither a number nor a text. */
+/** The value of all extensions: neither a number nor text. */
 const EXTENSION = Symbol('extension')
-// msgpackr gives meaning to some by itself: 0x42 is a bigint to it, 0x69 and 0x70 stand for another value.
-for (const type of [0, 0x42, 0x62, 0x65, 0x69, 0x70, 0x73, 0x74, 0x78, 0xff]) addExtension({ type, unpack: () => EXTENSION })
+// msgpackr itself assigns a meaning to some: to it, 0x42 is a bigint, and 0x69 and 0x70 refer to another value.
+for (const type of [0, 0x42, 0x62, 0x65, 0x69, 0x70, 0x73, 0x74, 0x78, 0xff]) {
+  addExtension({ type, unpack: () => EXTENSION })
+}
 
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsType: 'bigint' })
 
-/** What a packet means, or null if it must be refused. */
+/** Decodes a packet; null if it must be refused. */
 export function readPacket (bytes: Buffer, nowMicros: number, rules: DecodeRules): ReferencePacket | null {
   try {
     const value: unknown = unpackr.unpack(bytes)
@@ -41,7 +43,7 @@ export function readPacket (bytes: Buffer, nowMicros: number, rules: DecodeRules
     if (typeof value[0] === 'number' || typeof value[0] === 'bigint') return readFrame(value, bytes, nowMicros, rules)
     return { header: null, points: value.map((point: unknown) => readMap(point, bytes, nowMicros, rules)) }
   } catch {
-    // msgpackr's own errors and Refused alike.
+    // Both errors of msgpackr and Refused.
     return null
   }
 }
@@ -64,16 +66,22 @@ function readFrame (frame: unknown[], bytes: Buffer, nowMicros: number, rules: D
 function readMap (value: unknown, bytes: Buffer, nowMicros: number, rules: DecodeRules): ReferencePoint {
   demand(value instanceof Map, 'not a map')
   const known = ['satellite_id', 'time', 'timestamp', ...METRICS.map(metric => metric.name)]
-  for (const key of value.keys()) demand(typeof key === 'string' && (rules.unknownFields === 'ignore' || known.includes(key)), 'key')
+  for (const key of value.keys()) {
+    demand(typeof key === 'string' && (rules.unknownFields === 'ignore' || known.includes(key)), 'key')
+  }
   const field = (name: string): unknown => (value as Map<string, unknown>).get(name) ?? null
   demand(field('time') === null || field('timestamp') === null, 'two times')
   const time = field('time') ?? field('timestamp')
-  const timeMicros = time === null ? nowMicros : typeof time === 'string' ? parseIsoTime(time) : cutMillis(toNumber(time))
+  const timeMicros = time === null ? nowMicros : readTime(time)
   const metrics = METRICS.map(metric => field(metric.name))
   return toPoint(readName(field('satellite_id'), 64, bytes), timeMicros, metrics, nowMicros, rules)
 }
 
-/** Milliseconds to whole µs by their digits. */
+function readTime (time: unknown): number {
+  return typeof time === 'string' ? parseIsoTime(time) : cutMillis(toNumber(time))
+}
+
+/** Truncates milliseconds to whole µs, by their digits. */
 function cutMillis (millis: number): number {
   const [whole = '', fraction = ''] = String(millis).split('.')
   if (whole.includes('e') || fraction.includes('e')) return Math.floor(millis * 1000)
@@ -81,11 +89,14 @@ function cutMillis (millis: number): number {
   return Number(whole + fraction.padEnd(3, '0').slice(0, 3)) - (whole.startsWith('-') && isCut ? 1 : 0)
 }
 
-function toPoint (id: string, timeMicros: number, metrics: unknown[], nowMicros: number, rules: DecodeRules): ReferencePoint {
+function toPoint (
+  id: string, timeMicros: number, metrics: unknown[], nowMicros: number, rules: DecodeRules
+): ReferencePoint {
   demand(timeMicros >= nowMicros - rules.timeWindowPastMs * 1000, 'too old')
   demand(timeMicros <= nowMicros + rules.timeWindowFutureMs * 1000, 'too far ahead')
   demand(metrics.some(metric => metric !== null), 'no metric')
-  return { id, timeMicros, values: METRICS.map((_, index) => (metrics[index] ?? null) === null ? NaN : toNumber(metrics[index])) }
+  const values = METRICS.map((_, index) => (metrics[index] ?? null) === null ? NaN : toNumber(metrics[index]))
+  return { id, timeMicros, values }
 }
 
 function toNumber (value: unknown): number {
@@ -105,7 +116,7 @@ function readName (value: unknown, charactersMax: number, bytes: Buffer): string
   const characters = Array.from(value)
   demand(characters.length >= 1 && characters.length <= charactersMax && value.trim() === value, 'length or space')
   demand(!/\p{Cc}|\p{Cs}/u.test(value), 'control character')
-  // msgpackr replaces bytes that are not UTF-8; a text that was valid stands in the packet as it is.
+  // msgpackr replaces bytes that are not UTF-8; valid text appears unchanged in the packet.
   demand(bytes.includes(Buffer.from(value)), 'not UTF-8')
   return value
 }

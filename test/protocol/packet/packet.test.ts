@@ -5,7 +5,7 @@ import t from 'tap'
 import { POINTS_MAX } from '../../../protocol/columns.js'
 import { SKIPPED_MAX } from '../../../protocol/packet/msgpack-reader.js'
 import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
-import { MALFORMED_REASONS, PACKET_BYTES_ADVISED } from '../../../protocol/packet/packet.js'
+import { MALFORMED_REASONS, PACKET_BYTES_RECOMMENDED } from '../../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { NOW, RULES, columns, decode, invalid, points, pointsOf, valid } from './packet-fixture.js'
 import { readPacket } from './packet-reference.js'
@@ -18,14 +18,18 @@ const text = (charactersMax: number): fc.Arbitrary<string> =>
   fc.string({ unit: 'grapheme', minLength: 1, maxLength: charactersMax }).filter(id =>
     id.trim() === id && !/\p{Cc}/u.test(id) && Array.from(id).length <= charactersMax)
 
-const timeMicros = fc.option(fc.integer({ min: NOW - RULES.timeWindowPastMs * 1000, max: NOW + RULES.timeWindowFutureMs * 1000 }))
+const timeMicros = fc.option(fc.integer({
+  min: NOW - RULES.timeWindowPastMs * 1000,
+  max: NOW + RULES.timeWindowFutureMs * 1000
+}))
 
 const metric = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true }),
   fc.float({ noNaN: true, noDefaultInfinity: true }),
   fc.maxSafeInteger(),
   fc.integer({ min: -70_000, max: 70_000 }),
-  fc.constantFrom(0, -0, NaN, 127, 128, -32, -33, 255, 256, -128, -129, 2 ** 32, 2 ** 32 - 1, -(2 ** 31), -(2 ** 31) - 1)
+  fc.constantFrom(
+    0, -0, NaN, 127, 128, -32, -33, 255, 256, -128, -129, 2 ** 32, 2 ** 32 - 1, -(2 ** 31), -(2 ** 31) - 1)
 )
 
 const point = fc.tuple(text(64), timeMicros, fc.array(metric, { minLength: 1, maxLength: METRIC_COUNT }))
@@ -33,7 +37,7 @@ const point = fc.tuple(text(64), timeMicros, fc.array(metric, { minLength: 1, ma
 
 const count = fc.maxSafeNat()
 
-t.test('golden packets mean what the vectors say, to this decoder and to msgpackr', t => {
+t.test('the decoder and msgpackr read golden packets as the vectors specify', t => {
   for (const vector of valid.vectors) {
     const bytes = Buffer.from(vector.hex, 'hex')
     const result = decode(bytes)
@@ -48,13 +52,13 @@ t.test('golden packets mean what the vectors say, to this decoder and to msgpack
   t.end()
 })
 
-t.test('golden refusals have the reason that the vectors name', t => {
+t.test('golden refusals have the reason that the vectors specify', t => {
   for (const vector of invalid.vectors) {
     const bytes = Buffer.from(vector.hex, 'hex')
     const result = decode(bytes)
-    t.equal(columns.count, 0, `${vector.name}: nothing is taken`)
+    t.equal(columns.count, 0, `${vector.name}: nothing is accepted`)
     if (result.kind !== 'malformed') {
-      t.fail(`${vector.name} was taken`)
+      t.fail(`${vector.name} was accepted`)
       continue
     }
     t.equal(result.reason, vector.reason, vector.name)
@@ -68,36 +72,38 @@ t.test('golden refusals have the reason that the vectors name', t => {
 })
 
 t.test('msgpackr refuses what the decoder refuses', t => {
-  // msgpackr cannot tell a float 32 from a float 64, and a float from an int.
+  // msgpackr cannot distinguish a float 32 from a float 64, or a float from an int.
   const undecided = ['time is a float 32', 'a version that is a float']
   for (const vector of invalid.vectors.filter(vector => !undecided.includes(vector.name))) {
-    // It makes room for what a length claims before it reads on.
+    // It allocates memory for a claimed length before it reads on.
     if (vector.reason === 'not_msgpack') continue
     t.equal(readPacket(Buffer.from(vector.hex, 'hex'), NOW, RULES), null, vector.name)
   }
-  const extensionForAnotherValue = Buffer.from('82ac736174656c6c6974655f6964a141b6626174746572795f6368617267655f70657263656e74d4697240', 'hex')
-  t.equal(decode(extensionForAnotherValue).kind, 'malformed')
-  t.equal(readPacket(extensionForAnotherValue, NOW, RULES), null, 'the extension 0x69, which msgpackr takes for what follows it')
+  const keys = ['82ac736174656c6c6974655f6964a141', 'b6626174746572795f6368617267655f70657263656e74']
+  const reference = Buffer.from(`${keys.join('')}d4697240`, 'hex')
+  t.equal(decode(reference).kind, 'malformed')
+  t.equal(readPacket(reference, NOW, RULES), null, 'the extension 0x69, to msgpackr a reference to what follows it')
   t.end()
 })
 
 t.test('encode, then decode: the same frame', t => {
   fc.assert(fc.property(text(32), count, count, fc.array(point, { maxLength: 20 }), (sender, epoch, seq, given) => {
     encoder.begin(sender, epoch, seq)
-    for (const [id, time, metrics] of given) if (!encoder.add(id, time, metrics)) throw new Error('no room')
+    for (const [id, time, metrics] of given) if (!encoder.add(id, time, metrics)) throw new Error('the packet is full')
     const bytes = encoder.finish()
     const result = decode(bytes)
     if (result.kind !== 'frame') throw new Error(JSON.stringify(result))
-    const isSame = result.sender === sender && result.epoch === epoch && result.seq === seq && encoder.points === given.length
+    const isSameHeader = result.sender === sender && result.epoch === epoch && result.seq === seq
     const wanted = given.map(([id, time, metrics]) => ({
       id, timeMicros: time ?? NOW, values: METRICS.map((_, index) => metrics[index] ?? NaN)
     }))
-    return isSame && isEqual(points(), wanted) && isEqual(readPacket(bytes, NOW, RULES)?.points, wanted)
+    return isSameHeader && encoder.points === given.length && isEqual(points(), wanted) &&
+      isEqual(readPacket(bytes, NOW, RULES)?.points, wanted)
   }), { numRuns: 2000 })
   t.end()
 })
 
-/** Bit by bit: -0 is not 0, NaN is NaN. */
+/** Deep equality by Object.is: -0 differs from 0, NaN equals NaN. */
 function isEqual (a: unknown, b: unknown): boolean {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return Object.is(a, b)
   const keys = Object.keys(a)
@@ -105,11 +111,14 @@ function isEqual (a: unknown, b: unknown): boolean {
     keys.every(key => isEqual((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
 }
 
-t.test('plain maps of msgpackr mean the same to both', t => {
+t.test('the decoder and msgpackr read plain maps alike', t => {
   const value = fc.oneof(fc.constantFrom(null, true, 'x', 1, -1.5, 1e300), fc.double(), fc.maxSafeInteger())
   const fields = fc.record({
     satellite_id: fc.oneof({ weight: 9, arbitrary: text(64) }, { weight: 1, arbitrary: value }),
-    time: fc.oneof(timeMicros.map(time => time === null ? null : time / 1000), timeMicros.map(time => time === null ? null : new Date(time / 1000).toISOString())),
+    time: fc.oneof(
+      timeMicros.map(time => time === null ? null : time / 1000),
+      timeMicros.map(time => time === null ? null : new Date(time / 1000).toISOString())
+    ),
     timestamp: fc.constantFrom(null, null, null, 1),
     [METRICS[0].name]: fc.oneof({ weight: 9, arbitrary: fc.double({ noNaN: true }) }, { weight: 1, arbitrary: value }),
     [METRICS[1].name]: fc.oneof({ weight: 9, arbitrary: fc.maxSafeInteger() }, { weight: 1, arbitrary: value }),
@@ -127,11 +136,11 @@ t.test('plain maps of msgpackr mean the same to both', t => {
       return isEqual(points(), reference?.points)
     }), { numRuns: 2000 })
   }
-  t.ok(taken > 400, `${taken} of 4000 were taken`)
+  t.ok(taken > 400, `${taken} of 4000 were accepted`)
   t.end()
 })
 
-t.test('decode of any bytes returns, and takes what msgpackr takes', t => {
+t.test('decoding any bytes returns, and accepts nothing that msgpackr refuses', t => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), bytes => {
     const result = decode(Buffer.from(bytes))
     return result.kind === 'malformed' ? columns.count === 0 : readPacket(Buffer.from(bytes), NOW, RULES) !== null
@@ -140,7 +149,7 @@ t.test('decode of any bytes returns, and takes what msgpackr takes', t => {
   t.end()
 })
 
-t.test('a packet is read where it stands in a larger buffer', t => {
+t.test('a packet within a larger buffer', t => {
   const vector = valid.vectors.find(vector => vector.kind === 'frame')!
   const inner = Buffer.from(vector.hex, 'hex')
   const outer = Buffer.concat([Buffer.alloc(7, 0xff), inner, Buffer.alloc(9, 0xff)])
@@ -149,7 +158,7 @@ t.test('a packet is read where it stands in a larger buffer', t => {
   t.end()
 })
 
-t.test('faults of a frame name up to ten points, count all, and leave the header', t => {
+t.test('faults of a frame list up to ten points, count all, and include the header', t => {
   const rows = Array.from({ length: 30 }, (_, index) => ['A', NOW, index % 2 === 0 ? 'x' : 1])
   const result = decode(packr.pack([1, 'bench', 5, 6, rows]))
   if (result.kind !== 'malformed') throw new Error(result.kind)
@@ -160,7 +169,7 @@ t.test('faults of a frame name up to ten points, count all, and leave the header
   t.end()
 })
 
-t.test('faults of an array of maps name up to ten points and count all', t => {
+t.test('faults of an array of maps list up to ten points, and count all', t => {
   const result = decode(packr.pack(Array.from({ length: 30 }, () => ({ satellite_id: 'A' }))))
   if (result.kind !== 'malformed') throw new Error(result.kind)
   t.equal(result.header, null)
@@ -169,7 +178,7 @@ t.test('faults of an array of maps name up to ten points and count all', t => {
   t.end()
 })
 
-t.test('a time in another unit is told so', t => {
+t.test('a time in another unit is recognized', t => {
   const said = (time: number): string => {
     const result = decode(packr.pack([1, 'bench', 5, 6, [['A', time, 1]]]))
     return result.kind === 'malformed' ? result.fault.message : ''
@@ -180,7 +189,7 @@ t.test('a time in another unit is told so', t => {
   t.end()
 })
 
-t.test('a time beyond 2^53 is refused even where the window has no end', t => {
+t.test('a time beyond 2^53 is refused even if the window is unlimited', t => {
   const rules = { ...RULES, timeWindowPastMs: 1e16, timeWindowFutureMs: 1e16 }
   for (const time of [2n ** 63n, -(2n ** 62n)]) {
     const result = decode(packr.pack([1, 'bench', 5, 6, [['A', time, 1]]]), rules)
@@ -199,7 +208,7 @@ t.test('a megabyte of brackets neither blocks nor overflows', t => {
     t.equal(many.kind === 'malformed' && many.fault.code, first === 0xdd ? 'invalid_msgpack' : 'body_too_large')
   }
   const rows = decode(packr.pack(new Array(200_000).fill(null)))
-  t.equal(rows.kind === 'malformed' && rows.fault.points, POINTS_MAX, 'what lies beyond the bound is not counted')
+  t.equal(rows.kind === 'malformed' && rows.fault.points, POINTS_MAX, 'points beyond the limit are not counted')
   t.ok(performance.now() - start < 2000)
   t.end()
 })
@@ -208,13 +217,13 @@ t.test('a frame of 25 points takes at most 35% of the bytes of JSON', t => {
   const sent = Array.from({ length: 25 }, (_, index) => ({
     satellite_id: `SAT-${String(index + 1).padStart(4, '0')}`,
     time: new Date(NOW / 1000 + index).toISOString(),
-    battery_charge_percent: 73.21 + index / 100,
-    storage_usage_mb: 12345.67 + index,
-    signal_strength_dbm: -71.43 - index / 100
-  })).map(sent => ({ ...sent, battery_charge_percent: Number(sent.battery_charge_percent.toFixed(2)), storage_usage_mb: Number(sent.storage_usage_mb.toFixed(2)), signal_strength_dbm: Number(sent.signal_strength_dbm.toFixed(2)) }))
+    battery_charge_percent: Number((73.21 + index / 100).toFixed(2)),
+    storage_usage_mb: Number((12345.67 + index).toFixed(2)),
+    signal_strength_dbm: Number((-71.43 - index / 100).toFixed(2))
+  }))
   encoder.begin('simulator', NOW, 123_456)
-  for (const point of sent) {
-    encoder.add(point.satellite_id, Date.parse(point.time) * 1000, [point.battery_charge_percent, point.storage_usage_mb, point.signal_strength_dbm])
+  for (const { satellite_id: id, time, battery_charge_percent: charge, ...others } of sent) {
+    encoder.add(id, Date.parse(time) * 1000, [charge, others.storage_usage_mb, others.signal_strength_dbm])
   }
   const share = encoder.finish().length / Buffer.byteLength(JSON.stringify(sent))
   t.comment(`a frame takes ${(share * 100).toFixed(1)}% of the bytes of JSON`)
@@ -223,19 +232,20 @@ t.test('a frame of 25 points takes at most 35% of the bytes of JSON', t => {
 })
 
 t.test('the encoder stops before the packet is too large', t => {
-  const small = new PacketEncoder(PACKET_BYTES_ADVISED)
+  const small = new PacketEncoder(PACKET_BYTES_RECOMMENDED)
   small.begin('bench', NOW, 0)
   let added = 0
   while (small.add('SAT-0001', NOW, [73.21, 12345.67, -71.43])) added++
   const bytes = small.finish()
-  t.ok(bytes.length <= PACKET_BYTES_ADVISED && bytes.length > PACKET_BYTES_ADVISED - 50, `${bytes.length} bytes`)
+  const length = bytes.length
+  t.ok(length <= PACKET_BYTES_RECOMMENDED && length > PACKET_BYTES_RECOMMENDED - 50, `${length} bytes`)
   t.equal(small.points, added)
   t.equal(decode(bytes).kind, 'frame')
   t.equal(columns.count, added)
   t.end()
 })
 
-t.test('the longest names survive', t => {
+t.test('the longest names are preserved', t => {
   for (const name of ['🛰', 'é', 'x']) {
     encoder.begin(name.repeat(32), 0, 0)
     for (const length of [1, 31, 32, 64]) encoder.add(name.repeat(length), null, [1])
@@ -247,7 +257,7 @@ t.test('the longest names survive', t => {
   t.end()
 })
 
-t.test('the encoder holds as many points as a body may and refuses what is no frame', t => {
+t.test('the encoder accepts as many points as a body may have, and refuses invalid frames', t => {
   const large = new PacketEncoder(1_000_000)
   large.begin('bench', NOW, 0)
   for (let index = 0; index < POINTS_MAX; index++) large.add('A', null, [1])
@@ -261,16 +271,17 @@ t.test('the encoder holds as many points as a body may and refuses what is no fr
   t.end()
 })
 
-t.test('unknown fields of any type are skipped where they are ignored', t => {
+t.test('unknown fields of any type are skipped if they are ignored', t => {
   const rules = { ...RULES, unknownFields: 'ignore' } as const
-  const body = packr.pack({ satellite_id: 'A', battery_charge_percent: 1, photo: Buffer.from([1, 2]), taken: new Date(0), nested: { a: [[1]] } })
+  const unknown = { photo: Buffer.from([1, 2]), taken: new Date(0), nested: { a: [[1]] } }
+  const body = packr.pack({ satellite_id: 'A', battery_charge_percent: 1, ...unknown })
   t.equal(decode(body, rules).kind, 'plain')
   t.equal(columns.count, 1)
   t.equal(decode(body).kind, 'malformed')
   t.end()
 })
 
-t.test('the packet that SPEC.md takes apart is a packet', t => {
+t.test('the example packet in SPEC.md is valid', t => {
   const spec = readFileSync(new URL('../../../../protocol/SPEC.md', import.meta.url), 'utf8')
   const [, lines = ''] = /by hand:\n\n```\n(.*?)```/s.exec(spec) ?? []
   const hex = lines.split('\n').map(line => /^ *((?:[0-9a-f]{2} )+) {2,}/.exec(line)?.[1] ?? '').join('')

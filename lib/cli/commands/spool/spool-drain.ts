@@ -1,4 +1,4 @@
-/** `spool drain`: empties every slot into the database while no server runs, for instance before a host is given back. */
+/** `spool drain`: stores every slot's points while no server runs, for instance before decommissioning a host. */
 import type { Config } from '../../../config/config.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
 import { SpoolDrain, type SlotDrain } from '../../../operations/spool-drain.js'
@@ -8,16 +8,15 @@ import { realFiles } from '../../../spool/files.js'
 import { listSlots } from '../../../spool/slots.js'
 import { connect } from '../../../database/connection.js'
 import { migrateSchema } from '../../../schema/migrate.js'
-import { formatDuration } from '../../../config/value-types.js'
+import { formatCount, formatDuration } from '../../../config/value-types.js'
 import { defineCommand } from '../../command.js'
 import { onSignals } from '../../signals.js'
 import { counted } from '../../table.js'
-import { errorLog, existingSpoolDirectory } from '../database.js'
+import { CONNECT_TIMEOUT_MS, errorLog, existingSpoolDirectory } from '../database.js'
 
-const CONNECT_TIMEOUT_MS = 5_000
 const PROGRESS_INTERVAL_MS = 1_000
 
-/** Everything that a server would open, without the server; the lifecycle closes it. */
+/** Opens everything that a server would; the lifecycle closes it. */
 async function prepare (config: Config, spoolDirectory: string, log: Log, lifecycle: Lifecycle): Promise<SpoolDrain> {
   await lockInstance(config, log, lifecycle)
   const databaseUrl = await openDatabase(config, log, lifecycle)
@@ -33,18 +32,26 @@ async function prepare (config: Config, spoolDirectory: string, log: Log, lifecy
 function progressLine (slots: readonly SlotDrain[]): string {
   const sum = (valueOf: (slot: SlotDrain) => number): number => slots.reduce((total, slot) => total + valueOf(slot), 0)
   const closed = slots.filter(({ waiting }) => waiting === null).length
-  return `${counted(sum(({ stored }) => stored), 'row')} stored, ${sum(({ waiting }) => waiting ?? 0).toLocaleString('en-US')} wait` +
-    (closed === 0 ? '' : `, ${counted(closed, 'slot')} to come`)
+  return `${counted(sum(({ stored }) => stored), 'row')} stored, ` +
+    `${formatCount(sum(({ waiting }) => waiting ?? 0))} pending` +
+    (closed === 0 ? '' : `, ${counted(closed, 'slot')} to go`)
 }
 
 function outcomeLine ({ slot, stored, quarantined, waiting, reason }: SlotDrain): string {
-  const refused = quarantined === 0 ? '' : `, ${quarantined.toLocaleString('en-US')} refused by PostgreSQL (see quarantine list)`
+  const refused = quarantined === 0
+    ? ''
+    : `, ${formatCount(quarantined)} refused by PostgreSQL (see quarantine list)`
   const rest = waiting === null ? 'not opened' : `${counted(waiting, 'row')} left`
   return `slot-${slot}: ${counted(stored, 'row')} stored${refused}, ${reason === null ? 'empty' : rest}`
 }
 
-/** Drains until all is done, a signal comes or the time is up. */
-async function drainWithProgress (drain: SpoolDrain, abort: AbortController, timeoutMs: number, print: (text: string) => void): Promise<void> {
+/** Drains until everything is stored, a signal arrives or the time is up. */
+async function drainWithProgress (
+  drain: SpoolDrain,
+  abort: AbortController,
+  timeoutMs: number,
+  print: (text: string) => void
+): Promise<void> {
   let shown = ''
   const progress = setInterval(() => {
     const line = progressLine(drain.slots)
@@ -62,15 +69,21 @@ async function drainWithProgress (drain: SpoolDrain, abort: AbortController, tim
 
 export const spoolDrain = defineCommand({
   name: 'spool drain',
-  summary: 'Store all that waits on disk, with no server running.',
+  summary: 'Store all points pending on disk, with no server running.',
   options: [
-    { name: 'timeout', type: 'duration', min: 1, default: '10m', help: 'Longest time to try; what is left then stays on disk.' }
+    {
+      name: 'timeout',
+      type: 'duration',
+      min: 1,
+      default: '10m',
+      help: 'Time limit; points left by then stay on disk.'
+    }
   ],
   settings: ['dataDir', 'spoolDir', 'databaseUrl', 'memoryMaxBytes', 'logLevel'],
   async run ({ config, values, print, complain }) {
     const directory = await existingSpoolDirectory(config)
     if (directory === null) {
-      print('SPOOL_DIR is off: no points wait on disk.')
+      print('SPOOL_DIR is off: there are no points on disk.')
       return 0
     }
     const abort = new AbortController()
@@ -84,7 +97,9 @@ export const spoolDrain = defineCommand({
       const failed = drain.slots.filter(({ reason }) => reason !== null)
       for (const { slot, reason } of failed) complain(`error: slot-${slot} was not emptied: ${reason}`)
       if (failed.length === 0) print('The spool is empty.')
-      else if (performance.now() - startedMs >= values.timeout) complain(`The time was up (--timeout ${formatDuration(values.timeout)}).`)
+      else if (performance.now() - startedMs >= values.timeout) {
+        complain(`Timed out after ${formatDuration(values.timeout)} (--timeout).`)
+      }
       return failed.length === 0 ? 0 : 1
     } finally {
       await lifecycle.release()

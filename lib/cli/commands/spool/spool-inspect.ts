@@ -1,9 +1,11 @@
-/** `spool inspect`: what waits on disk, what is damaged, what the database has already. Changes nothing, starts nothing. */
+/**
+ * `spool inspect`: what waits on disk, what is damaged, what the database has already. Changes nothing, starts nothing.
+ */
 import type { Config } from '../../../config/config.js'
 import type { Position } from '../../../journal/journal.js'
 import { realFiles } from '../../../spool/files.js'
 import { describeGap } from '../../../spool/recover/gap.js'
-import { identifySpool, inspectSpool, readCommitted, type SegmentInspection, type SpoolInspection } from '../../../spool/operate/inspect.js'
+import { inspectSpool, type SegmentInspection, type SpoolInspection } from '../../../spool/operate/inspect.js'
 import { listSlots, slotDirectory } from '../../../spool/slots.js'
 import { comparePositions, describePosition } from '../../../spool/format/position.js'
 import type { Database } from '../../../database/connection.js'
@@ -35,16 +37,13 @@ interface Inspection {
   readonly waitingRows: number
 }
 
-/** A server that runs moves on between the look at its ledger and the look at its segments: a fault must show each time. */
-const LOOKS_MAX = 3
-
 /** The database's word on spools, until it fails. */
 class Ledger {
   constructor (private readonly db: Database | null, public reason: string | null) {}
 
   /** Undefined: not known. */
-  async of (spoolId: string | null): Promise<LedgerEntry | null | undefined> {
-    if (this.db === null || this.reason !== null || spoolId === null) return undefined
+  async of (spoolId: string): Promise<LedgerEntry | null | undefined> {
+    if (this.db === null || this.reason !== null) return undefined
     try {
       return await lookUpLedger(this.db, spoolId)
     } catch (error) {
@@ -55,18 +54,18 @@ class Ledger {
 }
 
 async function inspectSlot (directory: string, slot: number, ledger: Ledger): Promise<SlotInspection> {
-  const path = slotDirectory(directory, slot)
-  for (let looks = 1; ; looks++) {
-    const spoolId = await identifySpool(realFiles, path)
-    const committed = spoolId === null ? null : await readCommitted(realFiles, path, spoolId)
-    const entry = await ledger.of(spoolId)
-    const inspection = await inspectSpool(realFiles, path, entry?.position ?? entry as null | undefined, committed)
-    if (inspection.fault === null || looks === LOOKS_MAX) return { slot, ...inspection, ledger: entry ?? null }
-  }
+  let entry: LedgerEntry | null | undefined
+  const inspection = await inspectSpool(realFiles, slotDirectory(directory, slot), async (spoolId) => {
+    entry = await ledger.of(spoolId)
+    return entry?.position ?? entry as null | undefined
+  })
+  return { slot, ...inspection, ledger: entry ?? null }
 }
 
 /** One that cannot be read keeps nobody from seeing the others. */
-async function inspectSlots (directory: string | null, ledger: Ledger): Promise<Pick<Inspection, 'slots' | 'unreadable'>> {
+async function inspectSlots (
+  directory: string | null, ledger: Ledger
+): Promise<Pick<Inspection, 'slots' | 'unreadable'>> {
   const slots: SlotInspection[] = []
   const unreadable: UnreadableSlot[] = []
   if (directory === null) return { slots, unreadable }
@@ -108,13 +107,17 @@ function segmentRemarks ({ headerDamaged, damaged, tornBytes }: SegmentInspectio
   ].join('; ')
 }
 
+function sequencesOf ({ firstSequence, lastSequence }: SegmentInspection): string {
+  return firstSequence === null || lastSequence === null ? '-' : `${firstSequence} to ${lastSequence}`
+}
+
 function segmentTable (segments: readonly SegmentInspection[], waitingHead: string): string {
   return table([
     ['  segment', 'epoch', 'sequences', 'frames', 'rows', 'bytes', waitingHead, ''],
     ...segments.map((segment) => [
       `  ${segment.name}`,
       String(segment.epoch),
-      segment.firstSequence === null || segment.lastSequence === null ? '-' : `${segment.firstSequence} to ${segment.lastSequence}`,
+      sequencesOf(segment),
       segment.frames,
       segment.rows,
       segment.fileBytes,
@@ -125,25 +128,29 @@ function segmentTable (segments: readonly SegmentInspection[], waitingHead: stri
 }
 
 function ledgerLine ({ ledger, spoolId }: SlotInspection, known: boolean): string {
-  if (spoolId === null) return '  ledger: nothing in this directory tells its spool'
-  if (!known) return '  ledger: not known, the database was not reached'
-  if (ledger === null) return '  ledger: the database has no row for this spool: nothing of it was stored yet'
-  return `  ledger: ${describePosition(ledger.position)}; ${counted(ledger.storedRows, 'row')} stored, last at ${ledger.updatedAt.toISOString()}`
+  if (spoolId === null) return '  ledger: the id of the spool is not in this directory'
+  if (!known) return '  ledger: unknown, the database could not be reached'
+  if (ledger === null) return '  ledger: the database has no row for this spool: none of its points are stored yet'
+  const stored = counted(ledger.storedRows, 'row')
+  return `  ledger: ${describePosition(ledger.position)}; ${stored} stored, last at ${ledger.updatedAt.toISOString()}`
 }
 
 function gapLines ({ gaps, ledger }: SlotInspection): string[] {
   const covered = (end: Position): boolean => ledger !== null && comparePositions(end, ledger.position) <= 0
   return gaps.map((gap) => {
     const stored = gap.toSequence !== null && covered({ epoch: gap.epoch, sequence: gap.toSequence })
-    return `  ${stored ? 'damage, after they were stored' : 'DAMAGE'}: ${describeGap(gap)}`
+    return `  ${stored ? 'damage to frames already stored' : 'DAMAGE'}: ${describeGap(gap)}`
   })
 }
 
 function slotText (slot: SlotInspection, known: boolean): string {
+  const onDisk = `${counted(slot.rows, 'row')} on disk in ${counted(slot.frames, 'frame')}`
   return [
-    `slot-${slot.slot}: spool ${slot.spoolId ?? 'unknown'}, ${counted(slot.rows, 'row')} on disk in ${counted(slot.frames, 'frame')}`,
+    `slot-${slot.slot}: spool ${slot.spoolId ?? 'unknown'}, ${onDisk}`,
     ledgerLine(slot, known),
-    ...(slot.segments.length === 0 ? ['  no segments'] : [segmentTable(slot.segments, known ? 'rows to store' : 'rows at most to store')]),
+    ...(slot.segments.length === 0
+      ? ['  no segments']
+      : [segmentTable(slot.segments, known ? 'rows to store' : 'rows to store at most')]),
     ...gapLines(slot),
     ...(slot.fault === null ? [] : [`  FAULT (${slot.fault.kind}): ${slot.fault.message}`])
   ].join('\n')
@@ -151,17 +158,20 @@ function slotText (slot: SlotInspection, known: boolean): string {
 
 function waitingLine ({ database, slots, unreadable, waitingRows }: Inspection): string {
   const where = unreadable.length === 0 ? '' : ' in the slots that could be read'
-  if (waitingRows === 0) return `Nothing waits to be stored${where}.`
+  if (waitingRows === 0) return `Nothing is pending${where}.`
   const frames = slots.reduce((sum, { waiting }) => sum + waiting.frames, 0)
-  return `${counted(waitingRows, 'row')} in ${counted(frames, 'frame')} ${database.reachable ? 'wait' : 'at most wait'} to be stored${where}.`
+  const waiting = `${counted(waitingRows, 'row')} in ${counted(frames, 'frame')}`
+  return `${database.reachable ? '' : 'At most '}${waiting} pending${where}.`
 }
 
 function inspectionText (inspection: Inspection): string {
   const { directory, database, slots, unreadable } = inspection
-  if (directory === null) return 'SPOOL_DIR is off: no points wait on disk.'
+  if (directory === null) return 'SPOOL_DIR is off: there are no points on disk.'
   return [
     `Spool directory ${directory}`,
-    ...(database.reason === null ? [] : [`The database was not asked, so a part of these rows may be stored already: ${database.reason}`]),
+    ...(database.reason === null
+      ? []
+      : [`The database was not asked, so some of these rows may be stored already: ${database.reason}`]),
     '',
     ...slots.map((slot) => `${slotText(slot, database.reachable)}\n`),
     ...unreadable.map(({ slot, reason }) => `slot-${slot}: cannot be read: ${printable(reason)}\n`),
@@ -171,7 +181,8 @@ function inspectionText (inspection: Inspection): string {
 
 export const spoolInspect = defineCommand({
   name: 'spool inspect',
-  summary: 'Show what waits on disk to be stored, and what is damaged; also while the server runs or the database is away.',
+  summary:
+    'Show what is pending on disk and what is damaged; works while the server runs and while the database is down.',
   options: [
     { name: 'json', type: 'boolean', help: 'Print JSON.' }
   ],

@@ -1,6 +1,6 @@
 /**
- * `spool resolve`: the way on from a ledger that does not fit. Says how many points are concerned, and does what a person
- * has decided, who alone knows whether the database has them. Without a decision it changes nothing.
+ * `spool resolve`: repairs a ledger that does not fit its spool. Looks up which of the points on disk the database has,
+ * prints how many would be stored, and with --yes sets the ledger accordingly. Without --yes it changes nothing.
  */
 import type { Config } from '../../../config/config.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
@@ -9,8 +9,8 @@ import { Lifecycle } from '../../../support/lifecycle.js'
 import { ROW_FORMAT } from '../../../pipeline/rows/payload.js'
 import { realFiles } from '../../../spool/files.js'
 import { identifySpool } from '../../../spool/operate/inspect.js'
-import { describePosition } from '../../../spool/format/position.js'
-import { chosen, planResolution, readDoubtful, storesTwice, writeResolution, type Choice, type Resolution } from '../../../spool/operate/resolution.js'
+import { comparePositions, describePosition, POSITION_START } from '../../../spool/format/position.js'
+import { planResolution, type Resolution } from '../../../spool/operate/resolution.js'
 import { listSlots, slotDirectory } from '../../../spool/slots.js'
 import { lockDirectory } from '../../../host/data-directory.js'
 import { connect, isConnectionError, type Database } from '../../../database/connection.js'
@@ -20,26 +20,31 @@ import { StartupError } from '../../../support/startup-error.js'
 import { defineCommand, type CommandContext } from '../../command.js'
 import { counted } from '../../table.js'
 import { errorLog, existingSpoolDirectory } from '../database.js'
-import { describeCase, describeTwice, type Case } from './resolution-text.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
 
 const OPTIONS = [
-  { name: 'slot', type: 'integer', min: 0, help: 'This slot alone.', note: 'default: all whose ledger does not fit' },
-  { name: 'store-again', type: 'boolean', help: 'The database does not have the points in question: store those that are on disk.' },
-  { name: 'already-stored', type: 'boolean', help: 'The database has the points in question: do not store them again.' },
-  { name: 'yes', type: 'boolean', help: 'Do it; without it the command only says what it would do.' },
-  { name: 'accept-twice', type: 'boolean', help: 'Do it even where the command says that points would be stored twice.' }
+  { name: 'slot', type: 'integer', min: 0, help: 'This slot only.', note: 'default: all that do not fit' },
+  { name: 'yes', type: 'boolean', help: 'Change the ledger; without it the command only prints what it would do.' },
+  { name: 'accept-twice', type: 'boolean', help: 'Store points even if the database seems to have some of them.' }
 ] as const
 
 type Context = CommandContext<typeof OPTIONS>
 
-/** What is open for a run of the command. */
+/** Resources of one run of the command. */
 interface Session {
   readonly db: Database
   readonly lifecycle: Lifecycle
   /** SPOOL_DIR. */
   readonly directory: string
+}
+
+/** A slot whose ledger needs to be changed. */
+interface Case {
+  readonly slot: number
+  readonly spoolId: string
+  readonly ledger: LedgerEntry | null
+  readonly resolution: Resolution
 }
 
 async function slotsOf ({ directory }: Session, wanted: number | undefined): Promise<number[]> {
@@ -50,67 +55,79 @@ async function slotsOf ({ directory }: Session, wanted: number | undefined): Pro
 }
 
 /**
- * Null: the ledger of the slot fits, or nothing tells whose frames it holds. The slot stays locked until the command ends: a
- * worker that has outlived its server still writes there.
+ * Null: the slot's ledger fits, or its spool id is lost. The slot stays locked until the command ends: a worker that
+ * has outlived its server may still be writing to it.
  */
 async function examine ({ db, lifecycle, directory: spoolDirectory }: Session, slot: number): Promise<Case | null> {
   const directory = slotDirectory(spoolDirectory, slot)
   const spoolId = await identifySpool(realFiles, directory)
   if (spoolId === null) return null
   const lock = await lockDirectory(directory, 'spool slot')
-  lifecycle.push('the lock of the spool slot', () => lock.release())
+  lifecycle.push('the spool slot lock', () => lock.release())
   const ledger = await lookUpLedger(db, spoolId)
-  const resolution = await plan(db, directory, spoolId, ledger)
-  return resolution === null ? null : { slot, directory, spoolId, ledger, resolution }
+  const resolution = await planResolution({
+    files: realFiles, directory, spoolId, rowFormat: ROW_FORMAT, find: (parts) => findStoredFrames(db, parts)
+  }, ledger?.position ?? null)
+  return resolution === null ? null : { slot, spoolId, ledger, resolution }
 }
 
-async function plan (db: Database, directory: string, spoolId: string, ledger: LedgerEntry | null): Promise<Resolution | null> {
-  const blind = await planResolution(realFiles, directory, spoolId, ledger)
-  if (blind === null || blind.doubt === null) return blind
-  const found = await findStoredFrames(db, readDoubtful(realFiles, directory, blind.doubt, ROW_FORMAT))
-  return await planResolution(realFiles, directory, spoolId, ledger, found)
-}
-
-async function resolveCase (db: Database, { slot, directory, spoolId, ledger, resolution }: Case, choice: Choice): Promise<string> {
-  const { position, rows } = chosen(resolution, choice, ledger?.storedRows ?? 0)
-  if (!await setLedger(db, spoolId, ledger?.position ?? null, position, rows ?? 0)) {
-    throw new StartupError('its ledger has moved meanwhile: another program uses it')
+function describeCase ({ slot, spoolId, ledger, resolution }: Case): string {
+  const { fault, after, found, position, waiting } = resolution
+  const lines = [
+    `slot-${slot}: spool ${spoolId}, ` +
+    (fault === null ? 'the database has more points than its ledger says' : `FAULT (${fault.kind})`)
+  ]
+  if (fault !== null) lines.push(`  ${fault.message}`, '')
+  if (comparePositions(ledger?.position ?? POSITION_START, after) < 0) {
+    const since = ledger === null ? '' : ` The ledger last moved at ${ledger.updatedAt.toISOString()}.`
+    lines.push(`  Points up to ${describePosition(after)} are no longer on disk: ` +
+      `any that the database does not have are lost.${since}`)
   }
-  await writeResolution(realFiles, directory, spoolId, { position, rows })
-  const stored = choice === 'store-again' ? resolution.between.rows + resolution.waiting.rows : resolution.waiting.rows
-  return `slot-${slot}: the ledger stands at ${describePosition(position)} now; the next start, or spool drain, stores ${counted(stored, 'row')}.`
+  const has = found.through === null
+    ? 'does not have the first of the points on disk'
+    : `has the points on disk up to ${describePosition(position)}, ${counted(found.rows, 'row')}`
+  const rest = `${counted(waiting.rows, 'row')} in ${counted(waiting.frames, 'frame')}`
+  lines.push(`  The database ${has}. After that, ${rest} will be stored.`)
+  if (found.rowsBehind > 0) {
+    lines.push(`  CAUTION: it also has ${counted(found.rowsBehind, 'row')} like some of those: ` +
+      'a sender sent them twice, or rows before them were refused or deleted.')
+  }
+  return lines.join('\n')
 }
 
-/** Does `work` for each. One that fails keeps nobody from the others; without the database there is none to go on with. False: one failed. */
-async function forEachSlot<T extends { readonly slot: number }> (list: readonly T[], complain: Context['complain'], work: (one: T) => Promise<void>): Promise<boolean> {
+async function resolveCase (db: Database, one: Case, acceptTwice: boolean): Promise<string> {
+  const { slot, spoolId, ledger, resolution } = one
+  const { position, found, waiting } = resolution
+  if (found.rowsBehind > 0 && !acceptTwice) {
+    throw new StartupError('the database seems to have some of the points that would be stored, see above; ' +
+      'to store them anyway, add --accept-twice')
+  }
+  if (!await setLedger(db, spoolId, ledger?.position ?? null, position)) {
+    throw new StartupError('its ledger has moved meanwhile: another program is using it')
+  }
+  return `slot-${slot}: the ledger is now at ${describePosition(position)}; ` +
+    `the next start, or spool drain, stores ${counted(waiting.rows, 'row')}.`
+}
+
+/** Does `work` for each slot, whether or not others fail, unless the database is lost. False: one failed. */
+async function forEachSlot<T extends { readonly slot: number }> (
+  list: readonly T[], complain: Context['complain'], work: (one: T) => Promise<void>
+): Promise<boolean> {
   let done = true
   for (const one of list) {
     try {
       await work(one)
     } catch (error) {
       if (isConnectionError(error)) throw error
-      complain(`error: slot-${one.slot} was left as it is: ${error instanceof Error ? error.message : String(error)}`)
+      complain(`error: slot-${one.slot} was not changed: ${error instanceof Error ? error.message : String(error)}`)
       done = false
     }
   }
   return done
 }
 
-/** False: not all were resolved. */
-async function resolveCases ({ db }: Session, { values, print, complain }: Context, cases: readonly Case[], choice: Choice | null): Promise<boolean> {
-  if (choice === null || !values.yes) {
-    print(choice === null ? 'Nothing was changed: add --store-again or --already-stored, and --yes.' : 'Nothing was changed: add --yes.')
-    return false
-  }
-  return await forEachSlot(cases, complain, async (one) => {
-    if (!values['accept-twice'] && storesTwice(one.resolution, choice)) throw new StartupError(describeTwice(one, choice))
-    print(await resolveCase(db, one, choice))
-  })
-}
-
-/** Exit code 0: nothing is left to decide, of those that were asked for. */
-async function resolveAll (session: Session, context: Context, choice: Choice | null): Promise<number> {
-  const { values, print, complain } = context
+/** Exit code 0: the ledgers of all selected slots fit. */
+async function resolveAll (session: Session, { values, print, complain }: Context): Promise<number> {
   const cases: Case[] = []
   const slots = (await slotsOf(session, values.slot)).map((slot) => ({ slot }))
   const examined = await forEachSlot(slots, complain, async ({ slot }) => {
@@ -118,13 +135,24 @@ async function resolveAll (session: Session, context: Context, choice: Choice | 
     if (found !== null) cases.push(found)
   })
   for (const one of cases) print(`${describeCase(one)}\n`)
-  if (cases.length === 0) print('Every ledger that was looked at fits its spool.')
-  const resolved = cases.length === 0 || await resolveCases(session, context, cases, choice)
+  if (cases.length === 0) {
+    print('Every ledger that was checked fits its spool.')
+    return examined ? 0 : 1
+  }
+  if (!values.yes) {
+    print('Nothing was changed: add --yes.')
+    return 1
+  }
+  const resolved = await forEachSlot(cases, complain, async (one) => {
+    print(await resolveCase(session.db, one, values['accept-twice']))
+  })
   return examined && resolved ? 0 : 1
 }
 
-/** What a server would lock is locked: a spool that is open moves on by itself. */
-async function withSession<T> (config: Config, directory: string, work: (session: Session) => Promise<T>): Promise<T> {
+/** Takes a server's locks: an open spool would change meanwhile. */
+async function withSession<T> (
+  config: Config, directory: string, work: (session: Session) => Promise<T>
+): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
     const log = errorLog(config, 'resolve')
@@ -132,7 +160,7 @@ async function withSession<T> (config: Config, directory: string, work: (session
     const url = await openDatabase(config, log, lifecycle)
     const db = await connect(url, { applicationName: 'orbitstream resolve', connectTimeoutMs: CONNECT_TIMEOUT_MS })
     lifecycle.push('the connection', () => db.close())
-    // A database that takes the place of one that was lost may be empty.
+    // A database that replaces a lost one may be empty.
     await migrateSchema(db, { log })
     return await work({ db, lifecycle, directory })
   } finally {
@@ -142,21 +170,16 @@ async function withSession<T> (config: Config, directory: string, work: (session
 
 export const spoolResolve = defineCommand({
   name: 'spool resolve',
-  summary: 'Go on with a database whose ledger does not fit the spool: say whether it has the points in question.',
+  summary: 'Set a ledger that does not fit its spool to the last point that the database has.',
   options: OPTIONS,
   settings: ['dataDir', 'spoolDir', 'databaseUrl', 'logLevel'],
   async run (context) {
-    const { config, values, print, complain } = context
-    if (values['store-again'] && values['already-stored']) {
-      complain('error: --store-again and --already-stored exclude one another')
-      return 2
-    }
+    const { config, print } = context
     const directory = await existingSpoolDirectory(config)
     if (directory === null) {
-      print('SPOOL_DIR is off: no points wait on disk.')
+      print('SPOOL_DIR is off: there are no points on disk.')
       return 0
     }
-    const choice: Choice | null = values['store-again'] ? 'store-again' : values['already-stored'] ? 'already-stored' : null
-    return await withSession(config, directory, async (session) => await resolveAll(session, context, choice))
+    return await withSession(config, directory, async (session) => await resolveAll(session, context))
   }
 })

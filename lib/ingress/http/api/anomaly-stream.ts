@@ -2,17 +2,16 @@
  * GET /anomalies/stream: anomalies as they are found, as Server-Sent Events.
  *
  *   event: anomaly   id: <run>-<number>   data: the anomaly
- *   event: missed    id: <run>-<number>   data: {"count": n}, or null where nobody knows how many
+ *   event: missed    id: <run>-<number>   data: {"count": n}, n null if unknown
  *
- * Anomalies of the host are numbered by the primary; a client that is sent number n and then number m has missed all
- * between, and is told so before m. That is the whole of the bookkeeping: a reader that is too slow is skipped, never
- * waited for. A client that comes back with Last-Event-ID gets what the primary still has from there on.
+ * The primary numbers the anomalies of the host. A client that is sent number n and then number m has missed those in
+ * between, and is told so before m. No more bookkeeping is needed: slow readers are skipped, never waited for. A client
+ * that reconnects with Last-Event-ID gets whatever the primary still has from there on.
  */
-import { replyError } from './reply.js'
-import type { HttpExchange, HttpRequest, HttpStream } from '../engines/engine.js'
-import type { RouteCounters } from './counters.js'
+import type { HttpStream } from '../engines/engine.js'
+import type { RouteCall } from './reply.js'
 
-/** Consecutive anomalies, and the number of the last one that was found, be it among them or left out. */
+/** Consecutive anomalies, and the number of the newest one found, whether included or not. */
 export interface AnomalyEvents {
   /** Number of the first; the others follow. */
   readonly first: number
@@ -21,31 +20,34 @@ export interface AnomalyEvents {
   readonly head: number
 }
 
-/** Where a stream begins. */
+/** The start of a stream. */
 export interface StreamStart extends AnomalyEvents {
-  /** Name of this run of the primary, which counts from 1 anew. */
+  /** Id of this run of the primary; each run numbers from 1. */
   readonly run: string
-  /** The last number that the client needs no word of. */
+  /** The last number the client already knows of. */
   readonly after: number
-  /** False: it is not known what was missed since Last-Event-ID. */
+  /** False: what was missed since Last-Event-ID is unknown. */
   readonly known: boolean
 }
 
-/** The way to the primary. */
+/** The connection to the primary. */
 export interface AnomalySource {
-  /** After this, add() is called with every event behind the start. Null: the primary did not answer. @param lastEventId '' if there is none */
+  /**
+   * From then on, add() is called with every event after the start. Null: the primary did not answer.
+   * @param lastEventId '' if absent
+   */
   watch (lastEventId: string): Promise<StreamStart | null>
-  /** Nobody listens any more. */
+  /** The last client has gone. */
   unwatch (): void
 }
 
-/** Below the ten seconds after which servers and proxies take a silent connection for dead. */
+/** Less than the ten seconds after which servers and proxies consider a silent connection dead. */
 const KEEP_ALIVE_MS = 5_000
-/** Streams of one worker. */
+/** Per worker. */
 const CLIENTS_MAX = 200
 
 class Client {
-  /** The last number that it was sent or told to have missed. Null: its start is still asked for. */
+  /** The last number sent or reported as missed. Null: the primary has not answered yet. */
   private seen: number | null = null
   private run = ''
 
@@ -54,20 +56,20 @@ class Client {
   begin (start: StreamStart): void {
     this.run = start.run
     this.stream.write('retry: 1000\n\n')
-    if (!start.known) this.stream.write(`id: ${this.run}-${start.after}\nevent: missed\ndata: {"count":null}\n\n`)
+    if (!start.known) this.stream.write(this.event(start.after, 'missed', '{"count":null}'))
     this.seen = start.after
     this.send(start)
   }
 
-  /** Not taken where the client reads too slowly: then it is told later how many these were. */
+  /** Skipped if the client reads too slowly; it is told later how many it missed. */
   send ({ first, anomalies }: AnomalyEvents): void {
     if (this.seen === null || anomalies.length === 0) return
     const last = first + anomalies.length - 1
-    const events = anomalies.map((anomaly, index) => `id: ${this.run}-${first + index}\nevent: anomaly\ndata: ${anomaly}\n\n`).join('')
+    const events = anomalies.map((anomaly, index) => this.event(first + index, 'anomaly', anomaly)).join('')
     if (this.stream.write(this.missed(first - 1) + events)) this.seen = last
   }
 
-  /** Something at least every five seconds; the end of a gap if nothing follows it. */
+  /** Sends what was missed if no anomaly follows to do so, otherwise a comment. */
   keepAlive (head: number): void {
     if (this.seen === null) return
     if (this.stream.write(this.missed(head) || ': nothing new\n\n')) this.seen = Math.max(this.seen, head)
@@ -79,7 +81,11 @@ class Client {
 
   private missed (until: number): string {
     const count = until - (this.seen ?? until)
-    return count > 0 ? `id: ${this.run}-${until}\nevent: missed\ndata: {"count":${count}}\n\n` : ''
+    return count > 0 ? this.event(until, 'missed', `{"count":${count}}`) : ''
+  }
+
+  private event (number: number, name: 'anomaly' | 'missed', data: string): string {
+    return `id: ${this.run}-${number}\nevent: ${name}\ndata: ${data}\n\n`
   }
 }
 
@@ -90,9 +96,10 @@ export class AnomalyStreams {
 
   constructor (private readonly source: AnomalySource) {}
 
-  readonly handle = (request: HttpRequest, exchange: HttpExchange, counters: RouteCounters): void => {
+  readonly handle = (call: RouteCall): void => {
+    const { request, exchange, counters } = call
     if (this.clients.size >= CLIENTS_MAX) {
-      replyError(exchange, counters, 'too_busy', { message: `This worker serves ${CLIENTS_MAX} streams already.` })
+      call.fail('too_busy', { message: `This worker already serves ${CLIENTS_MAX} streams.` })
       return
     }
     const lastEventId = request.header('last-event-id')
@@ -107,7 +114,7 @@ export class AnomalyStreams {
       opened.isClosed = true
       if (opened.client !== null) this.drop(opened.client)
     })
-    // A server that is closing ends a stream as it begins.
+    // A closing server ends a stream as it begins.
     if (opened.isClosed) return
     const client = new Client(stream)
     opened.client = client
@@ -118,7 +125,7 @@ export class AnomalyStreams {
     void this.source.watch(lastEventId).then((start) => this.begin(client, start))
   }
 
-  /** What the primary sends to all who watch. */
+  /** Events from the primary, for all clients. */
   add (events: AnomalyEvents): void {
     this.head = events.head
     for (const client of this.clients) client.send(events)

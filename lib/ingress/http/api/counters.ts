@@ -1,12 +1,13 @@
-/** What the HTTP routes count: plain numbers, increased in place; the cluster code makes metrics of them. */
+/** Counters of the HTTP routes: plain numbers, incremented in place, which the cluster code turns into metrics. */
 
-import { REFUSALS } from '../engines/refusals.js'
+import { REFUSALS } from '../engines/engine.js'
 import { DENIALS } from './tokens.js'
-import type { RefusalCode } from '../engines/refusals.js'
+import type { RefusalCode } from '../engines/engine.js'
 import type { DenialCode } from './tokens.js'
 
-/** The label of a request in metrics: a small fixed set, whatever paths clients ask for. */
-export type RouteName = 'index' | 'telemetry' | 'batch' | 'live' | 'ready' | 'health' | 'metrics' | 'limits' | 'anomalies' | 'stream' | 'senders' | 'unknown'
+/** Label of a request in metrics: one of a small fixed set, whatever paths clients request. */
+export type RouteName = 'index' | 'telemetry' | 'batch' | 'live' | 'ready' | 'health' | 'metrics' | 'limits' |
+  'anomalies' | 'stream' | 'senders' | 'unknown'
 
 /** Requests of one route by outcome. */
 export class RouteCounters {
@@ -16,7 +17,7 @@ export class RouteCounters {
   clientError = 0
   /** Answered with 5xx. */
   serverError = 0
-  /** The client went before the answer. */
+  /** The client disconnected before the answer. */
   aborted = 0
 }
 
@@ -36,15 +37,15 @@ export class HttpCounters {
     unknown: new RouteCounters()
   }
 
-  /** Requests and connections that never got to a route, by the code of their answer. */
+  /** Requests and connections refused before they reached a route, by error code. */
   readonly refused = Object.fromEntries(REFUSALS.map((code) => [code, 0])) as Record<RefusalCode, number>
 
-  /** Requests that their token does not allow, or that have none, by code. They count as answers of their routes too. */
+  /** Requests denied for their token, or the lack of one, by error code. Their routes count them as well. */
   readonly denied = Object.fromEntries(DENIALS.map((code) => [code, 0])) as Record<DenialCode, number>
 
-  /** Bytes of complete bodies, as they came over the wire. */
+  /** Bytes of complete bodies, as received. */
   bodyBytes = 0
 
-  /** @param observeAck gets the milliseconds from the end of a body to its acknowledgement, for each accepted one */
+  /** @param observeAck is told the time from the end of each accepted body to its acknowledgement */
   constructor (readonly observeAck: (milliseconds: number) => void) {}
 }

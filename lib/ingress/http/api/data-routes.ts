@@ -1,21 +1,19 @@
-/** Routes for limits and anomalies: the worker reads the request, the primary has the answer. */
+/** Routes for limits and anomalies: the worker reads the request, the primary answers it. */
 import { parseJsonText } from '../../../../protocol/json/json-exact.js'
 import { TELEMETRY } from '../../../../protocol/metrics.js'
 import { LIMIT_SET_BYTES_MAX, limitSetPartsMax } from '../../../limits/validate.js'
 import { headerText } from '../engines/header-text.js'
-import { replyAnswer, replyError } from './reply.js'
-import { crash } from './router.js'
-import type { HttpExchange, HttpRequest } from '../engines/engine.js'
-import type { RouteCounters } from './counters.js'
+import type { HttpRequest } from '../engines/engine.js'
 import type { RouteHandler, RouteTable } from './router.js'
-import type { DataPort, DataQuestion } from './status-port.js'
+import type { DataPort, DataQuestion, LimitsChange } from './status-port.js'
 
-/** The larger of the two bodies, a whole set. */
+/** Those of a whole set, the larger of the two bodies. */
 const LIMITS_BOUNDS = { partsMax: limitSetPartsMax(TELEMETRY), bytesMax: LIMIT_SET_BYTES_MAX }
-/** Unicode characters. */
+const TOO_LARGE = { message: `The body is larger than ${LIMIT_SET_BYTES_MAX} bytes.` }
+/** In Unicode characters. */
 const CHANGED_BY_MAX = 64
 const UNNAMED = 'http'
-/** Before the name of a token: nobody can claim that in X-Changed-By. */
+/** Prefix of a token's name, which nobody can claim with X-Changed-By. */
 const BY_TOKEN = 'token: '
 
 /** @param stream answers GET /anomalies/stream */
@@ -25,48 +23,47 @@ export function createDataRoutes (port: DataPort, stream: RouteHandler): RouteTa
       name: 'limits',
       methods: {
         GET: asking(port, () => ({ kind: 'limits' })),
-        PUT: changing(port, (value, ifMatch, changedBy) => ({ kind: 'replace-limits', value, ifMatch, changedBy }))
+        PUT: changing(port, (change) => ({ kind: 'replace-limits', ...change }))
       }
     },
-    '/limits/history': { name: 'limits', methods: { GET: asking(port, ({ query }) => ({ kind: 'limits-history', query })) } },
+    '/limits/history': {
+      name: 'limits',
+      methods: { GET: asking(port, ({ query }) => ({ kind: 'limits-history', query })) }
+    },
     '/limits/{metric}': {
       name: 'limits',
-      methods: { PATCH: changing(port, (value, ifMatch, changedBy, metric) => ({ kind: 'patch-limits', metric, value, ifMatch, changedBy })) }
+      methods: { PATCH: changing(port, (change, metric) => ({ kind: 'patch-limits', metric, ...change })) }
     },
-    '/anomalies': { name: 'anomalies', methods: { GET: asking(port, ({ query }) => ({ kind: 'anomalies', query })) } },
+    '/anomalies': {
+      name: 'anomalies',
+      methods: { GET: asking(port, ({ query }) => ({ kind: 'anomalies', query })) }
+    },
     '/anomalies/stream': { name: 'stream', methods: { GET: stream } }
   }
 }
 
 function asking (port: DataPort, questionOf: (request: HttpRequest) => DataQuestion): RouteHandler {
-  return (request, exchange, counters) => ask(port, questionOf(request), exchange, counters)
+  return (call) => call.answerWith(port.ask(questionOf(call.request)))
 }
 
-function ask (port: DataPort, question: DataQuestion, exchange: HttpExchange, counters: RouteCounters): void {
-  port.ask(question).then(
-    (answer) => replyAnswer(exchange, counters, answer),
-    (error: unknown) => crash(exchange, counters, error))
-}
-
-function changing (port: DataPort, questionOf: (value: unknown, ifMatch: string, changedBy: string, parameter: string) => DataQuestion): RouteHandler {
-  return (request, exchange, counters, parameter, caller) => {
+function changing (port: DataPort, questionOf: (change: LimitsChange, metric: string) => DataQuestion): RouteHandler {
+  return (call) => {
+    const { request, caller } = call
     const ifMatch = request.header('if-match')
     const changedBy = caller === null ? readChangedBy(request.header('x-changed-by')) : BY_TOKEN + caller.name
-    exchange.readBody(
-      LIMITS_BOUNDS.bytesMax,
-      (body) => {
-        const parsed = parseJsonText(body, LIMITS_BOUNDS)
-        if (parsed.fault === null) ask(port, questionOf(parsed.value, ifMatch, changedBy, parameter), exchange, counters)
-        else replyError(exchange, counters, 'invalid_json', { message: `The body ${parsed.fault}.` })
-      },
-      (failure) => {
-        if (failure === 'aborted') counters.aborted++
-        else replyError(exchange, counters, failure, failure === 'body_too_large' ? { message: `The body is larger than ${LIMITS_BOUNDS.bytesMax} bytes.` } : {})
-      })
+    call.readBody(LIMITS_BOUNDS.bytesMax, (body) => {
+      const parsed = parseJsonText(body, LIMITS_BOUNDS)
+      if (parsed.fault !== null) {
+        call.fail('invalid_json', { message: `The body ${parsed.fault}.` })
+        return
+      }
+      const change = { value: parsed.value, ifMatch, changedBy }
+      call.answerWith(port.ask(questionOf(change, call.parameter)))
+    }, TOO_LARGE)
   }
 }
 
-/** Who changes the limits, as far as they say so: for the history. Control characters and what is no character become `?`. */
+/** The name to put into the history of limits. Control characters and undecodable bytes become `?`. */
 function readChangedBy (header: string): string {
   const visible = headerText(header).replaceAll(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\ufffd]/gu, '?').trim()
   const name = Array.from(visible).slice(0, CHANGED_BY_MAX).join('')

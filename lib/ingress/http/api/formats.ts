@@ -1,6 +1,6 @@
 /**
- * How a body may be written: content types → decoder, for each kind of route; and its Content-Encoding.
- * A further format is one more entry in a table.
+ * Formats of bodies: content types and their decoders, for each kind of route, and content encodings.
+ * To add a format, add an entry to a table.
  */
 import { gunzip } from 'node:zlib'
 import type { DecodeFault } from '../../../../protocol/faults.js'
@@ -10,30 +10,32 @@ import type { SatelliteTable } from '../../../../protocol/satellites.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../../../protocol/json/json.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../../../protocol/packet/packet-body.js'
 
-/** Fills `columns` from a body, or says why not. Times absent are `nowMicros`. */
+/** Decodes a body into `columns`, or returns a fault. Missing times are set to `nowMicros`. */
 export type Decode = (
   body: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
 ) => DecodeFault | null
 
 export interface BodyFormat {
-  /** As in Content-Type, lower case, without parameters. The first one is named to people. */
+  /** As in Content-Type, lower case, without parameters. Error messages name the first. */
   readonly types: readonly string[]
   readonly decode: Decode
 }
 
-/** '' is no Content-Type at all, and the form type is what curl sends with -d: both mean JSON. */
+/** No Content-Type ('') means JSON, and so does the form type, which curl sends with -d. */
 const JSON_TYPES = ['application/json', '', 'application/x-www-form-urlencoded']
 const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl']
 
-export const MSGPACK_TYPES: readonly string[] = ['application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack']
+export const MSGPACK_TYPES: readonly string[] = [
+  'application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack'
+]
 
-/** Bodies that hold one point. */
+/** For bodies of one point. */
 export const POINT_FORMATS: readonly BodyFormat[] = [
   { types: JSON_TYPES, decode: decodeJsonPoint },
   { types: MSGPACK_TYPES, decode: decodeMsgpackPoint }
 ]
 
-/** Bodies that hold any number of points. */
+/** For bodies of any number of points. */
 export const BATCH_FORMATS: readonly BodyFormat[] = [
   { types: JSON_TYPES, decode: decodeJsonBatch },
   { types: NDJSON_TYPES, decode: decodeNdjson },
@@ -42,7 +44,7 @@ export const BATCH_FORMATS: readonly BodyFormat[] = [
 
 export class FormatTable {
   private readonly decoders = new Map<string, Decode>()
-  /** For the answer to a type that is not here. */
+  /** For the error about any other type. */
   readonly names: string
 
   constructor (formats: readonly BodyFormat[]) {
@@ -52,12 +54,12 @@ export class FormatTable {
     this.names = formats.map(({ types }) => types[0]).join(', ')
   }
 
-  /** @param contentType the header, '' if absent. Null: not understood. */
+  /** Null: not supported. @param contentType the header, '' if absent */
   find (contentType: string): Decode | null {
     return this.decoders.get(contentType) ?? this.findNormalized(contentType)
   }
 
-  /** Any case, any spaces, and no charset but UTF-8. */
+  /** Allows any case and spacing, and UTF-8 as the only charset. */
   private findNormalized (contentType: string): Decode | null {
     const [type = '', ...parameters] = contentType.toLowerCase().split(';').map((part) => part.trim())
     const charset = parameters.find((parameter) => parameter.startsWith('charset='))
@@ -66,7 +68,7 @@ export class FormatTable {
   }
 }
 
-/** What Content-Encoding says; null: not understood. */
+/** Null: not supported. */
 export function findEncoding (contentEncoding: string): 'identity' | 'gzip' | null {
   if (contentEncoding === '') return 'identity'
   const name = contentEncoding.toLowerCase()
@@ -74,14 +76,16 @@ export function findEncoding (contentEncoding: string): 'identity' | 'gzip' | nu
   return name === 'gzip' || name === 'identity' ? name : null
 }
 
-/** Bodies unpacked at once in one worker; each may take MAX_BODY_BYTES. */
+/** Bodies decompressed concurrently in one worker; each may use MAX_BODY_BYTES. */
 const UNPACKING_MAX = 32
 let unpackingCount = 0
 
 export type UnpackFailure = 'body_too_large' | 'invalid_encoding' | 'too_busy'
 
-/** Unpacks a gzip body off the main thread; `body` may be reused at once. Stops at bytesMax unpacked bytes. */
-export function unpack (body: Buffer, bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: UnpackFailure) => void): void {
+/** Decompresses a gzip body off the main thread, up to bytesMax. `body` may be reused at once. */
+export function unpack (
+  body: Buffer, bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: UnpackFailure) => void
+): void {
   if (unpackingCount === UNPACKING_MAX) {
     onFailure('too_busy')
     return
@@ -90,6 +94,10 @@ export function unpack (body: Buffer, bytesMax: number, onBody: (body: Buffer) =
   gunzip(Buffer.from(body), { maxOutputLength: bytesMax }, (error, unpacked) => {
     unpackingCount--
     if (error === null) onBody(unpacked)
-    else onFailure((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? 'body_too_large' : 'invalid_encoding')
+    else onFailure(isTooLarge(error) ? 'body_too_large' : 'invalid_encoding')
   })
+}
+
+function isTooLarge (error: NodeJS.ErrnoException): boolean {
+  return error.code === 'ERR_BUFFER_TOO_LARGE'
 }

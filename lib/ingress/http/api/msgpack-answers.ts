@@ -1,8 +1,8 @@
 /**
- * Answers in msgpack for clients that ask for them: `Accept: application/msgpack`.
+ * Answers in msgpack for clients that ask for it with `Accept: application/msgpack`.
  *
- * The routes know JSON alone. For such a client the exchange is wrapped, and a JSON body becomes a msgpack map with the
- * same fields on its way out. What is not JSON goes out as it is.
+ * The routes produce JSON only. For these clients the exchange is wrapped, and JSON bodies are converted to msgpack
+ * maps with the same fields. Other bodies are left unchanged.
  */
 import { Packr } from 'msgpackr'
 import { MSGPACK_TYPES } from './formats.js'
@@ -12,9 +12,9 @@ const JSON_TYPE = 'application/json'
 const [MSGPACK_TYPE = ''] = MSGPACK_TYPES
 const packr = new Packr({ useRecords: false })
 
-/** Whether msgpack is what the client likes best of what there is. @param accept the header, '' if absent */
+/** Whether the client prefers msgpack to JSON. @param accept the header, '' if absent */
 export function acceptsMsgpack (accept: string): boolean {
-  // Nearly nobody asks for it: the others pay for one search.
+  // Hardly anybody asks for it: for everybody else this costs one search.
   if (!/msgpack/i.test(accept)) return false
   let [msgpack, json] = [0, 0]
   for (const part of accept.toLowerCase().split(',')) {

@@ -1,57 +1,88 @@
-/**
- * Every answer of the routes, counted: one style of JSON errors, and acceptances that are prepared once.
- */
-import { ERRORS } from '../../../support/errors.js'
+/** One request on its way through a route, and every way to answer it; answers are counted. */
+import { OperatingError } from '../../../support/errors.js'
+import { errorAnswer } from '../engines/answers.js'
 import type { ErrorCode } from '../../../support/errors.js'
-import type { FaultDetail } from '../../../../protocol/faults.js'
 import type { Satellite } from '../../../../protocol/satellites.js'
-import type { Headers, HttpExchange } from '../engines/engine.js'
 import type { RouteCounters } from './counters.js'
+import type { ErrorExtras } from '../engines/answers.js'
+import type { Headers, HttpExchange, HttpRequest } from '../engines/engine.js'
 import type { StatusAnswer } from './status-port.js'
+import type { Caller } from './tokens.js'
 
-/** Seconds that a client should wait where nobody knows better. */
-const RETRY_AFTER_SECONDS = 1
 const JSON_HEADERS: Headers = [['content-type', 'application/json']]
 
-/** What an error answer may say beyond its code. */
-export interface ErrorExtras {
-  /** Instead of the message of the table. */
-  readonly message?: string | undefined
-  readonly details?: readonly FaultDetail[] | undefined
-  readonly retryAfterSeconds?: number
-  readonly headers?: Headers
+export class RouteCall {
+  constructor (
+    /** Valid only until the handler returns. */
+    readonly request: HttpRequest,
+    readonly exchange: HttpExchange,
+    readonly counters: RouteCounters,
+    /** The decoded text in place of `{…}` in the path of the route; '' if it has none. */
+    readonly parameter = '',
+    /** The sender, by its token; null if the route needs none. */
+    readonly caller: Caller | null = null
+  ) {}
+
+  /** Reads the body. Failures are answered; an exception in onBody, which the router cannot catch, becomes a crash. */
+  readBody (bytesMax: number, onBody: (body: Buffer) => void, tooLarge: ErrorExtras = {}): void {
+    this.exchange.readBody(
+      bytesMax,
+      (body) => {
+        try {
+          onBody(body)
+        } catch (error) {
+          this.crash(error)
+        }
+      },
+      (failure) => {
+        if (failure === 'aborted') this.counters.aborted++
+        else this.fail(failure, failure === 'body_too_large' ? tooLarge : {})
+      })
+  }
+
+  reply (status: number, headers: Headers, body: string): void {
+    if (this.exchange.aborted) this.counters.aborted++
+    else if (status < 400) this.counters.ok++
+    else if (status < 500) this.counters.clientError++
+    else this.counters.serverError++
+    this.exchange.reply(status, headers, body)
+  }
+
+  accept (body: string): void {
+    this.reply(202, JSON_HEADERS, body)
+  }
+
+  json (value: unknown): void {
+    this.reply(200, JSON_HEADERS, JSON.stringify(value) + '\n')
+  }
+
+  fail (code: ErrorCode, extras: ErrorExtras = {}): void {
+    this.answer(errorAnswer(code, extras))
+  }
+
+  answer ({ status, contentType, headers = [], body }: StatusAnswer): void {
+    this.reply(status, [['content-type', contentType], ...headers], body)
+  }
+
+  /** Passes on an answer once it is there. An OperatingError becomes an error answer, any other a crash. */
+  answerWith (asked: Promise<StatusAnswer>): void {
+    asked.then(
+      (answer) => this.answer(answer),
+      (error: unknown) => {
+        if (error instanceof OperatingError) this.fail(error.code, { message: error.message })
+        else this.crash(error)
+      })
+  }
+
+  /** Answers 500, then ends the process with `error` once the answer was handed to the system. */
+  crash (error: unknown): void {
+    this.fail('internal')
+    // Not nextTick: answers are corked until this turn of the event loop ends.
+    setImmediate(() => { throw error })
+  }
 }
 
-export function reply (exchange: HttpExchange, counters: RouteCounters, status: number, headers: Headers, body: string): void {
-  if (exchange.aborted) counters.aborted++
-  else if (status < 400) counters.ok++
-  else if (status < 500) counters.clientError++
-  else counters.serverError++
-  exchange.reply(status, headers, body)
-}
-
-export function replyAccepted (exchange: HttpExchange, counters: RouteCounters, body: string): void {
-  reply(exchange, counters, 202, JSON_HEADERS, body)
-}
-
-/** An answer that was made elsewhere. */
-export function replyAnswer (exchange: HttpExchange, counters: RouteCounters, answer: StatusAnswer): void {
-  reply(exchange, counters, answer.status, [['content-type', answer.contentType], ...answer.headers ?? []], answer.body)
-}
-
-export function replyJson (exchange: HttpExchange, counters: RouteCounters, value: unknown): void {
-  reply(exchange, counters, 200, JSON_HEADERS, JSON.stringify(value) + '\n')
-}
-
-export function replyError (exchange: HttpExchange, counters: RouteCounters, code: ErrorCode, extras: ErrorExtras = {}): void {
-  const { status, retryable, message } = ERRORS[code]
-  const error = { code, message: extras.message ?? message, ...extras.details === undefined ? {} : { details: extras.details } }
-  const headers = [...JSON_HEADERS, ...extras.headers ?? []]
-  if (retryable) headers.push(['retry-after', String(extras.retryAfterSeconds ?? RETRY_AFTER_SECONDS)])
-  reply(exchange, counters, status, headers, JSON.stringify({ error }) + '\n')
-}
-
-/** Bodies of the answer to one point, one per satellite: JSON.stringify escapes what an id may hold. */
+/** Prepares the answer to one point, once per satellite. JSON.stringify escapes ids. */
 export class PointAnswers {
   private readonly bodies = new WeakMap<Satellite, string>()
 

@@ -1,113 +1,122 @@
 /**
- * From path and method to a handler, by exact path, or by all but the last part of it (`/limits/{metric}`): 404 for
- * what is not in the table, 405 with Allow for other methods; 403 for whatever would change something and comes from
- * a page of a site that may not; 401 where a token is needed and there is no valid one, 403 where it has not the role.
- * OPTIONS is answered with Allow, and nothing that a browser would take for leave: paths and methods are no secret.
- * A handler that throws has met a programmer's error: the client gets 500 if that is still possible, and the process
- * ends by the exception.
+ * Routes requests to handlers by method and path, either the exact path, or all but its last segment
+ * (`/limits/{metric}`):
+ *
+ *   404   unknown path
+ *   405   unknown method; lists the others in Allow
+ *   403   a change requested by a web page of a foreign origin
+ *   401   a token is required, and there is no valid one
+ *   403   the token does not have the role
+ *
+ * OPTIONS is answered with Allow, but without anything that browsers would take as permission: paths and methods are no
+ * secret. A handler that throws is a programmer's error: the client gets 500 if possible, and the exception ends the
+ * process.
  */
 import { MsgpackExchange, acceptsMsgpack } from './msgpack-answers.js'
-import { reply, replyError } from './reply.js'
-import type { HttpExchange, HttpHandler, HttpRequest } from '../engines/engine.js'
-import type { ErrorExtras } from './reply.js'
+import { RouteCall } from './reply.js'
+import type { HttpHandler, HttpRequest } from '../engines/engine.js'
+import type { ErrorExtras } from '../engines/answers.js'
 import type { OriginCheck } from '../engines/origins.js'
 import type { Role } from '../../../access/token.js'
 import type { Caller, DenialCode, TokenCheck } from './tokens.js'
 import type { HttpCounters, RouteCounters, RouteName } from './counters.js'
 
-/**
- * @param parameter what stands in the place of `{…}` in the route's path, decoded; '' where there is none
- * @param caller whose token allows it; null where none is needed
- */
-export type RouteHandler = (request: HttpRequest, exchange: HttpExchange, counters: RouteCounters, parameter: string, caller: Caller | null) => void
+export type RouteHandler = (call: RouteCall) => void
 
 export interface Route {
   /** Label of its requests in metrics. */
   readonly name: RouteName
-  /** Method, upper case → handler. GET answers HEAD too. */
+  /** Handlers by method, upper case. GET also answers HEAD. */
   readonly methods: Readonly<Record<string, RouteHandler>>
   /** Reading needs no token. */
   readonly open?: boolean
-  /** Role of those who may send what changes something; without it: operate. */
+  /** Role required for other methods. Default: operate. */
   readonly writer?: Role
 }
 
-/** By path; the last part may be a name in braces and then stands for any text without a slash. Exact paths go first. */
+/** By path, whose last segment may be a name in braces, which matches any text. Exact paths take precedence. */
 export type RouteTable = Readonly<Record<string, Route>>
 
-/** Who may read and change something. */
+/** Decides who may read, and who may change something. */
 export interface Checks {
   readonly tokens: TokenCheck
   readonly origins: OriginCheck
 }
 
-/** Methods that change nothing. */
+/** Safe methods, which change nothing. */
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+type Denial = DenialCode | 'foreign_origin'
 
 interface Entry {
   readonly methods: ReadonlyMap<string, RouteHandler>
   readonly allow: string
   readonly counters: RouteCounters
-  /** Null: no token is needed. */
+  /** Null: no token needed. */
   readonly reader: Role | null
   readonly writer: Role
 }
 
-export function createRouter (table: RouteTable, { tokens, origins }: Checks, counters: HttpCounters): HttpHandler {
+export function createRouter (table: RouteTable, checks: Checks, counters: HttpCounters): HttpHandler {
   const paths = new Paths(table, counters)
-  const unknown = counters.requests.unknown
   return (request, plainExchange) => {
     const exchange = acceptsMsgpack(request.header('accept')) ? new MsgpackExchange(plainExchange) : plainExchange
-    let parameter = ''
-    let entry = paths.exact.get(request.path)
+    const exact = paths.exact.get(request.path)
+    const prefixed = exact === undefined ? paths.findPrefix(request.path) : null
+    const entry = exact ?? prefixed?.entry
     if (entry === undefined) {
-      const found = paths.findPrefix(request.path)
-      parameter = found?.parameter ?? ''
-      entry = found?.entry
-    }
-    if (entry === undefined) {
-      if (request.method === 'OPTIONS' && request.path === '*') reply(exchange, unknown, 200, [['allow', paths.allow]], '')
-      else replyError(exchange, unknown, 'not_found')
+      const call = new RouteCall(request, exchange, counters.requests.unknown)
+      if (request.method === 'OPTIONS' && request.path === '*') call.reply(200, [['allow', paths.allow]], '')
+      else call.fail('not_found')
       return
     }
     const handler = entry.methods.get(request.method)
     if (handler === undefined) {
+      const call = new RouteCall(request, exchange, entry.counters)
       const headers = [['allow', entry.allow]] as const
-      if (request.method === 'OPTIONS') reply(exchange, entry.counters, 200, headers, '')
-      else replyError(exchange, entry.counters, 'method_not_allowed', { headers })
+      if (request.method === 'OPTIONS') call.reply(200, headers, '')
+      else call.fail('method_not_allowed', { headers })
       return
     }
-    const reads = READING.has(request.method)
-    if (!reads && !origins.passes(request)) {
-      replyError(exchange, entry.counters, 'foreign_origin')
-      return
-    }
-    const role = reads ? entry.reader : entry.writer
-    const caller = role === null ? null : tokens.check(request, role)
+    const caller = admit(checks, entry, request)
     if (typeof caller === 'string') {
-      counters.denied[caller]++
-      replyError(exchange, entry.counters, caller, extrasOf(caller, role ?? ''))
+      if (caller !== 'foreign_origin') counters.denied[caller]++
+      new RouteCall(request, exchange, entry.counters).fail(caller, extrasOf(caller, entry, request))
       return
     }
+    const call = new RouteCall(request, exchange, entry.counters, prefixed?.parameter ?? '', caller)
     try {
-      handler(request, exchange, entry.counters, parameter, caller)
+      handler(call)
     } catch (error) {
-      crash(exchange, entry.counters, error)
+      call.crash(error)
     }
   }
 }
 
-function extrasOf (denial: DenialCode, role: string): ErrorExtras {
-  if (denial === 'forbidden') return { message: `The token is valid, but does not have the role that this needs: ${role}.` }
-  return { headers: [['www-authenticate', 'Bearer']] }
+/** The caller; null if no token is needed; a code if the request is denied. */
+function admit ({ tokens, origins }: Checks, entry: Entry, request: HttpRequest): Caller | Denial | null {
+  if (!READING.has(request.method) && !origins.passes(request)) return 'foreign_origin'
+  const role = roleFor(entry, request)
+  return role === null ? null : tokens.check(request, role)
 }
 
-/** The table, made ready for look-ups. */
+/** Null: no token needed. */
+function roleFor ({ reader, writer }: Entry, { method }: HttpRequest): Role | null {
+  return READING.has(method) ? reader : writer
+}
+
+function extrasOf (denial: Denial, entry: Entry, request: HttpRequest): ErrorExtras {
+  if (denial === 'foreign_origin') return {}
+  if (denial !== 'forbidden') return { headers: [['www-authenticate', 'Bearer']] }
+  return { message: `The token is valid, but lacks the required role: ${String(roleFor(entry, request))}.` }
+}
+
+/** The table, prepared for look-ups. */
 class Paths {
-  /** Every method of any path. */
+  /** All methods of all paths. */
   readonly allow: string
   readonly exact = new Map<string, Entry>()
-  /** By the text before the parameter, which ends with a slash. */
+  /** By the path before the parameter, including its final slash. */
   private readonly prefixes = new Map<string, Entry>()
 
   constructor (table: RouteTable, counters: HttpCounters) {
@@ -116,7 +125,8 @@ class Paths {
       if (brace < 0) this.exact.set(path, entryOf(route, counters))
       else this.prefixes.set(path.slice(0, brace), entryOf(route, counters))
     }
-    const methods = [...this.exact.values(), ...this.prefixes.values()].flatMap((entry) => [...entry.methods.keys(), 'OPTIONS'])
+    const entries = [...this.exact.values(), ...this.prefixes.values()]
+    const methods = entries.flatMap((entry) => [...entry.methods.keys(), 'OPTIONS'])
     this.allow = [...new Set(methods)].join(', ')
   }
 
@@ -128,7 +138,7 @@ class Paths {
   }
 }
 
-/** '' for text that does not decode: no path has it. */
+/** '' if the text cannot be decoded, which matches no path. */
 function decode (text: string): string {
   try {
     return decodeURIComponent(text)
@@ -137,17 +147,11 @@ function decode (text: string): string {
   }
 }
 
-/** Answers 500 and ends the process by `error`, once the answer has been handed to the system. */
-export function crash (exchange: HttpExchange, counters: RouteCounters, error: unknown): void {
-  replyError(exchange, counters, 'internal')
-  // Not nextTick: answers are corked until this turn of the loop ends.
-  setImmediate(() => { throw error })
-}
-
 function entryOf (route: Route, counters: HttpCounters): Entry {
   const methods = new Map(Object.entries(route.methods))
   const get = methods.get('GET')
   if (get !== undefined) methods.set('HEAD', get)
-  const { open = false, writer = 'operate' } = route
-  return { methods, allow: [...methods.keys(), 'OPTIONS'].join(', '), counters: counters.requests[route.name], reader: open ? null : 'read', writer }
+  const { name, open = false, writer = 'operate' } = route
+  const allow = [...methods.keys(), 'OPTIONS'].join(', ')
+  return { methods, allow, counters: counters.requests[name], reader: open ? null : 'read', writer }
 }

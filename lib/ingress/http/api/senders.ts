@@ -1,9 +1,9 @@
-/** GET /udp/senders: reads the page that is asked for. */
+/** GET /udp/senders: reads which page is requested. */
 import type { SenderQuery } from './status-port.js'
 
 const LIMIT_DEFAULT = 100
 const LIMIT_MAX = 1_000
-/** Beyond all senders that there can be. */
+/** More senders than there can be. */
 const OFFSET_MAX = 1_000_000
 
 /** @param query without '?' */
@@ -18,7 +18,7 @@ export function readSenderQuery (query: string): SenderQuery | { readonly messag
       case 'limit': {
         const [min, max] = name === 'offset' ? [0, OFFSET_MAX] : [1, LIMIT_MAX]
         const value = /^\d{1,7}$/.test(text) ? Number(text) : NaN
-        if (!(value >= min && value <= max)) return { message: `${name} must be a whole number from ${min} to ${max}.` }
+        if (!(value >= min && value <= max)) return { message: `${name} must be an integer from ${min} to ${max}.` }
         found[name] = value
         break
       }
@@ -26,7 +26,7 @@ export function readSenderQuery (query: string): SenderQuery | { readonly messag
         found.sender = text
         break
       default:
-        return { message: `Unknown query parameter ${JSON.stringify(name)}; known are offset, limit and sender.` }
+        return { message: `Unknown query parameter ${JSON.stringify(name)}; use offset, limit or sender.` }
     }
   }
   return found

@@ -1,18 +1,13 @@
-/** What the routes ask of the rest of the program: answers that only the primary can give. */
-import type { Headers } from '../engines/engine.js'
+/** What the routes need from the rest of the program: answers that only the primary can give. */
+import type { StatusAnswer } from '../engines/engine.js'
 
-export interface StatusAnswer {
-  readonly status: number
-  readonly contentType: string
-  readonly body: string
-  readonly headers?: Headers
-}
+export type { StatusAnswer }
 
-/** A page of UDP senders, by name. */
+/** A page of UDP senders, ordered by name. */
 export interface SenderQuery {
   readonly offset: number
   readonly limit: number
-  /** This one alone; null: all. */
+  /** Only this one; null: all. */
   readonly sender: string | null
 }
 
@@ -22,15 +17,22 @@ export interface StatusPort {
   senders (query: SenderQuery): Promise<StatusAnswer>
 }
 
-/** What is asked of the primary beside its status: it alone queries the database for clients. Queries as sent, bodies parsed. */
+/** Questions about data: only the primary queries the database for clients. Queries are as sent, bodies parsed. */
 export type DataQuestion =
   | { readonly kind: 'limits' }
   | { readonly kind: 'limits-history', readonly query: string }
-  | { readonly kind: 'replace-limits', readonly value: unknown, readonly ifMatch: string, readonly changedBy: string }
-  | { readonly kind: 'patch-limits', readonly metric: string, readonly value: unknown, readonly ifMatch: string, readonly changedBy: string }
+  | LimitsChange & { readonly kind: 'replace-limits' }
+  | LimitsChange & { readonly kind: 'patch-limits', readonly metric: string }
   | { readonly kind: 'anomalies', readonly query: string }
 
+export interface LimitsChange {
+  /** The body, parsed. */
+  readonly value: unknown
+  readonly ifMatch: string
+  readonly changedBy: string
+}
+
 export interface DataPort {
-  /** Always resolves; errors are answers too. */
+  /** Never rejects: errors are answers. */
   ask (question: DataQuestion): Promise<StatusAnswer>
 }

@@ -1,6 +1,6 @@
 /**
- * API tokens: who may do what. A token is compared with all that are known, by digest, in a time that tells nothing of
- * any of them, and before a body is read.
+ * Checks API tokens and their roles, before a body is read. The digest of a token is compared with all known ones, in a
+ * time that reveals nothing about them.
  */
 import { hash } from 'node:crypto'
 import { SatellitePatterns } from '../../../limits/satellite-patterns.js'
@@ -12,14 +12,16 @@ const SCHEME = 'bearer '
 /** A SHA-256 has 256 bits. */
 const WORDS_PER_DIGEST = 8
 
-/** Why a request is refused, by its token or for want of one. */
-export const DENIALS = ['unauthorized', 'token_expired', 'forbidden', 'satellite_forbidden'] as const satisfies readonly ErrorCode[]
+/** Reasons to deny a request for its token, or the lack of one. */
+export const DENIALS = [
+  'unauthorized', 'token_expired', 'forbidden', 'satellite_forbidden'
+] as const satisfies readonly ErrorCode[]
 export type DenialCode = typeof DENIALS[number]
 
-/** Whoever sends a request: known by a token. */
+/** The sender of a request, identified by its token. */
 export interface Caller {
   readonly name: string
-  /** Whose points it may send; null: of all satellites. */
+  /** Satellites whose points it may send; null: all. */
   readonly satellites: SatellitePatterns | null
 }
 
@@ -29,7 +31,7 @@ interface KnownToken extends Caller {
 }
 
 export interface TokenCheckOptions {
-  /** Whether reading needs no token. */
+  /** Reading needs no token. */
   readonly readOpen: boolean
   /** Milliseconds since 1970. */
   readonly nowMs?: () => number
@@ -37,32 +39,37 @@ export interface TokenCheckOptions {
 
 export class TokenCheck {
   private known: readonly KnownToken[] = []
-  /** One digest behind the other, in the order of `known`. */
+  /** All digests, in the order of `known`. */
   private digests = new Int32Array(0)
-  /** Scratch of find(). */
+  /** Scratch space of find(). */
   private readonly given = new Int32Array(WORDS_PER_DIGEST)
   private required = false
   private readonly readOpen: boolean
   private readonly nowMs: () => number
 
-  /** @param tokens as in replace */
+  /** @param tokens as in replace() */
   constructor (tokens: readonly Token[] | null, { readOpen, nowMs = () => Date.now() }: TokenCheckOptions) {
     this.readOpen = readOpen
     this.nowMs = nowMs
     this.replace(tokens)
   }
 
-  /** From the next request on. @param tokens null: none is asked for */
+  /** Takes effect with the next request. @param tokens null: none are required */
   replace (tokens: readonly Token[] | null): void {
     this.required = tokens !== null
-    this.known = (tokens ?? []).map(({ name, roles, satellites, expiresMs }) => (
-      { name, roles: new Set(roles), satellites: satellites === null ? null : new SatellitePatterns(satellites), expiresMs }
-    ))
+    this.known = (tokens ?? []).map(({ name, roles, satellites, expiresMs }) => ({
+      name,
+      roles: new Set(roles),
+      satellites: satellites === null ? null : new SatellitePatterns(satellites),
+      expiresMs
+    }))
     this.digests = new Int32Array(this.known.length * WORDS_PER_DIGEST)
-    tokens?.forEach(({ sha256 }, index) => writeWords(Buffer.from(sha256, 'hex'), this.digests, index * WORDS_PER_DIGEST))
+    tokens?.forEach(({ sha256 }, index) => {
+      writeWords(Buffer.from(sha256, 'hex'), this.digests, index * WORDS_PER_DIGEST)
+    })
   }
 
-  /** Who may act in a role; null: no token is needed for that; a code: refused. */
+  /** The caller, if the token has the role; null if none is required for it; a code if the request is denied. */
   check (request: Pick<HttpRequest, 'header'>, role: Role): Caller | DenialCode | null {
     if (!this.required || (role === 'read' && this.readOpen)) return null
     const token = this.find(request.header('authorization'))
@@ -76,10 +83,12 @@ export class TokenCheck {
     const { given, digests } = this
     writeWords(hash('sha256', authorization.slice(SCHEME.length).trim(), 'buffer'), given, 0)
     let found = -1
-    // All of them, and all of each, always: which one matched, or how far one did, must not show in the time.
+    // Always compares every word of every digest: the time must not reveal which one matched, or how much of one.
     for (let at = 0; at < digests.length; at += WORDS_PER_DIGEST) {
       let difference = 0
-      for (let word = 0; word < WORDS_PER_DIGEST; word++) difference |= (digests[at + word] as number) ^ (given[word] as number)
+      for (let word = 0; word < WORDS_PER_DIGEST; word++) {
+        difference |= (digests[at + word] as number) ^ (given[word] as number)
+      }
       if (difference === 0) found = at / WORDS_PER_DIGEST
     }
     return this.known[found]
@@ -87,5 +96,7 @@ export class TokenCheck {
 }
 
 function writeWords (digest: Buffer, words: Int32Array, at: number): void {
-  for (let word = 0; word < WORDS_PER_DIGEST; word++) words[at + word] = digest.readInt32LE(word * Int32Array.BYTES_PER_ELEMENT)
+  for (let word = 0; word < WORDS_PER_DIGEST; word++) {
+    words[at + word] = digest.readInt32LE(word * Int32Array.BYTES_PER_ELEMENT)
+  }
 }

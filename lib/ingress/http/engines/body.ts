@@ -1,39 +1,41 @@
 /**
- * Reading one body: gathers its chunks, holds the bound in bytes, and sees when it stalls. Shared by both engines.
+ * Reads bodies: gathers the chunks of each, enforces its maximum size, and detects stalls. Shared by both engines.
  *
- * A body that arrives in one chunk is handed on as it is, without a copy; the room for bodies of several chunks is used
- * again and again. Either way a body is only valid during onBody. Exactly one of onBody and onFailure is called, unless
- * the reader is dropped first.
+ * A body in one chunk is passed on without a copy; buffers for bodies in several chunks are reused. Either way a body
+ * is valid only during onBody. Exactly one of onBody and onFailure is called, unless the reader is dropped first.
  */
-import { RoomPool } from '../../../support/buffer-pool.js'
+import { BufferPool } from '../../../support/buffer-pool.js'
 import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'
 import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
 import type { BodyFailure, HttpRequest } from './engine.js'
 
-/** Sweeps of the watch in one stall time: how finely a stall is seen. */
+/** Checks per stall timeout. */
 const TICKS_PER_STALL = 8
-/** First room for a body of several chunks; it doubles up to the bound. */
+/** First buffer of a body in several chunks; it doubles up to the maximum. */
 const FIRST_BYTES = 16 * 1024
-/** Memory of one worker for bodies that have not arrived in whole. */
+/** Memory of one worker for incomplete bodies. */
 const BODIES_BYTES_MAX = 256 * 1024 * 1024
-/** Beside that, what is kept for the next bodies. */
+/** Kept for later bodies, in addition. */
 const SPARE_BYTES_MAX = 4 * 1024 * 1024
 
-/** Something with a deadline in sweeps. */
+/** Anything with a deadline counted in ticks. */
 export interface Watched extends Listed {
   tick (): void
 }
 
-/** All bodies under way in a server: one timer for their stalls, no timer and no clock call per request; and their memory. */
+/**
+ * All incomplete bodies of a server, with their memory. A single timer detects stalls: no timer and no clock call per
+ * request.
+ */
 export class BodyWatch {
   private readonly watched = new Roster<Watched>()
-  private readonly pool = new RoomPool(SPARE_BYTES_MAX)
+  private readonly pool = new BufferPool(SPARE_BYTES_MAX)
   private heldBytes = 0
   private readonly timer: NodeJS.Timeout
-  /** Bytes that a body must bring in one stall time. */
+  /** Bytes of a body that must arrive within a stall timeout. */
   readonly bytesPerStallMin: number
 
-  /** @param heldBytesMax room for all bodies of several chunks together */
+  /** @param heldBytesMax memory for all bodies in several chunks together */
   constructor (stallMs: number, private readonly heldBytesMax = BODIES_BYTES_MAX) {
     this.bytesPerStallMin = stallMs * BODY_BYTES_PER_SECOND_MIN / 1000
     this.timer = setInterval(() => {
@@ -50,8 +52,8 @@ export class BodyWatch {
   }
 
   /**
-   * Room of at least so many bytes; null when the bodies under way have it all. A body alone always gets what it asks for.
-   * @param ownBytes what the asker has, to be given back once it has moved
+   * A buffer of at least `bytesMin` bytes; null if other bodies use all the memory. A single body always gets one.
+   * @param ownBytes size of the caller's present buffer, which it gives back after moving
    */
   takeRoom (bytesMin: number, ownBytes: number): Buffer | null {
     const bytes = roomFor(bytesMin)
@@ -61,7 +63,7 @@ export class BodyWatch {
     return this.pool.take(bytes)
   }
 
-  /** Takes room back; nobody may hold on to it. */
+  /** Takes back a buffer. Holding it past this point reads reused memory. */
   giveBack (room: Buffer): void {
     this.heldBytes -= room.length
     this.pool.giveBack(room)
@@ -72,18 +74,18 @@ export class BodyWatch {
   }
 }
 
-/** Few sizes, so that room of one body fits another. */
+/** Rounds up to one of few sizes, so that a buffer of one body fits another. */
 function roomFor (bytes: number): number {
   let room = FIRST_BYTES
   while (room < bytes) room *= 2
   return room
 }
 
-/** Counts sweeps. The first one may come right after the start, hence one more than the stall time has. */
+/** Counts ticks. The first may come right after the start, hence one more than fit into the timeout. */
 export class StallTicks {
   private ticks = 0
 
-  /** True once per stall time. */
+  /** True once per stall timeout. */
   next (): boolean {
     if (++this.ticks <= TICKS_PER_STALL) return false
     this.ticks = 0
@@ -91,7 +93,7 @@ export class StallTicks {
   }
 }
 
-/** What the head alone says against the body: too long, or no length at all. */
+/** Why the head alone rules out the body: too long, or no length at all. */
 export function refusedByHead (request: HttpRequest, bytesMax: number): BodyFailure | null {
   const declared = request.header('content-length')
   if (declared === '') return request.header('transfer-encoding') === '' ? 'length_required' : null
@@ -100,7 +102,7 @@ export function refusedByHead (request: HttpRequest, bytesMax: number): BodyFail
 
 export class BodyReader implements Watched {
   place = NOT_LISTED
-  /** Holds the chunks of a body that has more than one; `length` of it are used. */
+  /** Chunks of a body that has several, `length` bytes of it. */
   private buffer: Buffer | null = null
   private length = 0
   private lengthAtStart = 0
@@ -116,7 +118,7 @@ export class BodyReader implements Watched {
     watch.add(this)
   }
 
-  /** Takes the next chunk; it is copied unless it is the whole body. */
+  /** Adds a chunk, which is copied unless it is the whole body. */
   take (chunk: Buffer, last: boolean): void {
     if (!this.open) return
     if (this.length + chunk.length > this.bytesMax) {
@@ -131,7 +133,7 @@ export class BodyReader implements Watched {
     }
   }
 
-  /** Sees to the bound for a chunk that is taken later. */
+  /** Enforces the maximum size for a chunk that is added later. */
   check (chunk: Buffer): void {
     if (this.length + chunk.length > this.bytesMax) this.fail('body_too_large')
   }
@@ -142,7 +144,7 @@ export class BodyReader implements Watched {
     this.onFailure(failure)
   }
 
-  /** Forgets the body; later chunks are ignored. */
+  /** Discards the body; later chunks are ignored. */
   drop (): void {
     this.open = false
     if (this.buffer !== null) this.watch.giveBack(this.buffer)
@@ -168,7 +170,7 @@ export class BodyReader implements Watched {
     }
   }
 
-  /** False: there is no room for it. */
+  /** False: out of memory for bodies. */
   private append (chunk: Buffer): boolean {
     const length = this.length + chunk.length
     const buffer = this.buffer !== null && length <= this.buffer.length ? this.buffer : this.grow(length)
@@ -178,7 +180,7 @@ export class BodyReader implements Watched {
     return true
   }
 
-  /** Twice the room, or more; never takes a declared length on trust. Null: there is none. */
+  /** Moves to a buffer at least twice as large; never trusts a declared length. Null: out of memory for bodies. */
   private grow (bytesMin: number): Buffer | null {
     const larger = this.watch.takeRoom(bytesMin, this.buffer?.length ?? 0)
     if (larger === null) return null

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 
 /**
- * The text of a header that a person wrote: percent-encoded UTF-8, which every engine passes on; or UTF-8, else Latin-1
- * as it stands (RFC 9110, 5.5, gives bytes outside of ASCII no meaning). node:http hands over bytes as Latin-1; the
- * packaged uWebSockets.js cuts a value off at the first byte outside of ASCII.
+ * Decodes a header with free text: percent-encoded UTF-8, which passes through every engine; otherwise UTF-8, or else
+ * Latin-1 (RFC 9110, 5.5, gives bytes outside ASCII no meaning). node:http yields bytes as Latin-1; the bundled
+ * uWebSockets.js cuts off a value at the first byte outside ASCII.
  */
 export function headerText (value: string): string {
   const isDecoded = /[^\0-\xff]/.test(value)
@@ -11,7 +11,7 @@ export function headerText (value: string): string {
   return percentDecoded(bytes !== null && isUtf8(bytes) ? bytes.toString('utf8') : value)
 }
 
-/** Text that does not decode, `100%`, stays as it is. */
+/** Returns text that cannot be decoded, like `100%`, unchanged. */
 function percentDecoded (text: string): string {
   try {
     return decodeURIComponent(text)

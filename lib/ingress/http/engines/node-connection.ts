@@ -1,34 +1,34 @@
 /**
- * One connection of node:http: what is under way on it, and how it ends when something that came in is not HTTP.
+ * One connection of node:http: tracks its requests, and closes it in order after input that is not valid HTTP.
  *
- *   open → closing → (answers before it have gone out) → refusal sent → closed
+ *   open → closing → (all earlier answers sent) → refusal sent → closed
  */
 import { refusalText } from './refusals.js'
 import type { Socket } from 'node:net'
-import type { RefusalCode } from './refusals.js'
+import type { RefusalCode } from './engine.js'
 
-/** A request, as far as its connection looks at it. */
+/** A request as seen by its connection. */
 export interface Reception {
-  /** Its body still arrives, and the answer waits for it. */
+  /** Its body is still arriving, and the answer waits for it. */
   readonly isReading: boolean
-  /** Its body still arrives, to be thrown away. */
+  /** It was answered, and its body is still arriving and is discarded. */
   readonly isAnsweredEarly: boolean
-  /** What arrives is no body: answers that, and closes the connection. */
+  /** The rest of its body is invalid: answers that, and closes the connection. */
   breakOff (): void
 }
 
 export class NodeConnection {
-  /** Nothing that comes in is taken for a request any more. */
+  /** No further input is served. */
   closing = false
-  /** The request that came last. */
+  /** The latest request. */
   private last: Reception | null = null
-  /** Answers that have not gone out in whole. */
+  /** Answers not yet sent in full. */
   private unsent = 0
-  /** Bytes of the socket when the last answer had gone out. */
+  /** Bytes read from the socket by the time of the last answer. */
   private bytesSettled = 0
-  /** Waits until all answers before it have gone out. */
+  /** Waits until all earlier answers have been sent. */
   private refusal: { readonly code: RefusalCode, readonly counted: boolean } | null = null
-  /** Of the answers that have not gone out, the one that the refusal takes the place of. */
+  /** 1 if the refusal replaces the answer to the latest request, which then is not waited for. */
   private replaced = 0
 
   constructor (private readonly socket: Socket, private readonly onRefused: (code: RefusalCode) => void) {}
@@ -38,17 +38,17 @@ export class NodeConnection {
     this.unsent++
   }
 
-  /** An answer has gone out, or never will. */
+  /** An answer was sent, or never will be. */
   settle (): void {
     this.unsent--
     this.bytesSettled = this.socket.bytesRead
     this.refuseInTurn()
   }
 
-  /** @param error the code of Node.js */
+  /** @param error code of the Node.js error */
   fail (error: string): void {
     const code = refusalOfError(error)
-    // Bytes behind a request with Connection: close are no fault of it.
+    // Bytes after a request with Connection: close are ignored.
     if (this.closing || error === 'HPE_CLOSED_CONNECTION') return
     this.closing = true
     const { last } = this
@@ -59,16 +59,16 @@ export class NodeConnection {
       last.breakOff()
     } else {
       this.replaced = last !== null && last.isReading ? 1 : 0
-      // A request whose client went in the middle of it counts as aborted where it began.
+      // A request whose client disconnected midway is already counted as aborted by its route.
       this.refusal = { code, counted: this.replaced === 0 }
       this.refuseInTurn()
     }
   }
 
-  /** Nothing went either way for a while. */
+  /** The socket was idle for a while. */
   expire (): void {
     const stuck = this.socket.writableLength > 0
-    // A head that has begun is seen to by headersTimeout, a body by its watch.
+    // headersTimeout covers a head that has begun, BodyWatch a body.
     const idle = this.unsent === 0 && this.socket.bytesRead === this.bytesSettled
     if (stuck || idle) this.socket.destroy()
   }
@@ -83,7 +83,7 @@ export class NodeConnection {
   }
 }
 
-/** Null: the connection itself is broken, and nobody reads an answer. */
+/** Null: the connection itself is broken, so an answer is pointless. */
 function refusalOfError (error: string): RefusalCode | null {
   switch (error) {
     case 'HPE_HEADER_OVERFLOW': return 'head_too_large'

@@ -1,42 +1,48 @@
 /**
- * HttpEngine on node:http: serves all of RFC 9112, on every machine.
+ * HttpEngine on node:http: supports all of RFC 9112, on every machine.
  *
- * What its parser refuses comes as 'clientError', and is answered in its place in the order of requests: after all that
- * came before it on the connection, since whoever pipelines takes answers in order.
+ * Input that its parser refuses is reported as 'clientError', and answered after all earlier requests of its
+ * connection, since a pipelining client expects answers in order.
  */
 import { createServer } from 'node:http'
-import { BODY_STALL_MS, HEAD_BYTES_MAX, IDLE_MS } from './engine.js'
-import { BodyReader, StallTicks, BodyWatch, refusedByHead } from './body.js'
+import { HEAD_BYTES_MAX, IDLE_MS } from './engine.js'
+import { BodyReader, StallTicks, refusedByHead } from './body.js'
 import { NodeConnection } from './node-connection.js'
 import { refusalOf, refusalText } from './refusals.js'
-import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'
+import { EngineServer } from './server.js'
+import { NOT_LISTED } from '../../../support/roster.js'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions } from './engine.js'
-import type { RefusalCode } from './refusals.js'
-import type { Watched } from './body.js'
+import type {
+  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions,
+  RefusalCode
+} from './engine.js'
+import type { BodyWatch, Watched } from './body.js'
 import type { Reception } from './node-connection.js'
+import type { OpenExchange } from './server.js'
 
 const NO_BYTES = Buffer.alloc(0)
-/** What an absolute-form target has before its path. */
+/** The part of an absolute-form target before its path. */
 const ORIGIN_OF_TARGET = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i
 
 export const nodeEngine: HttpEngine = { name: 'node', release: `Node.js ${process.versions.node}`, listen }
 
-async function listen (host: string, port: number, handler: HttpHandler, options: ListenOptions = {}): Promise<HttpServer> {
+async function listen (
+  host: string, port: number, handler: HttpHandler, options: ListenOptions = {}
+): Promise<HttpServer> {
   const { idleMs = IDLE_MS } = options
   const server = createServer({
     headersTimeout: idleMs,
     keepAliveTimeout: idleMs,
     connectionsCheckingInterval: idleMs / 5,
-    // Bodies have their own watch, which goes by progress and not by total time.
+    // BodyWatch limits bodies, by their progress rather than their total time.
     requestTimeout: 0,
     maxHeaderSize: HEAD_BYTES_MAX,
     insecureHTTPParser: false,
-    // Seen to in refusedByFraming: Node.js answers without a body.
+    // Done in refusedByFraming, because Node.js would answer without a body.
     requireHostHeader: false
   })
-  // A client that has sent its request and closes its side still waits for the answer.
+  // A client that half-closes the connection after its request still waits for the answer.
   Object.assign(server, { httpAllowHalfOpen: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -47,16 +53,18 @@ async function listen (host: string, port: number, handler: HttpHandler, options
   })
   const listening = new NodeServer(server, options)
   server.on('connection', (socket) => listening.connect(socket))
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => listening.connections.get(socket)?.fail(error.code ?? ''))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    listening.connections.get(socket)?.fail(error.code ?? '')
+  })
   server.on('connect', (_req, socket: Socket) => {
-    // Node.js has let go of it: without this a reset would end the process.
+    // Node.js has removed its own listener: without this one, a reset would end the process.
     socket.on('error', () => {})
     listening.connections.get(socket)?.fail('HPE_CONNECT')
   })
   server.setTimeout(idleMs, (socket) => listening.connections.get(socket)?.expire())
   const serve = (req: IncomingMessage, res: ServerResponse, expect: Expectation): void => {
     const connection = listening.connections.get(req.socket)
-    // What stands behind a refused request is none: nobody knows where it begins.
+    // After a refused request, nobody knows where the next one begins.
     if (connection === undefined || connection.closing) return
     const request = new NodeRequest(req)
     const exchange = new NodeExchange(req, res, request, listening, connection, expect === 'continue')
@@ -70,10 +78,10 @@ async function listen (host: string, port: number, handler: HttpHandler, options
   return listening
 }
 
-/** What the Expect header asks for. */
+/** The meaning of the Expect header. */
 type Expectation = 'nothing' | 'continue' | 'other'
 
-/** What the parser lets through: codings beside chunked, and hosts that are missing or more than one. */
+/** Refuses what the parser lets through: transfer codings besides chunked, and a missing or repeated Host. */
 function refusedByFraming (req: IncomingMessage): RefusalCode | null {
   const coding = req.headers['transfer-encoding']
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'unsupported_transfer_encoding'
@@ -86,23 +94,14 @@ function refusedByFraming (req: IncomingMessage): RefusalCode | null {
   return hosts === 1 || (hosts === 0 && req.httpVersion === '1.0') ? null : 'malformed_request'
 }
 
-class NodeServer implements HttpServer {
+class NodeServer extends EngineServer<NodeExchange> {
   readonly port: number
-  /** From the start of close() on every answer closes its connection. */
-  stopping = false
   readonly connections = new Map<Socket, NodeConnection>()
-  readonly watch: BodyWatch
-  readonly onRefused: (code: RefusalCode) => void
-  private readonly connectionsMax: number
-  /** Requests that are not answered yet, and their connections. */
-  private readonly open = new Roster<NodeExchange>()
-  private closed: Promise<void> | null = null
+  private ended: Promise<void> | null = null
 
   constructor (private readonly server: Server, options: ListenOptions) {
+    super(options)
     this.port = (server.address() as AddressInfo).port
-    this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
-    this.onRefused = options.onRefused ?? (() => {})
-    this.connectionsMax = options.connectionsMax ?? Infinity
   }
 
   connect (socket: Socket): void {
@@ -116,31 +115,18 @@ class NodeServer implements HttpServer {
     socket.once('close', () => this.connections.delete(socket))
   }
 
-  begin (exchange: NodeExchange): void {
-    this.open.add(exchange)
+  protected stopListening (): void {
+    this.ended = new Promise<void>((resolve) => this.server.close(() => resolve()))
   }
 
-  finish (exchange: NodeExchange): void {
-    this.open.delete(exchange)
-  }
-
-  async close (deadlineMs: number): Promise<void> {
-    this.closed ??= this.stop(deadlineMs)
-    await this.closed
-  }
-
-  private async stop (deadlineMs: number): Promise<void> {
-    this.stopping = true
-    const ended = new Promise<void>((resolve) => this.server.close(() => resolve()))
-    for (const exchange of this.open.all()) exchange.closeStream()
+  protected async drain (deadlineMs: number): Promise<void> {
     this.closeIdle()
     const timer = setTimeout(() => this.cut(), deadlineMs)
-    await ended
+    await this.ended
     clearTimeout(timer)
-    this.watch.close()
   }
 
-  /** Node.js closes those that have had a request; this one also those that never sent any. */
+  /** Node.js closes only connections that have had a request; this also closes those that never sent one. */
   private closeIdle (): void {
     this.server.closeIdleConnections()
     const busy = new Set(this.open.all().map(({ socket }) => socket))
@@ -158,7 +144,7 @@ class NodeServer implements HttpServer {
 class NodeRequest implements HttpRequest {
   readonly path: string
   readonly query: string
-  /** Host of an absolute-form target, which counts and not the header's (RFC 9112, 3.2.2); null with any other target. */
+  /** Host of an absolute-form target, which overrides the header (RFC 9112, 3.2.2); null for any other target. */
   private readonly authority: string | null
 
   constructor (private readonly req: IncomingMessage) {
@@ -183,11 +169,11 @@ class NodeRequest implements HttpRequest {
   }
 }
 
-class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
+class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange {
   place = NOT_LISTED
   aborted = false
   private ended = false
-  /** The connection cannot be used again after the answer. */
+  /** The answer closes the connection. */
   private hangUp: boolean
   private blocked = false
   private reader: BodyReader | null = null
@@ -201,8 +187,8 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
     private readonly connection: NodeConnection,
     private readonly expectsContinue: boolean
   ) {
-    // A client that waits for 100 Continue and gets an answer instead may or may not send the body. And HTTP/1.0 knows
-    // no chunks: what passed them on may see the end elsewhere (RFC 9112, 6.1).
+    // A client that waits for 100 Continue and gets an answer instead may or may not send the body. And HTTP/1.0 has no
+    // chunks, so a proxy in between may see the end of the request elsewhere (RFC 9112, 6.1).
     this.hangUp = expectsContinue || (req.httpVersion === '1.0' && req.headers['transfer-encoding'] !== undefined)
     server.begin(this)
     connection.begin(this)
@@ -224,7 +210,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
     return this.ended && !this.req.complete
   }
 
-  /** Answers what must not get to the routes. */
+  /** Answers a request that must not reach the routes. */
   refuse (code: RefusalCode): void {
     this.hangUp = true
     this.connection.closing = true
@@ -252,7 +238,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
       onFailure(failure)
     })
     this.reader = reader
-    // One chunk is held back, so that a body of one chunk is handed on without a copy.
+    // Holds back one chunk, so that a body in one chunk is passed on without a copy.
     let held: Buffer | null = null
     this.req.on('data', (chunk: Buffer) => {
       if (held !== null) reader.take(held, false)
@@ -276,7 +262,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
     this.res.writeHead(status, this.head(headers, []))
     this.res.flushHeaders()
     this.res.on('drain', () => { this.blocked = false })
-    // Whoever reads a stream keeps both sides open.
+    // A client of a stream must keep both sides open.
     const gone = (): void => this.closeStream()
     this.req.socket.once('end', gone)
     this.res.once('close', () => this.req.socket.off('end', gone))
@@ -296,7 +282,6 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
     this.res.end()
   }
 
-  /** Ends the stream, if this is one, because the server closes. */
   closeStream (): void {
     const onClose = this.onStreamClose
     if (onClose === null) return
@@ -304,7 +289,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
     onClose()
   }
 
-  /** The response is over without an answer: the client has gone, or the server cuts it. Does nothing after an answer. */
+  /** The client has disconnected, or the server cuts the connection. Has no effect after an answer. */
   abort (): void {
     if (this.ended || this.aborted) return
     this.aborted = true
@@ -331,7 +316,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, Listed {
   }
 }
 
-/** The rest of a body that was answered early: Node.js reads it to its end; this ends it when that takes too long. */
+/** The rest of a body that was answered early: Node.js reads it to its end; this cuts it off if that takes too long. */
 class Drain implements Watched {
   place = NOT_LISTED
   private readonly ticks = new StallTicks()
@@ -339,8 +324,8 @@ class Drain implements Watched {
   constructor (private readonly req: IncomingMessage, private readonly watch: BodyWatch) {}
 
   tick (): void {
-    const late = this.ticks.next()
-    if (!late && !this.req.complete && !this.req.socket.destroyed) return
+    const isLate = this.ticks.next()
+    if (!isLate && !this.req.complete && !this.req.socket.destroyed) return
     this.watch.delete(this)
     if (!this.req.complete) this.req.socket.destroy()
   }

@@ -1,35 +1,32 @@
 /**
- * What an engine refuses by itself, before there is a request for the routes: heads that are not HTTP, or that leave in
- * doubt where the request ends; connections beyond the bound. The answer is the JSON error of all others, and always
- * closes its connection.
+ * Refusals by an engine itself, before a request reaches the routes: heads that are not HTTP or leave the end of the
+ * request ambiguous, and connections over the limit. The answer is a JSON error like any other, and always closes the
+ * connection.
  */
 import { STATUS_CODES } from 'node:http'
-import { ERRORS } from '../../../support/errors.js'
-import type { ErrorCode } from '../../../support/errors.js'
-import type { Headers } from './engine.js'
+import { errorAnswer } from './answers.js'
+import type { Headers, RefusalCode } from './engine.js'
 
-export const REFUSALS = [
-  'malformed_request', 'unsupported_transfer_encoding', 'request_timeout', 'body_too_large', 'expectation_failed',
-  'head_too_large', 'too_many_connections'
-] as const satisfies readonly ErrorCode[]
+interface Refusal {
+  readonly status: number
+  readonly headers: Headers
+  /** Ends with CRLF. */
+  readonly body: string
+}
 
-export type RefusalCode = typeof REFUSALS[number]
-
-/** The answer to what is refused. The body ends with a line break. */
-export function refusalOf (code: RefusalCode): { readonly status: number, readonly headers: Headers, readonly body: string } {
-  const { status, retryable, message } = ERRORS[code]
-  const headers: Array<Headers[number]> = [['content-type', 'application/json']]
-  if (retryable) headers.push(['retry-after', '1'])
-  return { status, headers, body: `${JSON.stringify({ error: { code, message } })}\r\n` }
+export function refusalOf (code: RefusalCode): Refusal {
+  const { status, contentType, headers, body } = errorAnswer(code)
+  return { status, headers: [['content-type', contentType], ...headers], body: body.trimEnd() + '\r\n' }
 }
 
 /**
- * The same as it goes over the wire, without `HTTP/1.1 ` at its front.
- * @param bytesMin spaces before the last line break fill it up to this
+ * A refusal as raw HTTP, without the leading `HTTP/1.1 `.
+ * @param bytesMin the body is padded to this with spaces before its CRLF
  */
 export function refusalText (code: RefusalCode, bytesMin = 0): string {
   const { status, headers, body } = refusalOf(code)
-  const filled = body.trimEnd().padEnd(bytesMin) + '\r\n'
-  const lines = [...headers, ['connection', 'close'], ['content-length', String(Buffer.byteLength(filled))]].map((header) => header.join(': '))
-  return `${status} ${String(STATUS_CODES[status])}\r\n${lines.join('\r\n')}\r\n\r\n${filled}`
+  const padded = body.trimEnd().padEnd(bytesMin) + '\r\n'
+  const lines = [...headers, ['connection', 'close'], ['content-length', String(Buffer.byteLength(padded))]]
+  const head = lines.map((line) => line.join(': ')).join('\r\n')
+  return `${status} ${String(STATUS_CODES[status])}\r\n${head}\r\n\r\n${padded}`
 }

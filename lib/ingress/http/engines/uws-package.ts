@@ -1,7 +1,7 @@
 /**
- * Which package of uWebSockets.js is loaded: the project's own release where the user has installed one, else the one
- * that came along, which is older. Both go by the same name, and a release that is installed beside OrbitStream lies
- * further up than what came along: Node.js alone would never look at it.
+ * Finds the package of uWebSockets.js to load: its project's own release if the user has installed one, otherwise the
+ * bundled one, which is older. Both are installed under the same name, and a release installed next to OrbitStream is
+ * further up the tree than the bundled one, so Node.js by itself would never find it.
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -12,13 +12,13 @@ type UwsModule = typeof Uws
 const NAME = 'uWebSockets.js'
 
 export interface UwsPackage {
-  /** Where `node_modules` lies that has it. */
+  /** The parent of the `node_modules` it is in. */
   readonly folder: URL
   readonly name: string
   readonly version: string
 }
 
-/** Null: there is none. @param from where to look first; then in all folders above it, as Node.js does */
+/** Null: not installed. @param from searched upwards from here, as Node.js does */
 export function findUwsPackage (from: URL): UwsPackage | null {
   let found: UwsPackage | null = null
   for (let folder = new URL('.', from); ; folder = new URL('..', folder)) {
@@ -29,13 +29,17 @@ export function findUwsPackage (from: URL): UwsPackage | null {
   }
 }
 
-/** @throws what the import throws when no binary loads on this machine */
+/** @throws whatever the import throws if no binary loads on this machine */
 export async function importUws (): Promise<{ readonly uws: UwsModule, readonly release: string }> {
   const found = findUwsPackage(new URL(import.meta.url))
   const release = found === null ? NAME : `${found.name} ${found.version}`
-  // The project's own package is CommonJS, the one that came along is not.
-  const uws = found?.name === NAME ? createRequire(new URL('package.json', found.folder))(NAME) as UwsModule : await import('uWebSockets.js')
+  // The project's own package is CommonJS, the bundled one is not.
+  const uws = found?.name === NAME ? requireFrom(found.folder) : await import('uWebSockets.js')
   return { uws, release }
+}
+
+function requireFrom (folder: URL): UwsModule {
+  return createRequire(new URL('package.json', folder))(NAME) as UwsModule
 }
 
 function readPackage (folder: URL): UwsPackage | null {
@@ -44,7 +48,7 @@ function readPackage (folder: URL): UwsPackage | null {
     const { name = '', version = '' } = JSON.parse(text) as Partial<UwsPackage>
     return { folder, name, version }
   } catch {
-    // Not here, or nothing that Node.js could load either.
+    // Not installed here, or not loadable by Node.js either.
     return null
   }
 }

@@ -1,21 +1,20 @@
 /**
- * The head of a request on uWebSockets.js, read in one pass over its headers: asked for by name, its parser shows the
- * first of several alone. What decides where the request ends must be there once, and mean one thing.
+ * The head of a request on uWebSockets.js, read in one pass over its headers, because a lookup by name returns only the
+ * first of several. Headers that determine where the request ends must be unique and unambiguous.
  */
 import type { HttpRequest as UwsHead } from 'uWebSockets.js'
-import type { HttpRequest } from './engine.js'
-import type { RefusalCode } from './refusals.js'
+import type { HttpRequest, RefusalCode } from './engine.js'
 
-/** Digits of a number that is exact in JavaScript; uWebSockets.js itself takes up to 18. */
+/** Longer numbers may not be exact in JavaScript; uWebSockets.js itself accepts up to 18 digits. */
 const LENGTH_DIGITS_MAX = 15
 
 export class UwsRequest implements HttpRequest {
   readonly method: string
   readonly path: string
   readonly query: string
-  /** Why it must not be served. */
+  /** Why it must not be served, if so. */
   fault: RefusalCode | null = null
-  /** The client sends nothing behind it that counts. */
+  /** The last request on its connection, by the client's wish. */
   isLast = false
   private accept = ''
   private authorization = ''
@@ -29,7 +28,7 @@ export class UwsRequest implements HttpRequest {
   constructor (private readonly head: UwsHead) {
     this.method = head.getCaseSensitiveMethod()
     this.path = head.getUrl()
-    // Typed as a string, but undefined without '?'.
+    // Typed as a string, but undefined if there is no '?'.
     this.query = head.getQuery() || ''
   }
 
@@ -51,11 +50,11 @@ export class UwsRequest implements HttpRequest {
     }
   }
 
-  /** Takes a header; all of them, one after another. By length first: most are of no interest. @param name lower case */
-  note (name: string, value: string): void {
+  /** Called for every header. Looks at the length first, since most are irrelevant. @param name lower case */
+  addHeader (name: string, value: string): void {
     switch (name.length) {
       case 4:
-        if (name === 'host') this.noteHost(value)
+        if (name === 'host') this.addHost(value)
         break
       case 6:
         if (name === 'accept') this.accept ||= value
@@ -72,30 +71,31 @@ export class UwsRequest implements HttpRequest {
         if (name === 'authorization') this.authorization ||= value
         break
       case 14:
-        if (name === 'content-length') this.noteContentLength(value)
+        if (name === 'content-length') this.addContentLength(value)
         break
       case 16:
         if (name === 'content-encoding') this.contentEncoding ||= value
         break
       case 17:
-        if (name === 'transfer-encoding') this.noteTransferEncoding(value)
+        if (name === 'transfer-encoding') this.addTransferEncoding(value)
     }
   }
 
-  private noteHost (value: string): void {
+  private addHost (value: string): void {
     if (this.host !== null) this.fault = 'malformed_request'
     this.host = value
   }
 
-  private noteContentLength (value: string): void {
+  private addContentLength (value: string): void {
     if (this.contentLength !== null || !isDigits(value)) this.fault = 'malformed_request'
     else if (this.transferEncoding !== null) this.fault ??= 'unsupported_transfer_encoding'
     else if (value.length > LENGTH_DIGITS_MAX) this.fault ??= 'body_too_large'
     this.contentLength = value
   }
 
-  private noteTransferEncoding (value: string): void {
-    if (this.contentLength !== null || this.transferEncoding !== null || value.toLowerCase() !== 'chunked') this.fault ??= 'unsupported_transfer_encoding'
+  private addTransferEncoding (value: string): void {
+    const isOnlyFraming = this.contentLength === null && this.transferEncoding === null
+    if (!isOnlyFraming || value.toLowerCase() !== 'chunked') this.fault ??= 'unsupported_transfer_encoding'
     this.transferEncoding = value
   }
 }

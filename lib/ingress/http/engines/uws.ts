@@ -1,61 +1,77 @@
 /**
- * HttpEngine on uWebSockets.js; the only importer of that package, loaded when asked for, so that a machine without
- * a binary for it is an operating condition and not a crash.
+ * HttpEngine on uWebSockets.js. Loads the package on demand, so that a machine without a binary for it is an operating
+ * condition and not a crash.
  *
- * Its rules, all kept here: the request is dead once the handler has returned; a response that was not answered by
- * then needs onAborted; nothing of a response may be touched after an abort; a chunk's memory is taken back after
- * onData; answers are corked.
+ * Its rules, all observed here: a request is invalid once the handler has returned; a response not answered by then
+ * needs onAborted; a response must not be touched after an abort; the memory of a chunk is reused after onData; answers
+ * are corked.
  *
- * Its parser goes on with what stands behind a body in the same read, and closes the connection, without an answer, when
- * that is the next request or nothing that it understands. So a body is handed on in the next turn of the loop alone:
- * what was not answered was not taken either. And where nothing behind the body counts (Connection: close), or what
- * the parser would take for the next request may be none (it does not know trailers), nothing more is read, and the
- * answer ends the connection.
+ * After a body, its parser continues with the rest of the same read, and closes the connection without an answer if
+ * that is the next request or invalid. So bodies are passed on only in the next turn of the event loop: what cannot be
+ * answered is not accepted either. And if nothing after the body counts (Connection: close), or what the parser takes
+ * for the next request may not be one (it does not support trailers), reading stops, and the answer closes the
+ * connection.
  */
 import { STATUS_CODES } from 'node:http'
-import { BODY_STALL_MS, HEAD_BYTES_MAX } from './engine.js'
-import { BodyReader, BodyWatch, StallTicks, refusedByHead } from './body.js'
-import { REFUSALS, refusalText } from './refusals.js'
+import { BodyReader, StallTicks, refusedByHead } from './body.js'
+import { HEAD_BYTES_MAX, REFUSALS } from './engine.js'
+import { refusalText } from './refusals.js'
+import { EngineServer } from './server.js'
 import { importUws } from './uws-package.js'
-import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'
+import { NOT_LISTED } from '../../../support/roster.js'
 import { UwsRequest } from './uws-request.js'
-import type { BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpServer, HttpStream, ListenOptions } from './engine.js'
-import type { RefusalCode } from './refusals.js'
+import type {
+  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpStream, ListenOptions, RefusalCode
+} from './engine.js'
 import type { Watched } from './body.js'
+import type { OpenExchange } from './server.js'
 import type * as Uws from 'uWebSockets.js'
 
 type UwsModule = typeof Uws
 
-/** Read by the binary when it loads, and only then. */
+/** Read by the binary only when it loads. */
 const HEAD_BYTES_VARIABLE = 'UWS_HTTP_MAX_HEADERS_SIZE'
-/** What uWebSockets.js holds back of an answer until the parser is through with a read. */
+/** How much of an answer uWebSockets.js holds back until the parser has finished a read. */
 const CORK_BYTES = 16 * 1024
 const NO_BYTES = Buffer.alloc(0)
 
-/** "202 Accepted" and so on, as uWebSockets.js wants them. */
+/** Status lines as uWebSockets.js expects them: "202 Accepted". */
 const STATUS_LINES = Object.fromEntries(
   Object.entries(STATUS_CODES).map(([status, text]) => [status, `${status} ${String(text)}`]))
 
-/** Refusals, too long to be held back. Without the line break at their end: uWebSockets.js writes one behind a status. */
+/** Refusals, padded so as not to be held back, without the final line break: uWebSockets.js adds one to a status. */
 const REFUSAL_STATUSES = Object.fromEntries(
   REFUSALS.map((code) => [code, refusalText(code, CORK_BYTES).slice(0, -2)])) as Record<RefusalCode, string>
 
-/** @throws what the import throws when no binary loads on this machine */
+/** @throws whatever the import throws if no binary loads on this machine */
 export async function loadUws (): Promise<HttpEngine> {
   process.env[HEAD_BYTES_VARIABLE] ??= String(HEAD_BYTES_MAX)
   const { uws, release } = await importUws()
-  return { name: 'uws', release, listen: async (host, port, handler, options = {}) => await listen(uws, host, port, handler, options) }
+  return {
+    name: 'uws',
+    release,
+    listen: async (host, port, handler, options = {}) => {
+      const app = uws.App()
+      const server = new UwsServer(uws, app, options)
+      serve(app, server, handler)
+      const socket = await new Promise<Uws.us_listen_socket | false>((resolve) => app.listen(host, port, resolve))
+      if (socket === false) {
+        server.abandon()
+        throw new Error(`cannot listen on ${host}:${port}: the address is in use or not local`)
+      }
+      server.start(socket)
+      return server
+    }
+  }
 }
 
-async function listen (uws: UwsModule, host: string, port: number, handler: HttpHandler, options: ListenOptions): Promise<HttpServer> {
-  const app = uws.App()
-  const server = new UwsServer(uws, app, options)
+function serve (app: Uws.TemplatedApp, server: UwsServer, handler: HttpHandler): void {
   let request: UwsRequest
-  const note = (name: string, value: string): void => request.note(name, value)
+  const addHeader = (name: string, value: string): void => request.addHeader(name, value)
   app.filter((res, change) => server.count(res, change))
   app.any('/*', (res, req) => {
     request = new UwsRequest(req)
-    req.forEach(note)
+    req.forEach(addHeader)
     if (request.fault !== null) {
       server.refuse(res, request.fault)
       return
@@ -64,34 +80,18 @@ async function listen (uws: UwsModule, host: string, port: number, handler: Http
     handler(request, exchange)
     exchange.afterHandler()
   })
-  const socket = await new Promise<Uws.us_listen_socket | false>((resolve) => app.listen(host, port, resolve))
-  if (socket === false) {
-    server.abandon()
-    throw new Error(`cannot listen on ${host}:${port}: the address is in use or not of this machine`)
-  }
-  server.start(socket)
-  return server
 }
 
-class UwsServer implements HttpServer {
+class UwsServer extends EngineServer<UwsExchange> {
   port = 0
-  /** From the start of close() on every answer closes its connection. */
-  stopping = false
-  readonly watch: BodyWatch
-  private readonly onRefused: (code: RefusalCode) => void
-  private readonly connectionsMax: number
   private connections = 0
-  private readonly open = new Roster<UwsExchange>()
-  /** Bodies that are there in whole and wait for the next turn of the loop. */
+  /** Complete bodies, passed on in the next turn of the event loop. */
   private complete: BodyReader[] = []
   private socket: Uws.us_listen_socket | null = null
-  private closed: Promise<void> | null = null
   private onIdle: (() => void) | null = null
 
   constructor (private readonly uws: UwsModule, private readonly app: Uws.TemplatedApp, options: ListenOptions) {
-    this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
-    this.onRefused = options.onRefused ?? (() => {})
-    this.connectionsMax = options.connectionsMax ?? Infinity
+    super(options)
   }
 
   start (socket: Uws.us_listen_socket): void {
@@ -111,9 +111,9 @@ class UwsServer implements HttpServer {
   }
 
   /**
-   * Answers and closes the connection before the parser looks at anything behind the head. An answer by the usual way
-   * is held back, and what stands behind it is served first; this one is written as a status, which goes out at once
-   * for its length, and the response is never ended.
+   * Answers, and closes the connection before the parser reads past the head. An ordinary answer would be held back
+   * until the rest of the read was served; this one is written as a status long enough to be sent at once, and the
+   * response is never ended.
    */
   refuse (res: Uws.HttpResponse, code: RefusalCode): void {
     this.onRefused(code)
@@ -121,41 +121,32 @@ class UwsServer implements HttpServer {
     res.close()
   }
 
-  begin (exchange: UwsExchange): void {
-    this.open.add(exchange)
-  }
-
-  finish (exchange: UwsExchange): void {
-    this.open.delete(exchange)
+  override finish (exchange: UwsExchange): void {
+    super.finish(exchange)
     if (this.open.size === 0) this.onIdle?.()
   }
 
-  /** Hands a body on in the next turn of the loop, unless its connection has gone until then. */
-  handOn (reader: BodyReader): void {
-    if (this.complete.length === 0) setImmediate(() => this.handOnAll())
+  /** Passes on a body in the next turn of the event loop, unless its connection is gone by then. */
+  passOn (reader: BodyReader): void {
+    if (this.complete.length === 0) setImmediate(() => this.passOnAll())
     this.complete.push(reader)
   }
 
-  private handOnAll (): void {
+  private passOnAll (): void {
     const { complete } = this
     this.complete = []
     for (const reader of complete) reader.take(NO_BYTES, true)
   }
 
-  async close (deadlineMs: number): Promise<void> {
-    this.closed ??= this.stop(deadlineMs)
-    await this.closed
+  protected stopListening (): void {
+    if (this.socket !== null) this.uws.us_listen_socket_close(this.socket)
   }
 
-  private async stop (deadlineMs: number): Promise<void> {
-    this.stopping = true
-    if (this.socket !== null) this.uws.us_listen_socket_close(this.socket)
-    for (const exchange of this.open.all()) exchange.closeStream()
+  protected async drain (deadlineMs: number): Promise<void> {
     if (this.open.size > 0) await this.idle(deadlineMs)
-    // The last answer may still be corked: it goes out when this turn of the loop ends.
+    // The last answer may still be corked: it is sent when this turn of the event loop ends.
     await new Promise((resolve) => setImmediate(resolve))
     this.app.close()
-    this.watch.close()
   }
 
   private async idle (deadlineMs: number): Promise<void> {
@@ -169,12 +160,12 @@ class UwsServer implements HttpServer {
   }
 }
 
-/** An answer that waits for the chunks of its request to end. */
+/** An answer held back until all chunks of its request have arrived. */
 class HeldAnswer implements Watched {
   place = NOT_LISTED
   private readonly ticks = new StallTicks()
 
-  /** @param onStalled the chunks take too long */
+  /** @param onStalled called if the chunks take too long */
   constructor (readonly send: () => void, private readonly onStalled: () => void) {}
 
   tick (): void {
@@ -182,16 +173,16 @@ class HeldAnswer implements Watched {
   }
 }
 
-class UwsExchange implements HttpExchange, HttpStream, Listed {
+class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   place = NOT_LISTED
   aborted = false
   private ended = false
-  /** The connection cannot be used again after the answer. */
+  /** The answer closes the connection. */
   private hangUp = false
   private blocked = false
-  /** Chunks still arrive. */
+  /** Chunks are still arriving. */
   private chunksArrive: boolean
-  /** An answer that waits until they have: it closes the connection, on which the client would still be sending. */
+  /** Waits until they have arrived: the answer closes the connection, on which the client would still be sending. */
   private held: HeldAnswer | null = null
   private reader: BodyReader | null = null
   private onStreamClose: (() => void) | null = null
@@ -204,7 +195,7 @@ class UwsExchange implements HttpExchange, HttpStream, Listed {
     this.chunksArrive = request.isChunked
   }
 
-  /** The handler has returned: what is not answered yet needs an abort handler before control goes back. */
+  /** The handler has returned: an unanswered request needs an abort handler before control returns to the engine. */
   afterHandler (): void {
     if (this.ended) return
     this.server.begin(this)
@@ -227,17 +218,17 @@ class UwsExchange implements HttpExchange, HttpStream, Listed {
     this.reader = reader
     this.res.onData((chunk, last) => {
       if (chunk.byteLength > 0) reader.take(Buffer.from(chunk), false)
-      if (last) this.server.handOn(reader)
+      if (last) this.server.passOn(reader)
       this.arrived(last)
     })
   }
 
-  /** The end of the body is there; what is behind it may be left unread until the answer, which then is the last one. */
+  /** At the end of the body, stops reading if the answer will be the last one anyway. */
   private arrived (last: boolean): void {
     if (!last || this.ended || this.aborted) return
     this.chunksArrive = false
     if (this.request.isChunked || this.request.isLast) this.res.pause()
-    // Not at once: the parser would go on behind it.
+    // Not at once: the parser would continue after it.
     if (this.held !== null) setImmediate(() => this.release())
   }
 
@@ -289,12 +280,11 @@ class UwsExchange implements HttpExchange, HttpStream, Listed {
     if (this.aborted || this.ended) return
     const { res } = this
     this.finish()
-    // Asked to close as well, uWebSockets.js would write a header into the last chunk.
+    // If end() also closed, uWebSockets.js would write a header into the last chunk.
     if (this.request.isChunked) res.close()
     else res.cork(() => res.end())
   }
 
-  /** Ends the stream, if this is one, because the server closes. */
   closeStream (): void {
     const onClose = this.onStreamClose
     if (onClose === null) return
@@ -307,7 +297,7 @@ class UwsExchange implements HttpExchange, HttpStream, Listed {
     for (const header of headers) this.res.writeHeader(header[0], header[1])
   }
 
-  /** Without arguments: given a length, uWebSockets.js never counts the response as ended and aborts it at the next request. */
+  /** Ends without a length: given one, uWebSockets.js never considers the response ended, and aborts it later. */
   private endHead (length: number, close: boolean): void {
     this.res.writeHeader('content-length', String(length))
     if (close) this.res.writeHeader('connection', 'close')

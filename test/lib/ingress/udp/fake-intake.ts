@@ -1,4 +1,4 @@
-/** A pipeline that keeps what it is offered, and refuses when it is told to. */
+/** An intake that records accepted points, and refuses on demand. */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { Test } from 'tap'
@@ -22,9 +22,9 @@ export class FakeIntake implements Intake {
   readonly stored: StoredPoint[] = []
   rejected = 0
   shedPoints = 0
-  /** Answer of refusal(). */
+  /** Returned by refusal(). */
   refused: Refusal | null = null
-  /** Answer of offer(). */
+  /** Acknowledgement by offer(). */
   offerError: ErrorCode | null = null
 
   refusal (): Refusal | null {
@@ -56,11 +56,11 @@ export interface Bench {
   readonly intake: FakeIntake
   readonly listener: UdpListener
   readonly warnings: string[]
-  /** Sends packets one after another and waits until the listener has counted them all. */
+  /** Sends packets in order and waits until the listener has counted them all. */
   readonly send: (...packets: Array<Buffer | Uint8Array>) => Promise<void>
 }
 
-/** A listener on a free port of the loopback, with a sender; both end with the test. */
+/** A listener on a free loopback port, with a sender; both are closed after the test. */
 export async function openBench (t: Test, receiveBufferBytes = 65_536, sendersMax = 100): Promise<Bench> {
   const intake = new FakeIntake()
   const warnings: string[] = []
@@ -79,7 +79,7 @@ export async function openBench (t: Test, receiveBufferBytes = 65_536, sendersMa
   return { intake, listener, warnings, send }
 }
 
-/** Waits, a turn of the event loop at a time, until a listener has counted this many packets. The test's timeout is the bound. */
+/** Waits until a listener has counted this many packets, bounded by the timeout of the test. */
 export async function arrived (listener: UdpListener, packets: number): Promise<void> {
   while (listener.counters().packets < packets) await new Promise(resolve => setImmediate(resolve))
 }

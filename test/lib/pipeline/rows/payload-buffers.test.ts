@@ -5,14 +5,15 @@ import { METRIC_COUNT, TELEMETRY } from '../../../../protocol/metrics.js'
 import { PointColumns } from '../../../../protocol/columns.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import { Batcher } from '../../../../lib/pipeline/batcher.js'
-import type { Journal, Position } from '../../../../lib/journal/journal.js'
+import type { Journal, LedgerPosition } from '../../../../lib/journal/journal.js'
 import { MemoryJournal } from '../../../../lib/journal/memory-journal.js'
 import { telemetryOf } from '../../../../lib/pipeline/rows/payload.js'
-import { PayloadRooms, roomBytes } from '../../../../lib/pipeline/rows/payload-buffers.js'
+import { PayloadBuffers, roomBytes } from '../../../../lib/pipeline/rows/payload-buffers.js'
 import { rowEnd, rowTimeMicros } from '../../../../lib/pipeline/rows/rows.js'
+import { POSITION_START } from '../../../../lib/spool/format/position.js'
 import { makeDirectory, openTestSpool } from '../../spool/support.js'
 
-t.test('rooms are few sizes, each a little larger than what is asked for', (t) => {
+t.test('buffers come in few sizes, each slightly larger than requested', (t) => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 50_000_000 }), (bytes) => {
     const room = roomBytes(bytes)
     assert.ok(room >= bytes && (room === 4096 || room < bytes * 1.25 + 1), `${bytes}: ${room}`)
@@ -23,8 +24,8 @@ t.test('rooms are few sizes, each a little larger than what is asked for', (t) =
   t.end()
 })
 
-t.test('a payload that is given back makes room for another, once', (t) => {
-  const rooms = new PayloadRooms()
+t.test('the memory of a payload is reused once after it is given back', (t) => {
+  const rooms = new PayloadBuffers()
   const payload = rooms.payload(5000)
   t.equal(payload.length, 5000)
   rooms.giveBack(payload)
@@ -32,27 +33,30 @@ t.test('a payload that is given back makes room for another, once', (t) => {
   t.equal(second.buffer, payload.buffer)
   t.not(third.buffer, payload.buffer)
   rooms.giveBack(payload)
-  t.not(rooms.payload(5100).buffer, second.buffer, 'what was given back before is not given back again by its old name')
+  t.not(rooms.payload(5100).buffer, second.buffer, 'a stale view cannot give back the memory again')
   rooms.giveBack(Buffer.alloc(5000))
   t.end()
 })
 
-t.test('a small payload takes no more memory than its bytes', (t) => {
-  t.equal(new PayloadRooms().payload(75).buffer.byteLength, 75)
+t.test('a small payload uses no more memory than its bytes', (t) => {
+  t.equal(new PayloadBuffers().payload(75).buffer.byteLength, 75)
   t.end()
 })
 
 const satellite = new SatelliteTable().byId('SAT-0001')!
 const columns = new PointColumns(TELEMETRY)
 
-/** Appends so many points, whose times count on from `next`. */
+/** Appends `count` points, with times from `next` up. */
 function offer (batcher: Batcher, next: number, count: number): void {
   columns.clear()
-  for (let point = 0; point < count; point++) columns.values.fill(next + point, columns.push(satellite, next + point) * METRIC_COUNT, columns.count * METRIC_COUNT)
+  for (let point = 0; point < count; point++) {
+    const first = columns.push(satellite, next + point) * METRIC_COUNT
+    columns.values.fill(next + point, first, first + METRIC_COUNT)
+  }
   batcher.append(columns, null, 'spooled', (error) => { assert.notEqual(error, 'spool_full') })
 }
 
-/** Times of the rows of payloads. */
+/** The times of all rows. */
 function timesOf (payloads: readonly Buffer[]): number[] {
   return payloads.map(telemetryOf).flatMap((rows) => {
     const view = new DataView(rows.buffer, rows.byteOffset, rows.length)
@@ -63,18 +67,22 @@ function timesOf (payloads: readonly Buffer[]): number[] {
 }
 
 const ROWS = 40_000
-/** More than the memory of the smaller spool holds. */
+/** More than fits in the memory of the smaller spool. */
 const WAITING_ROWS_MAX = 20_000
 
-/** Batches of many sizes, taken by a drain that begins anew now and then; each row must be read as it was appended, also at the second look. */
+/**
+ * Passes batches of many sizes to a drain that starts over now and then. Each row must read as it was appended, also
+ * when it is read again.
+ */
 async function passThrough (journal: Journal, random: (below: number) => number): Promise<void> {
   const batcher = new Batcher(journal, { batchSize: 400, batchTimeoutMs: 60_000 }, TELEMETRY)
   assert.equal(journal.resume(null), null)
   let appended = 0
   let stored = 0
-  let position: Position = { epoch: 0, sequence: 0 }
+  let position: LedgerPosition = POSITION_START
   while (stored < ROWS) {
-    for (let offers = appended - stored < WAITING_ROWS_MAX ? random(6) : 0; offers >= 0 && journal.pressure() === 'none'; offers--) {
+    let offers = appended - stored < WAITING_ROWS_MAX ? random(6) : 0
+    for (; offers >= 0 && journal.pressure() === 'none'; offers--) {
       const count = 1 + random(random(8) === 0 ? 800 : 200)
       offer(batcher, appended, count)
       appended += count
@@ -83,7 +91,7 @@ async function passThrough (journal: Journal, random: (below: number) => number)
     const run = await journal.take(1 + random(100_000))
     assert.ok(run !== null)
     const times = timesOf(run.payloads)
-    // As long as it is not released, others come and go.
+    // Until it is released, others come and go.
     if (journal.pressure() === 'none') offer(batcher, appended, 200)
     appended += batcher.rows
     batcher.close()
@@ -95,12 +103,12 @@ async function passThrough (journal: Journal, random: (below: number) => number)
       continue
     }
     stored += run.rows
-    position = { epoch: run.epoch, sequence: run.lastSequence }
+    position = { epoch: run.epoch, sequence: run.lastSequence, epochId: run.epochId }
     journal.release(run)
   }
 }
 
-/** Numbers that a seed makes again. */
+/** Reproducible random numbers. */
 function randomOf (seed: number): (below: number) => number {
   const generator = fc.sample(fc.infiniteStream(fc.nat()), { seed, numRuns: 1 })[0]!
   return (below) => generator.next().value as number % below
@@ -112,7 +120,7 @@ t.test('no row changes before it is stored: in memory', async (t) => {
   await passThrough(new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1e9 }), randomOf(seed))
 })
 
-t.test('no row changes before it is stored: on disk, with and without room for it in memory', async (t) => {
+t.test('no row changes before it is stored: on disk, within and beyond the memory limit', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 1e9)
   t.comment(`SEED=${seed}`)
   for (const memoryMaxBytes of [1_000_000_000, 400_000]) {
@@ -121,7 +129,7 @@ t.test('no row changes before it is stored: on disk, with and without room for i
   }
 })
 
-t.test('memory is used again: a journal that stores what comes needs no more of it', async (t) => {
+t.test('memory is reused: a journal that keeps up needs only a few buffers', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
   const batcher = new Batcher(spool, { batchSize: 1000, batchTimeoutMs: 60_000 }, TELEMETRY)
   spool.resume(null)

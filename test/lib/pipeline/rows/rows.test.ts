@@ -31,13 +31,14 @@ function textOf ({ id, micros, values }: Point): string {
   return rowText({ id: Buffer.from(id), timeMicros: BigInt(micros), values })
 }
 
-t.test('columns of a row are those of the table, time and satellite first', (t) => {
+t.test('a row has the columns of the table, time and satellite first', (t) => {
   t.strictSame(ROW_COLUMNS, ['time', 'satellite_id', ...METRICS.map(({ name }) => name)])
   t.end()
 })
 
-t.test('what is appended is read back by hand, in order, however the buffer grows', (t) => {
-  fc.assert(fc.property(fc.array(fc.array(points, { maxLength: 20 }), { maxLength: 6 }), fc.integer({ min: 0, max: 600 }), (bodies, bytesExpected) => {
+t.test('appended points are read back in order, however the buffer grows', (t) => {
+  const bodies = fc.array(fc.array(points, { maxLength: 20 }), { maxLength: 6 })
+  fc.assert(fc.property(bodies, fc.integer({ min: 0, max: 600 }), (bodies, bytesExpected) => {
     const buffer = new RowBuffer(bytesExpected)
     const columns = new PointColumns(TELEMETRY, 1)
     for (const body of bodies) buffer.append(columnsOf(body, columns))
@@ -52,7 +53,7 @@ t.test('what is appended is read back by hand, in order, however the buffer grow
   t.end()
 })
 
-t.test('bytes are exactly those of the manual', (t) => {
+t.test('the bytes are exactly those of the PostgreSQL manual', (t) => {
   fc.assert(fc.property(points, (point) => {
     const buffer = new RowBuffer(1)
     buffer.append(columnsOf([point]))
@@ -63,8 +64,9 @@ t.test('bytes are exactly those of the manual', (t) => {
   t.end()
 })
 
-t.test('take starts anew and leaves what it gave away alone', (t) => {
-  fc.assert(fc.property(fc.array(fc.array(points, { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 8 }), (batches) => {
+t.test('take starts over and never touches earlier payloads', (t) => {
+  const batches = fc.array(fc.array(points, { minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 8 })
+  fc.assert(fc.property(batches, (batches) => {
     const buffer = new RowBuffer(64)
     const taken = batches.map((batch) => {
       buffer.append(columnsOf(batch))
@@ -73,16 +75,18 @@ t.test('take starts anew and leaves what it gave away alone', (t) => {
       assert.equal(buffer.bytes, 0)
       return payload
     })
-    assert.deepEqual(taken.map((payload) => decodeRows(payload).map(rowText)), batches.map((batch) => batch.map(textOf)))
+    const texts = taken.map((payload) => decodeRows(payload).map(rowText))
+    assert.deepEqual(texts, batches.map((batch) => batch.map(textOf)))
   }))
   t.pass()
   t.end()
 })
 
-t.test('what is taken holds no more than twice its size in memory, whatever came before', (t) => {
+t.test('a payload takes at most twice its size in memory, whatever came before', (t) => {
   const buffer = new RowBuffer(64 * 1024)
   for (const rows of [1, 10_000, 1, 1, 300, 9_000, 5_000, 1, 1]) {
-    buffer.append(columnsOf(Array.from({ length: rows }, (_, i) => ({ id: 'SAT', micros: 1.7e15 + i, values: [i, 1, 2] }))))
+    const batch = Array.from({ length: rows }, (_, i) => ({ id: 'SAT', micros: 1.7e15 + i, values: [i, 1, 2] }))
+    buffer.append(columnsOf(batch))
     const payload = buffer.take()
     t.equal(decodeRows(payload).length, rows)
     t.ok(payload.buffer.byteLength <= 2 * payload.length, `${payload.buffer.byteLength} for ${payload.length}`)
@@ -95,17 +99,22 @@ t.test('an empty take is empty', (t) => {
   t.end()
 })
 
-t.test('one body larger than many buffers', (t) => {
-  const many = Array.from({ length: 20_000 }, (_, i) => ({ id: `SAT-${i % 7}`, micros: 1.7e15 + i, values: [i, null, -i] }))
+t.test('a body many times larger than the buffer', (t) => {
+  const many = Array.from({ length: 20_000 }, (_, i) => (
+    { id: `SAT-${i % 7}`, micros: 1.7e15 + i, values: [i, null, -i] }
+  ))
   const buffer = new RowBuffer(64 * 1024)
   buffer.append(columnsOf(many))
   t.strictSame(decodeRows(buffer.take()).map(rowText), many.map(textOf))
   t.end()
 })
 
-t.test('rowEnd and rowTimeMicros walk a batch that starts anywhere in its memory', (t) => {
-  fc.assert(fc.property(fc.array(points, { minLength: 1, maxLength: 12 }), fc.integer({ min: 0, max: 9 }), (list, shift) => {
-    const rows = list.map(({ id, micros, values }) => encodeRow({ id: Buffer.from(id), timeMicros: BigInt(micros), values }))
+t.test('rowEnd and rowTimeMicros walk a batch at any offset in its memory', (t) => {
+  const lists = fc.array(points, { minLength: 1, maxLength: 12 })
+  fc.assert(fc.property(lists, fc.integer({ min: 0, max: 9 }), (list, shift) => {
+    const rows = list.map(({ id, micros, values }) => (
+      encodeRow({ id: Buffer.from(id), timeMicros: BigInt(micros), values })
+    ))
     const whole = Buffer.concat([Buffer.alloc(shift, 0xff), ...rows])
     const payload = whole.subarray(shift)
     const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
@@ -136,10 +145,14 @@ t.test('rowToPoint shows satellite, time to the microsecond, and metrics', (t) =
   t.end()
 })
 
-t.test('rowToPoint says null for a time that no calendar has', (t) => {
-  for (const timeMicros of [-(2n ** 63n), 2n ** 63n - 1n]) {
-    const row = encodeRow({ id: Buffer.from('A'), timeMicros: BigInt.asIntN(64, timeMicros - 946_684_800_000_000n) + 946_684_800_000_000n, values: [1, null, null] })
-    t.strictSame(rowToPoint(row, TELEMETRY), { satellite_id: 'A', time: null, [METRICS[0].name]: 1, [METRICS[1].name]: null, [METRICS[2].name]: null })
+t.test('rowToPoint gives null for a time out of range', (t) => {
+  const epochMicros = 946_684_800_000_000n
+  for (const micros of [-(2n ** 63n), 2n ** 63n - 1n]) {
+    const timeMicros = BigInt.asIntN(64, micros - epochMicros) + epochMicros
+    const row = encodeRow({ id: Buffer.from('A'), timeMicros, values: [1, null, null] })
+    const [first, second, third] = METRICS
+    const expected = { satellite_id: 'A', time: null, [first.name]: 1, [second.name]: null, [third.name]: null }
+    t.strictSame(rowToPoint(row, TELEMETRY), expected)
   }
   t.end()
 })

@@ -1,4 +1,4 @@
-/** Points of any schema, by every decoder: the same rows, and the values that were sent. */
+/** Every decoder turns points of any schema into the same rows, with the values sent. */
 import t from 'tap'
 import fc from 'fast-check'
 import { Packr } from 'msgpackr'
@@ -13,6 +13,7 @@ import { PointSchema } from '../../../../protocol/schema.js'
 import { LimitTable } from '../../../../lib/limits/limit-table.js'
 import { AnomalyColumns } from '../../../../lib/limits/anomaly-columns.js'
 import { BATCH_BYTES_MAX, Batcher, pointBytesMax } from '../../../../lib/pipeline/batcher.js'
+import { JournalListeners } from '../../../../lib/journal/journal.js'
 import type { ClosedBatch, Journal } from '../../../../lib/journal/journal.js'
 import { RowBuffer, rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { splitRows } from '../../../../lib/drain/poison.js'
@@ -23,18 +24,23 @@ const RULES: DecodeRules = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 8
 const packr = new Packr({ useRecords: false })
 const satellites = new SatelliteTable()
 
-/** By name; what is not there is null. */
+/** By name; absent means null. */
 type Point = Readonly<Record<string, string | number>>
 
 /** msgpackr drops the sign of zero. */
-const value = fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer(), fc.constantFrom(0.1, 2 ** 53)).map((number) => number + 0)
+const value = fc.oneof(
+  fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer(), fc.constantFrom(0.1, 2 ** 53)
+).map((number) => number + 0)
 
-/** A schema, and points of it: full ones and sparse ones, fields in any order. */
+/** A schema and points of it, full or sparse, with fields in either order. */
 const anyPoints = anyMetricNames.chain((names) => {
   const sparse = fc.oneof(fc.constant(names), fc.subarray(names, { minLength: 1 }))
-  const point = fc.tuple(sparse, fc.array(value, { minLength: names.length, maxLength: names.length }), fc.integer({ min: -1000, max: 1000 }), fc.constantFrom('A', 'SAT-0001', '🛰'), fc.boolean())
+  const values = fc.array(value, { minLength: names.length, maxLength: names.length })
+  const ms = fc.integer({ min: -1000, max: 1000 })
+  const point = fc.tuple(sparse, values, ms, fc.constantFrom('A', 'SAT-0001', '🛰'), fc.boolean())
     .map(([given, values, ms, id, reversed]): Point => {
-      const fields: Array<[string, string | number]> = [['satellite_id', id], ['time', NOW_MS + ms], ...given.map((name, at): [string, number] => [name, values[at] as number])]
+      const metrics = given.map((name, at): [string, number] => [name, values[at] as number])
+      const fields: Array<[string, string | number]> = [['satellite_id', id], ['time', NOW_MS + ms], ...metrics]
       return Object.fromEntries(reversed ? fields.reverse() : fields)
     })
   return fc.tuple(fc.constant(names), fc.array(point, { minLength: 1, maxLength: 6 }))
@@ -46,12 +52,14 @@ function frameOf (names: readonly string[], points: readonly Point[]): Buffer {
   const encoder = new PacketEncoder()
   encoder.begin('sender', 1, 0)
   for (const point of points) {
-    if (!encoder.add(point['satellite_id'] as string, (point['time'] as number) * 1000, names.map((name) => point[name] as number | undefined ?? NaN))) throw new Error('no room')
+    const values = names.map((name) => point[name] as number | undefined ?? NaN)
+    const isAdded = encoder.add(point['satellite_id'] as string, (point['time'] as number) * 1000, values)
+    if (!isAdded) throw new Error('the packet is full')
   }
   return Buffer.from(encoder.finish())
 }
 
-/** As the database would show them. */
+/** The rows as JSON; keeps the satellites. */
 function rowsOf (columns: PointColumns): string {
   const buffer = new RowBuffer(16)
   buffer.append(columns)
@@ -62,20 +70,26 @@ function rowsOf (columns: PointColumns): string {
   }).join('\n')
 }
 
-t.test('property: every decoder gives the rows that were sent', (t) => {
+t.test('property: every decoder yields the rows that were sent', (t) => {
   fc.assert(fc.property(anyPoints, ([names, points]) => {
     const schema = new PointSchema(names)
     const wanted = points.map((point) => JSON.stringify([
-      ['satellite_id', point['satellite_id']], ['time', `${new Date(point['time'] as number).toISOString().slice(0, -1)}000Z`],
+      ['satellite_id', point['satellite_id']],
+      ['time', `${new Date(point['time'] as number).toISOString().slice(0, -1)}000Z`],
       ...names.map((name) => [name, point[name] ?? null])
     ])).join('\n')
     const json = Buffer.from(`[${points.map(jsonOf).join()}]`)
+    const escaped = Buffer.from(json.toString().replaceAll('"t', '"\\u0074'))
+    const ndjson = Buffer.from(points.map(jsonOf).join('\n'))
+    const kindOf = (packet: Buffer, columns: PointColumns): string => (
+      decodePacket(packet, NOW_MS * 1000, RULES, satellites, columns).kind
+    )
     const decoders: Readonly<Record<string, (columns: PointColumns) => unknown>> = {
       json: (columns) => decodeJsonBatch(json, NOW_MS * 1000, RULES, satellites, columns),
-      escaped: (columns) => decodeJsonBatch(Buffer.from(json.toString().replaceAll('"t', '"\\u0074')), NOW_MS * 1000, RULES, satellites, columns),
-      ndjson: (columns) => decodeNdjson(Buffer.from(points.map(jsonOf).join('\n')), NOW_MS * 1000, RULES, satellites, columns),
-      maps: (columns) => decodePacket(packr.pack(points), NOW_MS * 1000, RULES, satellites, columns).kind === 'plain' ? null : 'refused',
-      frame: (columns) => decodePacket(frameOf(names, points), NOW_MS * 1000, RULES, satellites, columns).kind === 'frame' ? null : 'refused'
+      escaped: (columns) => decodeJsonBatch(escaped, NOW_MS * 1000, RULES, satellites, columns),
+      ndjson: (columns) => decodeNdjson(ndjson, NOW_MS * 1000, RULES, satellites, columns),
+      maps: (columns) => kindOf(packr.pack(points), columns) === 'plain' ? null : 'refused',
+      frame: (columns) => kindOf(frameOf(names, points), columns) === 'frame' ? null : 'refused'
     }
     for (const [name, decode] of Object.entries(decoders)) {
       const columns = new PointColumns(schema, 1)
@@ -89,27 +103,36 @@ t.test('property: every decoder gives the rows that were sent', (t) => {
   t.end()
 })
 
-t.test('a field of another schema is refused, with the nearest name', (t) => {
+t.test('a field of another schema is refused, and the nearest name suggested', (t) => {
   const schema = new PointSchema(['bus_voltage_v', 'bus_current_a'])
   const columns = new PointColumns(schema)
-  const fault = decodeJsonBatch(Buffer.from('[{"satellite_id":"A","bus_voltage":1,"bus_current_a":1}]'), NOW_MS * 1000, RULES, satellites, columns)
-  t.match(fault?.message, /bus_voltage is not a field of a point; did you mean bus_voltage_v\?/)
-  t.match(decodeJsonBatch(Buffer.from('[{"satellite_id":"A"}]'), NOW_MS * 1000, RULES, satellites, columns)?.message, /at least one of bus_voltage_v, bus_current_a must be a number/)
-  const frame = decodePacket(packr.pack([1, 's', 1, 0, [['A', null, 1, 2, 3]]]), NOW_MS * 1000, RULES, satellites, columns)
+  const faultOf = (json: string): string | undefined => (
+    decodeJsonBatch(Buffer.from(json), NOW_MS * 1000, RULES, satellites, columns)?.message
+  )
+  const unknown = faultOf('[{"satellite_id":"A","bus_voltage":1,"bus_current_a":1}]')
+  t.match(unknown, /bus_voltage is not a field of a point; did you mean bus_voltage_v\?/)
+  t.match(faultOf('[{"satellite_id":"A"}]'), /at least one of bus_voltage_v, bus_current_a must be a number/)
+  const packet = packr.pack([1, 's', 1, 0, [['A', null, 1, 2, 3]]])
+  const frame = decodePacket(packet, NOW_MS * 1000, RULES, satellites, columns)
   t.match(frame, { kind: 'malformed', fault: { message: /bus_voltage_v, bus_current_a\], but has 5 elements/ } })
   t.end()
 })
 
-t.test('the widest points with an anomaly in each value never make a batch larger than it may be', (t) => {
+t.test('the widest points with an anomaly in each value never make a batch too large', (t) => {
   const names = Array.from({ length: 250 }, (_, index) => `m${String(index).padStart(40, '0')}`)
   const schema = new PointSchema(names)
   const batches: ClosedBatch[] = []
-  const journal = { idle: false, append: (batch: ClosedBatch) => { batches.push(batch) } }
+  const append = (batch: ClosedBatch): void => { batches.push(batch) }
+  const journal = { idle: false, listeners: new JournalListeners(), append }
   const batcher = new Batcher(journal as unknown as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, schema)
-  const limits = new LimitTable({ version: 1, set: { default: Object.fromEntries(names.map((name) => [name, { high: { critical: 0 } }])), overrides: {} } }, schema)
+  const everyMetric = Object.fromEntries(names.map((name) => [name, { high: { critical: 0 } }]))
+  const limits = new LimitTable({ version: 1, set: { default: everyMetric, overrides: {} } }, schema)
   const [columns, anomalies] = [new PointColumns(schema), new AnomalyColumns()]
   const satellite = satellites.byId('x'.repeat(64))!
-  for (let point = 0; point < 300; point++) columns.values.fill(1, columns.push(satellite, NOW_MS * 1000) * names.length, columns.count * names.length)
+  for (let point = 0; point < 300; point++) {
+    const first = columns.push(satellite, NOW_MS * 1000) * names.length
+    columns.values.fill(1, first, first + names.length)
+  }
   limits.judge(columns, satellites.generation, anomalies)
   batcher.append(columns, anomalies, 'received', () => {})
   batcher.close()

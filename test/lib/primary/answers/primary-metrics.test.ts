@@ -3,8 +3,8 @@ import t from 'tap'
 import { HttpCounters } from '../../../../lib/ingress/http/api/counters.js'
 import { countHttp } from '../../../../lib/worker/listener-http.js'
 import type { MetricsJson } from '../../../../lib/messages/messages.js'
-import { Conservation } from '../../../../lib/primary/reconciliation.js'
-import { PrimaryMetrics } from '../../../../lib/primary/answers/primary-metrics.js'
+import { Reconciliation } from '../../../../lib/primary/reconciliation.js'
+import { PrimaryMetrics, type PrimaryMetricSources } from '../../../../lib/primary/answers/primary-metrics.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { WorkerMetrics } from '../../../../lib/worker/worker-metrics.js'
 import { KINDS_MAX } from '../../../../lib/limits/limit-table.js'
@@ -13,7 +13,7 @@ import { PointCounters } from '../../../../lib/pipeline/pipeline.js'
 import { silentLog } from '../../../support/postgres.js'
 import { reportOf, slotOf } from '../../../support/slots.js'
 
-/** A worker's counters and what it would report of them. */
+/** A worker's counters, and the report it would send. */
 class FakeWorker {
   readonly points = new PointCounters()
   readonly http = new HttpCounters(() => {})
@@ -27,7 +27,7 @@ class FakeWorker {
       anomalies: new Float64Array(METRIC_COUNT * KINDS_MAX),
       limitsVersion: () => 1,
       lanes: {
-        standing: () => reportOf({
+        snapshot: () => reportOf({
           points: this.points,
           waiting: this.waiting,
           backlog: { frames: 1, rows: this.waiting, bytes: 10 * this.waiting, oldestMs: 1000 * this.waiting },
@@ -39,23 +39,27 @@ class FakeWorker {
   }
 
   async report (): Promise<MetricsJson> {
-    // As it arrives over the channel.
+    // What arrives over the channel.
     return JSON.parse(JSON.stringify(await this.metrics.toJson())) as MetricsJson
   }
 }
 
-interface Parsed { readonly values: Map<string, number>, readonly types: Map<string, string>, readonly helps: Set<string> }
+interface Parsed {
+  readonly values: Map<string, number>
+  readonly types: Map<string, string>
+  readonly helps: Set<string>
+}
 
-/** Reads the text format of Prometheus, version 0.0.4; fails on a line that is none. */
+/** Parses the Prometheus text format, version 0.0.4; throws on a malformed line. */
 function parse (text: string): Parsed {
   const parsed: Parsed = { values: new Map(), types: new Map(), helps: new Set() }
   for (const line of text.split('\n').filter((each) => each !== '')) {
-    const comment = /^# (HELP|TYPE) ([a-z_]+) (.+)$/.exec(line)
-    const sample = /^([a-z_]+(?:\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\})?) (\S+)$/.exec(line)
-    if (comment?.[1] === 'HELP') parsed.helps.add(comment[2]!)
-    else if (comment !== null) parsed.types.set(comment[2]!, comment[3]!)
-    else if (sample !== null && !parsed.values.has(sample[1]!) && Number.isFinite(Number(sample[2]))) parsed.values.set(sample[1]!, Number(sample[2]))
-    else throw new Error(`not a line of the text format, or twice: ${line}`)
+    const [, keyword, metric = '', text = ''] = /^# (HELP|TYPE) ([a-z_]+) (.+)$/.exec(line) ?? []
+    const [, sample = '', value] = /^([a-z_]+(?:\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\})?) (\S+)$/.exec(line) ?? []
+    if (keyword === 'HELP') parsed.helps.add(metric)
+    else if (keyword === 'TYPE') parsed.types.set(metric, text)
+    else if (Number.isFinite(Number(value)) && !parsed.values.has(sample)) parsed.values.set(sample, Number(value))
+    else throw new Error(`malformed or duplicate line: ${line}`)
   }
   return parsed
 }
@@ -67,11 +71,22 @@ async function scrape (metrics: PrimaryMetrics): Promise<Parsed> {
   return parse(answer.body)
 }
 
+function metricsOf (slots: readonly Slot[], changes: Partial<PrimaryMetricSources> = {}): PrimaryMetrics {
+  return new PrimaryMetrics({
+    slots,
+    reconciliation: new Reconciliation(silentLog),
+    version: '1',
+    databaseKind: 'plain',
+    rollups: () => ({ waitingMinutes: null, remainingSeconds: null, failedBuckets: 0, failure: null, overdue: [] }),
+    ...changes
+  })
+}
+
 async function show (slot: Slot, worker: FakeWorker): Promise<void> {
   slot.report = reportOf({ metrics: await worker.report() })
 }
 
-/** What dies with a worker: as the primary does it. */
+/** A worker's death, as the primary handles it. */
 function die (metrics: PrimaryMetrics, slot: Slot): void {
   if (slot.report !== null) metrics.retire(slot.report.metrics)
   slot.report = null
@@ -79,8 +94,9 @@ function die (metrics: PrimaryMetrics, slot: Slot): void {
   slot.restarts++
 }
 
-t.test('without workers: what the primary itself knows', async (t) => {
-  const { values, types } = await scrape(new PrimaryMetrics(() => [slotOf({ state: 'starting', report: null })], new Conservation(silentLog), '1.2.3', 'timescale'))
+t.test('without workers: the primary\'s own metrics', async (t) => {
+  const slots = [slotOf({ state: 'starting', report: null })]
+  const { values, types } = await scrape(metricsOf(slots, { version: '1.2.3', databaseKind: 'timescale' }))
   t.equal(values.get('orbitstream_info{version="1.2.3",database="timescale"}'), 1)
   t.equal(values.get('orbitstream_workers{state="starting"}'), 1)
   t.equal(values.get('orbitstream_worker_restarts_total'), 0)
@@ -89,7 +105,7 @@ t.test('without workers: what the primary itself knows', async (t) => {
 
 t.test('workers by state change with the workers', async (t) => {
   const slots = [slotOf({ report: null }), slotOf({ number: 1, report: null })]
-  const metrics = new PrimaryMetrics(() => slots, new Conservation(silentLog), '1', 'plain')
+  const metrics = metricsOf(slots)
   t.equal((await scrape(metrics)).values.get('orbitstream_workers{state="ready"}'), 2)
   die(metrics, slots[1]!)
   const { values } = await scrape(metrics)
@@ -110,7 +126,7 @@ t.test('sums over workers; every metric has a help and a type', async (t) => {
     worker.metrics.observeAck(1)
     await show(slots[i]!, worker)
   }
-  const { values, types, helps } = await scrape(new PrimaryMetrics(() => slots, new Conservation(silentLog), '1', 'plain'))
+  const { values, types, helps } = await scrape(metricsOf(slots))
   t.equal(values.get('orbitstream_points_total{outcome="received"}'), 201)
   t.equal(values.get('orbitstream_database_retries_total'), 4)
   t.equal(values.get('orbitstream_points_waiting'), 7)
@@ -130,10 +146,10 @@ t.test('sums over workers; every metric has a help and a type', async (t) => {
   }
 })
 
-t.test('no sum ever falls, whoever dies and is scraped in between', async (t) => {
+t.test('no sum ever falls, whichever worker dies between scrapes', async (t) => {
   const slots = [slotOf({ report: null }), slotOf({ number: 1, report: null })]
   const workers = [new FakeWorker(0), new FakeWorker(1)]
-  const metrics = new PrimaryMetrics(() => slots, new Conservation(silentLog), '1', 'plain')
+  const metrics = metricsOf(slots)
   let before = new Map<string, number>()
   let received = 0
   for (let turn = 0; turn < 12; turn++) {
@@ -162,9 +178,9 @@ t.test('no sum ever falls, whoever dies and is scraped in between', async (t) =>
   }
 })
 
-t.test('gauges of the dead are gone with them', async (t) => {
+t.test('the gauges of a dead worker disappear with it', async (t) => {
   const slots = [slotOf({ report: null })]
-  const metrics = new PrimaryMetrics(() => slots, new Conservation(silentLog), '1', 'plain')
+  const metrics = metricsOf(slots)
   for (let turn = 0; turn < 3; turn++) {
     const worker = new FakeWorker(0)
     worker.waiting = 5
@@ -175,9 +191,9 @@ t.test('gauges of the dead are gone with them', async (t) => {
   }
 })
 
-t.test('gauges of those that nobody replaces stay: what waits in their spools waits', async (t) => {
+t.test('the gauges of workers that are not replaced stay: their spools are still waiting', async (t) => {
   const slots = [slotOf(), slotOf({ number: 1 })]
-  const metrics = new PrimaryMetrics(() => slots, new Conservation(silentLog), '1', 'plain')
+  const metrics = metricsOf(slots)
   for (const slot of slots) {
     const worker = new FakeWorker(slot.number)
     worker.waiting = 5

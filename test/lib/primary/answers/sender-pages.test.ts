@@ -5,10 +5,19 @@ import type { SenderQuery } from '../../../../lib/ingress/http/api/status-port.j
 import { SenderTable } from '../../../../lib/ingress/udp/senders.js'
 import { slotOf } from '../../../support/slots.js'
 
-interface Shown { readonly total: number, readonly senders: ReadonlyArray<{ readonly sender: string, readonly port: number, readonly received: number }> }
+interface Shown {
+  readonly total: number
+  readonly senders: ReadonlyArray<{ readonly sender: string, readonly port: number, readonly received: number }>
+}
 
-/** Workers 0, 1, … with these senders; `mute` ones never answer. */
-function rig (names: ReadonlyArray<readonly string[]>, mute: readonly number[] = []): { readonly slots: Slot[], readonly pages: SenderPages, readonly show: (query: Partial<SenderQuery>) => Promise<Shown> } {
+interface Rig {
+  readonly slots: Slot[]
+  readonly pages: SenderPages
+  readonly show: (query: Partial<SenderQuery>) => Promise<Shown>
+}
+
+/** Workers 0, 1, … with these senders; those in `mute` never answer. */
+function rig (names: ReadonlyArray<readonly string[]>, mute: readonly number[] = []): Rig {
   const slots = names.map((_, number) => slotOf({ number }))
   const tables = names.map((senders) => {
     const table = new SenderTable()
@@ -30,7 +39,7 @@ function rig (names: ReadonlyArray<readonly string[]>, mute: readonly number[] =
   return { slots, pages, show }
 }
 
-t.test('pages go on over the senders of all workers, by name', async (t) => {
+t.test('pages span the senders of all workers, sorted by name', async (t) => {
   const { show } = rig([['d', 'a', 'c'], ['b', 'c', 'e'], []])
   const seen: string[] = []
   for (let offset = 0; offset < 8; offset += 2) {
@@ -41,7 +50,7 @@ t.test('pages go on over the senders of all workers, by name', async (t) => {
   t.strictSame(seen, ['a8081', 'b8082', 'c8081', 'c8082', 'd8081', 'e8082'])
 })
 
-t.test('one worker: its own page; one sender alone; none at all', async (t) => {
+t.test('a single worker; a single sender; no workers', async (t) => {
   const { show } = rig([['a', 'b', 'c']])
   t.match(await show({ offset: 1, limit: 1 }), { total: 3, senders: [{ sender: 'b', port: 8081, received: 1 }] })
   t.match(await show({ sender: 'c' }), { total: 1, senders: [{ sender: 'c' }] })
@@ -49,7 +58,7 @@ t.test('one worker: its own page; one sender alone; none at all', async (t) => {
   t.match(await rig([]).show({}), { total: 0, senders: [] })
 })
 
-t.test('a worker that does not answer, or is not there, makes the list a 503', async (t) => {
+t.test('a worker that is silent or down makes the answer a 503', async (t) => {
   const query = { offset: 0, limit: 1, sender: null }
   const silent = rig([['a'], ['b']], [1])
   const answer = await silent.pages.answer(silent.slots, query)
@@ -61,7 +70,7 @@ t.test('a worker that does not answer, or is not there, makes the list a 503', a
   t.equal((await dead.pages.answer(dead.slots, query)).status, 503)
 })
 
-t.test('lists are asked for one after another, and only so many wait', async (t) => {
+t.test('lists are gathered one at a time, with a bounded queue', async (t) => {
   const { slots, pages } = rig([['a', 'b'], ['c']])
   let underWay = 0
   const asked: number[] = []
@@ -75,7 +84,9 @@ t.test('lists are asked for one after another, and only so many wait', async (t)
       })
     }
   })
-  const answers = await Promise.all(Array.from({ length: 500 }, async (_, offset) => await paced.answer(slots, { offset, limit: 1, sender: null })))
+  const ask = async (offset: number): ReturnType<SenderPages['answer']> =>
+    await paced.answer(slots, { offset, limit: 1, sender: null })
+  const answers = await Promise.all(Array.from({ length: 500 }, async (_, offset) => await ask(offset)))
   t.strictSame(asked, new Array(16).fill(1))
   t.equal(answers.filter(({ status }) => status === 200).length, 16)
   t.equal(answers.filter(({ status, body }) => status === 429 && body.includes('too_busy')).length, 484)

@@ -1,8 +1,9 @@
-/** What HTTP clients are told while the server starts. */
+/** Answers to HTTP clients while the server starts. */
 import t from 'tap'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { request } from 'undici'
+import type { StatusAnswer } from '../../../../lib/ingress/http/api/status-port.js'
 import { TokenCheck } from '../../../../lib/ingress/http/api/tokens.js'
 import { StartingListener } from '../../../../lib/primary/answers/starting-listener.js'
 
@@ -15,23 +16,28 @@ async function freePort (): Promise<number> {
   return port
 }
 
-t.test('503 for everything, by /health with the reason; then the port is free', async (t) => {
+t.test('503 for everything, with the reason on /health; then the port is free', async (t) => {
   const port = await freePort()
   let reason = 'waits'
   const tokens = new TokenCheck(null, { readOpen: false })
-  const listener = await StartingListener.open('127.0.0.1', port, () => ({ status: 503, contentType: 'application/json', body: JSON.stringify({ status: 'unhealthy', reason }) }), tokens)
+  const health = (): StatusAnswer => {
+    return { status: 503, contentType: 'application/json', body: JSON.stringify({ status: 'unhealthy', reason }) }
+  }
+  const listener = await StartingListener.open('127.0.0.1', port, health, tokens)
   t.teardown(() => listener.close())
   const ask = async (path: string, method: 'GET' | 'POST'): Promise<object> => {
     const { statusCode, headers, body } = await request(`http://127.0.0.1:${port}${path}`, { method })
     return { statusCode, retryAfter: headers['retry-after'], body: await body.text() }
   }
-  t.strictSame(await ask('/health', 'GET'), { statusCode: 503, retryAfter: '1', body: '{"status":"unhealthy","reason":"waits"}' })
+  const expected = { statusCode: 503, retryAfter: '1', body: '{"status":"unhealthy","reason":"waits"}' }
+  t.strictSame(await ask('/health', 'GET'), expected)
   reason = 'waits for something else'
   t.match(await ask('/health?x=1', 'GET'), { body: /waits for something else/ })
   t.strictSame(await ask('/live', 'GET'), { statusCode: 200, retryAfter: undefined, body: '{"status":"live"}' })
   t.strictSame(await ask('/ready', 'GET'), { statusCode: 503, retryAfter: '1', body: '{"status":"not_ready"}' })
   tokens.replace([])
-  t.match(await ask('/health', 'GET'), { statusCode: 503, body: '{"status":"unhealthy"}' }, 'its details are for those who may read')
+  const withoutDetails = { statusCode: 503, body: '{"status":"unhealthy"}' }
+  t.match(await ask('/health', 'GET'), withoutDetails, 'details require the right to read')
   t.match(await ask('/telemetry', 'POST'), { statusCode: 503, body: /"code":"not_ready"/ })
   await Promise.all([listener.close(), listener.close()])
   const next = createServer().listen(port, '127.0.0.1')

@@ -1,14 +1,15 @@
-/** What a flood of questions about the status costs the processes. */
+/** A flood of requests for /health and /metrics costs the processes little. */
 import t from 'tap'
-import { StatusDesk } from '../../../../lib/primary/answers/status-service.js'
+import type { StatusAnswer } from '../../../../lib/ingress/http/api/status-port.js'
+import { StatusService } from '../../../../lib/primary/answers/status-service.js'
 import type { ToWorker } from '../../../../lib/messages/messages.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { WorkerReports } from '../../../../lib/primary/worker-reports.js'
 import { slotOf } from '../../../support/slots.js'
 
-interface Rig { readonly desk: StatusDesk, readonly messages: ToWorker[], made: number }
+interface Rig { readonly desk: StatusService, readonly messages: ToWorker[], made: number }
 
-/** Workers that answer in the next turn of the loop. */
+/** Workers that report in the next turn of the event loop. */
 function rig (workers: number): Rig {
   const slots = Array.from({ length: workers }, (_, number) => slotOf({ number }))
   const reports = new WorkerReports()
@@ -17,23 +18,27 @@ function rig (workers: number): Rig {
     messages.push(message)
     if (message.type === 'report?') setImmediate(() => reports.received(message.id))
   }
-  const answer = (body: string) => () => ({ status: 200, contentType: 'text/plain', body: `${body} ${++found.made}` })
-  const found: Rig = {
-    desk: new StatusDesk({ collect: async () => await reports.collect({ all: slots, send }), health: answer('health'), metrics: async () => await Promise.resolve(answer('metrics')()) }),
-    messages,
-    made: 0
+  const answer = (body: string): StatusAnswer => {
+    return { status: 200, contentType: 'text/plain', body: `${body} ${++found.made}` }
   }
+  const desk = new StatusService({
+    collect: async () => await reports.collect({ all: slots, send }),
+    health: () => answer('health'),
+    metrics: async () => await Promise.resolve(answer('metrics'))
+  })
+  const found: Rig = { desk, messages, made: 0 }
   return found
 }
 
-t.test('500 questions at once are a few rounds through the workers', async (t) => {
+t.test('500 concurrent requests cause a few rounds of reports', async (t) => {
   const { desk, messages } = rig(4)
-  const answers = await Promise.all(Array.from({ length: 500 }, async (_, index) => await desk.answer(index % 2 === 0 ? 'health' : 'metrics')))
+  const ask = async (index: number): Promise<StatusAnswer> => await desk.answer(index % 2 === 0 ? 'health' : 'metrics')
+  const answers = await Promise.all(Array.from({ length: 500 }, async (_, index) => await ask(index)))
   t.ok(messages.length <= 5 * 4, `${messages.length} messages`)
   t.ok(new Set(answers.map(({ body }) => body)).size <= 4)
 })
 
-t.test('one who asks now and then gets an answer of this moment; a flood shares what is some hundred ms old', async (t) => {
+t.test('an occasional request gets a fresh answer; a flood shares answers up to a few hundred ms old', async (t) => {
   const { desk, messages } = rig(1)
   const bodies = new Set<string>()
   const ask = async (): Promise<void> => { bodies.add((await desk.answer('health')).body) }
@@ -47,5 +52,5 @@ t.test('one who asks now and then gets an answer of this moment; a flood shares 
   }
   const roundsMax = 6 + (performance.now() - startedMs) / 200
   t.ok(messages.length <= roundsMax, `${messages.length} messages for ${asked} questions`)
-  t.ok(messages.length >= 4, 'no answer is kept for long')
+  t.ok(messages.length >= 4, 'no answer is reused for long')
 })

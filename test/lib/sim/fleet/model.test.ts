@@ -4,9 +4,18 @@ import { Fleet, type AnomalyTruth, type FleetOptions } from '../../../../lib/sim
 
 const ORBIT_SECONDS = 95 * 60
 
-function course (options: Partial<FleetOptions>, moments: readonly number[]): { points: number[][][], truths: AnomalyTruth[] } {
+function course (
+  options: Partial<FleetOptions>,
+  moments: readonly number[]
+): { points: number[][][], truths: AnomalyTruth[] } {
   const truths: AnomalyTruth[] = []
-  const fleet = new Fleet({ satellites: 3, seed: 7, anomalyRate: 0, onAnomaly: truth => truths.push(truth), ...options })
+  const fleet = new Fleet({
+    satellites: 3,
+    seed: 7,
+    anomalyRate: 0,
+    onAnomaly: truth => truths.push(truth),
+    ...options
+  })
   const values = new Float64Array((options.metrics ?? METRICS).length)
   const points = fleet.ids.map((_, satellite) => moments.map(seconds => {
     fleet.sample(satellite, seconds, values)
@@ -18,8 +27,9 @@ function course (options: Partial<FleetOptions>, moments: readonly number[]): { 
 const every = (stepSeconds: number, untilSeconds: number): number[] =>
   Array.from({ length: Math.floor(untilSeconds / stepSeconds) }, (_, step) => step * stepSeconds)
 
-t.test('ids have four digits, and more where the fleet needs them', t => {
-  const ids = (satellites: number): readonly string[] => new Fleet({ satellites, seed: 1, anomalyRate: 0, onAnomaly: () => {} }).ids
+t.test('ids have four digits, or more if the fleet needs them', t => {
+  const ids = (satellites: number): readonly string[] =>
+    new Fleet({ satellites, seed: 1, anomalyRate: 0, onAnomaly: () => {} }).ids
   t.same(ids(2), ['SAT-0001', 'SAT-0002'])
   t.equal(ids(9_999).at(-1), 'SAT-9999')
   t.equal(ids(10_000)[0], 'SAT-00001')
@@ -27,7 +37,7 @@ t.test('ids have four digits, and more where the fleet needs them', t => {
   t.end()
 })
 
-t.test('the same seed repeats the values, another one does not', t => {
+t.test('the same seed repeats the values, another does not', t => {
   const moments = every(60, ORBIT_SECONDS)
   const first = course({ anomalyRate: 0.05 }, moments)
   t.same(course({ anomalyRate: 0.05 }, moments), first)
@@ -36,7 +46,7 @@ t.test('the same seed repeats the values, another one does not', t => {
   t.end()
 })
 
-t.test('a satellite does not depend on when the others are asked', t => {
+t.test('a satellite does not depend on when the others are sampled', t => {
   const onAnomaly = (): void => {}
   const [alone, together] = [1, 2].map(() => new Fleet({ satellites: 2, seed: 3, anomalyRate: 0.1, onAnomaly }))
   const [a, b] = [new Float64Array(METRIC_COUNT), new Float64Array(METRIC_COUNT)]
@@ -64,18 +74,19 @@ t.test('values stay on the good side of the default limits, with a margin, over 
   t.end()
 })
 
-t.test('readings that follow one another closely are mostly the same, those a minute apart are not', t => {
+t.test('closely spaced readings are mostly equal, those a minute apart are not', t => {
   const quick = course({}, every(0.01, 60)).points.flat()
   const slow = course({}, every(60, ORBIT_SECONDS)).points.flat()
   METRICS.forEach(({ name }, metric) => {
-    const changed = (points: readonly number[][]): number => points.filter((point, at) => at > 0 && point[metric] !== points[at - 1]![metric]).length / points.length
+    const changed = (points: readonly number[][]): number =>
+      points.filter((point, at) => at > 0 && point[metric] !== points[at - 1]![metric]).length / points.length
     t.ok(changed(quick) < 0.12, `${name}: ${changed(quick)} of the readings at 100 Hz differ from the one before`)
     t.ok(changed(slow) > 0.5, `${name}: ${changed(slow)} of those a minute apart`)
   })
   t.end()
 })
 
-t.test('battery drains in eclipse and charges in the sun, storage empties in passes, signal rises in them', t => {
+t.test('battery drains in eclipse and charges in sunlight; storage empties and signal rises during passes', t => {
   const moments = every(1, 2 * ORBIT_SECONDS)
   for (const points of course({}, moments).points) {
     const [battery, storage, signal] = [0, 1, 2].map(metric => points.map(point => point[metric]!))
@@ -94,13 +105,15 @@ t.test('battery drains in eclipse and charges in the sun, storage empties in pas
   t.end()
 })
 
-t.test('anomalies have the asked share, break exactly the limit they name, and are told', t => {
+t.test('anomalies have the requested share, violate exactly the reported limit, and are reported', t => {
   const moments = every(1, 20_000)
   const { points, truths } = course({ anomalyRate: 0.02 }, moments)
   const share = truths.length / (points.length * moments.length)
   t.ok(share > 0.018 && share < 0.022, `${share}`)
   t.same(new Set(truths.map(({ metric }) => metric)), new Set(METRICS.keys()), 'every metric')
-  const breaks = (metric: Metric, value: number): boolean => metric.limit.side === 'low' ? value < metric.limit.value : value > metric.limit.value
+  const breaks = (metric: Metric, value: number): boolean => metric.limit.side === 'low'
+    ? value < metric.limit.value
+    : value > metric.limit.value
   const broken = points.flatMap((ofSatellite, satellite) => ofSatellite.flatMap((point, second) =>
     METRICS.flatMap((metric, index) => breaks(metric, point[index]!)
       ? [{ satellite, metric: index, elapsedSeconds: second, value: point[index]! }]
@@ -109,7 +122,7 @@ t.test('anomalies have the asked share, break exactly the limit they name, and a
   t.end()
 })
 
-t.test('a metric without a behaviour of its own walks within its limit', t => {
+t.test('a metric without a behaviour walks within its limit', t => {
   const metrics: Metric[] = [
     { name: 'tank_pressure_bar', unit: 'bar', title: 'Tank', limit: { side: 'high', value: 22, env: 'X' } },
     { name: 'margin_k', unit: 'K', title: 'Margin', limit: { side: 'low', value: -40, env: 'Y' } }
@@ -124,7 +137,7 @@ t.test('a metric without a behaviour of its own walks within its limit', t => {
   t.end()
 })
 
-t.test('a satellite outside of the fleet is a mistake', t => {
+t.test('a satellite outside the fleet is an error', t => {
   const fleet = new Fleet({ satellites: 1, seed: 1, anomalyRate: 0, onAnomaly: () => {} })
   t.throws(() => fleet.sample(1, 0, new Float64Array(METRIC_COUNT)), RangeError)
   t.end()

@@ -6,10 +6,11 @@ const draw = (seed: number, stream: number, count: number): number[] => {
   return Array.from({ length: count }, () => random.unit())
 }
 
-t.test('numbers are in [0, 1), even, and belong to seed and stream', t => {
+t.test('numbers are in [0, 1), uniform, and determined by seed and stream', t => {
   const numbers = draw(1, 2, 100_000)
   t.ok(numbers.every(number => number >= 0 && number < 1))
-  const tenths = Array.from({ length: 10 }, (_, tenth) => numbers.filter(number => Math.floor(number * 10) === tenth).length)
+  const tenths = Array.from({ length: 10 }, (_, tenth) =>
+    numbers.filter(number => Math.floor(number * 10) === tenth).length)
   t.ok(tenths.every(count => Math.abs(count - 10_000) < 400), tenths.join(' '))
   t.same(draw(1, 2, 10), numbers.slice(0, 10))
   t.notSame(draw(1, 3, 10), numbers.slice(0, 10))
@@ -17,7 +18,7 @@ t.test('numbers are in [0, 1), even, and belong to seed and stream', t => {
   t.end()
 })
 
-t.test('the generator is sfc32: its words are those of a version in whole numbers', t => {
+t.test('the generator is sfc32: its output equals that of an integer implementation', t => {
   const mask = 0xffff_ffffn
   let [a, b, c, counter] = [0n, 5n, 9n, 1n]
   const next = (): number => {

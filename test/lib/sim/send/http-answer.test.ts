@@ -15,26 +15,53 @@ function chunked (body: Buffer, size: number): string {
   return `${text}0\r\n\r\n`
 }
 
-t.test('an answer is read when its last byte is there, however it is framed, and no earlier', (t) => {
-  fc.assert(fc.property(texts, fc.integer({ min: 200, max: 599 }), fc.boolean(), fc.boolean(), fc.integer({ min: 0, max: 7 }), fc.boolean(), (text, status, retryAfter, close, chunkBytes, interim) => {
+t.test('a response is complete at its last byte, however it is framed, and no earlier', (t) => {
+  fc.assert(fc.property(texts, fc.integer({ min: 200, max: 599 }), fc.boolean(), fc.boolean(), fc.integer({
+    min: 0,
+    max: 7
+  }), fc.boolean(), (text, status, retryAfter, close, chunkBytes, interim) => {
     const body = Buffer.from(text)
     const isEmpty = status === 204 || status === 304
     const framed = chunkBytes === 0 ? body.toString('latin1') : chunked(body, chunkBytes)
-    const head = [`HTTP/1.1 ${status} Whatever`, chunkBytes === 0 ? `Content-LENGTH:${body.length} ` : 'transfer-encoding: chunked']
+    const head = [`HTTP/1.1 ${status} Whatever`, chunkBytes === 0
+      ? `Content-LENGTH:${body.length} `
+      : 'transfer-encoding: chunked']
     if (retryAfter) head.push('retry-after: 1')
     if (close) head.push('Connection: Close')
-    const bytes = Buffer.from(`${interim ? 'HTTP/1.1 100 Continue\r\n\r\n' : ''}${head.join('\r\n')}\r\n\r\n${isEmpty ? '' : framed}`, 'latin1')
-    for (let length = 0; length < bytes.length; length++) assert.equal(readAnswer(bytes.subarray(0, length)), 'incomplete', `at ${length}`)
+    const bytes = Buffer.from(
+      `${interim ? 'HTTP/1.1 100 Continue\r\n\r\n' : ''}${head.join('\r\n')}\r\n\r\n${isEmpty ? '' : framed}`,
+      'latin1'
+    )
+    for (let length = 0; length < bytes.length; length++) {
+      assert.equal(readAnswer(bytes.subarray(0, length)), 'incomplete', `at ${length}`)
+    }
     assert.deepEqual(readAnswer(bytes), { status, retryAfter, close, body: isEmpty ? '' : text })
   }))
   t.end()
 })
 
-t.test('what is no answer, or too large, is broken; nothing throws', (t) => {
+t.test('invalid or oversized responses are broken; nothing throws', (t) => {
   t.equal(readAnswer(Buffer.from('SSH-2.0\r\n\r\n')), 'broken')
   t.equal(readAnswer(Buffer.alloc(65_537, 'x')), 'broken')
-  t.equal(readAnswer(Buffer.from(`HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n${'x'.repeat(65_536)}`)), 'broken')
-  fc.assert(fc.property(fc.string({ unit: fc.constantFrom('HTTP/1.1 ', '200', '\r\n', '\r\n\r\n', 'content-length:', 'transfer-encoding: chunked', 'ffffffffffffffff', '-1', 'x', '0'), maxLength: 20 }), (text) => {
+  t.equal(
+    readAnswer(Buffer.from(`HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n${'x'.repeat(65_536)}`)),
+    'broken'
+  )
+  fc.assert(fc.property(fc.string({
+    unit: fc.constantFrom(
+      'HTTP/1.1 ',
+      '200',
+      '\r\n',
+      '\r\n\r\n',
+      'content-length:',
+      'transfer-encoding: chunked',
+      'ffffffffffffffff',
+      '-1',
+      'x',
+      '0'
+    ),
+    maxLength: 20
+  }), (text) => {
     readAnswer(Buffer.from(text))
   }))
   t.end()

@@ -1,4 +1,4 @@
-/** A server for the transport's tests: answers as a function says, keeps what it was sent, ends with the test. */
+/** A server for the transport's tests: responds as a function says, records requests, closes with the test. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
@@ -17,12 +17,17 @@ export const accept: Answer = (_request, response) => {
   response.writeHead(202, { 'content-type': 'application/json' }).end('{"status":"accepted"}')
 }
 
-/** An answer in the server's style of errors. */
-export const refuse = (status: number, code: string, headers: Record<string, string> = {}): Answer => (_request, response) => {
-  response.writeHead(status, headers).end(JSON.stringify({ error: { code, message: `Because of ${code}.` } }))
-}
+/** An error response in the server's format. */
+export const refuse = (status: number, code: string, headers: Record<string, string> = {}): Answer =>
+  (_request, response) => {
+    response.writeHead(status, headers).end(JSON.stringify({ error: { code, message: `Because of ${code}.` } }))
+  }
 
-export async function startServer (t: Test, answer: Answer): Promise<{ url: URL, received: Received[], server: Server }> {
+export async function startServer (t: Test, answer: Answer): Promise<{
+  url: URL,
+  received: Received[],
+  server: Server
+}> {
   const received: Received[] = []
   const server = createServer((message, response) => {
     let body = ''

@@ -1,4 +1,4 @@
-/** The simulator over UDP, against a receiver of the test that decodes as the server does. */
+/** The simulator over UDP, against a test receiver that decodes as the server does. */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -24,15 +24,20 @@ interface Receiver {
   readonly points: Array<{ readonly id: string, readonly timeMicros: number, readonly values: readonly number[] }>
   readonly packets: Array<{ readonly bytes: number, readonly points: number, readonly seq: number }>
   readonly senders: SenderTable
-  /** Answers of /health: `udp`. */
+  /** `udp` in responses to /health. */
   readonly drops: { kernel_drops: number, shed: number, malformed: { empty: number } }
 }
 
-/** @param drops says which packets are lost on the way, by their place in the order of arrival */
+/** @param drops whether to drop a packet, by arrival order */
 async function startReceiver (t: Test, drops: (arrival: number) => boolean = () => false): Promise<Receiver> {
   const [columns, satellites, senders] = [new PointColumns(TELEMETRY), new SatelliteTable(), new SenderTable()]
   const socket = createSocket('udp4')
-  const receiver: Omit<Receiver, 'url' | 'udpUrl'> = { points: [], packets: [], senders, drops: { kernel_drops: 7, shed: 0, malformed: { empty: 0 } } }
+  const receiver: Omit<Receiver, 'url' | 'udpUrl'> = {
+    points: [],
+    packets: [],
+    senders,
+    drops: { kernel_drops: 7, shed: 0, malformed: { empty: 0 } }
+  }
   let arrivals = 0
   socket.on('message', (bytes) => {
     if (drops(arrivals++)) return
@@ -49,7 +54,9 @@ async function startReceiver (t: Test, drops: (arrival: number) => boolean = () 
   await once(socket, 'listening')
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://x')
-    response.end(JSON.stringify(pathname === '/base/health' ? { udp: receiver.drops } : senders.list(0, 10, searchParams.get('sender'))))
+    response.end(JSON.stringify(pathname === '/base/health'
+      ? { udp: receiver.drops }
+      : senders.list(0, 10, searchParams.get('sender'))))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -58,25 +65,54 @@ async function startReceiver (t: Test, drops: (arrival: number) => boolean = () 
     server.close()
     server.closeAllConnections()
   })
-  return { ...receiver, url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`), udpUrl: new URL(`udp://127.0.0.1:${socket.address().port}`) }
+  return {
+    ...receiver,
+    url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`),
+    udpUrl: new URL(`udp://127.0.0.1:${socket.address().port}`)
+  }
 }
 
-async function run ({ url, udpUrl }: Pick<Receiver, 'url' | 'udpUrl'>, changes: Partial<SimulationOptions> = {}, pointsPerPacket: number | null = null): Promise<Summary> {
+async function run (
+  { url, udpUrl }: Pick<Receiver, 'url' | 'udpUrl'>,
+  changes: Partial<SimulationOptions> = {},
+  pointsPerPacket: number | null = null
+): Promise<Summary> {
   return await simulate({
-    url, satellites: 10, rate: 200, durationMs: 500, anomalyRate: 0.1, batchSize: 1, format: 'json', seed: 42, connectionsMax: 1, token: null, truthFile: null, udp: { udpUrl, pointsPerPacket, sender: 'sim' }, ...changes
+    url,
+    satellites: 10,
+    rate: 200,
+    durationMs: 500,
+    anomalyRate: 0.1,
+    batchSize: 1,
+    format: 'json',
+    seed: 42,
+    connectionsMax: 1,
+    token: null,
+    truthFile: null,
+    udp: {
+      udpUrl,
+      pointsPerPacket,
+      sender: 'sim'
+    },
+    ...changes
   }, silent, never)
 }
 
-t.test('every point arrives with the fleet\'s values, in packets that fit one Ethernet frame, and is accounted for', async (t) => {
+t.test('every point arrives with its values, in packets that fit an Ethernet frame, and is counted', async (t) => {
   const receiver = await startReceiver(t)
   const summary = await run(receiver)
-  t.match(summary, { ok: true, failed: 0, accepted_share: 1, udp: { sender: 'sim', missing: 0, not_sent: 0, kernel_drops: 0, shed: 0, malformed: 0 } })
+  t.match(summary, {
+    ok: true,
+    failed: 0,
+    accepted_share: 1,
+    udp: { sender: 'sim', missing: 0, not_sent: 0, kernel_drops: 0, shed: 0, malformed: 0 }
+  })
   t.equal(summary.sent, receiver.points.length)
   t.equal(summary.udp?.received, receiver.packets.length)
   t.equal(summary.udp?.sent, receiver.packets.length)
   t.same(receiver.packets.map(({ seq }) => seq), receiver.packets.map((_, index) => index))
   t.ok(receiver.packets.every(({ bytes, points }) => bytes <= 1400 && points <= 25))
-  t.equal(receiver.packets.at(-1)?.points, 0, 'a heartbeat at the end')
+  t.equal(receiver.packets.at(-1)?.points, 0, 'a final heartbeat')
   if (summary.skipped_late === 0) {
     const fleet = new Fleet({ satellites: 10, seed: 42, anomalyRate: 0.1, onAnomaly: () => {} })
     const values = new Float64Array(METRIC_COUNT)
@@ -89,7 +125,7 @@ t.test('every point arrives with the fleet\'s values, in packets that fit one Et
   t.notMatch(summaryText(summary), /Latency/)
 })
 
-t.test('what is lost on the way is missing, also at the end', async (t) => {
+t.test('packets lost in transit are missing, even at the end', async (t) => {
   const receiver = await startReceiver(t, (arrival) => arrival % 5 === 0)
   const summary = await run(receiver, {}, 10)
   const { sent, received, missing } = summary.udp!
@@ -98,11 +134,11 @@ t.test('what is lost on the way is missing, also at the end', async (t) => {
   t.ok(missing! > 10, `${missing} missing`)
   t.notOk(summary.ok)
   t.match(summary.failures, [{ cause: 'lost' }])
-  t.ok(Math.abs(summary.accepted - receiver.points.length) <= 10, 'as far as can be known from packets')
+  t.ok(Math.abs(summary.accepted - receiver.points.length) <= 10, 'as far as packets reveal')
   t.equal(summary.accepted + summary.failed, summary.sent)
 })
 
-t.test('causes that the server knows', async (t) => {
+t.test('causes reported by the server', async (t) => {
   const receiver = await startReceiver(t, (arrival) => {
     receiver.drops.kernel_drops = 7 + arrival
     receiver.drops.shed = 3
@@ -111,19 +147,28 @@ t.test('causes that the server knows', async (t) => {
   })
   const text = summaryText(await run(receiver))
   t.match(text, /dropped by the server's kernel \(all senders\)/)
-  t.match(text, /; 3 dropped for want of room \(all senders\), 2 refused \(all senders\)/)
+  t.match(text, /; 3 dropped because buffers were full \(all senders\), 2 refused \(all senders\)/)
 })
 
-t.test('nobody listens, and nobody gives an account', async (t) => {
-  const summary = await run({ url: new URL('http://127.0.0.1:1'), udpUrl: new URL('udp://127.0.0.1:1') }, { drainDeadlineMs: 500 })
+t.test('no receiver, and no report', async (t) => {
+  const summary = await run({
+    url: new URL('http://127.0.0.1:1'),
+    udpUrl: new URL('udp://127.0.0.1:1')
+  }, { drainDeadlineMs: 500 })
   t.match(summary, { ok: false, accepted: 0, udp: { received: null, missing: null, kernel_drops: null } })
   t.equal(summary.failed, summary.sent)
-  t.match(summaryText(summary), 'Received   unknown: the server gave no account')
+  t.match(summaryText(summary), 'Received   unknown: the server did not report on')
 })
 
-t.test('a packet that does not fill is sent within a second, and silence brings heartbeats', async (t) => {
+t.test('an incomplete packet is sent within a second, and idle time produces heartbeats', async (t) => {
   const receiver = await startReceiver(t)
-  const transport = await UdpTransport.connect({ ...receiver, token: null, ids: ['SAT-0001'], pointsPerPacket: null, sender: 'slow' })
+  const transport = await UdpTransport.connect({
+    ...receiver,
+    token: null,
+    ids: ['SAT-0001'],
+    pointsPerPacket: null,
+    sender: 'slow'
+  })
   t.teardown(async () => { await transport.close() })
   transport.send(0, Date.now(), new Float64Array(METRIC_COUNT))
   while (receiver.packets.length < 2) await new Promise((resolve) => setTimeout(resolve, 10))
@@ -131,9 +176,15 @@ t.test('a packet that does not fill is sent within a second, and silence brings 
   t.ok(transport.room > 10_000)
 })
 
-t.test('packets end at the advised size where ids are long', async (t) => {
+t.test('packets end at the recommended size if ids are long', async (t) => {
   const receiver = await startReceiver(t)
-  const transport = await UdpTransport.connect({ ...receiver, token: null, ids: ['x'.repeat(64)], pointsPerPacket: null, sender: 'long' })
+  const transport = await UdpTransport.connect({
+    ...receiver,
+    token: null,
+    ids: ['x'.repeat(64)],
+    pointsPerPacket: null,
+    sender: 'long'
+  })
   t.teardown(async () => { await transport.close() })
   for (let index = 0; index < 50; index++) transport.send(0, Date.now(), new Float64Array(METRIC_COUNT).fill(0.1))
   await transport.drain(5_000)

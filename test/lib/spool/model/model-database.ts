@@ -1,55 +1,92 @@
-/** The database of the model: the ledger and what is stored, and a backup of both. */
+/** The model's database: the ledger, what is stored, and a backup of both. */
 import assert from 'node:assert/strict'
-import type { Position } from '../../../../lib/journal/journal.js'
+import { isDeepStrictEqual } from 'node:util'
+import type { FrameRun, LedgerPosition, Position } from '../../../../lib/journal/journal.js'
 import { comparePositions } from '../../../../lib/spool/format/position.js'
-import type { ModelBatch } from './model-parts.js'
+import type { FoundFrames } from '../../../../lib/spool/operate/resolution.js'
+import type { Frame } from '../../../../lib/spool/frame.js'
+import type { BatchWorld, ModelBatch } from './model-parts.js'
 
-/** What a backup holds. */
+/** A backup. */
 export interface Saved {
-  readonly ledger: Position | null
-  readonly ledgerRows: number
+  readonly ledger: LedgerPosition | null
   readonly stored: ReadonlyMap<number, Position>
-  readonly lastStoredId: number
 }
 
 export class ModelDatabase {
-  ledger: Position | null = null
-  /** As the row of the ledger counts them. */
-  ledgerRows = 0
+  ledger: LedgerPosition | null = null
   backup: Saved | null = null
-  /** Positions by id of what is stored, in order of their commits. */
+  /** Positions of the stored batches, by id. */
   readonly stored = new Map<number, Position>()
-  private lastStoredId = -1
+  /** Ids of all batches ever stored, even if a restored backup lacks them. */
+  readonly committed = new Set<number>()
+  /** Id of the batch that a world last stored of its own. */
+  private last = new Map<BatchWorld, number>()
 
-  /** @param batches all that were ever sent, by id */
+  /** @param batches all batches ever sent, by id */
   constructor (private readonly batches: readonly ModelBatch[]) {}
 
-  store (payload: Buffer, position: Position): void {
-    const id = Number(payload.toString().split(':')[0])
-    const batch = this.batches[id]
-    assert.ok(batch !== undefined, `stored what was never sent: ${payload.toString()}`)
-    assert.ok(id > this.lastStoredId, `batch ${id} is stored twice or after batch ${this.lastStoredId}`)
-    assert.ok(batch.answer !== 'spool_full' && batch.answer !== 'shutting_down', `batch ${id} was refused with ${String(batch.answer)}, and is stored`)
-    if (batch.position !== null) assert.deepEqual(position, batch.position)
-    this.lastStoredId = id
-    this.stored.set(id, position)
+  /**
+   * One transaction of a world. False: the ledger is not at `from`. What a world has sent it also stores in order; a
+   * copy may add later what the original has lost, without having acknowledged it.
+   */
+  commit (world: BatchWorld, from: LedgerPosition | null, run: FrameRun): boolean {
+    if (!isDeepStrictEqual(this.ledger, from)) return false
+    const { epoch, epochId, firstSequence, lastSequence, payloads } = run
+    assert.ok(from !== null)
+    const first = { epoch, sequence: firstSequence }
+    assert.ok(comparePositions(first, from) > 0, 'frames that the ledger covers are given out')
+    assert.equal(payloads.length, lastSequence - firstSequence + 1)
+    for (const [index, payload] of payloads.entries()) {
+      this.store(world, payload, { epoch, sequence: firstSequence + index })
+    }
+    this.ledger = { epoch, sequence: lastSequence, epochId }
+    return true
   }
 
-  /** Rows of what a map such as `stored` holds between two positions. */
-  rowsOf (stored: ReadonlyMap<number, Position>, after: Position, through: Position): number {
-    return [...stored].filter(([, position]) => comparePositions(position, after) > 0 && comparePositions(position, through) <= 0)
-      .reduce((sum, [id]) => sum + (this.batches[id]?.rows ?? 0), 0)
+  /** As spool resolve looks frames up in a real database. */
+  readonly find = async (parts: AsyncIterable<readonly Frame[]>): Promise<FoundFrames> => {
+    let found: FoundFrames = { through: null, rows: 0, rowsBehind: 0 }
+    for await (const part of parts) {
+      for (const { epoch, sequence, payload, rows } of part) {
+        if (!this.stored.has(idOf(payload))) return found
+        found = { through: { epoch, sequence }, rows: found.rows + rows, rowsBehind: 0 }
+      }
+    }
+    return found
   }
 
   save (): Saved {
-    return { ledger: this.ledger, ledgerRows: this.ledgerRows, stored: new Map(this.stored), lastStoredId: this.lastStoredId }
+    return { ledger: this.ledger, stored: new Map(this.stored) }
   }
 
   load (saved: Saved): void {
     this.ledger = saved.ledger
-    this.ledgerRows = saved.ledgerRows
-    this.lastStoredId = saved.lastStoredId
     this.stored.clear()
-    for (const [id, position] of saved.stored) this.stored.set(id, position)
+    this.last.clear()
+    for (const [id, position] of saved.stored) {
+      this.stored.set(id, position)
+      this.last.set(this.batches[id]!.world, id)
+    }
   }
+
+  private store (world: BatchWorld, payload: Buffer, position: Position): void {
+    const id = idOf(payload)
+    const batch = this.batches[id]
+    assert.ok(batch !== undefined, `stored what was never sent: ${payload.toString()}`)
+    assert.ok(!this.stored.has(id), `batch ${id} is stored twice`)
+    const isRefused = batch.answer === 'spool_full' || batch.answer === 'shutting_down'
+    assert.ok(!isRefused, `batch ${id} was refused with ${String(batch.answer)}, and is stored`)
+    if (batch.position !== null) assert.deepEqual(position, batch.position)
+    this.stored.set(id, position)
+    this.committed.add(id)
+    if (batch.world !== world) return
+    const last = this.last.get(world) ?? -1
+    assert.ok(id > last, `batch ${id} is stored after batch ${last}`)
+    this.last.set(world, id)
+  }
+}
+
+function idOf (payload: Buffer): number {
+  return Number(payload.toString().split(':')[0])
 }

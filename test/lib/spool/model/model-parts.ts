@@ -1,13 +1,13 @@
-/** Parts of the model: its batches, its counts, and how its disk goes on. */
+/** Parts of the model: its batches and counts, and the pump for its disk. */
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../../../../lib/support/errors.js'
-import type { ClosedBatch, FrameRun, Position } from '../../../../lib/journal/journal.js'
+import type { ClosedBatch, FrameRun, LedgerPosition, Position } from '../../../../lib/journal/journal.js'
 import type { Gap } from '../../../../lib/spool/recover/gap.js'
 import type { Spool } from '../../../../lib/spool/spool.js'
 import type { FakeFiles, Random } from '../fake-files.js'
 
-/** What a batch knows of its world. */
-interface BatchWorld {
+/** What a batch needs from its world. */
+export interface BatchWorld {
   holds (id: number): boolean
   nextPosition (): Position
 }
@@ -21,7 +21,7 @@ export class ModelBatch implements ClosedBatch {
   /** Of its frame, once acknowledged. */
   position: Position | null = null
 
-  constructor (private readonly world: BatchWorld, readonly id: number, random: Random) {
+  constructor (readonly world: BatchWorld, readonly id: number, random: Random) {
     this.payload = Buffer.from(`${id}:${'x'.repeat(random(4) === 0 ? random(300) : random(20))}`)
     this.rows = 1 + random(5)
     this.awaitsCommit = random(2) === 0
@@ -35,7 +35,7 @@ export class ModelBatch implements ClosedBatch {
 
   committed (error: ErrorCode | null): void {
     assert.equal(this.answer, null, `batch ${this.id} is committed before it was spooled`)
-    assert.equal(this.committedAnswer, undefined, `batch ${this.id} is told twice of its commit`)
+    assert.equal(this.committedAnswer, undefined, `batch ${this.id} is told of its commit twice`)
     this.committedAnswer = error
     if (error === null) assert.ok(this.world.holds(this.id), `batch ${this.id} is told committed, and is not stored`)
   }
@@ -48,13 +48,15 @@ export interface Process {
   readonly batches: ModelBatch[]
   acknowledged: number
   fatal: boolean
-  /** The drain's: whether it knows where the ledger stands. */
+  /** Whether the drain has read the ledger. */
   resumed: boolean
+  /** The position that the drain read; null: none yet, or no row. */
+  known: LedgerPosition | null
   taking: Promise<void> | null
   run: FrameRun | null
 }
 
-/** Counts of what happened, so that a test can tell that the faults were met. */
+/** Counts of what happened, so that a test can assert that it did. */
 export interface WorldCounts {
   acknowledged: number
   stored: number
@@ -70,22 +72,41 @@ export interface WorldCounts {
   setAhead: number
   deleted: number
   restored: number
+  copied: number
+  movedByCopy: number
   falseAlarms: number
 }
 
 export const NO_COUNTS: WorldCounts = Object.freeze({
-  acknowledged: 0, stored: 0, refusedFull: 0, refusedFailed: 0, crashes: 0, flips: 0, gaps: 0, lost: 0, readBack: 0, fatals: 0, setBack: 0, setAhead: 0, deleted: 0, restored: 0, falseAlarms: 0
+  acknowledged: 0,
+  stored: 0,
+  refusedFull: 0,
+  refusedFailed: 0,
+  crashes: 0,
+  flips: 0,
+  gaps: 0,
+  lost: 0,
+  readBack: 0,
+  fatals: 0,
+  setBack: 0,
+  setAhead: 0,
+  deleted: 0,
+  restored: 0,
+  copied: 0,
+  movedByCopy: 0,
+  falseAlarms: 0
 })
 
 export function covers (gap: Gap, position: Position): boolean {
-  return gap.epoch === position.epoch && gap.fromSequence <= position.sequence && (gap.toSequence === null || gap.toSequence >= position.sequence)
+  if (gap.epoch !== position.epoch || gap.fromSequence > position.sequence) return false
+  return gap.toSequence === null || gap.toSequence >= position.sequence
 }
 
 export function pick<T> (random: Random, list: readonly T[]): T {
   return list[random(list.length)]!
 }
 
-/** Lets what does not wait for the disk come to its end. */
+/** Lets everything finish that does not wait for the disk. */
 export async function flush (): Promise<void> {
   await new Promise((resolve) => { setImmediate(resolve) })
 }
@@ -94,7 +115,7 @@ export function rethrow (error: unknown): void {
   setImmediate(() => { throw error as Error })
 }
 
-/** Lets operations happen until the promise is settled. False: cut off after that many. */
+/** Performs operations until the promise is settled. False: stopped after operationsMax. */
 export async function pumpFiles (files: FakeFiles, promise: Promise<boolean>, operationsMax: number): Promise<boolean> {
   const state = { done: false }
   const finished = promise.finally(() => { state.done = true })

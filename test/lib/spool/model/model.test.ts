@@ -20,25 +20,26 @@ async function runWorld (seed: number, steps: number, faults: boolean): Promise<
   }
 }
 
-t.test('without faults everything is stored, and nothing is refused but for the bound', async (t) => {
+t.test('without faults everything is stored, and nothing is refused except at the limit', async (t) => {
   const counts = await runWorld(1, 3000, false)
   t.match(counts, { gaps: 0, lost: 0, refusedFailed: 0 })
   t.ok(counts.stored > 500)
 })
 
-t.test('histories that found a fault once', async (t) => {
+t.test('histories that once found a bug', async (t) => {
   const seeds: ReadonlyArray<readonly [number, string]> = [
-    [15, 'a full disk emptied of released frames, a crash, and a clock set back: epochs grow nevertheless'],
-    [10, 'a segment goes only when the ledger stands at the base of the next'],
+    [15, 'a spool emptied on a full disk, a crash, and a clock set back: epochs still grow'],
+    [10, 'a segment is removed only when the ledger has reached the base of the next'],
     [29, 'a failed sync and then a full disk: the outcome is unknown, not refused'],
-    [26, 'frames that a failed sync left behind count for nothing once they were written again'],
-    [1418, 'a header that cannot be read at once: what a failed write left behind is still nothing'],
+    [26, 'frames left behind by a failed sync are void once they were written again'],
+    [1418, 'a header that is unreadable at first: what a failed write left behind is still void'],
     [4940, 'damaged frames at the end of an epoch: their segment stays until the ledger has passed them']
   ]
   for (const [seed, what] of seeds) t.ok(await runWorld(seed, STEPS_OF_A_WORLD, true), what)
 })
 
-t.test('random histories: acknowledged is stored, once, in order, or reported as damaged', { timeout: 120_000 + STEPS }, async (t) => {
+const WHAT = 'random histories: acknowledged is stored, once, in order, or reported as damaged'
+t.test(WHAT, { timeout: 120_000 + STEPS }, async (t) => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 0x1_0000_0000))
   t.comment(`SEED=${seed}`)
   const sum: WorldCounts = { ...NO_COUNTS }
@@ -47,6 +48,6 @@ t.test('random histories: acknowledged is stored, once, in order, or reported as
     for (const key of Object.keys(sum) as Array<keyof WorldCounts>) sum[key] += counts[key]
   }
   t.comment(JSON.stringify(sum))
-  // False alarms need damage and a power cut at once: they are allowed then, and as good as never met.
-  for (const [what, count] of Object.entries(sum)) if (what !== 'falseAlarms') t.ok(count > 0, `${what} was met: ${count}`)
+  // False alarms are allowed, but rare: they need damage, or a copy at the wrong moment.
+  for (const [what, count] of Object.entries(sum)) if (what !== 'falseAlarms') t.ok(count > 0, `${what}: ${count}`)
 })

@@ -1,56 +1,61 @@
 /**
- * A world for the spool: a disk with faults, a ledger, senders and a drain, and a record of what was answered.
+ * A world for the spool: a disk with faults, a ledger, senders, a drain and copies of the spool, and a record of every
+ * answer.
  *
- * Each step does one thing at random. settle() then lets the faults end, drains everything, and checks:
- * - what was acknowledged is stored, or was hit by a flipped bit and reported;
- * - nothing is stored twice, in another order, that was not sent, or that was refused with spool_full;
- * - every batch of a process that lived is answered exactly once;
- * - the spool never takes its own ledger for a wrong one, unless damage hid what it knew;
- * - a ledger that was set back, set ahead, deleted or restored is noticed, also at a second start, and with what the
- *   operator decides then nothing is stored twice, and nothing is gone beyond what the plan says.
+ * Each step does one random thing. settle() then ends the faults, drains everything, and checks:
+ * - what was acknowledged is stored, or was lost to damage and reported;
+ * - nothing is stored twice, out of order, without having been sent, or after being refused with spool_full;
+ * - every batch of a process that was not killed is answered exactly once;
+ * - the spool never refuses its own ledger, unless damage hides what it recorded;
+ * - a ledger that was set back, set ahead, deleted, restored, or moved by a copy is noticed while the spool runs, and
+ *   at the next start if its segments show it; and `spool resolve` then stores nothing twice and loses nothing that is
+ *   on disk. The same is true of the copy.
  */
 import assert from 'node:assert/strict'
-import { readLedgerNote } from '../../../../lib/spool/recover/ledger-note.js'
-import { chosen, planResolution, writeResolution, type Choice, type Resolution } from '../../../../lib/spool/operate/resolution.js'
+import { evidenceOf, type LedgerEvidence } from '../../../../lib/spool/recover/ledger-position.js'
+import { planResolution } from '../../../../lib/spool/operate/resolution.js'
 import { openSpool } from '../../../../lib/spool/spool.js'
 import { POSITION_START, comparePositions } from '../../../../lib/spool/format/position.js'
-import type { Gap } from '../../../../lib/spool/recover/gap.js'
-import type { FrameRun, Position } from '../../../../lib/journal/journal.js'
+import { findSegments, surveySegments } from '../../../../lib/spool/recover/survey.js'
+import type { FrameRun, LedgerFault, LedgerPosition, Position } from '../../../../lib/journal/journal.js'
 import { failWholeFiles, flipBit } from './model-faults.js'
+import { Checks } from '../model-checks.js'
+import { SpoolCopy } from '../model-copy.js'
 import { ModelDatabase, type Saved } from './model-database.js'
 import { scribble } from '../../../support/scribble.js'
-import { ModelBatch, NO_COUNTS, covers, flush, pick, pumpFiles, rethrow, type Process, type WorldCounts } from './model-parts.js'
+import {
+  ModelBatch, NO_COUNTS, flush, pick, pumpFiles, rethrow, type Process, type WorldCounts
+} from './model-parts.js'
 import { isPromised, pickTampering, type Tampering } from '../tampering.js'
 import { FakeDisk, FakeFiles, type Random } from '../fake-files.js'
 
 const DIRECTORY = '/data/spool/slot-0'
+const COPIES_MAX = 2
 
 export class World {
   readonly counts: WorldCounts = { ...NO_COUNTS }
   private readonly disk: FakeDisk
   private readonly batches: ModelBatch[] = []
   private readonly database = new ModelDatabase(this.batches)
-  private readonly gaps: Gap[] = []
-  /** Epochs whose last segment ended in torn bytes when it was recovered. */
-  private readonly tornEpochs = new Set<number>()
-  /** Stretches of frames of which some went with a database that was restored. */
-  private readonly gone: Array<{ readonly after: Position, readonly through: Position }> = []
-  /** Rows that were promised to be stored again. */
-  private again: { readonly after: Position, readonly through: Position, readonly rows: number } | null = null
+  private readonly checks = new Checks(
+    this.database, this.counts, () => this.batches.filter(({ world }) => world === this))
+
+  private readonly copies: SpoolCopy[] = []
   private process: Process | null = null
   private clockMs = 1_000_000
-  private readFaults = 0
   private settling = false
-  /** Between the restore of a backup and the plan that says what is gone. */
-  private restoring = false
-  private readonly bounds: { readonly segmentBytes: number, readonly memoryMaxBytes: number, readonly maxBytes: number }
+  private readonly bounds: { segmentBytes: number, memoryMaxBytes: number, maxBytes: number }
 
   constructor (private readonly random: Random, private readonly faults: boolean) {
     this.disk = new FakeDisk(random)
-    this.bounds = { segmentBytes: 400 + random(3000), memoryMaxBytes: random(2) === 0 ? 1_000_000 : 600 + random(4000), maxBytes: random(3) === 0 ? 3000 + random(9000) : 1_000_000 }
+    this.bounds = {
+      segmentBytes: 400 + random(3000),
+      memoryMaxBytes: random(2) === 0 ? 1_000_000 : 600 + random(4000),
+      maxBytes: random(3) === 0 ? 3000 + random(9000) : 1_000_000
+    }
   }
 
-  /** One thing at random. */
+  /** One random thing. */
   async step (): Promise<void> {
     const process = this.process ?? await this.open()
     if (process === null) return
@@ -62,10 +67,10 @@ export class World {
     else if (dice < 930) await this.drain(process)
     else if (dice < 945) process.spool.checkRoom().catch(rethrow)
     else if (dice < 951) await this.shutDown(process)
-    else if (this.faults) this.injectFault(process)
+    else if (this.faults) await this.injectFault(process)
   }
 
-  /** The faults end; everything is drained; then what must hold is checked. */
+  /** Ends the faults, drains everything, and checks what must be true then. */
   async settle (): Promise<WorldCounts> {
     this.disk.heal()
     this.settling = true
@@ -78,32 +83,28 @@ export class World {
     this.append(process, 1)
     await this.io(process, Number.POSITIVE_INFINITY)
     for (let turn = 0; process.spool.backlog().frames > 0 || !process.resumed; turn++) {
-      assert.ok(turn < 10_000, `the spool does not run empty: ${JSON.stringify(process.spool.backlog())}`)
+      assert.ok(turn < 10_000, `the spool does not become empty: ${JSON.stringify(process.spool.backlog())}`)
       await this.drain(process)
       process = await this.running()
       await this.io(process, Number.POSITIVE_INFINITY)
     }
-    this.check(process)
+    this.checks.checkAll(process)
     await this.pump(process, process.spool.close())
+    for (const copy of this.copies) await copy.finish(this.clockMs)
     return this.counts
   }
 
-  /** Whether the database holds a batch. */
+  /** Whether the database has a batch. */
   holds (id: number): boolean {
     return this.database.stored.has(id)
   }
 
-  /** Sequence numbers go to acknowledged frames alone, in the order of their answers. */
+  /** Only acknowledged frames are numbered, in the order of their answers. */
   nextPosition (): Position {
     const process = this.process
     assert.ok(process !== null)
     this.counts.acknowledged++
     return { epoch: process.spool.epoch, sequence: ++process.acknowledged }
-  }
-
-  /** Whether there was damage. Two reads in a row that fail are a sector that is gone: a gap as with a flipped bit. */
-  private get mayLose (): boolean {
-    return this.counts.flips > 0 || this.readFaults > 1
   }
 
   private append (process: Process, count: number): void {
@@ -126,134 +127,167 @@ export class World {
 
   private async drain (process: Process): Promise<void> {
     const { spool } = process
-    const { random } = this
     await flush()
     if (!process.resumed) {
-      // A take() that still waits goes on; a run that it gave before is given out again.
-      process.run = null
-      if (this.faults && !this.settling && random(8) === 0 && await this.tamper(process)) return
-      const fault = spool.resume(this.database.ledger)
-      if (fault !== null) {
-        // Only damage can make a spool forget how far it went.
-        assert.ok(this.mayLose && fault.kind !== 'ledger_behind', `the spool refuses its own ledger: ${fault.message}`)
-        this.counts.falseAlarms++
-        await this.resolve(process, 'already-stored')
-        return
-      }
-      // As the drain does: a spool that the ledger does not know is entered before its first frame is asked for.
-      this.database.ledger ??= { epoch: 0, sequence: 0 }
-      process.resumed = true
+      await this.resume(process)
     } else if (process.run !== null) {
       this.commit(process, process.run)
     } else if (process.taking === null && spool.backlog().frames > 0) {
-      process.taking = spool.take(1 + random(600)).then((run) => {
-        process.taking = null
-        process.run = run
-      }, (error: unknown) => {
-        // A segment that cannot be opened now: take() may be called again.
-        assert.match((error as { code?: string }).code ?? '', /^E/)
-        process.taking = null
-      })
-      process.taking.catch(rethrow)
-    } else if (random(50) === 0) {
+      this.take(process)
+    } else if (this.random(50) === 0) {
       process.resumed = false
     }
   }
 
-  /** One transaction; its answer may be lost, whether it committed or not. */
+  private async resume (process: Process): Promise<void> {
+    const { spool } = process
+    // A pending take() continues; a run that it returned before is returned again.
+    process.run = null
+    if (this.faults && !this.settling && this.random(8) === 0 && await this.tamper(process)) return
+    const { ledger } = this.database
+    const fault = spool.resume(ledger)
+    const isForeign = this.isForeign(ledger)
+    if (isForeign) this.counts.movedByCopy++
+    assert.ok(!isForeign || fault !== null, 'a ledger that a copy has moved is believed')
+    if (fault !== null) {
+      if (!isForeign) this.excuse(fault)
+      await this.resolve()
+      return
+    }
+    // As the drain does: a new spool gets its row before its first frame is taken.
+    this.database.ledger ??= POSITION_START
+    process.known = this.database.ledger
+    if (ledger === null) assert.equal(spool.resume(process.known), null)
+    process.resumed = true
+  }
+
+  /** Whether a copy has committed a frame of its own. */
+  private isForeign (ledger: LedgerPosition | null): boolean {
+    const epochId = ledger?.epochId ?? null
+    return epochId !== null && this.copies.some(({ epochIds }) => epochIds.has(epochId))
+  }
+
+  /** A copy may have stored what this spool has not given out yet. Otherwise only damage can hide an epoch's end. */
+  private excuse ({ kind, message }: LedgerFault): void {
+    const isExcused = kind !== 'ledger_behind' && (this.copies.length > 0 || this.checks.mayLose)
+    assert.ok(isExcused, `the spool refuses its own ledger: ${message}`)
+    this.counts.falseAlarms++
+  }
+
+  private take (process: Process): void {
+    process.taking = process.spool.take(1 + this.random(600)).then((run) => {
+      process.taking = null
+      process.run = run
+    }, (error: unknown) => {
+      // A segment cannot be opened now: take() may be called again.
+      assert.match((error as { code?: string }).code ?? '', /^E/)
+      process.taking = null
+    })
+    process.taking.catch(rethrow)
+  }
+
+  /** One transaction; its answer may be lost, whether or not it committed. */
   private commit (process: Process, run: FrameRun): void {
     process.run = null
     const fate = this.faults ? this.random(20) : 0
-    if (fate !== 19) {
-      assert.ok(this.database.ledger === null || comparePositions({ epoch: run.epoch, sequence: run.firstSequence }, this.database.ledger) > 0, 'frames that the ledger covers are given out')
-      assert.equal(run.payloads.length, run.lastSequence - run.firstSequence + 1)
-      for (const [index, payload] of run.payloads.entries()) this.database.store(payload, { epoch: run.epoch, sequence: run.firstSequence + index })
+    const committed = fate !== 19 && this.database.commit(this, process.known, run)
+    if (committed) {
       this.counts.stored += run.payloads.length
-      this.database.ledger = { epoch: run.epoch, sequence: run.lastSequence }
-      this.database.ledgerRows += run.rows
-      if (this.again === null && this.random(40) === 0) this.database.backup = this.database.save()
+      const mayBackUp = !this.checks.wasRestored && this.copies.length === 0
+      if (mayBackUp && this.random(40) === 0) this.database.backup = this.database.save()
     }
-    if (fate >= 18) process.resumed = false
-    else process.spool.release(run)
+    process.resumed = committed && fate !== 18
+    if (!process.resumed) return
+    process.known = this.database.ledger
+    process.spool.release(run)
   }
 
-  /** Somebody changes the ledger, or restores the database; the spool must notice, also at the start after. */
+  /**
+   * Changes the ledger, or restores the database. The spool must notice, and notice again at the next start if its
+   * segments show it. False: nothing was changed.
+   */
   private async tamper (process: Process): Promise<boolean> {
-    const { disk, database: { backup } } = this
-    // What is about to be given out counts as given out.
-    if (process.taking !== null) return false
-    const { note } = await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)
-    const tampering = note === null ? null : pickTampering(this.random, note, this.database.ledger, backup?.ledger ?? null)
-    if (note === null || tampering === null || !isPromised(tampering, note, this.mayLose)) return false
+    const { known } = process
+    const { ledger, backup } = this.database
+    // A run about to be returned counts as given out; after damage a start may not have read all that is on disk.
+    if (process.taking !== null || ledger === null) return false
+    if (known === null && this.checks.mayLose) return false
+    const tampering = pickTampering(this.random, ledger, backup?.ledger ?? null)
+    const recorded = await this.evidenceOnDisk(process)
+    const evidence = known === null ? recorded : { ...recorded, entered: true, released: known }
+    if (tampering === null || !isPromised(tampering, evidence)) return false
     const before = this.database.save()
-    const restored = tampering.what === 'restored' ? backup : null
-    if (restored !== null) {
-      this.database.load(restored)
+    if (tampering.what === 'restored' && backup !== null) {
+      this.database.load(backup)
       this.database.backup = null
-      this.restoring = true
     }
     this.database.ledger = tampering.position
-    if (this.database.ledger === null) this.database.ledgerRows = 0
     this.counts[tampering.what]++
-    assert.match(process.spool.resume(this.database.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed: ${JSON.stringify([before.ledger, this.database.ledger, note])}`)
+    this.assertNoticed(process, tampering, 'at once')
     this.append(process, this.random(3))
     await this.io(process, Number.POSITIVE_INFINITY)
     await this.end(process)
-    const kept = (await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)).note
-    const { boots } = disk
-    const again = await this.running()
-    const noticed = disk.boots === boots && kept !== null && isPromised(tampering, kept, this.mayLose)
-    if (noticed) assert.match(again.spool.resume(this.database.ledger)?.kind ?? 'none', tampering.kinds, `a ledger that was ${tampering.what} is believed at the second start`)
-    await this.goOn(again, tampering.what, before, noticed)
+    const next = await this.running()
+    const isNoticed = isPromised(tampering, await this.evidenceOnDisk(next))
+    if (isNoticed) this.assertNoticed(next, tampering, 'at the next start')
+    if (tampering.what === 'restored') {
+      await this.noteGone(before, next)
+      await this.resolve()
+    } else if (!isNoticed && this.random(2) === 0) {
+      // The row is put right by hand before a start believes it.
+      this.database.ledger = before.ledger
+    } else {
+      await this.resolve(before)
+    }
     return true
   }
 
-  /** What the operator does, who knows what happened. */
-  private async goOn (process: Process, what: Tampering['what'], before: Saved, noticed: boolean): Promise<void> {
-    const committed = (await readLedgerNote(this.plainFiles(), DIRECTORY, process.spool.spoolId)).note?.committed
-    if (!noticed && what !== 'restored') {
-      // A power cut, or faults of the disk, took what was noted.
-      this.database.ledger = before.ledger
-      this.database.ledgerRows = before.ledgerRows
-    } else if (what === 'restored') {
-      await this.resolve(process, 'store-again', before)
-      this.restoring = false
-    } else if (before.ledger !== null && committed !== undefined && comparePositions(committed, before.ledger) === 0) {
-      await this.resolve(process, what === 'setAhead' ? 'store-again' : 'already-stored')
-    } else {
-      // A transaction whose end the spool did not see: the row is put right by hand.
-      this.database.ledger = before.ledger
-      this.database.ledgerRows = before.ledgerRows
-    }
+  private assertNoticed ({ spool }: Process, { what, position, kinds }: Tampering, when: string): void {
+    assert.match(spool.resume(position)?.kind ?? 'none', kinds, `a ledger that was ${what} is not noticed ${when}`)
   }
 
-  private async resolve (process: Process, choice: Choice, before: Saved | null = null): Promise<void> {
-    const { spoolId } = process.spool
+  /** Sets the ledger to where the database's points end. @param before with the right ledger */
+  private async resolve (before: Saved | null = null): Promise<void> {
+    const process = this.process!
     await this.shutDown(process)
     this.disk.heal()
+    const { spool: { spoolId } } = process
+    const { find } = this.database
+    const options = { files: this.plainFiles(), directory: DIRECTORY, spoolId, rowFormat: 1, find }
+    const plan = await planResolution(options, this.database.ledger)
+    if (plan !== null) this.database.ledger = plan.position
+    if (before === null || this.checks.mayLose) return
+    const [resolved, right] = [this.database.ledger ?? POSITION_START, before.ledger ?? POSITION_START]
+    assert.ok(comparePositions(resolved, right) <= 0, 'the ledger is beyond what is stored')
+  }
+
+  /** Which frames neither the restored database nor the disk has. */
+  private async noteGone (before: Saved, process: Process): Promise<void> {
+    const { released } = await this.evidenceOnDisk(process)
+    const through = this.checks.mayLose ? before.ledger ?? POSITION_START : released
+    this.checks.addGone({ after: this.database.ledger ?? POSITION_START, through })
+  }
+
+  /** Starts a copy of the spool beside it. */
+  private async copy (process: Process): Promise<void> {
+    if (this.copies.length === COPIES_MAX || this.checks.mayLose || this.checks.wasRestored) return
+    // Frames in the page cache alone may survive in one of the two only; both may store them, out of order.
+    if (!process.spool.idle || !this.disk.isDurable) return
+    this.database.backup = null
+    if (this.random(2) === 0) await this.end(process)
+    const copy = new SpoolCopy(this.database, this.batches, DIRECTORY, this.random)
+    this.copies.push(copy)
+    this.counts.copied++
+    await copy.begin(this.disk, this.clockMs)
+  }
+
+  private async evidenceOnDisk ({ spool: { spoolId } }: Process): Promise<LedgerEvidence> {
     const files = this.plainFiles()
-    const plan = await planResolution(files, DIRECTORY, spoolId, this.database.ledger === null ? null : { position: this.database.ledger, storedRows: this.database.ledgerRows })
-    if (plan === null) return
-    if (before !== null) this.checkPlan(plan, before)
-    const { position, rows } = chosen(plan, choice, this.database.ledgerRows)
-    if (this.database.ledger === null && choice === 'already-stored') this.database.ledgerRows = rows ?? 0
-    this.database.ledger = position
-    await writeResolution(files, DIRECTORY, spoolId, { position, rows })
+    const found = await findSegments(files, DIRECTORY)
+    return evidenceOf(spoolId, await surveySegments(files, found.filter((one) => !one.unfinished)))
   }
 
-  /** After a restored backup: its numbers are those of the points that the database had before. */
-  private checkPlan ({ lower, upper, between, gone }: Resolution, before: Saved): void {
-    const rowsIn = (after: Position, through: Position): number => this.database.rowsOf(before.stored, after, through)
-    // A power cut may have taken the newest that was noted, and brought back segments that stood before removed ones.
-    this.gone.push({ after: this.database.ledger ?? POSITION_START, through: before.ledger ?? POSITION_START })
-    this.again = { after: lower, through: upper, rows: between.rows }
-    if (this.mayLose || this.database.ledger === null) return
-    const lost = rowsIn(this.database.ledger, upper) - between.rows
-    if (gone === null) assert.equal(lost, 0, 'nothing is gone')
-    else if (gone.rows !== null) assert.equal(gone.rows, lost, 'rows that are gone')
-  }
-
-  /** Ends the process one way or the other, without a power cut; then the faults end. */
+  /** Closes or kills the process, without a power cut, and ends the faults. */
   private async end (process: Process): Promise<void> {
     if (this.random(2) === 0) {
       await this.shutDown(process)
@@ -264,7 +298,7 @@ export class World {
     this.disk.heal()
   }
 
-  /** The process, started if there is none. */
+  /** The process; started if there is none. */
   private async running (): Promise<Process> {
     for (let start = 1; start <= 20; start++) {
       const process = this.process ?? await this.open()
@@ -279,20 +313,23 @@ export class World {
     return files
   }
 
-  private injectFault (process: Process): void {
+  private async injectFault (process: Process): Promise<void> {
     const { random, disk } = this
     const dice = random(100)
+    // What damage has cost the original a copy may still have, and store out of order.
+    const mayDamage = this.copies.length === 0
     if (dice < 25) this.crash(process)
-    else if (dice < 30) this.counts.flips += flipBit(disk, random)
+    else if (dice < 30) this.counts.flips += mayDamage ? flipBit(disk, random) : 0
     else if (dice < 55) disk.fail('sync', random(6) === 0 ? 'ENOSPC' : 'EIO', 1 + random(3))
     else if (dice < 65) disk.fail('write', pick(random, ['EIO', 'ENOSPC', 'short'] as const), 1 + random(3))
-    else if (dice < 75) this.readFaults += failWholeFiles(disk, random)
+    else if (dice < 75) this.checks.readFaults += mayDamage ? failWholeFiles(disk, random) : 0
     else if (dice < 85) disk.capacityBytes = disk.usedBytes + random(400)
-    else if (dice < 95) disk.heal()
+    else if (dice < 91) disk.heal()
+    else if (dice < 95) await this.copy(process)
     else this.clockMs += random(2) === 0 ? -random(100_000) : random(100_000)
   }
 
-  /** The process is killed, half of the time with a power cut. */
+  /** Kills the process, half of the time with a power cut. */
   private crash (process: Process): void {
     process.files.kill()
     if (this.random(2) === 0) this.disk.powerCut()
@@ -303,11 +340,11 @@ export class World {
 
   private async shutDown (process: Process): Promise<void> {
     await this.pump(process, process.spool.close())
-    this.checkAnswers(process)
+    this.checks.checkAnswers(process)
     this.process = null
   }
 
-  /** Null: a crash or a fault came in the midst of the start. */
+  /** Null: the start failed or crashed. */
   private async open (): Promise<Process | null> {
     const files = new FakeFiles(this.disk)
     files.gated = true
@@ -325,7 +362,7 @@ export class World {
         this.counts.fatals++
         if (this.process !== null) this.process.fatal = true
       },
-      onGap: (gap) => { this.noteGap(gap) }
+      onGap: (gap) => { this.checks.addGap(gap) }
     })
     let failure: unknown = null
     const settled = opening.then(() => true, (error: unknown) => {
@@ -334,66 +371,30 @@ export class World {
     })
     const crashAfter = this.faults && this.random(10) === 0 ? this.random(30) : Number.POSITIVE_INFINITY
     if (!await pumpFiles(files, settled, crashAfter) || failure !== null) {
-      if (failure !== null) assert.match((failure as { code?: string }).code ?? '', /^(E|spool_full|spool_failed)/, (failure as Error).stack ?? '')
-      files.kill()
-      if (this.random(2) === 0) this.disk.powerCut()
-      this.disk.heal()
+      this.failStart(files, failure)
       return null
     }
     const { spool, recovery } = await opening
-    spool.onFreed = scribble
-    for (const gap of recovery.gaps) this.noteGap(gap)
-    if (recovery.tornBytes > 0) for (const batch of this.batches) if (batch.position !== null && batch.position.epoch < spool.epoch) this.tornEpochs.add(batch.position.epoch)
-    this.process = { files, spool, batches: [], acknowledged: 0, fatal: state.fatal, resumed: false, taking: null, run: null }
+    spool.listeners.add({ onFreed: scribble })
+    this.checks.addRecovery(recovery, spool.epoch)
+    const { fatal } = state
+    this.process = {
+      files, spool, batches: [], acknowledged: 0, fatal, resumed: false, known: null, taking: null, run: null
+    }
     return this.process
   }
 
-  private noteGap (gap: Gap): void {
-    this.gaps.push(gap)
-    this.counts.gaps++
-    if (this.mayLose || this.restoring) return
-    const hit = this.batches.find((batch) => batch.position !== null && !this.database.stored.has(batch.id) && !this.isGone(batch.position) && covers(gap, batch.position))
-    assert.equal(hit, undefined, `a gap without a flipped bit: ${JSON.stringify(gap)}`)
+  private failStart (files: FakeFiles, failure: unknown): void {
+    if (failure !== null) {
+      const { code = '', stack = '' } = failure as { code?: string, stack?: string }
+      assert.match(code, /^(E|spool_full|spool_failed)/, stack)
+    }
+    files.kill()
+    if (this.random(2) === 0) this.disk.powerCut()
+    this.disk.heal()
   }
 
   private async pump (process: Process, promise: Promise<unknown>): Promise<void> {
     await pumpFiles(process.files, promise.then(() => true), Number.POSITIVE_INFINITY)
-  }
-
-  private check (process: Process): void {
-    this.checkAnswers(process)
-    for (const batch of process.batches) {
-      if (batch.answer === null && batch.awaitsCommit && !this.isExcused(batch)) assert.equal(batch.committedAnswer, null, `batch ${batch.id} is never told of its commit`)
-    }
-    for (const batch of this.batches) {
-      if (batch.answer === 'spool_full') this.counts.refusedFull++
-      if (batch.answer === 'spool_failed') this.counts.refusedFailed++
-      if (batch.answer !== null || this.database.stored.has(batch.id)) continue
-      this.counts.lost++
-      assert.ok(batch.position !== null && (this.isGone(batch.position) || (this.mayLose && this.isExcused(batch))), `batch ${batch.id} at ${JSON.stringify(batch.position)} was acknowledged, and is gone without a word`)
-    }
-    if (this.again !== null && !this.mayLose) assert.equal(this.database.rowsOf(this.database.stored, this.again.after, this.again.through), this.again.rows, 'what was promised is stored again')
-    const { rowsAppended, recoveredRows, rowsReleased, rowsLost, framesReadBack } = process.spool.counters
-    assert.equal(rowsAppended + recoveredRows, rowsReleased + rowsLost, 'rows are not conserved')
-    this.counts.readBack += framesReadBack
-  }
-
-  /** Lost with a database that was restored, and told by the plan. */
-  private isGone (position: Position): boolean {
-    return this.gone.some(({ after, through }) => comparePositions(position, after) > 0 && comparePositions(position, through) <= 0)
-  }
-
-  private checkAnswers (process: Process): void {
-    for (const batch of process.batches) assert.notEqual(batch.answer, undefined, `batch ${batch.id} is never answered`)
-  }
-
-  /** Lost to a flipped bit, and reported: as a gap, or as the torn end of the segment that was the last. */
-  private isExcused (batch: ModelBatch): boolean {
-    const { position } = batch
-    assert.ok(position !== null)
-    if (this.isGone(position)) return true
-    if (this.gaps.some((gap) => covers(gap, position))) return true
-    const later = [...this.database.stored.values()].some((stored) => stored.epoch === position.epoch && stored.sequence > position.sequence)
-    return this.tornEpochs.has(position.epoch) && !later
   }
 }

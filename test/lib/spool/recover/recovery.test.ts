@@ -1,10 +1,13 @@
-/** The damage matrix: whatever was done to the files, the spool starts, delivers every valid frame, reports the exact gap. */
+/** The damage matrix: whatever the damage, the spool opens, delivers every valid frame and reports the exact gap. */
+import { crc32 } from 'node:zlib'
 import t from 'tap'
 import type { Test } from 'tap'
 import { FakeDisk, FakeFiles } from '../fake-files.js'
-import { ROW_FORMAT, appendAll, drain, makeDirectory, openTestSpool, type Opened } from '../support.js'
-import { FRAME_HEADER_BYTES } from '../../../../lib/spool/format/record.js'
-import { SEGMENT_HEADER_BYTES } from '../../../../lib/spool/format/segment.js'
+import { ROW_FORMAT, appendAll, drain, ledgerAt, makeDirectory, openTestSpool, type Opened } from '../support.js'
+import { FRAME_HEADER_BYTES, decodeFrameHeader, encodeFrameHeader } from '../../../../lib/spool/format/record.js'
+import {
+  GROUP_FRAMES_MAX, SEGMENT_HEADER_BYTES, SHORT_HEADER_BYTES, newId
+} from '../../../../lib/spool/format/segment.js'
 import { inspectSpool } from '../../../../lib/spool/operate/inspect.js'
 import { listSlots, slotDirectory } from '../../../../lib/spool/slots.js'
 import { openSpool } from '../../../../lib/spool/spool.js'
@@ -25,7 +28,9 @@ const text = (sequence: number): string => String(sequence).padStart(PAYLOAD_BYT
 async function write (t: Test, frames: number): Promise<Snapshot> {
   const disk = new FakeDisk()
   const files = new FakeFiles(disk)
-  const { spool } = await openTestSpool(t, { directory: DIRECTORY, files, segmentBytes: SEGMENT_HEADER_BYTES + FRAMES_IN_A_SEGMENT * FRAME_BYTES, now: () => EPOCH }, () => false)
+  const segmentBytes = SEGMENT_HEADER_BYTES + FRAMES_IN_A_SEGMENT * FRAME_BYTES
+  const options = { directory: DIRECTORY, files, segmentBytes, now: () => EPOCH }
+  const { spool } = await openTestSpool(t, options, () => false)
   await appendAll(spool, Array.from({ length: frames }, (_, index) => text(index + 1)))
   files.kill()
   return new Map(disk.paths().map((path) => [path, Buffer.from(disk.inode(path).current)]))
@@ -55,7 +60,7 @@ interface Result {
   readonly tornBytes: number
 }
 
-/** Starts on the snapshot, drains, and starts once more: the second start must be as good. */
+/** Opens the snapshot, then opens it again and drains it: both must find the same. */
 async function start (t: Test, snapshot: Snapshot): Promise<Result & { disk: FakeDisk }> {
   const disk = await restore(snapshot)
   const first = await open(t, disk)
@@ -70,14 +75,16 @@ async function start (t: Test, snapshot: Snapshot): Promise<Result & { disk: Fak
   t.same((await drain(spool)).texts, ['later'])
   await spool.close()
   t.same(recovery.gaps, first.recovery.gaps, 'the second start reports the same')
-  return { disk, sequences: positions.map((position) => position.sequence), gaps: recovery.gaps, tornBytes: first.recovery.tornBytes }
+  const sequences = positions.map((position) => position.sequence)
+  return { disk, sequences, gaps: recovery.gaps, tornBytes: first.recovery.tornBytes }
 }
 
 async function open (t: Test, disk: FakeDisk): Promise<Opened> {
   return await openTestSpool(t, { directory: DIRECTORY, files: new FakeFiles(disk), now: () => EPOCH + 100 })
 }
 
-const upTo = (last: number, without: readonly number[] = []): number[] => Array.from({ length: last }, (_, index) => index + 1).filter((one) => !without.includes(one))
+const upTo = (last: number, without: readonly number[] = []): number[] =>
+  Array.from({ length: last }, (_, index) => index + 1).filter((one) => !without.includes(one))
 
 function changed (snapshot: Snapshot, path: string, change: (content: Buffer) => Buffer | null): Snapshot {
   const copy = new Map(snapshot)
@@ -92,21 +99,26 @@ t.test('the last segment cut at every byte of its last three frames', async (t) 
   const last = segmentsOf(snapshot).at(-1)!
   const end = SEGMENT_HEADER_BYTES + FRAMES_IN_A_SEGMENT * FRAME_BYTES
   for (let length = end - 3 * FRAME_BYTES; length <= end; length++) {
-    const { sequences, gaps, tornBytes } = await start(t, changed(snapshot, last, (content) => content.subarray(0, length)))
+    const cut = changed(snapshot, last, (content) => content.subarray(0, length))
+    const { sequences, gaps, tornBytes } = await start(t, cut)
     const whole = Math.floor((length - SEGMENT_HEADER_BYTES) / FRAME_BYTES)
-    t.same({ sequences, gaps, tornBytes }, { sequences: upTo(4 + whole), gaps: [], tornBytes: (length - SEGMENT_HEADER_BYTES) % FRAME_BYTES }, `cut at ${length}`)
+    const torn = (length - SEGMENT_HEADER_BYTES) % FRAME_BYTES
+    const expected = { sequences: upTo(4 + whole), gaps: [], tornBytes: torn }
+    t.same({ sequences, gaps, tornBytes }, expected, `cut at ${length}`)
   }
 })
 
-t.test('every bit of a frame header flipped, in the midst of a segment and at the end of one', async (t) => {
+t.test('every bit of a frame header flipped, in the middle and at the end of a segment', async (t) => {
   const snapshot = await write(t, 9)
   const [first] = segmentsOf(snapshot)
   for (const sequence of [2, 4]) {
     const offset = SEGMENT_HEADER_BYTES + (sequence - 1) * FRAME_BYTES
     for (let bit = 0; bit < FRAME_HEADER_BYTES * 8; bit++) {
-      const { sequences, gaps, tornBytes } = await start(t, changed(snapshot, first!, (content) => flip(content, offset * 8 + bit)))
+      const flipped = changed(snapshot, first!, (content) => flip(content, offset * 8 + bit))
+      const { sequences, gaps, tornBytes } = await start(t, flipped)
       t.same(sequences, upTo(9, [sequence]))
-      t.same(gaps, [{ epoch: EPOCH, fromSequence: sequence, toSequence: sequence, bytes: FRAME_BYTES, segment: first!.split('/').at(-1) }])
+      const gap = { epoch: EPOCH, fromSequence: sequence, toSequence: sequence, bytes: FRAME_BYTES }
+      t.same(gaps, [{ ...gap, segment: first!.split('/').at(-1) }])
       t.equal(tornBytes, 0)
     }
   }
@@ -114,18 +126,20 @@ t.test('every bit of a frame header flipped, in the midst of a segment and at th
 
 t.test('every bit of a segment header flipped costs nothing', async (t) => {
   const snapshot = await write(t, 9)
-  for (const path of segmentsOf(snapshot)) {
-    for (let bit = 0; bit < SEGMENT_HEADER_BYTES * 8; bit++) {
+  for (const [index, path] of segmentsOf(snapshot).entries()) {
+    // All bits of the first header; the other copies are read in the same way.
+    for (let bit = index; bit < SEGMENT_HEADER_BYTES * 8; bit += index === 0 ? 1 : 17) {
       const { sequences, gaps } = await start(t, changed(snapshot, path, (content) => flip(content, bit)))
       t.same({ sequences, gaps }, { sequences: upTo(9), gaps: [] })
     }
   }
 })
 
-t.test('a whole segment header destroyed: its name tells what it said', async (t) => {
+t.test('a whole segment header destroyed: the file name replaces it', async (t) => {
   const snapshot = await write(t, 9)
   for (const path of segmentsOf(snapshot)) {
-    const { sequences, gaps } = await start(t, changed(snapshot, path, (content) => content.fill(0xAA, 0, SEGMENT_HEADER_BYTES)))
+    const damaged = changed(snapshot, path, (content) => content.fill(0xAA, 0, SEGMENT_HEADER_BYTES))
+    const { sequences, gaps } = await start(t, damaged)
     t.same({ sequences, gaps }, { sequences: upTo(9), gaps: [] })
   }
 })
@@ -155,21 +169,24 @@ t.test('the segments of a whole epoch removed from the middle', async (t) => {
   t.same((await drain(spool)).texts, [text(1), text(2), text(4)])
 })
 
-t.test('garbage at the end: torn in the last segment, nothing in one before', async (t) => {
+t.test('garbage at the end: torn in the last segment, ignored in an earlier one', async (t) => {
   const snapshot = await write(t, 8)
   for (const [index, path] of segmentsOf(snapshot).entries()) {
     for (const garbage of [Buffer.alloc(1), Buffer.alloc(5000, 'OFRM'), Buffer.alloc(40, 0xFF)]) {
-      const { sequences, gaps, tornBytes } = await start(t, changed(snapshot, path, (content) => Buffer.concat([content, garbage])))
-      t.same({ sequences, gaps, tornBytes }, { sequences: upTo(8), gaps: [], tornBytes: index === 1 ? garbage.length : 0 })
+      const longer = changed(snapshot, path, (content) => Buffer.concat([content, garbage]))
+      const { sequences, gaps, tornBytes } = await start(t, longer)
+      const torn = index === 1 ? garbage.length : 0
+      t.same({ sequences, gaps, tornBytes }, { sequences: upTo(8), gaps: [], tornBytes: torn })
     }
   }
 })
 
-t.test('garbage over frames in the midst: the rest of the file is delivered', async (t) => {
+t.test('garbage over frames in the middle: the rest of the file is delivered', async (t) => {
   const snapshot = await write(t, 12)
   const second = segmentsOf(snapshot)[1]!
   const from = SEGMENT_HEADER_BYTES + FRAME_BYTES + 10
-  const { sequences, gaps, disk } = await start(t, changed(snapshot, second, (content) => content.fill('OFRM', from, from + FRAME_BYTES)))
+  const damaged = changed(snapshot, second, (content) => content.fill('OFRM', from, from + FRAME_BYTES))
+  const { sequences, gaps, disk } = await start(t, damaged)
   t.same(sequences, upTo(12, [6, 7]))
   t.match(gaps, [{ fromSequence: 6, toSequence: 7, bytes: 2 * FRAME_BYTES }])
   const kept = disk.paths().filter((path) => path.includes('/quarantine/'))
@@ -177,9 +194,9 @@ t.test('garbage over frames in the midst: the rest of the file is delivered', as
   t.equal(disk.inode(kept[0]!).current.length, 2 * FRAME_BYTES)
 })
 
-t.test('an empty segment, in every state of being made', async (t) => {
+t.test('an empty segment, in every state of its creation', async (t) => {
   const snapshot = await write(t, 4)
-  for (const bytes of [0, 1, 63, 64, 127, SEGMENT_HEADER_BYTES]) {
+  for (const bytes of [0, 1, 63, 64, 127, SHORT_HEADER_BYTES, SEGMENT_HEADER_BYTES]) {
     const empty = `${DIRECTORY}/0000000000005001-0000000000000001-00.seg`
     const { sequences, gaps } = await start(t, new Map([...snapshot, [empty, Buffer.alloc(bytes)]]))
     t.same({ sequences, gaps }, { sequences: upTo(4), gaps: [] }, `${bytes} bytes`)
@@ -188,7 +205,7 @@ t.test('an empty segment, in every state of being made', async (t) => {
   t.same(sequences, [])
 })
 
-t.test('the id is told by the segments when its file is gone; without either the spool says what to do', async (t) => {
+t.test('without its file the id is taken from a segment; without any the error says what to do', async (t) => {
   const snapshot = await write(t, 4)
   const id = `${DIRECTORY}/spool-id`
   for (const change of [() => null, (content: Buffer) => flip(content, 13)]) {
@@ -201,8 +218,11 @@ t.test('the id is told by the segments when its file is gone; without either the
   full.capacityBytes = full.usedBytes
   const { spool } = await open(t, full)
   t.ok(snapshot.get(id)!.toString().startsWith(spool.spoolId), 'on a full disk too')
-  const lost = changed(changed(snapshot, id, () => null), segmentsOf(snapshot)[0]!, (content) => content.fill(0, 0, SEGMENT_HEADER_BYTES))
-  await t.rejects(open(t, await restore(lost)), { code: 'spool_failed', message: /neither spool-id nor any segment/ })
+  const withoutFile = changed(snapshot, id, () => null)
+  const [segment] = segmentsOf(snapshot)
+  const lost = changed(withoutFile, segment!, (content) => content.fill(0, 0, SEGMENT_HEADER_BYTES))
+  const message = /the spool id is lost: spool-id and all segment headers/
+  await t.rejects(open(t, await restore(lost)), { code: 'spool_failed', message })
 })
 
 t.test('a segment of another spool is moved aside', async (t) => {
@@ -223,24 +243,53 @@ t.test('a segment of another spool is moved aside', async (t) => {
 
 t.test('frames of another row format are refused, not mixed', async (t) => {
   const disk = await restore(await write(t, 2))
-  const options = { directory: DIRECTORY, maxBytes: 1e9, onFatal: () => {}, onGap: () => {}, files: new FakeFiles(disk) }
+  const files = new FakeFiles(disk)
+  const options = { directory: DIRECTORY, maxBytes: 1e9, onFatal: () => {}, onGap: () => {}, files }
   await t.rejects(openSpool({ ...options, rowFormat: ROW_FORMAT + 1 }), { code: 'spool_failed', message: /format 1/ })
   const { spool } = await openSpool({ ...options, rowFormat: ROW_FORMAT })
   await spool.close()
 })
 
 t.test('a newer version of the format is refused', async (t) => {
-  const { crc32 } = await import('node:zlib')
   const snapshot = await write(t, 2)
   const disk = await restore(changed(snapshot, segmentsOf(snapshot)[0]!, (content) => {
-    content[4] = 2
+    content[4] = 3
     content.writeUInt32BE(crc32(content.subarray(0, 60)), 60)
     return content
   }))
-  await t.rejects(open(t, disk), { code: 'spool_failed', message: /version 2/ })
+  await t.rejects(open(t, disk), { code: 'spool_failed', message: /version 3/ })
 })
 
-t.test('damage that comes while the spool runs is a gap when the frames are read back', async (t) => {
+t.test('a spool of version 1 is drained, and its file in-ledger is removed', async (t) => {
+  const snapshot = new Map(await write(t, 9))
+  for (const [path, content] of snapshot) if (path.endsWith('.seg')) snapshot.set(path, asVersion1(content))
+  const note = `${DIRECTORY}/in-ledger`
+  for (const at of [null, { epoch: EPOCH, sequence: 6, epochId: null }]) {
+    const notes = new Map([[note, Buffer.alloc(8192, 0x4F)], [`${note}.new`, Buffer.alloc(0)]])
+    const disk = await restore(new Map([...snapshot, ...notes]))
+    const { spool, recovery } = await open(t, disk)
+    t.match(recovery, { frames: 9, gaps: [], tornBytes: 0, quarantinedBytes: 0 })
+    t.same(disk.paths().filter((path) => path.startsWith(note)), [])
+    t.match(spool.resume({ epoch: EPOCH, sequence: 9 + GROUP_FRAMES_MAX + 1, epochId: null }), { kind: 'ledger_ahead' })
+    t.equal(spool.resume(at), null)
+    const run = (await spool.take(1))!
+    t.match(run, { epochId: null })
+    spool.release(run)
+    await appendAll(spool, ['later'])
+    const sequences = (await drain(spool)).positions.map(({ sequence }) => sequence)
+    t.same(sequences, [...upTo(9).slice((at?.sequence ?? 0) + 1), 1])
+    await spool.close()
+    const next = await open(t, disk)
+    t.equal(next.spool.resume(ledgerAt(spool, 1)), null)
+    t.match(next.spool.resume({ ...ledgerAt(spool, 1), epochId: newId() }), { kind: 'ledger_ahead' })
+  }
+  const [first] = segmentsOf(snapshot)
+  const damaged = changed(snapshot, first!, (content) => content.fill(0xAA, 0, SHORT_HEADER_BYTES))
+  const { sequences, gaps } = await start(t, damaged)
+  t.same({ sequences, gaps }, { sequences: upTo(9), gaps: [] }, 'without a header, too')
+})
+
+t.test('damage while the spool is open is a gap when the frames are read back', async (t) => {
   const disk = await restore(await write(t, 8))
   const { spool, gaps } = await open(t, disk)
   const path = disk.paths().filter((one) => one.endsWith('.seg')).sort()[0]!
@@ -252,7 +301,7 @@ t.test('damage that comes while the spool runs is a gap when the frames are read
   t.match(spool.backlog(), { frames: 0, rows: 0, bytes: 0 })
 })
 
-t.test('a segment that vanishes while the spool runs is a gap', async (t) => {
+t.test('a segment that disappears while the spool is open is a gap', async (t) => {
   const disk = await restore(await write(t, 8))
   const { spool, gaps } = await open(t, disk)
   await new FakeFiles(disk).unlink(disk.paths().filter((one) => one.endsWith('.seg')).sort()[0]!)
@@ -261,27 +310,35 @@ t.test('a segment that vanishes while the spool runs is a gap', async (t) => {
   t.match(gaps, [{ fromSequence: 1, toSequence: 4, bytes: 0 }])
 })
 
-t.test('a read that succeeds at the second try costs nothing', async (t) => {
+t.test('a read that succeeds at the second attempt loses nothing', async (t) => {
   const snapshot = await write(t, 8)
-  for (let nth = 1; nth <= 7; nth++) {
+  for (let nth = 1; nth <= 6; nth++) {
     const disk = await restore(snapshot)
     disk.fail('read', 'EIO', nth)
     const { recovery } = await open(t, disk)
     t.match(recovery, { frames: 8, gaps: [] })
-    t.equal(disk.faults.get('read')!.length, nth === 7 ? 1 : 0, 'headers, the id, frames, and the note are read')
+    t.equal(disk.faults.get('read')!.length, nth === 6 ? 1 : 0, 'headers, the id, and frames are read')
   }
 })
 
-t.test('inspection tells segments, frames, damage and gaps, and changes nothing', async (t) => {
+t.test('inspection shows segments, frames, damage and gaps, and changes nothing', async (t) => {
   const snapshot = await write(t, 9)
   const [first, second] = segmentsOf(snapshot)
-  const damaged = changed(changed(snapshot, first!, (content) => flip(content, (SEGMENT_HEADER_BYTES + 50) * 8)), second!, (content) => content.fill(0, 0, SEGMENT_HEADER_BYTES))
+  const flipped = changed(snapshot, first!, (content) => flip(content, (SEGMENT_HEADER_BYTES + 50) * 8))
+  const damaged = changed(flipped, second!, (content) => content.fill(0, 0, SEGMENT_HEADER_BYTES))
   const disk = await restore(damaged)
   const found = await inspectSpool(new FakeFiles(disk), DIRECTORY)
-  t.match(found, { frames: 8, rows: 8, gaps: [{ fromSequence: 1, toSequence: 1 }], last: { epoch: EPOCH, sequence: 9 } })
+  const last = { epoch: EPOCH, sequence: 9 }
+  t.match(found, { frames: 8, rows: 8, gaps: [{ fromSequence: 1, toSequence: 1 }], last })
   t.equal(found.spoolId, snapshot.get(`${DIRECTORY}/spool-id`)!.toString().slice(0, 32))
   t.match(found.segments, [
-    { firstSequence: 2, lastSequence: 4, frames: 3, headerDamaged: false, damaged: [{ offset: SEGMENT_HEADER_BYTES, bytes: FRAME_BYTES }] },
+    {
+      firstSequence: 2,
+      lastSequence: 4,
+      frames: 3,
+      headerDamaged: false,
+      damaged: [{ offset: SEGMENT_HEADER_BYTES, bytes: FRAME_BYTES }]
+    },
     { firstSequence: 5, lastSequence: 8, frames: 4, headerDamaged: true, damaged: [] },
     { firstSequence: 9, lastSequence: 9, frames: 1, tornBytes: 0 }
   ])
@@ -291,10 +348,29 @@ t.test('inspection tells segments, frames, damage and gaps, and changes nothing'
 
 t.test('slots are found by their number', async (t) => {
   const directory = await makeDirectory(t)
-  for (const name of [slotDirectory(directory, 10), slotDirectory(directory, 2), `${directory}/slot-x`, `${directory}/lock`]) await realFiles.makeDirectory(name)
+  const slots = [slotDirectory(directory, 10), slotDirectory(directory, 2)]
+  for (const path of [...slots, `${directory}/slot-x`, `${directory}/lock`]) await realFiles.makeDirectory(path)
   t.same(await listSlots(realFiles, directory), [2, 10])
   t.same(await listSlots(realFiles, `${directory}/missing`), [])
 })
+
+/** As an earlier program wrote it: with a shorter header, whose CRC the first frame names. */
+function asVersion1 (content: Buffer): Buffer {
+  const header = Buffer.from(content.subarray(0, SHORT_HEADER_BYTES / 2))
+  header[4] = 1
+  header[5] = 0
+  let previousCrc = crc32(header.subarray(0, 60))
+  header.writeUInt32BE(previousCrc, 60)
+  const parts: Buffer[] = [header, header]
+  for (let at = SEGMENT_HEADER_BYTES; at < content.length;) {
+    const frame = decodeFrameHeader(content, at)!
+    const payload = content.subarray(at + FRAME_HEADER_BYTES, at += FRAME_HEADER_BYTES + frame.payloadBytes)
+    const encoded = encodeFrameHeader({ ...frame, previousCrc }, payload)
+    previousCrc = encoded.crc
+    parts.push(encoded.header, payload)
+  }
+  return Buffer.concat(parts)
+}
 
 function flip (content: Buffer, bit: number): Buffer {
   content[bit >> 3] = content[bit >> 3]! ^ (1 << (bit & 7))

@@ -1,10 +1,10 @@
 /**
- * Finds out what an HTTP engine can do, over loopback, before it serves anybody: which binary of uWebSockets.js loads is
- * not ours to say, and they differ.
+ * Finds out what an HTTP engine can do, over loopback, before it serves anybody: binaries of uWebSockets.js differ, and
+ * which one loads is beyond our control.
  *
- * All conversations run side by side. There are no waits by the clock: a request of its own on a further connection goes
- * round after each step, and when its answer is there, all that was written before it has been read and answered. So it
- * takes some milliseconds, and a slow machine gets the same result.
+ * All conversations run concurrently, without timed waits: after each step, a marker request is sent on a separate
+ * connection, and once it is answered, everything written before it has been read and answered too. So the check takes
+ * only milliseconds, and a slow machine gets the same result.
  */
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -13,36 +13,36 @@ import type { Socket } from 'node:net'
 import type { HttpEngine, HttpExchange, HttpRequest } from '../engine.js'
 import type { CheckCase } from './cases.js'
 
-/** What an engine fails, by the names of the cases. */
+/** Names of the cases that an engine fails. */
 export interface EngineFindings {
-  /** It must not serve. */
+  /** The engine must not serve. */
   readonly unsafe: readonly string[]
-  /** Clients that need it want another engine. */
+  /** Clients that need these require another engine. */
   readonly cannot: readonly string[]
 }
 
 const HOST = '127.0.0.1'
-/** An engine that has not answered a simple request by then does not work. Some hundred times what it takes. */
-const PATIENCE_MS = 10_000
-/** What is written in the first is read by the other side, what that answers is read in the second. */
+/** An engine that has not answered a simple request by then does not work: several hundred times what it takes. */
+const ANSWER_TIMEOUT_MS = 10_000
+/** In the first, the other side reads what was written; in the second, its answer is read. */
 const ROUNDS_PER_STEP = 2
 const BODY_BYTES_MAX = 1_000
 const MARKER = '/prompt-marker'
-/** Paths of what is answered at once, so that its connection is free for what is hidden behind it; the rest waits. */
+/** Prefix of paths that are answered at once, so that a hidden request behind them would be served; others wait. */
 const PROMPT = '/prompt-'
 
-/** Rejects when the engine does not serve at all. */
+/** Rejects if the engine does not serve at all. */
 export async function checkEngine (engine: HttpEngine): Promise<EngineFindings> {
-  const desk = new Desk()
-  const server = await engine.listen(HOST, 0, desk.handle)
+  const responder = new Responder()
+  const server = await engine.listen(HOST, 0, responder.handle)
   const conversations = [
     ...SAFETY_CASES.map((each, index) => new Conversation(each, `${PROMPT}${index}`, server.port)),
     ...ABILITY_CASES.map((each, index) => new Conversation(each, `/${index}`, server.port))
   ]
   try {
     await Promise.all(conversations.map(async (each) => await each.connected()))
-    await converse(conversations, server.port, desk)
-    const failed = conversations.filter((each) => !each.passes(desk.served))
+    await converse(conversations, server.port, responder)
+    const failed = conversations.filter((each) => !each.passes(responder.served))
     return { unsafe: namesOf(failed, SAFETY_CASES), cannot: namesOf(failed, ABILITY_CASES) }
   } finally {
     for (const each of conversations) each.close()
@@ -54,8 +54,8 @@ function namesOf (failed: readonly Conversation[], cases: readonly CheckCase[]):
   return [...new Set(cases.filter((each) => failed.some(({ subject }) => subject === each)).map(({ name }) => name))]
 }
 
-async function converse (conversations: readonly Conversation[], port: number, desk: Desk): Promise<void> {
-  // Connections are accepted in order: when the last one is answered, so have the others been.
+async function converse (conversations: readonly Conversation[], port: number, responder: Responder): Promise<void> {
+  // Connections are accepted in order: once the last one is served, so are the others.
   const marker = new Conversation(null, MARKER, port)
   await marker.connected()
   await marker.goRound()
@@ -65,13 +65,13 @@ async function converse (conversations: readonly Conversation[], port: number, d
   }
   for (const each of conversations) each.halfClose()
   await marker.goRound()
-  desk.answerAll()
+  responder.answerAll()
   await marker.goRound()
   marker.close()
 }
 
-/** Serves: accepts every body, and notes what was served. */
-class Desk {
+/** Accepts every body, and records what was served. */
+class Responder {
   /** Paths. */
   readonly served = new Set<string>()
   private readonly waiting: HttpExchange[] = []
@@ -108,13 +108,13 @@ class Conversation {
     this.socket = connect({ host: HOST, port, noDelay: true })
     this.socket.setEncoding('latin1')
     this.socket.on('data', (text: string) => { this.received += text })
-    // A connection that was cut has no answer, and that is what is looked at.
+    // A cut connection has no answer, which is checked later.
     this.socket.on('error', () => {})
     this.socket.on('close', () => this.gone.abort())
   }
 
   async connected (): Promise<void> {
-    await once(this.socket, 'connect', { signal: AbortSignal.timeout(PATIENCE_MS) })
+    await once(this.socket, 'connect', { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
   }
 
   hasStep (step: number): boolean {
@@ -133,7 +133,8 @@ class Conversation {
   async goRound (): Promise<void> {
     for (let round = 0; round < ROUNDS_PER_STEP; round++) {
       this.socket.write(`GET ${this.path} HTTP/1.1\r\nhost: x\r\n\r\n`)
-      await once(this.socket, 'data', { signal: AbortSignal.any([AbortSignal.timeout(PATIENCE_MS), this.gone.signal]) })
+      const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_TIMEOUT_MS), this.gone.signal])
+      await once(this.socket, 'data', { signal })
     }
   }
 

@@ -1,24 +1,39 @@
-/** The HTTP contract, on both engines: which token may do what, at every endpoint. */
+/** The HTTP contract, on both engines: what each token may do, at every endpoint. */
 import type { Test } from 'tap'
 import { sha256Of, type Role, type Token } from '../../../../../lib/access/token.js'
 import { createDataRoutes } from '../../../../../lib/ingress/http/api/data-routes.js'
 import type { HttpEngine } from '../../../../../lib/ingress/http/engines/engine.js'
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
-import { NOW_MICROS, POINT, RawClient, errorOf, onBothEngines, startRig, type Answer, type Rig } from '../engines/rig.js'
+import {
+  NOW_MICROS, POINT, RawClient, errorOf, onBothEngines, post, startRig, type Answer, type Rig
+} from '../engines/rig.js'
 
 const NOW_MS = NOW_MICROS / 1000
-const SECRETS = { ingest: 'may send', read: 'may read', operate: 'may change', admin: 'may all', several: 'may send and read', expired: 'was good until now', late: 'is good for a moment' }
+const SECRETS = {
+  ingest: 'may send',
+  read: 'may read',
+  operate: 'may change',
+  admin: 'may all',
+  several: 'may send and read',
+  expired: 'expires now',
+  late: 'expires in a moment'
+}
 
 function token (name: keyof typeof SECRETS, roles: readonly Role[], changes: Partial<Token> = {}): Token {
   return { name, sha256: sha256Of(SECRETS[name]), roles, satellites: null, expiresMs: null, ...changes }
 }
 
 const TOKENS = [
-  token('ingest', ['ingest']), token('read', ['read']), token('operate', ['operate']), token('admin', ['admin']), token('several', ['ingest', 'read']),
-  token('expired', ['admin'], { expiresMs: NOW_MS }), token('late', ['ingest', 'read', 'operate'], { expiresMs: NOW_MS + 1 })
+  token('ingest', ['ingest']),
+  token('read', ['read']),
+  token('operate', ['operate']),
+  token('admin', ['admin']),
+  token('several', ['ingest', 'read']),
+  token('expired', ['admin'], { expiresMs: NOW_MS }),
+  token('late', ['ingest', 'read', 'operate'], { expiresMs: NOW_MS + 1 })
 ]
 
-/** What each endpoint needs; null: nothing. */
+/** The role that each endpoint requires; null: none. */
 const ENDPOINTS: ReadonlyArray<readonly [method: string, path: string, role: Role | null, status?: number]> = [
   ['POST', '/telemetry', 'ingest'],
   ['POST', '/telemetry/batch', 'ingest'],
@@ -43,8 +58,10 @@ const ENDPOINTS: ReadonlyArray<readonly [method: string, path: string, role: Rol
   ['GET', '/telemetry', null, 405]
 ]
 
-/** What is sent, and what it may do: a list of roles, or why it may nothing. */
-const CREDENTIALS: ReadonlyArray<readonly [authorization: string, allowed: readonly Role[] | 'unauthorized' | 'token_expired']> = [
+type Allowed = readonly Role[] | 'unauthorized' | 'token_expired'
+
+/** Credentials, with their roles or the reason to deny everything. */
+const CREDENTIALS: ReadonlyArray<readonly [authorization: string, allowed: Allowed]> = [
   ['', 'unauthorized'],
   ['Bearer not a token', 'unauthorized'],
   [`Bearer ${SECRETS.admin}2`, 'unauthorized'],
@@ -60,23 +77,35 @@ const CREDENTIALS: ReadonlyArray<readonly [authorization: string, allowed: reado
   [`BEARER ${SECRETS.admin}`, ['ingest', 'read', 'operate', 'admin']]
 ]
 
-interface AccessRig extends Rig { readonly check: TokenCheck, readonly ask: (method: string, path: string, authorization: string) => Promise<Answer> }
+interface AccessRig extends Rig {
+  readonly check: TokenCheck
+  readonly ask: (method: string, path: string, authorization: string) => Promise<Answer>
+}
 
-async function accessRig (t: Test, engine: HttpEngine, tokens: readonly Token[] | null = TOKENS, readOpen = false): Promise<AccessRig> {
+async function accessRig (
+  t: Test, engine: HttpEngine, tokens: readonly Token[] | null = TOKENS, readOpen = false
+): Promise<AccessRig> {
   const check = new TokenCheck(tokens, { readOpen, nowMs: () => NOW_MS })
   const answer = { status: 200, contentType: 'application/json', body: '{}' }
-  const routes = createDataRoutes({ ask: async () => await Promise.resolve(answer) }, (_request, exchange, counters) => {
+  const routes = createDataRoutes({ ask: async () => await Promise.resolve(answer) }, ({ exchange, counters }) => {
     counters.ok++
     exchange.reply(200, [], 'stream')
   })
   const rig = await startRig(t, engine, { tokens: check, routes })
-  rig.status.answer = { status: 200, contentType: 'application/json', body: '{"status":"degraded","reasons":["a secret"]}' }
+  rig.status.answer = { ...answer, body: '{"status":"degraded","reasons":["a secret"]}' }
   const ask = async (method: string, path: string, authorization: string): Promise<Answer> => {
     const body = method === 'POST' ? POINT : method === 'PUT' || method === 'PATCH' ? '{}' : null
     const sent = path === '/telemetry/batch' ? `[${POINT}]` : body
-    return await rig.send(path.replace('{metric}', 'x'), { method, body: sent, headers: authorization === '' ? {} : { authorization } })
+    const headers = authorization === '' ? {} : { authorization }
+    return await rig.send(path.replace('{metric}', 'x'), { method, body: sent, headers })
   }
   return { ...rig, check, ask }
+}
+
+function refusalOf (role: Role | null, allowed: Allowed): 'unauthorized' | 'token_expired' | 'forbidden' | null {
+  if (role === null) return null
+  if (typeof allowed === 'string') return allowed
+  return allowed.includes(role) ? null : 'forbidden'
 }
 
 onBothEngines('every endpoint with every kind of token', async (t, engine) => {
@@ -87,7 +116,7 @@ onBothEngines('every endpoint with every kind of token', async (t, engine) => {
     for (const [authorization, allowed] of CREDENTIALS) {
       const what = `${method} ${path} with ${authorization}`
       const answer = await ask(method, path, authorization)
-      const refusal = role === null ? null : typeof allowed === 'string' ? allowed : allowed.includes(role) ? null : 'forbidden'
+      const refusal = refusalOf(role, allowed)
       if (refusal === null) {
         t.equal(answer.status, status ?? (method === 'POST' ? 202 : 200), what)
         if (method === 'POST') points++
@@ -98,30 +127,38 @@ onBothEngines('every endpoint with every kind of token', async (t, engine) => {
       t.equal(answer.headers['www-authenticate'], refusal === 'forbidden' ? undefined : 'Bearer', what)
       t.notMatch(answer.text, /may |secret/, what)
       if (method !== 'HEAD') t.equal(errorOf(answer).code, refusal, what)
-      if (method !== 'HEAD' && refusal === 'forbidden') t.match(errorOf(answer).message, `needs: ${String(role)}.`)
+      if (method !== 'HEAD' && refusal === 'forbidden') t.match(errorOf(answer).message, `role: ${String(role)}.`)
     }
   }
-  t.equal(intake.offers.length, points, 'nothing else was read')
+  t.equal(intake.offers.length, points, 'no other body was read')
   t.strictSame({ ...counters.denied }, denied)
   const { endpoints } = JSON.parse((await ask('GET', '/', `Bearer ${SECRETS.read}`)).text) as { endpoints: string[] }
   const listed = ENDPOINTS.map(([method, path]) => `${method} ${path}`)
-  t.same(endpoints.filter((endpoint) => !listed.includes(endpoint)), [], 'no endpoint is left out here')
+  t.same(endpoints.filter((endpoint) => !listed.includes(endpoint)), [], 'no endpoint is missing here')
 })
 
-onBothEngines('health has its details for those who may read', async (t, engine) => {
+onBothEngines('/health shows details to readers only', async (t, engine) => {
   const { ask, check, status } = await accessRig(t, engine)
   const [whole, part] = ['{"status":"degraded","reasons":["a secret"]}', '{"status":"degraded"}']
-  for (const [authorization, body] of [['', part], ['Bearer nope', part], [`Bearer ${SECRETS.expired}`, part], [`Bearer ${SECRETS.ingest}`, part], [`Bearer ${SECRETS.read}`, whole], [`Bearer ${SECRETS.admin}`, whole]] as const) {
+  const cases = [
+    ['', part],
+    ['Bearer nope', part],
+    [`Bearer ${SECRETS.expired}`, part],
+    [`Bearer ${SECRETS.ingest}`, part],
+    [`Bearer ${SECRETS.read}`, whole],
+    [`Bearer ${SECRETS.admin}`, whole]
+  ] as const
+  for (const [authorization, body] of cases) {
     const answer = await ask('GET', '/health', authorization)
     t.strictSame([answer.status, answer.text], [200, body], authorization)
   }
   status.answer = { status: 503, contentType: 'application/json', body: '{"error":{"code":"not_ready","message":"m"}}' }
-  t.match(await ask('GET', '/health', ''), { status: 503, text: status.answer.body }, 'an error is no detail')
+  t.match(await ask('GET', '/health', ''), { status: 503, text: status.answer.body }, 'an error is not a detail')
   check.replace(null)
-  t.match(await ask('GET', '/metrics', ''), { status: 503 }, 'without tokens all is open')
+  t.match(await ask('GET', '/metrics', ''), { status: 503 }, 'without tokens everything is open')
 })
 
-onBothEngines('READ_OPEN opens reading alone', async (t, engine) => {
+onBothEngines('READ_OPEN opens reading only', async (t, engine) => {
   const { ask } = await accessRig(t, engine, TOKENS, true)
   for (const [method, path, role] of ENDPOINTS) {
     const { status } = await ask(method, path, '')
@@ -132,7 +169,7 @@ onBothEngines('READ_OPEN opens reading alone', async (t, engine) => {
   t.equal((await ask('GET', '/limits', 'Bearer nope')).status, 200)
 })
 
-onBothEngines('other tokens count from the next request on; a list without any lets nobody in', async (t, engine) => {
+onBothEngines('new tokens take effect with the next request; an empty list admits nobody', async (t, engine) => {
   const { ask, check } = await accessRig(t, engine, null)
   t.equal((await ask('GET', '/limits', '')).status, 200)
   check.replace([])
@@ -144,32 +181,38 @@ onBothEngines('other tokens count from the next request on; a list without any l
   t.equal((await ask('POST', '/telemetry', `Bearer ${SECRETS.admin}`)).status, 401)
 })
 
-onBothEngines('a refusal needs no body', async (t, engine) => {
+onBothEngines('a request is denied before its body arrives', async (t, engine) => {
   const { server } = await accessRig(t, engine)
   const client = await RawClient.open(t, server.port)
   for (const [authorization, status] of [['Bearer nope', 401], [`Bearer ${SECRETS.read}`, 403]] as const) {
-    client.write(`POST /telemetry/batch HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\ncontent-length: ${POINT.length}\r\n\r\n`)
-    t.equal((await client.answer()).status, status, 'before the body is there')
+    client.write(post('/telemetry/batch', `authorization: ${authorization}\r\ncontent-length: ${POINT.length}`))
+    t.equal((await client.answer()).status, status, 'before the body arrives')
     client.write(POINT)
   }
 })
 
 onBothEngines('a token for some satellites', async (t, engine) => {
-  const { intake, counters, send } = await accessRig(t, engine, [token('ingest', ['ingest'], { satellites: ['SAT-00*', 'X-*-9', 'ISS'] })])
-  const post = async (...ids: readonly string[]): Promise<Answer> => await send('/telemetry/batch', {
-    body: JSON.stringify(ids.map((id) => ({ satellite_id: id, storage_usage_mb: 1 }))), headers: { authorization: `Bearer ${SECRETS.ingest}` }
-  })
-  t.equal((await post('SAT-00', 'SAT-0042', 'ISS', 'X-1-9', 'X--9', 'ISS')).status, 202)
-  t.equal((await post()).status, 202)
-  for (const [index, ids] of [[0, ['SAT-01', 'ISS']], [2, ['ISS', 'ISS', 'ISS2']], [1, ['SAT-0001', 'X-9', 'SAT-9']], [1, ['ISS', 'a"b']]] as const) {
-    const answer = await post(...ids)
+  const limited = token('ingest', ['ingest'], { satellites: ['SAT-00*', 'X-*-9', 'ISS'] })
+  const { intake, counters, send } = await accessRig(t, engine, [limited])
+  const headers = { authorization: `Bearer ${SECRETS.ingest}` }
+  const sendFor = async (...ids: readonly string[]): Promise<Answer> => {
+    const points = ids.map((id) => ({ satellite_id: id, storage_usage_mb: 1 }))
+    return await send('/telemetry/batch', { body: JSON.stringify(points), headers })
+  }
+  t.equal((await sendFor('SAT-00', 'SAT-0042', 'ISS', 'X-1-9', 'X--9', 'ISS')).status, 202)
+  t.equal((await sendFor()).status, 202)
+  const cases = [
+    [0, ['SAT-01', 'ISS']], [2, ['ISS', 'ISS', 'ISS2']], [1, ['SAT-0001', 'X-9', 'SAT-9']], [1, ['ISS', 'a"b']]
+  ] as const
+  for (const [index, ids] of cases) {
+    const answer = await sendFor(...ids)
     t.equal(answer.status, 403, ids.join())
     const error = errorOf(answer)
     t.match(error, { code: 'satellite_forbidden', details: [{ index, field: 'satellite_id' }] })
     t.match(error.message, JSON.stringify(ids[index]))
   }
-  t.equal((await send('/telemetry', { body: POINT.replace('SAT-0001', 'SAT-1'), headers: { authorization: `Bearer ${SECRETS.ingest}` } })).status, 403)
-  t.equal(intake.offers.length, 1, 'a batch is taken whole or not at all')
-  t.equal(intake.rejected, 11, 'and its points are counted')
+  t.equal((await send('/telemetry', { body: POINT.replace('SAT-0001', 'SAT-1'), headers })).status, 403)
+  t.equal(intake.offers.length, 1, 'a batch is accepted as a whole or not at all')
+  t.equal(intake.rejected, 11, 'its points are counted')
   t.equal(counters.denied.satellite_forbidden, 5)
 })

@@ -1,8 +1,11 @@
-/** Streams of anomalies: what a client is sent, what it is told that it missed. */
+/** Streams of anomalies: what clients are sent, and what they are told they missed. */
 import { mock } from 'node:test'
 import t from 'tap'
-import { AnomalyStreams, type AnomalySource, type StreamStart } from '../../../../../lib/ingress/http/api/anomaly-stream.js'
+import {
+  AnomalyStreams, type AnomalySource, type StreamStart
+} from '../../../../../lib/ingress/http/api/anomaly-stream.js'
 import { RouteCounters } from '../../../../../lib/ingress/http/api/counters.js'
+import { RouteCall } from '../../../../../lib/ingress/http/api/reply.js'
 import type { HttpExchange, HttpRequest } from '../../../../../lib/ingress/http/engines/engine.js'
 
 class FakeSource implements AnomalySource {
@@ -28,7 +31,7 @@ class FakeClient {
   close: () => void = () => {}
   readonly exchange: HttpExchange
 
-  /** @param closing the server is: it ends the stream before it gives it out */
+  /** @param closing the server is closing: it ends the stream before returning it */
   constructor (closing = false) {
     const stream = {
       write: (chunk: string) => {
@@ -51,7 +54,7 @@ class FakeClient {
     }
   }
 
-  /** What came since the last call, without the greeting. */
+  /** Everything received since the last call, without the retry line. */
   take (): string {
     const { text } = this
     this.text = ''
@@ -59,19 +62,26 @@ class FakeClient {
   }
 }
 
-const request = (lastEventId = '', method = 'GET'): HttpRequest => ({ method, path: '', query: '', header: (name) => name === 'last-event-id' ? lastEventId : '' })
+const request = (lastEventId = '', method = 'GET'): HttpRequest => ({
+  method,
+  path: '',
+  query: '',
+  header: (name) => name === 'last-event-id' ? lastEventId : ''
+})
 const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve))
 const event = (number: number, data: string): string => `id: r-${number}\nevent: anomaly\ndata: ${data}\n\n`
-const missed = (number: number, count: number | null): string => `id: r-${number}\nevent: missed\ndata: {"count":${count}}\n\n`
+const missed = (number: number, count: number | null): string => (
+  `id: r-${number}\nevent: missed\ndata: {"count":${count}}\n\n`
+)
 
 async function joined (streams: AnomalyStreams, lastEventId = ''): Promise<FakeClient> {
   const client = new FakeClient()
-  streams.handle(request(lastEventId), client.exchange, new RouteCounters())
+  streams.handle(new RouteCall(request(lastEventId), client.exchange, new RouteCounters()))
   await turn()
   return client
 }
 
-t.test('events as they come; gaps are told before what follows them', async (t) => {
+t.test('events as they arrive; gaps are reported before the next event', async (t) => {
   const source = new FakeSource()
   const streams = new AnomalyStreams(source)
   const client = await joined(streams)
@@ -97,12 +107,12 @@ t.test('a slow reader is told how many it missed, others are not', async (t) => 
   quick.close()
 })
 
-t.test('every five seconds something comes: a gap at the end, or a comment', async (t) => {
+t.test('every five seconds, the final gap or a comment is sent', async (t) => {
   const streams = new AnomalyStreams(new FakeSource())
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
   const client = new FakeClient()
-  streams.handle(request(), client.exchange, new RouteCounters())
+  streams.handle(new RouteCall(request(), client.exchange, new RouteCounters()))
   await Promise.resolve()
   await Promise.resolve()
   client.take()
@@ -117,7 +127,7 @@ t.test('every five seconds something comes: a gap at the end, or a comment', asy
   t.equal(client.take(), '')
 })
 
-t.test('coming back: what is kept, what is missed, what nobody knows', async (t) => {
+t.test('reconnecting: events still there, missed, and unknown', async (t) => {
   const source = new FakeSource()
   const streams = new AnomalyStreams(source)
   source.start = { run: 'r', head: 5, after: 2, first: 4, anomalies: ['{"n":4}', '{"n":5}'], known: true }
@@ -133,7 +143,7 @@ t.test('coming back: what is kept, what is missed, what nobody knows', async (t)
   stranger.close()
 })
 
-t.test('bounds: a primary that does not answer, too many streams, HEAD', async (t) => {
+t.test('limits: a primary that does not answer, too many streams, HEAD', async (t) => {
   const source = new FakeSource()
   source.start = null
   const streams = new AnomalyStreams(source)
@@ -147,16 +157,16 @@ t.test('bounds: a primary that does not answer, too many streams, HEAD', async (
   for (const each of clients) each.close()
   t.equal(source.unwatched, 2)
   const head = new FakeClient()
-  streams.handle(request('', 'HEAD'), head.exchange, new RouteCounters())
+  streams.handle(new RouteCall(request('', 'HEAD'), head.exchange, new RouteCounters()))
   t.equal(head.status, 200)
   t.equal(source.asked.length, 201)
 })
 
-t.test('a server that is closing ends a stream as it begins: nobody is watched for', async (t) => {
+t.test('a closing server ends a stream as it begins, without watching', async (t) => {
   const source = new FakeSource()
   const streams = new AnomalyStreams(source)
   const late = new FakeClient(true)
-  streams.handle(request(), late.exchange, new RouteCounters())
+  streams.handle(new RouteCall(request(), late.exchange, new RouteCounters()))
   await turn()
   t.strictSame(source.asked, [])
   t.equal(late.take(), '')

@@ -1,4 +1,4 @@
-/** The HTTP contract, on both engines: what is accepted, every error of the table, and how answers look. */
+/** The HTTP contract, on both engines: accepted requests, errors, and the form of answers. */
 import { ERRORS } from '../../../../../lib/support/errors.js'
 import { NOW_MICROS, POINT, RawClient, errorOf, onBothEngines, startRig } from '../engines/rig.js'
 import type { ErrorCode } from '../../../../../lib/support/errors.js'
@@ -21,7 +21,7 @@ onBothEngines('one point is accepted after its acknowledgement', async (t, engin
   t.equal(counters.bodyBytes, POINT.length)
 })
 
-onBothEngines('an id that needs escapes comes back as it was sent', async (t, engine) => {
+onBothEngines('an id that needs escaping is returned unchanged', async (t, engine) => {
   const { send } = await startRig(t, engine)
   for (const id of ['ISS "ZARYA" \\', '衛星 🛰', '</script>']) {
     for (let turn = 0; turn < 2; turn++) {
@@ -31,7 +31,7 @@ onBothEngines('an id that needs escapes comes back as it was sent', async (t, en
   }
 })
 
-onBothEngines('batches as JSON and NDJSON, also empty ones', async (t, engine) => {
+onBothEngines('batches as JSON and NDJSON, including empty ones', async (t, engine) => {
   const { intake, send } = await startRig(t, engine)
   const points = ['A', 'B', 'A'].map((id) => JSON.stringify({ satellite_id: id, battery_charge_percent: 1 }))
   const bodies: Array<[string, string, number]> = [
@@ -52,13 +52,16 @@ onBothEngines('batches as JSON and NDJSON, also empty ones', async (t, engine) =
 
 onBothEngines('content types', async (t, engine) => {
   const { send } = await startRig(t, engine)
-  const good = ['', 'application/json', 'Application/JSON', 'application/json; charset=utf-8', 'application/json;charset="UTF-8"',
-    'application/json; version=1', 'application/x-www-form-urlencoded']
+  const good = [
+    '', 'application/json', 'Application/JSON', 'application/json; charset=utf-8', 'application/json;charset="UTF-8"',
+    'application/json; version=1', 'application/x-www-form-urlencoded'
+  ]
   for (const type of good) {
     const answer = await send('/telemetry', { body: POINT, headers: type === '' ? {} : { 'Content-Type': type } })
     t.equal(answer.status, 202, type)
   }
-  for (const type of ['text/plain', 'application/json; charset=latin1', 'application/xml', 'json', 'application/msgpackk']) {
+  const bad = ['text/plain', 'application/json; charset=latin1', 'application/xml', 'json', 'application/msgpackk']
+  for (const type of bad) {
     const answer = await send('/telemetry/batch', { body: '[]', headers: { 'content-type': type } })
     t.equal(answer.status, 415, type)
     t.match(errorOf(answer), { code: 'unsupported_media_type', message: /application\/json, application\/x-ndjson/ })
@@ -70,11 +73,19 @@ onBothEngines('content types', async (t, engine) => {
 
 onBothEngines('the query', async (t, engine) => {
   const { intake, send } = await startRig(t, engine)
-  for (const [query, level] of [['', 'spooled'], ['?', 'spooled'], ['?ack=received', 'received'], ['?ack=spooled', 'spooled'], ['?%61ck=committed', 'committed']] as const) {
+  const levels = [
+    ['', 'spooled'],
+    ['?', 'spooled'],
+    ['?ack=received', 'received'],
+    ['?ack=spooled', 'spooled'],
+    ['?%61ck=committed', 'committed']
+  ] as const
+  for (const [query, level] of levels) {
     t.equal((await send(`/telemetry${query}`, { body: POINT })).status, 202, query)
     t.equal(intake.offers.pop()?.ack, level)
   }
-  for (const query of ['?ack=', '?ack', '?ack=Spooled', '?ack=spooled&ack=received', '?acc=committed', '?ack=spooled&x=1']) {
+  const bad = ['?ack=', '?ack', '?ack=Spooled', '?ack=spooled&ack=received', '?acc=committed', '?ack=spooled&x=1']
+  for (const query of bad) {
     const answer = await send(`/telemetry/batch${query}`, { body: '[]' })
     t.equal(answer.status, 400, query)
     t.equal(errorOf(answer).code, 'invalid_query')
@@ -83,7 +94,7 @@ onBothEngines('the query', async (t, engine) => {
   t.match(errorOf(await send('/telemetry?a%22k=1', { body: POINT })).message, '"a\\"k"')
 })
 
-onBothEngines('faults of a body: named, counted, nothing offered', async (t, engine) => {
+onBothEngines('faults of a body are reported and counted, and nothing is offered', async (t, engine) => {
   const { intake, counters, send } = await startRig(t, engine)
   const broken = await send('/telemetry', { body: '{' })
   t.equal(broken.status, 400)
@@ -99,7 +110,7 @@ onBothEngines('faults of a body: named, counted, nothing offered', async (t, eng
   t.equal(counters.requests.batch.clientError, 1)
 })
 
-onBothEngines('an intake that fails gives the status of its code, each with a code of the table', async (t, engine) => {
+onBothEngines('a failure of the intake is answered with its code and status', async (t, engine) => {
   const { intake, acksMs, counters, send } = await startRig(t, engine)
   const codes: ErrorCode[] = ['too_busy', 'overloaded', 'database_unavailable', 'outcome_unknown', 'shutting_down']
   for (const code of codes) {
@@ -113,7 +124,7 @@ onBothEngines('an intake that fails gives the status of its code, each with a co
   t.same(acksMs, [], 'only acceptances count as acknowledged')
 })
 
-onBothEngines('points whose commit does not come in time are accepted, and said to be on disk alone', async (t, engine) => {
+onBothEngines('points not committed in time are accepted, and reported to be on disk only', async (t, engine) => {
   const { intake, acksMs, counters, send } = await startRig(t, engine)
   intake.answer = 'on_disk'
   const answer = await send('/telemetry?ack=committed', { body: POINT })
@@ -123,7 +134,7 @@ onBothEngines('points whose commit does not come in time are accepted, and said 
   t.same(acksMs, [])
 })
 
-onBothEngines('a refusal comes before the body, and the connection goes on', async (t, engine) => {
+onBothEngines('a refusal is sent before the body arrives, and the connection stays usable', async (t, engine) => {
   const { intake, server } = await startRig(t, engine)
   const client = await RawClient.open(t, server.port)
   for (const [code, status] of [['overloaded', 503], ['too_busy', 429]] as const) {
@@ -142,9 +153,15 @@ onBothEngines('a refusal comes before the body, and the connection goes on', asy
   t.equal(intake.offers.length, 2)
 })
 
-onBothEngines('pages of sites that are allowed', async (t, engine) => {
+onBothEngines('web pages of allowed origins', async (t, engine) => {
   const { send } = await startRig(t, engine, { allowedOrigins: ['https://console.example'] })
-  for (const [origin = '', status] of [['https://Console.example', 202], ['http://console.example', 403], ['https://console.example:444', 403], ['null', 403]] as const) {
+  const origins = [
+    ['https://Console.example', 202],
+    ['http://console.example', 403],
+    ['https://console.example:444', 403],
+    ['null', 403]
+  ] as const
+  for (const [origin, status] of origins) {
     t.equal((await send('/telemetry', { body: POINT, headers: { origin } })).status, status, origin)
   }
 })
@@ -157,7 +174,13 @@ onBothEngines('paths and methods', async (t, engine) => {
     t.equal(errorOf(answer).code, 'not_found')
   }
   t.equal(counters.requests.unknown.clientError, 6)
-  const allowed = [['/telemetry', 'POST, OPTIONS'], ['/telemetry/batch', 'POST, OPTIONS'], ['/health', 'GET, HEAD, OPTIONS'], ['/metrics', 'GET, HEAD, OPTIONS'], ['/', 'GET, HEAD, OPTIONS']]
+  const allowed = [
+    ['/telemetry', 'POST, OPTIONS'],
+    ['/telemetry/batch', 'POST, OPTIONS'],
+    ['/health', 'GET, HEAD, OPTIONS'],
+    ['/metrics', 'GET, HEAD, OPTIONS'],
+    ['/', 'GET, HEAD, OPTIONS']
+  ]
   for (const [path = '', allow] of allowed) {
     for (const method of ['DELETE', 'PUT', 'PATCH', allow === 'POST, OPTIONS' ? 'GET' : 'POST']) {
       const answer = await send(path, { method, body: method === 'POST' ? '{}' : null })
@@ -167,7 +190,8 @@ onBothEngines('paths and methods', async (t, engine) => {
     }
     const options = await send(path, { method: 'OPTIONS' })
     t.match(options, { status: 200, text: '', headers: { allow } })
-    t.notOk(Object.keys(options.headers).some((name) => name.startsWith('access-control-')), 'no leave for a browser')
+    const names = Object.keys(options.headers)
+    t.notOk(names.some((name) => name.startsWith('access-control-')), 'browsers get no permission')
   }
 })
 
@@ -181,7 +205,8 @@ onBothEngines('a method in lower case is another method', async (t, engine) => {
 
 onBothEngines('tokens', async (t, engine) => {
   const { intake, send } = await startRig(t, engine, { apiTokens: ['first-token', 'zweites Geheimnis'] })
-  for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer nope', 'Basic first-token', 'first-token', 'Bearer first-token2']) {
+  const bad = ['', 'Bearer', 'Bearer ', 'Bearer nope', 'Basic first-token', 'first-token', 'Bearer first-token2']
+  for (const authorization of bad) {
     const answer = await send('/telemetry', { body: POINT, headers: authorization === '' ? {} : { authorization } })
     t.equal(answer.status, 401, authorization)
     t.equal(answer.headers['www-authenticate'], 'Bearer')
@@ -190,23 +215,30 @@ onBothEngines('tokens', async (t, engine) => {
   }
   t.same(intake.offers, [])
   for (const authorization of ['Bearer first-token', 'bearer first-token', 'BEARER  zweites Geheimnis']) {
-    t.equal((await send('/telemetry', { body: POINT, headers: { AUTHORIZATION: authorization } })).status, 202, authorization)
+    const answer = await send('/telemetry', { body: POINT, headers: { AUTHORIZATION: authorization } })
+    t.equal(answer.status, 202, authorization)
   }
-  t.same(await send('/health', { method: 'GET' }).then(({ status, text }) => ({ status, text })), { status: 200, text: '{"status":"healthy"}' }, 'the status needs none')
+  const { status, text } = await send('/health', { method: 'GET' })
+  t.strictSame([status, text], [200, '{"status":"healthy"}'], 'the status needs none')
 })
 
-onBothEngines('names of headers in any case', async (t, engine) => {
+onBothEngines('header names in any case', async (t, engine) => {
   const { intake, server } = await startRig(t, engine)
   const client = await RawClient.open(t, server.port)
   const line = `${POINT}\n${POINT}`
-  client.write(`POST /telemetry/batch HTTP/1.1\r\nHOST: x\r\nCONTENT-LENGTH: ${line.length}\r\ncOnTeNt-TyPe: APPLICATION/X-NDJSON\r\n\r\n${line}`)
+  const headers = ['HOST: x', `CONTENT-LENGTH: ${line.length}`, 'cOnTeNt-TyPe: APPLICATION/X-NDJSON']
+  client.write(`POST /telemetry/batch HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${line}`)
   t.equal((await client.answer()).text, '{"status":"accepted","count":2}')
   t.equal(intake.offers.length, 1)
 })
 
-onBothEngines('GET / names every endpoint', async (t, engine) => {
+onBothEngines('GET / lists every endpoint', async (t, engine) => {
   const { send } = await startRig(t, engine)
   const answer = await send('/', { method: 'GET' })
   t.equal(answer.status, 200)
-  t.same(JSON.parse(answer.text), { name: 'OrbitStream', endpoints: ['POST /telemetry', 'POST /telemetry/batch', 'GET /live', 'GET /ready', 'GET /health', 'GET /metrics', 'GET /udp/senders'] })
+  const endpoints = [
+    'POST /telemetry', 'POST /telemetry/batch', 'GET /live', 'GET /ready', 'GET /health', 'GET /metrics',
+    'GET /udp/senders'
+  ]
+  t.same(JSON.parse(answer.text), { name: 'OrbitStream', endpoints })
 })

@@ -1,9 +1,9 @@
-/** The HTTP contract, on both engines: how bodies come in: sizes, chunks, stalls, clients that go. */
+/** The HTTP contract, on both engines: receiving bodies: sizes, chunks, stalls, disconnects. */
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { POINT, RawClient, batch, errorOf, onBothEngines, onEngine, post, startRig } from '../engines/rig.js'
 
-onBothEngines('a big body in many pieces, cut anywhere', async (t, engine) => {
+onBothEngines('a large body in many pieces of any size', async (t, engine) => {
   const { intake, counters, server } = await startRig(t, engine, { maxBodyBytes: 2_000_000 })
   const client = await RawClient.open(t, server.port)
   client.socket.setNoDelay(true)
@@ -21,7 +21,9 @@ onBothEngines('a big body in many pieces, cut anywhere', async (t, engine) => {
 onBothEngines('a chunked body', async (t, engine) => {
   const { intake, send } = await startRig(t, engine)
   const body = batch(1_000)
-  const pieces = Array.from({ length: Math.ceil(body.length / 999) }, (_, index) => Buffer.from(body.slice(index * 999, index * 999 + 999)))
+  const pieces = Array.from({ length: Math.ceil(body.length / 999) }, (_, index) => (
+    Buffer.from(body.slice(index * 999, index * 999 + 999))
+  ))
   const answer = await send('/telemetry/batch', { body: Readable.from(pieces) })
   t.equal(answer.text, '{"status":"accepted","count":1000}')
   t.equal(intake.offers[0]?.ids.length, 1_000)
@@ -36,10 +38,10 @@ onBothEngines('neither length nor chunks', async (t, engine) => {
   t.equal(answer.status, 411)
   t.equal(errorOf(answer).code, 'length_required')
   client.post()
-  t.equal((await client.answer()).status, 202, 'the connection goes on')
+  t.equal((await client.answer()).status, 202, 'the connection stays usable')
 })
 
-onBothEngines('a body of exactly the bound is taken, one byte more is not', async (t, engine) => {
+onBothEngines('a body of exactly the maximum size is accepted, one byte more is not', async (t, engine) => {
   const { send } = await startRig(t, engine, { maxBodyBytes: 5_000 })
   const fits = POINT.padEnd(5_000, ' ')
   t.equal((await send('/telemetry', { body: fits })).status, 202)
@@ -53,32 +55,32 @@ onBothEngines('a body of exactly the bound is taken, one byte more is not', asyn
   t.equal((await send('/telemetry', { body: fits })).status, 202)
 })
 
-onBothEngines('too long by Content-Length is answered before the body, which is then thrown away', async (t, engine) => {
+onBothEngines('too large by Content-Length: answered before the body, which is discarded', async (t, engine) => {
   const { intake, server } = await startRig(t, engine, { maxBodyBytes: 1_000 })
   const client = await RawClient.open(t, server.port)
   client.write(post('/telemetry', 'content-length: 3000000'))
   t.equal((await client.answer()).status, 413)
   client.write(Buffer.alloc(3_000_000, 'x'))
   client.post()
-  t.equal((await client.answer()).status, 202, 'the connection goes on')
+  t.equal((await client.answer()).status, 202, 'the connection stays usable')
   t.equal(intake.offers.length, 1)
 })
 
-onBothEngines('too long in chunks', async (t, engine) => {
+onBothEngines('too large in chunks', async (t, engine) => {
   const { intake, server } = await startRig(t, engine, { maxBodyBytes: 1_000 })
   const client = await RawClient.open(t, server.port)
   const chunk = `400\r\n${'x'.repeat(1024)}\r\n`
   client.write(post('/telemetry', 'transfer-encoding: chunked', chunk))
-  if (engine.name === 'node') t.equal((await client.answer()).status, 413, 'at the bound')
+  if (engine.name === 'node') t.equal((await client.answer()).status, 413, 'at the limit')
   client.write(`${chunk}${chunk}0\r\n\r\n`)
   if (engine.name === 'uws') {
-    t.equal((await client.answer()).status, 413, 'behind the last chunk')
+    t.equal((await client.answer()).status, 413, 'after the last chunk')
     await client.waitForEnd()
     t.same(intake.offers, [])
     return
   }
   client.post()
-  t.equal((await client.answer()).status, 202, 'the connection goes on')
+  t.equal((await client.answer()).status, 202, 'the connection stays usable')
   t.equal(intake.offers.length, 1)
 })
 
@@ -92,7 +94,8 @@ onBothEngines('an early answer to chunks that never end', async (t, engine) => {
   }
 })
 
-for (const [name, head] of [['with a length', 'content-length: 100'], ['in chunks', 'transfer-encoding: chunked']] as const) {
+const framings = [['with a length', 'content-length: 100'], ['in chunks', 'transfer-encoding: chunked']] as const
+for (const [name, head] of framings) {
   for (const start of ['', '5\r\n{"sat\r\n']) {
     onBothEngines(`a body ${name} that stalls after ${start.length} bytes`, async (t, engine) => {
       const { intake, server } = await startRig(t, engine, { bodyStallMs: 80 })
@@ -109,7 +112,7 @@ for (const [name, head] of [['with a length', 'content-length: 100'], ['in chunk
   }
 }
 
-onBothEngines('a body that trickles is a stall, one that flows may take longer than the stall time', async (t, engine) => {
+onBothEngines('a trickling body stalls; a flowing one may take longer than the stall timeout', async (t, engine) => {
   const stallMs = 160
   const { intake, server } = await startRig(t, engine, { bodyStallMs: stallMs })
   const slow = await RawClient.open(t, server.port)
@@ -131,20 +134,23 @@ onBothEngines('a body that trickles is a stall, one that flows may take longer t
   t.equal(intake.offers.length, 1)
 })
 
-// uWebSockets.js does so ten seconds after the answer; that time cannot be set.
-onEngine('node', 'a body that was refused and then stalls ends its connection', async (t, engine) => {
+// uWebSockets.js does so ten seconds after the answer, which is not configurable.
+onEngine('node', 'a refused body that stalls ends its connection', async (t, engine) => {
   const { server } = await startRig(t, engine, { bodyStallMs: 80, maxBodyBytes: 10 })
   const client = await RawClient.open(t, server.port)
   client.write(post('/telemetry', 'content-length: 100', 'x'))
   t.equal((await client.answer()).status, 413)
   const answered = performance.now()
   await client.waitForEnd()
-  t.ok(performance.now() - answered < 2_000, 'before the idle time of the connection')
+  t.ok(performance.now() - answered < 2_000, 'before the idle timeout of the connection')
 })
 
-onBothEngines('clients that go in the middle of a body', async (t, engine) => {
+onBothEngines('clients that disconnect in the middle of a body', async (t, engine) => {
   const { intake, counters, send, server } = await startRig(t, engine)
-  const endings = [(client: RawClient) => client.socket.destroy(), (client: RawClient) => client.socket.resetAndDestroy()]
+  const endings = [
+    (client: RawClient) => client.socket.destroy(),
+    (client: RawClient) => client.socket.resetAndDestroy()
+  ]
   for (const [index, end] of endings.entries()) {
     const client = await RawClient.open(t, server.port)
     client.write(post('/telemetry', 'content-length: 100', '{"satellite_id":'))
@@ -157,7 +163,7 @@ onBothEngines('clients that go in the middle of a body', async (t, engine) => {
   t.same(intake.offers, [])
 })
 
-onBothEngines('a client that goes after its body, before the acknowledgement', async (t, engine) => {
+onBothEngines('a client that disconnects after its body, before the acknowledgement', async (t, engine) => {
   const { intake, acksMs, counters, send, server } = await startRig(t, engine)
   intake.hold = true
   const client = await RawClient.open(t, server.port)
@@ -166,9 +172,9 @@ onBothEngines('a client that goes after its body, before the acknowledgement', a
   client.socket.resetAndDestroy()
   for (let turn = 0; turn < 5; turn++) await send('/', { method: 'GET' })
   intake.release()
-  t.equal((await send('/', { method: 'GET' })).status, 200, 'the server goes on')
+  t.equal((await send('/', { method: 'GET' })).status, 200, 'the server continues')
   t.match(counters.requests.telemetry, { ok: 0, aborted: 1 })
-  t.equal(acksMs.length, 1, 'the points were taken')
+  t.equal(acksMs.length, 1, 'the points were accepted')
 })
 
 onBothEngines('Expect: 100-continue', async (t, engine) => {
@@ -181,12 +187,12 @@ onBothEngines('Expect: 100-continue', async (t, engine) => {
   t.equal((await client.answer()).status, 202)
   intake.refused = { code: 'overloaded', retryAfterSeconds: 1 }
   client.write(post('/telemetry', head))
-  if (engine.name === 'uws') t.equal((await client.answer()).status, 100, 'uWebSockets.js asks for it all the same')
+  if (engine.name === 'uws') t.equal((await client.answer()).status, 100, 'uWebSockets.js asks for it anyway')
   t.equal((await client.answer()).status, 503)
   if (engine.name === 'node') await client.waitForEnd()
 })
 
-onBothEngines('a body of a GET is not read', async (t, engine) => {
+onBothEngines('the body of a GET is not read', async (t, engine) => {
   const { server } = await startRig(t, engine)
   const client = await RawClient.open(t, server.port)
   client.write('GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello')

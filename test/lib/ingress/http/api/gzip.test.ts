@@ -1,4 +1,4 @@
-/** The HTTP contract, on both engines: packed bodies. */
+/** The HTTP contract, on both engines: compressed bodies. */
 import { gzipSync } from 'node:zlib'
 import { POINT, RawClient, batch, errorOf, onBothEngines, post, startRig } from '../engines/rig.js'
 
@@ -21,7 +21,7 @@ onBothEngines('gzip', async (t, engine) => {
   }
 })
 
-onBothEngines('gzip that does not unpack, or to too much', async (t, engine) => {
+onBothEngines('gzip that is invalid, or decompresses to too much', async (t, engine) => {
   const { intake, send } = await startRig(t, engine, { maxBodyBytes: 100_000 })
   for (const body of [POINT, '', gzipSync(POINT).subarray(0, 20)]) {
     const answer = await send('/telemetry', { body, headers: GZIP })
@@ -33,25 +33,28 @@ onBothEngines('gzip that does not unpack, or to too much', async (t, engine) => 
   const answer = await send('/telemetry', { body: bomb, headers: GZIP })
   t.equal(answer.status, 413)
   t.equal(errorOf(answer).code, 'body_too_large')
-  t.equal((await send('/telemetry', { body: gzipSync(POINT.padEnd(100_000, ' ')), headers: GZIP })).status, 202, 'exactly the bound')
-  t.equal((await send('/telemetry', { body: gzipSync(POINT.padEnd(100_001, ' ')), headers: GZIP })).status, 413)
+  for (const [bytes, status] of [[100_000, 202], [100_001, 413]] as const) {
+    const body = gzipSync(POINT.padEnd(bytes, ' '))
+    t.equal((await send('/telemetry', { body, headers: GZIP })).status, status, `${bytes} bytes`)
+  }
   t.equal(intake.offers.length, 1)
 })
 
-onBothEngines('more gzip bodies at once than are unpacked at once', async (t, engine) => {
+onBothEngines('more concurrent gzip bodies than are decompressed at once', async (t, engine) => {
   const { server } = await startRig(t, engine)
   const packed = gzipSync(batch(10_000))
+  const message = post('/telemetry/batch', `content-encoding: gzip\r\ncontent-length: ${packed.length}`, packed)
   const clients = await Promise.all(Array.from({ length: 60 }, async () => await RawClient.open(t, server.port)))
-  for (const client of clients) client.write(post('/telemetry/batch', `content-encoding: gzip\r\ncontent-length: ${packed.length}`, packed))
+  for (const client of clients) client.write(message)
   const answers = await Promise.all(clients.map(async (client) => await client.answer()))
   const busy = answers.filter(({ status }) => status === 429)
   t.ok(busy.every(({ headers }) => headers['retry-after'] === '1'))
   t.equal(answers.filter(({ status }) => status === 202).length + busy.length, 60)
-  clients[0]!.write(post('/telemetry/batch', `content-encoding: gzip\r\ncontent-length: ${packed.length}`, packed))
-  t.equal((await clients[0]!.answer()).status, 202, 'places come free')
+  clients[0]!.write(message)
+  t.equal((await clients[0]!.answer()).status, 202, 'others are accepted afterwards')
 })
 
-onBothEngines('a client that goes while its body is unpacked', async (t, engine) => {
+onBothEngines('a client that disconnects while its body is decompressed', async (t, engine) => {
   const { intake, counters, send, server } = await startRig(t, engine, { maxBodyBytes: 50_000_000 })
   const packed = gzipSync(Buffer.alloc(40_000_000, ' '))
   const client = await RawClient.open(t, server.port)

@@ -6,7 +6,10 @@ import { acceptsMsgpack } from '../../../../../lib/ingress/http/api/msgpack-answ
 import { PacketEncoder } from '../../../../../protocol/packet/packet-encoder.js'
 import { NOW_MICROS, errorOf, onBothEngines, startRig } from '../engines/rig.js'
 
-const POINTS = [{ satellite_id: 'SAT-0001', battery_charge_percent: 73.21 }, { satellite_id: 'Ünï-🛰', time: NOW_MICROS / 1000 - 5, signal_strength_dbm: null, storage_usage_mb: 1 }]
+const POINTS = [
+  { satellite_id: 'SAT-0001', battery_charge_percent: 73.21 },
+  { satellite_id: 'Ünï-🛰', time: NOW_MICROS / 1000 - 5, signal_strength_dbm: null, storage_usage_mb: 1 }
+]
 const TYPES = ['application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack', 'Application/MsgPack']
 
 function frame (points: number): Buffer {
@@ -19,12 +22,17 @@ function frame (points: number): Buffer {
 onBothEngines('msgpack bodies, plain and frame, get the same answers as JSON', async (t, engine) => {
   const { intake, send } = await startRig(t, engine)
   for (const type of TYPES) {
-    const headers = { 'content-type': type }
-    t.equal((await send('/telemetry', { body: pack(POINTS[1]), headers })).text, '{"status":"accepted","satellite_id":"Ünï-🛰"}')
-    t.equal((await send('/telemetry', { body: frame(1), headers })).text, '{"status":"accepted","satellite_id":"SAT-0"}')
-    t.equal((await send('/telemetry/batch', { body: pack(POINTS), headers })).text, '{"status":"accepted","count":2}')
-    t.equal((await send('/telemetry/batch', { body: frame(3), headers })).text, '{"status":"accepted","count":3}')
-    t.equal((await send('/telemetry/batch', { body: frame(0), headers })).text, '{"status":"accepted","count":0}')
+    const cases = [
+      ['/telemetry', pack(POINTS[1]), '"satellite_id":"Ünï-🛰"'],
+      ['/telemetry', frame(1), '"satellite_id":"SAT-0"'],
+      ['/telemetry/batch', pack(POINTS), '"count":2'],
+      ['/telemetry/batch', frame(3), '"count":3'],
+      ['/telemetry/batch', frame(0), '"count":0']
+    ] as const
+    for (const [path, body, fields] of cases) {
+      const answer = await send(path, { body, headers: { 'content-type': type } })
+      t.equal(answer.text, `{"status":"accepted",${fields}}`)
+    }
   }
   t.strictSame(intake.offers.slice(0, 4), [
     { ack: 'spooled', ids: ['Ünï-🛰'], timesMicros: [NOW_MICROS - 5000] },
@@ -34,7 +42,7 @@ onBothEngines('msgpack bodies, plain and frame, get the same answers as JSON', a
   ])
 })
 
-onBothEngines('msgpack bodies that are refused', async (t, engine) => {
+onBothEngines('refused msgpack bodies', async (t, engine) => {
   const { intake, send } = await startRig(t, engine)
   const headers = { 'content-type': 'application/msgpack' }
   const cases: Array<[string, Buffer, string]> = [
@@ -53,30 +61,42 @@ onBothEngines('msgpack bodies that are refused', async (t, engine) => {
   t.ok(intake.rejected > 0)
 })
 
-onBothEngines('Accept: application/msgpack has every answer in msgpack', async (t, engine) => {
+onBothEngines('with Accept: application/msgpack, every answer is in msgpack', async (t, engine) => {
   const { counters, origin, status } = await startRig(t, engine, { apiTokens: ['0123456789abcdef'] })
   const token = 'Bearer 0123456789abcdef'
-  const ask = async (path: string, method: 'GET' | 'POST', body: Buffer | null, authorization = token): Promise<readonly [number, unknown]> => {
-    const answer = await request(origin + path, { method, body, headers: { accept: 'application/msgpack', 'content-type': 'application/msgpack', authorization } })
+  const type = 'application/msgpack'
+  const ask = async (
+    path: string, method: 'GET' | 'POST', body: Buffer | null, authorization = token
+  ): Promise<readonly [number, unknown]> => {
+    const headers = { accept: type, 'content-type': type, authorization }
+    const answer = await request(origin + path, { method, body, headers })
     t.equal(answer.headers['content-type'], 'application/msgpack')
     return [answer.statusCode, unpack(Buffer.from(await answer.body.arrayBuffer()))]
   }
   t.strictSame(await ask('/telemetry', 'POST', pack(POINTS[1])), [202, { status: 'accepted', satellite_id: 'Ünï-🛰' }])
   t.strictSame(await ask('/telemetry/batch', 'POST', frame(3)), [202, { status: 'accepted', count: 3 }])
-  t.match(await ask('/telemetry/batch', 'POST', pack([{ satellite_id: 'A', battery_charge_percent: 'x' }])), [400, { error: { code: 'invalid_point', details: [{ index: 0, field: 'battery_charge_percent' }] } }])
+  const invalid = pack([{ satellite_id: 'A', battery_charge_percent: 'x' }])
+  const error = { code: 'invalid_point', details: [{ index: 0, field: 'battery_charge_percent' }] }
+  t.match(await ask('/telemetry/batch', 'POST', invalid), [400, { error }])
   t.match(await ask('/telemetry', 'POST', pack(POINTS[0]), ''), [401, { error: { code: 'unauthorized' } }])
   t.match(await ask('/nothing', 'GET', null), [404, { error: { code: 'not_found' } }])
   t.match(await ask('/telemetry', 'GET', null), [405, { error: { code: 'method_not_allowed' } }])
   t.strictSame(await ask('/health', 'GET', null), [200, { status: 'healthy' }])
   status.answer = { status: 200, contentType: 'text/plain', body: 'metric 1\n' }
-  const metrics = await request(`${origin}/metrics`, { headers: { accept: 'application/msgpack', authorization: token } })
-  t.equal(await metrics.body.text(), 'metric 1\n', 'what is not JSON goes out as it is')
+  const metrics = await request(`${origin}/metrics`, { headers: { accept: type, authorization: token } })
+  t.equal(await metrics.body.text(), 'metric 1\n', 'anything but JSON is left unchanged')
   t.match(counters.requests, { telemetry: { ok: 1, clientError: 2 }, batch: { ok: 1, clientError: 1 } })
 })
 
-t.test('what Accept asks for', (t) => {
-  const yes = ['application/msgpack', 'application/x-msgpack', 'APPLICATION/VND.MSGPACK ; q=0.5', 'application/msgpack, application/json', '*/*, application/msgpack;q=0.1']
-  const no = ['', '*/*', 'application/json', 'application/json, application/msgpack;q=0.9', 'application/msgpack;q=0', 'text/msgpack']
+t.test('Accept headers that prefer msgpack', (t) => {
+  const yes = [
+    'application/msgpack', 'application/x-msgpack', 'APPLICATION/VND.MSGPACK ; q=0.5',
+    'application/msgpack, application/json', '*/*, application/msgpack;q=0.1'
+  ]
+  const no = [
+    '', '*/*', 'application/json', 'application/json, application/msgpack;q=0.9', 'application/msgpack;q=0',
+    'text/msgpack'
+  ]
   for (const accept of yes) t.ok(acceptsMsgpack(accept), accept)
   for (const accept of no) t.notOk(acceptsMsgpack(accept), accept)
   t.end()

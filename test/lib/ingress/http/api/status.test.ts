@@ -3,12 +3,13 @@ import { once } from 'node:events'
 import { OperatingError } from '../../../../../lib/support/errors.js'
 import { RawClient, errorOf, onBothEngines, startRig } from '../engines/rig.js'
 
-onBothEngines('what the status port says goes out as it is', async (t, engine) => {
+onBothEngines('answers of the status port are sent unchanged', async (t, engine) => {
   const { status, counters, send } = await startRig(t, engine)
-  status.answer = { status: 503, contentType: 'application/json; charset=utf-8', body: '{"status":"unhealthy","name":"é"}' }
+  const contentType = 'application/json; charset=utf-8'
+  status.answer = { status: 503, contentType, body: '{"status":"unhealthy","name":"é"}' }
   const health = await send('/health?verbose=1', { method: 'GET' })
   t.equal(health.status, 503)
-  t.equal(health.headers['content-type'], 'application/json; charset=utf-8')
+  t.equal(health.headers['content-type'], contentType)
   t.equal(health.text, '{"status":"unhealthy","name":"é"}')
   status.answer = { status: 200, contentType: 'text/plain', body: 'x'.repeat(300_000) }
   const metrics = await send('/metrics', { method: 'GET' })
@@ -25,7 +26,7 @@ onBothEngines('a status port that cannot answer', async (t, engine) => {
   t.equal(answer.headers['retry-after'], '1')
 })
 
-onBothEngines('HEAD is GET without its body, on a connection that goes on', async (t, engine) => {
+onBothEngines('HEAD is answered like GET without the body, and the connection stays usable', async (t, engine) => {
   const { server } = await startRig(t, engine)
   const client = await RawClient.open(t, server.port)
   for (const path of ['/health', '/metrics', '/', '/nothing']) {
@@ -41,17 +42,17 @@ onBothEngines('HEAD is GET without its body, on a connection that goes on', asyn
   client.write('HEAD /telemetry HTTP/1.1\r\nhost: x\r\n\r\n')
   t.equal((await client.answer(false)).status, 405)
   client.post()
-  t.equal((await client.answer()).status, 202, 'no bytes of a body were left in between')
+  t.equal((await client.answer()).status, 202, 'no body bytes were sent in between')
 })
 
-onBothEngines('a client that has gone before the status port answers', async (t, engine) => {
+onBothEngines('a client that disconnects before the status port answers', async (t, engine) => {
   const { status, server, counters, send } = await startRig(t, engine)
   const asked = once(status.events, 'asked')
   const client = await RawClient.open(t, server.port)
   client.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n')
   await asked
   client.socket.resetAndDestroy()
-  // Answered on another connection: by then the reset has been seen.
+  // By the time these are answered on another connection, the reset has been noticed.
   await send('/', { method: 'GET' })
   await send('/', { method: 'GET' })
   status.events.emit('go')
@@ -59,17 +60,22 @@ onBothEngines('a client that has gone before the status port answers', async (t,
   t.match(counters.requests.health, { ok: 0, aborted: 1 })
 })
 
-onBothEngines('the senders that are asked for', async (t, engine) => {
+onBothEngines('queries for senders', async (t, engine) => {
   const { status, send } = await startRig(t, engine)
   status.answer = { status: 200, contentType: 'application/json', body: '{"total":0}' }
-  for (const query of ['', '?offset=0&limit=1000', '?sender=a%20b&offset=20', '?sender=']) t.equal((await send(`/udp/senders${query}`, { method: 'GET' })).text, '{"total":0}')
+  for (const query of ['', '?offset=0&limit=1000', '?sender=a%20b&offset=20', '?sender=']) {
+    t.equal((await send(`/udp/senders${query}`, { method: 'GET' })).text, '{"total":0}')
+  }
   t.strictSame(status.queries, [
     { offset: 0, limit: 100, sender: null },
     { offset: 0, limit: 1000, sender: null },
     { offset: 20, limit: 100, sender: 'a b' },
     { offset: 0, limit: 100, sender: '' }
   ])
-  for (const query of ['offset=-1', 'limit=0', 'limit=1001', 'limit=1e2', 'offset=1000001', 'offset=', 'limit=1&limit=1', 'page=1']) {
+  const bad = [
+    'offset=-1', 'limit=0', 'limit=1001', 'limit=1e2', 'offset=1000001', 'offset=', 'limit=1&limit=1', 'page=1'
+  ]
+  for (const query of bad) {
     const answer = await send(`/udp/senders?${query}`, { method: 'GET' })
     t.equal(answer.status, 400, query)
     t.equal(errorOf(answer).code, 'invalid_query')
@@ -77,10 +83,14 @@ onBothEngines('the senders that are asked for', async (t, engine) => {
   t.equal(status.queries.length, 4)
 })
 
-onBothEngines('/live as long as the process answers, /ready while a point would be taken; neither asks anybody else', async (t, engine) => {
+// Neither asks the status port.
+onBothEngines('/live while the process answers, /ready while points would be accepted', async (t, engine) => {
   const { status, intake, send } = await startRig(t, engine)
   status.answer = new Error('was asked')
-  const ask = async (path: string): Promise<readonly [number, string]> => await send(path, { method: 'GET' }).then((answer) => [answer.status, answer.text] as const)
+  const ask = async (path: string): Promise<readonly [number, string]> => {
+    const answer = await send(path, { method: 'GET' })
+    return [answer.status, answer.text]
+  }
   t.strictSame(await ask('/ready'), [200, '{"status":"ready"}'])
   for (const code of ['too_busy', 'spool_full', 'overloaded', 'shutting_down'] as const) {
     intake.refused = { code, retryAfterSeconds: 5 }

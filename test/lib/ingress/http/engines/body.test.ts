@@ -1,23 +1,28 @@
-/** The memory that bodies under way may take together. */
+/** The memory that incomplete bodies may use together. */
 import t from 'tap'
 import { BodyReader, BodyWatch } from '../../../../../lib/ingress/http/engines/body.js'
 
 const PIECE = Buffer.alloc(8_000, 'x')
 
-t.test('bodies of several chunks share a bound; room comes back when one ends', (t) => {
+function readerOf (watch: BodyWatch, outcomes: string[]): BodyReader {
+  const onBody = (body: Buffer): void => { outcomes.push(`${body.length} bytes`) }
+  return new BodyReader(watch, 1_000_000, onBody, (failure) => outcomes.push(failure))
+}
+
+t.test('bodies in several chunks share a limit; memory is returned when one ends', (t) => {
   const watch = new BodyWatch(60_000, 40_000)
   t.teardown(() => watch.close())
   const outcomes: string[] = []
-  const reader = (): BodyReader => new BodyReader(watch, 1_000_000, (body) => outcomes.push(`${body.length} bytes`), (failure) => outcomes.push(failure))
+  const reader = (): BodyReader => readerOf(watch, outcomes)
   const first = reader()
   const second = reader()
   const third = reader()
   first.take(PIECE, false)
   second.take(PIECE, false)
   third.take(PIECE, false)
-  t.same(outcomes, ['too_busy'], 'room for two of 16 KB, not for three')
+  t.same(outcomes, ['too_busy'], 'enough for two of 16 KB, not for three')
   third.take(PIECE, true)
-  t.same(outcomes, ['too_busy'], 'what comes later is ignored')
+  t.same(outcomes, ['too_busy'], 'later chunks are ignored')
   first.take(PIECE, true)
   reader().take(PIECE, false)
   second.drop()
@@ -25,12 +30,12 @@ t.test('bodies of several chunks share a bound; room comes back when one ends', 
   t.end()
 })
 
-t.test('a body alone gets what it needs, whatever the bound', (t) => {
+t.test('a single body gets the memory it needs, whatever the limit', (t) => {
   const watch = new BodyWatch(60_000, 100)
   t.teardown(() => watch.close())
   const outcomes: string[] = []
   for (let turn = 0; turn < 2; turn++) {
-    const reader = new BodyReader(watch, 1_000_000, (body) => outcomes.push(`${body.length} bytes`), (failure) => outcomes.push(failure))
+    const reader = readerOf(watch, outcomes)
     reader.take(PIECE, false)
     reader.take(PIECE, true)
   }
@@ -38,12 +43,13 @@ t.test('a body alone gets what it needs, whatever the bound', (t) => {
   t.end()
 })
 
-t.test('room of one body is used for the next', (t) => {
+t.test('the memory of one body is reused for the next', (t) => {
   const watch = new BodyWatch(60_000)
   t.teardown(() => watch.close())
   const seen: Array<{ text: string, memory: ArrayBufferLike }> = []
   for (const letter of ['a', 'b']) {
-    const reader = new BodyReader(watch, 1_000_000, (body) => seen.push({ text: body.toString(), memory: body.buffer }), () => t.fail('refused'))
+    const onBody = (body: Buffer): void => { seen.push({ text: body.toString(), memory: body.buffer }) }
+    const reader = new BodyReader(watch, 1_000_000, onBody, () => t.fail('refused'))
     for (let piece = 0; piece < 5; piece++) reader.take(Buffer.alloc(10_000, letter), piece === 4)
   }
   t.same(seen.map(({ text }) => text), ['a'.repeat(50_000), 'b'.repeat(50_000)])
@@ -51,15 +57,17 @@ t.test('room of one body is used for the next', (t) => {
   t.end()
 })
 
-t.test('room comes back when the one who takes the body throws', (t) => {
+t.test('memory is returned if onBody throws', (t) => {
   const watch = new BodyWatch(60_000, 20_000)
   t.teardown(() => watch.close())
   const failures: string[] = []
-  const reader = (onBody: () => void): BodyReader => new BodyReader(watch, 1_000_000, onBody, (failure) => failures.push(failure))
+  const reader = (onBody: () => void): BodyReader => (
+    new BodyReader(watch, 1_000_000, onBody, (failure) => failures.push(failure))
+  )
   const bad = reader(() => { throw new Error('no') })
   bad.take(PIECE, false)
   t.throws(() => bad.take(PIECE, true), /no/)
   reader(() => {}).take(PIECE, false)
-  t.same(failures, [], 'the whole room is there again')
+  t.same(failures, [], 'all memory is available again')
   t.end()
 })

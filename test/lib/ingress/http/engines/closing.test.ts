@@ -6,7 +6,7 @@ import { POINT, RawClient, onBothEngines, onEngine, startRig, startServer } from
 
 const LONG_MS = 60_000
 
-onBothEngines('port 0 gives a real port; an address that is not of this machine is an error', async (t, engine) => {
+onBothEngines('port 0 yields a real port; an address that is not local is an error', async (t, engine) => {
   const server = await startServer(t, engine, (_request, exchange) => exchange.reply(200, [], ''))
   t.ok(server.port > 1024)
   await t.rejects(engine.listen('203.0.113.7', 0, () => { t.fail('never called') }), /203\.0\.113\.7/)
@@ -18,7 +18,7 @@ onEngine('node', 'a port in use is an error', async (t, engine) => {
   await t.rejects(engine.listen('127.0.0.1', server.port, () => { t.fail('never called') }), { code: 'EADDRINUSE' })
 })
 
-onBothEngines('closing: what is under way is answered, idle connections end, nobody new gets in', async (t, engine) => {
+onBothEngines('closing answers pending requests, ends idle connections and accepts no new ones', async (t, engine) => {
   const { intake, server } = await startRig(t, engine)
   const silent = await RawClient.open(t, server.port)
   const idle = await RawClient.open(t, server.port)
@@ -29,7 +29,7 @@ onBothEngines('closing: what is under way is answered, idle connections end, nob
   busy.post()
   await intake.offered(2)
   const closed = server.close(LONG_MS)
-  t.equal(server.close(0).constructor, Promise, 'closing twice is fine, and the first deadline counts')
+  t.equal(server.close(0).constructor, Promise, 'closing twice is allowed, and the first deadline counts')
   const late = connect({ port: server.port, host: '127.0.0.1' })
   const [error] = await once(late, 'error') as [NodeJS.ErrnoException]
   t.equal(error.code, 'ECONNREFUSED')
@@ -41,7 +41,7 @@ onBothEngines('closing: what is under way is answered, idle connections end, nob
   await closed
 })
 
-onBothEngines('closing waits for a body that still arrives', async (t, engine) => {
+onBothEngines('closing waits for a body that is still arriving', async (t, engine) => {
   const { server, send } = await startRig(t, engine)
   const client = await RawClient.open(t, server.port)
   client.write(`POST /telemetry HTTP/1.1\r\nhost: x\r\ncontent-length: ${POINT.length}\r\n\r\n${POINT.slice(0, 10)}`)
@@ -52,7 +52,7 @@ onBothEngines('closing waits for a body that still arrives', async (t, engine) =
   await closed
 })
 
-onBothEngines('closing cuts at the deadline', async (t, engine) => {
+onBothEngines('closing cuts connections at the deadline', async (t, engine) => {
   const { intake, counters, server } = await startRig(t, engine)
   intake.hold = true
   const client = await RawClient.open(t, server.port)
@@ -64,10 +64,10 @@ onBothEngines('closing cuts at the deadline', async (t, engine) => {
   await client.waitForEnd()
   t.equal(client.unread, '')
   intake.release()
-  t.match(counters.requests.telemetry, { ok: 0, aborted: 1 }, 'an acknowledgement that comes after the cut does no harm')
+  t.match(counters.requests.telemetry, { ok: 0, aborted: 1 }, 'an acknowledgement after the cut is harmless')
 })
 
-onBothEngines('closing with nothing under way', async (t, engine) => {
+onBothEngines('closing without pending requests', async (t, engine) => {
   const { server, send } = await startRig(t, engine)
   await send('/', { method: 'GET' })
   const started = performance.now()
@@ -75,7 +75,7 @@ onBothEngines('closing with nothing under way', async (t, engine) => {
   t.ok(performance.now() - started < 1_000)
 })
 
-onBothEngines('closing under load: every point that was taken is answered', async (t, engine) => {
+onBothEngines('closing under load: every accepted point is answered', async (t, engine) => {
   const { intake, server } = await startRig(t, engine)
   let accepted = 0
   const run = async (): Promise<void> => {
@@ -127,7 +127,7 @@ onBothEngines('a stream: chunks, a slow reader, an end', async (t, engine) => {
   t.equal(closes, 0, 'not after end()')
 })
 
-onBothEngines('a stream ends when its client goes, or when the server closes', async (t, engine) => {
+onBothEngines('a stream ends when its client disconnects, or when the server closes', async (t, engine) => {
   const closes: string[] = []
   let opened = 0
   const server = await startServer(t, engine, (request, exchange) => {

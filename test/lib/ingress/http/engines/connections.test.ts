@@ -1,6 +1,6 @@
-/** The HTTP contract, on both engines: many requests on few connections and many at once, more than the bound. */
+/** The HTTP contract, on both engines: many requests per connection, many connections, more than the limit. */
 import { Agent, request } from 'undici'
-import { POINT, RawClient, errorOf, onBothEngines, startRig } from './rig.js'
+import { POINT, RawClient, errorOf, onBothEngines, post, startRig } from './rig.js'
 
 onBothEngines('a thousand requests on one connection', async (t, engine) => {
   const { intake, counters, server } = await startRig(t, engine)
@@ -14,7 +14,7 @@ onBothEngines('a thousand requests on one connection', async (t, engine) => {
   t.equal(counters.requests.telemetry.ok, 1_000)
 })
 
-onBothEngines('many at once, each gets its own answer', async (t, engine) => {
+onBothEngines('many concurrent requests each get their own answer', async (t, engine) => {
   const { intake, origin } = await startRig(t, engine)
   intake.hold = true
   const dispatcher = new Agent({ connections: 100 })
@@ -26,13 +26,13 @@ onBothEngines('many at once, each gets its own answer', async (t, engine) => {
     return (await answer.body.json() as { satellite_id: string }).satellite_id
   })
   await intake.offered(100)
-  // In another order than they came in.
+  // Not in the order in which they arrived.
   intake.held.reverse()
   intake.release()
   t.same(await Promise.all(sent), ids)
 })
 
-onBothEngines('beyond the bound: 503, and what is there goes on', async (t, engine) => {
+onBothEngines('over the limit: 503, while other connections stay usable', async (t, engine) => {
   const { intake, counters, server } = await startRig(t, engine, { connectionsMax: 3 })
   const clients = await Promise.all([1, 2, 3].map(async () => await RawClient.open(t, server.port)))
   for (const client of clients) {
@@ -53,19 +53,24 @@ onBothEngines('beyond the bound: 503, and what is there goes on', async (t, engi
     client.post()
     t.equal((await client.answer()).status, 202)
   }
-  t.equal(intake.offers.length, 6, 'nothing of a connection that was refused is taken')
+  t.equal(intake.offers.length, 6, 'nothing from a refused connection is accepted')
   clients[0]!.socket.destroy()
   for (let status = 503; status !== 202;) {
     const next = await RawClient.open(t, server.port)
     next.post()
     status = (await next.answer()).status
   }
-  t.pass('a place that was given up is taken again')
+  t.pass('a closed connection makes way for another')
 })
 
-onBothEngines('clients that reset the connection while they are refused', async (t, engine) => {
+onBothEngines('clients that reset the connection while they are being refused', async (t, engine) => {
   const { server, send } = await startRig(t, engine)
-  for (const head of ['CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n', 'nonsense\r\n\r\n', 'POST /telemetry HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n']) {
+  const heads = [
+    'CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n',
+    'nonsense\r\n\r\n',
+    'POST /telemetry HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n'
+  ]
+  for (const head of heads) {
     const clients = await Promise.all(Array.from({ length: 20 }, async () => await RawClient.open(t, server.port)))
     for (const client of clients) client.socket.write(head, () => client.socket.resetAndDestroy())
     await Promise.all(clients.map(async (client) => await client.waitForEnd()))
@@ -76,7 +81,7 @@ onBothEngines('clients that reset the connection while they are refused', async 
 onBothEngines('a client that asks to close', async (t, engine) => {
   const { server } = await startRig(t, engine)
   const client = await RawClient.open(t, server.port)
-  client.write(`POST /telemetry HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: ${POINT.length}\r\n\r\n${POINT}`)
+  client.write(post('/telemetry', `connection: close\r\ncontent-length: ${POINT.length}`, POINT))
   t.equal((await client.answer()).status, 202)
   await client.waitForEnd()
 })

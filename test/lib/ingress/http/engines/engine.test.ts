@@ -1,4 +1,4 @@
-/** Choosing the engine, and what a handler that throws does to the process. */
+/** Choosing the engine, and the effect of a throwing handler on the process. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -15,32 +15,45 @@ import type { ChoiceParts, EngineChoice } from '../../../../../lib/ingress/http/
 const SERVER = fileURLToPath(new URL('./server-process.js', import.meta.url))
 
 async function noBinary (): Promise<HttpEngine> {
-  return await Promise.reject(new Error('this version of uWS supports only other machines\nand a long story\n\nError: version `GLIBC_2.38\' not found\n  at there'))
+  const lines = [
+    'this version of uWS supports only other machines', 'and a long story', '',
+    'Error: version `GLIBC_2.38\' not found', '  at there'
+  ]
+  return await Promise.reject(new Error(lines.join('\n')))
 }
 
-/** Chooses; what is said on the way is in `said`. */
-async function choose (preference: 'auto' | 'uws' | 'node', parts: Partial<ChoiceParts> = {}): Promise<{ choice: EngineChoice, said: string[] }> {
+interface Choice {
+  readonly choice: EngineChoice
+  /** Messages logged. */
+  readonly said: string[]
+}
+
+async function choose (preference: 'auto' | 'uws' | 'node', parts: Partial<ChoiceParts> = {}): Promise<Choice> {
   const said: string[] = []
-  const choice = await chooseEngine(preference, { info: (message) => said.push(`info: ${message}`), warn: (message) => said.push(`warn: ${message}`), ...parts })
-  return { choice, said }
+  const log = {
+    info: (message: string) => said.push(`info: ${message}`),
+    warn: (message: string) => said.push(`warn: ${message}`)
+  }
+  return { choice: await chooseEngine(preference, { ...log, ...parts }), said }
 }
 
 const finds = (unsafe: string[], cannot: string[]) => async () => await Promise.resolve({ unsafe, cannot })
 
-t.test('auto takes uWebSockets.js where it loads, and says once what it cannot do', async (t) => {
+t.test('auto chooses uWebSockets.js if it loads, and reports once what it cannot do', async (t) => {
   const { choice, said } = await choose('auto')
   t.match(choice, { name: 'uws', release: /^(uws-pack|uWebSockets\.js) \d+\.\d+/ })
   t.equal(said.length, choice.cannot.length > 0 ? 1 : 0)
-  if (choice.release.startsWith('uws-pack')) t.match(said, [/^info: uws-pack .* but not: heads in pieces, HTTP\/1\.0, .*HTTP_ENGINE=node.*npm install/])
+  const expected = /^info: uws-pack .* does not support heads in pieces, HTTP\/1\.0, .*HTTP_ENGINE=node.*npm install/
+  if (choice.release.startsWith('uws-pack')) t.match(said, [expected])
 })
 
-t.test('auto says nothing of an engine that can do all', async (t) => {
+t.test('auto reports nothing about an engine without limitations', async (t) => {
   const { choice, said } = await choose('auto', { check: finds([], []) })
   t.match(choice, { name: 'uws', cannot: [], advice: null })
   t.same(said, [])
 })
 
-t.test('auto falls back to node:http, with one warning that says why and what to install', async (t) => {
+t.test('auto falls back to node:http, with one warning that explains why and what to install', async (t) => {
   const { choice, said } = await choose('auto', { load: noBinary })
   t.match(choice, { name: 'node', release: `Node.js ${process.versions.node}`, cannot: [] })
   t.equal(said.length, 1)
@@ -48,7 +61,7 @@ t.test('auto falls back to node:http, with one warning that says why and what to
   t.notMatch(said[0], 'long story')
 })
 
-t.test('auto does not take what fails a case of safety, or does not serve at all', async (t) => {
+t.test('auto does not choose an engine that fails a safety case, or does not serve at all', async (t) => {
   const unsafe = await choose('auto', { check: finds(['several hosts'], ['trailers']) })
   t.equal(unsafe.choice.name, 'node')
   t.match(unsafe.said, [/^warn: .*several hosts.*node:http/])
@@ -57,13 +70,13 @@ t.test('auto does not take what fails a case of safety, or does not serve at all
   t.match(dead.said, [/^warn: .*silence/])
 })
 
-t.test('node takes node:http without loading anything', async (t) => {
+t.test('node chooses node:http without loading anything', async (t) => {
   const { choice, said } = await choose('node', { load: async () => await Promise.reject(new Error('loaded')) })
   t.equal(choice.name, 'node')
   t.same(said, [])
 })
 
-t.test('uws takes what is not safe with a warning, and fails where nothing loads', async (t) => {
+t.test('uws chooses an unsafe binary with a warning, and fails if none loads', async (t) => {
   const { choice, said } = await choose('uws', { check: finds(['several hosts'], []) })
   t.equal(choice.name, 'uws')
   t.match(choice, { unsafe: ['several hosts'], advice: /HTTP_ENGINE=node/ })
@@ -71,8 +84,15 @@ t.test('uws takes what is not safe with a warning, and fails where nothing loads
   await t.rejects(choose('uws', { load: noBinary }), /does not run.*HTTP_ENGINE/)
 })
 
-/** Starts a server process and sends it one request, on a connection that is kept. */
-async function runServer (t: Test, engine: string, place: string): Promise<{ child: ChildProcess, exited: Promise<unknown[]>, answer: Response, errors: () => string }> {
+interface ServerRun {
+  readonly child: ChildProcess
+  readonly exited: Promise<unknown[]>
+  readonly answer: Response
+  readonly errors: () => string
+}
+
+/** Starts a server process, and sends it one request on a persistent connection. */
+async function runServer (t: Test, engine: string, place: string): Promise<ServerRun> {
   const child = spawn(process.execPath, [SERVER, engine, place], { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
@@ -80,7 +100,9 @@ async function runServer (t: Test, engine: string, place: string): Promise<{ chi
   child.stderr.on('data', (chunk: Buffer) => { errors += chunk.toString() })
   const [port] = await once(createInterface(child.stdout), 'line') as [string]
   const path = place === 'status' ? '/health' : '/telemetry'
-  const answer = await fetch(`http://127.0.0.1:${port}${path}`, place === 'status' ? {} : { method: 'POST', body: POINT, headers: { 'content-type': 'application/json' } })
+  const headers = { 'content-type': 'application/json' }
+  const options = place === 'status' ? {} : { method: 'POST', body: POINT, headers }
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`, options)
   return { child, exited, answer, errors: () => errors }
 }
 

@@ -1,4 +1,4 @@
-/** A real nginx in front of both engines: as it comes, and with the one line that uWebSockets.js needs. */
+/** A real nginx in front of both engines: with its defaults, and with the line that uWebSockets.js needs. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
@@ -25,21 +25,24 @@ async function freePort (): Promise<number> {
   return port
 }
 
-/** What nginx takes for granted is left as it is; the rest keeps it in its own folder. @param lines of the location */
+/** The defaults of nginx, with all files in its own folder. @param lines added to the location */
 function configuration (port: number, upstream: number, lines: string): string {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`).join(' ')
-  return `${process.getuid?.() === 0 ? 'user root;' : ''} daemon off; worker_processes 1; pid nginx.pid; error_log stderr notice;
+  const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  const temporary = kinds.map((kind) => `${kind}_temp_path ${kind};`).join(' ')
+  return `${process.getuid?.() === 0 ? 'user root;' : ''}
+    daemon off; worker_processes 1; pid nginx.pid; error_log stderr notice;
     events {}
     http { access_log off; ${temporary}
       server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${upstream}; ${lines} } } }`
 }
 
-/** Its address, once it listens. */
+/** Resolves to its origin, once it is listening. */
 async function startNginx (t: Test, rig: Rig, lines: string): Promise<string> {
   const folder = await temporaryDirectory(t)
   const port = await freePort()
   await writeFile(join(folder, 'nginx.conf'), configuration(port, rig.server.port, lines))
-  const child = spawn(NGINX ?? '', ['-e', 'stderr', '-p', folder, '-c', 'nginx.conf'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const options = ['-e', 'stderr', '-p', folder, '-c', 'nginx.conf']
+  const child = spawn(NGINX ?? '', options, { stdio: ['ignore', 'ignore', 'pipe'] })
   child.once('exit', onProcessEnd(() => { child.kill('SIGTERM') }))
   t.teardown(async () => {
     if (child.exitCode !== null) return
@@ -55,8 +58,14 @@ async function startNginx (t: Test, rig: Rig, lines: string): Promise<string> {
   return `http://127.0.0.1:${port}`
 }
 
-async function send (origin: string, path: string, body: string, headers: Record<string, string> = {}): Promise<number> {
-  const answer = await request(`${origin}${path}`, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } })
+async function send (
+  origin: string, path: string, body: string, headers: Record<string, string> = {}
+): Promise<number> {
+  const answer = await request(`${origin}${path}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'application/json', ...headers }
+  })
   await answer.body.dump()
   return answer.statusCode
 }
@@ -64,7 +73,7 @@ async function send (origin: string, path: string, body: string, headers: Record
 if (NGINX === undefined) {
   t.test('nginx in front', { skip: 'nginx is not installed (Debian: nginx-light)' }, async () => {})
 } else {
-  onBothEngines('nginx as it comes, which speaks HTTP/1.0', async (t, engine) => {
+  onBothEngines('nginx with its defaults, which uses HTTP/1.0', async (t, engine) => {
     const { cannot } = await checkEngine(engine)
     const rig = await startRig(t, engine)
     const origin = await startNginx(t, rig, '')
@@ -78,13 +87,17 @@ if (NGINX === undefined) {
     }
   })
 
-  onBothEngines('nginx with HTTP/1.1 and connections that are kept', async (t, engine) => {
+  onBothEngines('nginx with HTTP/1.1 and persistent connections', async (t, engine) => {
     const rig = await startRig(t, engine)
-    const origin = await startNginx(t, rig, 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host; proxy_request_buffering off;')
+    const lines = [
+      'proxy_http_version 1.1;', 'proxy_set_header Connection "";', 'proxy_set_header Host $http_host;',
+      'proxy_request_buffering off;'
+    ]
+    const origin = await startNginx(t, rig, lines.join(' '))
     for (let turn = 0; turn < 20; turn++) t.equal(await send(origin, '/telemetry', POINT), 202)
     t.equal(await send(origin, '/telemetry/batch', batch(10_000)), 202)
     const { host } = new URL(origin)
-    t.equal(await send(origin, '/telemetry', POINT, { origin: `https://${host}` }), 202, 'its own page')
+    t.equal(await send(origin, '/telemetry', POINT, { origin: `https://${host}` }), 202, 'a page from this server')
     t.equal(await send(origin, '/telemetry', POINT, { origin: 'https://elsewhere' }), 403)
     const chunks = await request(`${origin}/telemetry`, { method: 'POST', body: Readable.from([Buffer.from(POINT)]) })
     t.equal(chunks.statusCode, 202, 'chunks are passed on')

@@ -1,4 +1,4 @@
-/** What the contract tests of HTTP stand on: a server of either engine with a fake intake, and a client on a raw socket. */
+/** The base of the HTTP contract tests: a server of either engine with a fake intake, and a client on a raw socket. */
 import { EventEmitter, once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
@@ -8,7 +8,7 @@ import { BODY_STALL_MS, IDLE_MS } from '../../../../../lib/ingress/http/engines/
 import { HttpCounters } from '../../../../../lib/ingress/http/api/counters.js'
 import { loadEngine } from '../../../../../lib/ingress/http/engines/load-engine.js'
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
-import { tokensOfSetting } from '../../../../../lib/access/token.js'
+import { tokensFromSetting } from '../../../../../lib/access/token.js'
 import { PointColumns } from '../../../../../protocol/columns.js'
 import { TELEMETRY } from '../../../../../protocol/metrics.js'
 import { SatelliteTable } from '../../../../../protocol/satellites.js'
@@ -16,7 +16,9 @@ import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../../lib/pipeline/intake.js'
-import type { HttpEngine, HttpHandler, HttpServer, ListenOptions } from '../../../../../lib/ingress/http/engines/engine.js'
+import type {
+  HttpEngine, HttpHandler, HttpServer, ListenOptions
+} from '../../../../../lib/ingress/http/engines/engine.js'
 import type { RouteTable } from '../../../../../lib/ingress/http/api/router.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
 
@@ -51,8 +53,9 @@ export class FakeIntake implements Intake {
 
   offer (ack: AckLevel, onAck: OnAck): void {
     const { count, satellites, timesMicros } = this.columns
-    this.offers.push({ ack, ids: satellites.slice(0, count).map(({ id }) => id), timesMicros: [...timesMicros.subarray(0, count)] })
-    // What a real intake does next: the columns serve another body before this one is acknowledged.
+    const ids = satellites.slice(0, count).map(({ id }) => id)
+    this.offers.push({ ack, ids, timesMicros: [...timesMicros.subarray(0, count)] })
+    // As with a real intake: the columns serve other bodies before this one is acknowledged.
     this.columns.clear()
     if (this.hold) this.held.push(onAck)
     else setImmediate(() => onAck(this.answer))
@@ -64,10 +67,10 @@ export class FakeIntake implements Intake {
   }
 
   shed (): void {
-    throw new Error('HTTP refuses; it never drops')
+    throw new Error('HTTP refuses points, and never drops any')
   }
 
-  /** Resolves when `count` offers have come in all. */
+  /** Resolves once there were `count` offers in total. */
   async offered (count: number): Promise<void> {
     while (this.offers.length < count) await once(this.events, 'offer', { signal: AbortSignal.timeout(PATIENCE_MS) })
   }
@@ -77,10 +80,10 @@ export class FakeIntake implements Intake {
   }
 }
 
-/** Answers at once, unless somebody listens for 'asked': then after 'go'. */
+/** Answers at once, or after 'go' if there is a listener for 'asked'. */
 export class FakeStatus implements StatusPort {
   readonly events = new EventEmitter()
-  /** What was asked of senders(). */
+  /** Queries passed to senders(). */
   readonly queries: SenderQuery[] = []
   answer: StatusAnswer | Error = { status: 200, contentType: 'application/json', body: '{"status":"healthy"}' }
 
@@ -106,7 +109,7 @@ export class FakeStatus implements StatusPort {
 
 export interface RigOptions {
   readonly apiTokens?: readonly string[]
-  /** In place of those. */
+  /** Replaces apiTokens. */
   readonly tokens?: TokenCheck
   readonly routes?: RouteTable
   readonly allowedOrigins?: readonly string[]
@@ -140,7 +143,7 @@ export interface Answer {
 
 type EngineTest = (t: Test, engine: HttpEngine) => Promise<void>
 
-/** Runs a test on both engines, its name in front. */
+/** Runs a test on both engines, each with its name as prefix. */
 export function onBothEngines (name: string, body: EngineTest): void {
   onEngine('uws', name, body)
   onEngine('node', name, body)
@@ -152,7 +155,9 @@ export function onEngine (kind: HttpEngine['name'], name: string, body: EngineTe
 
 /** A JSON array of `count` points, S-0, S-1, … */
 export function batch (count: number): string {
-  return `[${Array.from({ length: count }, (_, index) => `{"satellite_id":"S-${index}","storage_usage_mb":${index}}`).join(',')}]`
+  const point = (index: number): string => `{"satellite_id":"S-${index}","storage_usage_mb":${index}}`
+  const points = Array.from({ length: count }, (_, index) => point(index))
+  return `[${points.join(',')}]`
 }
 
 /** A POST request, byte for byte. */
@@ -160,15 +165,17 @@ export function post (path: string, headers: string, body: string | Buffer = '')
   return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`), Buffer.from(body)])
 }
 
-export async function startServer (t: Test, engine: HttpEngine, handler: HttpHandler, options: ListenOptions = {}): Promise<HttpServer> {
+export async function startServer (
+  t: Test, engine: HttpEngine, handler: HttpHandler, options: ListenOptions = {}
+): Promise<HttpServer> {
   const server = await engine.listen('127.0.0.1', 0, handler, options)
   t.teardown(async () => await server.close(0))
   return server
 }
 
-/** As for API_TOKENS. */
+/** @param apiTokens as in API_TOKENS */
 export function tokenCheckOf (apiTokens: readonly string[]): TokenCheck {
-  return new TokenCheck(apiTokens.length === 0 ? null : tokensOfSetting(apiTokens), { readOpen: false })
+  return new TokenCheck(apiTokens.length === 0 ? null : tokensFromSetting(apiTokens), { readOpen: false })
 }
 
 export async function startRig (t: Test, engine: HttpEngine, options: RigOptions = {}): Promise<Rig> {
@@ -178,7 +185,8 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const counters = new HttpCounters((ms) => acksMs.push(ms))
   const config = { maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES, allowedOrigins: options.allowedOrigins ?? [] }
   const tokens = options.tokens ?? tokenCheckOf(options.apiTokens ?? [])
-  const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes: options.routes ?? {} })
+  const routes = options.routes ?? {}
+  const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes })
   const server = await startServer(t, engine, handler, {
     bodyStallMs: options.bodyStallMs ?? BODY_STALL_MS,
     idleMs: options.idleMs ?? IDLE_MS,
@@ -188,7 +196,7 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const origin = `http://127.0.0.1:${server.port}`
   const client = new Client(origin)
   t.teardown(async () => await client.destroy())
-  const send = async (path: string, { method = 'POST', body = null, headers = {} }: SendOptions = {}): Promise<Answer> => {
+  const send: Rig['send'] = async (path, { method = 'POST', body = null, headers = {} } = {}) => {
     const answer = await client.request({ path, method, body, headers })
     return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
   }
@@ -199,7 +207,7 @@ export function errorOf (answer: { readonly text: string }): { code: string, mes
   return (JSON.parse(answer.text) as { error: { code: string, message: string } }).error
 }
 
-/** A client that writes what it is told to, byte for byte, and reads answers with Content-Length one after another. */
+/** A client that writes raw bytes, and reads answers with Content-Length in order. */
 export class RawClient {
   private received = ''
   private readonly changes = new EventEmitter()
@@ -248,10 +256,11 @@ export class RawClient {
 
   /** Waits for the other side to close. */
   async waitForEnd (): Promise<void> {
-    if (!this.socket.readableEnded && !this.closed) await Promise.race([once(this.socket, 'end'), once(this.socket, 'close')])
+    if (this.socket.readableEnded || this.closed) return
+    await Promise.race([once(this.socket, 'end'), once(this.socket, 'close')])
   }
 
-  /** The next answer; for one to HEAD, the head alone. */
+  /** The next answer. @param hasBody false: an answer to HEAD */
   async answer (hasBody = true): Promise<Answer> {
     await this.waitForText('\r\n\r\n')
     const [head = '', ...lines] = this.received.slice(0, this.received.indexOf('\r\n\r\n')).split('\r\n')

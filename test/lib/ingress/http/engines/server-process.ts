@@ -1,6 +1,6 @@
 /**
- * A server in a process of its own: `server-process.js uws|node decode|offer|refusal|status|nowhere`. Prints its port.
- * The part that is named throws what no part may throw. SIGTERM closes the server, and nothing else ends the process.
+ * A server in a separate process: `server-process.js uws|node decode|offer|refusal|status|nowhere`. Prints its port.
+ * The named part throws, like a programmer's error. SIGTERM closes the server; only that lets the process end.
  */
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
 import { createHandler } from '../../../../../lib/ingress/http/api/routes.js'
@@ -20,7 +20,9 @@ const now = (): number => {
   return Date.now() * 1000
 }
 const counters = new HttpCounters(() => {})
-const handler = createHandler({ intake, status, config: { maxBodyBytes: 1_000_000, allowedOrigins: [] }, tokens: new TokenCheck(null, { readOpen: false }), counters, now })
+const config = { maxBodyBytes: 1_000_000, allowedOrigins: [] }
+const tokens = new TokenCheck(null, { readOpen: false })
+const handler = createHandler({ intake, status, config, tokens, counters, now })
 const engine = await loadEngine(kind === 'uws' ? 'uws' : 'node')
 const server = await engine.listen('127.0.0.1', 0, handler)
 process.once('SIGTERM', () => { server.close(10_000).catch((error: unknown) => console.error(error)) })

@@ -1,4 +1,4 @@
-/** The project's own release of uWebSockets.js goes before the one that came along, wherever the user has put it. */
+/** The project's own release of uWebSockets.js takes precedence over the bundled one, wherever the user installs it. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -6,7 +6,7 @@ import t from 'tap'
 import { findUwsPackage } from '../../../../../lib/ingress/http/engines/uws-package.js'
 import { temporaryDirectory } from '../../../../support/postgres.js'
 
-t.test('which package is taken', async (t) => {
+t.test('finds the package to load', async (t) => {
   const root = await temporaryDirectory(t)
   const app = join(root, 'node_modules', 'orbitstream')
   const from = pathToFileURL(join(app, 'dist', 'lib', 'module.js'))
@@ -17,9 +17,10 @@ t.test('which package is taken', async (t) => {
   }
   t.equal(findUwsPackage(from), null, 'none')
   await install(app, 'uws-pack', '20.0.8')
-  t.match(findUwsPackage(from), { name: 'uws-pack', version: '20.0.8' }, 'what came along')
+  t.match(findUwsPackage(from), { name: 'uws-pack', version: '20.0.8' }, 'the bundled one')
   await install(root, 'uWebSockets.js', '20.70.0')
-  t.match(findUwsPackage(from), { name: 'uWebSockets.js', folder: pathToFileURL(`${root}/`) }, 'installed beside this program')
+  const folder = pathToFileURL(`${root}/`)
+  t.match(findUwsPackage(from), { name: 'uWebSockets.js', folder }, 'installed next to this program')
   await install(app, 'uWebSockets.js', '20.71.0')
-  t.match(findUwsPackage(from), { version: '20.71.0' }, 'installed in its place')
+  t.match(findUwsPackage(from), { version: '20.71.0' }, 'installed in place of it')
 })

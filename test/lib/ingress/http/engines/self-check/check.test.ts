@@ -1,4 +1,4 @@
-/** The self-check finds what an engine lets through, and one that does not serve. What both engines pass stands in the suite. */
+/** The self-check detects unsafe engines, and engines that do not serve. conformance.test.ts tests the real ones. */
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Server } from 'node:net'
@@ -13,12 +13,13 @@ function engineOn (serve: (handler: HttpHandler) => Server): HttpEngine {
     listen: async (host, port, handler) => {
       const server = serve(handler).listen(port, host)
       await once(server, 'listening')
-      return { port: (server.address() as AddressInfo).port, close: async () => { await once(server.close(), 'close') } }
+      const close = async (): Promise<void> => { await once(server.close(), 'close') }
+      return { port: (server.address() as AddressInfo).port, close }
     }
   }
 }
 
-/** Node's parser as it is, without what this project sees to beside it. */
+/** The parser of Node.js alone, without the additional checks of node.ts. */
 const lenient = engineOn((handler) => createHttpServer((req, res) => {
   const exchange: Pick<HttpExchange, 'readBody' | 'reply'> = {
     readBody: (_bytesMax, onBody) => { req.resume().once('end', () => onBody(Buffer.alloc(0))) },
@@ -27,11 +28,11 @@ const lenient = engineOn((handler) => createHttpServer((req, res) => {
   handler({ method: req.method ?? '', path: req.url ?? '', query: '', header: () => '' }, exchange as HttpExchange)
 }))
 
-t.test('what a parser alone lets through is not safe', async (t) => {
+t.test('a parser without additional checks is unsafe', async (t) => {
   const { unsafe, cannot } = await checkEngine(lenient)
   t.ok(unsafe.includes('several hosts'), unsafe.join())
   t.ok(unsafe.includes('other transfer codings'), unsafe.join())
-  t.same(cannot, ['half-closed connections'], 'what it can do is not held against it')
+  t.same(cannot, ['half-closed connections'], 'its other abilities are recognized')
 })
 
 t.test('an engine that hangs up', async (t) => {

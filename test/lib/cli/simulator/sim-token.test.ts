@@ -1,10 +1,10 @@
-/** Where the simulator's token comes from. */
+/** Sources of the simulator's token. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readToken } from '../../../lib/cli/sim-token.js'
+import { readToken } from '../../../../lib/cli/simulator/sim-token.js'
 
-t.test('option, file, variable; the variable alone never forbids another', t => {
+t.test('option, file, variable; the variable never conflicts with the others', t => {
   const file = join(t.testdir(), 'token')
   writeFileSync(file, ' a-token-of-a-file \r\nsecond line\n')
   t.strictSame(readToken(undefined, undefined, undefined), { token: null })
@@ -15,14 +15,14 @@ t.test('option, file, variable; the variable alone never forbids another', t => 
   t.end()
 })
 
-t.test('problems name the source and never the token', t => {
+t.test('problems name the source, never the token', t => {
   const empty = join(t.testdir({ empty: '\n' }), 'empty')
   t.match(readToken('a', 'b', undefined), { problem: '--token and --token-file' })
   t.match(readToken(undefined, join(empty, 'none'), undefined), { problem: /^--token-file: ENOTDIR/ })
-  t.match(readToken(undefined, empty, undefined), { problem: '--token-file: there is no token' })
+  t.match(readToken(undefined, empty, undefined), { problem: '--token-file: is empty' })
   for (const [token, variable] of [['geheim ü', undefined], [undefined, 'geheim ü']] as const) {
     const read = readToken(token, undefined, variable)
-    t.match(read, { problem: /only visible ASCII/ })
+    t.match(read, { problem: /visible ASCII/ })
     t.notMatch(read, { problem: /geheim/ })
   }
   t.end()

@@ -1,17 +1,21 @@
 /**
- * The token that a program sends to a server: of --token, of the first line of --token-file, or of the variable API_TOKEN.
- * The command line is seen by everybody on the machine; file and environment are not.
+ * The token to send to a server: from --token, the first line of --token-file, or the API_TOKEN variable. The command
+ * line is visible to all users of the machine; files and the environment are not.
  */
 import { readFileSync } from 'node:fs'
-import { TOKEN_VARIABLE } from '../config/config.js'
+import { TOKEN_VARIABLE } from '../../config/config.js'
 
 export type ReadToken = { readonly token: string | null } | { readonly problem: string }
 
-export function readToken (token: string | undefined, file: string | undefined, variable: string | undefined): ReadToken {
-  if (token !== undefined && file !== undefined) return { problem: '--token and --token-file are both given' }
+export function readToken (
+  token: string | undefined,
+  file: string | undefined,
+  variable: string | undefined
+): ReadToken {
+  if (token !== undefined && file !== undefined) return { problem: '--token and --token-file are mutually exclusive' }
   if (token !== undefined) return checked(token, '--token')
   if (file !== undefined) return readTokenFile(file)
-  // Empty as Compose makes it of a variable that is not set.
+  // Compose sets unset variables to the empty string.
   return variable === undefined || variable === '' ? { token: null } : checked(variable, TOKEN_VARIABLE)
 }
 
@@ -26,5 +30,5 @@ function readTokenFile (file: string): ReadToken {
 /** The message never repeats the token. */
 function checked (token: string, source: string): ReadToken {
   if (/^[\x21-\x7e]+$/.test(token)) return { token }
-  return { problem: `${source}: ${token === '' ? 'there is no token' : 'only visible ASCII characters are possible'}` }
+  return { problem: `${source}: ${token === '' ? 'is empty' : 'must consist of visible ASCII characters'}` }
 }

@@ -1,0 +1,48 @@
+/** Options that name the server to talk to, and the token for it. */
+import { TOKEN_VARIABLE } from '../../config/config.js'
+import { url as urlType } from '../../config/value-types.js'
+import type { Option } from '../options.js'
+import { readToken } from './sim-token.js'
+
+export const API_URL_OPTION = {
+  name: 'api-url',
+  type: 'string',
+  placeholder: 'url',
+  default: 'http://127.0.0.1:8080',
+  help: 'Server address.'
+} as const satisfies Option
+
+export const TOKEN_OPTIONS = [
+  {
+    name: 'token',
+    type: 'string',
+    help: 'Token, if the server requires one. Visible to other users of this machine: prefer --token-file.'
+  },
+  {
+    name: 'token-file',
+    type: 'string',
+    placeholder: 'file',
+    help: 'File with the token in its first line.',
+    note: `default: the ${TOKEN_VARIABLE} variable`
+  }
+] as const satisfies readonly Option[]
+
+export interface Server {
+  readonly url: URL
+  /** Null: none is sent. */
+  readonly token: string | null
+}
+
+interface ServerValues {
+  readonly 'api-url': string
+  readonly token: string | undefined
+  readonly 'token-file': string | undefined
+}
+
+/** The server that a command line names. A text: what is wrong. */
+export function readServer (values: ServerValues): Server | string {
+  const url = urlType(['http', 'https']).parse(values['api-url'])
+  if (!url.ok) return `--api-url: ${url.message}`
+  const read = readToken(values.token, values['token-file'], process.env[TOKEN_VARIABLE])
+  return 'problem' in read ? read.problem : { url: new URL(url.value), token: read.token }
+}

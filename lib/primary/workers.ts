@@ -1,0 +1,215 @@
+/**
+ * The primary's view of its workers: handles their messages, answers their clients' questions, sums up their reports,
+ * and keeps the counts of those that have exited.
+ */
+import { strict as assert } from 'node:assert'
+import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import type { Token } from '../access/token.js'
+import { writersOf, type Config } from '../config/config.js'
+import type { StatusAnswer } from '../ingress/http/api/status-port.js'
+import type { Log } from '../support/log.js'
+import { PointCounters } from '../pipeline/pipeline.js'
+import type { QueryConnection } from '../database/query-connection.js'
+import type { RollupStatus } from '../upkeep/rollups.js'
+import { StartupError } from '../support/startup-error.js'
+import { AnomalyHub } from './anomaly-hub.js'
+import { Reconciliation } from './reconciliation.js'
+import { DataService } from './answers/data-service.js'
+import { addPoints, type WorkerSources } from './answers/health.js'
+import { LimitsDistribution } from './limits-distribution.js'
+import type { LimitsKeeper } from './limits-keeper.js'
+import type { ListenerSettings, MetricsJson, PrimaryHandlers, ToPrimary } from '../messages/messages.js'
+import type { WorkerReport, WorkerSettings } from '../messages/messages.js'
+import { PrimaryMetrics } from './answers/primary-metrics.js'
+import { answerQuestion, type Answers } from './answers/questions.js'
+import { SenderPages } from './answers/sender-pages.js'
+import { isBroken, Slots, type Slot } from './slots.js'
+import { StatusService } from './answers/status-service.js'
+import { UdpTotals } from './answers/udp-totals.js'
+import { WorkerReports } from './worker-reports.js'
+
+export interface WorkersOptions {
+  readonly config: Config
+  readonly log: Log
+  readonly version: string
+  readonly databaseKind: string
+  /** By slot: HTTP workers first, then UDP workers. */
+  readonly listeners: readonly ListenerSettings[]
+  /** Called for each new worker. */
+  readonly settingsFor: () => Omit<WorkerSettings, 'slot' | 'config' | 'listener' | 'limits'>
+  readonly limits: LimitsKeeper
+  readonly queries: QueryConnection
+  readonly health: () => StatusAnswer
+  readonly rollups: () => RollupStatus
+  /** No HTTP worker can be kept alive: the server should exit. */
+  readonly onGiveUp: (reason: string) => void
+}
+
+/** Share of the shutdown deadline for the workers, and for killing those that exceed it; the rest is for closing. */
+const STOP_SHARE = 0.8
+const KILL_SHARE = 0.1
+
+export class Workers {
+  readonly distribution: LimitsDistribution
+  private readonly slots: Slots
+  private readonly metrics: PrimaryMetrics
+  private readonly status: StatusService
+  private readonly answers: Answers
+  private readonly reports = new WorkerReports()
+  private readonly senderPages: SenderPages
+  private readonly hub: AnomalyHub<Slot>
+  private readonly reconciliation: Reconciliation
+  private readonly retired = new PointCounters()
+  private readonly retiredUdp = new UdpTotals()
+  private cancelled = false
+  private onSlotChange: () => void = () => {}
+
+  constructor (private readonly options: WorkersOptions) {
+    const { config, log, version, databaseKind, listeners, limits, queries, health, rollups } = options
+    assert.equal(listeners.length, writersOf(config), 'every slot has a listener, and the spool is shared out by slots')
+    const slots = this.slots = new Slots({
+      count: listeners.length,
+      vitalCount: config.workers,
+      exec: fileURLToPath(new URL('../worker/worker.js', import.meta.url)),
+      log,
+      settingsFor: (slot) => this.settingsFor(slot),
+      handlers: this.handlers(),
+      onDeath: (slot) => this.retire(slot),
+      onGiveUp: (reason) => this.giveUp(reason)
+    })
+    this.distribution = new LimitsDistribution(slots)
+    this.distribution.send(limits.current)
+    this.hub = new AnomalyHub(randomUUID().slice(0, 8), (slot, events, onSent) => {
+      slots.send(slot, { type: 'anomalies', events }, onSent)
+    })
+    const reconciliation = this.reconciliation = new Reconciliation(log)
+    this.metrics = new PrimaryMetrics({ slots: slots.all, reconciliation, version, databaseKind, rollups })
+    this.status = new StatusService({
+      collect: async () => await this.reports.collect(slots),
+      health,
+      metrics: async () => await this.metrics.answer()
+    })
+    this.senderPages = new SenderPages({
+      portOf: ({ number }) => this.listenerOf(number).port,
+      ask: (slot, id, query) => slots.send(slot, { type: 'senders?', id, query })
+    })
+    this.answers = {
+      health: async () => await this.status.answer('health'),
+      metrics: async () => await this.status.answer('metrics'),
+      senders: async ({ query }) => await this.senderPages.answer(slots.all.slice(config.workers), query),
+      ...new DataService({ limits, distribution: this.distribution, queries }).answers
+    }
+  }
+
+  /** Forks all workers; resolves when each one is serving or broken. The broken ones are in the log and on /health. */
+  async start (): Promise<void> {
+    this.slots.start()
+    while (this.slots.all.some((slot) => slot.state !== 'ready' && !isBroken(slot))) {
+      if (this.cancelled) {
+        const death = this.slots.all.find(({ lastDeath }) => lastDeath !== null)?.lastDeath
+        throw new StartupError(`The workers did not start: ${death ?? 'stopped before they were ready'}`)
+      }
+      await new Promise<void>((resolve) => { this.onSlotChange = resolve })
+    }
+  }
+
+  /** Makes a start() in progress reject. */
+  cancel (): void {
+    this.cancelled = true
+    this.onSlotChange()
+  }
+
+  /** Lets every worker store what it accepted; resolves when all have exited. */
+  async stop (): Promise<void> {
+    const { shutdownDeadlineMs } = this.options.config
+    this.cancel()
+    await this.slots.stop(shutdownDeadlineMs * STOP_SHARE, shutdownDeadlineMs * KILL_SHARE)
+  }
+
+  /** Puts tokens into force. @param tokens null: none required */
+  useTokens (tokens: readonly Token[] | null): void {
+    this.slots.sendToAll({ type: 'tokens', tokens })
+  }
+
+  /** Age of the oldest point that waits for the database, by the latest reports. */
+  get oldestMs (): number {
+    return Math.max(0, ...this.slots.all.map(({ report }) => report?.backlog.oldestMs ?? 0))
+  }
+
+  /** The current metrics, as on /metrics. */
+  async sample (): Promise<MetricsJson> {
+    await this.status.refresh()
+    return await this.metrics.totals()
+  }
+
+  /** What /health shows of the workers. */
+  get sources (): WorkerSources {
+    const { slots, retired, retiredUdp, distribution } = this
+    const limits = { version: distribution.version, complaint: distribution.complaint() }
+    return { slots: slots.all, retired, retiredUdp, limits }
+  }
+
+  private listenerOf (slot: number): ListenerSettings {
+    const listener = this.options.listeners[slot]
+    assert(listener !== undefined, `slot ${slot} has a listener`)
+    return listener
+  }
+
+  private settingsFor (slot: number): WorkerSettings {
+    const { config, settingsFor } = this.options
+    const limits = this.distribution.startWith(slot)
+    return { slot, config, listener: this.listenerOf(slot), limits, ...settingsFor() }
+  }
+
+  private handlers (): Omit<PrimaryHandlers<Slot>, 'hello' | 'fatal'> {
+    return {
+      ready: (_, slot) => {
+        this.onSlotChange()
+        this.distribution.serves(slot)
+      },
+      report: ({ id, report }, slot) => this.reported(slot, id, report),
+      ask: (message, slot) => { void this.answer(slot, message) },
+      'limits-in-force': ({ version }, slot) => this.distribution.confirm(slot, version),
+      found: ({ found }) => this.hub.add(found),
+      watch: ({ id, lastEventId }, slot) => {
+        this.slots.send(slot, { type: 'watched', id, start: this.hub.watch(slot, lastEventId) })
+      },
+      unwatch: (_, slot) => this.hub.unwatch(slot),
+      senders: ({ id, page }, slot) => this.senderPages.received(slot, id, page)
+    }
+  }
+
+  private async answer (slot: Slot, { id, question }: Extract<ToPrimary, { readonly type: 'ask' }>): Promise<void> {
+    const { worker } = slot
+    const answer = await answerQuestion(this.answers, question, this.options.log)
+    // The ids of the worker that replaced a dead one start over.
+    if (slot.worker === worker) this.slots.send(slot, { type: 'answer', id, answer })
+  }
+
+  private reported (slot: Slot, round: number, report: WorkerReport): void {
+    assert.equal(report.slot, slot.number, 'a report is about its own slot')
+    const { limitsVersion } = report
+    assert.equal(limitsVersion, this.distribution.versionOf(slot), 'a worker confirms limits before it reports them')
+    this.reconciliation.check(report)
+    this.reports.received(round)
+  }
+
+  /** Keeps the counts of a dead worker, so that no sum ever falls. */
+  private retire (slot: Slot): void {
+    if (slot.report !== null) {
+      const { metrics, points, udp } = slot.report
+      this.metrics.retire(metrics, slot.state === 'gone')
+      addPoints(this.retired, points)
+      if (udp !== null) this.retiredUdp.add(udp.counters)
+    }
+    this.hub.unwatch(slot)
+    this.onSlotChange()
+    this.distribution.died(slot)
+  }
+
+  private giveUp (reason: string): void {
+    this.cancel()
+    this.options.onGiveUp(reason)
+  }
+}
