@@ -74,7 +74,9 @@ export function grafanaFile (path: string): string {
 export const DASHBOARDS = ['fleet', 'satellite', 'ingest'].map((name) => JSON.parse(
   grafanaFile(`dashboards/${name}.json`)) as Dashboard)
 
-const ALERTING = parse(grafanaFile('provisioning/alerting/orbitstream.yml')) as { groups: Array<{ rules: AlertRule[] }> }
+const ALERTING = parse(grafanaFile('provisioning/alerting/orbitstream.yml')) as {
+  groups: Array<{ rules: AlertRule[] }>
+}
 
 export const ALERT_RULES = ALERTING.groups.flatMap(({ rules }) => rules)
 
