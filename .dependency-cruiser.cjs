@@ -23,6 +23,7 @@ const ROOMS = {
   messages: ['access', 'config', 'drain', 'ingress', 'journal', 'limits', 'pipeline', 'worker'],
   worker: ['host', 'ingress', 'journal', 'lane', 'limits', 'messages', 'pipeline', 'spool', 'support'],
   operations: ['config', 'database', 'drain', 'journal', 'lane', 'pipeline', 'schema', 'spool', 'support'],
+  client: [],
   sim: ['config', 'support']
 }
 

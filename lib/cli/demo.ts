@@ -1,9 +1,8 @@
 /**
- * `npm run demo`: the server with its embedded database, and the simulator, until Ctrl-C.
+ * `demo`: the server with its embedded database, and the simulator, until Ctrl-C.
  *
  * Both run as separate programs, as a user would start them. They are in their own process groups, so that Ctrl-C
- * reaches only this process, which stops them in order: first the sender, then the server. Settings come from the
- * environment, as for the programs themselves (PORT, DATA_DIR, …).
+ * reaches only this process, which stops them in order: first the sender, then the server. Settings are passed on.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,6 +13,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { summaryText, type Summary } from '../sim/summary.js'
 import { formatCount } from '../config/value-types.js'
+import type { ConfigSources } from '../config/config.js'
+import { defineCommand } from './command.js'
+import { psqlHint } from './welcome.js'
 
 const SATELLITES = 100
 const POINTS_PER_SECOND = 100
@@ -23,9 +25,24 @@ const STORE_POLL_MS = 200
 
 type LogLine = Record<string, unknown> & { readonly msg?: string, readonly level?: string }
 
-function start (name: string, args: readonly string[]): ChildProcess {
-  const program = fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url))
-  return spawn(process.execPath, [program, ...args], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+const PROGRAM = fileURLToPath(new URL('../../../bin/orbitstream', import.meta.url))
+
+export const demo = defineCommand({
+  name: 'demo',
+  summary: `Run the server and a simulator: ${SATELLITES} satellites, ${POINTS_PER_SECOND} points/s each.`,
+  options: [],
+  settings: 'all',
+  run: async ({ sources, config }) => await runDemo(flagsOf(sources), psqlHint(config))
+})
+
+/** The settings of a command line, as given. */
+function flagsOf ({ flags = {}, file }: ConfigSources): string[] {
+  return Object.entries({ ...flags, config: file?.path })
+    .flatMap(([name, value]) => typeof value === 'string' ? [`--${name}=${value}`] : [])
+}
+
+function launch (args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, [PROGRAM, ...args], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 /** Stops a child gracefully; resolves with its exit code. */
@@ -60,14 +77,15 @@ function parseLine (words: string): LogLine {
   }
 }
 
-function guide (url: string): string {
+/** @param psql command that opens the database */
+function guide (url: string, psql: string): string {
   return `
 OrbitStream is running. ${SATELLITES} satellites send ${POINTS_PER_SECOND} points/s each; every point is stored.
 
   Health         ${url}/health
   Metrics        ${url}/metrics
   Send a point   curl ${url}/telemetry -d '{"satellite_id":"TEST-01","battery_charge_percent":85.5}'
-  Query          psql "$(bin/orbitstream-ingest database-url)" -c 'SELECT * FROM telemetry ORDER BY time DESC LIMIT 5'
+  Query          ${psql} -c 'SELECT * FROM telemetry ORDER BY time DESC LIMIT 5'
 
 Ctrl-C stops everything. The data is kept for the next start.
 
@@ -115,17 +133,18 @@ function report (summary: Summary, waiting: number | null): string {
   return lines.join('\n') + '\n'
 }
 
-async function demo (): Promise<number> {
+/** @param flags for the server */
+async function runDemo (flags: readonly string[], psql: string): Promise<number> {
   process.stdout.write('Starting OrbitStream and its embedded PostgreSQL; the first start takes a few seconds …\n')
-  const server = start('orbitstream-ingest', ['start'])
+  const server = launch(['start', ...flags])
   // SIGHUP: the terminal was closed, which the children do not notice.
   const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')])
   const ready = await Promise.race([serverReady(server), interrupted.then(() => null)])
   if (ready === null) return await stop(server)
   const url = `http://127.0.0.1:${String(ready['port'])}`
-  process.stdout.write(guide(url))
-  const simulator = start('orbitstream-sim', [
-    '-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url
+  process.stdout.write(guide(url, psql))
+  const simulator = launch([
+    'sim', '-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url
   ])
   const summarized = summaryOf(simulator)
   await Promise.race([interrupted, once(server, 'exit'), once(simulator, 'exit')])
@@ -138,5 +157,3 @@ async function demo (): Promise<number> {
   process.stdout.write(code === 0 ? 'Stopped.\n' : `The server exited with code ${code}.\n`)
   return code === 0 && waiting !== 0 ? 1 : code
 }
-
-process.exitCode = await demo()

@@ -1,9 +1,12 @@
 /**
- * The program orbitstream-ingest: finds the command, reads its command line and configuration, and runs it.
+ * The server's commands: finds the one asked for, reads its command line and configuration, and runs it.
+ *
+ * The programs orbitstream-ingest and orbitstream share them.
  *
  * Exit codes: 0 success, 1 failure, 2 invalid usage.
  */
 import { fileURLToPath } from 'node:url'
+import { CONFIG_FILE_VARIABLE, readConfigFile, type ReadConfigFile } from '../config/config-file.js'
 import { describeSettings, loadConfig } from '../config/config.js'
 import { becomeOwner } from '../host/owner.js'
 import { nearest } from '../config/value-types.js'
@@ -22,6 +25,7 @@ import { spoolInspect } from './commands/spool/spool-inspect.js'
 import { spoolResolve } from './commands/spool/spool-resolve.js'
 import { start } from './commands/start.js'
 import { tokenCreate } from './commands/token-create.js'
+import { demo } from './demo.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
 import { end, STANDARD_OUTPUT, type Output } from './output.js'
@@ -29,14 +33,23 @@ import type { Config, ConfigSources } from '../config/config.js'
 import type { Command } from './command.js'
 import type { Option } from './options.js'
 
-const PROGRAM = 'orbitstream-ingest'
 const WORKER = fileURLToPath(new URL('../worker/worker.js', import.meta.url))
+
+/** A program that runs them. */
+export interface CommandProgram {
+  /** As typed. */
+  readonly name: string
+  /** Names and summaries of its further commands, for its help. */
+  readonly others: ReadonlyArray<readonly [string, string]>
+}
+
+const INGEST: CommandProgram = { name: 'orbitstream-ingest', others: [] }
 
 /**
  * All commands. To add one, add a file to commands/ and an entry here. A two-word name makes the first word a group.
  */
 const COMMANDS: readonly Command[] = [
-  start, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList,
+  start, demo, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList,
   quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
 ]
 
@@ -54,45 +67,68 @@ function settingOptions ({ settings }: Command): Option[] {
     }))
 }
 
+const CONFIG_OPTION = {
+  name: 'config',
+  type: 'string',
+  placeholder: 'file',
+  group: 'Settings',
+  help: 'YAML file of settings; `config --example` prints one.',
+  note: `variable: ${CONFIG_FILE_VARIABLE}`
+} as const satisfies Option
+
+/** Reads the configuration file that the command line or the environment names. Null: none. */
+async function readFileOf (given: unknown): Promise<ReadConfigFile | null> {
+  const path = typeof given === 'string' ? given : process.env[CONFIG_FILE_VARIABLE] ?? ''
+  return path === '' ? null : await readConfigFile(path)
+}
+
 /** The command that a command line starts with, or null. */
 function findCommand (argv: readonly string[]): Command | null {
   return COMMANDS.find(({ name }) => name.split(' ').every((word, index) => word === argv[index])) ?? null
 }
 
 /** Help, version, or an error for a command line that starts with no command. */
-function withoutCommand (argv: readonly string[], output: Output): number {
-  const group = COMMANDS.some(({ name }) => name.startsWith(`${argv[0] ?? ''} `)) ? argv[0] : undefined
+function withoutCommand ({ name, others }: CommandProgram, argv: readonly string[], output: Output): number {
+  const all = [...COMMANDS.map(({ name, summary }) => [name, summary] as const), ...others]
+  const group = all.some(([name]) => name.startsWith(`${argv[0] ?? ''} `)) ? argv[0] : undefined
   const [program, commands, rest] = group === undefined
-    ? [PROGRAM, COMMANDS, argv]
-    : [`${PROGRAM} ${group}`, COMMANDS.filter(({ name }) => name.startsWith(`${group} `)), argv.slice(1)]
+    ? [name, all, argv]
+    : [`${name} ${group}`, all.filter(([name]) => name.startsWith(`${group} `)), argv.slice(1)]
   const [word] = rest
   const parsed = parseArguments({
     program,
     summary: 'OrbitStream ingests satellite telemetry over the network and stores it in PostgreSQL.',
     options: [],
     positionals: { usage: '<command>', min: 0, max: Infinity },
-    epilogue: `Commands:\n${columns(commands.map(({ name, summary }) => [`  ${name}`, summary]))}\n\n` +
+    epilogue: `Commands:\n${columns(commands.map(([name, summary]) => [`  ${name}`, summary]))}\n\n` +
       `Help for a command: ${program} <command> --help`
   }, word === undefined ? ['--help'] : [word])
   // Not a success: a script whose command variable is empty must notice.
   if (word === undefined) return end({ exitCode: 2, text: parsed.kind === 'exit' ? parsed.text : '' }, output)
   if (parsed.kind === 'exit') return end(parsed, output)
-  return end(usageError(program, [describeUnknown(word, group, commands)]), output)
+  return end(usageError(program, [describeUnknown(word, group, commands.map(([name]) => name))]), output)
 }
 
-function describeUnknown (word: string, group: string | undefined, commands: readonly Command[]): string {
+function describeUnknown (word: string, group: string | undefined, commands: readonly string[]): string {
   const prefix = group === undefined ? '' : `${group} `
   // For a mistyped group the first word is what was meant.
-  const meant = nearest(word, commands.map(({ name }) => name.slice(prefix.length).split(' ')[0] ?? ''))
+  const meant = nearest(word, commands.map((name) => name.slice(prefix.length).split(' ')[0] ?? ''))
   return `"${prefix}${word}" is not a command${meant === null ? '' : `; did you mean ${prefix}${meant}?`}`
 }
 
-async function runCommand (command: Command, argv: readonly string[], output: Output): Promise<number> {
-  const program = `${PROGRAM} ${command.name}`
+async function runCommand (command: Command, name: string, argv: readonly string[], output: Output): Promise<number> {
+  const program = `${name} ${command.name}`
   const settings = settingOptions(command)
-  const parsed = parseArguments({ ...command, program, options: [...command.options, ...settings] }, argv)
+  const configOptions = settings.length === 0 ? [] : [CONFIG_OPTION, ...settings]
+  const parsed = parseArguments({ ...command, program, options: [...command.options, ...configOptions] }, argv)
   if (parsed.kind === 'exit') return end(parsed, output)
-  const sources: ConfigSources = { flags: Object.fromEntries(settings.map(({ name }) => [name, parsed.values[name]])) }
+  const read = settings.length === 0 ? null : await readFileOf(parsed.values[CONFIG_OPTION.name])
+  if (read?.ok === false) return end(usageError(program, read.problems), output)
+  for (const warning of read?.warnings ?? []) output.complain(`warning: ${warning}`)
+  const sources: ConfigSources = {
+    flags: Object.fromEntries(settings.map(({ name }) => [name, parsed.values[name]])),
+    ...(read === null ? {} : { file: read.file })
+  }
   const loaded = loadConfig(sources)
   for (const warning of loaded.warnings) output.complain(`warning: ${warning}`)
   if (!loaded.ok) {
@@ -117,7 +153,7 @@ async function actAsOwner ({ settings }: Command, { dataDir }: Config, { complai
  *
  * @param argv the words after the program's name
  */
-export async function main (argv: readonly string[]): Promise<void> {
+export async function main (argv: readonly string[], program: CommandProgram = INGEST): Promise<void> {
   const output = STANDARD_OUTPUT
   // A reader that closes early (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -126,8 +162,8 @@ export async function main (argv: readonly string[]): Promise<void> {
   const command = findCommand(argv)
   try {
     process.exitCode = command === null
-      ? withoutCommand(argv, output)
-      : await runCommand(command, argv.slice(command.name.split(' ').length), output)
+      ? withoutCommand(program, argv, output)
+      : await runCommand(command, program.name, argv.slice(command.name.split(' ').length), output)
   } catch (error) {
     output.complain(describeFailure(error))
     process.exitCode = 1

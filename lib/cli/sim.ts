@@ -19,6 +19,7 @@ import { CHECK_COMMAND, check } from './simulator/sim-check.js'
 import { API_URL_OPTION, readServer, TOKEN_OPTIONS } from './simulator/sim-server.js'
 
 const { print, complain } = STANDARD_OUTPUT
+/** As typed; `orbitstream sim` is the same program. */
 const PROGRAM = 'orbitstream-sim'
 const SERVER_WAIT_MS = 2_000
 const SEED_MAX = 2 ** 32 - 1
@@ -26,7 +27,6 @@ const SEED_MAX = 2 ** 32 - 1
 const UDP_PORT = 8081
 
 const SPEC = {
-  program: PROGRAM,
   summary:
     'Sends the telemetry of a simulated satellite fleet to an OrbitStream server, at a rate independent of its ' +
       'responses.',
@@ -143,12 +143,12 @@ const SPEC = {
  *
  * @param argv the words after the program's name
  */
-export async function main (argv: readonly string[]): Promise<void> {
+export async function main (argv: readonly string[], program = PROGRAM): Promise<void> {
   if (argv[0] === CHECK_COMMAND) {
-    process.exitCode = await check(argv.slice(1), STANDARD_OUTPUT)
+    process.exitCode = await check(argv.slice(1), program, STANDARD_OUTPUT)
     return
   }
-  const parsed = readArguments(argv)
+  const parsed = readArguments(argv, program)
   if (parsed.kind === 'exit') {
     process.exitCode = end(parsed, STANDARD_OUTPUT)
     return
@@ -166,14 +166,14 @@ type Arguments =
   | { readonly kind: 'run', readonly options: SimulationOptions, readonly json: boolean }
   | { readonly kind: 'exit', readonly exitCode: 0 | 2, readonly text: string }
 
-function readArguments (argv: readonly string[]): Arguments {
-  const parsed = parseArguments(SPEC, argv)
+function readArguments (argv: readonly string[], program: string): Arguments {
+  const parsed = parseArguments({ ...SPEC, program }, argv)
   if (parsed.kind === 'exit') return parsed
   const { values } = parsed
   const server = readServer(values)
-  if (typeof server === 'string') return usageError(PROGRAM, [server])
+  if (typeof server === 'string') return usageError(program, [server])
   const udp = readUdp(values, server.url)
-  if (typeof udp === 'string') return usageError(PROGRAM, [udp])
+  if (typeof udp === 'string') return usageError(program, [udp])
   const options: SimulationOptions = {
     ...server,
     satellites: values.satellites,

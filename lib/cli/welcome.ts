@@ -1,13 +1,21 @@
 /** URLs and commands to try once the server is ready: one block for the terminal. */
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { METRICS } from '../../protocol/metrics.js'
 import type { Config } from '../config/config.js'
 import { reachable } from './address.js'
 
-function psql ({ databaseUrl, dataDir }: Config): string {
+/** In a clone the programs are in bin/ of the working directory; a package is usually installed below it. */
+function databaseUrlCommand (): string {
+  const inClone = resolve('bin') === fileURLToPath(new URL('../../../bin', import.meta.url))
+  return `${inClone ? 'bin/orbitstream-ingest' : 'npx orbitstream'} database-url`
+}
+
+/** Command that opens the database. */
+export function psqlHint ({ databaseUrl, dataDir }: Config): string {
   if (databaseUrl !== null) return 'psql "$DATABASE_URL"'
   const elsewhere = dataDir === resolve('data') ? '' : ` --data-dir '${dataDir.replaceAll("'", "'\\''")}'`
-  return `psql "$(bin/orbitstream-ingest database-url${elsewhere})"`
+  return `psql "$(${databaseUrlCommand()}${elsewhere})"`
 }
 
 /** @param port the actual port */
@@ -23,7 +31,7 @@ OrbitStream is ready.
   Health    ${url}/health
   Metrics   ${url}/metrics
   Send      curl ${url}/telemetry${token} -H 'Content-Type: application/json' -d '${point}'
-  Query     ${psql(config)}
+  Query     ${psqlHint(config)}
   Stop      Ctrl-C
 `
 }

@@ -3,7 +3,8 @@
  *
  * SETTINGS is the single source for each setting; loading, flags, help, the `config` command and the documented table
  * derive from it. A new setting is a line in Config and an entry in SETTINGS: the compiler requires both.
- * Flags override variables, variables override defaults; an empty variable counts as unset.
+ * Flags override variables, variables override the file (config-file.ts), and that the defaults; an empty variable
+ * counts as unset.
  */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -270,10 +271,19 @@ export interface ConfigSources {
   readonly env?: Environment
   /** By flag name without dashes: `{ 'batch-size': '500' }`. */
   readonly flags?: Readonly<Record<string, unknown>>
+  readonly file?: SettingsFile
+}
+
+/** What a configuration file sets. */
+export interface SettingsFile {
+  /** As the user wrote it. */
+  readonly path: string
+  /** By name of the setting, in lower case. */
+  readonly values: ReadonlyMap<string, string>
 }
 
 export interface ConfigProblem {
-  /** As the user wrote it: BATCH_SIZE or --batch-size. */
+  /** As the user wrote it: BATCH_SIZE, --batch-size, or batch_size with its file. */
   readonly setting: string
   readonly message: string
 }
@@ -284,7 +294,7 @@ export type LoadedConfig = { readonly warnings: readonly string[] } & (
 )
 
 interface Origin {
-  readonly source: 'flag' | 'environment' | 'default'
+  readonly source: 'flag' | 'environment' | 'file' | 'default'
   /** Name of the setting in messages. */
   readonly name: string
   readonly text: string | null
@@ -294,12 +304,19 @@ function flagOf (key: Key): string {
   return SETTINGS[key].env.toLowerCase().replaceAll('_', '-')
 }
 
-function originOf (key: Key, { env = process.env, flags = {} }: ConfigSources): Origin {
+/** Name of a setting in a file. */
+function fileKeyOf (key: Key): string {
+  return SETTINGS[key].env.toLowerCase()
+}
+
+function originOf (key: Key, { env = process.env, flags = {}, file }: ConfigSources): Origin {
   const setting = SETTINGS[key]
   const flag = flags[flagOf(key)]
   if (typeof flag === 'string') return { source: 'flag', name: `--${flagOf(key)}`, text: flag }
   const variable = env[setting.env]
   if (variable !== undefined && variable !== '') return { source: 'environment', name: setting.env, text: variable }
+  const text = file?.values.get(fileKeyOf(key))
+  if (text !== undefined) return { source: 'file', name: `${file?.path ?? ''}: ${fileKeyOf(key)}`, text }
   return { source: 'default', name: setting.env, text: typeof setting.default === 'string' ? setting.default : null }
 }
 
@@ -380,12 +397,17 @@ export interface SettingSummary {
   readonly env: string
   /** Without dashes. */
   readonly flag: string
+  /** Name in a configuration file. */
+  readonly fileKey: string
+  readonly secret: boolean
   /** Name of its type. */
   readonly kind: string
   /** In Markdown. */
   readonly allowed: string
   readonly help: string
   readonly defaultText: string
+  /** Whether `defaultText` can be written as a value, rather than describing it. */
+  readonly defaultIsValue: boolean
 }
 
 /** The settings as shown in help and documentation. */
@@ -397,10 +419,13 @@ export function describeSettings (): SettingSummary[] {
       key,
       env: setting.env,
       flag: flagOf(key),
+      fileKey: fileKeyOf(key),
+      secret: setting.mask !== undefined,
       kind: setting.type.name,
       allowed: setting.type.allowed,
       help: setting.help,
-      defaultText
+      defaultText,
+      defaultIsValue: typeof setting.default === 'string'
     }
   })
 }

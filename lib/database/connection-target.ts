@@ -1,28 +1,43 @@
 /**
  * DATABASE_URL, parsed as libpq does, so that a URL that works in psql works here:
  *
- *   postgres://user:password@host:port/database?sslmode=…&options=…
+ *   postgres://user:password@host:port,host:port/database?target_session_attrs=…&sslmode=…&options=…
  *
- * The host may be an IPv6 address in brackets, or a directory of Unix sockets if it starts with a slash (%2Frun, or
+ * A host may be an IPv6 address in brackets, or a directory of Unix sockets if it starts with a slash (%2Frun, or
  * ?host=/run/postgresql). Everything may be percent-encoded; a % that encodes nothing is literal. What the URL omits is
  * filled in from the variables in VARIABLES, once, when the configuration is loaded. Other PG* variables are ignored,
  * and all of them for the embedded database.
  *
- * Unlike psql: without sslmode nothing is encrypted, so that COPY over loopback does not pay for it; without
- * sslrootcert the authorities known to Node.js are trusted; and only one host is allowed.
+ * Several hosts are tried in turn (connection.ts). `host=a,b` and `port=1,2` replace those before the slash; there is
+ * one port for all hosts, or one for each, and an empty one is the default. Of a parameter given twice the last counts.
  *
- * Source: PostgreSQL manual, "Connection URIs", "Environment Variables", "SSL Support".
+ * Unlike psql: without sslmode nothing is encrypted, so that COPY over loopback does not pay for it; without
+ * sslrootcert the authorities known to Node.js are trusted; of several hosts only one that takes writes is ever used.
+ *
+ * Source: PostgreSQL manual, "Connection URIs", "Specifying Multiple Hosts", "Environment Variables", "SSL Support".
  */
+import { isIPv6 } from 'node:net'
 import type { Parsed } from '../config/value-types.js'
 
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'no-verify', 'verify-ca', 'verify-full'] as const
 export type SslMode = typeof SSL_MODES[number]
 
+export interface TargetHost {
+  /** An absolute path is the directory of a Unix socket. */
+  readonly host: string
+  readonly port: number
+}
+
+/** What a server must be to be used; `any` only where there is no choice. */
+export type SessionAttributes = 'any' | 'read-write' | 'primary'
+
 /** Where a database is and how to log in. Null is left to `pg`. */
 export interface ConnectionTarget {
-  /** An absolute path is the directory of a Unix socket. */
-  readonly host: string | null
-  readonly port: number | null
+  /** At least one, in the order in which they are tried. */
+  readonly hosts: readonly TargetHost[]
+  readonly sessionAttributes: SessionAttributes
+  /** For each host; null: the caller's. */
+  readonly connectTimeoutMs: number | null
   readonly user: string | null
   readonly password: string | null
   readonly database: string | null
@@ -39,10 +54,18 @@ export interface ConnectionTarget {
 }
 
 const SCHEME = /^postgres(?:ql)?:\/\//
-/** A user without a host, as in postgres://me@/database?host=/run/postgresql, which URL rejects. */
-const WITHOUT_HOST = /^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/
-const PLACEHOLDER_HOST = 'no-host.invalid'
+/** Scheme and user, hosts, the rest. */
+const PARTS = /^(\w+:\/\/(?:[^/?#]*@)?)([^/?#]*)(.*)$/s
+/** One of the hosts, with its port: a name, an address, an encoded path, or nothing. */
+const HOST = /^(?:\[(?<address>[^\]]+)\]|(?<name>[^\s:[\]<>\\^|]*))(?::(?<port>\d*))?$/
+/** Stands for the hosts: URL takes neither several nor none. */
+const PLACEHOLDER_HOST = 'hosts.invalid'
+const HOST_DEFAULT = 'localhost'
+const PORT_DEFAULT = 5432
 const PORT_MAX = 65_535
+
+const WRITABLE = ['any', 'read-write', 'primary'] as const
+const READ_ONLY = ['read-only', 'standby', 'prefer-standby']
 
 /** Variables that fill in omitted parameters, by parameter name. */
 const VARIABLES = {
@@ -51,6 +74,8 @@ const VARIABLES = {
   user: 'PGUSER',
   password: 'PGPASSWORD',
   dbname: 'PGDATABASE',
+  target_session_attrs: 'PGTARGETSESSIONATTRS',
+  connect_timeout: 'PGCONNECT_TIMEOUT',
   sslmode: 'PGSSLMODE',
   sslrootcert: 'PGSSLROOTCERT',
   sslcert: 'PGSSLCERT',
@@ -70,11 +95,22 @@ export function parseTarget (text: string): Parsed<ConnectionTarget> {
 export function completeTarget (text: string, env: Readonly<Record<string, string | undefined>>): Parsed<string> {
   return valueOrFault(() => {
     const {
-      host, port, user, password, database: dbname, sslRootCert: sslrootcert, sslCert: sslcert, sslKey: sslkey
+      user, password, database: dbname, sslRootCert: sslrootcert, sslCert: sslcert, sslKey: sslkey
     } = readTarget(text)
-    const parameters = parametersOf(toUrl(text))
-    const sslmode = parameters.get('sslmode') ?? parameters.get('ssl') ?? null
-    const said = { host, port, user, password, dbname, sslmode, sslrootcert, sslcert, sslkey }
+    const { url, hosts } = split(text)
+    const parameters = parametersOf(url)
+    const said = {
+      ...hostTexts(parameters, hosts),
+      user,
+      password,
+      dbname,
+      target_session_attrs: parameters.get('target_session_attrs') ?? null,
+      connect_timeout: parameters.get('connect_timeout') ?? null,
+      sslmode: parameters.get('sslmode') ?? parameters.get('ssl') ?? null,
+      sslrootcert,
+      sslcert,
+      sslkey
+    }
     const added = Object.entries(VARIABLES).flatMap(([name, variable]) => {
       const value = env[variable] ?? ''
       return said[name as keyof typeof VARIABLES] === null && value !== ''
@@ -90,12 +126,13 @@ export function completeTarget (text: string, env: Readonly<Record<string, strin
 
 /** The URL without secrets, for display. */
 export function maskTarget (text: string): string {
-  const url = toUrl(text)
+  const { url, hosts } = split(text)
   if (url.password !== '') url.password = '***'
   for (const name of ['password', 'sslpassword']) {
     if (url.searchParams.has(name)) url.searchParams.set(name, '***')
   }
-  return url.href.replace(`@${PLACEHOLDER_HOST}`, '@')
+  // The user comes before it, with its signs encoded.
+  return url.href.replace(/(:\/\/|@)hosts\.invalid/, (_all, before: string) => `${before}${hosts}`)
 }
 
 function valueOrFault<T> (work: () => T): Parsed<T> {
@@ -108,12 +145,14 @@ function valueOrFault<T> (work: () => T): Parsed<T> {
 }
 
 function readTarget (text: string): ConnectionTarget {
-  const url = toUrl(text)
+  const { url, hosts } = split(text)
   const parameters = parametersOf(url)
   const parameter = (name: string): string | null => parameters.get(name) ?? null
+  const targetHosts = hostsOf(hostTexts(parameters, hosts))
   return {
-    host: parameter('host') ?? hostOf(url),
-    port: portOf(parameter('port') ?? url.port),
+    hosts: targetHosts,
+    sessionAttributes: sessionAttributesOf(parameter('target_session_attrs') ?? 'any', targetHosts.length > 1),
+    connectTimeoutMs: timeoutOf(parameter('connect_timeout')),
     user: parameter('user') ?? decoded(url.username),
     password: parameter('password') ?? decoded(url.password),
     database: parameter('dbname') ?? decoded(url.pathname.slice(1)),
@@ -127,19 +166,55 @@ function readTarget (text: string): ConnectionTarget {
   }
 }
 
-function toUrl (text: string): URL {
+/** The hosts as written, and the rest with a placeholder for them. */
+function split (text: string): { readonly url: URL, readonly hosts: string } {
   if (!SCHEME.test(text)) throw new TargetFault('must begin with postgres:// or postgresql://')
-  const whole = text.replace(WITHOUT_HOST, `$1${PLACEHOLDER_HOST}`)
-  if (!URL.canParse(whole)) {
-    throw new TargetFault('is not a valid URL; special characters in the password must be percent-encoded')
+  const [, before = '', hosts = '', rest = ''] = PARTS.exec(text) ?? []
+  const whole = `${before}${PLACEHOLDER_HOST}${rest}`
+  if (!URL.canParse(whole)) throw invalid()
+  return { url: new URL(whole), hosts }
+}
+
+function invalid (): TargetFault {
+  return new TargetFault('is not a valid URL; special characters in the password must be percent-encoded')
+}
+
+/** Hosts and ports between commas; null: not said. */
+interface HostTexts {
+  readonly host: string | null
+  readonly port: string | null
+}
+
+function hostTexts (parameters: ReadonlyMap<string, string>, written: string): HostTexts {
+  const parts = written.split(',').map(partOf)
+  const port = parts.map((part) => part.port).join(',')
+  return {
+    host: parameters.get('host') ?? decoded(parts.map(({ host }) => host).join(',')),
+    port: parameters.get('port') ?? (port === '' ? null : port)
   }
-  return new URL(whole)
 }
 
-function hostOf ({ hostname }: URL): string | null {
-  return hostname === PLACEHOLDER_HOST ? null : decoded(hostname.replace(/^\[(.+)\]$/, '$1'))
+function partOf (text: string): { readonly host: string, readonly port: string } {
+  const { address, name = '', port = '' } = HOST.exec(text)?.groups ?? { address: '' }
+  if (address === undefined) return { host: name, port }
+  if (!isIPv6(decoded(address) ?? '')) throw invalid()
+  return { host: address, port }
 }
 
+function hostsOf ({ host, port }: HostTexts): TargetHost[] {
+  const hosts = (host ?? '').split(',')
+  const ports = (port ?? '').split(',').map(portOf)
+  if (ports.length !== 1 && ports.length !== hosts.length) {
+    throw new TargetFault(`has ${ports.length} ports for ${hosts.length} host${hosts.length === 1 ? '' : 's'}; ` +
+      'one for each is needed, or one for all')
+  }
+  return hosts.map((name, index) => ({
+    host: name === '' ? HOST_DEFAULT : name,
+    port: (ports.length === 1 ? ports[0] : ports[index]) ?? PORT_DEFAULT
+  }))
+}
+
+/** Null if empty. */
 function portOf (text: string): number | null {
   if (text === '') return null
   const port = /^\d+$/.test(text) ? Number(text) : NaN
@@ -147,6 +222,28 @@ function portOf (text: string): number | null {
     throw new TargetFault(`has the port "${text}", which is not between 1 and ${PORT_MAX}`)
   }
   return port
+}
+
+function sessionAttributesOf (text: string, areSeveral: boolean): SessionAttributes {
+  if (READ_ONLY.includes(text)) {
+    throw new TargetFault(`has target_session_attrs=${text}, but points can only be stored on a server that takes ` +
+      'writes: use read-write or primary')
+  }
+  const attributes = WRITABLE.find(candidate => candidate === text)
+  if (attributes === undefined) {
+    throw new TargetFault(`has the target_session_attrs "${text}", which is not one of ${WRITABLE.join(', ')}`)
+  }
+  return attributes === 'any' && areSeveral ? 'read-write' : attributes
+}
+
+/** Zero and less mean no limit to libpq; here the program has one. */
+function timeoutOf (text: string | null): number | null {
+  if (text === null) return null
+  const seconds = /^[+-]?\d{1,6}$/.test(text) ? Number(text) : NaN
+  if (Number.isNaN(seconds)) {
+    throw new TargetFault(`has the connect_timeout "${text}", which is not a whole number of seconds`)
+  }
+  return seconds > 0 ? seconds * 1000 : null
 }
 
 /** `ssl` is the equivalent parameter of `pg`. */

@@ -19,10 +19,11 @@ import { Client, DatabaseError } from 'pg'
 import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import type { ConnectionOptions } from 'node:tls'
-import { parseTarget, type ConnectionTarget } from './connection-target.js'
+import { parseTarget, type ConnectionTarget, type SessionAttributes, type TargetHost } from './connection-target.js'
 import { OperatingError } from '../support/errors.js'
 import { canDoWithout, encryptionOf } from './encryption.js'
 import { PipedCopy, type PipedOutcome } from './piped-copy.js'
+import { answers } from './probe.js'
 import { SESSION_SETTINGS } from './session.js'
 import { CHECK_VIOLATION, INVALID_AUTHORIZATION, QUERY_CANCELED, READ_ONLY_TRANSACTION } from './sqlstates.js'
 import { StartupError } from '../support/startup-error.js'
@@ -38,6 +39,8 @@ export interface ConnectOptions {
    * COMMIT is not cancelled. Default: no limit.
    */
   readonly statementMsMax?: number
+  /** For tests; default: SILENCE_MS. */
+  readonly silenceMs?: number
 }
 
 export interface QueryOutcome<Row> {
@@ -94,6 +97,18 @@ const PARTITION_ROUTINE = 'ExecFindPartition'
 /** Grace for the server's cancellation to arrive: a share of statementMsMax, plus LATE_MS. */
 const LATE_SHARE = 0.1
 const LATE_MS = 1_000
+/** With several hosts: a statement unanswered for this long makes the connection ask whether the host is there. */
+const SILENCE_MS = 5_000
+/** An overloaded server answers late; one that lost its power never does. */
+const PROBE_MS = 10_000
+
+/** Why a session cannot be used, as target_session_attrs has it; null: it can. Sent with the session's settings. */
+const REFUSALS: Readonly<Record<SessionAttributes, string>> = {
+  any: 'SELECT NULL AS refusal',
+  'read-write': "SELECT CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN " +
+    "'read-only: a standby, or default_transaction_read_only is on' END AS refusal",
+  primary: "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby' END AS refusal"
+}
 
 /** The SQLSTATE of a server error; null for any other. */
 export function sqlState (error: unknown): string | null {
@@ -115,6 +130,8 @@ export function isMissingPartition (error: unknown): boolean {
 export function isPassing (error: unknown): boolean {
   return isConnectionError(error) || sqlState(error) === READ_ONLY_TRANSACTION
 }
+
+const NO_ANSWER = 'The database does not answer: the server or the network is down.'
 
 class NoAnswer extends OperatingError {}
 
@@ -153,21 +170,46 @@ function unavailable (cause: unknown): OperatingError {
 }
 
 /**
- * Connects, or rejects within the timeout: with the server's error if it refused (wrong password, no such database),
- * else with one that isConnectionError recognises. Applies SESSION_SETTINGS. Throws a StartupError for an invalid URL.
+ * Connects, or rejects: with the server's error if it refused (wrong password, no such database), else with one that
+ * isConnectionError recognises. Applies SESSION_SETTINGS. Throws a StartupError for an invalid URL.
+ *
+ * Several hosts are tried in turn, each within the timeout, and the first that takes writes is used; a host that is
+ * unreachable, starting, full or read-only leads to the next, another refusal does not, as in libpq. So a caller whose
+ * connection was lost, or whose server has become read-only, need only connect again. A host that falls silent during a
+ * statement is asked for a sign of life, and the connection is lost if there is none: see probe.ts.
  * @param url see lib/database/connection-target.ts; environment variables are ignored
  */
 export async function connect (url: string, options: ConnectOptions): Promise<DatabaseConnection> {
   const target = parseTarget(url)
   if (!target.ok) throw new StartupError(`The URL of the database ${target.message}`)
-  const endMs = performance.now() + options.connectTimeoutMs
-  const encryption = await encryptionOf(target.value).catch((error: unknown) => { throw unavailable(error) })
-  try {
-    return await open(target.value, encryption, options, endMs)
-  } catch (error) {
-    if (!canDoWithout(target.value) || !isRefusedForTls(error) || performance.now() >= endMs) throw error
-    return await open(target.value, false, options, endMs)
+  const { hosts } = target.value
+  const failures: string[] = []
+  for (const host of hosts) {
+    try {
+      return await connectTo(target.value, host, options)
+    } catch (error) {
+      if (hosts.length === 1 || !isConnectionError(error)) throw error
+      failures.push(`${shownHost(host)}: ${messageOf(error instanceof OperatingError ? error.cause : error)}`)
+    }
   }
+  throw unavailable(new Error(`none of its hosts takes writes (${failures.join('; ')})`))
+}
+
+async function connectTo (
+  target: ConnectionTarget, host: TargetHost, options: ConnectOptions
+): Promise<DatabaseConnection> {
+  const endMs = performance.now() + (target.connectTimeoutMs ?? options.connectTimeoutMs)
+  const encryption = await encryptionOf(target, host).catch((error: unknown) => { throw unavailable(error) })
+  try {
+    return await open(target, host, encryption, options, endMs)
+  } catch (error) {
+    if (!canDoWithout(target) || !isRefusedForTls(error) || performance.now() >= endMs) throw error
+    return await open(target, host, false, options, endMs)
+  }
+}
+
+function shownHost ({ host, port }: TargetHost): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** Refusals that plain text may avoid: a wrong password is wrong without TLS too. */
@@ -178,21 +220,25 @@ function isRefusedForTls (error: unknown): boolean {
 
 /** @param endMs on the monotonic clock */
 async function open (
-  target: ConnectionTarget, encryption: ConnectionOptions | false, options: ConnectOptions, endMs: number
+  target: ConnectionTarget, host: TargetHost, encryption: ConnectionOptions | false, options: ConnectOptions,
+  endMs: number
 ): Promise<DatabaseConnection> {
-  const { applicationName, statementMsMax } = options
-  const client = new Client(clientConfig(target, encryption, applicationName, endMs - performance.now()))
+  const { applicationName, statementMsMax, silenceMs = SILENCE_MS } = options
+  const client = new Client(clientConfig(target, host, encryption, applicationName, endMs - performance.now()))
   // `pg` would read these from the environment.
   const { connectionParameters } = client as unknown as ClientInternals
   Object.assign(connectionParameters, { options: target.options, replication: null })
-  const connection = new PgConnection(client, statementMsMax)
+  const watch = target.hosts.length > 1 ? { host, silenceMs } : null
+  const connection = new PgConnection(client, watch, statementMsMax)
   let cut: NodeJS.Timeout | null = null
   try {
     await client.connect()
     // A pooler may accept the connection before it has a session.
     cut = setTimeout(() => connection.destroy(), endMs - performance.now())
     const timeout = statementMsMax === undefined ? '' : `; SET statement_timeout = ${statementMsMax}`
-    await connection.query(SESSION_SETTINGS + timeout)
+    const { rows: [session] } = await connection.query<{ refusal: string | null }>(
+      `${SESSION_SETTINGS}${timeout}; ${REFUSALS[target.sessionAttributes]}`)
+    if (session?.refusal != null) throw new Error(session.refusal)
     return connection
   } catch (error) {
     connection.destroy()
@@ -205,12 +251,13 @@ async function open (
 
 /** Sets everything that `pg` would read from the environment; null: pg's default. */
 function clientConfig (
-  target: ConnectionTarget, ssl: ConnectionOptions | false, applicationName: string, timeoutMs: number
+  target: ConnectionTarget, { host, port }: TargetHost, ssl: ConnectionOptions | false, applicationName: string,
+  timeoutMs: number
 ): ClientConfig & { sslnegotiation: string } {
-  const { host, port, user, password, database } = target
+  const { user, password, database } = target
   return {
-    ...host === null ? {} : { host },
-    ...port === null ? {} : { port },
+    host,
+    port,
     ...user === null ? {} : { user },
     ...password === null ? {} : { password },
     ...database === null ? {} : { database },
@@ -230,6 +277,12 @@ interface ClientInternals {
   readonly connection: { readonly stream: { destroy: () => void } }
 }
 
+/** A host to be given up if it falls silent, because there are others. */
+interface Watch {
+  readonly host: TargetHost
+  readonly silenceMs: number
+}
+
 class PgConnection implements DatabaseConnection {
   alive = true
   onLost: (error: Error) => void = () => undefined
@@ -240,7 +293,9 @@ class PgConnection implements DatabaseConnection {
   /** Set if the connection was cut because an answer did not arrive. */
   private noAnswer: OperatingError | null = null
 
-  constructor (private readonly client: Client, private readonly statementMsMax?: number) {
+  constructor (
+    private readonly client: Client, private readonly watch: Watch | null, private readonly statementMsMax?: number
+  ) {
     this.internals = client as unknown as ClientInternals
     // Without a listener an error between statements would crash the process. Never removed: a destroyed socket may
     // still emit one.
@@ -317,20 +372,38 @@ class PgConnection implements DatabaseConnection {
     const { statementMsMax } = this
     const cut = statementMsMax === undefined
       ? undefined
-      : setTimeout(() => this.giveUp(), statementMsMax * (1 + LATE_SHARE) + LATE_MS)
+      : setTimeout(() => this.giveUp(new NoAnswer('database_unavailable', NO_ANSWER)),
+        statementMsMax * (1 + LATE_SHARE) + LATE_MS)
+    const unwatch = this.watch === null ? null : this.watchHost(this.watch)
     try {
       return await work
     } catch (error) {
       throw this.alive || error instanceof DatabaseError ? error : this.noAnswer ?? unavailable(error)
     } finally {
       clearTimeout(cut)
+      unwatch?.()
     }
   }
 
-  private giveUp (): void {
-    const message = 'The database does not answer: the server or the network is down.'
-    this.noAnswer = new NoAnswer('database_unavailable', message)
-    this.lose(this.noAnswer)
+  /** Returns a function that ends it. */
+  private watchHost ({ host, silenceMs }: Watch): () => void {
+    const watched = { over: false }
+    const look = async (): Promise<void> => {
+      const isThere = await answers(host, PROBE_MS)
+      if (watched.over) return
+      if (isThere) timer = setTimeout(() => { void look() }, silenceMs)
+      else this.giveUp(new OperatingError('database_unavailable', NO_ANSWER))
+    }
+    let timer = setTimeout(() => { void look() }, silenceMs)
+    return () => {
+      watched.over = true
+      clearTimeout(timer)
+    }
+  }
+
+  private giveUp (error: OperatingError): void {
+    this.noAnswer = error
+    this.lose(error)
   }
 
   private lose (error: Error): void {

@@ -12,15 +12,17 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { ConnectionOptions } from 'node:tls'
-import type { ConnectionTarget } from './connection-target.js'
+import type { ConnectionTarget, TargetHost } from './connection-target.js'
 
 const SYSTEM = 'system'
 
-/** TLS options, or false for no TLS. Rejects if a file cannot be read. */
-export async function encryptionOf (target: ConnectionTarget): Promise<ConnectionOptions | false> {
-  const { host, sslMode, sslRootCert, sslCert, sslKey } = target
+/** TLS options for one of the hosts, or false for no TLS. Rejects if a file cannot be read. */
+export async function encryptionOf (
+  target: ConnectionTarget, { host }: TargetHost
+): Promise<ConnectionOptions | false> {
+  const { sslMode, sslRootCert, sslCert, sslKey } = target
   // Servers offer no TLS on Unix sockets, which stay on this machine.
-  if (sslMode === 'disable' || host?.startsWith('/') === true) return false
+  if (sslMode === 'disable' || host.startsWith('/')) return false
   const identity = {
     ...sslCert === null ? {} : { cert: await readFile(sslCert) },
     ...sslKey === null ? {} : { key: await readFile(sslKey) }

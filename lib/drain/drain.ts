@@ -27,6 +27,7 @@ import { CopySorter, type CopyStream } from './copy-rows.js'
 import { commitRun, enterLedger, readLedger, type CommitRows, type LedgerMove } from './commit.js'
 import type { DirectCompress } from './direct-compress.js'
 import { isUnanswered, type Database } from '../database/connection.js'
+import { readTimeline } from '../database/timeline.js'
 import { separateRefused } from './missing-partition.js'
 import { isDataError, separateRun } from './poison.js'
 import { Backoff } from '../support/backoff.js'
@@ -41,6 +42,11 @@ export interface DrainOptions {
   readonly log: Log
   /** Whether a new connection compresses large COPYs directly; default: none does. */
   readonly directCompress?: (db: Database) => Promise<DirectCompress>
+  /**
+   * The ledger is behind what was committed, on a server that was promoted since: whether the database lacks these
+   * commits, but all their frames are still on disk, so that a new process can store them again. Default: never.
+   */
+  readonly findLostCommits?: (db: Database, position: LedgerPosition) => Promise<boolean>
   /** Bound on the rows of one COPY. */
   readonly copyBytesMax: number
   /** Minimum time from the start of one transaction to the start of the next while nobody waits for a commit. */
@@ -69,6 +75,9 @@ const STATEMENT_MS_MIN = 60_000
 /** The limit doubles with each timeout up to this: an hour-long lock must not queue hundreds of sessions. */
 const STATEMENT_MS_MAX = 960_000
 
+const LOST_COMMITS = 'The database has lost commits, as after a fail-over to a standby that lagged behind. ' +
+  'All frames after that position are on disk, and none is in the database: a new process stores them again.'
+
 const TRANSITIONS: Readonly<Record<DrainState, readonly DrainState[]>> = {
   connecting: ['ready', 'retrying', 'halted', 'ended'],
   ready: ['ready', 'retrying', 'halted', 'ended'],
@@ -86,6 +95,8 @@ export class Drain {
   /** Of the current session. */
   private db: Database | null = null
   private attempt: Attempt | null = null
+  /** Of the server that was used last. */
+  private timeline: number | null = null
   private readonly sorter = new CopySorter()
   /** Of the last connection. */
   private compress: DirectCompress | null = null
@@ -196,14 +207,32 @@ export class Drain {
     const position = await readLedger(db, journal.spoolId)
     const fault = journal.resume(position)
     if (fault !== null) {
-      this.halt(fault)
+      const { kind, found } = fault
+      this.halt(await this.hasLostCommits(db, fault, position) ? { kind, message: `${found} ${LOST_COMMITS}` } : fault)
       return null
     }
     this.countIfCovered(position)
+    if (this.options.findLostCommits !== undefined) this.timeline = await readTimeline(db)
     if (position !== null) return position
     const entered = await enterLedger(db, journal.spoolId)
     journal.resume(entered)
     return entered
+  }
+
+  /** An old primary that came back lacks commits, too, but its timeline is not newer: nothing must be stored there. */
+  private async hasLostCommits (db: Database, fault: LedgerFault, position: LedgerPosition | null): Promise<boolean> {
+    const { timeline, options: { findLostCommits } } = this
+    if (fault.kind !== 'ledger_behind' || position === null || findLostCommits === undefined) return false
+    const now = await readTimeline(db)
+    if (timeline === null || now === null || now <= timeline) return false
+    try {
+      return await findLostCommits(db, position)
+    } catch (error) {
+      if (!db.alive || isUnanswered(error)) throw error
+      // For instance: the role may not create temporary tables. Then a person decides, as for any other fault.
+      this.options.log.error({ err: error }, 'could not find out whether the database has the frames on disk')
+      return false
+    }
   }
 
   /** False: another transaction has moved the ledger; read it again. */
@@ -286,7 +315,7 @@ export class Drain {
     this.backoff.reset()
   }
 
-  private halt (fault: LedgerFault): void {
+  private halt (fault: Pick<LedgerFault, 'kind' | 'message'>): void {
     this.machine.to('halted')
     this.lastError = fault.message
     this.options.log.fatal({ kind: fault.kind, spool: this.options.journal.spoolId }, fault.message)

@@ -39,7 +39,9 @@ export interface LedgerPosition extends Position {
 /** Why a journal cannot continue from the ledger's position: this is not the database its frames went to. */
 export interface LedgerFault {
   readonly kind: 'ledger_missing' | 'ledger_behind' | 'ledger_ahead'
-  /** The finding, and what to do about it. */
+  /** The finding, as a sentence. */
+  readonly found: string
+  /** The same, and what to do about it. */
   readonly message: string
 }
 

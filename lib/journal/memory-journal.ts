@@ -75,13 +75,13 @@ export class MemoryJournal implements Journal {
     const released = this.firstSequence - 1
     const shown = isOwnEpoch ? position.sequence : 0
     if (isForeign || (position?.epoch ?? 0) > epoch || shown > released + this.frames.length) {
-      return this.fault('ledger_ahead', position,
-        'which this process never wrote: another one uses the same DATA_DIR with this database. Stop one of them.')
+      return this.fault('ledger_ahead', position, 'which this process never wrote',
+        'Another one uses the same DATA_DIR with this database. Stop one of them.')
     }
     if (shown < released) {
       return this.fault(position === null ? 'ledger_missing' : 'ledger_behind', position,
-        `though frame ${released} was committed: the database was restored or replaced. ` +
-        'Check DATABASE_URL; a restart continues with new points.')
+        `though frame ${released} was committed`,
+        'The database was restored or replaced. Check DATABASE_URL; a restart continues with new points.')
     }
     this.releaseThrough(shown)
     return null
@@ -131,9 +131,12 @@ export class MemoryJournal implements Journal {
     this.takenCount = 0
   }
 
-  private fault (kind: LedgerFault['kind'], position: Position | null, rest: string): LedgerFault {
+  private fault (
+    kind: LedgerFault['kind'], position: Position | null, finding: string, advice: string
+  ): LedgerFault {
     const shown = position === null ? 'has no row' : `shows epoch ${position.epoch}, frame ${position.sequence}`
-    return { kind, message: `The ledger ${shown} for ${this.spoolId}, ${rest}` }
+    const found = `The ledger ${shown} for ${this.spoolId}, ${finding}.`
+    return { kind, found, message: `${found} ${advice}` }
   }
 
   private takeRun (bytesMax: number): FrameRun {

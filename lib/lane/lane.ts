@@ -4,6 +4,8 @@ import type { Journal } from '../journal/journal.js'
 import { inspectDirectCompress } from '../drain/direct-compress.js'
 import { Drain } from '../drain/drain.js'
 import { connectDurably } from '../database/durable-connection.js'
+import { Spool } from '../spool/spool.js'
+import { findStoredFrames } from './stored-frames.js'
 
 /**
  * Bound on the rows of one COPY: large enough that its fixed costs do not matter, small enough to be retried cheaply.
@@ -25,6 +27,8 @@ export interface LaneOptions {
   readonly directCompress: boolean
   readonly log: Log
   readonly onCommitted: (stored: number, milliseconds: number) => void
+  /** The database has lost commits, and the spool has all of their frames: open it again, and they are stored again. */
+  readonly onLostCommits?: () => void
 }
 
 export class Lane {
@@ -36,13 +40,19 @@ export class Lane {
   readonly drained: Promise<void>
 
   constructor (options: LaneOptions) {
-    const { journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted } = options
+    const { journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits } = options
     this.journal = journal
     this.drain = new Drain({
       journal,
       connect: (statementMsMax) =>
         connectDurably(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS, statementMsMax }),
       ...directCompress ? { directCompress: inspectDirectCompress } : {},
+      findLostCommits: async (db, position) => {
+        if (onLostCommits === undefined || !(journal instanceof Spool)) return false
+        const isRight = await journal.isRightBehind(position, async (parts) => await findStoredFrames(db, parts))
+        if (isRight) onLostCommits()
+        return isRight
+      },
       log,
       copyBytesMax: COPY_BYTES_MAX[listener],
       intervalMs: COMMIT_INTERVAL_MS,

@@ -33,6 +33,7 @@ import type { Extent, Frame } from './frame.js'
 import { FrameQueue, isFrame } from './frame-queue.js'
 import type { Gap } from './recover/gap.js'
 import { judgePosition } from './recover/ledger-position.js'
+import { planResolution, type ResolutionOptions } from './operate/resolution.js'
 import { ExtentReader } from './reader.js'
 import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './format/record.js'
 import { recover, tidy, type RecoveredSpool, type Recovery } from './recover/recovery.js'
@@ -282,6 +283,15 @@ export class Spool implements Journal {
     this.afterRelease(batches)
     this.wakeTaker()
     return null
+  }
+
+  /**
+   * After ledger_behind: whether every frame after the position is on disk, and the database has none of them. Then the
+   * position is right, and the next process to open this directory continues from it.
+   */
+  async isRightBehind (position: LedgerPosition, find: ResolutionOptions['find']): Promise<boolean> {
+    const { spoolId, options: { files, directory, rowFormat } } = this
+    return await planResolution({ files, directory, spoolId, rowFormat, find }, position) === null
   }
 
   /**

@@ -126,6 +126,12 @@ class Worker {
     void this.stop(FAILED_DRAIN_MS, 1)
   }
 
+  /** Recovery reads what is to be stored again, as after a crash; it runs in a new process. */
+  private commitsLost (): void {
+    send({ type: 'fatal', message: 'the database lost commits; they are stored again from disk' })
+    void this.stop(FAILED_DRAIN_MS, 1)
+  }
+
   /** Takes effect between bodies: points are checked when they are offered, so no body sees two versions. */
   private useLimits (limits: NumberedLimits): void {
     this.pipeline.limits = new LimitTable(limits, this.pipeline.limits.schema)
@@ -141,7 +147,8 @@ class Worker {
       directCompress: config.timescaleDirectCompress === 'on',
       applicationName,
       log,
-      onCommitted: (stored, milliseconds) => this.metrics.observeCommit(stored, milliseconds)
+      onCommitted: (stored, milliseconds) => this.metrics.observeCommit(stored, milliseconds),
+      onLostCommits: () => this.commitsLost()
     }
   }
 

@@ -49,7 +49,9 @@ function read (path: string): string | null {
 
 const DOCS = readdirSync(join(ROOT, 'docs'), { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile()).map((entry) => normalize(join(entry.parentPath, entry.name)).slice(ROOT.length))
-const PAGES = ['README.md', 'CHANGELOG.md', 'protocol/SPEC.md', ...DOCS.filter((file) => file.endsWith('.md'))]
+const PAGES = [
+  'README.md', 'CHANGELOG.md', 'SECURITY.md', 'protocol/SPEC.md', ...DOCS.filter((file) => file.endsWith('.md'))
+]
 
 t.test('what a link is, and when it is broken', (t) => {
   const pages: Record<string, string> = {

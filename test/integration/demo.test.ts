@@ -1,4 +1,4 @@
-/** `npm run demo` ends cleanly with a summary, whatever rate the machine sustains. */
+/** The demo ends cleanly with a summary, whatever rate the machine sustains. */
 import t from 'tap'
 import { eventually } from '../support/eventually.js'
 import { temporaryDirectory } from '../support/postgres.js'
@@ -7,8 +7,8 @@ import { startProgram } from '../support/program.js'
 const DEADLINE_MS = 60_000
 
 t.test('Ctrl-C ends the demo with all points stored', async (t) => {
-  const env = { DATA_DIR: await temporaryDirectory(t), HOST: '127.0.0.1', PORT: '0', UDP_PORT: 'off' }
-  const demo = startProgram(t, '../dist/lib/cli/demo.js', [], { env })
+  const env = { DATA_DIR: await temporaryDirectory(t), HOST: '127.0.0.1', UDP_PORT: 'off' }
+  const demo = startProgram(t, 'orbitstream', ['demo', '--port', '0'], { env })
   const url = await eventually('the demo prints its address', DEADLINE_MS, async () => (
     await Promise.resolve(/http:\S+(?=\/health)/.exec(demo.stdout)?.[0])))
   await eventually('points are accepted', DEADLINE_MS, async () => {

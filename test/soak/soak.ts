@@ -3,11 +3,13 @@
  *
  *   npm run test:soak -- --rounds 200 --seed 7          random kills under load
  *   npm run test:soak -- --outage 10m --rate 10000      a database outage
+ *   npm run test:soak -- --fail-overs 20                the database's primary lost with its disk, its standby promoted
  *
  * Prints a line per round and a verdict. Exit code 0 if nothing was lost, stored twice or invented.
  */
 import { parseArgs } from 'node:util'
 import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
+import { runFailOvers } from '../support/fail-over.js'
 import { ScriptOwner } from '../support/owner.js'
 import { megabytes, runOutage } from '../support/outage.js'
 import { runRounds } from '../support/rounds.js'
@@ -69,9 +71,18 @@ async function soakOutage (owner: ScriptOwner, outageMs: number, pointsPerSecond
   return faults
 }
 
+async function soakFailOvers (owner: ScriptOwner, rounds: number): Promise<string[]> {
+  const verdict = await runFailOvers(owner, { rounds, print })
+  const { acknowledged, stored, failures, gapsMs } = verdict
+  print(`${acknowledged} points acknowledged, ${stored} stored; requests that failed: ${JSON.stringify(failures)}`)
+  print(`longest time without an acknowledgement, ms: ${JSON.stringify(gapsMs)}`)
+  return faultsOf(verdict)
+}
+
 async function main (): Promise<number> {
   const text = { type: 'string' } as const
-  const options = { rounds: text, seed: text, outage: text, rate: { ...text, default: RATE } } as const
+  const rate = { ...text, default: RATE }
+  const options = { rounds: text, seed: text, outage: text, 'fail-overs': text, rate } as const
   const { values } = parseArgs({ options })
   const outageMs = values.outage === undefined ? null : parseDuration(values.outage)
   if (outageMs === null && values.outage !== undefined) {
@@ -80,9 +91,13 @@ async function main (): Promise<number> {
   const owner = new ScriptOwner()
   try {
     const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))
-    const faults = outageMs === null
-      ? await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', seed))
-      : await soakOutage(owner, outageMs, wholeNumber('rate', values.rate))
+    const failOvers = values['fail-overs']
+    const soak = async (): Promise<string[]> => {
+      if (failOvers !== undefined) return await soakFailOvers(owner, wholeNumber('fail-overs', failOvers))
+      if (outageMs !== null) return await soakOutage(owner, outageMs, wholeNumber('rate', values.rate))
+      return await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', seed))
+    }
+    const faults = await soak()
     for (const fault of faults) print(`WRONG: ${fault}`)
     print(faults.length === 0 ? 'passed' : 'FAILED')
     return faults.length === 0 ? 0 : 1

@@ -5,7 +5,7 @@ import { Backoff } from '../../lib/support/backoff.js'
 import { createLogger } from '../../lib/support/log.js'
 import type { ClosedBatch } from '../../lib/journal/journal.js'
 import { MemoryJournal } from '../../lib/journal/memory-journal.js'
-import { Drain } from '../../lib/drain/drain.js'
+import { Drain, type DrainOptions } from '../../lib/drain/drain.js'
 import { FakeServer, texts, type Fault, type StatementKind } from './fake-database.js'
 import { encodePayload, type PlainRow } from './rows.js'
 import { scribble } from './scribble.js'
@@ -69,7 +69,9 @@ export class Rig {
   readonly drain: Drain
   private values = 0
 
-  constructor (copyBytesMax = 1_000_000, readonly backoff = new RecordedBackoff(), intervalMs = 0) {
+  constructor (
+    copyBytesMax = 1_000_000, readonly backoff = new RecordedBackoff(), intervalMs = 0, rest: Partial<DrainOptions> = {}
+  ) {
     this.journal.listeners.add({ onFreed: scribble })
     const destination = { write: (line: string) => { this.lines.push(line) } }
     const log = createLogger({ level: 'info', name: 'test', pretty: false, destination })
@@ -87,7 +89,8 @@ export class Rig {
         this.commits++
         this.stored += stored
         this.quarantined += quarantined
-      }
+      },
+      ...rest
     }, backoff)
   }
 

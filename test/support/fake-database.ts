@@ -57,6 +57,8 @@ interface Work { ledger: Position | null, rows: PlainRow[], quarantined: Quarant
 
 export class FakeServer {
   ledger: Position | null = null
+  /** Null: the role may not ask for it. */
+  timeline: number | null = 1
   rowsTotal = 0
   readonly rows: PlainRow[] = []
   readonly quarantined: Quarantined[] = []
@@ -138,6 +140,7 @@ export class FakeConnection implements Database {
     // Nothing is late here.
     if (text.startsWith('SELECT 1 WHERE public.orbitstream_note_rows')) return { rows: [], rowCount: 0 }
     if (text === 'SET CONSTRAINTS ALL IMMEDIATE') return { rows: [], rowCount: 0 }
+    if (text.startsWith('SELECT pg_catalog.pg_walfile_name')) return this.readTimeline() as QueryOutcome<Row>
     if (text.startsWith(BEGIN_AND)) {
       await this.query('BEGIN')
       return await this.query<Row>(text.slice(BEGIN_AND.length))
@@ -207,6 +210,12 @@ export class FakeConnection implements Database {
       case 'ROLLBACK': this.work = null
     }
     return { rows: [], rowCount: 0 }
+  }
+
+  private readTimeline (): QueryOutcome<object> {
+    const { timeline } = this.server
+    if (timeline === null) throw serverError('42501')
+    return { rows: [{ name: `${timeline.toString(16).padStart(8, '0')}${'0'.repeat(16)}` }], rowCount: 1 }
   }
 
   private readLedger (): QueryOutcome<object> {

@@ -30,6 +30,9 @@ export class JournalClient {
   readonly failures = new Map<string, number>()
   /** 429 and 503 answers without Retry-After. */
   withoutRetryAfter = 0
+  /** Longest time without an acknowledgement, between the first and the last. */
+  longestGapMs = 0
+  private lastAcknowledgedMs: number | null = null
   private next: number
   private running = false
   private pool: Pool | null = null
@@ -113,6 +116,9 @@ export class JournalClient {
       await answer.body.dump()
       if (answer.statusCode === 202) {
         for (const number of numbers) this.acknowledged.add(number)
+        const nowMs = performance.now()
+        this.longestGapMs = Math.max(this.longestGapMs, nowMs - (this.lastAcknowledgedMs ?? nowMs))
+        this.lastAcknowledgedMs = nowMs
         this.wake()
         return true
       }

@@ -15,6 +15,8 @@ export interface TestPostgres {
   /** Stays the same across stop, kill and start. */
   readonly url: string
   readonly dataDir: string
+  /** Of the database; the working directory of every process of the server. */
+  readonly directory: string
   /** Clean shutdown. */
   stop (): Promise<void>
   /** Equivalent to a power cut; with fsync on, committed rows survive. */
@@ -33,21 +35,35 @@ export async function temporaryDirectory (owner: Owner): Promise<string> {
   return directory
 }
 
-/** @param options fsync: slow, so only for durability tests */
-export async function startTestPostgres (owner: Owner, options: { fsync?: boolean } = {}): Promise<TestPostgres> {
+export interface TestPostgresOptions {
+  /** Slow, so only for durability tests. */
+  readonly fsync?: boolean
+  /** Default: any free one. */
+  readonly port?: number
+}
+
+export async function startTestPostgres (owner: Owner, options: TestPostgresOptions = {}): Promise<TestPostgres> {
   const dataDir = await temporaryDirectory(owner)
   await copyTemplate(dataDir, silentLog)
-  const fsync = options.fsync ?? false
-  let server: EmbeddedServer = await startEmbedded({ dataDir, log: silentLog, fsync })
+  return await startPostgresIn(owner, dataDir, options)
+}
+
+/** Starts the server of a directory that is already filled. */
+export async function startPostgresIn (
+  owner: Owner, dataDir: string, options: TestPostgresOptions
+): Promise<TestPostgres> {
+  const { fsync = false, ...rest } = options
+  let server: EmbeddedServer = await startEmbedded({ dataDir, log: silentLog, fsync, ...rest })
   // Teardowns run in reverse order: the server stops before its directory is removed.
   owner.teardown(() => server.stop('immediate'))
   // The server is stopped when this process exits.
   exitOnSignals()
-  const { url } = server
+  const { url, directory } = server
   const port = Number(new URL(url).port)
   return {
     url,
     dataDir,
+    directory,
     stop: () => server.stop('fast'),
     kill: () => server.stop('immediate'),
     async start () {

@@ -2,6 +2,7 @@
 import { readTokens } from '../../access/token-file.js'
 import { startPrimary, type Primary } from '../../primary/primary.js'
 import { isGiven } from '../../config/config.js'
+import { takeServiceManager } from '../../host/service-manager.js'
 import { createLogger } from '../../support/log.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
@@ -19,6 +20,7 @@ export const start = defineCommand({
       for (const fault of read.faults) complain(`error: API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`)
       return 2
     }
+    const reportReady = takeServiceManager()
     const log = createLogger({ level: config.logLevel, name: 'primary' })
     const abort = new AbortController()
     let primary: Primary | null = null
@@ -36,6 +38,8 @@ export const start = defineCommand({
         signal: abort.signal
       })
       reload.begin(primary)
+      await reportReady?.().catch((error: unknown) => log.warn({ err: error },
+        'systemd was not told that the server is ready: is systemd-notify installed? See docs/SYSTEMD.md'))
       if (process.stdout.isTTY) print(welcome(config, primary.port))
       return await primary.done
     } finally {

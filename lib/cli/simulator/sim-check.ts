@@ -11,7 +11,6 @@ import { API_URL_OPTION, readServer, TOKEN_OPTIONS, type Server } from './sim-se
 export const CHECK_COMMAND = 'check'
 
 const SPEC = {
-  program: `orbitstream-sim ${CHECK_COMMAND}`,
   summary: 'Compares the anomalies that a run injected (--truth FILE) with those that the server detected.',
   options: [
     API_URL_OPTION,
@@ -35,12 +34,16 @@ const ASK_AGAIN_MS = 250
 /** Examples in the text output; JSON has all. */
 const EXAMPLES_MAX = 5
 
-/** @returns the exit code */
-export async function check (argv: readonly string[], output: Output): Promise<number> {
-  const parsed = parseArguments(SPEC, argv)
+/**
+ * @param simulator name of the program that it is a command of
+ * @returns the exit code
+ */
+export async function check (argv: readonly string[], simulator: string, output: Output): Promise<number> {
+  const program = `${simulator} ${CHECK_COMMAND}`
+  const parsed = parseArguments({ ...SPEC, program }, argv)
   if (parsed.kind === 'exit') return end(parsed, output)
   const server = readServer(parsed.values)
-  if (typeof server === 'string') return end(usageError(SPEC.program, [server]), output)
+  if (typeof server === 'string') return end(usageError(program, [server]), output)
   try {
     const truth = await readTruth(parsed.positionals[0] ?? '')
     const comparison = await settledComparison(truth, server, parsed.values.wait)

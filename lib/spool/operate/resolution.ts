@@ -38,7 +38,7 @@ export interface Resolution {
 
 export interface ResolutionOptions {
   readonly files: Files
-  /** Of one slot. The spool must not be open. */
+  /** Of one slot. An open spool may append to it meanwhile, but must not remove anything. */
   readonly directory: string
   readonly spoolId: string
   readonly rowFormat: number

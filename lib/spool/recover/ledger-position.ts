@@ -129,5 +129,5 @@ const WAY_ON = 'To continue with this database, stop the server and run "orbitst
   'Until then nothing of this spool is stored.'
 
 function fault (kind: LedgerFault['kind'], found: string): LedgerFault {
-  return { kind, message: `${found} ${CAUSES[kind]} ${WAY_ON}` }
+  return { kind, found, message: `${found} ${CAUSES[kind]} ${WAY_ON}` }
 }

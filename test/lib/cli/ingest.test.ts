@@ -62,7 +62,7 @@ t.test('invalid usage goes to standard error, with code 2', async t => {
         'error: --workers: -1 is out of range: from 1 to 64\nTry')
     ],
     ['config now', /^error: unexpected argument "now"\n/],
-    ['config --json --markdown', /^error: --json and --markdown are mutually exclusive\n$/]
+    ['config --json --markdown', /^error: --example, --json and --markdown are mutually exclusive\n$/]
   ]
   await Promise.all(lines.map(async ([line, err]) => t.match(await run(line), { code: 2, out: '', err }, line)))
 })

@@ -6,14 +6,19 @@ import {
   completeTarget, maskTarget, parseTarget, type ConnectionTarget
 } from '../../../lib/database/connection-target.js'
 
-function target (text: string): Partial<ConnectionTarget> {
+type Shown = Partial<ConnectionTarget & ConnectionTarget['hosts'][number]>
+
+/** What differs from the defaults; a single host as `host` and `port`. */
+function target (text: string): Shown {
   const parsed = parseTarget(text)
   if (!parsed.ok) throw new Error(parsed.message)
-  return Object.fromEntries(Object.entries(parsed.value)
-    .filter(([, value]) => value !== null && value !== false && value !== 'disable'))
+  const { hosts, ...rest } = parsed.value
+  const places = hosts.length === 1 ? hosts[0] : { hosts }
+  const defaults: readonly unknown[] = [null, false, 'disable', 'any', 'localhost', 5432]
+  return Object.fromEntries(Object.entries({ ...places, ...rest }).filter(([, value]) => !defaults.includes(value)))
 }
 
-const READ: ReadonlyArray<readonly [text: string, target: Partial<ConnectionTarget>]> = [
+const READ: ReadonlyArray<readonly [text: string, target: Shown]> = [
   ['postgres://', {}],
   ['postgresql://h', { host: 'h' }],
   ['postgres://me:pw@h:6432/d', { user: 'me', password: 'pw', host: 'h', port: 6432, database: 'd' }],
@@ -44,8 +49,40 @@ const READ: ReadonlyArray<readonly [text: string, target: Partial<ConnectionTarg
   ['postgres://h?ssl=true', { host: 'h', sslMode: 'verify-full' }],
   ['postgres://h?ssl=no-verify', { host: 'h', sslMode: 'no-verify' }],
   ['postgres://h?sslnegotiation=direct', { host: 'h', sslMode: 'require', sslDirect: true }],
-  ['postgres://h?connect_timeout=5&channel_binding=prefer', { host: 'h' }]
+  ['postgres://h?connect_timeout=5&channel_binding=prefer', { host: 'h', connectTimeoutMs: 5_000 }],
+  ['postgres://h?connect_timeout=-1', { host: 'h' }],
+  ['postgres://h?target_session_attrs=primary', { host: 'h', sessionAttributes: 'primary' }],
+  ['postgres://h?host=a&port=1&host=b', { host: 'b', port: 1 }]
 ]
+
+/** Each as libpq 15 reads it: the addresses in the order in which psql tries them. */
+const HOSTS: ReadonlyArray<readonly [text: string, hosts: string]> = [
+  ['postgres://a,b,c/d', 'a:5432 b:5432 c:5432'],
+  ['postgres://me:p%2Cw@a:5433,b,c:5434/d', 'a:5433 b:5432 c:5434'],
+  ['postgres://[::1],[fe80::1%25lo]:5433,h/d', '::1:5432 fe80::1%lo:5433 h:5432'],
+  ['postgres://%2Frun%2Fpg:1,h/d', '/run/pg:1 h:5432'],
+  ['postgres://a,/d', 'a:5432 localhost:5432'],
+  ['postgres://a%2Cb:1,c:2/d?port=3', 'a:3 b:3 c:3'],
+  ['postgres:///d?host=a,::1,/run/pg&port=1,,3', 'a:1 ::1:5432 /run/pg:3'],
+  ['postgres://x/d?host=a,b&port=6000', 'a:6000 b:6000'],
+  ['postgres:///d?host=a,b', 'a:5432 b:5432']
+]
+
+t.test('several hosts', t => {
+  const hostsOf = (text: string): string | undefined =>
+    target(text).hosts?.map(({ host, port }) => `${host}:${port}`).join(' ')
+  for (const [text, hosts] of HOSTS) t.equal(hostsOf(text), hosts, text)
+  const attributesOf = (attributes: string): unknown => {
+    const parsed = parseTarget(`postgres://a,b/d?target_session_attrs=${attributes}`)
+    return parsed.ok ? parsed.value.sessionAttributes : parsed.message
+  }
+  for (const attributes of ['', 'any', 'read-write']) t.equal(attributesOf(attributes), 'read-write')
+  t.equal(attributesOf('primary'), 'primary')
+  for (const attributes of ['standby', 'prefer-standby', 'read-only']) {
+    t.match(attributesOf(attributes), `target_session_attrs=${attributes}, but points can only be stored on a server`)
+  }
+  t.end()
+})
 
 t.test('URLs', t => {
   for (const [text, expected] of READ) t.strictSame(target(text), expected, text)
@@ -69,7 +106,10 @@ t.test('invalid database URLs', t => {
     [
       'mysql://h',
       /must begin with/
-    ], ['h/d', /must begin with/], ['postgres://h:port/d', /not a valid URL/], ['postgres://h?port=0', /port "0"/],
+    ], ['h/d', /must begin with/], ['postgres://a:1,b:x/d', /not a valid URL/], ['postgres://[h]/d', /not a valid URL/],
+    ['postgres://a:1,b:70000', /port "70000"/], ['postgres://a,b,c?port=1,2', /2 ports for 3 hosts/],
+    ['postgres://a:1,b:2?host=h', /2 ports for 1 host;/], ['postgres://h?connect_timeout=5s', /connect_timeout "5s"/],
+    ['postgres://h?target_session_attrs=master', /target_session_attrs "master".*read-write/], ['postgres://h:port/d', /not a valid URL/], ['postgres://h?port=0', /port "0"/],
     ['postgres://me:s#cret@h', /not a valid URL/], ['postgres://h?sslmode=on', /sslmode "on".*verify-full/]
   ] as const) t.match(parseTarget(text), { ok: false, message }, text)
   t.end()
@@ -92,8 +132,8 @@ const ENV = {
 }
 
 t.test('the environment fills in what a URL omits, and changes nothing else', t => {
-  const completed = (text: string): Partial<ConnectionTarget> => {
-    const value = completeTarget(text, ENV)
+  const completed = (text: string, env: Readonly<Record<string, string>> = ENV): Shown => {
+    const value = completeTarget(text, env)
     return value.ok ? target(value.value) : {}
   }
   const ssl = { sslMode: 'require', sslRootCert: '/ca' } as const
@@ -113,6 +153,15 @@ t.test('the environment fills in what a URL omits, and changes nothing else', t 
     database: 'd',
     sslRootCert: '/ca'
   })
+  const lists = { PGHOST: 'a,/run/pg', PGPORT: '1,2', PGTARGETSESSIONATTRS: 'primary', PGCONNECT_TIMEOUT: '3' }
+  const common = { sessionAttributes: 'primary', connectTimeoutMs: 3_000 } as const
+  const hosts = [{ host: 'a', port: 1 }, { host: '/run/pg', port: 2 }]
+  t.strictSame(completed('postgres://', lists), { hosts, ...common })
+  t.strictSame(completed('postgres://x,y:4/', lists), {
+    hosts: [{ host: 'x', port: 5432 }, { host: 'y', port: 4 }], ...common
+  }, 'a port in the URL means that none comes from the environment')
+  t.match(completeTarget('postgres://x/', lists), { ok: false, message: /2 ports for 1 host;/ })
+  t.match(completeTarget('postgres://h', { PGTARGETSESSIONATTRS: 'standby' }), { ok: false, message: /takes writes/ })
   t.strictSame(completeTarget('postgres://h', { PGHOST: 'other', PGUSER: '' }), { ok: true, value: 'postgres://h' })
   t.match(completeTarget('postgres://h', { PGSSLMODE: 'maybe' }), { ok: false, message: /sslmode "maybe"/ })
   t.end()
@@ -131,6 +180,8 @@ t.test('in the configuration, only with DATABASE_URL', t => {
 
 t.test('displayed without secrets', t => {
   t.equal(maskTarget('postgres://me:secret@h/d?password=secret'), 'postgres://me:***@h/d?password=***')
+  t.equal(maskTarget('postgres://me:secret@a:1,[::1]:2/d'), 'postgres://me:***@a:1,[::1]:2/d')
+  t.equal(maskTarget('postgres://a,b/d?password=secret'), 'postgres://a,b/d?password=***')
   t.equal(maskTarget('postgres://me:secret@/d?host=/run'), 'postgres://me:***@/d?host=/run')
   t.end()
 })

@@ -4,7 +4,7 @@
  */
 import type { Config } from '../../../config/config.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
-import { findStoredFrames } from '../../../operations/stored-frames.js'
+import { findStoredFrames } from '../../../lane/stored-frames.js'
 import { Lifecycle } from '../../../support/lifecycle.js'
 import { ROW_FORMAT } from '../../../pipeline/rows/payload.js'
 import { realFiles } from '../../../spool/files.js'

@@ -1,6 +1,6 @@
 /** The border between the frames that a database has and those that it does not, wherever it lies. */
 import t from 'tap'
-import { findStoredFrames } from '../../../lib/operations/stored-frames.js'
+import { findStoredFrames } from '../../../lib/lane/stored-frames.js'
 import { POSITION_START } from '../../../lib/spool/format/position.js'
 import type { Frame } from '../../../lib/spool/frame.js'
 import { connect } from '../../../lib/database/connection.js'
