@@ -11,7 +11,7 @@
  * are counted only for the first point of each body, since that needs a sort; the sums cover the rest. Over UDP only
  * the first point of a packet has its own time.
  */
-import { METRICS } from '../protocol/metrics.js'
+import { BUILT_IN } from '../protocol/catalogue.js'
 import type { Database } from '../lib/database/connection.js'
 import { PROBE_ID } from './load/jobs.js'
 import { pointOf, POINT_NUMBER_MAX, type PointSet } from './points.js'
@@ -55,7 +55,7 @@ export interface StoredRows {
   readonly probes: { readonly rows: number, readonly different: number }
 }
 
-const [BATTERY, STORAGE, SIGNAL] = METRICS.map(({ name }) => `"${name}"`) as [string, string, string]
+const [BATTERY, STORAGE, SIGNAL] = BUILT_IN.metrics.map(({ name }) => `"${name}"`) as [string, string, string]
 const NUMBER = `${STORAGE} * 2`
 /** More than there are numbers: anything beyond is foreign, and enough of it was seen. */
 const GROUPS_MAX = POINT_NUMBER_MAX + 1_000

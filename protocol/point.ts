@@ -82,6 +82,8 @@ export class PointReader {
   private readonly details: FaultDetail[] = []
   readonly schema: PointSchema
   private readonly metrics: Float64Array
+  /** By metric; undefined for one without aliases. */
+  private readonly aliases: ReadonlyArray<readonly string[] | undefined>
 
   constructor (
     private readonly nowMicros: number,
@@ -91,6 +93,7 @@ export class PointReader {
   ) {
     this.schema = columns.schema
     this.metrics = new Float64Array(this.schema.metricCount)
+    this.aliases = this.schema.aliasLists
   }
 
   /** There are enough faults for an answer, so the remaining points need only be counted. */
@@ -174,15 +177,23 @@ export class PointReader {
   }
 
   private readMetrics (fields: Readonly<Record<string, unknown>>): void {
-    let given = 0
+    let values = 0
     for (const [index, name] of this.schema.metrics.entries()) {
-      const value = fields[name]
+      const aliases = this.aliases[index]
+      const value = aliases === undefined ? fields[name] : this.readAliased(name, aliases, fields)
       const fault = metricFault(value)
       if (fault !== null) this.refuse(fault, name)
-      if (value !== null && value !== undefined) given++
+      if (value !== null && value !== undefined) values++
       this.metrics[index] = typeof value === 'number' ? value : NaN
     }
-    if (given === 0) this.refuse(noMetricMessage(this.schema))
+    if (values === 0) this.refuse(noMetricMessage(this.schema))
+  }
+
+  /** The value of a metric that has aliases: of the one name that was sent. */
+  private readAliased (name: string, aliases: readonly string[], fields: Readonly<Record<string, unknown>>): unknown {
+    const sent = [name, ...aliases].filter((each) => fields[each] !== undefined)
+    if (sent.length > 1) this.refuse(`is another name for ${name}: send one of the two`, sent[1])
+    return fields[sent[0] ?? name]
   }
 
   private refuseUnknown (fields: Readonly<Record<string, unknown>>): void {
@@ -195,7 +206,7 @@ export class PointReader {
 }
 
 function unknownFieldMessage (name: string, schema: PointSchema): string {
-  const known = `the fields of a point are ${listNames(schema.fields)}`
+  const known = `the fields of a point are ${listNames(schema.names)}`
   // The time to calculate it grows with the length, which the sender controls.
   const near = name.length <= ECHO_MAX ? closest(name, schema.fields) : null
   const isNear = near !== null && distance(name, near) <= near.length * NEAR_SHARE

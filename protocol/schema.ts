@@ -1,6 +1,7 @@
 /**
  * The fields of the points of one stream, prepared for the decoders: their order, and a hash table that finds them by
- * the bytes of their names. Field f has the name `fields[f]`; metric m is field FIRST_METRIC + m.
+ * the bytes of their names. Field f has the name `fields[f]`; metric m is field FIRST_METRIC + m. Aliases are fields
+ * behind the metrics; a decoder stores the value of one in the field that target() gives.
  */
 
 /** Fields of every schema. */
@@ -13,7 +14,9 @@ export const UNKNOWN_FIELD = -1
 
 /** Metrics per stream: a rollup row, with four columns per metric, must fit into a page of PostgreSQL. */
 export const METRICS_MAX = 250
-export const FIELDS_MAX = FIRST_METRIC + METRICS_MAX
+/** Aliases of all metrics together. */
+export const ALIASES_MAX = 250
+export const FIELDS_MAX = FIRST_METRIC + METRICS_MAX + ALIASES_MAX
 /** Longest name of a metric: PostgreSQL truncates identifiers to 63 bytes, and rollups append to names. */
 export const NAME_BYTES_MAX = 41
 
@@ -24,36 +27,77 @@ const LISTED_MAX = 20
 const SLOTS_PER_FIELD = 4
 const FNV_PRIME = 0x01000193
 
+/** Whether a metric or an alias may have this name, except for `time`, `timestamp` and `satellite_id`. */
+export function isMetricName (name: string): boolean {
+  return METRIC_NAME.test(name)
+}
+
+/** Another name that senders may use for a metric. */
+export interface Alias {
+  readonly name: string
+  readonly metric: string
+}
+
+/** Fields of every point. */
+const OWN_FIELDS = ['satellite_id', 'time', 'timestamp'] as const
+
 export class PointSchema {
   /** Names in the order of the columns. */
   readonly metrics: readonly string[]
   readonly metricCount: number
-  /** All field names, in the order in which messages list them. */
+  /** Names of all fields but aliases, in the order in which messages list them. */
+  readonly names: readonly string[]
+  /** `names`, then the aliases. */
   readonly fields: readonly string[]
+  /** The first field that is an alias. */
+  readonly firstAlias: number
   private readonly fieldSet: ReadonlySet<string>
   /** The bytes of the field names. */
-  private readonly names: readonly Uint8Array[]
+  private readonly bytes: readonly Uint8Array[]
+  /** By alias, counted from `firstAlias`: the field of its metric. */
+  private readonly targets: readonly number[]
+  /** By metric: its aliases; undefined for a metric without any. */
+  readonly aliasLists: ReadonlyArray<readonly string[] | undefined>
   /** Open-addressing hash table of fields. */
   private readonly slots: Int16Array
 
-  /** @param metrics distinct names of lower-case ASCII letters, digits and _ @throws {RangeError} for any others */
-  constructor (metrics: readonly string[]) {
+  /**
+   * @param metrics distinct names of lower-case ASCII letters, digits and _
+   * @param aliases further names, also distinct, of some of the metrics
+   * @throws {RangeError} for any others
+   */
+  constructor (metrics: readonly string[], aliases: readonly Alias[] = []) {
     if (metrics.length === 0 || metrics.length > METRICS_MAX) {
       throw new RangeError(`a stream has 1 to ${METRICS_MAX} metrics, not ${metrics.length}`)
     }
+    if (aliases.length > ALIASES_MAX) {
+      throw new RangeError(`a stream has at most ${ALIASES_MAX} aliases, not ${aliases.length}`)
+    }
     this.metrics = [...metrics]
     this.metricCount = metrics.length
-    this.fields = ['satellite_id', 'time', 'timestamp', ...metrics]
+    this.names = [...OWN_FIELDS, ...metrics]
+    this.fields = [...this.names, ...aliases.map(({ name }) => name)]
+    this.firstAlias = this.names.length
     const isWrong = (name: string, index: number): boolean => (
-      !METRIC_NAME.test(name) || this.fields.indexOf(name) !== FIRST_METRIC + index
+      index >= FIRST_METRIC && (!isMetricName(name) || this.fields.indexOf(name) !== index)
     )
-    const wrong = metrics.find(isWrong)
+    const wrong = this.fields.find(isWrong)
     if (wrong !== undefined) throw new RangeError(`${wrong} is not a valid metric name, or is repeated`)
+    this.targets = aliases.map(({ metric }) => this.names.indexOf(metric, FIRST_METRIC))
+    if (this.targets.includes(UNKNOWN_FIELD)) throw new RangeError('an alias names an unknown metric')
+    const lists: string[][] = []
+    for (const { name, metric } of aliases) (lists[metrics.indexOf(metric)] ??= []).push(name)
+    this.aliasLists = lists
     this.fieldSet = new Set(this.fields)
-    this.names = this.fields.map((name) => Buffer.from(name))
+    this.bytes = this.fields.map((name) => Buffer.from(name))
     const slotCount = 2 ** Math.ceil(Math.log2(this.fields.length * SLOTS_PER_FIELD))
     this.slots = new Int16Array(slotCount).fill(UNKNOWN_FIELD)
-    for (const [field, name] of this.names.entries()) this.slots[this.slotOf(name, 0, name.length)] = field
+    for (const [field, name] of this.bytes.entries()) this.slots[this.slotOf(name, 0, name.length)] = field
+  }
+
+  /** The field itself, or the metric of an alias. */
+  target (field: number): number {
+    return field < this.firstAlias ? field : this.targets[field - this.firstAlias] as number
   }
 
   isField (name: string): boolean {
@@ -67,7 +111,7 @@ export class PointSchema {
 
   /** Whether the bytes at `start` begin with the name of a field. */
   isFieldAt (field: number, bytes: Uint8Array, start: number): boolean {
-    const name = this.names[field] as Uint8Array
+    const name = this.bytes[field] as Uint8Array
     for (let at = 0; at < name.length; at++) {
       if (bytes[start + at] !== name[at]) return false
     }
@@ -76,7 +120,7 @@ export class PointSchema {
 
   /** Bytes of the name of a field. */
   nameLength (field: number): number {
-    return (this.names[field] as Uint8Array).length
+    return (this.bytes[field] as Uint8Array).length
   }
 
   /** The slot of a name, or the empty one where it would be inserted. */

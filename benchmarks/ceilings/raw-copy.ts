@@ -2,9 +2,9 @@
  * Ceiling for storing: COPY of the same rows, encoded and sorted in advance, into the same table over one connection.
  */
 import { PointColumns } from '../../protocol/columns.js'
-import { TELEMETRY } from '../../protocol/metrics.js'
+import { BUILT_IN } from '../../protocol/catalogue.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
-import { RowBuffer, ROW_COLUMNS } from '../../lib/pipeline/rows/rows.js'
+import { RowBuffer, rowColumns } from '../../lib/pipeline/rows/rows.js'
 import { CopySorter } from '../../lib/drain/copy-rows.js'
 import { pointOf } from '../points.js'
 import type { RunRecord } from '../result.js'
@@ -14,11 +14,12 @@ import { countRows, empty } from '../stored.js'
 /** As many as in a worker's COPY under full load. */
 const ROWS = 40_000
 const SATELLITES = 100
-const COPY = `COPY telemetry (${ROW_COLUMNS.map((name) => `"${name}"`).join(', ')}) FROM STDIN (FORMAT binary)`
+const COPY = `COPY telemetry (${rowColumns(
+  BUILT_IN.schema).map((name) => `"${name}"`).join(', ')}) FROM STDIN (FORMAT binary)`
 
 /** A complete COPY stream. */
 export function copyStream (rows: number, satellites: number): Buffer {
-  const columns = new PointColumns(TELEMETRY, rows)
+  const columns = new PointColumns(BUILT_IN.schema, rows)
   const table = new SatelliteTable()
   const nowMicros = Date.now() * 1000
   for (let number = 0; number < rows; number++) {

@@ -1,7 +1,7 @@
 /** An HTTP server that decodes points as the product does, then drops them: the minimum cost of HTTP and decoding. */
 import { App, us_listen_socket_close as closeListener, type us_listen_socket as Listener } from 'uWebSockets.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { TELEMETRY } from '../../protocol/metrics.js'
+import { BUILT_IN } from '../../protocol/catalogue.js'
 import { decodeJsonBatch, decodeJsonPoint } from '../../protocol/json/json.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { serveLoad } from './child.js'
@@ -18,7 +18,7 @@ export interface DropResult {
 const RULES = { timeWindowPastMs: 30 * 86_400_000, timeWindowFutureMs: 300_000, unknownFields: 'reject' } as const
 
 serveLoad<DropResult>(async ({ port }: DropJob) => {
-  const columns = new PointColumns(TELEMETRY)
+  const columns = new PointColumns(BUILT_IN.schema)
   const satellites = new SatelliteTable()
   let points = 0
   let finish: () => void = () => {}

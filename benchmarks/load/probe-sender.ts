@@ -1,10 +1,12 @@
 /** Probes within a paced load: distinguishable points, in separate requests on separate connections. */
-import { METRICS } from '../../protocol/metrics.js'
+import { BUILT_IN } from '../../protocol/catalogue.js'
 import { outcomeOf } from '../outcomes.js'
 import { PROBE_ID, type PacedJob } from './jobs.js'
 import { RawConnection } from './raw-connection.js'
 
 const CONNECTIONS = 16
+/** Takes any number. */
+const [, PROBE_METRIC = ''] = BUILT_IN.schema.metrics
 
 export class ProbeSender {
   /** When each was due; its number is its index. */
@@ -52,7 +54,7 @@ export class ProbeSender {
 
   private request (number: number): Buffer {
     const { target: { host, port }, probePath } = this.job
-    const body = JSON.stringify({ satellite_id: PROBE_ID, [METRICS[1].name]: number })
+    const body = JSON.stringify({ satellite_id: PROBE_ID, [PROBE_METRIC]: number })
     return Buffer.from(`POST ${probePath} HTTP/1.1\r\nHost: ${host}:${port}\r\nContent-Type: ` +
       `application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
   }

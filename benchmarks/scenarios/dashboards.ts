@@ -5,7 +5,7 @@
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
 import type { Database } from '../../lib/database/connection.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { BUILT_IN } from '../../protocol/catalogue.js'
 import { satelliteOf } from '../points.js'
 import type { Results, Session } from '../session.js'
 import { latencyOf, quantile } from '../statistics.js'
@@ -90,7 +90,7 @@ async function prepare (db: Database, rows: number): Promise<void> {
     untilSecondsAgo: RECENT_SECONDS
   })
   await fillTable(db, { rows: recent, satellites: SATELLITES, spanSeconds: RECENT_SECONDS })
-  const [metric] = METRICS
+  const metric = BUILT_IN.metrics[0] as typeof BUILT_IN.metrics[number]
   await db.query(`
     INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
     SELECT now() - $1::float8 * n / $2 * interval '1 second', 'SAT-' || lpad((n % ${SATELLITES})::text, 5, '0'),

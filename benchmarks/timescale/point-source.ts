@@ -6,7 +6,7 @@ import { RowBuffer, rowEnd, rowTimeMicros, writeRowTime } from '../../lib/pipeli
 import type { CommitRows } from '../../lib/drain/commit.js'
 import { BUCKET_MICROS, COPY_HEADER, CopySorter, type CopyStream } from '../../lib/drain/copy-rows.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
+import { BUILT_IN } from '../../protocol/catalogue.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { pointOf } from '../points.js'
 
@@ -39,6 +39,7 @@ export class PointSource {
     }
     return {
       ...all.from(fromMicros),
+      schema: BUILT_IN.schema,
       poison: [],
       times: { lowestMicros: fromMicros, bucketsMicros, newest: () => newest.from(fromMicros) }
     }
@@ -59,14 +60,14 @@ export class PointSource {
   /** With times starting in 1970. */
   private encode (table: SatelliteTable, number: number): Buffer {
     const { rows, spanMs } = this
-    const columns = new PointColumns(TELEMETRY, rows)
+    const columns = new PointColumns(BUILT_IN.schema, rows)
     for (let row = 0; row < rows; row++) {
       const { satelliteId, battery, storage, signal } = pointOf(number * rows + row, this.satellites)
       const satellite = table.byId(satelliteId)
       if (satellite === null) throw new RangeError(`${satelliteId} is not an id`)
       columns.values.set(
         [battery, storage, signal],
-        columns.push(satellite, Math.round(spanMs * 1000 * row / rows)) * METRIC_COUNT
+        columns.push(satellite, Math.round(spanMs * 1000 * row / rows)) * BUILT_IN.schema.metricCount
       )
     }
     const buffer = new RowBuffer(rows * ROW_BYTES)

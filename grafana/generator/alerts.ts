@@ -4,7 +4,7 @@
  * They contain no `$`: some versions of Grafana treat it as an environment variable. So times are relative to now(),
  * and messages use .Values and .Labels. Each query returns one number per row, with text columns as labels.
  */
-import { METRICS } from '../../protocol/metrics.js'
+import type { Metric } from '../../protocol/catalogue.js'
 import { UID } from './panels.js'
 import { POSTGRES, sqlQuery } from './sources.js'
 import { literal, STATS_WITH_ANOMALIES } from './sql.js'
@@ -96,14 +96,17 @@ const RULES: readonly Rule[] = [
     description: 'See the panel for the cause, and /udp/senders for the senders.',
     panel: { dashboard: UID.ingest, id: 13 },
     silence: 'OK'
-  },
-  {
+  }
+]
+
+function anomalyRate (metrics: readonly Metric[]): Rule {
+  return {
     uid: 'orbitstream-anomaly-rate',
     title: 'Many anomalies',
     sql: `
       SELECT catalogue.title AS metric,
              coalesce(100 * found.count / nullif(stored.count, 0), 0)::double precision AS percent
-      FROM (VALUES ${METRICS
+      FROM (VALUES ${metrics
         .map((metric) => `(${literal(metric.name)}, ${literal(metric.title)})`)
         .join(', ')}) catalogue (name, title)
         CROSS JOIN (
@@ -123,13 +126,19 @@ const RULES: readonly Rule[] = [
     panel: { dashboard: UID.fleet, id: 9 },
     silence: 'OK'
   }
-]
+}
 
 /** The content of the alerting file. */
-export function alertRules (): object {
+export function alertRules (metrics: readonly Metric[]): object {
   return {
     apiVersion: 1,
-    groups: [{ orgId: 1, name: 'OrbitStream', folder: FOLDER, interval: '10s', rules: RULES.map(ruleOf) }]
+    groups: [{
+      orgId: 1,
+      name: 'OrbitStream',
+      folder: FOLDER,
+      interval: '10s',
+      rules: [...RULES, anomalyRate(metrics)].map(ruleOf)
+    }]
   }
 }
 

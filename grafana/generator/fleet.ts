@@ -3,7 +3,7 @@ import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import { METRICS } from '../../protocol/metrics.js'
+import type { Metric } from '../../protocol/catalogue.js'
 import { board, type BoardBuilder } from './boards.js'
 import {
   COLOUR, drawn, property, satelliteColumn, statPanel, statusColumn, tablePanel, timePanel, unitOf
@@ -14,13 +14,13 @@ import {
 } from './sql.js'
 
 const ROWS_MAX = 1000
-/** Positions in the lists of anomalies: each metric with each severity. */
-const KINDS = Array.from({ length: METRICS.length * 2 }, (_, index) => index + 1)
 /** The dashboard variable as an interval. */
 // eslint-disable-next-line no-template-curly-in-string
 const SILENT = '${silent:sqlstring}::interval'
 
-export function fleetBoard (): BoardBuilder {
+type Metrics = readonly Metric[]
+
+export function fleetBoard (metrics: Metrics): BoardBuilder {
   return board(
     'fleet',
     'All satellites: incoming points, silent satellites, and satellites whose latest values are out of limits.',
@@ -33,13 +33,13 @@ export function fleetBoard (): BoardBuilder {
     .withPanel(pointsNow())
     .withPanel(heardNow())
     .withPanel(silentNow())
-    .withPanel(outOfLimits())
+    .withPanel(outOfLimits(metrics))
     .withPanel(anomaliesNow())
     .withPanel(lastStored())
     .withPanel(points())
     .withPanel(heard())
-    .withPanel(anomalies())
-    .withPanel(latestValues())
+    .withPanel(anomalies(metrics))
+    .withPanel(latestValues(metrics))
     .withPanel(silentSatellites())
 }
 
@@ -95,8 +95,8 @@ function silentNow (): stat.PanelBuilder {
     ))
 }
 
-function outOfLimits (): stat.PanelBuilder {
-  const broken = METRICS
+function outOfLimits (metrics: Metrics): stat.PanelBuilder {
+  const broken = metrics
     .map((_, index) => `(${status(`value_${index}`, `(limits_${index})`)}) IN ('warning', 'critical')`)
     .join(' OR ')
   return statPanel({
@@ -111,7 +111,7 @@ function outOfLimits (): stat.PanelBuilder {
     scale: { critical: 1 }
   })
     .withTarget(sqlTarget('A', 'table', `
-      WITH ${latestWithLimits()}
+      WITH ${latestWithLimits(metrics)}
       SELECT count(*) FILTER (WHERE ${broken}) AS "Out of limits now" FROM judged`))
 }
 
@@ -197,7 +197,9 @@ function heard (): timeseries.PanelBuilder {
 }
 
 /** Grouped by the lists of kinds, of which there are few, before unnesting them: half the time. */
-function anomalies (): timeseries.PanelBuilder {
+function anomalies (metrics: Metrics): timeseries.PanelBuilder {
+  // Positions in the lists of anomalies: each metric with each severity.
+  const kinds = Array.from({ length: metrics.length * 2 }, (_, index) => index + 1)
   return timePanel({
     id: 9,
     title: 'Anomalies/s by metric and severity',
@@ -214,14 +216,15 @@ function anomalies (): timeseries.PanelBuilder {
     .withTarget(sqlTarget('A', 'time_series', `
       WITH steps AS MATERIALIZED (
         SELECT ${bucket('"time"', 10)} AS bucket, instance, anomaly_kinds, sum(seconds) AS seconds,
-               ARRAY[${KINDS.map((kind) => `sum(anomaly_counts[${kind}])`).join(', ')}] AS counts
+               ARRAY[${kinds.map((kind) => `sum(anomaly_counts[${kind}])`).join(', ')}] AS counts
         FROM ingest_stats WHERE $__timeFilter("time") GROUP BY 1, 2, 3
       ), covered AS (
         SELECT bucket, max(seconds) AS seconds
         FROM (SELECT bucket, instance, sum(seconds) AS seconds FROM steps GROUP BY 1, 2) by_server GROUP BY 1
       )
       SELECT bucket AS "time",
-             ${metricTitle("split_part(kind.name, ' ', 1)")} || ', ' || split_part(kind.name, ' ', 2) AS metric,
+             ${metricTitle(
+               metrics, "split_part(kind.name, ' ', 1)")} || ', ' || split_part(kind.name, ' ', 2) AS metric,
              (sum(kind.count) / max(covered.seconds))::double precision AS value
       FROM steps CROSS JOIN LATERAL unnest(string_to_array(anomaly_kinds, ','), counts) kind (name, count)
         JOIN covered USING (bucket)
@@ -233,9 +236,9 @@ function anomalies (): timeseries.PanelBuilder {
  * `judged`: satellite_id, "time", and for each metric value_N with its limits as a row limits_N.
  * Limits are resolved once for all satellites.
  */
-function latestWithLimits (): string {
-  const values = METRICS.map((metric, index) => `latest.${name(metric.name)} AS value_${index}, limits_${index}`)
-  const joins = METRICS.map((metric, index) => `LEFT JOIN bounds limits_${index} ON limits_${index}.satellite_id = ` +
+function latestWithLimits (metrics: Metrics): string {
+  const values = metrics.map((metric, index) => `latest.${name(metric.name)} AS value_${index}, limits_${index}`)
+  const joins = metrics.map((metric, index) => `LEFT JOIN bounds limits_${index} ON limits_${index}.satellite_id = ` +
     `latest.satellite_id AND limits_${index}.metric = '${metric.name}'`)
   return `latest AS MATERIALIZED (
       SELECT * FROM satellites_latest
@@ -248,9 +251,9 @@ function latestWithLimits (): string {
     )`
 }
 
-function latestValues (): table.PanelBuilder {
-  const statuses = METRICS.map((_, index) => `status_${index}`)
-  const columns = METRICS.map((metric, index) =>
+function latestValues (metrics: Metrics): table.PanelBuilder {
+  const statuses = metrics.map((_, index) => `status_${index}`)
+  const columns = metrics.map((metric, index) =>
     `value_${index} AS ${name(metric.title)}, status_${index} AS ${name(`${metric.title} limits`)}`)
   const builder = tablePanel({
     id: 10,
@@ -261,8 +264,8 @@ function latestValues (): table.PanelBuilder {
     height: 14,
     none: 'No satellite has sent a point'
   }).withTarget(sqlTarget('A', 'table', `
-    WITH ${latestWithLimits()}, stated AS (
-      SELECT satellite_id, "time", ${METRICS
+    WITH ${latestWithLimits(metrics)}, stated AS (
+      SELECT satellite_id, "time", ${metrics
         .map((_, index) => `value_${index}, ${status(`value_${index}`, `(limits_${index})`)} AS status_${index}`)
         .join(', ')}
       FROM judged
@@ -279,7 +282,7 @@ function latestValues (): table.PanelBuilder {
       property('unit', 's'), property('decimals', 0), property('custom.width', 110),
       property('description', 'Time since')
     ])
-  for (const metric of METRICS) {
+  for (const metric of metrics) {
     builder.overrideByName(metric.title, [property('unit', unitOf(metric)), property('decimals', 1)])
       .overrideByName(`${metric.title} limits`, statusColumn(110))
   }

@@ -6,7 +6,7 @@ import * as table from '@grafana/grafana-foundation-sdk/table'
 import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
 import { POSTGRES } from './sources.js'
 import type { DataSourceRef } from '@grafana/grafana-foundation-sdk/common'
-import type { Metric } from '../../protocol/metrics.js'
+import type { Metric } from '../../protocol/catalogue.js'
 
 export const UID = {
   fleet: 'orbitstream-fleet',
@@ -152,7 +152,11 @@ export function satelliteColumn (width: number): dashboard.DynamicConfigValue[] 
   ]
 }
 
-/** Units of the catalogue as Grafana names them; others are shown verbatim. */
+/** Units as Grafana names them; others are shown verbatim. */
+const UNITS: Readonly<Record<string, string>> = {
+  '%': 'percent', MB: 'decmbytes', dBm: 'dBm', V: 'volt', A: 'amp', W: 'watt', '°C': 'celsius', '': 'short'
+}
+
 export function unitOf ({ unit }: Metric): string {
-  return { '%': 'percent', MB: 'decmbytes', dBm: 'dBm' }[unit] ?? `suffix: ${unit}`
+  return UNITS[unit] ?? `suffix: ${unit}`
 }

@@ -3,7 +3,7 @@ import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import { METRICS, type Metric } from '../../protocol/metrics.js'
+import type { Metric } from '../../protocol/catalogue.js'
 import { annotation, board, type BoardBuilder } from './boards.js'
 import { COLOUR, drawn, property, statPanel, statusColumn, tablePanel, timePanel, unitOf } from './panels.js'
 import { POSTGRES, sqlTarget, tidy } from './sources.js'
@@ -24,10 +24,15 @@ const LIMIT_LINES = [
 /** Limit changes in one time range whose lines are drawn. */
 const LIMIT_CHANGES_MAX = 20
 const ANOMALIES_MAX = 10_000
+/** Panel ids, which links contain: metrics have 10 to 29, and 1,000 and more if there are more. */
+const ANOMALIES_PANEL = 30
+const panelOf = (metric: number): number => metric < 20 ? 10 + metric : 1_000 + metric
 /** Five minutes at 1,000 points/s. Grafana truncates after a million rows, which would drop the newest ones. */
 const POINTS_MAX = 300_000
 
-export function satelliteBoard (): BoardBuilder {
+type Metrics = readonly Metric[]
+
+export function satelliteBoard (metrics: Metrics): BoardBuilder {
   const builder = board(
     'satellite',
     'One satellite: each metric with its limits and anomalies. Every point up to five ' +
@@ -35,12 +40,12 @@ export function satelliteBoard (): BoardBuilder {
     'now-5m'
   )
     .withVariable(satelliteVariable())
-    .annotation(annotation('Anomalies', COLOUR.critical, anomalyRuns()))
+    .annotation(annotation('Anomalies', COLOUR.critical, anomalyRuns(metrics)))
     .withPanel(lastPoint())
     .withPanel(rate())
-    .withPanel(now())
-  METRICS.forEach((metric, index) => builder.withPanel(metricPanel(metric, 10 + index)))
-  return builder.withPanel(anomalies())
+    .withPanel(now(metrics))
+  metrics.forEach((metric, index) => builder.withPanel(metricPanel(metric, panelOf(index))))
+  return builder.withPanel(anomalies(metrics))
 }
 
 /**
@@ -93,8 +98,8 @@ function rate (): stat.PanelBuilder {
       WHERE satellite_id = ${SATELLITE} AND "time" > now() - interval '1 minute' AND "time" <= now()`))
 }
 
-function now (): table.PanelBuilder {
-  const rows = METRICS.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ` +
+function now (metrics: Metrics): table.PanelBuilder {
+  const rows = metrics.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ` +
     `${literal(metric.unit)}, (SELECT ${name(metric.name)} FROM latest))`)
   return tablePanel({
     id: 3,
@@ -208,10 +213,10 @@ function limitLinesOf (metric: Metric): string {
 }
 
 /** Closely spaced anomalies of one kind are merged: within a hundredth of the time range, at least ten seconds. */
-function anomalyRuns (): string {
+function anomalyRuns (metrics: Metrics): string {
   return `
     SELECT min("time") AS "time", max("time") AS timeend,
-           format('%s %s %s: %s, %s points', ${metricTitle('metric')},
+           format('%s %s %s: %s, %s points', ${metricTitle(metrics, 'metric')},
              CASE side WHEN 'low' THEN 'below' ELSE 'above' END, limit_value,
              CASE side WHEN 'low' THEN min(value) ELSE max(value) END, count(*)) AS text,
            severity AS tags
@@ -230,9 +235,9 @@ function anomalyRuns (): string {
     GROUP BY metric, severity, side, limit_value, run ORDER BY 1`
 }
 
-function anomalies (): table.PanelBuilder {
+function anomalies (metrics: Metrics): table.PanelBuilder {
   return tablePanel({
-    id: 30,
+    id: ANOMALIES_PANEL,
     title: 'Anomalies',
     description:
       'Values beyond a limit, newest first, at most 500. "Version" is that of the limits they were checked against.',
@@ -241,7 +246,7 @@ function anomalies (): table.PanelBuilder {
     none: 'No anomalies in this time range'
   })
     .withTarget(sqlTarget('A', 'table', `
-      SELECT "time" AS "Time", ${metricTitle('metric')} AS "Metric", value AS "Value", side AS "Side",
+      SELECT "time" AS "Time", ${metricTitle(metrics, 'metric')} AS "Metric", value AS "Value", side AS "Side",
              limit_value AS "Limit", severity AS "Severity", limits_version AS "Version"
       FROM anomalies WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT 500`))
     .overrideByName('Time', [property('unit', 'dateTimeAsIso')])

@@ -4,7 +4,7 @@
  * They use only what both kinds of server have, and only those of Grafana's macros that do not depend on the data
  * source's settings: $__timeFilter, $__timeFrom, $__timeTo, $__interval_ms.
  */
-import { METRICS, type Metric } from '../../protocol/metrics.js'
+import type { Metric } from '../../protocol/catalogue.js'
 
 /** The satellite selected on the dashboard, as SQL text. */
 export const SATELLITE = '${satellite:sqlstring}' // eslint-disable-line no-template-curly-in-string
@@ -38,8 +38,8 @@ export function bucket (column: string, secondsMin: number): string {
 }
 
 /** Title of a metric by its name. */
-export function metricTitle (column: string): string {
-  return `CASE ${column} ${METRICS
+export function metricTitle (metrics: readonly Metric[], column: string): string {
+  return `CASE ${column} ${metrics
     .map((metric) => `WHEN ${literal(metric.name)} THEN ${literal(metric.title)}`)
     .join(' ')} ELSE ${column} END`
 }

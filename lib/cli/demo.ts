@@ -4,6 +4,7 @@
  * Both run as separate programs, as a user would start them. They are in their own process groups, so that Ctrl-C
  * reaches only this process, which stops them in order: first the sender, then the server. Settings are passed on.
  */
+import { fetchCatalogue } from './sim-catalogue.js'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -78,13 +79,13 @@ function parseLine (words: string): LogLine {
 }
 
 /** @param psql command that opens the database */
-function guide (url: string, psql: string): string {
+function guide (url: string, psql: string, metric: string): string {
   return `
 OrbitStream is running. ${SATELLITES} satellites send ${POINTS_PER_SECOND} points/s each; every point is stored.
 
   Health         ${url}/health
   Metrics        ${url}/metrics
-  Send a point   curl ${url}/telemetry -d '{"satellite_id":"TEST-01","battery_charge_percent":85.5}'
+  Send a point   curl ${url}/telemetry -d '{"satellite_id":"TEST-01","${metric}":85.5}'
   Query          ${psql} -c 'SELECT * FROM telemetry ORDER BY time DESC LIMIT 5'
 
 Ctrl-C stops everything. The data is kept for the next start.
@@ -142,7 +143,8 @@ async function runDemo (flags: readonly string[], psql: string): Promise<number>
   const ready = await Promise.race([serverReady(server), interrupted.then(() => null)])
   if (ready === null) return await stop(server)
   const url = `http://127.0.0.1:${String(ready['port'])}`
-  process.stdout.write(guide(url, psql))
+  const catalogue = await fetchCatalogue(new URL(url), null)
+  process.stdout.write(guide(url, psql, typeof catalogue === 'string' ? '' : catalogue.live[0]?.name ?? ''))
   const simulator = launch([
     'sim', '-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url
   ])

@@ -11,6 +11,7 @@ import { describeSettings, loadConfig } from '../config/config.js'
 import { becomeOwner } from '../host/owner.js'
 import { nearest } from '../config/value-types.js'
 import { parseArguments, usageError } from './arguments.js'
+import { catalogue } from './commands/catalogue.js'
 import { config } from './commands/config.js'
 import { databaseUrl } from './commands/database-url.js'
 import { health } from './commands/health.js'
@@ -49,8 +50,8 @@ const INGEST: CommandProgram = { name: 'orbitstream-ingest', others: [] }
  * All commands. To add one, add a file to commands/ and an entry here. A two-word name makes the first word a group.
  */
 const COMMANDS: readonly Command[] = [
-  start, demo, health, migrate, limits, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve, quarantineList,
-  quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
+  start, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve,
+  quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
 ]
 
 /** Settings as options. Parsed as text: loadConfig knows the types and reports all problems. */

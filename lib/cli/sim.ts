@@ -4,6 +4,7 @@
  * Progress and problems go to standard error, the summary to standard output. Exit codes: 0 at least 99% of the points
  * were accepted; 1 fewer, none, or no server; 2 invalid command line.
  */
+import { fetchCatalogue } from './sim-catalogue.js'
 import { randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
@@ -162,8 +163,11 @@ export async function main (argv: readonly string[], program = PROGRAM): Promise
   }
 }
 
+/** What a command line says; the catalogue comes from the server. */
+type RunOptions = Omit<SimulationOptions, 'catalogue'>
+
 type Arguments =
-  | { readonly kind: 'run', readonly options: SimulationOptions, readonly json: boolean }
+  | { readonly kind: 'run', readonly options: RunOptions, readonly json: boolean }
   | { readonly kind: 'exit', readonly exitCode: 0 | 2, readonly text: string }
 
 function readArguments (argv: readonly string[], program: string): Arguments {
@@ -174,7 +178,7 @@ function readArguments (argv: readonly string[], program: string): Arguments {
   if (typeof server === 'string') return usageError(program, [server])
   const udp = readUdp(values, server.url)
   if (typeof udp === 'string') return usageError(program, [udp])
-  const options: SimulationOptions = {
+  const options: RunOptions = {
     ...server,
     satellites: values.satellites,
     rate: values.rate,
@@ -212,22 +216,27 @@ function defaultSender (): string {
   return `sim-${hostname().replace(/[^\w.-]/g, '').slice(0, 16)}-${process.pid}`
 }
 
-async function runSimulation (options: SimulationOptions, json: boolean, stop: AbortSignal): Promise<number> {
+async function runSimulation (options: RunOptions, json: boolean, stop: AbortSignal): Promise<number> {
   const missing = await waitForServer(options.url, SERVER_WAIT_MS, stop)
   if (missing !== null) {
     complain(`error: no server answers at ${options.url.origin}: ${describeCause(missing)}.\n` +
       'Start one with "orbitstream-ingest start", or set its address with --api-url.')
     return 1
   }
+  const catalogue = await fetchCatalogue(options.url, options.token)
+  if (typeof catalogue === 'string') {
+    complain(`error: ${catalogue}`)
+    return 1
+  }
   complain(describePlan(options))
-  const summary = await simulate(options, process.stderr, stop)
+  const summary = await simulate({ ...options, catalogue }, process.stderr, stop)
   print(json ? JSON.stringify(summary) : summaryText(summary))
   if (summary.ok) return 0
   if (!json) complain(verdictText(summary))
   return 1
 }
 
-function describePlan (options: SimulationOptions): string {
+function describePlan (options: RunOptions): string {
   const { satellites, rate, batchSize, durationMs, udp } = options
   const length = durationMs === 0 ? 'until stopped' : `for ${durationMs / 1000} s`
   const target = udp === null

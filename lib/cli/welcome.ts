@@ -1,7 +1,7 @@
 /** URLs and commands to try once the server is ready: one block for the terminal. */
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { METRICS } from '../../protocol/metrics.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
 import type { Config } from '../config/config.js'
 import { reachable } from './address.js'
 
@@ -19,12 +19,12 @@ export function psqlHint ({ databaseUrl, dataDir }: Config): string {
 }
 
 /** @param port the actual port */
-export function welcome (config: Config, port: number): string {
+export function welcome (config: Config, port: number, catalogue: Catalogue): string {
   const url = `http://${reachable(config.host)}:${port}`
   const token = config.apiTokens.length > 0 || config.apiTokensFile !== null
     ? " -H 'Authorization: Bearer <token>'"
     : ''
-  const point = JSON.stringify({ satellite_id: 'TEST-01', [METRICS[0].name]: 87.5 })
+  const point = JSON.stringify({ satellite_id: 'TEST-01', [catalogue.live[0]?.name ?? '']: 87.5 })
   return `
 OrbitStream is ready.
 

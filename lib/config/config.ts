@@ -8,7 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { METRICS, type MetricName } from '../../protocol/metrics.js'
+import { BUILT_IN, THRESHOLDS } from '../../protocol/catalogue.js'
 import { completeTarget, maskTarget, parseTarget } from '../database/connection-target.js'
 import {
   decimal, duration, file, host, integer, list, nearest, oneOf, origins, path, pathOrOff, ports, secret, size, url,
@@ -16,8 +16,8 @@ import {
 } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
-/** The default critical limit of each metric: one setting per metric of the catalogue. */
-type ThresholdSettings = { readonly [M in MetricName as `threshold_${M}`]: number }
+/** First critical limits of built-in metrics; null: the catalogue's. */
+type ThresholdSettings = { readonly [M in typeof THRESHOLDS[number]['metric'] as `threshold_${M}`]: number | null }
 
 /** The effective configuration: every setting resolved, validated once, frozen. */
 export interface Config extends ThresholdSettings {
@@ -33,6 +33,8 @@ export interface Config extends ThresholdSettings {
   readonly udpReceiveBufferBytes: number
   /** Absolute path. */
   readonly dataDir: string
+  /** Absolute path of the catalogue file; null: the catalogue of the database, or the built-in one. */
+  readonly catalogue: string | null
   /** Null: the embedded PostgreSQL in dataDir. */
   readonly databaseUrl: string | null
   /** As written: a directory, 'off', or '' for the default. See spoolDirectory(). */
@@ -124,15 +126,21 @@ function databaseUrl (): ValueType<string> {
   }
 }
 
-function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Setting<number> } {
-  const entries = METRICS.map(({ name, title, unit, limit }) => [`threshold_${name}`, {
-    env: limit.env,
-    type: decimal(),
-    default: String(limit.value),
-    help: `${title} (${unit}) ${limit.side === 'low' ? 'below' : 'above'} this is an anomaly. Initial value: once ` +
-      'limits are stored in the database, change them there.'
-  }])
-  return Object.fromEntries(entries) as { readonly [K in keyof ThresholdSettings]: Setting<number> }
+function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Setting<number | null> } {
+  const type = { ...decimal(), format: (value: number | null) => value === null ? '' : String(value) }
+  const entries = THRESHOLDS.flatMap(({ metric, side, env }) => {
+    const known = BUILT_IN.metrics.filter(({ name }) => name === metric)
+    return known.map(({ title, unit, limits }) => [`threshold_${metric}`, {
+      env,
+      type,
+      default: {
+        value: () => null, label: `that of the catalogue, ${String(limits[side]?.critical)} in the built-in one`
+      },
+      help: `${title} (${unit}) ${side === 'low' ? 'below' : 'above'} this is an anomaly. Initial value: once limits ` +
+        'are stored in the database, change them there.'
+    }])
+  })
+  return Object.fromEntries(entries) as { readonly [K in keyof ThresholdSettings]: Setting<number | null> }
 }
 
 function setting<T> (
@@ -156,6 +164,9 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   udpReceiveBufferBytes: setting('UDP_RECEIVE_BUFFER', size({ min: bytes('64KB'), max: bytes('1GB') }), '8MB',
     'Kernel receive buffer of each UDP worker; the kernel may grant less, see net.core.rmem_max.'),
   dataDir: setting('DATA_DIR', path(), './data', 'Directory for everything kept on disk.'),
+  catalogue: setting('CATALOGUE', file(),
+    { value: () => null, label: 'that of the database, initially the built-in one' },
+    'YAML file that declares the metrics of a point; `catalogue init` writes an example.'),
   databaseUrl: setting('DATABASE_URL', databaseUrl(),
     { value: () => null, label: 'embedded PostgreSQL in DATA_DIR' },
     'PostgreSQL or TimescaleDB database to write to.', {

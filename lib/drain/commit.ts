@@ -17,9 +17,10 @@
  */
 import type { FrameRun, LedgerPosition } from '../journal/journal.js'
 import { ANOMALY_COLUMNS } from '../pipeline/rows/anomaly-rows.js'
-import { ROW_COLUMNS } from '../pipeline/rows/rows.js'
+import { rowColumns } from '../pipeline/rows/rows.js'
 import type { CopyStream, RowTimes } from './copy-rows.js'
 import type { Database } from '../database/connection.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import type { DirectCompress } from './direct-compress.js'
 
 /** A valid row that PostgreSQL refuses. */
@@ -46,10 +47,23 @@ const literal = (text: string | null): string => text === null ? 'NULL' : `'${te
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-const COPY_SQL = {
-  telemetry: `COPY telemetry (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`,
-  satellites_late: `COPY satellites_late (${ROW_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`,
-  anomalies: `COPY anomalies (${ANOMALY_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+type Table = 'telemetry' | 'satellites_late' | 'anomalies'
+
+/** By schema: a process has one, tests have several. */
+const copySqls = new WeakMap<PointSchema, Readonly<Record<Table, string>>>()
+
+function copySql (table: Table, schema: PointSchema): string {
+  let known = copySqls.get(schema)
+  if (known === undefined) {
+    const points = rowColumns(schema).map(quoted).join(', ')
+    known = {
+      telemetry: `COPY telemetry (${points}) FROM STDIN (FORMAT binary)`,
+      satellites_late: `COPY satellites_late (${points}) FROM STDIN (FORMAT binary)`,
+      anomalies: `COPY anomalies (${ANOMALY_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+    }
+    copySqls.set(schema, known)
+  }
+  return known[table]
 }
 
 /** The ledger's position; null: no row. Waits for a transaction that is still changing it. */
@@ -77,6 +91,8 @@ export interface LedgerMove {
 
 /** What one transaction stores: telemetry, and the rows of other tables. */
 export interface CommitRows extends CopyStream {
+  /** Of the points. */
+  readonly schema: PointSchema
   /** Default: none. */
   readonly anomalies?: CopyStream | null
   readonly poison: readonly PoisonRow[]
@@ -101,7 +117,7 @@ export async function commitRun (
     await db.query('ROLLBACK')
     return false
   }
-  if (anomalies != null && anomalies.copyRows > 0) await copyRows(db, 'anomalies', anomalies)
+  if (anomalies != null && anomalies.copyRows > 0) await copyRows(db, 'anomalies', rows.schema, anomalies)
   for (let first = 0; first < poison.length; first += POISON_ROWS_MAX) {
     await insertPoison(db, moves, poison.slice(first, first + POISON_ROWS_MAX))
   }
@@ -124,17 +140,17 @@ function moveStatement ({ spoolId, from, run }: LedgerMove, storedRows: number):
 export async function storeRows (
   db: Database,
   before: readonly string[],
-  rows: Pick<CommitRows, 'copy' | 'copyRows' | 'times'>,
+  rows: Pick<CommitRows, 'schema' | 'copy' | 'copyRows' | 'times'>,
   compress: DirectCompress | null = null
 ): Promise<readonly number[]> {
-  const { times, copyRows: sent } = rows
+  const { schema, times, copyRows: sent } = rows
   const setting = compress?.setting(sent) ?? null
   const statements = [...before]
   if (setting !== null) statements.push(setting)
   if (times !== undefined) statements.push(noteStatement(times))
-  const { counts, copied } = await db.copyAfter(statements, COPY_SQL.telemetry, [rows.copy])
+  const { counts, copied } = await db.copyAfter(statements, copySql('telemetry', schema), [rows.copy])
   assertTaken('telemetry', copied, sent)
-  if (times !== undefined && counts.at(-1) === 1) await copyRows(db, 'satellites_late', times.newest())
+  if (times !== undefined && counts.at(-1) === 1) await copyRows(db, 'satellites_late', schema, times.newest())
   return counts.slice(0, before.length)
 }
 
@@ -154,14 +170,14 @@ function seconds (micros: number): number {
 
 /** COPYs a stream into a table, after other statements; throws unless the server took all of its rows. */
 export async function copyRows (
-  db: Database, table: keyof typeof COPY_SQL, { copy, copyRows: rows }: CopyStream, before: readonly string[] = []
+  db: Database, table: Table, schema: PointSchema, { copy, copyRows: rows }: CopyStream, before: readonly string[] = []
 ): Promise<void> {
-  const { copied } = await db.copyAfter(before, COPY_SQL[table], [copy])
+  const { copied } = await db.copyAfter(before, copySql(table, schema), [copy])
   assertTaken(table, copied, rows)
 }
 
 /** Detects a truncated stream, and rows mistaken for the trailer. */
-function assertTaken (table: keyof typeof COPY_SQL, copied: number, rows: number): void {
+function assertTaken (table: Table, copied: number, rows: number): void {
   if (copied !== rows) throw new Error(`COPY into ${table} took ${copied} rows of ${rows}`)
 }
 

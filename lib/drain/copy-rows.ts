@@ -9,11 +9,23 @@
  * which is stable; sort the rows of a satellite again if they did not arrive in time order. Then copy the rows into one
  * buffer.
  */
-import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd as telemetryRowEnd, rowTimeMicros } from '../pipeline/rows/rows.js'
+import {
+  HEAD_FIELDS, NULL_BYTES, ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd as telemetryRowEnd, rowTimeMicros
+} from '../pipeline/rows/rows.js'
 import { SatelliteRanks } from './satellite-ranks.js'
 
 /** Width of a bucket of rollup_dirty. */
 export const BUCKET_MICROS = 10_000_000
+
+/** A row has metrics that the table lacks: another catalogue was in force when it was written. */
+export class SurplusFields extends Error {
+  constructor (row: number, table: number) {
+    const metrics = (fields: number): number => fields - HEAD_FIELDS
+    super(`a row has ${metrics(row)} metrics, and the catalogue in force ${metrics(table)}: it was written under a ` +
+      'later catalogue; apply that one ("orbitstream-ingest catalogue apply"), restart, then run ' +
+      '"orbitstream-ingest quarantine retry"')
+  }
+}
 
 /** A complete COPY stream. */
 export interface CopyStream {
@@ -77,8 +89,17 @@ export class CopySorter {
   /** Of the last sorted payloads. */
   private views: DataView[] = []
 
-  /** @param rowEnd finds the end of a row; all kinds of rows begin with the fields of writeRowHead() */
-  constructor (private readonly rowEnd: (view: DataView, start: number) => number = telemetryRowEnd) {}
+  /** Bytes of the nulls that the rows sorted last lack. */
+  private paddingBytes = 0
+
+  /**
+   * @param rowEnd finds the end of a row; all kinds of rows begin with the fields of writeRowHead()
+   * @param fields of the table; rows written before it had all of them get nulls at their end, and sort() throws
+   * SurplusFields if one has more. 0: every row has all
+   */
+  constructor (
+    private readonly rowEnd: (view: DataView, start: number) => number = telemetryRowEnd, private readonly fields = 0
+  ) {}
 
   /**
    * @param payloads batches of complete rows
@@ -129,6 +150,8 @@ export class CopySorter {
     index.reserve(rows)
     ranks.begin(rows)
     this.views = payloads.map(({ buffer, byteOffset, length }) => new DataView(buffer, byteOffset, length))
+    const { fields } = this
+    this.paddingBytes = 0
     let row = 0
     for (let p = 0; p < payloads.length; p++) {
       const payload = payloads[p] as Buffer
@@ -139,12 +162,19 @@ export class CopySorter {
         index.start[row] = at
         index.end[row] = end
         index.time[row] = rowTimeMicros(view, at)
+        if (fields !== 0 && view.getInt16(at) !== fields) this.pad(view.getInt16(at))
         const idStart = at + ROW_ID_OFFSET
         index.rank[row] = ranks.keyOf(payload, idStart, idStart + view.getInt32(at + ROW_ID_LENGTH_OFFSET))
         at = end
       }
     }
     if (row !== rows) throw new RangeError(`frames declare ${rows} rows, their payloads contain ${row}`)
+  }
+
+  /** Counts the nulls of a row that does not have all fields. */
+  private pad (rowFields: number): void {
+    if (rowFields > this.fields) throw new SurplusFields(rowFields, this.fields)
+    this.paddingBytes += (this.fields - rowFields) * NULL_BYTES
   }
 
   private placeByCounting (order: Uint32Array): void {
@@ -185,11 +215,12 @@ export class CopySorter {
   private write (payloads: readonly Buffer[], order: Uint32Array): Buffer {
     const { payload, start, end } = this.index
     const count = order.length
-    let bytes = COPY_HEADER.length + COPY_TRAILER.length
+    let bytes = COPY_HEADER.length + COPY_TRAILER.length + this.paddingBytes
     for (const { length } of payloads) bytes += length
     if (this.stream.length < bytes) this.renewStream(bytes + (bytes >>> 2))
     const { stream, streamView, views } = this
     let at = COPY_HEADER.copy(stream)
+    if (this.paddingBytes > 0) return this.writePadded(at, payloads, order)
     for (let i = 0; i < count;) {
       const row = order[i] as number
       const from = start[row] as number
@@ -204,6 +235,22 @@ export class CopySorter {
       if (to - from > LOOP_BYTES_MAX) (payloads[source] as Buffer).copy(stream, at, from, to)
       else copyShort(views[source] as DataView, from, to, streamView, at)
       at += to - from
+    }
+    at += COPY_TRAILER.copy(stream, at)
+    return stream.subarray(0, at)
+  }
+
+  /** As write(), of rows that lack fields: one by one, nulls behind each. */
+  private writePadded (begin: number, payloads: readonly Buffer[], order: Uint32Array): Buffer {
+    const { index: { payload, start, end }, stream, streamView, fields } = this
+    let at = begin
+    for (const row of order) {
+      const source = payloads[payload[row] as number] as Buffer
+      const lacking = fields - source.readInt16BE(start[row])
+      const from = at
+      at += source.copy(stream, at, start[row], end[row])
+      streamView.setInt16(from, fields)
+      for (let nulls = 0; nulls < lacking; nulls++, at += NULL_BYTES) streamView.setInt32(at, -1)
     }
     at += COPY_TRAILER.copy(stream, at)
     return stream.subarray(0, at)

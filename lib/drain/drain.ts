@@ -18,6 +18,8 @@
  * - halted: the ledger does not fit the journal. Final, nothing is stored.
  * - ended: the journal was ended and is empty, or the drain was closed while it waited for frames. Final.
  */
+import type { PointSchema } from '../../protocol/schema.js'
+import { rowColumns, rowEnd } from '../pipeline/rows/rows.js'
 import type { FrameRun, Journal, LedgerFault, LedgerPosition, Position } from '../journal/journal.js'
 import type { Log } from '../support/log.js'
 import { StateMachine } from '../support/state-machine.js'
@@ -37,6 +39,8 @@ export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended
 
 export interface DrainOptions {
   readonly journal: Journal
+  /** Of the points that it stores. */
+  readonly schema: PointSchema
   /** @param statementMsMax see ConnectOptions */
   readonly connect: (statementMsMax: number) => Promise<Database>
   readonly log: Log
@@ -97,7 +101,7 @@ export class Drain {
   private attempt: Attempt | null = null
   /** Of the server that was used last. */
   private timeline: number | null = null
-  private readonly sorter = new CopySorter()
+  private readonly sorter: CopySorter
   /** Of the last connection. */
   private compress: DirectCompress | null = null
   private lost: Error | null = null
@@ -110,6 +114,7 @@ export class Drain {
     private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)
   ) {
     this.pace = new Pace(options.intervalMs)
+    this.sorter = new CopySorter(rowEnd, rowColumns(options.schema).length)
     options.journal.listeners.add({ onAwaited: () => this.pace.hurry() })
   }
 
@@ -240,14 +245,15 @@ export class Drain {
     const moves = { spoolId: this.options.journal.spoolId, from, run }
     const startedMs = performance.now()
     const points = run.payloads.map(telemetryOf)
-    const rows: CommitRows = {
-      copy: this.sorter.sort(points, run.rows),
-      copyRows: run.rows,
-      times: this.sorter.times(points, run.rows),
-      anomalies: this.sortAnomalies(run.payloads),
-      poison: []
-    }
     try {
+      const rows: CommitRows = {
+        schema: this.options.schema,
+        copy: this.sorter.sort(points, run.rows),
+        copyRows: run.rows,
+        times: this.sorter.times(points, run.rows),
+        anomalies: this.sortAnomalies(run.payloads),
+        poison: []
+      }
       return await this.commit(db, moves, rows, { quarantined: 0, startedMs })
     } catch (error) {
       if (!isDataError(error)) throw error
@@ -287,12 +293,15 @@ export class Drain {
    */
   private async storeWithoutPoison (db: Database, moves: LedgerMove, cause: unknown): Promise<boolean> {
     const startedMs = performance.now()
+    const { schema } = this.options
     await db.query('ROLLBACK')
     const separatePoints = async (rows: readonly Buffer[]): ReturnType<typeof separateRefused> =>
-      await separateRefused(db, rows, cause)
-    const { points, anomalies, poison, poisonPoints } = await separateRun(db, moves.run.payloads, separatePoints)
+      await separateRefused(db, schema, rows, cause)
+    const { points, anomalies, poison, poisonPoints } = await separateRun(
+      db, schema, moves.run.payloads, separatePoints)
     const copyRows = anomalies.length
     const rows: CommitRows = {
+      schema: this.options.schema,
       copy: this.sorter.sort(points, points.length),
       copyRows: points.length,
       times: this.sorter.times(points, points.length),

@@ -1,5 +1,6 @@
 /** Refused rows that may only lack a partition: creates the partition for whatever day the row belongs to. */
 import { rowTimeMicros } from '../pipeline/rows/rows.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { isMissingPartition, type Database } from '../database/connection.js'
 import { DAY_MS } from '../config/value-types.js'
 import { makePartitions } from '../schema/partitions.js'
@@ -12,17 +13,17 @@ import { separatePoison } from './poison.js'
  * @param db with no open transaction, before and after
  */
 export async function separateRefused (
-  db: Database, rows: readonly Buffer[], cause: unknown
+  db: Database, schema: PointSchema, rows: readonly Buffer[], cause: unknown
 ): Promise<{ good: Buffer[], poison: PoisonRow[] }> {
   const made = isMissingPartition(cause)
   if (made) await makePartitionsFor(db, rows)
-  const separated = await separatePoison(db, rows)
+  const separated = await separatePoison(db, schema, rows)
   const lacking = separated.poison.filter((row) => row.lacksPartition)
   if (made || lacking.length === 0) return separated
   // Another row was refused first, which hid that these only lack a partition.
   const again = lacking.map(({ bytes }) => bytes)
   await makePartitionsFor(db, again)
-  const { good, poison } = await separatePoison(db, again)
+  const { good, poison } = await separatePoison(db, schema, again)
   const hidden = new Set(lacking)
   const stillRefused = separated.poison.filter((row) => !hidden.has(row))
   return { good: [...separated.good, ...good], poison: [...stillRefused, ...poison] }

@@ -11,19 +11,23 @@
  * database's owner added: constraints, unique indexes, triggers, columns of another type. These may refuse every row of
  * a run, which costs at most two probes a row.
  *
- * Only data errors are bisected: SQLSTATE classes 22 (data exception) and 23 (integrity constraint). Any other error is
- * thrown, and retried later.
+ * Only data errors are bisected: SQLSTATE classes 22 (data exception) and 23 (integrity constraint), and rows with more
+ * metrics than the table, which COPY would refuse. Any other error is thrown, and retried later.
  */
-import { TELEMETRY } from '../../protocol/metrics.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
 import { anomaliesOf, telemetryOf } from '../pipeline/rows/payload.js'
-import { rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
+import { rowColumns, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
 import { copyRows, type PoisonRow } from './commit.js'
-import { CopySorter } from './copy-rows.js'
+import { CopySorter, SurplusFields } from './copy-rows.js'
 import { isMissingPartition, sqlState, type Database } from '../database/connection.js'
 
-/** Whether the server refused a row: bisect instead of retrying. */
+/** What the server would report of a row with too many fields. */
+const BAD_COPY_FILE_FORMAT = '22P04'
+
+/** Whether the server refused a row, or would: bisect instead of retrying. */
 export function isDataError (error: unknown): boolean {
+  if (error instanceof SurplusFields) return true
   const state = sqlState(error)
   return state !== null && (state.startsWith('22') || state.startsWith('23'))
 }
@@ -45,13 +49,20 @@ export function splitRows (batches: readonly Buffer[], endOf = rowEnd): Buffer[]
 /** How to probe a kind of row. */
 interface RowKind {
   readonly table: 'telemetry' | 'anomalies'
+  readonly schema: PointSchema
   readonly end: (view: DataView, start: number) => number
+  /** See CopySorter. */
+  readonly fields: number
   /** The row as an object, for operators. */
   readonly read: (row: Buffer) => object
 }
 
-const POINTS: RowKind = { table: 'telemetry', end: rowEnd, read: (row) => rowToPoint(row, TELEMETRY) }
-const ANOMALIES: RowKind = { table: 'anomalies', end: anomalyRowEnd, read: readAnomalyRow }
+const pointsOf = (schema: PointSchema): RowKind => ({
+  table: 'telemetry', schema, end: rowEnd, fields: rowColumns(schema).length, read: (row) => rowToPoint(row, schema)
+})
+const anomaliesAs = (schema: PointSchema): RowKind => ({
+  table: 'anomalies', schema, end: anomalyRowEnd, fields: 0, read: readAnomalyRow
+})
 
 const SAVE = ['SAVEPOINT probe']
 const SAVE_AGAIN = ['RELEASE SAVEPOINT probe', ...SAVE]
@@ -78,28 +89,30 @@ interface Separated {
  */
 export async function separateRun (
   db: Database,
+  schema: PointSchema,
   payloads: readonly Buffer[],
   separatePoints: (rows: readonly Buffer[]) => Promise<Separated>
 ): Promise<SeparatedRows> {
-  const pointsOf = payloads.map((payload) => splitRows([telemetryOf(payload)]))
-  const points = await separatePoints(pointsOf.flat())
+  const kind = anomaliesAs(schema)
+  const rowsOf = payloads.map((payload) => splitRows([telemetryOf(payload)]))
+  const points = await separatePoints(rowsOf.flat())
   const refused = new Map(points.poison.map((row) => [row.bytes, row]))
   const candidates: Buffer[] = []
   const orphans: PoisonRow[] = []
   payloads.forEach((payload, index) => {
-    const anomalies = splitRows([anomaliesOf(payload)], ANOMALIES.end)
-    const owners = pointsOfAnomalies(pointsOf[index] ?? [], anomalies, TELEMETRY)
+    const anomalies = splitRows([anomaliesOf(payload)], kind.end)
+    const owners = pointsOfAnomalies(rowsOf[index] ?? [], anomalies, schema)
     anomalies.forEach((anomaly, at) => {
       const refusal = refused.get(owners[at] as Buffer)
       if (refusal === undefined) {
         candidates.push(anomaly)
       } else {
         const reason = `its point was refused: ${refusal.reason}`
-        orphans.push({ ...refusal, bytes: anomaly, reason, json: jsonOf(anomaly, ANOMALIES) })
+        orphans.push({ ...refusal, bytes: anomaly, reason, json: jsonOf(anomaly, kind) })
       }
     })
   })
-  const anomalies = await separatePoison(db, candidates, ANOMALIES)
+  const anomalies = await separate(db, candidates, kind)
   return {
     points: points.good,
     anomalies: anomalies.good,
@@ -109,14 +122,20 @@ export async function separateRun (
 }
 
 /**
- * Separates the rows that the server accepts from those that it refuses.
+ * Separates the points that the server accepts from those that it refuses.
  * @param db with no open transaction, before and after
  */
 export async function separatePoison (
-  db: Database, rows: readonly Buffer[], kind: RowKind = POINTS
+  db: Database, schema: PointSchema, rows: readonly Buffer[]
 ): Promise<Separated> {
+  return await separate(db, rows, pointsOf(schema))
+}
+
+async function separate (db: Database, all: readonly Buffer[], kind: RowKind): Promise<Separated> {
   const good: Buffer[] = []
-  const poison: PoisonRow[] = []
+  const poison = all.filter((row) => hasSurplus(row, kind)).map((row) =>
+    poisonRow(row, new SurplusFields(fieldsOf(row), kind.fields), kind))
+  const rows = poison.length === 0 ? all : all.filter((row) => !hasSurplus(row, kind))
   if (rows.length === 0) return { good, poison }
   // Constraints deferred to COMMIT would not be attributed to a row.
   await db.query('BEGIN; SET CONSTRAINTS ALL IMMEDIATE')
@@ -140,13 +159,21 @@ export async function separatePoison (
   return { good, poison }
 }
 
+function fieldsOf (row: Buffer): number {
+  return row.readInt16BE(0)
+}
+
+function hasSurplus (row: Buffer, { fields }: RowKind): boolean {
+  return fields !== 0 && fieldsOf(row) > fields
+}
+
 /** The server's refusal of these rows; null: it accepts them. @param before statements that end the last probe */
 async function probe (
   db: Database, before: readonly string[], rows: readonly Buffer[], kind: RowKind
 ): Promise<Error | null> {
   try {
-    const copy = new CopySorter(kind.end).sort(rows, rows.length)
-    await copyRows(db, kind.table, { copy, copyRows: rows.length }, before)
+    const copy = new CopySorter(kind.end, kind.fields).sort(rows, rows.length)
+    await copyRows(db, kind.table, kind.schema, { copy, copyRows: rows.length }, before)
     return null
   } catch (error) {
     if (isDataError(error)) return error as Error
@@ -157,7 +184,7 @@ async function probe (
 function poisonRow (bytes: Buffer, refusal: Error, kind: RowKind): PoisonRow {
   return {
     bytes,
-    sqlState: sqlState(refusal) ?? '',
+    sqlState: sqlState(refusal) ?? BAD_COPY_FILE_FORMAT,
     reason: refusal.message,
     lacksPartition: isMissingPartition(refusal),
     json: jsonOf(bytes, kind)

@@ -1,4 +1,5 @@
 /** A journal, and the drain that empties it into the database over its own connection. */
+import type { PointSchema } from '../../protocol/schema.js'
 import type { Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
 import { inspectDirectCompress } from '../drain/direct-compress.js'
@@ -18,6 +19,7 @@ const CONNECT_TIMEOUT_MS = 5_000
 const COMMIT_INTERVAL_MS = 30
 
 export interface LaneOptions {
+  readonly schema: PointSchema
   readonly journal: Journal
   readonly databaseUrl: string
   /** The worker's protocol. */
@@ -40,16 +42,19 @@ export class Lane {
   readonly drained: Promise<void>
 
   constructor (options: LaneOptions) {
-    const { journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits } = options
+    const {
+      schema, journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits
+    } = options
     this.journal = journal
     this.drain = new Drain({
       journal,
+      schema,
       connect: (statementMsMax) =>
         connectDurably(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS, statementMsMax }),
       ...directCompress ? { directCompress: inspectDirectCompress } : {},
       findLostCommits: async (db, position) => {
         if (onLostCommits === undefined || !(journal instanceof Spool)) return false
-        const isRight = await journal.isRightBehind(position, async (parts) => await findStoredFrames(db, parts))
+        const isRight = await journal.isRightBehind(position, (parts) => findStoredFrames(db, schema, parts))
         if (isRight) onLostCommits()
         return isRight
       },

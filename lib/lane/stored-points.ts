@@ -1,20 +1,20 @@
 /** Counts how many given points a database has, comparing every column there. Uses a temporary table. */
-import { ROW_COLUMNS } from '../pipeline/rows/rows.js'
+import type { PointSchema } from '../../protocol/schema.js'
+import { rowColumns, rowEnd } from '../pipeline/rows/rows.js'
 import { CopySorter } from '../drain/copy-rows.js'
 import type { Database } from '../database/connection.js'
 import { identifier } from '../database/quote.js'
 
-const COLUMNS = ROW_COLUMNS.map(identifier).join(', ')
-const MAKE_TABLE = `
-  CREATE TEMPORARY TABLE IF NOT EXISTS compared_points AS SELECT ${COLUMNS} FROM public.telemetry WITH NO DATA;
+const makeTable = (columns: string): string => `
+  CREATE TEMPORARY TABLE IF NOT EXISTS compared_points AS SELECT ${columns} FROM public.telemetry WITH NO DATA;
   TRUNCATE pg_temp.compared_points`
 const SPAN = 'SELECT min(time)::text AS first, max(time)::text AS last FROM pg_temp.compared_points'
 /** The time span as values: only then are other chunks and partitions excluded. A point stored once counts once. */
-const COUNT = `
+const count = (columns: string): string => `
   SELECT count(*)::int AS stored FROM (
-    SELECT ${COLUMNS} FROM pg_temp.compared_points
+    SELECT ${columns} FROM pg_temp.compared_points
     INTERSECT ALL
-    SELECT ${COLUMNS} FROM public.telemetry
+    SELECT ${columns} FROM public.telemetry
     WHERE time BETWEEN $1 AND $2 AND satellite_id IN (SELECT satellite_id FROM pg_temp.compared_points)
   ) shared`
 
@@ -22,11 +22,15 @@ const COUNT = `
  * How many of the points are in telemetry.
  * @param payloads rows in the format of rows.ts
  */
-export async function countStored (db: Database, payloads: readonly Buffer[], rows: number): Promise<number> {
-  await db.query(MAKE_TABLE)
-  const copy = new CopySorter().sort(payloads, rows)
-  const taken = await db.copyIn(`COPY pg_temp.compared_points (${COLUMNS}) FROM STDIN (FORMAT binary)`, [copy])
+export async function countStored (
+  db: Database, schema: PointSchema, payloads: readonly Buffer[], rows: number
+): Promise<number> {
+  const columns = rowColumns(schema)
+  const list = columns.map(identifier).join(', ')
+  await db.query(makeTable(list))
+  const copy = new CopySorter(rowEnd, columns.length).sort(payloads, rows)
+  const taken = await db.copyIn(`COPY pg_temp.compared_points (${list}) FROM STDIN (FORMAT binary)`, [copy])
   if (taken !== rows) throw new Error(`COPY took ${taken} rows of ${rows}`)
   const span = (await db.query<{ first: string, last: string }>(SPAN)).rows[0]
-  return (await db.query<{ stored: number }>(COUNT, [span?.first, span?.last])).rows[0]?.stored ?? 0
+  return (await db.query<{ stored: number }>(count(list), [span?.first, span?.last])).rows[0]?.stored ?? 0
 }

@@ -24,17 +24,15 @@
  *
  * The rules for a valid set are in validate.ts.
  */
-import type { LimitSide } from '../../protocol/metrics.js'
+import type { LimitSide, MetricLimits, Severity, SideLimits } from '../../protocol/catalogue.js'
 
 /** Sides of a metric, in the order of their codes. */
 export const LIMIT_SIDES = ['low', 'high'] as const satisfies readonly LimitSide[]
 
 /** Severities of an anomaly, in the order of their codes. */
-export const SEVERITIES = ['warning', 'critical'] as const
-export type Severity = typeof SEVERITIES[number]
+export const SEVERITIES = ['warning', 'critical'] as const satisfies readonly Severity[]
+export type { MetricLimits, Severity, SideLimits }
 
-export type SideLimits = { readonly [S in Severity]?: number }
-export type MetricLimits = { readonly [S in LimitSide]?: SideLimits }
 /** By metric name. */
 export type LimitsByMetric = Readonly<Record<string, MetricLimits>>
 

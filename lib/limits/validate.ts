@@ -20,7 +20,7 @@
  * An override replaces all limits of a metric, so an entry is valid or not regardless of the others.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { LimitSide } from '../../protocol/metrics.js'
+import type { LimitSide } from '../../protocol/catalogue.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
 import { listNames, type PointSchema } from '../../protocol/schema.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD } from './limit-set.js'

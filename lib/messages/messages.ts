@@ -4,6 +4,7 @@
  * Two tables, one for each direction, name every message and what it carries. A receiver holds one handler for each
  * message; dispatch() calls it. Adding a message without handling it does not compile.
  */
+import type { Metric } from '../../protocol/catalogue.js'
 import type { AnomalyEvents, StreamStart } from '../ingress/http/api/anomaly-stream.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/api/status-port.js'
@@ -34,6 +35,8 @@ export interface WorkerSettings {
   readonly instanceId: string
   /** Greater than every earlier epoch of this slot. */
   readonly epoch: number
+  /** Of the catalogue in force, by id. */
+  readonly metrics: readonly Metric[]
   /** Limits to start with. */
   readonly limits: NumberedLimits
   /** Tokens to start with; null: none required. */

@@ -4,8 +4,8 @@
  * A retried row is deleted in the transaction that stores it, before the COPY. So neither two concurrent retries nor a
  * COMMIT whose answer was lost stores a row twice.
  */
-import { TELEMETRY } from '../../protocol/metrics.js'
-import { ROW_COLUMNS, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
+import type { PointSchema } from '../../protocol/schema.js'
+import { rowColumns, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
 import { storeRows } from '../drain/commit.js'
 import { CopySorter } from '../drain/copy-rows.js'
 import type { Database } from '../database/connection.js'
@@ -65,16 +65,16 @@ interface SelectedRow {
 
 /** The newest rows first, at most `limit`, and the total. */
 export async function listQuarantined (
-  db: Database, limit: number
+  db: Database, schema: PointSchema, limit: number
 ): Promise<{ rows: QuarantinedRow[], total: number }> {
   const { rows: [count] } = await db.query<{ total: string }>('SELECT count(*)::text AS total FROM quarantined_rows')
   const { rows } = await db.query<SelectedRow>(
     'SELECT id::text, quarantined_at, spool_id, epoch::text, sequence::text, sqlstate, reason, row, row_bytes ' +
     'FROM quarantined_rows ORDER BY quarantined_rows.id DESC LIMIT $1', [limit])
-  return { total: Number(count?.total), rows: rows.map(toQuarantinedRow) }
+  return { total: Number(count?.total), rows: rows.map((row) => toQuarantinedRow(row, schema)) }
 }
 
-function toQuarantinedRow (row: SelectedRow): QuarantinedRow {
+function toQuarantinedRow (row: SelectedRow, schema: PointSchema): QuarantinedRow {
   const { row_bytes: bytes } = row
   return {
     id: row.id,
@@ -84,7 +84,7 @@ function toQuarantinedRow (row: SelectedRow): QuarantinedRow {
     sequence: row.sequence,
     sqlState: row.sqlstate,
     reason: row.reason,
-    point: row.row ?? (bytes !== null && readsAsRow(bytes) ? rowToPoint(bytes, TELEMETRY) : null),
+    point: row.row ?? (bytes !== null && readsAsRow(bytes) ? rowToPoint(bytes, schema) : null),
     bytes
   }
 }
@@ -109,13 +109,13 @@ async function deleteRows (db: Database, ids: readonly string[]): Promise<string
  * @param onProgress called after each transaction
  */
 export async function retryQuarantined (
-  db: Database, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void
+  db: Database, schema: PointSchema, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void
 ): Promise<RetryOutcome> {
   const ids = await choose(db, selection)
   const unknown = selection === 'all' ? [] : missing(selection, ids)
   const outcome: RetryOutcome = { stored: 0, refused: 0, reasons: new Map(), unknown }
   for (let from = 0; from < ids.length; from += CHUNK_ROWS) {
-    await retryChunk(db, ids.slice(from, from + CHUNK_ROWS), outcome)
+    await retryChunk(db, schema, ids.slice(from, from + CHUNK_ROWS), outcome)
     onProgress(outcome)
   }
   return outcome
@@ -129,7 +129,9 @@ async function choose (db: Database, selection: QuarantineSelection): Promise<st
   return rows.map(({ id }) => id)
 }
 
-async function retryChunk (db: Database, ids: readonly string[], outcome: RetryOutcome): Promise<void> {
+async function retryChunk (
+  db: Database, schema: PointSchema, ids: readonly string[], outcome: RetryOutcome
+): Promise<void> {
   const { rows } = await db.query<{ id: string, row_bytes: Buffer | null }>(
     'SELECT id::text, row_bytes FROM quarantined_rows WHERE id = ANY($1::bigint[]) ORDER BY quarantined_rows.id', [ids])
   const waiting: WaitingRow[] = []
@@ -138,34 +140,34 @@ async function retryChunk (db: Database, ids: readonly string[], outcome: RetryO
     else refuse(outcome, UNREADABLE)
   }
   try {
-    outcome.stored += await storeAndDelete(db, waiting)
+    outcome.stored += await storeAndDelete(db, schema, waiting)
   } catch (error) {
     if (!isDataError(error)) throw error
     await db.query('ROLLBACK')
-    outcome.stored += await storeAccepted(db, waiting, error, outcome)
+    outcome.stored += await storeAccepted(db, schema, waiting, error, outcome)
   }
 }
 
 async function storeAccepted (
-  db: Database, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
+  db: Database, schema: PointSchema, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
 ): Promise<number> {
-  const { good, poison } = await separateRefused(db, waiting.map((row) => row.bytes), cause)
+  const { good, poison } = await separateRefused(db, schema, waiting.map((row) => row.bytes), cause)
   for (const { reason } of poison) refuse(outcome, reason)
   const passed = new Set(good)
-  return await storeAndDelete(db, waiting.filter((row) => passed.has(row.bytes)))
+  return await storeAndDelete(db, schema, waiting.filter((row) => passed.has(row.bytes)))
 }
 
 /** One transaction. Skips rows that another retry has taken. Returns the number of rows stored. */
-async function storeAndDelete (db: Database, waiting: readonly WaitingRow[]): Promise<number> {
+async function storeAndDelete (db: Database, schema: PointSchema, waiting: readonly WaitingRow[]): Promise<number> {
   if (waiting.length === 0) return 0
   await db.query('BEGIN')
   const taken = new Set(await deleteRows(db, waiting.map(({ id }) => id)))
   const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
   if (payloads.length > 0) {
-    const sorter = new CopySorter()
+    const sorter = new CopySorter(rowEnd, rowColumns(schema).length)
     const copy = sorter.sort(payloads, payloads.length)
     const times = sorter.times(payloads, payloads.length)
-    await storeRows(db, [], { copy, copyRows: payloads.length, times })
+    await storeRows(db, [], { schema, copy, copyRows: payloads.length, times })
   }
   await db.query('COMMIT')
   return payloads.length
@@ -183,11 +185,11 @@ function missing (asked: readonly string[], found: readonly string[]): string[] 
   return asked.filter((id) => !there.has(id))
 }
 
-/** Whether the bytes are one row in the current format: adding a metric changes it. */
+/** Whether the bytes are one row, of whatever catalogue. */
 function readsAsRow (bytes: Buffer): boolean {
   try {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    return view.getInt16(0) === ROW_COLUMNS.length && rowEnd(view, 0) === bytes.length
+    return rowEnd(view, 0) === bytes.length
   } catch {
     return false
   }

@@ -4,6 +4,7 @@
  * A few slots are drained concurrently, each as a worker would do it. A slot whose ledger does not fit, or that cannot
  * be opened, keeps its frames and does not affect the others.
  */
+import type { PointSchema } from '../../protocol/schema.js'
 import type { Config } from '../config/config.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
@@ -27,6 +28,8 @@ export interface SlotDrain {
 }
 
 export interface SpoolDrainOptions {
+  /** Of the database. */
+  readonly schema: PointSchema
   readonly config: Config
   readonly databaseUrl: string
   readonly spoolDirectory: string
@@ -72,6 +75,7 @@ export class SpoolDrain {
 
   private async empty (spool: Spool, state: SlotDrain, signal: AbortSignal): Promise<void> {
     const lane = new Lane({
+      schema: this.options.schema,
       journal: spool,
       databaseUrl: this.options.databaseUrl,
       listener: 'http',

@@ -10,27 +10,42 @@
 import { strict as assert } from 'node:assert'
 import { SLOT_SPOOL_BYTES_MIN } from '../config/config.js'
 import { BATCH_BYTES_MAX, pointBytesMax } from '../pipeline/batcher.js'
+import { pointAnomalyBytesMax } from '../pipeline/rows/anomaly-rows.js'
+import { rowBytesMax } from '../pipeline/rows/rows.js'
 import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from '../spool/format/record.js'
 import { SEGMENT_HEADER_BYTES } from '../spool/format/segment.js'
 import { SEGMENT_BYTES } from '../spool/spool.js'
 import { GROUP_BYTES_MAX } from '../spool/writer.js'
-import { TELEMETRY } from '../../protocol/metrics.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
 import { COPY_BYTES_MAX } from '../lane/lane.js'
 
-/** Smallest row in a packet: the array's head, an id of one character, and a time and a value of one byte each. */
-const PACKET_ROW_BYTES_MIN = 5
+/** Smallest row in a packet without its values: the array's head, an id of one character, and a time of one byte. */
+const PACKET_ROW_HEAD_BYTES_MIN = 4
+/** What a null saves against a value in a stored row. */
+const NULL_SAVES_BYTES = 8
 
 /** Called when the server starts. @throws {AssertionError} a number was changed without the ones that depend on it */
-export function assertBounds (): void {
+export function assertBounds (schema: PointSchema): void {
   const frameBytesMax = FRAME_HEADER_BYTES + BATCH_BYTES_MAX
-  const packetPointsMax = Math.ceil(PACKET_BYTES_MAX / PACKET_ROW_BYTES_MIN)
-  assert(pointBytesMax(TELEMETRY) <= BATCH_BYTES_MAX, 'a point fits a batch')
+  assert(pointBytesMax(schema) <= BATCH_BYTES_MAX, 'a point fits a batch')
   assert(BATCH_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'a batch fits a frame')
   assert(frameBytesMax <= GROUP_BYTES_MAX, 'a frame fits a group')
   assert(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES, 'a group fits a segment')
   assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
   assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
   // COPYs of UDP workers are smaller: a larger batch becomes a COPY by itself.
-  assert(packetPointsMax * pointBytesMax(TELEMETRY) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
+  assert(packetStoredBytesMax(schema) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
+}
+
+/** What one packet can become, as rows and anomalies: many short rows, or few long ones. */
+function packetStoredBytesMax (schema: PointSchema): number {
+  const { metricCount } = schema
+  const anomalyBytes = pointAnomalyBytesMax(schema) / metricCount
+  const sizes = schema.metrics.map((_, index) => {
+    const values = index + 1
+    const rowBytes = rowBytesMax(schema) - (metricCount - values) * NULL_SAVES_BYTES + values * anomalyBytes
+    return Math.ceil(PACKET_BYTES_MAX / (PACKET_ROW_HEAD_BYTES_MIN + values)) * rowBytes
+  })
+  return Math.max(...sizes)
 }

@@ -4,9 +4,7 @@
  * Steps end on multiples of ten seconds of the clock; the first begins with the server. During a database outage up to
  * PENDING_MAX steps are kept, dropping the oldest, so the growth of the spool can be seen afterwards.
  */
-import { SEVERITIES } from '../limits/limit-set.js'
 import type { IngestStep, IngestSteps } from '../upkeep/ingest-stats.js'
-import { TELEMETRY } from '../../protocol/metrics.js'
 import type { MetricsJson } from '../messages/messages.js'
 
 const STEP_MS = 10_000
@@ -50,6 +48,11 @@ class Totals {
       if (Object.entries(wanted).every(([label, text]) => labels[label] === text)) sum += value
     }
     return sum
+  }
+
+  /** The labels of all samples with this name. */
+  labels (name: string): ReadonlyArray<Sample['labels']> {
+    return (this.samples.get(name) ?? []).map(({ labels }) => labels)
   }
 
   /** A histogram's upper bounds in ascending order, each with its cumulative count. */
@@ -160,10 +163,11 @@ function stepOf (before: Totals, now: Totals, head: Pick<IngestStep, 'time' | 'i
 }
 
 function grownAnomalies (before: Totals, now: Totals): Pick<IngestStep, 'anomaly_kinds' | 'anomaly_counts'> {
-  const kinds = TELEMETRY.metrics.flatMap((metric) => SEVERITIES.map((severity) => {
-    const [name, labels] = ['orbitstream_anomalies_total', { metric, severity }] as const
-    return { metric, severity, count: now.value(name, labels) - before.value(name, labels) }
-  })).filter(({ count }) => count > 0)
+  const name = 'orbitstream_anomalies_total'
+  const kinds = now.labels(name).map(({ metric = '', severity = '' }) => {
+    const labels = { metric: String(metric), severity: String(severity) }
+    return { ...labels, count: now.value(name, labels) - before.value(name, labels) }
+  }).filter(({ count }) => count > 0)
   return {
     anomaly_kinds: kinds.map(({ metric, severity }) => `${metric} ${severity}`).join(','),
     anomaly_counts: kinds.map(({ count }) => count)

@@ -22,14 +22,18 @@ import { OperatingError } from '../support/errors.js'
 import type { LimitSet } from '../limits/limit-set.js'
 import type { Log } from '../support/log.js'
 import { StateMachine } from '../support/state-machine.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { isConnectionError, isPassing, type DatabaseConnection } from '../database/connection.js'
 import { LIMITS_CHANNEL, readLimits, readOtherLimits, replaceLimits, seedLimits } from '../queries/limits-store.js'
 import type { StoredLimits } from '../queries/limits-store.js'
 
 export interface LimitsKeeperOptions {
+  readonly schema: PointSchema
   readonly connect: () => Promise<DatabaseConnection>
-  /** Limits from the configuration, stored if the database has none. */
+  /** Limits from the catalogue and the configuration, stored if the database has none. */
   readonly configured: LimitSet
+  /** Variables of the environment that `configured` follows, by the metrics that they are for. */
+  readonly variables: ReadonlyArray<{ readonly env: string, readonly metric: string }>
   readonly log: Log
   /** The limits in force have changed. */
   readonly onChange: (limits: StoredLimits) => void
@@ -78,14 +82,15 @@ export class LimitsKeeper {
 
   /** Reads the limits, or stores the configured ones. Rejects if the database cannot be used. */
   async start (): Promise<void> {
-    const { configured, log, pollMs } = this.options
+    const { schema, configured, variables, log, pollMs } = this.options
     const db = await this.connect()
-    if (await readLimits(db) === null) await seedLimits(db, configured, 'configuration')
+    if (await readLimits(db, schema) === null) await seedLimits(db, configured, 'configuration')
     await this.refresh(db)
     const { version, changedBy, set } = this.current
-    if (!isDeepStrictEqual(set, configured)) {
-      log.warn({ version, changedBy },
-        'the limits in the database differ from the configuration (ANOMALY_THRESHOLD_*); the database takes precedence')
+    const idle = variables.filter(({ metric }) => !isDeepStrictEqual(set.default[metric], configured.default[metric]))
+    if (idle.length > 0) {
+      log.warn({ version, changedBy }, 'the limits in the database differ from the configuration ' +
+        `(${idle.map(({ env }) => env).join(', ')}); the database takes precedence`)
     }
     this.timer = setInterval(() => { this.refreshSoon() }, pollMs ?? POLL_MS)
   }
@@ -99,7 +104,7 @@ export class LimitsKeeper {
       const pauseMs = this.changedMs + CHANGE_INTERVAL_MS - performance.now()
       if (pauseMs > 0) await wait(pauseMs)
       const before = this.limits?.version
-      const changed = await replaceLimits(db, expectedVersion, set, changedBy)
+      const changed = await replaceLimits(db, this.options.schema, expectedVersion, set, changedBy)
       if (changed === null) await this.refresh(db)
       else this.apply(changed)
       if (this.limits?.version !== before) this.changedMs = performance.now()
@@ -179,7 +184,10 @@ export class LimitsKeeper {
   }
 
   private async refresh (db: DatabaseConnection): Promise<void> {
-    const limits = this.limits === null ? await readLimits(db) : await readOtherLimits(db, this.limits)
+    const limits = this.limits === null
+      ? await readLimits(db, this.options.schema)
+      : await readOtherLimits(
+        db, this.options.schema, this.limits)
     if (limits !== null) this.apply(limits)
   }
 

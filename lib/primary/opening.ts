@@ -8,6 +8,7 @@
  * Errors that waiting cannot fix (an encoding, privileges, a newer schema) end the start. So does the signal, at any
  * time: a running migration is rolled back and its backend terminated, so that its locks are free for the next start.
  */
+import type { Catalogue } from '../../protocol/catalogue.js'
 import { Backoff } from '../support/backoff.js'
 import type { Config } from '../config/config.js'
 import type { Lifecycle } from '../support/lifecycle.js'
@@ -22,12 +23,15 @@ import { openDatabase } from './instance.js'
 export interface OpenedDatabase {
   readonly url: string
   readonly kind: ServerKind
+  readonly catalogue: Catalogue
   /** The highest epoch in its ledger. */
   readonly lastEpoch: number
 }
 
 export interface OpeningOptions {
   readonly config: Config
+  /** Of the catalogue file; null: whatever the database has. */
+  readonly proposed: Catalogue | null
   /** RETENTION is not set. */
   readonly retentionIsDefault: boolean
   readonly log: Log
@@ -99,14 +103,14 @@ async function attempt (url: string, options: OpeningOptions): Promise<OpenedDat
 }
 
 async function bringUpToDate (db: Database, url: string, options: OpeningOptions): Promise<OpenedDatabase> {
-  const { config, retentionIsDefault, log } = options
-  const { applied, kind } = await migrate(db, { ...config, retentionIsDefault, log })
+  const { config, proposed, retentionIsDefault, log } = options
+  const { applied, kind, catalogue } = await migrate(db, { ...config, proposed, retentionIsDefault, log })
   const { rows } = await db.query<{ epoch: string }>(
     'SELECT coalesce(max(epoch), 0)::text AS epoch FROM ingest_ledger')
   if (applied.length > 0) log.info({ applied, kind }, 'the database was migrated')
   const reason = config.timescaleDirectCompress === 'on' ? await directCompressHindrance(db) : null
   if (reason !== null) log.warn({ reason }, 'TIMESCALE_DIRECT_COMPRESS has no effect here')
-  return { url, kind, lastEpoch: Number(rows[0]?.epoch) }
+  return { url, kind, catalogue, lastEpoch: Number(rows[0]?.epoch) }
 }
 
 /** Closes the connection after the work. On the signal it is closed at once, and its backend terminated. */

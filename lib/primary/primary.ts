@@ -8,6 +8,7 @@
  */
 import { strict as assert } from 'node:assert'
 import { createServer, type AddressInfo } from 'node:net'
+import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
 import type { Token } from '../access/token.js'
 import type { Config } from '../config/config.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
@@ -15,7 +16,7 @@ import { chooseEngine, type EngineChoice } from '../ingress/http/engines/load-en
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
-import { defaultLimits } from '../limits/default-limits.js'
+import { defaultLimits, thresholdsInUse } from '../catalogue/default-limits.js'
 import type { Log } from '../support/log.js'
 import type { DatabaseConnection } from '../database/connection.js'
 import { startMaintenance, type Maintenance } from '../upkeep/maintenance.js'
@@ -43,6 +44,8 @@ const MAINTENANCE_SHARE = 0.95
 
 export interface PrimaryOptions {
   readonly config: Config
+  /** Of the catalogue file; null: whatever the database has. */
+  readonly proposed: Catalogue | null
   /** Null: no token required. */
   readonly tokens: readonly Token[] | null
   /** RETENTION is not set explicitly. */
@@ -54,6 +57,8 @@ export interface PrimaryOptions {
 
 export interface Primary {
   readonly port: number
+  /** In force since the start. */
+  readonly catalogue: Catalogue
   /** Resolves with the exit code once everything is closed. */
   readonly done: Promise<number>
   /** Shuts down gracefully. Further calls have no effect. */
@@ -64,7 +69,6 @@ export interface Primary {
 
 /** Resolves when all workers are serving. Rejects if that fails or is aborted, with everything closed again. */
 export async function startPrimary (options: PrimaryOptions): Promise<Primary> {
-  assertBounds()
   const primary = new RunningPrimary(options)
   options.signal.addEventListener('abort', () => primary.abort())
   try {
@@ -79,6 +83,7 @@ export async function startPrimary (options: PrimaryOptions): Promise<Primary> {
 class RunningPrimary implements Primary {
   port: number
   private udpPorts: readonly number[] = []
+  catalogue = BUILT_IN
   readonly done: Promise<number>
   private settleDone: (code: number) => void = () => {}
   private readonly lifecycle = new Lifecycle()
@@ -117,7 +122,7 @@ class RunningPrimary implements Primary {
     const database = this.database = await this.openDatabase()
     const steps = new IngestStepCutter(instanceId, Date.now())
     const maintenance = await this.startMaintenance(steps)
-    const limits = await this.startLimits()
+    const limits = await this.startLimits(database.catalogue)
     await starting.close()
     const workers = this.workers = this.createWorkers({ instanceId, engine, database, maintenance, limits })
     this.startSampling(workers, steps)
@@ -174,10 +179,12 @@ class RunningPrimary implements Primary {
   }
 
   private async openDatabase (): Promise<OpenedDatabase> {
-    const { lifecycle, options: { config, retentionIsDefault, log, signal } } = this
+    const { lifecycle, options: { config, proposed, retentionIsDefault, log, signal } } = this
     const onWaiting = (reason: string | null): void => { this.waitsFor = reason }
-    const database = await openAndMigrate({ config, retentionIsDefault, log, lifecycle, signal, onWaiting })
+    const database = await openAndMigrate({ config, proposed, retentionIsDefault, log, lifecycle, signal, onWaiting })
     this.lastEpoch = database.lastEpoch
+    this.catalogue = database.catalogue
+    assertBounds(database.catalogue.schema)
     return database
   }
 
@@ -208,11 +215,13 @@ class RunningPrimary implements Primary {
     return maintenance
   }
 
-  private async startLimits (): Promise<LimitsKeeper> {
+  private async startLimits (catalogue: Catalogue): Promise<LimitsKeeper> {
     const { config, log } = this.options
     const limits = new LimitsKeeper({
       connect: () => this.connect(LIMITS_STATEMENT_MS_MAX),
-      configured: defaultLimits(config),
+      schema: catalogue.schema,
+      configured: defaultLimits(config, catalogue),
+      variables: thresholdsInUse(config, catalogue),
       log,
       onChange: (changed) => this.workers?.distribution.send(changed)
     })
@@ -236,6 +245,7 @@ class RunningPrimary implements Primary {
       log,
       version: version(),
       databaseKind: database.kind,
+      catalogue: database.catalogue,
       listeners: this.listeners(),
       settingsFor: () => ({
         httpEngine: engine.name, databaseUrl: database.url, instanceId, epoch: this.nextEpoch(), tokens: this.tokens

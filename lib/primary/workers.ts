@@ -2,6 +2,7 @@
  * The primary's view of its workers: handles their messages, answers their clients' questions, sums up their reports,
  * and keeps the counts of those that have exited.
  */
+import type { Catalogue } from '../../protocol/catalogue.js'
 import { strict as assert } from 'node:assert'
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
@@ -34,10 +35,11 @@ export interface WorkersOptions {
   readonly log: Log
   readonly version: string
   readonly databaseKind: string
+  readonly catalogue: Catalogue
   /** By slot: HTTP workers first, then UDP workers. */
   readonly listeners: readonly ListenerSettings[]
   /** Called for each new worker. */
-  readonly settingsFor: () => Omit<WorkerSettings, 'slot' | 'config' | 'listener' | 'limits'>
+  readonly settingsFor: () => Omit<WorkerSettings, 'slot' | 'config' | 'listener' | 'limits' | 'metrics'>
   readonly limits: LimitsKeeper
   readonly queries: QueryConnection
   readonly health: () => StatusAnswer
@@ -66,7 +68,7 @@ export class Workers {
   private onSlotChange: () => void = () => {}
 
   constructor (private readonly options: WorkersOptions) {
-    const { config, log, version, databaseKind, listeners, limits, queries, health, rollups } = options
+    const { config, log, version, databaseKind, catalogue, listeners, limits, queries, health, rollups } = options
     assert.equal(listeners.length, writersOf(config), 'every slot has a listener, and the spool is shared out by slots')
     const slots = this.slots = new Slots({
       count: listeners.length,
@@ -98,7 +100,7 @@ export class Workers {
       health: async () => await this.status.answer('health'),
       metrics: async () => await this.status.answer('metrics'),
       senders: async ({ query }) => await this.senderPages.answer(slots.all.slice(config.workers), query),
-      ...new DataService({ limits, distribution: this.distribution, queries }).answers
+      ...new DataService({ schema: catalogue.schema, limits, distribution: this.distribution, queries }).answers
     }
   }
 
@@ -157,9 +159,9 @@ export class Workers {
   }
 
   private settingsFor (slot: number): WorkerSettings {
-    const { config, settingsFor } = this.options
+    const { config, catalogue: { metrics }, settingsFor } = this.options
     const limits = this.distribution.startWith(slot)
-    return { slot, config, listener: this.listenerOf(slot), limits, ...settingsFor() }
+    return { slot, config, listener: this.listenerOf(slot), metrics, limits, ...settingsFor() }
   }
 
   private handlers (): Omit<PrimaryHandlers<Slot>, 'hello' | 'fatal'> {

@@ -3,7 +3,7 @@
  * time. A change is one atomic statement: compare and set, history, NOTIFY. Storing the current set again creates no
  * version. The history keeps HISTORY_VERSIONS_MAX versions, or as many as fit in HISTORY_BYTES_MAX.
  */
-import { TELEMETRY } from '../../protocol/metrics.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import type { LimitSet, NumberedLimits } from '../limits/limit-set.js'
 import { parseStoredLimitSet } from '../limits/validate.js'
 import type { Database } from '../database/connection.js'
@@ -40,18 +40,20 @@ const PAGE_BYTES_MAX = 4 * 1024 * 1024
 const FIRST_VERSION = 1
 
 /** The current limits; null if there are none yet. Throws a StartupError for an invalid set. */
-export async function readLimits (db: Database): Promise<StoredLimits | null> {
+export async function readLimits (db: Database, schema: PointSchema): Promise<StoredLimits | null> {
   const { rows } = await db.query<Row>(`SELECT ${COLUMNS} FROM public.limits`)
-  return rows[0] === undefined ? null : fromRow(rows[0])
+  return rows[0] === undefined ? null : fromRow(rows[0], schema)
 }
 
 /** The current limits if they differ from `known`, otherwise null. A set may have megabytes. */
-export async function readOtherLimits (db: Database, known: StoredLimits): Promise<StoredLimits | null> {
+export async function readOtherLimits (
+  db: Database, schema: PointSchema, known: StoredLimits
+): Promise<StoredLimits | null> {
   const { rows } = await db.query<Row>(
     `SELECT ${COLUMNS} FROM public.limits
      WHERE version <> $1 OR date_trunc('milliseconds', changed_at) <> $2::timestamptz`,
     [known.version, known.changedAt])
-  return rows[0] === undefined ? null : fromRow(rows[0])
+  return rows[0] === undefined ? null : fromRow(rows[0], schema)
 }
 
 /** The current version, even of an invalid set; 0 if there is none. */
@@ -77,7 +79,7 @@ export async function seedLimits (db: Database, set: LimitSet, changedBy: string
  * is already the current one, nothing is written and the version stays the same.
  */
 export async function replaceLimits (
-  db: Database, expectedVersion: number, set: LimitSet, changedBy: string
+  db: Database, schema: PointSchema, expectedVersion: number, set: LimitSet, changedBy: string
 ): Promise<StoredLimits | null> {
   const { rows: [changed] } = await db.query<Head>(`
     WITH changed AS (
@@ -99,7 +101,7 @@ export async function replaceLimits (
   if (changed !== undefined) return { ...headOf(changed), set }
   const { rows: [same] } = await db.query<Row>(
     `SELECT ${COLUMNS} FROM public.limits WHERE version = $1`, [expectedVersion])
-  return same === undefined ? null : fromRow(same)
+  return same === undefined ? null : fromRow(same, schema)
 }
 
 /**
@@ -130,8 +132,8 @@ function headOf (row: Head): Omit<StoredLimits, 'set'> {
   return { version: Number(row.version), changedAt: row.changed_at.toISOString(), changedBy: row.changed_by }
 }
 
-function fromRow (row: Row): StoredLimits {
-  const parsed = parseStoredLimitSet(row.limits, TELEMETRY)
+function fromRow (row: Row, schema: PointSchema): StoredLimits {
+  const parsed = parseStoredLimitSet(row.limits, schema)
   if (parsed.ok) return { ...headOf(row), set: parsed.set }
   const faults = parsed.faults.map(({ field, message }) => `${field} ${message}`).join('; ')
   throw new StartupError(

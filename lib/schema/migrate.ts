@@ -5,16 +5,21 @@
  * number of hosts may start at once: one works, the others wait and find it done. A migration that was changed after it
  * was applied and a schema newer than the code are refused with a StartupError.
  *
+ * Migrations that name metrics create the tables of the stored catalogue: it is stored with the telemetry table, and a
+ * plan that is based on another version is made again under the lock.
+ *
  * Some objects depend on the configuration rather than a version: partitions, TimescaleDB policies, and the privileges
  * of the read-only role. They are compared at each start and changed where they differ. Commands that do not have the
  * server's configuration leave them alone: migrateSchema().
  */
-import { METRICS } from '../../protocol/metrics.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
+import { isToBeStored, planCatalogue, readVersion, storeCatalogue, type CataloguePlan } from './catalogue-versions.js'
 import { checkRetention, type RetentionSettings } from './adoption.js'
 import { isPassing, sqlState, type Database } from '../database/connection.js'
 import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './exclusive.js'
 import { ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
+import { readLimits, replaceLimits } from '../queries/limits-store.js'
 import { assertRights, assertUsable } from './preconditions.js'
 import { assertConvertible, conversionStatements, isPrerelease } from './prerelease.js'
 import { identifier } from '../database/quote.js'
@@ -24,7 +29,7 @@ import { prepareServer, serverKind, timescaleHindrance } from './server-kind.js'
 import type { ServerKind } from './server-kind.js'
 import { migrationsToRepeat, readMigrations } from './sql-files.js'
 import type { Migration } from './sql-files.js'
-import { policyStatements } from './timescale-policies.js'
+import { policyStatements, readRetentionMs } from './timescale-policies.js'
 import type { PolicySettings } from './timescale-policies.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
@@ -37,6 +42,12 @@ export interface SchemaSettings extends PartitionSettings, PolicySettings, Reade
 export interface MigrationOptions extends ExclusiveOptions {
   /** Directory of the migrations; default: sql/ of this package. */
   readonly directory?: string
+  /** The catalogue that is to be in force; without it, that of the database. */
+  readonly proposed?: Catalogue | null
+  /** It comes into force even if it is an earlier version. */
+  readonly revert?: boolean
+  /** Who proposes it; default: the start on this host. */
+  readonly changedBy?: string
 }
 
 export interface MigrationSettings extends SchemaSettings, MigrationOptions, RetentionSettings {}
@@ -47,13 +58,16 @@ export interface MigrationOutcome {
   readonly kind: ServerKind
   /** Number of the last migration. */
   readonly version: number
+  /** The catalogue in force. */
+  readonly catalogue: Catalogue
 }
 
-export interface MigrationPlan {
+export interface MigrationPlan extends CataloguePlan {
   readonly kind: ServerKind
   readonly version: number
+  /** Of the catalogue in force. */
   readonly pending: readonly Migration[]
-  /** All migrations of this kind of server. */
+  /** All migrations of this kind of server, of the catalogue that is to be in force. */
   readonly known: readonly Migration[]
   /** A first-release telemetry table exists; a pending migration adopts it with its rows. */
   readonly adopts: boolean
@@ -70,6 +84,8 @@ interface AppliedMigration {
 
 /** The migration that creates the telemetry table. */
 const TELEMETRY_VERSION = 2
+/** The migration that creates the table of catalogues; it may be repeated. */
+const CATALOGUE_VERSION = 9
 
 const HISTORY = 'public.schema_migrations'
 
@@ -86,7 +102,7 @@ const CREATE_HISTORY = `
 export async function migrate (database: Database, settings: MigrationSettings): Promise<MigrationOutcome> {
   await assertUsable(database)
   await assertRights(database)
-  await checkRetention(database, await planMigrations(database, settings.directory), settings)
+  await checkRetention(database, await planMigrations(database, settings), settings)
   const outcome = await applyPending(database, settings)
   if (outcome.kind === 'plain') await ensurePartitions(database, settings, Date.now())
   await exclusively(database, settings, async () => {
@@ -104,20 +120,31 @@ export async function migrateSchema (database: Database, options: MigrationOptio
 }
 
 async function applyPending (database: Database, options: MigrationOptions): Promise<MigrationOutcome> {
-  const plan = await planForServer(database, options)
+  let plan = await planForServer(database, options)
   if (plan.pending.length > 0 || plan.converts) await assertRights(database)
   // IF NOT EXISTS would require the CREATE privilege even if the table exists.
   await onceMoreIfMade(async () => { if (!await exists(database, HISTORY)) await database.query(CREATE_HISTORY) })
-  if (plan.converts) await convert(database, plan, options)
+  if (plan.converts) {
+    await convert(database, plan, options)
+    plan = await planMigrations(database, options)
+  }
   const applied: string[] = []
-  for (const migration of plan.pending) if (await apply(database, migration, options)) applied.push(migration.name)
-  await addMetricColumns(database, plan, options)
-  return { applied, kind: plan.kind, version: plan.version }
+  for (let next = plan.pending[0]; next !== undefined; next = plan.pending[0]) {
+    const ran = await apply(database, next, plan, options)
+    if (ran) applied.push(next.name)
+    // Another host may have stored another catalogue, or this one just did.
+    plan = ran && !isTelemetry(next)
+      ? { ...plan, pending: plan.pending.slice(1) }
+      : await planMigrations(database, options)
+  }
+  await applyCatalogue(database, plan, options)
+  return { applied, kind: plan.kind, version: plan.version, catalogue: plan.catalogue }
 }
 
 /** The plan, made again if TimescaleDB's licence was unknown until its extension was installed. */
-async function planForServer (database: Database, { directory, log }: MigrationOptions): Promise<MigrationPlan> {
-  const plan = await planMigrations(database, directory)
+async function planForServer (database: Database, options: MigrationOptions): Promise<MigrationPlan> {
+  const { log } = options
+  const plan = await planMigrations(database, options)
   const isNew = plan.kind === 'plain' && plan.pending.length === plan.known.length
   const reason = isNew ? await timescaleHindrance(database) : null
   if (reason !== null) {
@@ -126,7 +153,8 @@ async function planForServer (database: Database, { directory, log }: MigrationO
   }
   if (plan.kind === 'plain' || await prepareServer(database) === 'timescale') return plan
   const switchOn = "set timescaledb.license = 'timescale'"
-  if (plan.known.some(migration => migration.kind === 'timescale' && !plan.pending.includes(migration))) {
+  const isPending = ({ version }: Migration): boolean => plan.pending.some(migration => migration.version === version)
+  if (plan.known.some(migration => migration.kind === 'timescale' && !isPending(migration))) {
     throw new StartupError(
       'This database was set up with TimescaleDB, which now runs under its Apache licence, ' +
       `without compression, policies and continuous aggregates: ${switchOn}, then start again.`)
@@ -135,25 +163,31 @@ async function planForServer (database: Database, { directory, log }: MigrationO
     'without compression, policies and continuous aggregates: ' +
     'this database is set up as plain PostgreSQL, and will stay so. ' +
     `To use TimescaleDB, ${switchOn} and start with a new database.`)
-  return await planMigrations(database, directory)
+  return await planMigrations(database, options)
 }
 
 /** What migrate() would apply; changes nothing. Throws the same StartupErrors. */
-export async function planMigrations (database: Database, directory?: string): Promise<MigrationPlan> {
-  const all = await readMigrations(directory)
+export async function planMigrations (
+  database: Database, { directory, proposed = null, revert = false, log }: Partial<MigrationOptions> = {}
+): Promise<MigrationPlan> {
+  const planned = await planCatalogue(database, { proposed, revert, log: log ?? null })
+  const current = await readMigrations(planned.inForce.catalogue, directory)
   const applied = await readHistory(database)
-  const kind = await kindOf(database, all, applied)
-  const known = all.filter(migration => migration.kind === 'common' || migration.kind === kind)
+  const kind = await kindOf(database, current, applied)
+  const isOfKind = (migration: Migration): boolean => migration.kind === 'common' || migration.kind === kind
+  const known = (await readMigrations(planned.catalogue, directory)).filter(isOfKind)
   const version = known.at(-1)?.version ?? 0
   if (isPrerelease(applied)) {
     assertConvertible(applied, kind)
-    return { kind, version, known, pending: [], adopts: false, converts: true }
+    return {
+      ...planned, kind, version, known: current.filter(isOfKind), pending: [], adopts: false, converts: true
+    }
   }
   for (const row of applied) check(row, known)
   const done = new Set(applied.map(row => row.version))
-  const pending = known.filter(migration => !done.has(migration.version))
+  const pending = current.filter(migration => isOfKind(migration) && !done.has(migration.version))
   const adopts = pending.some(isTelemetry) && await exists(database, 'public.telemetry')
-  return { kind, version, known, pending, adopts, converts: false }
+  return { ...planned, kind, version, known, pending, adopts, converts: false }
 }
 
 export interface SettingStatement {
@@ -225,12 +259,22 @@ function check (row: AppliedMigration, known: readonly Migration[]): void {
   }
 }
 
-/** False: another host applied it. */
-async function apply (database: Database, migration: Migration, options: MigrationOptions): Promise<boolean> {
+/** False: another host applied it, or changed the catalogue; plan again. */
+async function apply (
+  database: Database, migration: Migration, plan: MigrationPlan, options: MigrationOptions
+): Promise<boolean> {
   const { version, name, checksum, kind } = migration
   const ran = await exclusively(database, options, async () => {
     if ((await database.query(`SELECT FROM ${HISTORY} WHERE version = $1`, [version])).rowCount > 0) return false
-    await runAll(database, `Migration ${name} failed`, [migration.sql])
+    const { inForce } = plan
+    if ((await readVersion(database)).version !== inForce.version) return false
+    const failure = `Migration ${name} failed`
+    const catalogues = isTelemetry(migration) ? plan.pending.find(isCatalogue) : undefined
+    if (catalogues !== undefined) {
+      await runAll(database, failure, [catalogues.sql])
+      await storeCatalogue(database, { inForce, catalogue: inForce.catalogue }, options.changedBy)
+    }
+    await runAll(database, failure, [migration.sql])
     await database.query(
       `INSERT INTO ${HISTORY} (version, name, checksum, kind) VALUES ($1, $2, $3, $4)`, [version, name, checksum, kind])
     return true
@@ -251,7 +295,7 @@ async function convert (database: Database, plan: MigrationPlan, options: Migrat
 /** What convert() would run; none if there is nothing to convert. */
 export async function planConversion (database: Database, plan: MigrationPlan): Promise<string[]> {
   if (!plan.converts) return []
-  const addition = await planMetrics(database, plan)
+  const addition = await planMetrics(database, { ...plan, catalogue: plan.inForce.catalogue })
   return conversionStatements(plan.known, addition?.statements)
 }
 
@@ -274,7 +318,7 @@ export interface MetricAddition {
 
 /** What new metrics of the catalogue need: columns and rollups. Null: there are none, or no table yet. */
 export async function planMetrics (
-  database: Database, { known, pending }: MigrationPlan
+  database: Database, { known, pending, catalogue }: MigrationPlan
 ): Promise<MetricAddition | null> {
   if (pending.some(isTelemetry)) return null
   // Look first: ALTER TABLE would lock.
@@ -282,7 +326,7 @@ export async function planMetrics (
     SELECT attname AS name FROM pg_attribute
     WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped`)
   const present = new Set(rows.map(row => row.name))
-  const metrics = METRICS.map(metric => metric.name).filter(name => !present.has(name))
+  const metrics = catalogue.schema.metrics.filter(name => !present.has(name))
   if (metrics.length === 0) return null
   const columns = metrics.map(name => `ADD COLUMN ${identifier(name)} double precision`)
   const repeated = migrationsToRepeat(known).map(({ sql }) => sql)
@@ -293,14 +337,45 @@ function isTelemetry ({ version }: Migration): boolean {
   return version === TELEMETRY_VERSION
 }
 
-async function addMetricColumns (database: Database, plan: MigrationPlan, options: MigrationOptions): Promise<void> {
+function isCatalogue ({ version }: Migration): boolean {
+  return version === CATALOGUE_VERSION
+}
+
+/** Columns, views and functions, and the row that puts the catalogue into force: all of it in one transaction. */
+async function applyCatalogue (database: Database, plan: MigrationPlan, options: MigrationOptions): Promise<void> {
   // First without a lock: there is rarely anything new.
-  if (await planMetrics(database, { ...plan, pending: [] }) === null) return
+  if (!isToBeStored(plan) && await planMetrics(database, { ...plan, pending: [] }) === null) return
   const metrics = await exclusively(database, options, async () => {
+    const stored = await storeCatalogue(database, plan, options.changedBy)
+    if (stored) await addLimits(database, plan)
     const addition = await planMetrics(database, { ...plan, pending: [] })
-    if (addition === null) return []
+    if (addition === null) return stored ? [] : null
     await runAll(database, `Adding new metrics (${addition.metrics.join(', ')}) failed`, addition.statements)
+    await keepSettings(database, plan.kind, options)
     return addition.metrics
   })
-  if (metrics.length > 0) options.log.info({ metrics }, `New metrics were added: ${metrics.join(', ')}`)
+  if (metrics === null) return
+  options.log.info(
+    { metrics: plan.catalogue.live.length, added: metrics }, 'A new version of the catalogue is in force')
+}
+
+/** Views and aggregates that were created anew have lost their policies and privileges. */
+async function keepSettings (database: Database, kind: ServerKind, { log }: MigrationOptions): Promise<void> {
+  const retentionMs = kind === 'timescale' ? await readRetentionMs(database, 'telemetry') : null
+  const policies = retentionMs === null ? [] : await policyStatements(database, { retentionMs })
+  for (const sql of policies) await database.query(sql)
+  for (const statement of await readerStatements(database, {})) {
+    await applySetting(database, { ...statement, optional: true }, log)
+  }
+}
+
+/** Limits of new metrics join those in force, if there are any: they would not be checked otherwise. */
+async function addLimits (database: Database, { catalogue, evolution }: MigrationPlan): Promise<void> {
+  const limited = evolution.added.filter(({ limits: { low, high } }) => low !== undefined || high !== undefined)
+  const known = limited.length === 0 ? null : await readLimits(database, catalogue.schema)
+  if (known === null) return
+  const added = Object.fromEntries(limited.map(({ name, limits }) => [name, limits]))
+  const set = { ...known.set, default: { ...added, ...known.set.default } }
+  const replaced = await replaceLimits(database, catalogue.schema, known.version, set, 'catalogue')
+  if (replaced === null) throw new StartupError('Somebody changed the limits at the same time: start again.')
 }

@@ -9,13 +9,14 @@
  *   {{metric_literals}}   'a', 'b'
  *   {{rollup_names}}      "a_count", "a_min", "a_max", "a_sum", "b_count", …
  *
- * and so on: see PLACEHOLDERS. A file whose first line is AGAIN is safe to repeat, and is run again when the catalogue
+ * and so on: see placeholders(). A file whose first line is AGAIN is safe to repeat, and is run again when the
+ * catalogue
  * of metrics grows.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { METRICS } from '../../protocol/metrics.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
 import { identifier, literal } from '../database/quote.js'
 import { ROLLUP_LATE_AFTER, ROLLUP_REFRESH_AFTER } from '../upkeep/rollups.js'
 
@@ -45,30 +46,32 @@ const VALUE_SUMMED_MAX = '1e290'
 const SUM_MAX = '1e300'
 const AGAIN = '-- Run again when the catalogue of metrics grows.\n'
 
-const PLACEHOLDERS: Readonly<Record<string, string>> = {
-  metric_columns: METRICS.map(metric => `${identifier(metric.name)} double precision`).join(',\n  '),
-  metric_names: METRICS.map(metric => identifier(metric.name)).join(', '),
-  metric_literals: METRICS.map(metric => literal(metric.name)).join(', '),
-  metric_add_columns: forMetrics(metric => [`ADD COLUMN IF NOT EXISTS ${identifier(metric)} double precision`]),
-  metric_excluded: forMetrics(metric => [`${identifier(metric)} = excluded.${identifier(metric)}`]),
-  rollup_add_columns: forMetrics(metric => rollupColumns(metric).map((column, index) =>
-    `ADD COLUMN IF NOT EXISTS ${column} ${index === 0 ? 'bigint NOT NULL DEFAULT 0' : 'double precision'}`)),
-  rollup_names: forMetrics(rollupColumns),
-  rollup_excluded: forMetrics(metric => rollupColumns(metric).map(column => `${column} = excluded.${column}`)),
-  rollup_from_raw: forMetrics(fromRaw),
-  rollup_from_rollup: forMetrics(fromRollup),
-  rollup_named_from_raw: forMetrics(metric => named(metric, fromRaw(metric))),
-  rollup_named_from_rollup: forMetrics(metric => named(metric, fromRollup(metric))),
-  rollup_shown: forMetrics(shown),
-  rollup_checked_from_raw: forMetrics(metric => fromRaw(metric).slice(0, 3)),
-  rollup_checked_from_rollup: forMetrics(metric => fromRollup(metric).slice(0, 3).map((expression, index) =>
-    index === 0 ? `coalesce(${expression}, 0)` : expression)),
-  rollup_late_after: `interval '${ROLLUP_LATE_AFTER}'`,
-  rollup_refresh_after: `interval '${ROLLUP_REFRESH_AFTER}'`
-}
+type Placeholders = Readonly<Record<string, string>>
 
-function forMetrics (columns: (metric: string) => readonly string[]): string {
-  return METRICS.flatMap(metric => columns(metric.name)).join(', ')
+/** @param metrics names */
+function placeholders (metrics: readonly string[]): Placeholders {
+  const forMetrics = (columns: (metric: string) => readonly string[]): string => metrics.flatMap(columns).join(', ')
+  return {
+    metric_columns: metrics.map(metric => `${identifier(metric)} double precision`).join(',\n  '),
+    metric_names: metrics.map(identifier).join(', '),
+    metric_literals: metrics.map(literal).join(', '),
+    metric_add_columns: forMetrics(metric => [`ADD COLUMN IF NOT EXISTS ${identifier(metric)} double precision`]),
+    metric_excluded: forMetrics(metric => [`${identifier(metric)} = excluded.${identifier(metric)}`]),
+    rollup_add_columns: forMetrics(metric => rollupColumns(metric).map((column, index) =>
+      `ADD COLUMN IF NOT EXISTS ${column} ${index === 0 ? 'bigint NOT NULL DEFAULT 0' : 'double precision'}`)),
+    rollup_names: forMetrics(rollupColumns),
+    rollup_excluded: forMetrics(metric => rollupColumns(metric).map(column => `${column} = excluded.${column}`)),
+    rollup_from_raw: forMetrics(fromRaw),
+    rollup_from_rollup: forMetrics(fromRollup),
+    rollup_named_from_raw: forMetrics(metric => named(metric, fromRaw(metric))),
+    rollup_named_from_rollup: forMetrics(metric => named(metric, fromRollup(metric))),
+    rollup_shown: forMetrics(shown),
+    rollup_checked_from_raw: forMetrics(metric => fromRaw(metric).slice(0, 3)),
+    rollup_checked_from_rollup: forMetrics(metric => fromRollup(metric).slice(0, 3).map((expression, index) =>
+      index === 0 ? `coalesce(${expression}, 0)` : expression)),
+    rollup_late_after: `interval '${ROLLUP_LATE_AFTER}'`,
+    rollup_refresh_after: `interval '${ROLLUP_REFRESH_AFTER}'`
+  }
 }
 
 /** What rollups store for a metric: count, min, max, sum. */
@@ -106,10 +109,14 @@ function shown (metric: string): string[] {
   return [count, min, max, `${summable(sum, SUM_MAX)} / nullif(${count}, 0) AS ${identifier(`${metric}_avg`)}`]
 }
 
-/** All migrations of a directory, sorted by number; throws on a malformed name or an unknown placeholder. */
-export async function readMigrations (directory = SQL_DIR): Promise<Migration[]> {
+/**
+ * All migrations of a directory, filled in from the catalogue and sorted by number; throws on a malformed name or an
+ * unknown placeholder.
+ */
+export async function readMigrations (catalogue: Catalogue, directory = SQL_DIR): Promise<Migration[]> {
+  const values = placeholders(catalogue.schema.metrics)
   const names = (await readdir(directory)).filter(name => name.endsWith('.sql'))
-  return await Promise.all(names.sort().map(name => readMigration(directory, name)))
+  return await Promise.all(names.sort().map(name => readMigration(directory, name, values)))
 }
 
 /** Those to run again when the catalogue of metrics has grown, in order. */
@@ -117,7 +124,7 @@ export function migrationsToRepeat (known: readonly Migration[]): Migration[] {
   return known.filter(migration => migration.again)
 }
 
-async function readMigration (directory: string, file: string): Promise<Migration> {
+async function readMigration (directory: string, file: string, values: Placeholders): Promise<Migration> {
   const [, name, digits, kind] = FILE_NAME.exec(file) ?? []
   if (name === undefined) throw new TypeError(`sql/${file}: the name is not NNNN-name.{common,plain,timescale}.sql`)
   const text = await readFile(`${directory}/${file}`, 'utf8')
@@ -126,14 +133,14 @@ async function readMigration (directory: string, file: string): Promise<Migratio
     name,
     kind: kind as FileKind,
     checksum: createHash('sha256').update(text).digest('hex'),
-    sql: fill(text, file),
+    sql: fill(text, file, values),
     again: text.startsWith(AGAIN)
   }
 }
 
-function fill (text: string, file: string): string {
+function fill (text: string, file: string, values: Placeholders): string {
   return text.replaceAll(/\{\{(\w+)\}\}/g, (_, key: string) => {
-    const value = PLACEHOLDERS[key]
+    const value = values[key]
     if (value === undefined) throw new TypeError(`sql/${file}: unknown placeholder ${key}`)
     return value
   })

@@ -7,7 +7,6 @@
 import type { Fleet } from './fleet/model.js'
 import type { Pacer, Slice } from './pacer.js'
 import type { Transport } from './send/transport.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
 
 /** Node.js timers fire up to a millisecond late: this keeps slices within the pacer's 5 ms. */
 const TICK_MS = 4
@@ -20,7 +19,7 @@ export class Run {
   private readonly fleet: Fleet
   private readonly pacer: Pacer
   private readonly transport: Transport
-  private readonly values = new Float64Array(METRIC_COUNT)
+  private readonly values: Float64Array
   private startWallMs = 0
   private startMs = 0
   private endMs = NaN
@@ -29,6 +28,7 @@ export class Run {
 
   constructor (fleet: Fleet, pacer: Pacer, transport: Transport) {
     this.fleet = fleet
+    this.values = new Float64Array(fleet.metricCount)
     this.pacer = pacer
     this.transport = transport
   }

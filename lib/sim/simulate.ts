@@ -1,4 +1,5 @@
 /** Wires up a simulation: fleet, pacer, transport, run and progress, from start to summary. */
+import type { Catalogue } from '../../protocol/catalogue.js'
 import type { BodyFormat } from './send/bodies.js'
 import { HttpTransport } from './send/http-transport.js'
 import { Fleet } from './fleet/model.js'
@@ -12,6 +13,8 @@ import { UdpTransport, type UdpTransportOptions } from './send/udp-transport.js'
 const DRAIN_DEADLINE_MS = 10_000
 
 export interface SimulationOptions {
+  /** Of the server. */
+  readonly catalogue: Catalogue
   readonly url: URL
   readonly satellites: number
   /** Points per second of each satellite. */
@@ -45,6 +48,7 @@ export async function simulate (
   stream: ProgressStream,
   stop: AbortSignal
 ): Promise<Summary> {
+  const { catalogue } = options
   const pointsPerSecond = options.satellites * options.rate
   let anomalies = 0
   const truth = options.truthFile === null ? null : new TruthFile(options.truthFile)
@@ -52,14 +56,16 @@ export async function simulate (
     ...options,
     onAnomaly: ({ satellite, metric, value }) => {
       anomalies++
-      truth?.write(fleet.ids[satellite] ?? '', metric, run.pointTimeMs, value)
+      truth?.write(fleet.ids[satellite] ?? '', catalogue.metrics[metric]?.name ?? '', run.pointTimeMs, value)
     }
   })
   const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
+  const { ids } = fleet
+  const { schema } = catalogue
   const udp = options.udp === null
     ? null
-    : await UdpTransport.connect({ ...options.udp, url: options.url, token: options.token, ids: fleet.ids })
-  const transport = udp ?? new HttpTransport({ ...options, ids: fleet.ids })
+    : await UdpTransport.connect({ ...options.udp, url: options.url, token: options.token, ids, schema })
+  const transport = udp ?? new HttpTransport({ ...options, ids, schema })
   const run = new Run(fleet, pacer, transport)
   const progress = new Progress(stream, {
     stats: transport.stats,

@@ -5,7 +5,6 @@
 import { Histogram } from 'prom-client'
 import { LIMIT_SIDES, SEVERITIES, type Severity } from '../limits/limit-set.js'
 import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
-import { TELEMETRY } from '../../protocol/metrics.js'
 import type { Lanes } from '../lane/lanes.js'
 import type { MetricsJson } from '../messages/messages.js'
 import { MetricRegistry } from '../support/metric-registry.js'
@@ -15,6 +14,7 @@ const BATCH_ROWS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 
 export interface WorkerMetricSources {
   readonly slot: number
+  readonly metricNames: readonly string[]
   /** Pipeline.anomalyCounts. */
   readonly anomalies: Float64Array
   readonly limitsVersion: () => number
@@ -95,7 +95,7 @@ export class WorkerMetrics extends MetricRegistry {
     }, (counter) => counter.inc(lanes.snapshot().database.retries))
   }
 
-  private addLimits ({ anomalies, limitsVersion, slot }: WorkerMetricSources): void {
+  private addLimits ({ metricNames, anomalies, limitsVersion, slot }: WorkerMetricSources): void {
     this.counter({
       name: 'orbitstream_anomalies_total',
       help: 'Values beyond a limit.',
@@ -103,7 +103,7 @@ export class WorkerMetrics extends MetricRegistry {
     }, (counter) => {
       const countOf = (metric: number, severity: Severity): number =>
         LIMIT_SIDES.reduce((sum, side) => sum + (anomalies[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
-      TELEMETRY.metrics.forEach((name, metric) => {
+      metricNames.forEach((name, metric) => {
         for (const severity of SEVERITIES) counter.inc({ metric: name, severity }, countOf(metric, severity))
       })
     })

@@ -8,8 +8,9 @@
  */
 import { strict as assert } from 'node:assert'
 import cluster from 'node:cluster'
-import { TELEMETRY } from '../../protocol/metrics.js'
+import { Catalogue } from '../../protocol/catalogue.js'
 import { AnomalyStreams } from '../ingress/http/api/anomaly-stream.js'
+import { createCatalogueRoute } from '../ingress/http/api/catalogue-route.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -87,16 +88,18 @@ class Worker {
   private stopping = false
 
   constructor (private readonly parts: WorkerParts) {
-    const { settings: { config, slot, limits, tokens }, log, lifecycle, journal, hooks } = parts
+    const { settings: { config, slot, limits, metrics, tokens }, log, lifecycle, journal, hooks } = parts
+    const { schema } = new Catalogue(metrics)
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
-    const pipeline = this.pipeline = new Pipeline(journal, { ...config, fullCode }, new LimitTable(limits, TELEMETRY), {
+    const pipeline = this.pipeline = new Pipeline(journal, { ...config, fullCode }, new LimitTable(limits, schema), {
       onAnomalies: (payload) => this.feed.take(payload),
       onClosed: (rows) => this.metrics.observeBatch(rows)
     })
     this.lanes = new Lanes(pipeline)
     this.metrics = new WorkerMetrics({
       slot,
+      metricNames: schema.metrics,
       lanes: this.lanes,
       anomalies: pipeline.anomalyCounts,
       limitsVersion: () => pipeline.limits.version
@@ -109,7 +112,10 @@ class Worker {
   async start (): Promise<void> {
     const { pipeline, status, tokens, metrics, parts: { settings, log } } = this
     if (settings.slot === 0) await this.orphans.open()
-    const routes = createDataRoutes(status, this.streams.handle)
+    const routes = {
+      ...createDataRoutes(status, this.streams.handle, pipeline.limits.schema),
+      ...createCatalogueRoute(new Catalogue(settings.metrics), tokens)
+    }
     const open = OPEN_LISTENER[settings.listener.kind]
     this.listener = await open({ settings, pipeline, status, tokens, metrics, log, routes })
     send({ type: 'ready', engine: this.listener.engine })
@@ -141,6 +147,7 @@ class Worker {
   private laneOptions (journal: Journal, applicationName: string): LaneOptions {
     const { settings: { databaseUrl, listener, config }, log } = this.parts
     return {
+      schema: this.pipeline.limits.schema,
       journal,
       databaseUrl,
       listener: listener.kind,

@@ -176,6 +176,7 @@ class FastReader {
     const bytes = this.bytes
     if (bytes[position] !== BRACE_OPEN) return GIVE_UP
     const { schema, columns, successors, seenIn } = this
+    const { firstAlias } = schema
     const point = this.nextPoint()
     let at = position
     let previous = seenIn.length
@@ -193,9 +194,10 @@ class FastReader {
         if (field < 0) return GIVE_UP
         successors[previous] = field
       }
+      previous = field
+      if (field >= firstAlias) field = schema.target(field)
       if (seenIn[field] === point) return GIVE_UP
       seenIn[field] = point
-      previous = field
       at = this.skip(nameEnd + 1)
       if (bytes[at] !== COLON) return GIVE_UP
       at = this.readValue(field, this.skip(at + 1))

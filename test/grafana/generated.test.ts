@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { generatedFiles } from '../../grafana/generator/files.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { METRICS } from '../support/built-in.js'
 import { ALERT_RULES, DASHBOARDS, grafanaFile, panelsOf, type Panel } from '../../grafana/queries/dashboards.js'
 
 interface DataSource {
@@ -25,7 +25,7 @@ const UIDS = DATA_SOURCES.map(({ uid }) => uid)
 const BUILT_IN = ['-- Grafana --', '__expr__']
 
 t.test('the files match the generator: otherwise run "npm run grafana"', async (t) => {
-  const files = generatedFiles()
+  const files = generatedFiles(METRICS)
   for (const [path, content] of files) t.ok(grafanaFile(path) === content, path)
   for (const folder of ['dashboards', 'provisioning']) {
     const there = await readdir(

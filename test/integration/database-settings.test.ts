@@ -2,6 +2,7 @@
  * Databases as users configure them: whatever the server, the database, the role, the URL or the environment sets, the
  * same points give the same rows and answers. All on one PostgreSQL.
  */
+import { TELEMETRY } from '../support/built-in.js'
 import t, { type Test } from 'tap'
 import { execFile } from 'node:child_process'
 import { chown, stat } from 'node:fs/promises'
@@ -100,6 +101,7 @@ async function exercise (t: Test, url: string): Promise<object> {
   await migrate(db, SETTINGS)
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1e9 })
   const drain = new Drain({
+    schema: TELEMETRY,
     journal,
     connect: async () => await connectDurably(url, OPTIONS),
     log,
@@ -114,10 +116,10 @@ async function exercise (t: Test, url: string): Promise<object> {
   await new RollUp().run(db)
   await seedLimits(db, { default: {}, overrides: {} }, 'Zoë \\ "x"')
   const overrides = { 'SAT-*': { battery_charge_percent: { low: { critical: 0.1 + 0.2 } } } }
-  await replaceLimits(db, 1, { default: {}, overrides }, 'Zoë')
+  await replaceLimits(db, TELEMETRY, 1, { default: {}, overrides }, 'Zoë')
   const step = ingestStep(NOW_MICROS / 1000, { ack_p99_seconds: 0.1 + 0.2, anomaly_counts: [1, 2] })
   await storeIngestSteps(db, { pending: () => [step], stored: () => {} })
-  const limits = await readLimits(db)
+  const limits = await readLimits(db, TELEMETRY)
   const read = async (sql: string): Promise<unknown[]> => (await db.query(sql)).rows
   return {
     quarantined: await read('SELECT count(*)::int FROM public.quarantined_rows'),
@@ -250,7 +252,9 @@ async function start (t: Test, url: string): Promise<Start> {
   const waits: Array<string | null> = []
   const abort = new AbortController()
   const onWaiting = (reason: string | null): void => { waits.push(reason) }
-  const opened = openAndMigrate({ config, retentionIsDefault: false, lifecycle, log, signal: abort.signal, onWaiting })
+  const opened = openAndMigrate({
+    config, proposed: null, retentionIsDefault: false, lifecycle, log, signal: abort.signal, onWaiting
+  })
   t.teardown(async () => {
     abort.abort()
     await opened.catch(() => {})

@@ -2,6 +2,7 @@
  * Which rows count as late on TimescaleDB. The WebAssembly build has one connection: the function is tested on a plain
  * server, since it needs nothing of the extension.
  */
+import { BUILT_IN } from '../support/built-in.js'
 import t from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
@@ -19,7 +20,8 @@ t.test('late rows are noted, buckets only if the policies no longer refresh them
   const database = await connect(url, OPTIONS)
   t.teardown(() => database.close())
   await migrate(database, SCHEMA_SETTINGS)
-  const { sql } = (await readMigrations()).find(({ name, kind }) => name === '0006-rollups' && kind === 'timescale')!
+  const { sql } = (await readMigrations(
+    BUILT_IN)).find(({ name, kind }) => name === '0006-rollups' && kind === 'timescale')!
   const [noteRows = ''] = /CREATE OR REPLACE FUNCTION orbitstream_note_rows [^]*?\$\$[^]*?\$\$;/.exec(sql)!
   await database.query(`${noteRows} SET statement_timeout = '2s'`)
   const store = await pointStore(database)

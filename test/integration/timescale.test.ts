@@ -6,7 +6,8 @@ import t from 'tap'
 import type { Database } from '../../lib/database/connection.js'
 import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { Catalogue, type Metric } from '../../protocol/catalogue.js'
+import { BUILT_IN, METRICS } from '../support/built-in.js'
 import { oddValues } from '../support/odd-values.js'
 import { setBack } from '../support/retention.js'
 import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
@@ -154,6 +155,12 @@ t.test('a program that only uses the database leaves the settings of its server 
   await migrate(database, changed)
   await migrateSchema(database, { log: silentLog })
   t.same(await planSettings(database, 'timescale', changed), [])
+  const next = new Catalogue([...BUILT_IN.metrics, { ...BUILT_IN.metrics[0] as Metric, id: 9, name: 'next' }])
+  await migrateSchema(database, { log: silentLog, proposed: next, revert: true })
+  t.same(await column(database, `
+    SELECT count(*)::int AS value FROM pg_attribute WHERE attrelid = 'rollup_1m'::regclass AND attname = 'next_sum'`),
+  [1], 'the rollups were made again')
+  t.same(await planSettings(database, 'timescale', changed), [], 'with their policies and privileges')
 })
 
 t.test('a metric new to the catalogue gets its column and rollups', async t => {

@@ -6,7 +6,7 @@ import { pack } from 'msgpackr'
 import { request } from 'undici'
 import { Fleet } from '../../lib/sim/fleet/model.js'
 import type { Summary } from '../../lib/sim/summary.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { BUILT_IN, METRICS } from '../support/built-in.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
 import { startIngest, startProgram, type Ingest } from '../support/program.js'
 import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
@@ -102,7 +102,7 @@ t.test('the simulator over UDP: everything sent is stored exactly', async (t) =>
     t.comment(`${skipped} points were skipped on a stalled machine, so values cannot be predicted`)
     return
   }
-  const fleet = new Fleet({ satellites: 20, seed: 7, anomalyRate: 0.01, onAnomaly: () => {} })
+  const fleet = new Fleet({ catalogue: BUILT_IN, satellites: 20, seed: 7, anomalyRate: 0.01, onAnomaly: () => {} })
   const values = new Float64Array(METRICS.length)
   const stored = new Map(fleet.ids.map((id) => [id, rows.filter((row) => row.satellite_id === id)]))
   for (let point = 0; point < sent; point++) {

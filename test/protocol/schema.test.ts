@@ -35,7 +35,22 @@ t.test('names that cannot be columns, and too many names, are refused', (t) => {
   t.end()
 })
 
-t.test('messages list only some of many names', (t) => {
+t.test('aliases are fields behind the metrics, and point to them', (t) => {
+  const schema = new PointSchema(['a', 'b'], [{ name: 'old_b', metric: 'b' }, { name: 'older_b', metric: 'b' }])
+  t.strictSame(schema.names, ['satellite_id', 'time', 'timestamp', 'a', 'b'])
+  t.equal(schema.target(schema.fieldAt(Buffer.from('older_b'), 0, 7)), FIRST_METRIC + 1)
+  t.equal(schema.target(FIRST_METRIC), FIRST_METRIC)
+  t.strictSame([...schema.aliasLists], [undefined, ['old_b', 'older_b']])
+  for (const aliases of [
+    [{ name: 'a', metric: 'b' }], [{ name: 'c', metric: 'd' }], [{ name: 'c', metric: 'time' }],
+    [{ name: 'c', metric: 'a' }, { name: 'c', metric: 'b' }]
+  ]) {
+    t.throws(() => new PointSchema(['a', 'b'], aliases), RangeError, JSON.stringify(aliases))
+  }
+  t.end()
+})
+
+t.test('messages list some of many names', (t) => {
   const names = Array.from({ length: 25 }, (_, index) => `m${index}`)
   t.equal(listNames(names.slice(0, 3)), 'm0, m1, m2')
   t.match(listNames(names), /^m0, .*m19 and 5 more$/)

@@ -8,7 +8,7 @@ import { replaceLimits, seedLimits } from '../../lib/queries/limits-store.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from './built-in.js'
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
 import { ingestStep } from './ingest-step.js'
@@ -58,7 +58,7 @@ export async function fill (database: Database): Promise<number> {
   await seedLimits(database, limits, 'test')
   await database.query("UPDATE limits_history SET changed_at = now() - interval '40 days'")
   const overrides = { 'SAT-*': { [FIRST.name]: { low: { critical: OVERRIDE } } } }
-  await replaceLimits(database, 1, { ...limits, overrides }, 'test')
+  await replaceLimits(database, TELEMETRY, 1, { ...limits, overrides }, 'test')
   await database.query("UPDATE limits_history SET changed_at = now() - interval '2 minutes' WHERE version = 2")
   await storeIngestSteps(database, { pending: () => steps(nowMs), stored: () => undefined })
   // A busy machine may have stored them too late to count satellites.

@@ -6,7 +6,7 @@ import { Batcher } from '../../lib/pipeline/batcher.js'
 import { JournalListeners } from '../../lib/journal/journal.js'
 import type { ClosedBatch, Journal } from '../../lib/journal/journal.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from './built-in.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
 /** One critical limit per metric: above 10. */

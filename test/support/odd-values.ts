@@ -2,7 +2,7 @@
 import type { Test } from 'tap'
 import type { Database } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
-import { METRICS } from '../../protocol/metrics.js'
+import { METRICS } from './built-in.js'
 import { rollUp, SCHEMA_SETTINGS, type RunPolicies } from './same-answers.js'
 import { pointStore } from './stored-rows.js'
 

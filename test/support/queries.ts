@@ -3,7 +3,7 @@
  * server
  * must give for them.
  */
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT } from './built-in.js'
 import type { StoredPoint } from './stored-rows.js'
 
 const [FIRST, SECOND, THIRD] = METRICS.map(metric => metric.name) as [string, string, string]

@@ -2,7 +2,7 @@
  * COPY tuples encoded and decoded by hand, with BigInt, from the PostgreSQL manual alone: a reference for the product's
  * own row code.
  */
-import { METRICS, METRIC_COUNT } from '../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT } from './built-in.js'
 import * as fc from 'fast-check'
 
 export interface PlainRow {

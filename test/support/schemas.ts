@@ -1,5 +1,6 @@
 /** Schemas of any size. */
 import fc from 'fast-check'
+import { METRICS_MAX, NAME_BYTES_MAX, PointSchema } from '../../protocol/schema.js'
 
 /** Reserved field names of a point look like metrics too. */
 const RESERVED: ReadonlySet<string> = new Set(['satellite_id', 'time', 'timestamp'])
@@ -14,3 +15,7 @@ export const anyMetricNames: fc.Arbitrary<string[]> = fc.oneof(
   fc.integer({ min: 1, max: 250 }).map((count) => (
     Array.from({ length: count }, (_, index) => `panel_${String(index).padStart(3, '0')}_temperature_celsius`)))
 )
+
+/** As many metrics as there may be, with names as long as they may be. */
+export const WIDEST = new PointSchema(
+  Array.from({ length: METRICS_MAX }, (_, index) => `m${index}_`.padEnd(NAME_BYTES_MAX, 'x')))

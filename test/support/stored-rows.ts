@@ -8,7 +8,7 @@ import { inspectDirectCompress } from '../../lib/drain/direct-compress.js'
 import { makePartitions } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT, TELEMETRY } from '../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from './built-in.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 export interface StoredPoint {
@@ -46,7 +46,9 @@ export async function pointStore (
     const frame = { epoch: 1, epochId: null, firstSequence: sequence, lastSequence: sequence }
     const run = { ...frame, rows: points.length, bytes: payload.length, payloads: [payload] }
     const copy = sorter.sort([payload], points.length)
-    const rows = { copy, copyRows: points.length, poison: [], times: sorter.times([payload], points.length) }
+    const rows = {
+      schema: TELEMETRY, copy, copyRows: points.length, poison: [], times: sorter.times([payload], points.length)
+    }
     const stored = await commitRun(db, { spoolId: spool, from, run }, rows, compress)
     if (!stored) throw new Error('the ledger is elsewhere')
     from = { epoch: 1, sequence, epochId: null }

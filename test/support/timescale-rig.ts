@@ -2,7 +2,7 @@
 import { Fleet } from '../../lib/sim/fleet/model.js'
 import type { Database } from '../../lib/database/connection.js'
 import { ROLLUP_REFRESH_AFTER } from '../../lib/upkeep/rollups.js'
-import { METRIC_COUNT } from '../../protocol/metrics.js'
+import { BUILT_IN, METRIC_COUNT } from './built-in.js'
 import { rollUp } from './same-answers.js'
 import type { StoredPoint } from './stored-rows.js'
 
@@ -46,7 +46,7 @@ export async function rollUpAll (database: Database): Promise<void> {
 
 /** Points as the simulator sends them by default. @param rate points per second and satellite */
 export function simulated (satellites: number, seconds: number, beginMs: number, rate = 1): StoredPoint[] {
-  const fleet = new Fleet({ satellites, seed: 7, anomalyRate: 0.01, onAnomaly: () => undefined })
+  const fleet = new Fleet({ catalogue: BUILT_IN, satellites, seed: 7, anomalyRate: 0.01, onAnomaly: () => undefined })
   const values = new Float64Array(METRIC_COUNT)
   return Array.from({ length: seconds * rate }, (_, step) => fleet.ids.map((satellite, index) => {
     fleet.sample(index, step / rate, values)

@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { text as readAll } from 'node:stream/consumers'
-import { TELEMETRY } from '../../../protocol/metrics.js'
-import { defaultLimits } from '../../limits/default-limits.js'
+import { readCatalogue } from '../../schema/catalogue-versions.js'
+import { defaultLimits } from '../../catalogue/default-limits.js'
 import { parseLimitSet } from '../../limits/validate.js'
 import { isConnectionError, sqlState, type Database } from '../../database/connection.js'
 import {
@@ -74,10 +74,11 @@ async function readValue ({ complain }: Context, file: string | undefined): Prom
 }
 
 async function show ({ print, values, config }: Context, db: Database): Promise<number> {
-  const stored = await readLimits(db)
+  const catalogue = await readCatalogue(db)
+  const stored = await readLimits(db, catalogue.schema)
   if (values.json && stored !== null) print(JSON.stringify(view(stored)))
   // The bare set, as `set` expects it.
-  else print(JSON.stringify(stored?.set ?? defaultLimits(config), null, 2))
+  else print(JSON.stringify(stored?.set ?? defaultLimits(config, catalogue), null, 2))
   return 0
 }
 
@@ -100,15 +101,17 @@ async function showHistory ({ print, values }: Context, db: Database): Promise<n
 async function change ({ print, complain, values, config }: Context, db: Database, value: unknown): Promise<number> {
   // As stored: the set in force may contain limits that are no longer accepted, which may stay.
   const [inForce] = await readLimitsHistory(db, 1, null)
-  const parsed = parseLimitSet(value, TELEMETRY, inForce?.set ?? null)
+  const catalogue = await readCatalogue(db)
+  const parsed = parseLimitSet(value, catalogue.schema, inForce?.set ?? null)
   if (!parsed.ok) {
     for (const { field, message } of parsed.faults) complain(`error: ${field} ${message}`)
     return 1
   }
   const { set } = parsed
-  await seedLimits(db, defaultLimits(config), 'configuration')
+  await seedLimits(db, defaultLimits(config, catalogue), 'configuration')
   const version = values['if-version'] ?? await readLimitVersion(db)
-  const changed = await replaceLimits(db, version, set, `limits set: ${userInfo().username}@${hostname()}`)
+  const changed = await replaceLimits(
+    db, catalogue.schema, version, set, `limits set: ${userInfo().username}@${hostname()}`)
   if (changed === null) {
     complain(
       `error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}; nothing was changed`

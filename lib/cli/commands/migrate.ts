@@ -3,11 +3,12 @@ import { isGiven, type Config } from '../../config/config.js'
 import { checkRetention } from '../../schema/adoption.js'
 import type { Database } from '../../database/connection.js'
 import {
-  migrate as applyMigrations, planConversion, planMetrics, planMigrations, planSettings
+  migrate as applyMigrations, planConversion, planMetrics, planMigrations, planSettings, type MigrationPlan
 } from '../../schema/migrate.js'
 import { planPartitions } from '../../schema/partitions.js'
 import { planServer } from '../../schema/server-kind.js'
 import { defineCommand } from '../command.js'
+import { readProposed } from './catalogue-proposal.js'
 import { errorLog, withDatabase } from './database.js'
 
 export const migrate = defineCommand({
@@ -17,18 +18,22 @@ export const migrate = defineCommand({
     { name: 'dry-run', type: 'boolean', help: 'Print the SQL that would be run, and change nothing.' }
   ],
   settings: [
-    'dataDir', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword', 'logLevel'
+    'dataDir', 'catalogue', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword',
+    'logLevel'
   ],
-  async run ({ config, sources, values, print }) {
+  async run ({ config, sources, values, print, complain }) {
     const retention = { retentionMs: config.retentionMs, retentionIsDefault: !isGiven('retentionMs', sources) }
+    const proposed = await readProposed(config, complain)
+    if (proposed === undefined) return 2
     const log = errorLog(config, 'migrate')
     return await withDatabase(config, log, async (db) => {
       if (values['dry-run']) {
-        await checkRetention(db, await planMigrations(db), retention)
-        await printPlan(db, config, print)
+        const plan = await planMigrations(db, { proposed, log })
+        await checkRetention(db, plan, retention)
+        await printPlan(db, plan, config, print)
         return 0
       }
-      const { applied, kind, version } = await applyMigrations(db, { ...config, ...retention, log })
+      const { applied, kind, version } = await applyMigrations(db, { ...config, ...retention, proposed, log })
       print(applied.length === 0
         ? `The database is up to date (version ${version}, ${kind}).`
         : `Applied: ${applied.join(', ')} (version ${version}, ${kind}).`)
@@ -38,8 +43,9 @@ export const migrate = defineCommand({
 })
 
 /** In the order of execution. */
-async function printPlan (db: Database, config: Config, print: (line: string) => void): Promise<void> {
-  const plan = await planMigrations(db)
+async function printPlan (
+  db: Database, plan: MigrationPlan, config: Config, print: (line: string) => void
+): Promise<void> {
   const { pending, kind, adopts } = plan
   const extension = kind === 'timescale' ? await planServer(db) : null
   const conversion = await planConversion(db, plan)

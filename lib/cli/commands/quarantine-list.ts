@@ -29,7 +29,8 @@ export const quarantineList = defineCommand({
   ],
   settings: QUARANTINE_SETTINGS,
   async run ({ config, values, print }) {
-    const { rows, total } = await withQuarantine(config, async (db) => await listQuarantined(db, values.limit))
+    const { rows, total } = await withQuarantine(
+      config, async (db, schema) => await listQuarantined(db, schema, values.limit))
     print(values.json
       ? JSON.stringify({
         total,

@@ -1,5 +1,5 @@
 /** `quarantine retry`: stores points that PostgreSQL now accepts, for instance after a constraint was changed. */
-import { retryQuarantined } from '../../operations/quarantine.js'
+import { retryQuarantined, type RetryOutcome } from '../../operations/quarantine.js'
 import { defineCommand } from '../command.js'
 import { counted, printable } from '../table.js'
 import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuarantine } from './quarantine.js'
@@ -19,12 +19,13 @@ export const quarantineRetry = defineCommand({
       return 2
     }
     let shownMs = performance.now()
-    const outcome = await withQuarantine(config, async (db) => await retryQuarantined(db, selected.rows, (soFar) => {
+    const progress = (soFar: RetryOutcome): void => {
       if (performance.now() - shownMs < PROGRESS_INTERVAL_MS) return
       shownMs = performance.now()
       print(`${counted(soFar.stored, 'row')} stored, ${counted(soFar.refused, 'row')} refused so far`)
-    }))
-    const { stored, refused, reasons, unknown } = outcome
+    }
+    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (db, schema) =>
+      await retryQuarantined(db, schema, selected.rows, progress))
     print(`${counted(stored, 'row')} stored, ${counted(refused, 'row')} still refused.`)
     for (const [reason, rows] of reasons) complain(`error: ${counted(rows, 'row')}: ${printable(reason)}`)
     if (unknown.length > 0) complain(unknownLine(unknown))

@@ -1,4 +1,6 @@
 /** Shared by the quarantine commands: row selection, and a database that has the table. */
+import type { PointSchema } from '../../../protocol/schema.js'
+import { readCatalogue } from '../../schema/catalogue-versions.js'
 import type { Config } from '../../config/config.js'
 import { sqlState, type Database } from '../../database/connection.js'
 import type { QuarantineSelection } from '../../operations/quarantine.js'
@@ -31,9 +33,12 @@ export function selectRows (
   return { rows: all ? 'all' : [...new Set(words)] }
 }
 
-export async function withQuarantine<T> (config: Config, work: (db: Database) => Promise<T>): Promise<T> {
+export async function withQuarantine<T> (
+  config: Config, work: (db: Database, schema: PointSchema) => Promise<T>
+): Promise<T> {
   try {
-    return await withDatabase(config, errorLog(config, 'quarantine'), work)
+    return await withDatabase(
+      config, errorLog(config, 'quarantine'), async (db) => await work(db, (await readCatalogue(db)).schema))
   } catch (error) {
     if (sqlState(error) !== UNDEFINED_TABLE) throw error
     throw new StartupError(

@@ -5,6 +5,7 @@ import { isGiven } from '../../config/config.js'
 import { takeServiceManager } from '../../host/service-manager.js'
 import { createLogger } from '../../support/log.js'
 import { defineCommand } from '../command.js'
+import { readProposed } from './catalogue-proposal.js'
 import { onSignals } from '../signals.js'
 import { TokenReload } from '../token-reload.js'
 import { welcome } from '../welcome.js'
@@ -20,6 +21,8 @@ export const start = defineCommand({
       for (const fault of read.faults) complain(`error: API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`)
       return 2
     }
+    const proposed = await readProposed(config, complain)
+    if (proposed === undefined) return 2
     const reportReady = takeServiceManager()
     const log = createLogger({ level: config.logLevel, name: 'primary' })
     const abort = new AbortController()
@@ -32,6 +35,7 @@ export const start = defineCommand({
     try {
       primary = await startPrimary({
         config,
+        proposed,
         tokens: read.tokens,
         retentionIsDefault: !isGiven('retentionMs', sources),
         log,
@@ -40,7 +44,7 @@ export const start = defineCommand({
       reload.begin(primary)
       await reportReady?.().catch((error: unknown) => log.warn({ err: error },
         'systemd was not told that the server is ready: is systemd-notify installed? See docs/SYSTEMD.md'))
-      if (process.stdout.isTTY) print(welcome(config, primary.port))
+      if (process.stdout.isTTY) print(welcome(config, primary.port, primary.catalogue))
       return await primary.done
     } finally {
       signals.release()

@@ -19,7 +19,7 @@ import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satell
 import { NAME_BYTES_MAX, type PointSchema } from '../../../protocol/schema.js'
 import type { AnomalyColumns } from '../../limits/anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES } from '../../limits/limit-set.js'
-import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
+import { HEAD_FIELDS, ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
 
 /** Columns in the order of the fields above. */
 export const ANOMALY_COLUMNS: readonly string[] = [
@@ -172,10 +172,12 @@ export function pointsOfAnomalies (
   let lastMetric = -1
   return anomalies.map((anomaly) => {
     const { metric: name, value } = readAnomalyRow(anomaly)
-    const metric = metrics.indexOf(name)
+    const known = metrics.indexOf(name)
     for (; next < points.length; next++, lastMetric = -1) {
       const point = points[next] as Buffer
-      if (metric <= lastMetric || !haveSameHead(point, anomaly) || metricOf(point, metric) !== value) continue
+      if (!haveSameHead(point, anomaly)) continue
+      const metric = known === -1 ? laterMetric(point, Math.max(metrics.length, lastMetric + 1), value) : known
+      if (metric <= lastMetric || metricOf(point, metric) !== value) continue
       lastMetric = metric
       return point
     }
@@ -187,6 +189,13 @@ export function pointsOfAnomalies (
 function haveSameHead (point: Buffer, anomaly: Buffer): boolean {
   const end = ROW_ID_OFFSET + anomaly.readInt32BE(ROW_ID_LENGTH_OFFSET)
   return point.length > end && point.compare(anomaly, 2, end, 2, end) === 0
+}
+
+/** A metric of a later catalogue, from `first` on, that has this value; -1: none has. */
+function laterMetric (point: Buffer, first: number, value: number): number {
+  const count = point.readInt16BE(0) - HEAD_FIELDS
+  for (let metric = first; metric < count; metric++) if (metricOf(point, metric) === value) return metric
+  return -1
 }
 
 /** Value of a metric in a telemetry row; NaN for null. */

@@ -13,13 +13,12 @@
  * first, at fixed offsets, for the sake of sorting.
  */
 import type { PointColumns } from '../../../protocol/columns.js'
-import { TELEMETRY } from '../../../protocol/metrics.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satellites.js'
 import type { PointSchema } from '../../../protocol/schema.js'
 import { PayloadBuffers } from './payload-buffers.js'
 
 /** Columns in the order of the fields above. */
-export const ROW_COLUMNS: readonly string[] = ['time', 'satellite_id', ...TELEMETRY.metrics]
+export const rowColumns = ({ metrics }: PointSchema): readonly string[] => ['time', 'satellite_id', ...metrics]
 
 const ROW_TIME_OFFSET = 6
 export const ROW_ID_LENGTH_OFFSET = 14
@@ -29,9 +28,10 @@ export const ROW_ID_OFFSET = 18
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000
 const TWO_POW_32 = 4_294_967_296
 /** Fields before the metrics. */
-const HEAD_FIELDS = 2
+export const HEAD_FIELDS = 2
 const VALUE_BYTES = 12
-const NULL_BYTES = 4
+/** Of a field that is null. */
+export const NULL_BYTES = 4
 /** Bytes of a row without its satellite_id, all metrics present. */
 const rowFixedBytesMax = ({ metricCount }: PointSchema): number => ROW_ID_OFFSET + VALUE_BYTES * metricCount
 /** Bytes of any row. */
@@ -187,7 +187,7 @@ export function isoTime (micros: number): string | null {
   return date.toISOString().replace('Z', `${String(micros - millis * 1000).padStart(3, '0')}Z`)
 }
 
-/** A row in readable form, for quarantine and inspection. */
+/** A row in readable form, for quarantine and inspection. Metrics that are newer than the row are null. */
 export function rowToPoint (row: Buffer, { metrics }: PointSchema): Record<string, string | number | null> {
   const view = new DataView(row.buffer, row.byteOffset, row.length)
   const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
@@ -197,7 +197,7 @@ export function rowToPoint (row: Buffer, { metrics }: PointSchema): Record<strin
   }
   let at = idEnd
   for (const metric of metrics) {
-    const present = view.getInt32(at) !== -1
+    const present = at < row.length && view.getInt32(at) !== -1
     point[metric] = present ? view.getFloat64(at + 4) : null
     at += present ? VALUE_BYTES : NULL_BYTES
   }

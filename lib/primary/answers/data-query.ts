@@ -1,8 +1,7 @@
 /** Parses query parameters for limits and anomalies; the error message names every problem. */
 import { SEVERITIES } from '../../limits/limit-set.js'
 import type { AnomalyCursor, AnomalyFilter } from '../../queries/anomaly-query.js'
-import { TELEMETRY } from '../../../protocol/metrics.js'
-import { listNames } from '../../../protocol/schema.js'
+import { listNames, type PointSchema } from '../../../protocol/schema.js'
 import { SATELLITE_ID_RULE, isSatelliteId } from '../../../protocol/satellites.js'
 import { parseIsoTime } from '../../../protocol/time.js'
 
@@ -52,14 +51,14 @@ class Parameters {
   }
 }
 
-export function readAnomalyFilter (query: string): Read<AnomalyFilter> {
+export function readAnomalyFilter (query: string, { metrics }: PointSchema): Read<AnomalyFilter> {
   const parameters = new Parameters(query, ['since', 'until', 'satellite', 'metric', 'severity', 'limit', 'cursor'])
   const timeRule = 'must be a time: ISO 8601 with a time zone, or milliseconds since 1970'
   return parameters.result({
     sinceMicros: parameters.get('since', null, readTime, timeRule),
     untilMicros: parameters.get('until', null, readTime, timeRule),
     satellite: parameters.get('satellite', null, (text) => isSatelliteId(text) ? text : null, SATELLITE_ID_RULE),
-    metric: parameters.get('metric', null, oneOf(TELEMETRY.metrics), `must be one of ${listNames(TELEMETRY.metrics)}`),
+    metric: parameters.get('metric', null, oneOf(metrics), `must be one of ${listNames(metrics)}`),
     severity: parameters.get('severity', null, oneOf(SEVERITIES), `must be one of ${SEVERITIES.join(', ')}`),
     cursor: parameters.get('cursor', null, readCursor, 'must be the "next" of an earlier answer'),
     countMax: parameters.getCount('limit', ANOMALIES_COUNT, ANOMALIES_COUNT_MAX)

@@ -5,8 +5,7 @@ import { parseLimitSet } from '../../limits/validate.js'
 import { queryAnomalies } from '../../queries/anomaly-query.js'
 import { readLimitsHistory, type StoredLimits } from '../../queries/limits-store.js'
 import type { QueryConnection } from '../../database/query-connection.js'
-import { TELEMETRY } from '../../../protocol/metrics.js'
-import { listNames } from '../../../protocol/schema.js'
+import { listNames, type PointSchema } from '../../../protocol/schema.js'
 import { errorAnswer, jsonAnswer } from '../../ingress/http/engines/answers.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
 import type { LimitsDistribution } from '../limits-distribution.js'
@@ -14,6 +13,7 @@ import type { LimitsKeeper } from '../limits-keeper.js'
 import type { Answers } from './questions.js'
 
 export interface DataServiceParts {
+  readonly schema: PointSchema
   readonly limits: LimitsKeeper
   readonly distribution: LimitsDistribution
   readonly queries: QueryConnection
@@ -50,8 +50,8 @@ export class DataService {
 
   private async replace ({ value, ifMatch, changedBy }: QuestionOf<'replace-limits'>): Promise<StatusAnswer> {
     if (ifMatch === '') return errorAnswer('precondition_required')
-    const { limits } = this.parts
-    const parsed = parseLimitSet(value, TELEMETRY, limits.current.set)
+    const { schema, limits } = this.parts
+    const parsed = parseLimitSet(value, schema, limits.current.set)
     if (!parsed.ok) return errorAnswer('invalid_limits', { details: parsed.faults })
     const version = await this.matchedVersion(ifMatch)
     const changed = version === null ? null : await limits.replace(version, parsed.set, changedBy)
@@ -59,14 +59,14 @@ export class DataService {
   }
 
   private async patch ({ metric, value, ifMatch, changedBy }: QuestionOf<'patch-limits'>): Promise<StatusAnswer> {
-    if (!TELEMETRY.metrics.includes(metric)) {
-      return errorAnswer('not_found', { message: `Unknown metric; known metrics are ${listNames(TELEMETRY.metrics)}.` })
+    const { schema, limits } = this.parts
+    if (!schema.metrics.includes(metric)) {
+      return errorAnswer('not_found', { message: `Unknown metric; known metrics are ${listNames(schema.metrics)}.` })
     }
-    const { limits } = this.parts
     for (let tries = 0; tries < PATCH_TRIES_MAX; tries++) {
       const { version, set } = await limits.latest()
       if (ifMatch !== '' && await this.matchedVersion(ifMatch) !== version) return this.conflict()
-      const parsed = parseLimitSet(patchMetric(set, metric, value), TELEMETRY, set)
+      const parsed = parseLimitSet(patchMetric(set, metric, value), schema, set)
       if (!parsed.ok) return errorAnswer('invalid_limits', { details: parsed.faults })
       const changed = await limits.replace(version, parsed.set, changedBy)
       if (changed !== null) return await this.changed(changed)
@@ -95,7 +95,7 @@ export class DataService {
   }
 
   private async anomalies (query: string): Promise<StatusAnswer> {
-    const read = readAnomalyFilter(query)
+    const read = readAnomalyFilter(query, this.parts.schema)
     if (!read.ok) return errorAnswer('invalid_query', read)
     const { anomalies, next } = await this.parts.queries.run((db) => queryAnomalies(db, read.value))
     return jsonAnswer({ anomalies, next: next === null ? null : cursorText(next) })

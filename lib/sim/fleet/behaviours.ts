@@ -1,13 +1,13 @@
 /**
- * How each metric of the catalogue behaves: one table, BEHAVIOURS, by metric name.
+ * How metrics move: a course for each kind of simulation in the catalogue.
  *
- * A metric without an entry gets a random walk on the good side of its limit. Every course stays within the metric's
- * default limit with a margin; only `beyond` yields values past it, when the fleet asks.
+ * A course stays between the two values that the catalogue gives for its metric, apart from noise, which the fleet cuts
+ * off; only `beyond` yields values past a limit, when the fleet asks.
  *
  * As with a real sensor, readings come in steps of the converter and noise drifts over seconds, so closely spaced
  * readings are often equal.
  */
-import type { Metric } from '../../../protocol/metrics.js'
+import type { Metric, SimulationKind } from '../../../protocol/catalogue.js'
 import type { Random } from './random.js'
 
 /** A satellite's situation in orbit at one moment. */
@@ -27,10 +27,12 @@ export interface Course {
 }
 
 export interface Behaviour {
-  /** Converter steps per unit: a whole number, so that readings have no rounding errors. */
-  readonly stepsPerUnit: number
-  /** Range of values past the limit. */
-  readonly beyond: readonly [low: number, high: number]
+  /** Readings are whole multiples of it, unless none is in the range. */
+  readonly step: number
+  /** Range of all other values. */
+  readonly between: readonly [low: number, high: number]
+  /** Range of values past the limit; null: there is none. */
+  readonly beyond: readonly [low: number, high: number] | null
   start (random: Random): Course
 }
 
@@ -52,15 +54,17 @@ class Drift {
   }
 }
 
-/** Charges towards `top` in sunlight, slowing as it fills; drains linearly by `depth` in eclipse. */
-class BatteryCourse implements Course {
+/** Charges towards the top in sunlight, slowing as it fills; drains linearly in eclipse. */
+class ChargeCourse implements Course {
   private readonly top: number
   private readonly depth: number
-  private readonly noise = new Drift(0.2)
+  private readonly noise: Drift
 
-  constructor (random: Random) {
-    this.top = random.between(88, 98)
-    this.depth = random.between(18, 40)
+  constructor (low: number, high: number, random: Random) {
+    const span = high - low
+    this.top = random.between(high - span * 0.2, high)
+    this.depth = span * random.between(0.36, 0.8)
+    this.noise = new Drift(span * 0.004)
   }
 
   next (view: OrbitView, random: Random): number {
@@ -69,48 +73,46 @@ class BatteryCourse implements Course {
   }
 }
 
-const STORAGE_FLOOR_MB = 400
-/** The payload pauses here, far from the limit. */
-const STORAGE_PAUSE_MB = 84_000
+/** Fills up within hours; empties about ten times as fast while a ground station is in view. */
+class FillCourse implements Course {
+  private level: number
+  private readonly gainPerSecond: number
+  private readonly lossPerSecond: number
 
-/** Fills with payload data; empties about ten times as fast while a ground station is in view. */
-class StorageCourse implements Course {
-  private usedMb: number
-  private readonly payloadMbPerSecond: number
-  private readonly downlinkMbPerSecond: number
-
-  constructor (random: Random) {
-    this.usedMb = random.between(5_000, 60_000)
-    this.payloadMbPerSecond = random.between(4, 8)
-    this.downlinkMbPerSecond = this.payloadMbPerSecond * random.between(10, 13)
+  constructor (private readonly low: number, private readonly high: number, random: Random) {
+    const span = high - low
+    this.level = random.between(low + span * 0.055, low + span * 0.713)
+    this.gainPerSecond = span * random.between(4.8e-5, 9.6e-5)
+    this.lossPerSecond = this.gainPerSecond * random.between(10, 13)
   }
 
   next (view: OrbitView, random: Random): number {
-    const gain = this.payloadMbPerSecond * random.between(0.5, 1.5)
-    const loss = view.elevation > 0 ? this.downlinkMbPerSecond : 0
-    const used = this.usedMb + (gain - loss) * view.stepSeconds
-    this.usedMb = Math.min(STORAGE_PAUSE_MB, Math.max(STORAGE_FLOOR_MB, used))
-    return this.usedMb
+    const gain = this.gainPerSecond * random.between(0.5, 1.5)
+    const loss = view.elevation > 0 ? this.lossPerSecond : 0
+    this.level = Math.min(this.high, Math.max(this.low, this.level + (gain - loss) * view.stepSeconds))
+    return this.level
   }
 }
 
 /** Noise floor outside of passes; rises and falls with elevation during a pass. */
 class SignalCourse implements Course {
-  private readonly floorDbm: number
-  private readonly riseDb: number
-  private readonly noise = new Drift(0.8)
+  private readonly floor: number
+  private readonly rise: number
+  private readonly noise: Drift
 
-  constructor (random: Random) {
-    this.floorDbm = random.between(-95, -92)
-    this.riseDb = random.between(25, 38)
+  constructor (low: number, high: number, random: Random) {
+    const span = high - low
+    this.floor = random.between(low, low + span * 0.073)
+    this.rise = span * random.between(0.61, 0.927)
+    this.noise = new Drift(span * 0.0195)
   }
 
   next (view: OrbitView, random: Random): number {
-    return this.floorDbm + this.riseDb * view.elevation + this.noise.next(view.stepSeconds, random)
+    return this.floor + this.rise * view.elevation + this.noise.next(view.stepSeconds, random)
   }
 }
 
-/** A random walk in small steps between two bounds, pulled towards their middle. */
+/** A random walk in small steps, pulled towards the middle. */
 class WalkCourse implements Course {
   private value: number
 
@@ -127,25 +129,29 @@ class WalkCourse implements Course {
   }
 }
 
-const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
-  battery_charge_percent: { stepsPerUnit: 4, beyond: [0.5, 9.5], start: random => new BatteryCourse(random) },
-  storage_usage_mb: { stepsPerUnit: 1, beyond: [95_500, 100_000], start: random => new StorageCourse(random) },
-  signal_strength_dbm: { stepsPerUnit: 2, beyond: [-120, -100.5], start: random => new SignalCourse(random) }
+class ConstantCourse implements Course {
+  private readonly value: number
+
+  constructor (low: number, high: number) {
+    this.value = (low + high) / 2
+  }
+
+  next (): number {
+    return this.value
+  }
 }
 
-/** The metric's entry in the table, or a random walk near its limit. */
-export function behaviourOf (metric: Metric): Behaviour {
-  const known = BEHAVIOURS[metric.name]
-  if (known !== undefined) return known
-  const { side, value: limit } = metric.limit
-  const size = Math.max(Math.abs(limit), 1)
-  const good = side === 'low' ? 1 : -1
-  const order = (near: number, far: number): [number, number] => good > 0 ? [near, far] : [far, near]
-  const [low, high] = order(limit + good * size * 0.1, limit + good * size)
-  const [beyondHigh, beyondLow] = [limit - good * size * 0.01, limit - good * size * 0.2]
-  return {
-    stepsPerUnit: 100,
-    beyond: [Math.min(beyondLow, beyondHigh), Math.max(beyondLow, beyondHigh)],
-    start: random => new WalkCourse(low, high, random)
-  }
+const COURSES: { readonly [K in SimulationKind]: new (low: number, high: number, random: Random) => Course } = {
+  charge: ChargeCourse,
+  fill: FillCourse,
+  signal: SignalCourse,
+  walk: WalkCourse,
+  constant: ConstantCourse
+}
+
+/** Step of a metric whose resolution is unknown. */
+const STEP = 0.01
+
+export function behaviourOf ({ resolution, simulation: { kind, between, beyond } }: Metric): Behaviour {
+  return { step: resolution ?? STEP, between, beyond, start: random => new COURSES[kind](...between, random) }
 }

@@ -3,10 +3,10 @@
  *
  * Reproducible: the same seed, number of satellites, anomaly rate and sample times give the same values. Each satellite
  * has its own stream of random numbers, so its values do not depend on when the others are sampled. Values are sensor
- * readings in discrete steps, with at most two decimals. With probability `anomalyRate` a point has exactly one metric
- * beyond its limit, which is reported to `onAnomaly`.
+ * readings in discrete steps, within the ranges of the catalogue. With probability `anomalyRate` a point has exactly
+ * one metric beyond its limit, which is reported to `onAnomaly`.
  */
-import { METRICS, type Metric } from '../../../protocol/metrics.js'
+import type { Catalogue } from '../../../protocol/catalogue.js'
 import { behaviourOf, type Behaviour, type Course, type OrbitView } from './behaviours.js'
 import { Random } from './random.js'
 
@@ -32,7 +32,7 @@ export interface FleetOptions {
   readonly seed: number
   /** Probability that a point has a metric beyond its limit: 0 to 1. */
   readonly anomalyRate: number
-  readonly metrics?: readonly Metric[]
+  readonly catalogue: Catalogue
   readonly onAnomaly: (truth: AnomalyTruth) => void
 }
 
@@ -42,21 +42,32 @@ interface Satellite {
   readonly phase: number
   /** Position in its orbit where its ground station pass begins: 0 to 1. */
   readonly passStart: number
-  readonly courses: readonly Course[]
+  readonly courses: ReadonlyArray<Course | null>
   lastSeconds: number
 }
 
 export class Fleet {
+  /** Of the catalogue, retired ones included. */
+  readonly metricCount: number
   /** SAT-0001, SAT-0002, …; with more digits if the fleet needs them. */
   readonly ids: readonly string[]
   private readonly satellites: readonly Satellite[]
-  private readonly behaviours: readonly Behaviour[]
+  /** In catalogue order; null for retired metrics, which are not sent. */
+  private readonly behaviours: ReadonlyArray<Behaviour | null>
+  /** Metrics that can break a limit. */
+  private readonly breakable: readonly number[]
   private readonly anomalyRate: number
   private readonly onAnomaly: (truth: AnomalyTruth) => void
   private readonly view: OrbitView = { stepSeconds: 0, sunlit: true, arcShare: 0, elevation: 0 }
 
   constructor (options: FleetOptions) {
-    this.behaviours = (options.metrics ?? METRICS).map(behaviourOf)
+    this.behaviours = options.catalogue.metrics.map((metric) => metric.retired ? null : behaviourOf(metric))
+    this.breakable = this.behaviours.flatMap((behaviour, index) => behaviour !== null && behaviour.beyond !== null
+      ? [
+          index
+        ]
+      : [])
+    this.metricCount = options.catalogue.metrics.length
     this.anomalyRate = options.anomalyRate
     this.onAnomaly = options.onAnomaly
     const digits = Math.max(ID_DIGITS_MIN, String(options.satellites).length)
@@ -69,7 +80,7 @@ export class Fleet {
    * The satellite's next point.
    *
    * @param elapsedSeconds since the start of the run; never less than for the satellite's previous point
-   * @param values filled in catalogue order
+   * @param values filled in catalogue order; NaN for retired metrics
    */
   sample (index: number, elapsedSeconds: number, values: Float64Array): void {
     const satellite = this.satellites[index]
@@ -77,7 +88,11 @@ export class Fleet {
     this.look(satellite, elapsedSeconds)
     let metric = 0
     for (const course of satellite.courses) {
-      values[metric] = this.reading(metric++, course.next(this.view, satellite.random))
+      const behaviour = this.behaviours[metric]
+      values[metric] = course === null || behaviour == null
+        ? NaN
+        : reading(behaviour.step, course.next(this.view, satellite.random), behaviour.between)
+      metric++
     }
     if (satellite.random.unit() < this.anomalyRate) this.breakLimit(index, satellite.random, elapsedSeconds, values)
   }
@@ -87,7 +102,7 @@ export class Fleet {
       random,
       phase: random.unit(),
       passStart: random.unit(),
-      courses: this.behaviours.map(behaviour => behaviour.start(random)),
+      courses: this.behaviours.map(behaviour => behaviour?.start(random) ?? null),
       lastSeconds: NaN
     }
   }
@@ -104,17 +119,29 @@ export class Fleet {
   }
 
   private breakLimit (satellite: number, random: Random, elapsedSeconds: number, values: Float64Array): void {
-    const metric = Math.floor(random.unit() * this.behaviours.length)
-    const behaviour = this.behaviours[metric]
-    if (behaviour === undefined) return
-    const value = this.reading(metric, random.between(...behaviour.beyond))
+    const metric = this.breakable[Math.floor(random.unit() * this.breakable.length)]
+    const behaviour = metric === undefined ? null : this.behaviours[metric]
+    if (metric === undefined || behaviour?.beyond == null) return
+    const value = reading(behaviour.step, random.between(...behaviour.beyond), behaviour.beyond)
     values[metric] = value
     this.onAnomaly({ satellite, metric, elapsedSeconds, value })
   }
+}
 
-  /** The value as the sensor reports it. */
-  private reading (metric: number, value: number): number {
-    const steps = this.behaviours[metric]?.stepsPerUnit ?? 1
-    return Math.round(value * steps) / steps
-  }
+/**
+ * The value as the sensor reports it: the nearest multiple of its step that is in the range, so that rounding moves no
+ * value across a limit. A range without one gets the value itself.
+ */
+function reading (step: number, value: number, [low, high]: readonly [number, number]): number {
+  const held = Math.min(high, Math.max(low, value))
+  const nearest = onGrid(held, step)
+  if (nearest >= low && nearest <= high) return nearest
+  const inner = onGrid(nearest < low ? held + step : held - step, step)
+  return inner >= low && inner <= high ? inner : held
+}
+
+function onGrid (value: number, step: number): number {
+  // Divided by a whole number where possible: multiples of 0.01 have rounding errors.
+  const perUnit = Math.round(1 / step)
+  return Math.abs(perUnit * step - 1) < 1e-9 ? Math.round(value * perUnit) / perUnit : Math.round(value / step) * step
 }

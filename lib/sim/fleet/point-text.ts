@@ -3,10 +3,10 @@
  *
  *   {"satellite_id":"SAT-0001","time":"2024-06-01T12:00:00.000Z","<metric>":93.15,…}
  *
- * All but the time and the numbers is prepared once per satellite and metric. Numbers have at most two decimals, as the
- * fleet produces them.
+ * All but the time and the numbers is prepared once per satellite and metric. Numbers with at most two decimals, which
+ * most are, take the quick way.
  */
-import { METRICS } from '../../../protocol/metrics.js'
+import type { PointSchema } from '../../../protocol/schema.js'
 
 const TIME_BYTES = 24
 /** Longest text of a number. */
@@ -16,6 +16,7 @@ const ZERO = 48
 const MINUS = 45
 const POINT = 46
 const CLOSING_BRACE = 125
+const QUOTE = 34
 
 export class PointText {
   /** Longest text of a point. */
@@ -25,12 +26,12 @@ export class PointText {
   private readonly time = Buffer.alloc(TIME_BYTES)
   private timeMs = NaN
 
-  constructor (ids: readonly string[]) {
+  constructor (ids: readonly string[], { metrics }: PointSchema) {
     this.heads = ids.map(id => Buffer.from(`{"satellite_id":${JSON.stringify(id)},"time":"`))
-    this.keys = METRICS.map((metric, index) => Buffer.from(`${index === 0 ? '"' : ''},${JSON.stringify(metric.name)}:`))
+    this.keys = metrics.map((name) => Buffer.from(`,${JSON.stringify(name)}:`))
     const keyBytes = this.keys.reduce((sum, key) => sum + key.length, 0)
     const headBytes = this.heads.reduce((max, head) => Math.max(max, head.length), 0)
-    this.pointBytesMax = headBytes + TIME_BYTES + keyBytes + METRICS.length * NUMBER_BYTES_MAX + 1
+    this.pointBytesMax = headBytes + TIME_BYTES + keyBytes + metrics.length * NUMBER_BYTES_MAX + 2
   }
 
   /**
@@ -46,10 +47,12 @@ export class PointText {
     if (head === undefined) throw new RangeError(`there is no satellite ${satellite}`)
     let at = put(target, start, head)
     at = put(target, at, this.time)
+    target[at++] = QUOTE
     for (let metric = 0; metric < this.keys.length; metric++) {
-      const key = this.keys[metric]
-      if (key !== undefined) at = put(target, at, key)
-      at = putNumber(target, at, values[metric] ?? 0)
+      const value = values[metric] ?? NaN
+      if (Number.isNaN(value)) continue
+      at = put(target, at, this.keys[metric] as Buffer)
+      at = putNumber(target, at, value)
     }
     target[at++] = CLOSING_BRACE
     return at
@@ -71,7 +74,9 @@ function put (target: Buffer, at: number, piece: Buffer): number {
 function putNumber (target: Buffer, start: number, value: number): number {
   let at = start
   let hundredths = Math.round(value * 100)
-  if (Math.abs(hundredths) >= HUNDREDTHS_MAX) return at + target.write(String(value), at, 'latin1')
+  // More decimals than two, or too large for the digits below.
+  const isPlain = hundredths / 100 === value && Math.abs(hundredths) < HUNDREDTHS_MAX
+  if (!isPlain) return at + target.write(String(value), at, 'latin1')
   if (hundredths < 0) {
     target[at++] = MINUS
     hundredths = -hundredths

@@ -6,7 +6,6 @@
 import { createReadStream, createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import { createInterface } from 'node:readline'
-import { METRICS } from '../../../protocol/metrics.js'
 
 export interface TrueAnomaly {
   readonly satellite_id: string
@@ -26,10 +25,10 @@ export class TruthFile {
     this.stream.on('error', (error) => { this.failure = error })
   }
 
-  write (satelliteId: string, metric: number, timeMs: number, value: number): void {
+  write (satelliteId: string, metric: string, timeMs: number, value: number): void {
     const line: TrueAnomaly = {
       satellite_id: satelliteId,
-      metric: METRICS[metric]?.name ?? '',
+      metric,
       time: new Date(timeMs).toISOString(),
       value
     }

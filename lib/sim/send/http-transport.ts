@@ -8,6 +8,7 @@
  * attempt goes out every REFUSED_PAUSE_MS and all other points of that time fail with the same cause: thousands of
  * refused connections a second would take CPU from a server that is restarting.
  */
+import type { PointSchema } from '../../../protocol/schema.js'
 import { systemCode } from '../../support/errors.js'
 import { createBody, type Body, type BodyFormat } from './bodies.js'
 import { CONNECT_TIMEOUT_MS, HttpConnection, requestHead, type HttpTarget, type Outcome } from './http-connection.js'
@@ -37,6 +38,7 @@ export interface HttpTransportOptions {
   readonly url: URL
   /** Ids of the fleet. */
   readonly ids: readonly string[]
+  readonly schema: PointSchema
   /** Points per request. 1: one JSON object; more: a JSON array. With msgpack: a frame. */
   readonly batchSize: number
   readonly format: BodyFormat
@@ -95,13 +97,13 @@ export class HttpTransport implements Transport {
   private closed = false
 
   constructor (options: HttpTransportOptions) {
-    const { url, batchSize, token } = options
-    this.body = createBody(options.format, options.ids, batchSize)
-    const path = url.pathname.replace(/\/+$/, '') + (batchSize > 1 ? '/telemetry/batch' : '/telemetry')
+    const { url, token } = options
+    this.body = createBody(options.format, options.ids, options.schema, options.batchSize)
+    const batchSize = this.batchSize = this.body.pointsMax
+    const path = url.pathname.replace(/\/+$/, '') + (options.batchSize > 1 ? '/telemetry/batch' : '/telemetry')
     const authorization = token === null ? [] : [['Authorization', `Bearer ${token}`] as const]
     this.target = { url, head: requestHead(url, path, [['Content-Type', this.body.contentType], ...authorization]) }
     this.answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
-    this.batchSize = batchSize
     this.connectionsMax = options.connectionsMax
     this.requestsMax = options.requestsMax ?? REQUESTS_MAX
     this.pointsMax = Math.max(batchSize, options.pointsMax ?? POINTS_MAX)

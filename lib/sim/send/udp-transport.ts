@@ -4,7 +4,8 @@
  *   send → open packet → full → datagram → … → last heartbeat → how many packets did the server receive?
  *
  * UDP is not answered, so points count as accepted only at the end, when the server reports how many packets of this
- * sender and epoch arrived. A missing packet counts as pointsPerPacket points, which nearly all have.
+ * sender and epoch arrived. A missing packet counts as many points as packets have on average, rounded up: nearly all
+ * are full.
  *
  * Packets are encoded where they are sent from: each of PACKETS_MAX encoders has its own buffer, which is free again
  * once the kernel has taken the datagram.
@@ -13,7 +14,9 @@ import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { PACKET_BYTES_RECOMMENDED, PACKET_BYTES_MAX } from '../../../protocol/packet/packet.js'
+import type { PointSchema } from '../../../protocol/schema.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
+import { frameBytesMax } from './bodies.js'
 import { createLatencies } from '../histogram.js'
 import { codeOf } from './http-transport.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
@@ -38,7 +41,8 @@ export interface UdpTransportOptions {
   /** Sent there as Authorization: Bearer; null: none. */
   readonly token: string | null
   readonly ids: readonly string[]
-  /** Null: as many as fit into the recommended size. */
+  readonly schema: PointSchema
+  /** Null: as many as fit into the recommended size, or one if that is larger. */
   readonly pointsPerPacket: number | null
   /** At most 32 characters. */
   readonly sender: string
@@ -81,6 +85,10 @@ export class UdpTransport implements Transport {
   private readonly account: UdpAccount
   private readonly pointsPerPacket: number
   private readonly bytesMax: number
+  /** Points of the last packet that was full, whether of points or of bytes. */
+  private fitting: number
+  /** Sent packets with points. */
+  private packets = 0
   private readonly free: PacketEncoder[]
   private open: PacketEncoder | null = null
   private seq = 0
@@ -97,7 +105,10 @@ export class UdpTransport implements Transport {
   private constructor (private readonly socket: Socket, private readonly options: UdpTransportOptions) {
     this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
     this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
-    this.bytesMax = options.pointsPerPacket === null ? PACKET_BYTES_RECOMMENDED : PACKET_BYTES_MAX
+    this.bytesMax = options.pointsPerPacket === null
+      ? Math.max(PACKET_BYTES_RECOMMENDED, frameBytesMax(options.schema))
+      : PACKET_BYTES_MAX
+    this.fitting = this.pointsPerPacket
     this.free = Array.from({ length: PACKETS_MAX }, () => new PacketEncoder(this.bytesMax))
     this.timer = setInterval(() => this.beat(), PARTIAL_PACKET_MS)
     // Errors not tied to a send(), such as ICMP messages.
@@ -121,9 +132,9 @@ export class UdpTransport implements Transport {
   }
 
   get room (): number {
-    const open = this.open === null ? 0 : this.pointsPerPacket - this.open.points
-    // A packet may be full before it has pointsPerPacket points, so one is kept in reserve.
-    return open + Math.max(0, this.free.length - 1) * this.pointsPerPacket
+    const open = this.open === null ? 0 : Math.max(0, this.fitting - this.open.points)
+    // A packet may be full a little earlier than the last one, so one is kept in reserve.
+    return open + Math.max(0, this.free.length - 1) * this.fitting
   }
 
   send (satellite: number, timeMs: number, values: Float64Array): void {
@@ -132,6 +143,7 @@ export class UdpTransport implements Transport {
     const timeMicros = timeMs * 1000
     let packet = this.open ?? this.begin()
     if (!packet.add(id, timeMicros, values)) {
+      this.fitting = Math.max(1, packet.points)
       this.flush()
       packet = this.begin()
       if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet cannot hold a single point')
@@ -173,6 +185,7 @@ export class UdpTransport implements Transport {
     this.sentSinceBeat = true
     this.inFlight++
     const { points } = packet
+    if (points > 0) this.packets++
     this.socket.send(packet.finish(), error => {
       this.free.push(packet)
       this.inFlight--
@@ -236,7 +249,8 @@ export class UdpTransport implements Transport {
     const missing = account === null ? null : this.seq - account.received
     const lostPackets = Math.max(0, (missing ?? this.seq) - this.refusedPackets)
     const left = stats.sentPoints - this.refusedPoints
-    const lostPoints = account === null ? left : Math.min(left, lostPackets * this.pointsPerPacket)
+    const perPacket = Math.ceil(stats.sentPoints / Math.max(1, this.packets))
+    const lostPoints = account === null ? left : Math.min(left, lostPackets * perPacket)
     if (lostPoints > 0) countFailure(stats, account === null ? 'not confirmed by the server' : 'lost', '', lostPoints)
     stats.acceptedPoints = left - lostPoints
     this.outcome = {

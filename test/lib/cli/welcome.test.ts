@@ -1,4 +1,5 @@
 /** The block that start prints on a terminal. */
+import { BUILT_IN } from '../../support/built-in.js'
 import t from 'tap'
 import { loadConfig } from '../../../lib/config/config.js'
 import { welcome } from '../../../lib/cli/welcome.js'
@@ -6,7 +7,7 @@ import { welcome } from '../../../lib/cli/welcome.js'
 function shown (env: Record<string, string>): string {
   const loaded = loadConfig({ env })
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-  return welcome(loaded.config, 8123)
+  return welcome(loaded.config, 8123, BUILT_IN)
 }
 
 t.test('URLs and commands to try', t => {

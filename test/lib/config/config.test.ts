@@ -27,6 +27,7 @@ t.test('without sources every setting has its default', t => {
     udpPorts: [8081],
     udpReceiveBufferBytes: 8 * 1024 * 1024,
     dataDir: resolve('data'),
+    catalogue: null,
     databaseUrl: null,
     spoolDir: '',
     spoolMaxBytes: 10 * 1024 ** 3,
@@ -51,9 +52,9 @@ t.test('without sources every setting has its default', t => {
     readerPassword: null,
     shutdownDeadlineMs: 30_000,
     httpEngine: 'auto',
-    threshold_battery_charge_percent: 10,
-    threshold_storage_usage_mb: 95_000,
-    threshold_signal_strength_dbm: -100
+    threshold_battery_charge_percent: null,
+    threshold_storage_usage_mb: null,
+    threshold_signal_strength_dbm: null
   })
   t.end()
 })

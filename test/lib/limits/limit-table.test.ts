@@ -5,7 +5,7 @@ import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { LIMIT_SIDES, SEVERITIES, type LimitSet, type MetricLimits } from '../../../lib/limits/limit-set.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
 import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
 
 const BATTERY: string = METRICS[0].name

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { TELEMETRY } from '../../../protocol/metrics.js'
+import { TELEMETRY } from '../../support/built-in.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import type { FrameRun, Journal } from '../../../lib/journal/journal.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'

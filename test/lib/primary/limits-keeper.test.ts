@@ -7,7 +7,7 @@ import { createLogger } from '../../../lib/support/log.js'
 import { connect, type DatabaseConnection } from '../../../lib/database/connection.js'
 import { readLimits, replaceLimits, type StoredLimits } from '../../../lib/queries/limits-store.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { METRICS } from '../../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../support/built-in.js'
 import { silentLog, startTestPostgres, type TestPostgres } from '../../support/postgres.js'
 
 const SETTINGS = { retentionMs: 86_400_000, log: silentLog }
@@ -35,7 +35,9 @@ function keeperOf (t: Test, url: string, options: Partial<LimitsKeeperOptions> =
       events.emit('connected')
       return db
     },
+    schema: TELEMETRY,
     configured: setOf(10),
+    variables: [{ env: 'ANOMALY_THRESHOLD_BATTERY', metric: METRICS[0].name }],
     log: createLogger({ level: 'info', name: 'test', destination: { write: (line) => { lines.push(line) } } }),
     onChange: (limits) => {
       changes.push(limits)
@@ -69,7 +71,10 @@ t.test('a host and its limits', async (t) => {
     const second = keeperOf(t, postgres.url, { configured: setOf(11) })
     await second.keeper.start()
     t.strictSame(second.keeper.current, first.keeper.current)
-    t.match(second.lines.join(''), /the limits in the database differ from the configuration/)
+    t.match(second.lines.join(''), /limits in the database differ from the configuration \(ANOMALY_THRESHOLD_BATTERY\)/)
+    const third = keeperOf(t, postgres.url, { configured: setOf(11), variables: [] })
+    await third.keeper.start()
+    t.notMatch(third.lines.join(''), /differ/, 'only what somebody set is worth a warning')
   })
   await t.test('a change applies here at once, and on another host after the notification', async (t) => {
     const [here, there] = [keeperOf(t, postgres.url), keeperOf(t, postgres.url)]
@@ -91,7 +96,7 @@ t.test('a host and its limits', async (t) => {
     const changed = once(polling.events, 'change', PATIENCE)
     await db.query('UPDATE limits SET version = version + 1')
     await changed
-    t.equal(polling.keeper.current.version, (await readLimits(db))?.version)
+    t.equal(polling.keeper.current.version, (await readLimits(db, TELEMETRY))?.version)
   })
   await t.test('an invalid set changes nothing, and is logged once', async (t) => {
     const polling = keeperOf(t, postgres.url, { pollMs: 10 })
@@ -119,7 +124,7 @@ t.test('outages of the database', async (t) => {
       const changed = once(events, 'change', PATIENCE)
       const { version } = keeper.current
       await db.query('SELECT pg_terminate_backend($1)', [connections.at(-1)?.backendPid])
-      await replaceLimits(db, version, setOf(30 + times), 'meanwhile')
+      await replaceLimits(db, TELEMETRY, version, setOf(30 + times), 'meanwhile')
       await changed
       t.equal(keeper.current.version, version + 1)
       t.equal(connections.length, times + 1)

@@ -9,7 +9,7 @@ import { createLogger } from '../../../lib/support/log.js'
 import { dropPartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
 import { QueryConnection } from '../../../lib/database/query-connection.js'
-import { METRICS } from '../../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../support/built-in.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
 
@@ -39,6 +39,7 @@ async function rig (t: Test): Promise<Rig> {
     const journal = new MemoryJournal({ spoolId: 'test/0', epoch: ++epoch, bytesMax: 1e9 })
     const sum = { stored: 0, quarantined: 0 }
     const drain = new Drain({
+      schema: TELEMETRY,
       journal,
       connect: open,
       log,

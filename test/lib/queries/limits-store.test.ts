@@ -8,7 +8,7 @@ import {
 } from '../../../lib/queries/limits-store.js'
 import { parseLimitSet } from '../../../lib/limits/validate.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { METRICS, TELEMETRY } from '../../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../support/built-in.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
 const SETTINGS = { retentionMs: 86_400_000, log: silentLog }
@@ -26,15 +26,15 @@ async function database (t: Test): Promise<{ first: DatabaseConnection, second: 
 
 t.test('the life of limits', async (t) => {
   const { first, second } = await database(t)
-  t.equal(await readLimits(first), null)
+  t.equal(await readLimits(first, TELEMETRY), null)
   t.equal(await readLimitVersion(first), 0)
 
   await Promise.all([seedLimits(first, setOf(1), 'one'), seedLimits(second, setOf(2), 'two')])
-  const seeded = await readLimits(first)
+  const seeded = await readLimits(first, TELEMETRY)
   t.equal(seeded?.version, 1, 'two hosts start at once: one set')
   t.equal((await readLimitsHistory(first, 10, null)).length, 1)
   await seedLimits(second, setOf(3), 'three')
-  t.strictSame(await readLimits(second), seeded, 'what is there stays')
+  t.strictSame(await readLimits(second, TELEMETRY), seeded, 'what is there stays')
 
   const notices: string[] = []
   let heard = (): void => {}
@@ -43,23 +43,25 @@ t.test('the life of limits', async (t) => {
     heard()
   })
   const notice = new Promise<void>((resolve) => { heard = resolve })
-  const outcomes = await Promise.all([replaceLimits(first, 1, setOf(4), 'a'), replaceLimits(second, 1, setOf(5), 'b')])
+  const outcomes = await Promise.all([
+    replaceLimits(first, TELEMETRY, 1, setOf(4), 'a'), replaceLimits(second, TELEMETRY, 1, setOf(5), 'b')
+  ])
   t.equal(outcomes.filter((outcome) => outcome !== null).length, 1, 'two changes at once: one wins')
   const winner = outcomes.find((outcome) => outcome !== null)
   t.equal(winner?.version, 2)
-  t.strictSame(await readLimits(first), winner)
+  t.strictSame(await readLimits(first, TELEMETRY), winner)
   await notice
   t.strictSame(notices, ['2'])
 
-  t.equal(await replaceLimits(first, 1, setOf(6), 'c'), null)
-  t.equal((await replaceLimits(first, 2, setOf(7), 'c'))?.version, 3)
+  t.equal(await replaceLimits(first, TELEMETRY, 1, setOf(6), 'c'), null)
+  t.equal((await replaceLimits(first, TELEMETRY, 2, setOf(7), 'c'))?.version, 3)
   const history = await readLimitsHistory(first, 10, null)
   t.strictSame(history.map(({ version }) => version), [3, 2, 1])
-  t.strictSame(history[0], await readLimits(first))
+  t.strictSame(history[0], await readLimits(first, TELEMETRY))
   t.strictSame((await readLimitsHistory(first, 1, 3)).map(({ version }) => version), [2])
 
   await first.query('UPDATE limits SET limits = \'{"default":5}\', version = 9')
-  await t.rejects(readLimits(first), /version 9.*default must be an object/)
+  await t.rejects(readLimits(first, TELEMETRY), /version 9.*default must be an object/)
   t.equal(await readLimitVersion(first), 9)
 })
 
@@ -70,21 +72,21 @@ t.test('a set that was stored counts, also if its patterns would cost too much t
   }
   t.equal(parseLimitSet(costly, TELEMETRY, null).ok, false)
   await seedLimits(first, costly, 'an earlier version')
-  t.strictSame((await readLimits(first))?.set, costly)
+  t.strictSame((await readLimits(first, TELEMETRY))?.set, costly)
 })
 
 t.test('what changes nothing is no change', async (t) => {
   const { first } = await database(t)
   await seedLimits(first, setOf(1), 'one')
-  const seeded = await readLimits(first)
+  const seeded = await readLimits(first, TELEMETRY)
   if (seeded === null) throw new Error('no limits')
-  t.equal(await readOtherLimits(first, seeded), null)
-  t.strictSame(await replaceLimits(first, 1, setOf(1), 'two'), seeded)
-  t.equal(await replaceLimits(first, 2, setOf(1), 'two'), null, 'the version counts all the same')
+  t.equal(await readOtherLimits(first, TELEMETRY, seeded), null)
+  t.strictSame(await replaceLimits(first, TELEMETRY, 1, setOf(1), 'two'), seeded)
+  t.equal(await replaceLimits(first, TELEMETRY, 2, setOf(1), 'two'), null, 'the version counts all the same')
   t.equal((await readLimitsHistory(first, 10, null)).length, 1)
-  const changed = await replaceLimits(first, 1, setOf(2), 'two')
-  t.strictSame(await readOtherLimits(first, seeded), changed)
-  t.strictSame(await readLimits(first), changed)
+  const changed = await replaceLimits(first, TELEMETRY, 1, setOf(2), 'two')
+  t.strictSame(await readOtherLimits(first, TELEMETRY, seeded), changed)
+  t.strictSame(await readLimits(first, TELEMETRY), changed)
 })
 
 t.test('the history is bounded: in versions, in bytes, and in what one answer gives', async (t) => {
@@ -96,7 +98,7 @@ t.test('the history is bounded: in versions, in bytes, and in what one answer gi
        SELECT version, now(), 'many', '{"default":{}}' FROM generate_series(3900, 5000) version`)
   const versions = async (): Promise<number[]> => (await first.query<{ version: string }>(
     'SELECT version FROM limits_history ORDER BY version')).rows.map(({ version }) => Number(version))
-  t.equal((await replaceLimits(first, 5000, setOf(2), 'two'))?.version, 5001)
+  t.equal((await replaceLimits(first, TELEMETRY, 5000, setOf(2), 'two'))?.version, 5001)
   t.strictSame(await versions(), Array.from({ length: HISTORY_VERSIONS_MAX }, (_, index) => 4002 + index))
 
   // Text that does not compress: each of these sets takes 3 MB.
@@ -107,7 +109,7 @@ t.test('the history is bounded: in versions, in bytes, and in what one answer gi
   t.strictSame([newest, ...page].map((limits) => limits?.version), [5001, 5000], 'as many as reach 4 MB')
   t.strictSame((await readLimitsHistory(first, 20, 4971)).map(({ version }) => version), [4970])
   t.strictSame(await readLimitsHistory(first, 20, 4970), [])
-  await replaceLimits(first, 5001, setOf(3), 'three')
+  await replaceLimits(first, TELEMETRY, 5001, setOf(3), 'three')
   const kept = await versions()
   t.ok(kept.length > 20 && kept.length < 31, `${kept.length} kept`)
   t.equal(kept.at(-1), 5002)

@@ -7,7 +7,7 @@ import type { LimitSet, MetricLimits } from '../../../lib/limits/limit-set.js'
 import { connect } from '../../../lib/database/connection.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 
 const server = await startTestPostgres(t)

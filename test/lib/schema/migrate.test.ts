@@ -7,7 +7,8 @@ import type { Database } from '../../../lib/database/connection.js'
 import { migrate, planMigrations } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
-import { METRICS } from '../../../protocol/metrics.js'
+import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
+import { BUILT_IN, METRICS } from '../../support/built-in.js'
 import { createTestDatabase, silentLog, startTestPostgres, temporaryDirectory } from '../../support/postgres.js'
 
 const SETTINGS = { retentionMs: 30 * DAY_MS, log: silentLog }
@@ -45,7 +46,9 @@ t.test('an empty database', async t => {
   t.same(await column(database, "SELECT to_regclass('schema_migrations') AS value"), [null], 'a plan changes nothing')
 
   const outcome = await migrate(database, SETTINGS)
-  t.same(outcome, { applied: all, kind: 'plain', version: parseInt(all.at(-1)!, 10) })
+  const { catalogue, ...rest } = outcome
+  t.same(rest, { applied: all, kind: 'plain', version: parseInt(all.at(-1)!, 10) })
+  t.ok(isSameCatalogue(catalogue, BUILT_IN))
   t.same(await migrate(database, SETTINGS), { ...outcome, applied: [] }, 'once')
   t.same((await planMigrations(database)).pending, [])
 
@@ -128,7 +131,7 @@ t.test('a migration that was changed after it was applied', async t => {
   await writeFile(join(directory, '0001-ledger.common.sql'), '\n-- changed\n', { flag: 'a' })
   await t.rejects(
     migrate(database, { ...SETTINGS, directory }), { name: 'StartupError', message: /0001-ledger was changed/ })
-  await t.rejects(planMigrations(database, directory), { name: 'StartupError' })
+  await t.rejects(planMigrations(database, { directory }), { name: 'StartupError' })
 })
 
 t.test('a schema that is newer than the code', async t => {
@@ -159,9 +162,9 @@ t.test('names and placeholders that do not read', async t => {
   const { database } = await emptyDatabase(t)
   const directory = await temporaryDirectory(t)
   await writeFile(join(directory, '0001-a.common.sql'), 'SELECT {{unknown}}')
-  await t.rejects(planMigrations(database, directory), /unknown placeholder unknown/)
+  await t.rejects(planMigrations(database, { directory }), /unknown placeholder unknown/)
   await writeFile(join(directory, '1-a.sql'), '')
-  await t.rejects(planMigrations(database, directory), /1-a\.sql: the name is not/)
+  await t.rejects(planMigrations(database, { directory }), /1-a\.sql: the name is not/)
 })
 
 t.test('when a new metric cannot be added, the error says why, and nothing is kept', async t => {

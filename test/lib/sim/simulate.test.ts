@@ -1,9 +1,11 @@
+import { BUILT_IN } from '../../support/built-in.js'
 import t from 'tap'
 import { simulate, type SimulationOptions } from '../../../lib/sim/simulate.js'
 import { waitForServer } from '../../../lib/sim/server-check.js'
 import { accept, refuse, startServer } from './send/http-server.js'
 
 const options = (url: URL, changes: Partial<SimulationOptions> = {}): SimulationOptions => ({
+  catalogue: BUILT_IN,
   url,
   satellites: 10,
   rate: 20,

@@ -1,7 +1,7 @@
 /** Shared by the packet tests: rules, the golden vectors, and columns as plain values. */
 import { readFileSync } from 'node:fs'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
 import { decodePacket, type MalformedReason, type PacketResult } from '../../../protocol/packet/packet.js'
 import type { DecodeRules } from '../../../protocol/point.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'

@@ -3,7 +3,7 @@
  * It shares no code with the decoder, so that the two can be compared.
  */
 import { addExtension, Unpackr } from 'msgpackr'
-import { METRICS } from '../../../protocol/metrics.js'
+import { METRICS } from '../../support/built-in.js'
 import type { DecodeRules } from '../../../protocol/point.js'
 import { parseIsoTime } from '../../../protocol/time.js'
 

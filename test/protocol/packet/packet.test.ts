@@ -4,7 +4,7 @@ import { Packr } from 'msgpackr'
 import t from 'tap'
 import { POINTS_MAX } from '../../../protocol/columns.js'
 import { SKIPPED_MAX } from '../../../protocol/packet/msgpack-reader.js'
-import { METRICS, METRIC_COUNT } from '../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT } from '../../support/built-in.js'
 import { MALFORMED_REASONS, PACKET_BYTES_RECOMMENDED } from '../../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { NOW, RULES, columns, decode, invalid, points, pointsOf, valid } from './packet-fixture.js'
@@ -237,7 +237,7 @@ t.test('the encoder stops before the packet is too large', t => {
   let added = 0
   while (small.add('SAT-0001', NOW, [73.21, 12345.67, -71.43])) added++
   const bytes = small.finish()
-  const length = bytes.length
+  const { length } = bytes
   t.ok(length <= PACKET_BYTES_RECOMMENDED && length > PACKET_BYTES_RECOMMENDED - 50, `${length} bytes`)
   t.equal(small.points, added)
   t.equal(decode(bytes).kind, 'frame')

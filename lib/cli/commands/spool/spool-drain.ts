@@ -1,4 +1,6 @@
 /** `spool drain`: stores every slot's points while no server runs, for instance before decommissioning a host. */
+import type { Catalogue } from '../../../../protocol/catalogue.js'
+import { readProposed } from '../catalogue-proposal.js'
 import type { Config } from '../../../config/config.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
 import { SpoolDrain, type SlotDrain } from '../../../operations/spool-drain.js'
@@ -17,16 +19,19 @@ import { CONNECT_TIMEOUT_MS, errorLog, existingSpoolDirectory } from '../databas
 const PROGRESS_INTERVAL_MS = 1_000
 
 /** Opens everything that a server would; the lifecycle closes it. */
-async function prepare (config: Config, spoolDirectory: string, log: Log, lifecycle: Lifecycle): Promise<SpoolDrain> {
+async function prepare (
+  config: Config, proposed: Catalogue | null, spoolDirectory: string, log: Log, lifecycle: Lifecycle
+): Promise<SpoolDrain> {
   await lockInstance(config, log, lifecycle)
   const databaseUrl = await openDatabase(config, log, lifecycle)
   const db = await connect(databaseUrl, { applicationName: 'orbitstream drain', connectTimeoutMs: CONNECT_TIMEOUT_MS })
   try {
-    await migrateSchema(db, { log })
+    const { catalogue: { schema } } = await migrateSchema(db, { log, proposed })
+    const slots = await listSlots(realFiles, spoolDirectory)
+    return new SpoolDrain({ config, databaseUrl, schema, spoolDirectory, slots, log })
   } finally {
     await db.close()
   }
-  return new SpoolDrain({ config, databaseUrl, spoolDirectory, slots: await listSlots(realFiles, spoolDirectory), log })
 }
 
 function progressLine (slots: readonly SlotDrain[]): string {
@@ -79,19 +84,21 @@ export const spoolDrain = defineCommand({
       help: 'Time limit; points left by then stay on disk.'
     }
   ],
-  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'memoryMaxBytes', 'logLevel'],
+  settings: ['dataDir', 'spoolDir', 'catalogue', 'databaseUrl', 'memoryMaxBytes', 'logLevel'],
   async run ({ config, values, print, complain }) {
     const directory = await existingSpoolDirectory(config)
     if (directory === null) {
       print('SPOOL_DIR is off: there are no points on disk.')
       return 0
     }
+    const proposed = await readProposed(config, complain)
+    if (proposed === undefined) return 2
     const abort = new AbortController()
     const signals = onSignals(complain, () => abort.abort())
     const lifecycle = new Lifecycle()
     const startedMs = performance.now()
     try {
-      const drain = await prepare(config, directory, errorLog(config, 'drain'), lifecycle)
+      const drain = await prepare(config, proposed, directory, errorLog(config, 'drain'), lifecycle)
       await drainWithProgress(drain, abort, values.timeout, print)
       for (const slot of drain.slots) print(outcomeLine(slot))
       const failed = drain.slots.filter(({ reason }) => reason !== null)

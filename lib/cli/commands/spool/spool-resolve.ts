@@ -2,6 +2,9 @@
  * `spool resolve`: repairs a ledger that does not fit its spool. Looks up which of the points on disk the database has,
  * prints how many would be stored, and with --yes sets the ledger accordingly. Without --yes it changes nothing.
  */
+import type { Catalogue } from '../../../../protocol/catalogue.js'
+import type { PointSchema } from '../../../../protocol/schema.js'
+import { readProposed } from '../catalogue-proposal.js'
 import type { Config } from '../../../config/config.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
 import { findStoredFrames } from '../../../lane/stored-frames.js'
@@ -34,6 +37,7 @@ type Context = CommandContext<typeof OPTIONS>
 /** Resources of one run of the command. */
 interface Session {
   readonly db: Database
+  readonly schema: PointSchema
   readonly lifecycle: Lifecycle
   /** SPOOL_DIR. */
   readonly directory: string
@@ -58,7 +62,9 @@ async function slotsOf ({ directory }: Session, wanted: number | undefined): Pro
  * Null: the slot's ledger fits, or its spool id is lost. The slot stays locked until the command ends: a worker that
  * has outlived its server may still be writing to it.
  */
-async function examine ({ db, lifecycle, directory: spoolDirectory }: Session, slot: number): Promise<Case | null> {
+async function examine (
+  { db, schema, lifecycle, directory: spoolDirectory }: Session, slot: number
+): Promise<Case | null> {
   const directory = slotDirectory(spoolDirectory, slot)
   const spoolId = await identifySpool(realFiles, directory)
   if (spoolId === null) return null
@@ -66,7 +72,7 @@ async function examine ({ db, lifecycle, directory: spoolDirectory }: Session, s
   lifecycle.push('the spool slot lock', () => lock.release())
   const ledger = await lookUpLedger(db, spoolId)
   const resolution = await planResolution({
-    files: realFiles, directory, spoolId, rowFormat: ROW_FORMAT, find: (parts) => findStoredFrames(db, parts)
+    files: realFiles, directory, spoolId, rowFormat: ROW_FORMAT, find: (parts) => findStoredFrames(db, schema, parts)
   }, ledger?.position ?? null)
   return resolution === null ? null : { slot, spoolId, ledger, resolution }
 }
@@ -151,7 +157,7 @@ async function resolveAll (session: Session, { values, print, complain }: Contex
 
 /** Takes a server's locks: an open spool would change meanwhile. */
 async function withSession<T> (
-  config: Config, directory: string, work: (session: Session) => Promise<T>
+  config: Config, proposed: Catalogue | null, directory: string, work: (session: Session) => Promise<T>
 ): Promise<T> {
   const lifecycle = new Lifecycle()
   try {
@@ -161,8 +167,8 @@ async function withSession<T> (
     const db = await connect(url, { applicationName: 'orbitstream resolve', connectTimeoutMs: CONNECT_TIMEOUT_MS })
     lifecycle.push('the connection', () => db.close())
     // A database that replaces a lost one may be empty.
-    await migrateSchema(db, { log })
-    return await work({ db, lifecycle, directory })
+    const { catalogue: { schema } } = await migrateSchema(db, { log, proposed })
+    return await work({ db, schema, lifecycle, directory })
   } finally {
     await lifecycle.release()
   }
@@ -172,14 +178,16 @@ export const spoolResolve = defineCommand({
   name: 'spool resolve',
   summary: 'Set a ledger that does not fit its spool to the last point that the database has.',
   options: OPTIONS,
-  settings: ['dataDir', 'spoolDir', 'databaseUrl', 'logLevel'],
+  settings: ['dataDir', 'spoolDir', 'catalogue', 'databaseUrl', 'logLevel'],
   async run (context) {
-    const { config, print } = context
+    const { config, print, complain } = context
+    const proposed = await readProposed(config, complain)
+    if (proposed === undefined) return 2
     const directory = await existingSpoolDirectory(config)
     if (directory === null) {
       print('SPOOL_DIR is off: there are no points on disk.')
       return 0
     }
-    return await withSession(config, directory, async (session) => await resolveAll(session, context))
+    return await withSession(config, proposed, directory, async (session) => await resolveAll(session, context))
   }
 })

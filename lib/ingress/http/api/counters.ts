@@ -7,7 +7,7 @@ import type { DenialCode } from './tokens.js'
 
 /** Label of a request in metrics: one of a small fixed set, whatever paths clients request. */
 export type RouteName = 'index' | 'telemetry' | 'batch' | 'live' | 'ready' | 'health' | 'metrics' | 'limits' |
-  'anomalies' | 'stream' | 'senders' | 'unknown'
+  'anomalies' | 'stream' | 'senders' | 'catalogue' | 'unknown'
 
 /** Requests of one route by outcome. */
 export class RouteCounters {
@@ -34,6 +34,7 @@ export class HttpCounters {
     anomalies: new RouteCounters(),
     stream: new RouteCounters(),
     senders: new RouteCounters(),
+    catalogue: new RouteCounters(),
     unknown: new RouteCounters()
   }
 

@@ -1,14 +1,12 @@
 /** Routes for limits and anomalies: the worker reads the request, the primary answers it. */
-import { parseJsonText } from '../../../../protocol/json/json-exact.js'
-import { TELEMETRY } from '../../../../protocol/metrics.js'
+import { parseJsonText, type TextBounds } from '../../../../protocol/json/json-exact.js'
+import type { PointSchema } from '../../../../protocol/schema.js'
 import { LIMIT_SET_BYTES_MAX, limitSetPartsMax } from '../../../limits/validate.js'
 import { headerText } from '../engines/header-text.js'
 import type { HttpRequest } from '../engines/engine.js'
 import type { RouteHandler, RouteTable } from './router.js'
 import type { DataPort, DataQuestion, LimitsChange } from './status-port.js'
 
-/** Those of a whole set, the larger of the two bodies. */
-const LIMITS_BOUNDS = { partsMax: limitSetPartsMax(TELEMETRY), bytesMax: LIMIT_SET_BYTES_MAX }
 const TOO_LARGE = { message: `The body is larger than ${LIMIT_SET_BYTES_MAX} bytes.` }
 /** In Unicode characters. */
 const CHANGED_BY_MAX = 64
@@ -17,13 +15,15 @@ const UNNAMED = 'http'
 const BY_TOKEN = 'token: '
 
 /** @param stream answers GET /anomalies/stream */
-export function createDataRoutes (port: DataPort, stream: RouteHandler): RouteTable {
+export function createDataRoutes (port: DataPort, stream: RouteHandler, schema: PointSchema): RouteTable {
+  // Those of a whole set, the larger of the two bodies.
+  const bounds = { partsMax: limitSetPartsMax(schema), bytesMax: LIMIT_SET_BYTES_MAX }
   return {
     '/limits': {
       name: 'limits',
       methods: {
         GET: asking(port, () => ({ kind: 'limits' })),
-        PUT: changing(port, (change) => ({ kind: 'replace-limits', ...change }))
+        PUT: changing(port, bounds, (change) => ({ kind: 'replace-limits', ...change }))
       }
     },
     '/limits/history': {
@@ -32,7 +32,7 @@ export function createDataRoutes (port: DataPort, stream: RouteHandler): RouteTa
     },
     '/limits/{metric}': {
       name: 'limits',
-      methods: { PATCH: changing(port, (change, metric) => ({ kind: 'patch-limits', metric, ...change })) }
+      methods: { PATCH: changing(port, bounds, (change, metric) => ({ kind: 'patch-limits', metric, ...change })) }
     },
     '/anomalies': {
       name: 'anomalies',
@@ -46,13 +46,15 @@ function asking (port: DataPort, questionOf: (request: HttpRequest) => DataQuest
   return (call) => call.answerWith(port.ask(questionOf(call.request)))
 }
 
-function changing (port: DataPort, questionOf: (change: LimitsChange, metric: string) => DataQuestion): RouteHandler {
+function changing (
+  port: DataPort, bounds: TextBounds, questionOf: (change: LimitsChange, metric: string) => DataQuestion
+): RouteHandler {
   return (call) => {
     const { request, caller } = call
     const ifMatch = request.header('if-match')
     const changedBy = caller === null ? readChangedBy(request.header('x-changed-by')) : BY_TOKEN + caller.name
-    call.readBody(LIMITS_BOUNDS.bytesMax, (body) => {
-      const parsed = parseJsonText(body, LIMITS_BOUNDS)
+    call.readBody(bounds.bytesMax, (body) => {
+      const parsed = parseJsonText(body, bounds)
       if (parsed.fault !== null) {
         call.fail('invalid_json', { message: `The body ${parsed.fault}.` })
         return

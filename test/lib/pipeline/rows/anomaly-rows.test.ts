@@ -5,7 +5,7 @@ import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../../../../li
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../../lib/pipeline/rows/payload.js'
 import { rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { splitRows } from '../../../../lib/drain/poison.js'
-import { METRICS, TELEMETRY } from '../../../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../../support/built-in.js'
 import { payloadOf, type PlainPoint } from '../../../support/limits.js'
 
 const TIME = 1_700_000_000_000_001

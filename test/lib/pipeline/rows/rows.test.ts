@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
 import { PointColumns } from '../../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../../protocol/metrics.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
 import { SatelliteTable, type Satellite } from '../../../../protocol/satellites.js'
-import { ROW_COLUMNS, RowBuffer, rowEnd, rowTimeMicros, rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
+import { RowBuffer, rowColumns, rowEnd, rowTimeMicros, rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { decodeRows, encodeRow, metricValues, rowText, satelliteIds, timesMicros } from '../../../support/rows.js'
 
 interface Point { id: string, micros: number, values: Array<number | null> }
@@ -32,7 +32,7 @@ function textOf ({ id, micros, values }: Point): string {
 }
 
 t.test('a row has the columns of the table, time and satellite first', (t) => {
-  t.strictSame(ROW_COLUMNS, ['time', 'satellite_id', ...METRICS.map(({ name }) => name)])
+  t.strictSame(rowColumns(TELEMETRY), ['time', 'satellite_id', ...METRICS.map(({ name }) => name)])
   t.end()
 })
 

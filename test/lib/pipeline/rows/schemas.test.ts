@@ -43,8 +43,11 @@ const anyPoints = anyMetricNames.chain((names) => {
       const fields: Array<[string, string | number]> = [['satellite_id', id], ['time', NOW_MS + ms], ...metrics]
       return Object.fromEntries(reversed ? fields.reverse() : fields)
     })
-  return fc.tuple(fc.constant(names), fc.array(point, { minLength: 1, maxLength: 6 }))
+  return fc.tuple(fc.constant(names), fc.subarray(names), fc.array(point, { minLength: 1, maxLength: 6 }))
 })
+
+/** An earlier name of a metric: none of anyMetricNames ends like it. */
+const aliasOf = (index: number): string => `x${index}__`
 
 const jsonOf = (point: Point): string => JSON.stringify(point)
 
@@ -71,16 +74,23 @@ function rowsOf (columns: PointColumns): string {
 }
 
 t.test('property: every decoder yields the rows that were sent', (t) => {
-  fc.assert(fc.property(anyPoints, ([names, points]) => {
-    const schema = new PointSchema(names)
+  fc.assert(fc.property(anyPoints, ([names, aliased, points]) => {
+    const aliases = aliased.filter((name) => !name.endsWith('__'))
+      .map((metric, index) => ({ name: aliasOf(index), metric }))
+    const schema = new PointSchema(names, aliases)
+    // Every second point uses earlier names.
+    const sent = points.map((point, index): Point => Object.fromEntries(Object.entries(point).map(([name, value]) => {
+      const alias = index % 2 === 1 ? aliases.find(({ metric }) => metric === name) : undefined
+      return [alias?.name ?? name, value]
+    })))
     const wanted = points.map((point) => JSON.stringify([
       ['satellite_id', point['satellite_id']],
       ['time', `${new Date(point['time'] as number).toISOString().slice(0, -1)}000Z`],
       ...names.map((name) => [name, point[name] ?? null])
     ])).join('\n')
-    const json = Buffer.from(`[${points.map(jsonOf).join()}]`)
+    const json = Buffer.from(`[${sent.map(jsonOf).join()}]`)
     const escaped = Buffer.from(json.toString().replaceAll('"t', '"\\u0074'))
-    const ndjson = Buffer.from(points.map(jsonOf).join('\n'))
+    const ndjson = Buffer.from(sent.map(jsonOf).join('\n'))
     const kindOf = (packet: Buffer, columns: PointColumns): string => (
       decodePacket(packet, NOW_MS * 1000, RULES, satellites, columns).kind
     )
@@ -88,7 +98,7 @@ t.test('property: every decoder yields the rows that were sent', (t) => {
       json: (columns) => decodeJsonBatch(json, NOW_MS * 1000, RULES, satellites, columns),
       escaped: (columns) => decodeJsonBatch(escaped, NOW_MS * 1000, RULES, satellites, columns),
       ndjson: (columns) => decodeNdjson(ndjson, NOW_MS * 1000, RULES, satellites, columns),
-      maps: (columns) => kindOf(packr.pack(points), columns) === 'plain' ? null : 'refused',
+      maps: (columns) => kindOf(packr.pack(sent), columns) === 'plain' ? null : 'refused',
       frame: (columns) => kindOf(frameOf(names, points), columns) === 'frame' ? null : 'refused'
     }
     for (const [name, decode] of Object.entries(decoders)) {
@@ -115,6 +125,35 @@ t.test('a field of another schema is refused, and the nearest name suggested', (
   const packet = packr.pack([1, 's', 1, 0, [['A', null, 1, 2, 3]]])
   const frame = decodePacket(packet, NOW_MS * 1000, RULES, satellites, columns)
   t.match(frame, { kind: 'malformed', fault: { message: /bus_voltage_v, bus_current_a\], but has 5 elements/ } })
+  t.end()
+})
+
+t.test('a metric under two of its names is refused, whatever reads it', (t) => {
+  const schema = new PointSchema(
+    ['voltage', 'current'], [{ name: 'volts', metric: 'voltage' }, { name: 'u', metric: 'voltage' }])
+  const points = [
+    { satellite_id: 'A', voltage: 1, volts: 1 }, { satellite_id: 'A', u: 2, voltage: null },
+    { satellite_id: 'A', volts: 1, u: null }
+  ]
+  for (const point of points) {
+    const columns = new PointColumns(schema)
+    const json = decodeJsonBatch(Buffer.from(JSON.stringify([point])), NOW_MS * 1000, RULES, satellites, columns)
+    t.match(json?.message, /is another name for voltage: send one of the two/, JSON.stringify(point))
+    t.match(
+      decodePacket(packr.pack([point]), NOW_MS * 1000, RULES, satellites, columns),
+      { kind: 'malformed', fault: { message: json?.message } })
+  }
+  const columns = new PointColumns(schema)
+  t.equal(
+    decodeJsonBatch(
+      Buffer.from('[{"satellite_id":"A","u":5},{"satellite_id":"A","volts":6},{"satellite_id":"A","voltage":7}]'),
+      NOW_MS * 1000, RULES, satellites, columns),
+    null)
+  t.strictSame([...columns.values.subarray(0, 6)], [5, NaN, 6, NaN, 7, NaN])
+  t.match(
+    decodeJsonBatch(
+      Buffer.from('[{"satellite_id":"A","current":1,"volt":1}]'), NOW_MS * 1000, RULES, satellites, columns)?.message,
+    /did you mean volts\?/)
   t.end()
 })
 

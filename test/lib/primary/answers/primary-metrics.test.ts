@@ -8,7 +8,7 @@ import { PrimaryMetrics, type PrimaryMetricSources } from '../../../../lib/prima
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { WorkerMetrics } from '../../../../lib/worker/worker-metrics.js'
 import { KINDS_MAX } from '../../../../lib/limits/limit-table.js'
-import { METRIC_COUNT } from '../../../../protocol/metrics.js'
+import { METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
 import { PointCounters } from '../../../../lib/pipeline/pipeline.js'
 import { silentLog } from '../../../support/postgres.js'
 import { reportOf, slotOf } from '../../../support/slots.js'
@@ -24,6 +24,7 @@ class FakeWorker {
   constructor (readonly slot: number) {
     this.metrics = new WorkerMetrics({
       slot,
+      metricNames: TELEMETRY.metrics,
       anomalies: new Float64Array(METRIC_COUNT * KINDS_MAX),
       limitsVersion: () => 1,
       lanes: {

@@ -1,6 +1,8 @@
 import t from 'tap'
-import { METRICS, METRIC_COUNT, type Metric } from '../../../../protocol/metrics.js'
+import { BUILT_IN, METRICS, METRIC_COUNT, type LimitedMetric } from '../../../support/built-in.js'
 import { Fleet, type AnomalyTruth, type FleetOptions } from '../../../../lib/sim/fleet/model.js'
+import { SIMULATION_KINDS } from '../../../../protocol/catalogue.js'
+import { catalogueOf } from '../../../support/catalogues.js'
 
 const ORBIT_SECONDS = 95 * 60
 
@@ -10,13 +12,14 @@ function course (
 ): { points: number[][][], truths: AnomalyTruth[] } {
   const truths: AnomalyTruth[] = []
   const fleet = new Fleet({
+    catalogue: BUILT_IN,
     satellites: 3,
     seed: 7,
     anomalyRate: 0,
     onAnomaly: truth => truths.push(truth),
     ...options
   })
-  const values = new Float64Array((options.metrics ?? METRICS).length)
+  const values = new Float64Array((options.catalogue ?? BUILT_IN).metrics.length)
   const points = fleet.ids.map((_, satellite) => moments.map(seconds => {
     fleet.sample(satellite, seconds, values)
     return [...values]
@@ -29,7 +32,7 @@ const every = (stepSeconds: number, untilSeconds: number): number[] =>
 
 t.test('ids have four digits, or more if the fleet needs them', t => {
   const ids = (satellites: number): readonly string[] =>
-    new Fleet({ satellites, seed: 1, anomalyRate: 0, onAnomaly: () => {} }).ids
+    new Fleet({ catalogue: BUILT_IN, satellites, seed: 1, anomalyRate: 0, onAnomaly: () => {} }).ids
   t.same(ids(2), ['SAT-0001', 'SAT-0002'])
   t.equal(ids(9_999).at(-1), 'SAT-9999')
   t.equal(ids(10_000)[0], 'SAT-00001')
@@ -48,7 +51,9 @@ t.test('the same seed repeats the values, another does not', t => {
 
 t.test('a satellite does not depend on when the others are sampled', t => {
   const onAnomaly = (): void => {}
-  const [alone, together] = [1, 2].map(() => new Fleet({ satellites: 2, seed: 3, anomalyRate: 0.1, onAnomaly }))
+  const [alone, together] = [1, 2].map(() => new Fleet({
+    catalogue: BUILT_IN, satellites: 2, seed: 3, anomalyRate: 0.1, onAnomaly
+  }))
   const [a, b] = [new Float64Array(METRIC_COUNT), new Float64Array(METRIC_COUNT)]
   for (const seconds of every(7, 700)) {
     alone!.sample(1, seconds, a)
@@ -111,7 +116,7 @@ t.test('anomalies have the requested share, violate exactly the reported limit, 
   const share = truths.length / (points.length * moments.length)
   t.ok(share > 0.018 && share < 0.022, `${share}`)
   t.same(new Set(truths.map(({ metric }) => metric)), new Set(METRICS.keys()), 'every metric')
-  const breaks = (metric: Metric, value: number): boolean => metric.limit.side === 'low'
+  const breaks = (metric: LimitedMetric, value: number): boolean => metric.limit.side === 'low'
     ? value < metric.limit.value
     : value > metric.limit.value
   const broken = points.flatMap((ofSatellite, satellite) => ofSatellite.flatMap((point, second) =>
@@ -122,23 +127,64 @@ t.test('anomalies have the requested share, violate exactly the reported limit, 
   t.end()
 })
 
-t.test('a metric without a behaviour walks within its limit', t => {
-  const metrics: Metric[] = [
-    { name: 'tank_pressure_bar', unit: 'bar', title: 'Tank', limit: { side: 'high', value: 22, env: 'X' } },
-    { name: 'margin_k', unit: 'K', title: 'Margin', limit: { side: 'low', value: -40, env: 'Y' } }
-  ]
+t.test('a metric of which the catalogue does not say how it moves walks within its limits', t => {
+  const catalogue = catalogueOf(
+    'pressure: { id: 1, limits: { high: { critical: 22 } } }', 'margin: { id: 2, limits: { low: { critical: -40 } } }')
   const moments = every(1, 5_000)
-  const calm = course({ metrics }, moments).points.flat()
+  const calm = course({ catalogue }, moments).points.flat()
   t.ok(calm.every(([pressure, margin]) => pressure! < 22 && margin! > -40))
   t.ok(new Set(calm.map(([pressure]) => pressure)).size > 100, 'it moves')
-  const { points, truths } = course({ metrics, anomalyRate: 1 }, moments)
+  const { points, truths } = course({ catalogue, anomalyRate: 1 }, moments)
   t.equal(truths.length, points.flat().length)
   t.ok(points.flat().every(([pressure, margin]) => (pressure! > 22) !== (margin! < -40)))
   t.end()
 })
 
-t.test('a satellite outside the fleet is an error', t => {
-  const fleet = new Fleet({ satellites: 1, seed: 1, anomalyRate: 0, onAnomaly: () => {} })
+t.test('every kind stays where the catalogue says, in steps of its resolution; retired metrics are not sent', t => {
+  const catalogue = catalogueOf(
+    ...SIMULATION_KINDS.map((kind, index) => (
+      `${kind}: { id: ${index + 1}, resolution: 0.005, simulate: { kind: ${kind}, between: [-3, 7] } }`)),
+    'old: { id: 90, retired: true }',
+    'fixed: { id: 91, resolution: 3, simulate: { kind: constant, between: [9, 10] } }')
+  const { points, truths } = course({ catalogue, anomalyRate: 1 }, every(30, 86_400))
+  t.same(truths, [], 'none of them can break a limit')
+  for (const [metric, { name, resolution }] of catalogue.metrics.entries()) {
+    const values = points.flatMap(ofSatellite => ofSatellite.map(point => point[metric]!))
+    if (name === 'old') t.ok(values.every(Number.isNaN))
+    else if (name === 'fixed') t.ok(values.every(value => value === 9 || value === 12), String(values[0]))
+    else {
+      t.ok(
+        values.every(value => value > -3.2 && value < 7.2 && Math.abs(
+          value / resolution! - Math.round(value / resolution!)) < 1e-6),
+        name)
+    }
+  }
+  t.end()
+})
+
+t.test('rounding to the resolution moves no value across a limit, whatever the sizes', t => {
+  const catalogue = catalogueOf(
+    'coarse: { id: 1, resolution: 5, limits: { low: { warning: 27, critical: 24 } }, simulate: { between: [28, 40] } }',
+    'fine: { id: 2, limits: { high: { critical: 5e-9 } }, simulate: { between: [1e-10, 4e-9], beyond: [6e-9, 7e-9] } }',
+    'huge: { id: 3, resolution: 0.01, limits: { high: { critical: 1.7e308 } } }',
+    'near: { id: 4, resolution: 1, limits: { low: { critical: 9.6 } }, ' +
+      'simulate: { between: [9.7, 20], beyond: [9, 9.5] } }',
+    'noisy: { id: 5, limits: { low: { critical: 19.9999 } }, simulate: { kind: charge, between: [20, 21] } }')
+  const limits = catalogue.metrics.map(({ limits: { low, high } }) => [
+    low?.warning ?? low?.critical ?? -Infinity, high?.warning ?? high?.critical ?? Infinity
+  ] as const)
+  const { points, truths } = course({ catalogue, anomalyRate: 0.5 }, every(30, 86_400))
+  const broken = points.flat().flatMap(point => point.filter((value, metric) => {
+    const [low, high] = limits[metric] ?? [NaN, NaN]
+    return !Number.isFinite(value) || value < low || value > high
+  }))
+  t.same(broken, truths.map(({ value }) => value))
+  t.ok(new Set(truths.map(({ metric }) => metric)).size >= 3)
+  t.end()
+})
+
+t.test('a satellite outside of the fleet is a mistake', t => {
+  const fleet = new Fleet({ catalogue: BUILT_IN, satellites: 1, seed: 1, anomalyRate: 0, onAnomaly: () => {} })
   t.throws(() => fleet.sample(1, 0, new Float64Array(METRIC_COUNT)), RangeError)
   t.end()
 })

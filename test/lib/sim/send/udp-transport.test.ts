@@ -10,7 +10,8 @@ import { simulate, type SimulationOptions } from '../../../../lib/sim/simulate.j
 import { summaryText, type Summary } from '../../../../lib/sim/summary.js'
 import { UdpTransport } from '../../../../lib/sim/send/udp-transport.js'
 import { PointColumns } from '../../../../protocol/columns.js'
-import { METRIC_COUNT, TELEMETRY } from '../../../../protocol/metrics.js'
+import { BUILT_IN, METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
+import { WIDEST } from '../../../support/schemas.js'
 import { decodePacket } from '../../../../protocol/packet/packet.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 
@@ -29,8 +30,11 @@ interface Receiver {
 }
 
 /** @param drops whether to drop a packet, by arrival order */
-async function startReceiver (t: Test, drops: (arrival: number) => boolean = () => false): Promise<Receiver> {
-  const [columns, satellites, senders] = [new PointColumns(TELEMETRY), new SatelliteTable(), new SenderTable()]
+async function startReceiver (
+  t: Test, drops: (arrival: number) => boolean = () => false, schema = TELEMETRY
+): Promise<Receiver> {
+  const { metricCount } = schema
+  const [columns, satellites, senders] = [new PointColumns(schema), new SatelliteTable(), new SenderTable()]
   const socket = createSocket('udp4')
   const receiver: Omit<Receiver, 'url' | 'udpUrl'> = {
     points: [],
@@ -46,7 +50,7 @@ async function startReceiver (t: Test, drops: (arrival: number) => boolean = () 
     if (senders.observe(result.sender, result.epoch, result.seq, '127.0.0.1', Date.now()) !== 'fresh') return
     receiver.packets.push({ bytes: bytes.length, points: columns.count, seq: result.seq })
     for (let index = 0; index < columns.count; index++) {
-      const values = Array.from(columns.values.subarray(index * METRIC_COUNT, (index + 1) * METRIC_COUNT))
+      const values = Array.from(columns.values.subarray(index * metricCount, (index + 1) * metricCount))
       receiver.points.push({ id: columns.satellites[index]!.id, timeMicros: columns.timesMicros[index]!, values })
     }
   })
@@ -78,6 +82,7 @@ async function run (
   pointsPerPacket: number | null = null
 ): Promise<Summary> {
   return await simulate({
+    catalogue: BUILT_IN,
     url,
     satellites: 10,
     rate: 200,
@@ -114,7 +119,7 @@ t.test('every point arrives with its values, in packets that fit an Ethernet fra
   t.ok(receiver.packets.every(({ bytes, points }) => bytes <= 1400 && points <= 25))
   t.equal(receiver.packets.at(-1)?.points, 0, 'a final heartbeat')
   if (summary.skipped_late === 0) {
-    const fleet = new Fleet({ satellites: 10, seed: 42, anomalyRate: 0.1, onAnomaly: () => {} })
+    const fleet = new Fleet({ catalogue: BUILT_IN, satellites: 10, seed: 42, anomalyRate: 0.1, onAnomaly: () => {} })
     const values = new Float64Array(METRIC_COUNT)
     for (const [index, point] of receiver.points.entries()) {
       fleet.sample(index % 10, index / 2000, values)
@@ -166,6 +171,7 @@ t.test('an incomplete packet is sent within a second, and idle time produces hea
     ...receiver,
     token: null,
     ids: ['SAT-0001'],
+    schema: TELEMETRY,
     pointsPerPacket: null,
     sender: 'slow'
   })
@@ -182,6 +188,7 @@ t.test('packets end at the recommended size if ids are long', async (t) => {
     ...receiver,
     token: null,
     ids: ['x'.repeat(64)],
+    schema: TELEMETRY,
     pointsPerPacket: null,
     sender: 'long'
   })
@@ -190,4 +197,18 @@ t.test('packets end at the recommended size if ids are long', async (t) => {
   await transport.drain(5_000)
   t.match(transport.stats, { sentPoints: 50, acceptedPoints: 50 })
   t.ok(receiver.packets.length > 3 && receiver.packets.every(({ bytes }) => bytes <= 1400))
+})
+
+t.test('a point of 250 float64 values takes a packet of its own', async (t) => {
+  const receiver = await startReceiver(t, undefined, WIDEST)
+  const transport = await UdpTransport.connect({
+    ...receiver, token: null, ids: ['SAT-0001'], schema: WIDEST, pointsPerPacket: null, sender: 'wide'
+  })
+  t.teardown(async () => { await transport.close() })
+  const values = new Float64Array(WIDEST.metricCount).fill(0.1)
+  for (let index = 0; index < 20; index++) transport.send(0, Date.now(), values)
+  t.ok(transport.room <= 512, `${transport.room}`)
+  await transport.drain(5_000)
+  t.match(transport.stats, { sentPoints: 20, acceptedPoints: 20 })
+  t.same(receiver.points[0]?.values, [...values])
 })

@@ -1,6 +1,8 @@
 /** The HTTP contract, on both engines: what each token may do, at every endpoint. */
+import { BUILT_IN, TELEMETRY } from '../../../../support/built-in.js'
 import type { Test } from 'tap'
 import { sha256Of, type Role, type Token } from '../../../../../lib/access/token.js'
+import { createCatalogueRoute } from '../../../../../lib/ingress/http/api/catalogue-route.js'
 import { createDataRoutes } from '../../../../../lib/ingress/http/api/data-routes.js'
 import type { HttpEngine } from '../../../../../lib/ingress/http/engines/engine.js'
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
@@ -90,8 +92,9 @@ async function accessRig (
   const routes = createDataRoutes({ ask: async () => await Promise.resolve(answer) }, ({ exchange, counters }) => {
     counters.ok++
     exchange.reply(200, [], 'stream')
-  })
-  const rig = await startRig(t, engine, { tokens: check, routes })
+  }, TELEMETRY)
+  const all = { ...routes, ...createCatalogueRoute(BUILT_IN, check) }
+  const rig = await startRig(t, engine, { tokens: check, routes: all })
   rig.status.answer = { ...answer, body: '{"status":"degraded","reasons":["a secret"]}' }
   const ask = async (method: string, path: string, authorization: string): Promise<Answer> => {
     const body = method === 'POST' ? POINT : method === 'PUT' || method === 'PATCH' ? '{}' : null
@@ -134,7 +137,17 @@ onBothEngines('every endpoint with every kind of token', async (t, engine) => {
   t.strictSame({ ...counters.denied }, denied)
   const { endpoints } = JSON.parse((await ask('GET', '/', `Bearer ${SECRETS.read}`)).text) as { endpoints: string[] }
   const listed = ENDPOINTS.map(([method, path]) => `${method} ${path}`)
-  t.same(endpoints.filter((endpoint) => !listed.includes(endpoint)), [], 'no endpoint is missing here')
+  t.same(endpoints.filter((endpoint) => !listed.includes(endpoint)), ['GET /catalogue'], 'no endpoint is missing here')
+})
+
+onBothEngines('the catalogue is for those who read or send', async (t, engine) => {
+  const { ask } = await accessRig(t, engine)
+  for (const [authorization, allowed] of CREDENTIALS) {
+    const { status, text } = await ask('GET', '/catalogue', authorization)
+    const may = typeof allowed !== 'string' && (allowed.includes('read') || allowed.includes('ingest'))
+    t.equal(status, may ? 200 : typeof allowed === 'string' ? 401 : 403, authorization)
+    t.equal(text.includes('battery'), may)
+  }
 })
 
 onBothEngines('/health shows details to readers only', async (t, engine) => {

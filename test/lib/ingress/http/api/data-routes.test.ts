@@ -8,7 +8,7 @@ import type { HttpEngine } from '../../../../../lib/ingress/http/engines/engine.
 import type { Intake } from '../../../../../lib/pipeline/intake.js'
 import type { DataQuestion, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
 import { OVERRIDES_MAX } from '../../../../../lib/limits/validate.js'
-import { METRICS } from '../../../../../protocol/metrics.js'
+import { METRICS, TELEMETRY } from '../../../../support/built-in.js'
 import { onBothEngines, startServer, tokenCheckOf, type Answer } from '../engines/rig.js'
 
 const TOKEN = 'a-token-of-some-length'
@@ -34,7 +34,7 @@ async function rig (t: Test, engine: HttpEngine, apiTokens: readonly string[] = 
       return await Promise.resolve(ANSWER)
     }
   }
-  const routes = createDataRoutes(port, ({ exchange }) => exchange.reply(200, [], 'stream'))
+  const routes = createDataRoutes(port, ({ exchange }) => exchange.reply(200, [], 'stream'), TELEMETRY)
   const config = { maxBodyBytes: 1_000, allowedOrigins: [] }
   const [intake, status] = [{} as Intake, {} as StatusPort]
   const tokens = tokenCheckOf(apiTokens)

@@ -10,7 +10,7 @@ import { loadEngine } from '../../../../../lib/ingress/http/engines/load-engine.
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
 import { tokensFromSetting } from '../../../../../lib/access/token.js'
 import { PointColumns } from '../../../../../protocol/columns.js'
-import { TELEMETRY } from '../../../../../protocol/metrics.js'
+import { TELEMETRY } from '../../../../support/built-in.js'
 import { SatelliteTable } from '../../../../../protocol/satellites.js'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'

@@ -1,0 +1,358 @@
+/**
+ * The catalogue file: YAML, or JSON, which YAML includes; its form is catalogue.schema.json.
+ *
+ *   catalogue: 1
+ *   streams:
+ *     telemetry:
+ *       metrics:
+ *         bus_voltage: { id: 1, title: Bus voltage, unit: V, limits: { low: { warning: 26, critical: 24 } } }
+ *
+ * Every fault is named with its line and column. What a catalogue must fulfil beyond the form:
+ *
+ *   1. There is one stream, `telemetry`, with 1 to METRICS_MAX metrics and at most ALIASES_MAX aliases.
+ *   2. Ids are different; so are names and aliases, all of them together.
+ *   3. Limits follow the rules of lib/limits/validate.ts.
+ *   4. One metric at least is not retired.
+ *   5. It survives JSON: text has no lone surrogates, and numbers are not negative zeros, which become zeros.
+ */
+import { readFile } from 'node:fs/promises'
+import { LineCounter, isMap, isScalar, isSeq, parseDocument, type Document } from 'yaml'
+import {
+  Catalogue, ID_MAX, SIMULATION_KINDS, type Metric, type MetricLimits, type Simulation
+} from '../../protocol/catalogue.js'
+import { ALIASES_MAX, METRICS_MAX, NAME_BYTES_MAX, PointSchema, isMetricName } from '../../protocol/schema.js'
+import { nearest } from '../config/value-types.js'
+import { parseLimitSet } from '../limits/validate.js'
+import { SIMULATED_MAX, simulationOf } from './simulation.js'
+
+/** Of a file: 250 metrics with long descriptions have 200 kB. */
+export const FILE_BYTES_MAX = 1024 * 1024
+/** The one form of the file. */
+export const FORM = 1
+const STREAM = 'telemetry'
+const TITLE_MAX = 80
+const UNIT_MAX = 24
+const DESCRIPTION_MAX = 500
+/** Faults named of one file. */
+const FAULTS_MAX = 100
+const CONTROL = /\p{Cc}/u
+
+const METRIC_KEYS = [
+  'id', 'title', 'unit', 'description', 'resolution', 'limits', 'simulate', 'aliases', 'retired'
+] as const
+
+export interface CatalogueFault {
+  /** From 1. */
+  readonly line: number
+  readonly column: number
+  /** `streams.telemetry.metrics.bus_voltage.id`; '' for the whole file. */
+  readonly path: string
+  readonly message: string
+}
+
+export type ParsedCatalogue =
+  | { readonly ok: true, readonly catalogue: Catalogue }
+  | { readonly ok: false, readonly faults: readonly CatalogueFault[] }
+
+/** Reads a catalogue from the text of a file. */
+export function parseCatalogue (text: string): ParsedCatalogue {
+  const lines = new LineCounter()
+  if (Buffer.byteLength(text) > FILE_BYTES_MAX) {
+    return { ok: false, faults: [{ line: 1, column: 1, path: '', message: `has more than ${FILE_BYTES_MAX} bytes` }] }
+  }
+  const document = parseDocument(
+    text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: '1.2', schema: 'core' })
+  const syntax = document.errors.map(({ message, pos }) => ({
+    ...place(lines, pos[0]), path: '', message: `is not valid YAML: ${message}`
+  }))
+  if (syntax.length > 0) return { ok: false, faults: syntax.slice(0, FAULTS_MAX) }
+  const reader = new CatalogueReader(document, lines)
+  const catalogue = reader.read()
+  if (catalogue === null || reader.faults.length > 0) {
+    return {
+      ok: false, faults: reader.faults.toSorted((a, b) => a.line - b.line || a.column - b.column).slice(0, FAULTS_MAX)
+    }
+  }
+  return { ok: true, catalogue }
+}
+
+/** As compilers print it, so that editors find the place: FILE:LINE:COLUMN. */
+export function describeFault (file: string, { line, column, path, message }: CatalogueFault): string {
+  return `${file}:${line}:${column}: ${path === '' ? 'the file' : path} ${message}`
+}
+
+/** Reads a catalogue from a file. A file that cannot be read has one fault. */
+export async function readCatalogueFile (file: string): Promise<ParsedCatalogue> {
+  try {
+    return parseCatalogue(await readFile(file, 'utf8'))
+  } catch (error) {
+    return {
+      ok: false, faults: [{ line: 1, column: 1, path: '', message: `cannot be read: ${(error as Error).message}` }]
+    }
+  }
+}
+
+function place (lines: LineCounter, offset: number): { line: number, column: number } {
+  const { line, col } = lines.linePos(offset)
+  return { line: Math.max(line, 1), column: Math.max(col, 1) }
+}
+
+type Path = ReadonlyArray<string | number>
+type Fields = Readonly<Record<string, unknown>>
+
+class CatalogueReader {
+  readonly faults: CatalogueFault[] = []
+
+  constructor (private readonly document: Document.Parsed, private readonly lines: LineCounter) {}
+
+  read (): Catalogue | null {
+    const root = this.value([])
+    const fields = this.fields(root, [], ['catalogue', 'streams'])
+    if (fields === null) return null
+    if (fields['catalogue'] !== FORM) this.fault(['catalogue'], `must be ${FORM}, the form of this file`)
+    const streams = this.fields(fields['streams'], ['streams'])
+    if (streams === null) return null
+    for (const name of Object.keys(streams)) {
+      if (name !== STREAM) this.fault(['streams', name], `is not supported: the one stream is ${STREAM}`)
+    }
+    if (!Object.hasOwn(streams, STREAM)) {
+      this.fault(['streams'], `must have the stream ${STREAM}`)
+      return null
+    }
+    const path = ['streams', STREAM]
+    const stream = this.fields(streams[STREAM], path, ['metrics'])
+    const entries = stream === null ? null : this.fields(stream['metrics'], [...path, 'metrics'])
+    if (entries === null) return null
+    const metrics = Object.entries(entries).map(([name, value]) => this.readMetric(
+      name, value, [...path, 'metrics', name]))
+    return this.check(metrics, [...path, 'metrics'])
+  }
+
+  private readMetric (name: string, value: unknown, path: Path): Metric {
+    if (!isMetricName(name)) this.fault(path, `is not a name for a metric: ${NAME_RULE}`)
+    const fields = this.fields(value, path, METRIC_KEYS) ?? {}
+    if (!Object.hasOwn(fields, 'id') && this.faults.at(-1)?.path !== text(path)) {
+      this.fault(
+        path, 'has no id: a number of its own, which never changes')
+    }
+    const limits = this.readLimits(name, fields['limits'], [...path, 'limits'])
+    return {
+      id: this.read1(
+        'id', fields, path,
+        (id): id is number => Number.isInteger(id) && (id as number) >= 1 && (id as number) <= ID_MAX,
+        `must be a whole number from 1 to ${ID_MAX}`, 0),
+      name,
+      aliases: this.readAliases(fields['aliases'], [...path, 'aliases']),
+      title: this.readText('title', fields, path, TITLE_MAX, titleOf(name)),
+      unit: this.readText('unit', fields, path, UNIT_MAX, ''),
+      description: this.readText('description', fields, path, DESCRIPTION_MAX, ''),
+      resolution: this.read1(
+        'resolution', fields, path, (step): step is number => isFinite(step) && step > 0, 'must be a number above 0',
+        null),
+      limits,
+      simulation: this.readSimulation(fields['simulate'], limits, [...path, 'simulate']),
+      retired: this.read1(
+        'retired', fields, path, (flag): flag is boolean => typeof flag === 'boolean', 'must be true or false', false)
+    }
+  }
+
+  /** One field of a metric that may be left out. */
+  private read1<T, D> (
+    key: string, fields: Fields, path: Path, is: (value: unknown) => value is T, rule: string, without: D
+  ): T | D {
+    if (!Object.hasOwn(fields, key)) return without
+    const value = fields[key]
+    if (is(value)) return value
+    this.fault([...path, key], rule)
+    return without
+  }
+
+  private readText (key: string, fields: Fields, path: Path, max: number, without: string): string {
+    const is = (value: unknown): value is string =>
+      typeof value === 'string' && value.length <= max && !CONTROL.test(value) && isWellFormed(value)
+    return this.read1(
+      key, fields, path, is, `must be text of at most ${max} characters on one line${quoteHint(fields[key])}`, without)
+  }
+
+  private readAliases (value: unknown, path: Path): string[] {
+    if (value === undefined) return []
+    if (!Array.isArray(value)) {
+      this.fault(path, 'must be a list of names')
+      return []
+    }
+    return value.filter((alias, index): alias is string => {
+      if (typeof alias === 'string' && isMetricName(alias)) return true
+      this.fault([...path, index], `is not a name for a metric: ${NAME_RULE}`)
+      return false
+    })
+  }
+
+  private readLimits (name: string, value: unknown, path: Path): MetricLimits {
+    if (value === undefined || !isMetricName(name) || isReserved(name)) return {}
+    const parsed = parseLimitSet({ default: { [name]: value } }, new PointSchema([name]), null)
+    if (parsed.ok) return withoutNegativeZeros(parsed.set.default[name] ?? {})
+    const prefix = `default.${name}`
+    for (const { field, message } of parsed.faults) {
+      const rest = field.slice(prefix.length + 1)
+      this.fault(rest === '' ? path : [...path, ...rest.split('.')], message)
+    }
+    return {}
+  }
+
+  private readSimulation (value: unknown, limits: MetricLimits, path: Path): Simulation {
+    const without = simulationOf(limits)
+    if (value === undefined) return without
+    const fields = this.fields(value, path, ['kind', 'between', 'beyond'])
+    if (fields === null) return without
+    const isKind = (kind: unknown): kind is Simulation['kind'] => SIMULATION_KINDS.some((known) => known === kind)
+    return {
+      kind: this.read1('kind', fields, path, isKind, `must be one of ${SIMULATION_KINDS.join(', ')}`, without.kind),
+      between: withoutNegativeZeros(this.read1('between', fields, path, isPair, PAIR_RULE, without.between)),
+      beyond: withoutNegativeZeros(this.read1(
+        'beyond', fields, path, (pair): pair is readonly [number, number] | null => pair === null || isPair(pair),
+        `${PAIR_RULE}, or null`, without.beyond))
+    }
+  }
+
+  /** What a metric alone cannot tell. */
+  private check (metrics: readonly Metric[], path: Path): Catalogue | null {
+    if (metrics.length === 0 || metrics.length > METRICS_MAX) {
+      this.fault(
+        path, `must have 1 to ${METRICS_MAX} metrics, not ${metrics.length}`)
+    }
+    const aliases = metrics.reduce((sum, metric) => sum + metric.aliases.length, 0)
+    if (aliases > ALIASES_MAX) this.fault(path, `must have at most ${ALIASES_MAX} aliases together, not ${aliases}`)
+    const ids = new Map<number, string>()
+    const names = new Map(metrics.map(({ name }) => [name, name]))
+    for (const { id, name, aliases } of metrics) {
+      const other = ids.get(id)
+      if (other !== undefined && id !== 0) this.fault([...path, name, 'id'], `${id} is the id of ${other} already`)
+      ids.set(id, name)
+      if (isReserved(name)) this.fault([...path, name], RESERVED_RULE)
+      for (const [index, alias] of aliases.entries()) {
+        const taken = names.get(alias)
+        if (isReserved(alias)) this.fault([...path, name, 'aliases', index], RESERVED_RULE)
+        else if (taken !== undefined) this.fault([...path, name, 'aliases', index], `is a name of ${taken} already`)
+        names.set(alias, name)
+      }
+    }
+    if (metrics.length > 0 && metrics.every(({ retired }) => retired)) {
+      this.fault(
+        path, 'are all retired: one at least must be sent')
+    }
+    return this.faults.length === 0 ? new Catalogue(metrics) : null
+  }
+
+  /** The value as an object, or null and a fault. @param known without it: any field */
+  private fields (value: unknown, path: Path, known?: readonly string[]): Fields | null {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      this.fault(path, `must be a mapping${known === undefined ? '' : ` with ${known.join(', ')}`}`)
+      return null
+    }
+    if (known === undefined) return value as Fields
+    for (const key of Object.keys(value)) {
+      if (known.includes(key)) continue
+      const near = nearest(key, known)
+      this.fault(
+        [...path, key],
+        `is not known here${near === null ? `; known are ${known.join(', ')}` : `; did you mean ${near}?`}`)
+    }
+    return value as Fields
+  }
+
+  private value (path: Path): unknown {
+    const node = path.length === 0 ? this.document.contents : this.document.getIn(path, true)
+    // Anchors are left alone: a small file could name a large one many times.
+    return isMap(node) || isSeq(node) || isScalar(node) ? this.plain(node) : undefined
+  }
+
+  private plain (node: unknown): unknown {
+    try {
+      return (node as { toJS: (document: Document.Parsed, options: object) => unknown }).toJS(
+        this.document, { maxAliasCount: 0 })
+    } catch (error) {
+      this.fault([], `must have no YAML aliases (*name): ${(error as Error).message}`)
+      return undefined
+    }
+  }
+
+  private fault (path: Path, message: string): void {
+    this.faults.push({ ...this.placeOf(path), path: text(path), message })
+  }
+
+  /** Of the key itself, or of what holds it where it is missing. */
+  private placeOf (path: Path): { line: number, column: number } {
+    for (let length = path.length; length > 0; length--) {
+      const parent = length === 1 ? this.document.contents : this.document.getIn(path.slice(0, length - 1), true)
+      const key = path[length - 1]
+      if (isMap(parent)) {
+        const pair = parent.items.find(({ key: each }) => (isScalar(each) ? String(each.value) : each) === String(key))
+        if (isScalar(pair?.key) && pair.key.range != null) return place(this.lines, pair.key.range[0])
+      }
+      const item = isSeq(parent) ? parent.items[key as number] : undefined
+      if (isScalar(item) && item.range != null) return place(this.lines, item.range[0])
+    }
+    return { line: 1, column: 1 }
+  }
+}
+
+const NAME_RULE = `1 to ${NAME_BYTES_MAX} lower-case letters, digits and _, beginning with a letter`
+const PAIR_RULE = `must be two numbers, [low, high], from -${SIMULATED_MAX} to ${SIMULATED_MAX}`
+const RESERVED_RULE = 'is a name that every point or table has already'
+
+function text (path: Path): string {
+  return path.join('.')
+}
+
+function isFinite (value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
+}
+
+function isPair (value: unknown): value is readonly [number, number] {
+  return Array.isArray(value) && value.length === 2 &&
+    value.every((each) => isFinite(each) && Math.abs(each) <= SIMULATED_MAX) &&
+    (value[0] as number) <= (value[1] as number)
+}
+
+/**
+ * Names that a point, a table or a view of ours has for something else; the columns that PostgreSQL gives every table;
+ * and the property of every object that could be a name.
+ */
+export const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  'satellite_id', 'time', 'timestamp', 'stream', 'points', 'bucket', 'received', 'until',
+  'xmin', 'xmax', 'cmin', 'cmax', 'ctid', 'tableoid',
+  'constructor'
+])
+
+function isReserved (name: string): boolean {
+  return RESERVED_NAMES.has(name)
+}
+
+/** A lone surrogate is no character, and jsonb refuses it. */
+function isWellFormed (text: string): boolean {
+  return !/\p{Cs}/u.test(text)
+}
+
+/** jsonb has no negative zero: a stored catalogue would differ from its file. JSON.stringify writes it as 0. */
+function withoutNegativeZeros<T> (value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T
+}
+
+/** battery_charge → Battery charge */
+function titleOf (name: string): string {
+  const words = name.replaceAll('_', ' ').trim().slice(0, TITLE_MAX)
+  return words.charAt(0).toUpperCase() + words.slice(1)
+}
+
+/** YAML reads 5 and yes-no words without quotes as something else. */
+function quoteHint (value: unknown): string {
+  return typeof value === 'number' || typeof value === 'boolean' ? `; put it in quotes: "${String(value)}"` : ''
+}
+
+/** A catalogue as the database keeps it: the file's form without what is left to defaults. */
+export function catalogueJson (catalogue: Catalogue): object {
+  const metrics = catalogue.metrics.map(({ name, simulation, ...metric }) => [
+    name, { ...metric, resolution: metric.resolution ?? undefined, simulate: simulation }
+  ])
+  return { catalogue: FORM, streams: { [STREAM]: { metrics: Object.fromEntries(metrics) as object } } }
+}

@@ -1,0 +1,38 @@
+/** The limits from the catalogue and the configuration: stored in a database that has none yet. */
+import { THRESHOLDS, type Catalogue } from '../../protocol/catalogue.js'
+import { PointSchema } from '../../protocol/schema.js'
+import type { Config } from '../config/config.js'
+import { StartupError } from '../support/startup-error.js'
+import type { LimitSet, MetricLimits } from '../limits/limit-set.js'
+import { parseLimitSet } from '../limits/validate.js'
+
+/** Throws a StartupError if a variable of the environment does not fit the catalogue's other limits of its metric. */
+export function defaultLimits (config: Pick<Config, ThresholdKey>, { live }: Catalogue): LimitSet {
+  const limits = live.map(({ name, limits }): [string, MetricLimits] => [name, withThreshold(name, limits, config)])
+  return {
+    default: Object.fromEntries(limits.filter(([, { low, high }]) => low !== undefined || high !== undefined)),
+    overrides: {}
+  }
+}
+
+type ThresholdKey = keyof Config & `threshold_${string}`
+type Threshold = typeof THRESHOLDS[number]
+
+/** The variables of the environment that are set, and whose metrics the catalogue has. */
+export function thresholdsInUse (config: Pick<Config, ThresholdKey>, { live }: Catalogue): Threshold[] {
+  return THRESHOLDS.filter(({ metric }) =>
+    config[`threshold_${metric}`] !== null && live.some(({ name }) => name === metric))
+}
+
+/** A variable of the environment wins over the catalogue's critical limit. */
+function withThreshold (name: string, limits: MetricLimits, config: Pick<Config, ThresholdKey>): MetricLimits {
+  const threshold = THRESHOLDS.find(({ metric }) => metric === name)
+  const value = threshold === undefined ? null : config[`threshold_${threshold.metric}`]
+  if (threshold === undefined || value === null) return limits
+  const merged = { ...limits, [threshold.side]: { ...limits[threshold.side], critical: value } }
+  const parsed = parseLimitSet({ default: { [name]: merged } }, new PointSchema([name]), null)
+  if (parsed.ok) return merged
+  throw new StartupError(
+    `${threshold.env}=${value} does not fit the other limits that the catalogue has for ${name}: ` +
+    `${parsed.faults.map(({ message }) => message).join('; ')}. Change the variable, or leave it out.`)
+}

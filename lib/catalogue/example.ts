@@ -1,0 +1,66 @@
+/**
+ * The example that `catalogue init` writes: the built-in metrics and some of a user's own, with all there is to say
+ * about one.
+ */
+export const EXAMPLE = `# yaml-language-server: $schema=./catalogue.schema.json
+# The metrics of your satellites. Start the server with it:
+#
+#   CATALOGUE=./catalogue.yaml bin/orbitstream-ingest start
+#
+# and check it after each change with "orbitstream-ingest catalogue check catalogue.yaml".
+catalogue: 1
+streams:
+  telemetry:
+    metrics:
+      # The name is the field that senders use, and the column in the database.
+      battery_charge_percent:
+        # For good: it is never given to another metric, and a new metric gets an id above all others.
+        id: 1
+        title: Battery charge
+        unit: "%"
+        description: State of charge, from the coulomb counter.
+        # Smallest step of the sensor.
+        resolution: 0.25
+        # They hold until somebody sets others with "orbitstream-ingest limits set" or PUT /limits.
+        limits:
+          low: { warning: 20, critical: 10 }
+        # How the simulator moves it: charge, fill, signal, walk or constant; "beyond" are simulated anomalies.
+        simulate: { kind: charge, between: [48, 98], beyond: [0.5, 9.5] }
+
+      bus_voltage:
+        id: 2
+        title: Bus voltage
+        unit: V
+        resolution: 0.01
+        limits:
+          low: { warning: 27, critical: 24 }
+          high: { warning: 33, critical: 34 }
+
+      panel_temperature:
+        id: 3
+        title: Panel temperature
+        unit: °C
+        resolution: 0.1
+        limits:
+          low: { critical: -100 }
+          high: { critical: 110 }
+        simulate: { kind: walk, between: [-90, 95] }
+
+      transmitter_power:
+        id: 4
+        title: Transmitter power
+        unit: dBm
+        # Earlier names, which senders may still use.
+        aliases: [tx_power]
+        simulate: { kind: signal, between: [0, 30] }
+
+      frames_lost:
+        id: 5
+        title: Lost frames
+        limits:
+          high: { warning: 50 }
+        simulate: { kind: fill, between: [0, 40], beyond: [51, 80] }
+
+      # Nobody sends it any more: its points stay, dashboards do not show it. Metrics are never removed.
+      old_star_tracker_temperature: { id: 6, unit: °C, retired: true }
+`

@@ -1,0 +1,15 @@
+/** The catalogue file that the configuration names, for commands that put it into force. */
+import type { Catalogue } from '../../../protocol/catalogue.js'
+import { describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
+import type { Config } from '../../config/config.js'
+
+/** Null: no file is configured. Undefined: it has faults, and each has been printed. */
+export async function readProposed (
+  { catalogue: path }: Config, complain: (text: string) => void
+): Promise<Catalogue | null | undefined> {
+  if (path === null) return null
+  const read = await readCatalogueFile(path)
+  if (read.ok) return read.catalogue
+  for (const fault of read.faults) complain(`error: ${describeFault(path, fault)}`)
+  return undefined
+}

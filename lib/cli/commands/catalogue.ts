@@ -1,0 +1,132 @@
+/** `catalogue`: write, check and compare catalogue files, put one into force, and see what is in force. */
+import { readFile, writeFile } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
+import type { Catalogue } from '../../../protocol/catalogue.js'
+import { catalogueJson, describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
+import { isSameCatalogue } from '../../catalogue/evolution.js'
+import { EXAMPLE } from '../../catalogue/example.js'
+import type { Database } from '../../database/connection.js'
+import {
+  planCatalogue, readCatalogue, readCatalogueHistory, type CataloguePlan
+} from '../../schema/catalogue-versions.js'
+import { migrateSchema, planMetrics, planMigrations } from '../../schema/migrate.js'
+import { systemCode } from '../../support/errors.js'
+import { defineCommand, type CommandContext } from '../command.js'
+import { counted } from '../table.js'
+import { errorLog, withDatabase } from './database.js'
+
+const ACTIONS = ['init', 'check', 'diff', 'apply', 'show', 'history'] as const
+type Action = typeof ACTIONS[number]
+const FILE_ACTIONS: ReadonlySet<Action> = new Set(['init', 'check', 'diff', 'apply'])
+const INIT_FILE = 'catalogue.yaml'
+const SCHEMA_FILE = 'catalogue.schema.json'
+const SCHEMA = fileURLToPath(new URL(`../../../../protocol/${SCHEMA_FILE}`, import.meta.url))
+const OPTIONS = [
+  { name: 'count', type: 'integer', min: 1, max: 1_000, default: 20, help: 'history: how many versions.' },
+  { name: 'json', type: 'boolean', help: 'show: print JSON instead of YAML.' }
+] as const
+
+type Context = CommandContext<typeof OPTIONS>
+
+export const catalogue = defineCommand({
+  name: 'catalogue',
+  summary:
+    'Write an example catalogue of metrics; check, compare or apply a file; show the one in force and its history.',
+  options: OPTIONS,
+  settings: ['dataDir', 'databaseUrl', 'logLevel'],
+  positionals: { usage: '<init [FILE]|check FILE|diff FILE|apply FILE|show|history>', min: 1, max: 2 },
+  async run (context) {
+    const [word, file] = context.positionals
+    const action = ACTIONS.find((known) => known === word)
+    if (action === undefined) return misused(context, `"${String(word)}" is not one of ${ACTIONS.join(', ')}`)
+    if (!FILE_ACTIONS.has(action) && file !== undefined) return misused(context, `${action} takes no file`)
+    if (action === 'init') return await init(context, file ?? INIT_FILE)
+    if (!FILE_ACTIONS.has(action)) return await look(context, action)
+    if (file === undefined) return misused(context, `${action} needs a file`)
+    const read = await readCatalogueFile(file)
+    if (!read.ok) {
+      for (const fault of read.faults) context.complain(`error: ${describeFault(file, fault)}`)
+      return 2
+    }
+    return await useFile(context, action, file, read.catalogue)
+  }
+})
+
+function misused ({ complain }: Context, problem: string): number {
+  complain(`error: ${problem}\nTry: orbitstream-ingest catalogue --help`)
+  return 2
+}
+
+/** Never overwrites a catalogue, which is somebody's work; replaces the schema beside it. */
+async function init ({ print, complain }: Context, file: string): Promise<number> {
+  try {
+    await writeFile(file, EXAMPLE, { flag: 'wx' })
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error
+    complain(`error: ${file} already exists; choose another name`)
+    return 1
+  }
+  await writeFile(join(dirname(file), SCHEMA_FILE), await readFile(SCHEMA, 'utf8'))
+  print(`${file} is an example; ${SCHEMA_FILE} lets editors complete and check it. Start a server with it:\n` +
+    `  CATALOGUE=${file} orbitstream-ingest start`)
+  return 0
+}
+
+async function look ({ config, values, print }: Context, action: Action): Promise<number> {
+  return await withDatabase(config, errorLog(config, 'catalogue'), async (db) => {
+    if (action === 'show') {
+      const json = catalogueJson(await readCatalogue(db))
+      print(values.json ? JSON.stringify(json) : stringify(JSON.parse(JSON.stringify(json))).trimEnd())
+      return 0
+    }
+    for (const { version, changedAt, changedBy, catalogue } of await readCatalogueHistory(db, values.count)) {
+      print(`${String(version).padStart(6)}  ${changedAt}  ${counted(catalogue.live.length, 'metric')}  ${changedBy}`)
+    }
+    return 0
+  })
+}
+
+async function useFile (context: Context, action: Action, file: string, proposed: Catalogue): Promise<number> {
+  const { config, print } = context
+  if (action === 'check') {
+    print(
+      `${file} is valid: ${counted(proposed.live.length, 'metric')} in use, ` +
+      `${proposed.metrics.length - proposed.live.length} retired.`)
+    return 0
+  }
+  const log = errorLog(config, 'catalogue')
+  return await withDatabase(config, log, async (db) => {
+    if (action === 'diff') return await diff(context, db, proposed)
+    const plan = await planCatalogue(db, { proposed, revert: true })
+    const changedBy = `catalogue apply: ${userInfo().username}@${hostname()}`
+    await migrateSchema(db, { log, proposed, revert: true, changedBy })
+    print(describeChange(plan))
+    if (!isSameCatalogue(plan.catalogue, plan.inForce.catalogue)) {
+      print('Restart running servers, one at a time, to use the new catalogue.')
+    }
+    return 0
+  })
+}
+
+/** What applying would do. */
+async function diff ({ print }: Context, db: Database, proposed: Catalogue): Promise<number> {
+  const plan = await planMigrations(db, { proposed, revert: true })
+  print(describeChange(plan))
+  const addition = plan.pending.length > 0 ? null : await planMetrics(db, plan)
+  for (const sql of addition?.statements ?? []) print(`${sql};`)
+  return 0
+}
+
+function describeChange ({ evolution: { added, retired, changed } }: CataloguePlan): string {
+  const lines = [
+    ...added.map(({ id, name, unit }) => `+ ${name} (id ${id}${unit === '' ? '' : `, ${unit}`}): a new column`),
+    ...retired.map(({ name }) => `- ${name}: retired; its column and points stay`),
+    ...changed.filter(({ metric }) => !retired.includes(metric))
+      .map(({ metric: { name }, what }) =>
+        `~ ${name}: ${what.map((key) => key === 'simulation' ? 'simulate' : key).join(', ')}`)
+  ]
+  return lines.length === 0 ? 'The catalogue is the one in force.' : lines.join('\n')
+}

@@ -1,0 +1,121 @@
+/**
+ * The catalogue: which metrics a point has, and how each is shown, judged and simulated. Tables, COPY rows, validation,
+ * limits, dashboards and the simulator derive from it.
+ *
+ * A metric is known for good by its id. Ids give the order of the columns and of the rows in packets, so a new metric
+ * has an id above all others, and one that nobody sends any more is retired, never removed.
+ */
+import { PointSchema } from './schema.js'
+
+/** Which side of a limit is out of order: below a low limit, above a high one. */
+export type LimitSide = 'low' | 'high'
+/** How bad a broken limit is. */
+export type Severity = 'warning' | 'critical'
+export type SideLimits = { readonly [S in Severity]?: number }
+/** A metric without limits is not checked. */
+export type MetricLimits = { readonly [S in LimitSide]?: SideLimits }
+
+/** How the simulator moves a metric; all but `constant` keep between the two values of `between`. */
+export const SIMULATION_KINDS = ['charge', 'fill', 'signal', 'walk', 'constant'] as const
+export type SimulationKind = typeof SIMULATION_KINDS[number]
+
+export interface Simulation {
+  /**
+   * charge: rises in sunlight and drains in eclipse; fill: fills up and empties during passes; signal: rises and falls
+   * with elevation during passes; walk: random steps; constant: the middle of `between`.
+   */
+  readonly kind: SimulationKind
+  readonly between: readonly [low: number, high: number]
+  /** Values that break a limit, for simulated anomalies; null: the metric never breaks one. */
+  readonly beyond: readonly [low: number, high: number] | null
+}
+
+export interface Metric {
+  /** 1 to ID_MAX, never used for another metric. */
+  readonly id: number
+  /** Field of a point and column of the table. */
+  readonly name: string
+  /** Earlier names, which senders may still use. */
+  readonly aliases: readonly string[]
+  /** Short title, for people. */
+  readonly title: string
+  /** '' for a number without a unit. */
+  readonly unit: string
+  /** A sentence or two, for people; '' for none. */
+  readonly description: string
+  /** Smallest step of the sensor, in `unit`; null: not known. */
+  readonly resolution: number | null
+  /** Limits that hold until somebody sets others in the database. */
+  readonly limits: MetricLimits
+  readonly simulation: Simulation
+  /** Nobody sends it any more: stored if it comes, but not shown. */
+  readonly retired: boolean
+}
+
+/** Highest id of a metric. */
+export const ID_MAX = 32_767
+
+export class Catalogue {
+  /** By id, retired ones too: the order of columns. */
+  readonly metrics: readonly Metric[]
+  /** Those that are shown and simulated. */
+  readonly live: readonly Metric[]
+  readonly schema: PointSchema
+
+  /** @param metrics with the rules of lib/catalogue fulfilled; throws a RangeError where names clash */
+  constructor (metrics: readonly Metric[]) {
+    this.metrics = metrics.toSorted((a, b) => a.id - b.id)
+    this.live = this.metrics.filter(({ retired }) => !retired)
+    this.schema = new PointSchema(
+      this.metrics.map(({ name }) => name),
+      this.metrics.flatMap(({ name, aliases }) => aliases.map((alias) => ({ name: alias, metric: name })))
+    )
+  }
+}
+
+/** The metrics of a server without a catalogue file. */
+export const BUILT_IN = new Catalogue([
+  {
+    id: 1,
+    name: 'battery_charge_percent',
+    aliases: [],
+    title: 'Battery charge',
+    unit: '%',
+    description: '',
+    resolution: 0.25,
+    limits: { low: { critical: 10 } },
+    simulation: { kind: 'charge', between: [48, 98], beyond: [0.5, 9.5] },
+    retired: false
+  },
+  {
+    id: 2,
+    name: 'storage_usage_mb',
+    aliases: [],
+    title: 'Storage in use',
+    unit: 'MB',
+    description: '',
+    resolution: 1,
+    limits: { high: { critical: 95_000 } },
+    simulation: { kind: 'fill', between: [400, 84_000], beyond: [95_500, 100_000] },
+    retired: false
+  },
+  {
+    id: 3,
+    name: 'signal_strength_dbm',
+    aliases: [],
+    title: 'Signal strength',
+    unit: 'dBm',
+    description: '',
+    resolution: 0.5,
+    limits: { low: { critical: -100 } },
+    simulation: { kind: 'signal', between: [-95, -54], beyond: [-120, -100.5] },
+    retired: false
+  }
+])
+
+/** Variables of the environment that set the first critical limit of a built-in metric. */
+export const THRESHOLDS = [
+  { metric: 'battery_charge_percent', side: 'low', env: 'ANOMALY_THRESHOLD_BATTERY' },
+  { metric: 'storage_usage_mb', side: 'high', env: 'ANOMALY_THRESHOLD_STORAGE' },
+  { metric: 'signal_strength_dbm', side: 'low', env: 'ANOMALY_THRESHOLD_SIGNAL' }
+] as const satisfies ReadonlyArray<{ readonly metric: string, readonly side: LimitSide, readonly env: string }>

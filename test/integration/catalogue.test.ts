@@ -1,0 +1,153 @@
+/**
+ * A user's own metrics, with real programs: from `catalogue init` to stored points, and changes of a catalogue under
+ * way.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { connect, type Database } from '../../lib/database/connection.js'
+import type { Summary } from '../../lib/sim/summary.js'
+import { drained } from '../support/health.js'
+import { runIngest } from '../support/command.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
+import { startIngest, startProgram, type Ingest } from '../support/program.js'
+
+const fileOf = (metrics: string): string => `{ catalogue: 1, streams: { telemetry: { metrics: { ${metrics} } } } }`
+const ONE = fileOf('voltage: { id: 1, aliases: [volts] }, current: { id: 2 }')
+const TWO = fileOf('voltage: { id: 1, aliases: [volts] }, current: { id: 2 }, power: { id: 3 }')
+
+async function open (t: Test, postgres: TestPostgres): Promise<Database> {
+  const database = await connect(postgres.url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+  t.teardown(async () => await database.close())
+  return database
+}
+
+async function post (url: string, path: string, body: object): Promise<{ status: number, text: string }> {
+  const answer = await fetch(
+    `${url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  return { status: answer.status, text: await answer.text() }
+}
+
+t.test('from the example to stored points: HTTP, UDP, limits, and what people look at', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const postgres = await startTestPostgres(t)
+  const file = join(directory, 'catalogue.yaml')
+  t.match(await runIngest(['catalogue', 'init', file]), { code: 0, out: /CATALOGUE=.*start/ })
+  t.match(await runIngest(['catalogue', 'init', file]), { code: 1, err: /already exists/ })
+  t.match(await runIngest(['catalogue', 'check', file]), { code: 0, out: /is valid: 5 metrics in use, 1 retired/ })
+  const ingest = await startIngest(
+    t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--catalogue', file], udpPort: '0' })
+  for (const way of [
+    ['--format', 'json'], ['--format', 'msgpack', '--batch-size', '10'],
+    ['--transport', 'udp', '--udp-url', `udp://127.0.0.1:${ingest.udpPorts[0]}`]
+  ]) {
+    const simulator = startProgram(
+      t, 'orbitstream-sim',
+      ['-s', '10', '-r', '20', '-d', '1', '--anomaly-rate', '0.2', '--json', '--api-url', ingest.url, ...way])
+    t.equal(await simulator.exit, 0, simulator.stderr)
+    const { accepted, sent } = JSON.parse(simulator.stdout) as Summary
+    t.ok(sent > 0 && accepted === sent, way.join(' '))
+  }
+  t.match(
+    await post(ingest.url, '/telemetry', { satellite_id: 'A', tx_power: 12.5 }), { status: 202 }, 'an earlier name')
+  t.match(
+    await post(ingest.url, '/telemetry', { satellite_id: 'A', bus_volt: 12.5 }),
+    { status: 400, text: /did you mean bus_voltage/ })
+  await drained(ingest.url)
+  const database = await open(t, postgres)
+  const { rows: [sums] } = await database.query<Record<string, string | null>>(`
+    SELECT count(*) AS points, count(battery_charge_percent) AS battery, count(frames_lost) AS lost,
+           count(old_star_tracker_temperature) AS old,
+           max(transmitter_power) FILTER (WHERE satellite_id = 'A')::text AS power FROM telemetry`)
+  const points = Number(sums?.['points'])
+  t.match(sums, { battery: String(points - 1), lost: String(points - 1), old: '0', power: '12.5' })
+  const { rows: kinds } = await database.query<{ metric: string }>('SELECT DISTINCT metric FROM anomalies ORDER BY 1')
+  t.same(
+    kinds.map(({ metric }) => metric), ['battery_charge_percent', 'bus_voltage', 'frames_lost', 'panel_temperature'])
+  t.match(
+    await (await fetch(`${ingest.url}/catalogue`)).json(),
+    { catalogue: 1, streams: { telemetry: { metrics: { bus_voltage: { id: 2, unit: 'V' } } } } })
+  t.match(
+    await runIngest(['catalogue', 'show', '--database-url', postgres.url]), { code: 0, out: /bus_voltage:\n +id: 2/ })
+  t.match(
+    await runIngest(['limits', 'get', '--database-url', postgres.url]),
+    { code: 0, out: /"bus_voltage": \{\s+"low": \{\s+"warning": 27/ })
+})
+
+t.test('a faulty file: every fault with its place, exit code 2, nothing changed', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const file = join(directory, 'c.yaml')
+  await writeFile(
+    file, 'catalogue: 1\nstreams:\n  telemetry:\n    metrics:\n      a: { id: 1, unit: 5 }\n      a_b: { id: 1 }\n')
+  const wanted = /c\.yaml:5:19: .*\.unit must be text.*\n.*c\.yaml:6:14: .*\.id 1 is the id of a already/
+  t.match(await runIngest(['catalogue', 'check', file]), { code: 2, err: wanted })
+  t.match(
+    await runIngest(['start', '--catalogue', file, '--data-dir', join(directory, 'data')]), { code: 2, err: wanted })
+  t.match(
+    await runIngest(['catalogue', 'check', join(directory, 'none.yaml')]), { code: 2, err: /cannot be read: ENOENT/ })
+  t.match(await runIngest(['catalogue', 'chekc', file]), { code: 2, err: /is not one of init, check/ })
+  await t.rejects(readFile(join(directory, 'data', 'spool')), { code: 'ENOENT' })
+})
+
+t.test('frames of an earlier catalogue are stored after a kill and a start with a new metric', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const postgres = await startTestPostgres(t)
+  const file = join(directory, 'c.yaml')
+  await writeFile(file, ONE)
+  const options = { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--catalogue', file] }
+  const first = await startIngest(t, options)
+  const blocker = await open(t, postgres)
+  await blocker.query('BEGIN; LOCK TABLE telemetry IN ACCESS EXCLUSIVE MODE')
+  for (let n = 0; n < 20; n++) {
+    t.match(
+      await post(
+        first.url, '/telemetry/batch',
+        [{ satellite_id: 'A', volts: n, current: 1 }, { satellite_id: `B${n}`, current: 2 }]),
+      { status: 202 })
+  }
+  t.equal(await first.program.stop('SIGKILL'), 'SIGKILL')
+  await blocker.query('ROLLBACK')
+  await writeFile(file, TWO)
+  t.match(
+    await runIngest(['catalogue', 'diff', file, '--database-url', postgres.url]),
+    { code: 0, out: /\+ power \(id 3\): a new column[^]*ALTER TABLE public.telemetry ADD COLUMN "power"/ })
+  const second = await startIngest(t, options)
+  t.match(
+    await post(
+      second.url, '/telemetry/batch', [{ satellite_id: 'C', power: 5 }, { satellite_id: 'A', voltage: 99, power: 6 }]),
+    { status: 202 })
+  await drained(second.url)
+  const { rows: [sums] } = await blocker.query(
+    'SELECT count(*)::int AS points, sum(voltage) AS voltage, sum(current) AS current, sum(power) AS power ' +
+    'FROM telemetry')
+  t.same(sums, { points: 42, voltage: 190 + 99, current: 20 * 3, power: 11 })
+  t.match(
+    await runIngest(['catalogue', 'history', '--database-url', postgres.url]),
+    { code: 0, out: / 2 .*3 metrics.*\n.* 1 .*2 metrics/ })
+})
+
+t.test('a host with the earlier catalogue goes on beside one with the new one', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const postgres = await startTestPostgres(t)
+  const [old, young] = [join(directory, 'old.yaml'), join(directory, 'new.yaml')]
+  await writeFile(old, ONE)
+  await writeFile(young, TWO)
+  const start = async (file: string): Promise<Ingest> => await startIngest(
+    t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--catalogue', file] })
+  const first = await start(old)
+  const second = await start(young)
+  for (let n = 0; n < 10; n++) {
+    t.match(await post(first.url, '/telemetry', { satellite_id: 'A', voltage: 1 }), { status: 202 })
+    t.match(await post(second.url, '/telemetry', { satellite_id: 'B', power: 1 }), { status: 202 })
+  }
+  t.match(await post(first.url, '/telemetry', { satellite_id: 'A', power: 1 }), { status: 400 }, 'not known there')
+  await Promise.all([drained(first.url), drained(second.url)])
+  t.equal(await first.program.stop(), 0)
+  const third = await start(old)
+  t.ok(third.program.lines.some(({ msg }) => /follows the database/.test(msg ?? '')), 'its file is older')
+  t.match(await post(third.url, '/telemetry', { satellite_id: 'A', power: 1 }), { status: 202 })
+  await drained(third.url)
+  const database = await open(t, postgres)
+  const { rows: [sums] } = await database.query('SELECT sum(voltage) AS voltage, sum(power) AS power FROM telemetry')
+  t.same(sums, { voltage: 10, power: 11 })
+})

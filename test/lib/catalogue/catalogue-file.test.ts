@@ -1,0 +1,153 @@
+import t from 'tap'
+import { Ajv } from 'ajv'
+import fc from 'fast-check'
+import { readFileSync } from 'node:fs'
+import { stringify } from 'yaml'
+import { BUILT_IN } from '../../../protocol/catalogue.js'
+import {
+  FILE_BYTES_MAX, RESERVED_NAMES, catalogueJson, parseCatalogue
+} from '../../../lib/catalogue/catalogue-file.js'
+import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
+import { EXAMPLE } from '../../../lib/catalogue/example.js'
+import { anyCatalogue } from '../../support/catalogues.js'
+
+const SCHEMA = JSON.parse(
+  readFileSync(new URL('../../../../protocol/catalogue.schema.json', import.meta.url), 'utf8')) as object
+const fits = new Ajv({ strict: true }).compile(SCHEMA)
+
+function faultsOf (text: string): string[] {
+  const parsed = parseCatalogue(text)
+  return parsed.ok ? [] : parsed.faults.map(({ line, column, path, message }) => `${line}:${column} ${path} ${message}`)
+}
+
+/** A file of one stream with these lines under `metrics`. */
+const file = (...metrics: string[]): string => [
+  'catalogue: 1', 'streams:', '  telemetry:', '    metrics:', ...metrics.map((line) => `      ${line}`)
+].join('\n')
+
+t.test('the example is valid, and fits the published schema', (t) => {
+  const parsed = parseCatalogue(EXAMPLE)
+  t.ok(parsed.ok)
+  if (!parsed.ok) return t.end()
+  t.strictSame(
+    parsed.catalogue.live.map(({ name }) => name),
+    ['battery_charge_percent', 'bus_voltage', 'panel_temperature', 'transmitter_power', 'frames_lost'])
+  t.ok(fits(catalogueJson(parsed.catalogue)), JSON.stringify(fits.errors))
+  t.end()
+})
+
+t.test('property: a catalogue survives JSON, as the database has it, and YAML, and fits the schema', (t) => {
+  fc.assert(fc.property(anyCatalogue, (catalogue) => {
+    const json = catalogueJson(catalogue)
+    for (const text of [JSON.stringify(json), stringify(json)]) {
+      const parsed = parseCatalogue(text)
+      if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+      if (!isSameCatalogue(parsed.catalogue, catalogue)) throw new Error('not the same')
+    }
+    if (!fits(JSON.parse(JSON.stringify(json)))) throw new Error(JSON.stringify(fits.errors))
+  }), { numRuns: 20 })
+  t.ok(isSameCatalogue(BUILT_IN, BUILT_IN))
+  t.end()
+})
+
+t.test('every fault is named, with its place', (t) => {
+  t.strictSame(faultsOf(file('a: { id: 1, titel: A }', 'b: { id: 1 }', 'C: { id: 3 }', 'time: { id: 4 }', 'd: {}')), [
+    '5:19 streams.telemetry.metrics.a.titel is not known here; did you mean title?',
+    '6:12 streams.telemetry.metrics.b.id 1 is the id of a already',
+    '7:7 streams.telemetry.metrics.C is not a name for a metric: ' +
+      '1 to 41 lower-case letters, digits and _, beginning with a letter',
+    '8:7 streams.telemetry.metrics.time is a name that every point or table has already',
+    '9:7 streams.telemetry.metrics.d has no id: a number of its own, which never changes'
+  ])
+  t.match(
+    faultsOf(file('a: { id: 1, unit: 5 }')),
+    [/unit must be text of at most 24 characters on one line; put it in quotes: "5"/])
+  t.match(
+    faultsOf(file('a: { id: 1, limits: { low: { warning: 5, critical: 9 } } }')),
+    [/a\.limits\.low warning 5 is not above critical 9/])
+  t.match(
+    faultsOf(file('a: { id: 1, aliases: [b, B] }', 'b: { id: 2 }')),
+    [/5:29 .*aliases\.0 is a name of b already/, /5:32 .*aliases\.1 is not a name/])
+  t.match(
+    faultsOf(file('a: { id: 1, simulate: { kind: dance, between: [3, 1] } }')),
+    [/kind must be one of charge, fill/, /between must be two numbers/])
+  t.match(faultsOf(file('a: { id: 1, retired: true }')), [/are all retired/])
+  t.match(
+    faultsOf(file('a: { id: 0 }', 'b: { id: 1.5 }', 'c: { id: "1" }')),
+    Array(3).fill(/id must be a whole number from 1 to 32767/))
+  t.end()
+})
+
+t.test('names that PostgreSQL, our SQL or every object has are reserved, in the published schema as well', (t) => {
+  for (const name of RESERVED_NAMES) {
+    t.match(faultsOf(file(`${name}: { id: 1 }`)), [/is a name that every point or table has/], name)
+    t.match(faultsOf(file(`a: { id: 1, aliases: [${name}] }`)), [/is a name that every point or table has/], name)
+    t.notOk(fits({ catalogue: 1, streams: { telemetry: { metrics: { [name]: { id: 1 } } } } }), name)
+  }
+  t.match(faultsOf(file('__proto__: { id: 1 }')), [/__proto__ is not a name for a metric/])
+  t.match(
+    faultsOf('{ catalogue: 1, __proto__: {}, streams: {} }'), [/__proto__ is not known here/, /must have the stream/])
+  for (const name of Object.getOwnPropertyNames(Object.prototype)) {
+    t.ok(RESERVED_NAMES.has(name) || faultsOf(file(`${name}: { id: 1 }`)).length > 0, name)
+  }
+  t.end()
+})
+
+t.test('text and numbers that the database would give back otherwise', (t) => {
+  for (const escape of ['\\ud800', '\\udc00x', '\\u0000', '\\n']) {
+    t.match(faultsOf(file(`a: { id: 1, title: "x${escape}" }`)), [/title must be text/], escape)
+  }
+  const zeros = parseCatalogue(file(
+    'a: { id: 1, limits: { low: { critical: -0.0 } }, simulate: { between: [-0.0, 1], beyond: [-1, -0.0] } }'))
+  t.ok(zeros.ok)
+  if (!zeros.ok) return t.end()
+  const again = parseCatalogue(JSON.stringify(catalogueJson(zeros.catalogue)))
+  t.ok(again.ok && isSameCatalogue(again.catalogue, zeros.catalogue))
+  t.match(faultsOf(file('a: { id: 1, simulate: { between: [0, 1e301] } }')), [/between must be two numbers, .*1e\+300/])
+  t.end()
+})
+
+t.test('limits as large as numbers get still give a simulation that can be stored', (t) => {
+  for (const limits of [
+    'low: { critical: -1.7e308 }', 'high: { warning: 1.7e308 }',
+    'low: { critical: 1e308 }, high: { critical: 1.7e308 }',
+    'low: { critical: -1.7e308 }, high: { critical: 1.7e308 }', 'low: { critical: 1e16, warning: 10000000000000002 }'
+  ]) {
+    const parsed = parseCatalogue(file(`a: { id: 1, limits: { ${limits} } }`))
+    t.ok(parsed.ok)
+    if (!parsed.ok) continue
+    const { between, beyond } = parsed.catalogue.metrics[0]?.simulation ?? { between: [NaN], beyond: null }
+    t.ok([...between, ...beyond ?? []].every(Number.isFinite), limits)
+    const again = parseCatalogue(JSON.stringify(catalogueJson(parsed.catalogue)))
+    t.ok(again.ok && isSameCatalogue(again.catalogue, parsed.catalogue), limits)
+  }
+  t.end()
+})
+
+t.test('what is no catalogue at all', (t) => {
+  t.match(faultsOf(''), [/1:1 {2}must be a mapping with catalogue, streams/])
+  t.match(faultsOf('- 1'), [/must be a mapping/])
+  t.match(faultsOf('catalogue: 2\nstreams: {}'), [/catalogue must be 1/, /streams must have the stream telemetry/])
+  t.match(faultsOf('catalogue: 1\nstreams: { telemetry: { metrics: {} } }'), [/must have 1 to 250 metrics, not 0/])
+  t.match(
+    faultsOf('catalogue: 1\nstreams: { power: { metrics: {} }, telemetry: { metrics: { a: { id: 1 } } } }'),
+    [/streams\.power is not supported/])
+  t.match(faultsOf('catalogue: [1\n'), [/is not valid YAML/])
+  t.match(faultsOf('a: 1\na: 2'), [/is not valid YAML: Map keys must be unique/])
+  t.match(faultsOf(`# ${'x'.repeat(FILE_BYTES_MAX)}`), [/has more than 1048576 bytes/])
+  t.match(
+    faultsOf(`catalogue: 1\nx: &x [${'1,'.repeat(1_000)}]\ny: [${'*x,'.repeat(1_000)}]\nstreams: {}`),
+    [/YAML aliases/])
+  t.equal(faultsOf(file(...Array.from({ length: 251 }, (_, index) => `m${index}: { id: ${index + 1} }`))).length, 1)
+  t.end()
+})
+
+t.test('property: no text ends in an exception', (t) => {
+  const anyText = fc.oneof(
+    fc.string(), fc.string().map((text) => file(text)), fc.json(), fc.json().map((text) => file(`a: ${text}`)))
+  fc.assert(fc.property(anyText, (text) => {
+    const parsed = parseCatalogue(text)
+    return parsed.ok || parsed.faults.length > 0
+  }), { numRuns: 500 })
+  t.end()
+})

@@ -1,0 +1,58 @@
+import t from 'tap'
+import type { Metric } from '../../../protocol/catalogue.js'
+import { compareCatalogues, isSameCatalogue } from '../../../lib/catalogue/evolution.js'
+import { catalogueOf as catalogue } from '../../support/catalogues.js'
+
+const names = (metrics: readonly Metric[]): string[] => metrics.map(({ name }) => name)
+
+t.test('adding, retiring and describing are changes', (t) => {
+  const before = catalogue('a: { id: 1, unit: V }', 'b: { id: 3 }')
+  const after = catalogue(
+    'c: { id: 4 }', 'b: { id: 3, retired: true }', 'a: { id: 1, unit: mV, title: Volts, aliases: [volts] }')
+  const evolution = compareCatalogues(before, after)
+  t.strictSame(evolution.faults, [])
+  t.strictSame(names(evolution.added), ['c'])
+  t.strictSame(names(evolution.retired), ['b'])
+  t.strictSame(
+    evolution.changed.map(({ metric, what }) => [metric.name, what]),
+    [['a', ['aliases', 'title', 'unit']], ['b', ['retired']]])
+  t.strictSame(names(after.metrics), ['a', 'b', 'c'], 'by id, whatever the order in the file')
+  t.strictSame(names(after.live), ['a', 'c'])
+  t.end()
+})
+
+t.test('what would lose or reinterpret points is refused, with the way to do it right', (t) => {
+  const before = catalogue('a: { id: 2 }', 'b: { id: 5 }')
+  t.match(compareCatalogues(before, catalogue('a: { id: 2 }')).faults, [/^b \(id 5\) is missing: .*"retired: true"/])
+  t.match(
+    compareCatalogues(before, catalogue('a: { id: 5 }', 'b: { id: 2 }')).faults,
+    [/^id 2 is a, not b: .*aliases/, /^id 5 is b, not a/])
+  t.match(
+    compareCatalogues(before, catalogue('a: { id: 2 }', 'b: { id: 5 }', 'c: { id: 3 }')).faults,
+    [/^c \(id 3\) is new: its id must be .* 6 or more/])
+  t.match(compareCatalogues(before, catalogue('z: { id: 2 }')).faults, [/b .* is missing/, /id 2 is a, not z/])
+  t.end()
+})
+
+t.test('the same catalogue is the same, in any order', (t) => {
+  const one = catalogue('a: { id: 1 }', 'b: { id: 2 }')
+  const other = catalogue('b: { id: 2 }', 'a: { id: 1 }')
+  t.ok(isSameCatalogue(one, other))
+  t.strictSame(compareCatalogues(one, other), { faults: [], added: [], retired: [], changed: [] })
+  t.notOk(isSameCatalogue(one, catalogue('a: { id: 1 }', 'b: { id: 2, unit: V }')))
+  t.end()
+})
+
+t.test('a name that senders may still use never comes to mean another metric', (t) => {
+  const first = catalogue('a: { id: 1, aliases: [x] }', 'b: { id: 2 }')
+  const inForce = catalogue('a: { id: 1 }', 'b: { id: 2 }')
+  const moved = [
+    catalogue('a: { id: 1 }', 'b: { id: 2, aliases: [x] }'), catalogue('a: { id: 1 }', 'b: { id: 2 }', 'x: { id: 3 }')
+  ]
+  for (const proposed of moved) {
+    t.match(compareCatalogues(first, proposed).faults, [/^x was another name of a \(id 1\)/])
+    t.match(compareCatalogues(inForce, proposed, [first]).faults, [/^x was another name of a \(id 1\)/])
+  }
+  t.strictSame(compareCatalogues(inForce, first, [first]).faults, [], 'its own metric may have it again')
+  t.end()
+})
