@@ -4,7 +4,7 @@
  * Both run as separate programs, as a user would start them. They are in their own process groups, so that Ctrl-C
  * reaches only this process, which stops them in order: first the sender, then the server. Settings are passed on.
  */
-import { fetchCatalogue } from './sim-catalogue.js'
+import { fetchCatalogue } from './simulator/sim-catalogue.js'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -33,7 +33,13 @@ export const demo = defineCommand({
   summary: `Run the server and a simulator: ${SATELLITES} satellites, ${POINTS_PER_SECOND} points/s each.`,
   options: [],
   settings: 'all',
-  run: async ({ sources, config }) => await runDemo(flagsOf(sources), psqlHint(config))
+  run: async ({ sources, config, complain }) => {
+    if (config.tlsCert !== null) {
+      complain('error: The demo speaks plain HTTP, on this machine: leave out TLS_CERT, or run `start` and `sim`.')
+      return 2
+    }
+    return await runDemo(flagsOf(sources), psqlHint(config))
+  }
 })
 
 /** The settings of a command line, as given. */

@@ -20,6 +20,7 @@ import { migrate } from './commands/migrate.js'
 import { quarantineDrop } from './commands/quarantine-drop.js'
 import { quarantineList } from './commands/quarantine-list.js'
 import { quarantineRetry } from './commands/quarantine-retry.js'
+import { reload } from './commands/reload.js'
 import { rollupsFill } from './commands/rollups-fill.js'
 import { spoolDrain } from './commands/spool/spool-drain.js'
 import { spoolInspect } from './commands/spool/spool-inspect.js'
@@ -50,7 +51,7 @@ const INGEST: CommandProgram = { name: 'orbitstream-ingest', others: [] }
  * All commands. To add one, add a file to commands/ and an entry here. A two-word name makes the first word a group.
  */
 const COMMANDS: readonly Command[] = [
-  start, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve,
+  start, reload, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve,
   quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
 ]
 

@@ -4,7 +4,7 @@
  * Progress and problems go to standard error, the summary to standard output. Exit codes: 0 at least 99% of the points
  * were accepted; 1 fewer, none, or no server; 2 invalid command line.
  */
-import { fetchCatalogue } from './sim-catalogue.js'
+import { fetchCatalogue } from './simulator/sim-catalogue.js'
 import { randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
@@ -17,7 +17,7 @@ import type { OptionValues } from './options.js'
 import { end, STANDARD_OUTPUT } from './output.js'
 import { onSignals } from './signals.js'
 import { CHECK_COMMAND, check } from './simulator/sim-check.js'
-import { API_URL_OPTION, readServer, TOKEN_OPTIONS } from './simulator/sim-server.js'
+import { ADMISSION_OPTIONS, API_URL_OPTION, readServer } from './simulator/sim-server.js'
 
 const { print, complain } = STANDARD_OUTPUT
 /** As typed; `orbitstream sim` is the same program. */
@@ -122,7 +122,7 @@ const SPEC = {
       max: 10_000,
       help: 'Maximum number of HTTP connections, opened as needed.'
     },
-    ...TOKEN_OPTIONS,
+    ...ADMISSION_OPTIONS,
     {
       name: 'truth',
       type: 'string',

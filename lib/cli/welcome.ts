@@ -20,7 +20,7 @@ export function psqlHint ({ databaseUrl, dataDir }: Config): string {
 
 /** @param port the actual port */
 export function welcome (config: Config, port: number, catalogue: Catalogue): string {
-  const url = `http://${reachable(config.host)}:${port}`
+  const url = `http${config.tlsCert === null ? '' : 's'}://${reachable(config.host)}:${port}`
   const token = config.apiTokens.length > 0 || config.apiTokensFile !== null
     ? " -H 'Authorization: Bearer <token>'"
     : ''

@@ -60,6 +60,12 @@ export interface Config extends ThresholdSettings {
   readonly apiTokensFile: string | null
   /** Whether reading is allowed without a token even if tokens are configured. */
   readonly readOpen: 'on' | 'off'
+  /** Absolute path of the certificate, with those that lead to its root; null: plain HTTP. */
+  readonly tlsCert: string | null
+  /** Absolute path of its key; null if and only if there is no certificate. */
+  readonly tlsKey: string | null
+  /** Absolute path of the roots of the certificates that clients must present; null: they need none. */
+  readonly tlsClientCa: string | null
   /** Sites whose pages may send requests, in addition to the server's own. */
   readonly allowedOrigins: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
@@ -205,6 +211,12 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'JSON file of further tokens, with roles; `token create` prints entries for it, SIGHUP reloads it.'),
   readOpen: setting('READ_OPEN', oneOf(['on', 'off']), 'off',
     'Whether reading is allowed without a token even if tokens are configured.'),
+  tlsCert: setting('TLS_CERT', file(), { value: () => null, label: 'none: plain HTTP' },
+    'Certificate in PEM, followed by its intermediate certificates; HTTP is then served over TLS only. SIGHUP ' +
+    'reloads it.'),
+  tlsKey: setting('TLS_KEY', file(), { value: () => null, label: 'none' }, 'Key of TLS_CERT in PEM, not encrypted.'),
+  tlsClientCa: setting('TLS_CLIENT_CA', file(), { value: () => null, label: 'none: clients need no certificate' },
+    'Root certificates in PEM; every client must present a certificate that one of them has issued.'),
   allowedOrigins: setting('ALLOWED_ORIGINS', origins(), { value: () => Object.freeze([]), label: 'only its own' },
     'Sites whose pages may send points and change limits; needed behind a proxy that changes Host.'),
   logLevel: setting('LOG_LEVEL', oneOf(['debug', 'info', 'warn', 'error']), 'info', 'Minimum severity to log.'),
@@ -260,6 +272,21 @@ const RULES: ReadonlyArray<{
       if (retentionMs >= timeWindowPastMs) return null
       return `${formatDuration(retentionMs)} is shorter than TIME_WINDOW_PAST (${formatDuration(timeWindowPastMs)}): ` +
         'points would be dropped as soon as they are stored; raise it or lower TIME_WINDOW_PAST'
+    }
+  },
+  {
+    keys: ['tlsCert', 'tlsKey'],
+    check ({ tlsCert, tlsKey }) {
+      if ((tlsCert === null) === (tlsKey === null)) return null
+      return tlsKey === null ? 'needs TLS_KEY, the key of the certificate' : 'must be set for TLS_KEY'
+    }
+  },
+  {
+    keys: ['tlsClientCa', 'tlsCert', 'httpEngine'],
+    check ({ tlsClientCa, tlsCert, httpEngine }) {
+      if (tlsClientCa === null) return null
+      if (tlsCert === null) return 'needs TLS_CERT and TLS_KEY'
+      return httpEngine === 'uws' ? 'needs HTTP_ENGINE auto or node: uWebSockets.js lets clients without one in' : null
     }
   }
 ]

@@ -5,7 +5,7 @@
  *
  * It is a kernel lock (lib/host/file-lock.ts): it ends with its process, however that exits, and is visible to every
  * process that sees the file, in other containers too. The file is never removed: otherwise two programs could lock two
- * files of the same name. Its content is only informative.
+ * files of the same name. Its content says where to send signals, and is otherwise informative.
  */
 import { closeSync, ftruncateSync, writeSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
@@ -69,7 +69,7 @@ export async function lockDirectory (directory: string, what: string, mode = DIR
   const path = join(real, LOCK_FILE)
   const fd = await lockFile(path).catch((cause: unknown) => { throw unusable(what, real, cause) })
   if (fd === null) {
-    throw new StartupError(`The ${what} ${real} is in use by ${await describeHolder(path)}. ` +
+    throw new StartupError(`The ${what} ${real} is in use by ${describe(await readHolder(path))}. ` +
       'Stop that process, or use another directory.')
   }
   let open = true
@@ -86,6 +86,23 @@ export async function lockDirectory (directory: string, what: string, mode = DIR
   return { release }
 }
 
+/** Id of the process on this host that has locked the directory. Throws a StartupError if there is none. */
+export async function findHolder (directory: string, what: string): Promise<number> {
+  const path = join(directory, LOCK_FILE)
+  const fd = await lockFile(path).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return -1
+    throw error
+  })
+  if (fd !== null) {
+    if (fd >= 0) closeSync(fd)
+    throw new StartupError(`No server runs on the ${what} ${directory}.`)
+  }
+  const holder = await readHolder(path)
+  if (holder?.host === hostname()) return holder.pid
+  throw new StartupError(`The ${what} ${directory} is in use by ${describe(holder)}, which is not on this host; ` +
+    'signals reach only processes of the same host and container.')
+}
+
 /** In place, so that it works on a full disk. */
 function nameHolder (fd: number): void {
   const name = Buffer.from(`${JSON.stringify({ pid: process.pid, host: hostname() })}\n`)
@@ -95,14 +112,24 @@ function nameHolder (fd: number): void {
   ftruncateSync(fd, name.length)
 }
 
-async function describeHolder (path: string): Promise<string> {
+interface Holder {
+  readonly pid: number
+  readonly host: string
+}
+
+/** Null: unknown. */
+async function readHolder (path: string): Promise<Holder | null> {
   try {
     const { pid, host } = JSON.parse(await readFile(path, 'utf8')) as { pid?: unknown, host?: unknown }
-    if (Number.isInteger(pid) && typeof host === 'string') return `process ${Number(pid)} on host ${host}`
+    if (Number.isInteger(pid) && Number(pid) > 0 && typeof host === 'string') return { pid: Number(pid), host }
   } catch {
     // Not written yet, or edited by hand.
   }
-  return 'another process'
+  return null
+}
+
+function describe (holder: Holder | null): string {
+  return holder === null ? 'another process' : `process ${holder.pid} on host ${holder.host}`
 }
 
 /** A StartupError with instructions if the directory cannot be used; other errors unchanged. */

@@ -17,6 +17,7 @@ import type { FoundAnomalies } from '../worker/anomaly-feed.js'
 import type { Pressure } from '../journal/pressure.js'
 import type { Config } from '../config/config.js'
 import type { Token } from '../access/token.js'
+import type { TlsMaterial } from '../support/tls.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 
 /** What a worker listens on. The port is never 0. */
@@ -41,6 +42,8 @@ export interface WorkerSettings {
   readonly limits: NumberedLimits
   /** Tokens to start with; null: none required. */
   readonly tokens: readonly Token[] | null
+  /** Certificate to start with; null: plain HTTP. */
+  readonly tls: TlsMaterial | null
 }
 
 /** Metrics as returned by prom-client's getMetricsAsJSON. */
@@ -66,7 +69,7 @@ export interface WorkerReport {
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
-  /** Problems with orphaned spools, worded for people. */
+  /** Problems with orphaned spools and with a new certificate, worded for people. */
   readonly complaints: readonly string[]
   /** Null: not a UDP worker. */
   readonly udp: UdpReport | null
@@ -95,6 +98,8 @@ interface ToWorkerTable {
   limits: { readonly limits: NumberedLimits }
   /** New tokens, in force from now on. */
   tokens: { readonly tokens: readonly Token[] | null }
+  /** Another certificate, for new connections from now on. */
+  tls: { readonly tls: TlsMaterial }
   /** Replies to `watch`; `anomalies` follow until `unwatch`. */
   watched: { readonly id: number, readonly start: StreamStart }
   anomalies: { readonly events: AnomalyEvents }

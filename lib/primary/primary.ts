@@ -8,11 +8,13 @@
  */
 import { strict as assert } from 'node:assert'
 import { createServer, type AddressInfo } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
 import type { Token } from '../access/token.js'
+import type { TlsFiles } from '../access/tls-files.js'
 import type { Config } from '../config/config.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
-import { chooseEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
+import { chooseEngine, loadEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -22,6 +24,7 @@ import type { DatabaseConnection } from '../database/connection.js'
 import { startMaintenance, type Maintenance } from '../upkeep/maintenance.js'
 import { QueryConnection } from '../database/query-connection.js'
 import { StartupError } from '../support/startup-error.js'
+import type { TlsMaterial } from '../support/tls.js'
 import { version } from '../support/version.js'
 import { assertBounds } from './bounds.js'
 import { healthAnswer, NO_WORKERS } from './answers/health.js'
@@ -30,6 +33,7 @@ import { lockInstance, readInstanceId } from './instance.js'
 import { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings } from '../messages/messages.js'
 import { connectPrimary, openAndMigrate, type OpenedDatabase } from './opening.js'
+import { Reloads, logTls } from './reloads.js'
 import { StartingListener } from './answers/starting-listener.js'
 import { Workers } from './workers.js'
 
@@ -48,6 +52,8 @@ export interface PrimaryOptions {
   readonly proposed: Catalogue | null
   /** Null: no token required. */
   readonly tokens: readonly Token[] | null
+  /** Null: plain HTTP. */
+  readonly tls: TlsFiles | null
   /** RETENTION is not set explicitly. */
   readonly retentionIsDefault: boolean
   readonly log: Log
@@ -63,8 +69,8 @@ export interface Primary {
   readonly done: Promise<number>
   /** Shuts down gracefully. Further calls have no effect. */
   stop (reason: string): void
-  /** Puts tokens into force. @param tokens null: no token required */
-  useTokens (tokens: readonly Token[] | null): void
+  /** Takes up API_TOKENS_FILE and the files of TLS again; the log and /health say what was wrong. */
+  reload (): void
 }
 
 /** Resolves when all workers are serving. Rejects if that fails or is aborted, with everything closed again. */
@@ -89,6 +95,8 @@ class RunningPrimary implements Primary {
   private readonly lifecycle = new Lifecycle()
   private readonly startedMs = performance.now()
   private tokens: readonly Token[] | null
+  private tls: TlsFiles | null
+  private readonly reloads: Reloads
   private lastEpoch = 0
   private stopping = false
   /** Monotonic time at which closing began. */
@@ -107,6 +115,12 @@ class RunningPrimary implements Primary {
   constructor (private readonly options: PrimaryOptions) {
     this.port = options.config.port
     this.tokens = options.tokens
+    this.tls = options.tls
+    this.reloads = new Reloads({
+      ...options,
+      useTokens: (tokens) => this.useTokens(tokens),
+      useTls: async (tls) => { await this.useTls(tls) }
+    })
     this.done = new Promise((resolve) => { this.settleDone = resolve })
   }
 
@@ -115,9 +129,11 @@ class RunningPrimary implements Primary {
     await lockInstance(config, log, lifecycle)
     const instanceId = await readInstanceId(config.dataDir, log)
     await this.checkPorts()
-    const engine = this.httpEngine = await chooseHttpEngine(config, log)
+    const tls = this.tls?.material ?? null
+    logTls(log, this.tls, 'HTTP is served over TLS')
+    const engine = this.httpEngine = await chooseHttpEngine(config, log, tls)
     const tokens = new TokenCheck(this.tokens, { readOpen: config.readOpen === 'on' })
-    const starting = await StartingListener.open(config.host, this.port, () => this.health(), tokens)
+    const starting = await StartingListener.open(config.host, this.port, () => this.health(), tokens, tls)
     lifecycle.push('the start-up listener', () => starting.close())
     const database = this.database = await this.openDatabase()
     const steps = new IngestStepCutter(instanceId, Date.now())
@@ -138,9 +154,8 @@ class RunningPrimary implements Primary {
     void this.end(0)
   }
 
-  useTokens (tokens: readonly Token[] | null): void {
-    this.tokens = tokens
-    this.workers?.useTokens(tokens)
+  reload (): void {
+    this.reloads.request()
   }
 
   /** Makes a start() in progress reject. */
@@ -166,6 +181,23 @@ class RunningPrimary implements Primary {
       log.error({ err: error }, 'shutdown failed')
       this.settleDone(1)
     }
+  }
+
+  private useTokens (tokens: readonly Token[] | null): void {
+    this.tokens = tokens
+    this.workers?.useTokens(tokens)
+  }
+
+  private async useTls (tls: TlsFiles): Promise<void> {
+    const { httpEngine, options: { config } } = this
+    if (httpEngine === null) return
+    if (!isDeepStrictEqual(tls.material, this.tls?.material)) {
+      const engine = await loadEngine(httpEngine.name)
+      engine.checkTls({ material: tls.material, directory: config.dataDir })
+    }
+    this.tls = tls
+    // Unchanged too: a worker may have failed to take it up.
+    this.workers?.useTls(tls.material)
   }
 
   private async checkPorts (): Promise<void> {
@@ -248,12 +280,19 @@ class RunningPrimary implements Primary {
       catalogue: database.catalogue,
       listeners: this.listeners(),
       settingsFor: () => ({
-        httpEngine: engine.name, databaseUrl: database.url, instanceId, epoch: this.nextEpoch(), tokens: this.tokens
+        httpEngine: engine.name,
+        databaseUrl: database.url,
+        instanceId,
+        epoch: this.nextEpoch(),
+        tokens: this.tokens,
+        tls: this.tls?.material ?? null
       }),
       limits,
       queries,
       health: () => this.health(),
       rollups: () => maintenance.rollups,
+      reloads: this.reloads,
+      tlsExpiresMs: () => this.tls?.expiresMs ?? null,
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.lifecycle.push('the workers', () => workers.stop())
@@ -301,16 +340,20 @@ class RunningPrimary implements Primary {
       waitsFor,
       httpEngine,
       maintenanceError: maintenance?.lastError ?? null,
-      rollups: maintenance?.rollups ?? null
+      rollups: maintenance?.rollups ?? null,
+      reloadFaults: this.reloads.faults,
+      tlsExpiresMs: this.tls?.expiresMs ?? null
     })
   }
 }
 
 /** Chosen before anything is forked, so all workers use the same engine, including those started later. */
-async function chooseHttpEngine ({ httpEngine }: Config, log: Log): Promise<EngineChoice> {
+async function chooseHttpEngine (
+  { httpEngine, dataDir }: Config, log: Log, tls: TlsMaterial | null
+): Promise<EngineChoice> {
   const said = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) }
   try {
-    return await chooseEngine(httpEngine, said)
+    return await chooseEngine(httpEngine, { ...said, tls: tls === null ? null : { material: tls, directory: dataDir } })
   } catch (cause) {
     throw new StartupError((cause as Error).message, { cause })
   }

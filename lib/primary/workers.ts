@@ -22,7 +22,8 @@ import { LimitsDistribution } from './limits-distribution.js'
 import type { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings, MetricsJson, PrimaryHandlers, ToPrimary } from '../messages/messages.js'
 import type { WorkerReport, WorkerSettings } from '../messages/messages.js'
-import { PrimaryMetrics } from './answers/primary-metrics.js'
+import type { TlsMaterial } from '../support/tls.js'
+import { PrimaryMetrics, type ReloadCounts } from './answers/primary-metrics.js'
 import { answerQuestion, type Answers } from './answers/questions.js'
 import { SenderPages } from './answers/sender-pages.js'
 import { isBroken, Slots, type Slot } from './slots.js'
@@ -44,6 +45,9 @@ export interface WorkersOptions {
   readonly queries: QueryConnection
   readonly health: () => StatusAnswer
   readonly rollups: () => RollupStatus
+  readonly reloads: ReloadCounts
+  /** When the certificate expires, in milliseconds since 1970; null: there is none. */
+  readonly tlsExpiresMs: () => number | null
   /** No HTTP worker can be kept alive: the server should exit. */
   readonly onGiveUp: (reason: string) => void
 }
@@ -69,6 +73,7 @@ export class Workers {
 
   constructor (private readonly options: WorkersOptions) {
     const { config, log, version, databaseKind, catalogue, listeners, limits, queries, health, rollups } = options
+    const { reloads, tlsExpiresMs } = options
     assert.equal(listeners.length, writersOf(config), 'every slot has a listener, and the spool is shared out by slots')
     const slots = this.slots = new Slots({
       count: listeners.length,
@@ -86,7 +91,9 @@ export class Workers {
       slots.send(slot, { type: 'anomalies', events }, onSent)
     })
     const reconciliation = this.reconciliation = new Reconciliation(log)
-    this.metrics = new PrimaryMetrics({ slots: slots.all, reconciliation, version, databaseKind, rollups })
+    this.metrics = new PrimaryMetrics({
+      slots: slots.all, reconciliation, version, databaseKind, rollups, reloads, tlsExpiresMs
+    })
     this.status = new StatusService({
       collect: async () => await this.reports.collect(slots),
       health,
@@ -132,6 +139,11 @@ export class Workers {
   /** Puts tokens into force. @param tokens null: none required */
   useTokens (tokens: readonly Token[] | null): void {
     this.slots.sendToAll({ type: 'tokens', tokens })
+  }
+
+  /** Puts another certificate into force. */
+  useTls (tls: TlsMaterial): void {
+    this.slots.sendToAll({ type: 'tls', tls })
   }
 
   /** Age of the oldest point that waits for the database, by the latest reports. */

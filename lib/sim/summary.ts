@@ -166,6 +166,8 @@ function describeSkipped ({ skipped_late: late, skipped_unanswered: unanswered }
   return formatCount(late + unanswered) + (reasons.length === 0 ? '' : `: ${reasons.join(', ')}`)
 }
 
+const NOT_TRUSTED = 'the server\'s certificate is not trusted; name its root with --ca'
+
 const CAUSES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset by the server',
@@ -173,6 +175,13 @@ const CAUSES: Readonly<Record<string, string>> = {
   EPIPE: 'connection closed by the server',
   closed: 'connection closed by the server before it answered',
   timeout: 'timed out',
+  DEPTH_ZERO_SELF_SIGNED_CERT: NOT_TRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: NOT_TRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NOT_TRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOT_TRUSTED,
+  CERT_HAS_EXPIRED: 'the server\'s certificate has expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the server\'s certificate is for another name',
+  UND_ERR_SOCKET: 'connection closed by the server; if it serves TLS, its address begins with https://',
   UND_ERR_CONNECT_TIMEOUT: 'connection timed out',
   UND_ERR_HEADERS_TIMEOUT: 'response timed out'
 }

@@ -7,7 +7,7 @@ import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
 export const openHttpListener: OpenListener = async ({ settings, pipeline, status, tokens, routes, metrics }) => {
-  const { config, listener, httpEngine } = settings
+  const { config, listener, httpEngine, tls } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
   const engine = await loadEngine(httpEngine)
@@ -19,12 +19,17 @@ export const openHttpListener: OpenListener = async ({ settings, pipeline, statu
     counters,
     routes,
     now: () => Date.now() * 1000
-  }), { connectionsMax: await findConnectionsMax(), onRefused: (code) => { counters.refused[code]++ } })
+  }), {
+    tls: tls === null ? null : { material: tls, directory: config.dataDir },
+    connectionsMax: await findConnectionsMax(),
+    onRefused: (code) => { counters.refused[code]++ }
+  })
   return {
     engine: engine.name,
     refresh: async () => { await Promise.resolve() },
     udp: () => null,
     senders: ({ offset }) => ({ total: 0, offset, senders: [] }),
+    useTls: async (tls) => { await server.useTls(tls) },
     // Clients resend a request that was not answered.
     catchUp: async () => { await Promise.resolve() },
     close: async (deadlineMs) => { await server.close(deadlineMs) }

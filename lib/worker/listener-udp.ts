@@ -15,6 +15,7 @@ export const openUdpListener: OpenListener = async ({ settings, pipeline, metric
       return { port, receiveBufferBytes, counters: listener.counters() }
     },
     senders: ({ offset, limit, sender }) => listener.listSenders(offset, limit, sender),
+    useTls: async () => { await Promise.resolve() },
     catchUp: async () => { await listener.catchUp() },
     close: async () => { await listener.close() }
   }

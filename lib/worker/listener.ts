@@ -5,6 +5,7 @@ import type { SenderQuery, StatusPort } from '../ingress/http/api/status-port.js
 import type { TokenCheck } from '../ingress/http/api/tokens.js'
 import type { Log } from '../support/log.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
+import type { TlsMaterial } from '../support/tls.js'
 import type { UdpReport, WorkerSettings } from '../messages/messages.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
@@ -16,6 +17,8 @@ export interface Listener {
   /** Null: not UDP. */
   udp (): UdpReport | null
   senders (query: SenderQuery): SenderPage
+  /** Takes up another certificate for new connections. Rejects if that fails; the previous one then stays. */
+  useTls (tls: TlsMaterial): Promise<void>
   /** Takes what has already arrived and no client would resend. To be called before the pipeline stops. */
   catchUp (): Promise<void>
   /** Refuses anything new; resolves when everything is closed, after deadlineMs at the latest. */

@@ -20,6 +20,7 @@ import { createLogger, type Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
 import { Pipeline } from '../pipeline/pipeline.js'
 import type { Spool } from '../spool/spool.js'
+import type { TlsMaterial } from '../support/tls.js'
 import { AnomalyFeed } from './anomaly-feed.js'
 import { openJournal, type JournalHooks } from '../lane/open-journal.js'
 import { Lane, type LaneOptions } from '../lane/lane.js'
@@ -68,6 +69,7 @@ class Worker {
     answer: ({ id, answer }) => this.status.answered(id, answer),
     limits: ({ limits }) => this.useLimits(limits),
     tokens: ({ tokens }) => this.tokens.replace(tokens),
+    tls: ({ tls }) => { void this.useTls(tls) },
     watched: ({ id, start }) => this.status.watched(id, start),
     anomalies: ({ events }) => this.streams.add(events),
     'senders?': ({ id, query }) => {
@@ -85,6 +87,8 @@ class Worker {
   private readonly metrics: WorkerMetrics
   private readonly orphans: Orphans
   private listener: Listener | null = null
+  /** Why the listener does not serve the latest certificate. */
+  private tlsComplaints: readonly string[] = []
   private stopping = false
 
   constructor (private readonly parts: WorkerParts) {
@@ -144,6 +148,17 @@ class Worker {
     send({ type: 'limits-in-force', version: limits.version })
   }
 
+  private async useTls (tls: TlsMaterial): Promise<void> {
+    const { log, settings: { slot } } = this.parts
+    try {
+      await this.listener?.useTls(tls)
+      this.tlsComplaints = []
+    } catch (error) {
+      log.error({ err: error }, 'the new certificate could not be taken up; the previous one stays')
+      this.tlsComplaints = [`worker ${slot} still serves the previous TLS certificate: ${(error as Error).message}`]
+    }
+  }
+
   private laneOptions (journal: Journal, applicationName: string): LaneOptions {
     const { settings: { databaseUrl, listener, config }, log } = this.parts
     return {
@@ -189,7 +204,7 @@ class Worker {
       engine: this.listener?.engine ?? '',
       limitsVersion: this.pipeline.limits.version,
       ...snapshot,
-      complaints: this.orphans.complaints,
+      complaints: [...this.orphans.complaints, ...this.tlsComplaints],
       udp,
       metrics
     }

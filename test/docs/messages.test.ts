@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
-/** Messages of PostgreSQL and Grafana. */
+/** Messages of PostgreSQL, Grafana and curl. */
 const FOREIGN = [
   'starting up', 'password authentication failed', 'out of shared memory',
-  'You might need to increase max_locks_per_transaction', 'permission denied'
+  'You might need to increase max_locks_per_transaction', 'permission denied', 'Empty reply from server',
+  'wrong version number'
 ]
 /** What the program puts into its messages, and what stands for it on the page. */
 const FILLED_IN = /…|\bslot-N\b|\bDATA_DIR\b|\bledger_|\d+/

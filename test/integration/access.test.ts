@@ -49,7 +49,7 @@ t.test('the simulator and its check', async (t) => {
   const words = ['-s', '5', '-r', '20', '-d', '1', '--json', '--api-url', url]
   const refused = startProgram(t, 'orbitstream-sim', words)
   t.equal(await refused.exit, 1)
-  t.match(JSON.parse(refused.stdout), { accepted: 0, failures: [{ cause: /401/ }] })
+  t.match(refused.stderr, /\/catalogue answers 401/)
   const env = { API_TOKEN: SENDER }
   const sent = startProgram(t, 'orbitstream-sim', [...words, '--truth', truth, '--anomaly-rate', '0.2'], { env })
   t.equal(await sent.exit, 0, sent.stderr)

@@ -1,10 +1,14 @@
 /**
  * `health`: the state of the running server, for people, scripts and container health checks.
  *
+ * With TLS_CERT it asks over TLS, and trusts the certificate in this file, or those of --ca. The name in it does not
+ * matter: the command asks its own machine, by an address that certificates seldom contain.
+ *
  * A server with tokens reveals only the status to requests without one.
  *
  * Exit codes: 0 points are accepted (healthy or degraded); 1 they are not, or no server answers in time.
  */
+import { readFileSync } from 'node:fs'
 import { request } from 'undici'
 import { TOKEN_VARIABLE } from '../../config/config.js'
 import { bearer } from '../../sim/send/bearer.js'
@@ -12,6 +16,7 @@ import { codeOf } from '../../sim/send/http-transport.js'
 import { describeCause } from '../../sim/summary.js'
 import { reachable } from '../address.js'
 import { defineCommand } from '../command.js'
+import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type Trust } from '../simulator/client-tls.js'
 import { readToken } from '../simulator/sim-token.js'
 import { printable } from '../table.js'
 
@@ -46,16 +51,24 @@ export const health = defineCommand({
       help: 'File with a token in its first line, to get details from a server that requires one.',
       note: `default: the ${TOKEN_VARIABLE} variable`
     },
+    ...CLIENT_TLS_OPTIONS,
     { name: 'json', type: 'boolean', help: 'Print the full response as JSON.' }
   ],
-  settings: ['host', 'port'],
+  settings: ['host', 'port', 'tlsCert', 'tlsKey'],
   async run ({ config, values, print, complain }) {
     const read = readToken(undefined, values['token-file'], process.env[TOKEN_VARIABLE])
     if ('problem' in read) {
       complain(`error: ${read.problem}`)
       return 2
     }
-    const found = await ask(`http://${reachable(config.host)}:${config.port}`, read.token, values.timeout)
+    const tls = readTrust(values, config.tlsCert)
+    if (typeof tls === 'string') {
+      complain(`error: ${tls}`)
+      return 2
+    }
+    if (tls !== null) useForRequests(tls)
+    const origin = `http${tls === null ? '' : 's'}://${reachable(config.host)}:${config.port}`
+    const found = await ask(origin, read.token, values.timeout)
     if ('problem' in found) {
       complain(`error: ${found.problem}`)
       return 1
@@ -65,6 +78,22 @@ export const health = defineCommand({
     return status === 'unhealthy' ? 1 : 0
   }
 })
+
+type TlsValues = Parameters<typeof readClientTls>[0]
+
+/** Null: plain HTTP. A text: what is wrong. */
+function readTrust (values: TlsValues, tlsCert: string | null): Trust | null | string {
+  const given = readClientTls(values)
+  if (typeof given === 'string') return given
+  if (tlsCert === null && Object.keys(given).length === 0) return null
+  const own = { ...given, allowPartialTrustChain: true, checkServerIdentity: () => undefined }
+  if (given.ca !== undefined || tlsCert === null) return own
+  try {
+    return { ...own, ca: readFileSync(tlsCert, 'utf8') }
+  } catch (error) {
+    return `TLS_CERT ${tlsCert}: ${(error as Error).message}`
+  }
+}
 
 async function ask (origin: string, token: string | null, timeoutMs: number): Promise<Found> {
   try {

@@ -1,4 +1,5 @@
 /** `start`: the server, until a signal or a failure ends it. */
+import { readTls } from '../../access/tls-files.js'
 import { readTokens } from '../../access/token-file.js'
 import { startPrimary, type Primary } from '../../primary/primary.js'
 import { isGiven } from '../../config/config.js'
@@ -7,18 +8,23 @@ import { createLogger } from '../../support/log.js'
 import { defineCommand } from '../command.js'
 import { readProposed } from './catalogue-proposal.js'
 import { onSignals } from '../signals.js'
-import { TokenReload } from '../token-reload.js'
+import { ReloadSignal } from '../reload.js'
 import { welcome } from '../welcome.js'
 
 export const start = defineCommand({
   name: 'start',
-  summary: 'Run the server until Ctrl-C or SIGTERM; a second signal kills it. SIGHUP reloads API_TOKENS_FILE.',
+  summary: 'Run the server until Ctrl-C or SIGTERM; a second signal kills it. SIGHUP reloads tokens and TLS files.',
   options: [],
   settings: 'all',
   async run ({ config, sources, print, complain }) {
     const read = await readTokens(config.apiTokens, config.apiTokensFile)
     if (!read.ok) {
       for (const fault of read.faults) complain(`error: API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`)
+      return 2
+    }
+    const readFiles = await readTls(config)
+    if (!readFiles.ok) {
+      for (const fault of readFiles.faults) complain(`error: ${fault}`)
       return 2
     }
     const proposed = await readProposed(config, complain)
@@ -31,12 +37,13 @@ export const start = defineCommand({
       if (primary === null) abort.abort()
       else primary.stop(signal)
     })
-    const reload = new TokenReload(config, log)
+    const reload = new ReloadSignal(config)
     try {
       primary = await startPrimary({
         config,
         proposed,
         tokens: read.tokens,
+        tls: readFiles.tls,
         retentionIsDefault: !isGiven('retentionMs', sources),
         log,
         signal: abort.signal

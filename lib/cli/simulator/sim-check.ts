@@ -6,7 +6,7 @@ import { formatCount } from '../../config/value-types.js'
 import { parseArguments, usageError } from '../arguments.js'
 import { describeFailure } from '../failure.js'
 import { end, type Output } from '../output.js'
-import { API_URL_OPTION, readServer, TOKEN_OPTIONS, type Server } from './sim-server.js'
+import { ADMISSION_OPTIONS, API_URL_OPTION, readServer, type Server } from './sim-server.js'
 
 export const CHECK_COMMAND = 'check'
 
@@ -14,7 +14,7 @@ const SPEC = {
   summary: 'Compares the anomalies that a run injected (--truth FILE) with those that the server detected.',
   options: [
     API_URL_OPTION,
-    ...TOKEN_OPTIONS,
+    ...ADMISSION_OPTIONS,
     {
       name: 'wait',
       type: 'duration',

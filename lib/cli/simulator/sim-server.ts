@@ -1,7 +1,8 @@
-/** Options that name the server to talk to, and the token for it. */
+/** Options that name the server to talk to, and the token and certificates for it. */
 import { TOKEN_VARIABLE } from '../../config/config.js'
 import { url as urlType } from '../../config/value-types.js'
 import type { Option } from '../options.js'
+import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type ClientTls } from './client-tls.js'
 import { readToken } from './sim-token.js'
 
 export const API_URL_OPTION = {
@@ -12,7 +13,8 @@ export const API_URL_OPTION = {
   help: 'Server address.'
 } as const satisfies Option
 
-export const TOKEN_OPTIONS = [
+/** How to be admitted. */
+export const ADMISSION_OPTIONS = [
   {
     name: 'token',
     type: 'string',
@@ -24,25 +26,34 @@ export const TOKEN_OPTIONS = [
     placeholder: 'file',
     help: 'File with the token in its first line.',
     note: `default: the ${TOKEN_VARIABLE} variable`
-  }
+  },
+  ...CLIENT_TLS_OPTIONS
 ] as const satisfies readonly Option[]
 
 export interface Server {
   readonly url: URL
   /** Null: none is sent. */
   readonly token: string | null
+  readonly tls: ClientTls
 }
 
 interface ServerValues {
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
   readonly 'api-url': string
   readonly token: string | undefined
   readonly 'token-file': string | undefined
 }
 
-/** The server that a command line names. A text: what is wrong. */
+/** The server that a command line names; requests of undici go to it from then on. A text: what is wrong. */
 export function readServer (values: ServerValues): Server | string {
   const url = urlType(['http', 'https']).parse(values['api-url'])
   if (!url.ok) return `--api-url: ${url.message}`
   const read = readToken(values.token, values['token-file'], process.env[TOKEN_VARIABLE])
-  return 'problem' in read ? read.problem : { url: new URL(url.value), token: read.token }
+  if ('problem' in read) return read.problem
+  const tls = readClientTls(values)
+  if (typeof tls === 'string') return tls
+  useForRequests(tls)
+  return { url: new URL(url.value), token: read.token, tls }
 }

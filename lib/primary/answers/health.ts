@@ -5,6 +5,7 @@
  *   degraded    points are accepted, but something is: `reasons`    200
  *   unhealthy   points are not accepted                             503
  */
+import { describeExpiry } from '../../access/tls-files.js'
 import type { EngineChoice } from '../../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 import { PointCounters } from '../../pipeline/pipeline.js'
@@ -33,6 +34,10 @@ export interface HealthSources extends WorkerSources {
   readonly maintenanceError: string | null
   /** Null: not yet known. */
   readonly rollups: RollupStatus | null
+  /** What the last reload did not take up. */
+  readonly reloadFaults: readonly string[]
+  /** When the certificate expires, in milliseconds since 1970; null: no TLS. */
+  readonly tlsExpiresMs: number | null
 }
 
 /** Before the workers are forked. */
@@ -53,6 +58,8 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     ...slots.flatMap(slotReasons),
     ...databaseReasons(sources),
     ...rollupReasons(sources),
+    ...sources.reloadFaults.map((fault) => `not reloaded, the previous one stays in force: ${fault}`),
+    ...tlsReasons(sources),
     ...sources.limits.complaint === null ? [] : [sources.limits.complaint]
   ]
   const status = serving.length === 0 ? 'unhealthy' : reasons.length > 0 ? 'degraded' : 'healthy'
@@ -105,6 +112,10 @@ function databaseReasons ({ slots, waitsFor, maintenanceError }: HealthSources):
   if (waitsFor !== null) reasons.push(waitsFor)
   if (maintenanceError !== null) reasons.push(`database maintenance is failing: ${maintenanceError}`)
   return reasons
+}
+
+function tlsReasons ({ tlsExpiresMs }: HealthSources): string[] {
+  return tlsExpiresMs !== null && tlsExpiresMs <= Date.now() ? [describeExpiry(tlsExpiresMs)] : []
 }
 
 function rollupReasons ({ rollups, database }: HealthSources): string[] {

@@ -10,12 +10,21 @@ import type { MetricsJson } from '../../messages/messages.js'
 import { MetricRegistry } from '../../support/metric-registry.js'
 import type { Slot } from '../slots.js'
 
+/** Reloads on SIGHUP by outcome. */
+export interface ReloadCounts {
+  readonly ok: number
+  readonly failed: number
+}
+
 export interface PrimaryMetricSources {
   readonly slots: readonly Slot[]
   readonly reconciliation: Reconciliation
   readonly version: string
   readonly databaseKind: string
   readonly rollups: () => RollupStatus
+  readonly reloads: ReloadCounts
+  /** In milliseconds since 1970; null: no TLS. */
+  readonly tlsExpiresMs: () => number | null
 }
 
 export class PrimaryMetrics extends MetricRegistry {
@@ -26,6 +35,7 @@ export class PrimaryMetrics extends MetricRegistry {
     super()
     this.addWorkers(sources)
     this.addRollups(sources)
+    this.addReloads(sources)
   }
 
   /** The answer to GET /metrics. */
@@ -82,6 +92,21 @@ export class PrimaryMetrics extends MetricRegistry {
       name: 'orbitstream_worker_restarts_total',
       help: 'Workers that died and were replaced.'
     }, (counter) => counter.inc(slots.reduce((sum, { restarts }) => sum + restarts, 0)))
+  }
+
+  private addReloads ({ reloads, tlsExpiresMs }: PrimaryMetricSources): void {
+    this.counter({
+      name: 'orbitstream_reloads_total',
+      help: 'Reloads of tokens and TLS certificate, by outcome; what is not ok stays as it was.',
+      labelNames: ['outcome']
+    }, (counter) => {
+      counter.inc({ outcome: 'ok' }, reloads.ok)
+      counter.inc({ outcome: 'failed' }, reloads.failed)
+    })
+    this.gauge({
+      name: 'orbitstream_tls_certificate_expiry_timestamp_seconds',
+      help: 'When the TLS certificate expires, in seconds since 1970; 0: no TLS.'
+    }, (gauge) => gauge.set((tlsExpiresMs() ?? 0) / 1000))
   }
 
   private addRollups ({ rollups }: PrimaryMetricSources): void {

@@ -2,12 +2,17 @@
  * Answers HTTP clients while the server starts, which takes long if it must wait for its database: 503, with the reason
  * on /health for clients that may read it. Releases the port before the workers listen on it.
  */
-import { createServer, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { LIVE_BODY, readyBody, withoutDetails } from '../../ingress/http/api/probes.js'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 import type { TokenCheck } from '../../ingress/http/api/tokens.js'
 import { errorAnswer } from '../../ingress/http/engines/answers.js'
+import { IDLE_MS } from '../../ingress/http/engines/engine.js'
+import { secureOptions } from '../../ingress/http/engines/node.js'
+import type { TlsMaterial } from '../../support/tls.js'
 
 /** Requests are few and short. */
 const CONNECTIONS_MAX = 100
@@ -26,12 +31,21 @@ function answerTo (path: string, health: () => StatusAnswer): StatusAnswer {
 }
 
 export class StartingListener {
-  private constructor (private readonly server: Server) {}
+  /** Includes those whose TLS handshake is incomplete, which closeAllConnections() does not know. */
+  private readonly sockets = new Set<Socket>()
 
+  private constructor (private readonly server: Server) {
+    server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket)
+      socket.once('close', () => this.sockets.delete(socket))
+    })
+  }
+
+  /** @param tls null: plain HTTP */
   static async open (
-    host: string, port: number, health: () => StatusAnswer, tokens: TokenCheck
+    host: string, port: number, health: () => StatusAnswer, tokens: TokenCheck, tls: TlsMaterial | null
   ): Promise<StartingListener> {
-    const server = createServer((request, response) => {
+    const answerRequest: RequestListener = (request, response) => {
       const header = (name: string): string => String(request.headers[name] ?? '')
       const isReader = (): boolean => typeof tokens.check({ header }, 'read') !== 'string'
       const path = request.method === 'GET' ? request.url?.split('?', 1)[0] : ''
@@ -39,11 +53,15 @@ export class StartingListener {
       const retry = answer.status === 503 ? { 'retry-after': '1' } : {}
       response.writeHead(answer.status, { 'content-type': answer.contentType, connection: 'close', ...retry })
       response.end(answer.body)
-    })
+    }
+    const server = tls === null
+      ? createServer(answerRequest)
+      : createTlsServer({ ...secureOptions(tls), handshakeTimeout: IDLE_MS }, answerRequest)
     server.maxConnections = CONNECTIONS_MAX
+    const listener = new StartingListener(server)
     server.listen({ host, port, exclusive: true })
     await once(server, 'listening')
-    return new StartingListener(server)
+    return listener
   }
 
   /** Resolves when the port is free; further calls do nothing. */
@@ -51,7 +69,7 @@ export class StartingListener {
     if (!this.server.listening) return
     const closed = once(this.server, 'close')
     this.server.close()
-    this.server.closeAllConnections()
+    for (const socket of this.sockets) socket.destroy()
     await closed
   }
 }

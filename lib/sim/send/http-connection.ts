@@ -9,8 +9,8 @@
  * request is one write and a response one read. Requests are never repeated; the next request reopens a lost
  * connection.
  */
-import { connect as connectPlain, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { readAnswer, type Answer } from './http-answer.js'
 
 /** Outcome of a request. */
@@ -29,6 +29,8 @@ export interface HttpTarget {
   readonly url: URL
   /** Head of every request, up to the value of Content-Length. */
   readonly head: Buffer
+  /** For https: roots to trust, and the certificate to present. */
+  readonly tls: ConnectionOptions
 }
 
 export const CONNECT_TIMEOUT_MS = 5_000
@@ -81,11 +83,11 @@ export class HttpConnection implements Outcome {
   }
 
   private connect (): Socket {
-    const { hostname, port, protocol } = this.target.url
+    const { url: { hostname, port, protocol }, tls } = this.target
     const host = hostname.replace(/^\[|\]$/g, '')
     const secure = protocol === 'https:'
     const socket = secure
-      ? connectTls({ host, port: Number(port || 443), servername: host })
+      ? connectTls({ host, port: Number(port || 443), ...isIP(host) === 0 ? { servername: host } : {}, ...tls })
       : this.connectPlain(host, Number(port || 80))
     if (secure) socket.on('data', (chunk: Buffer) => this.read(socket, chunk))
     socket.setNoDelay(true)

@@ -8,6 +8,7 @@
  * attempt goes out every REFUSED_PAUSE_MS and all other points of that time fail with the same cause: thousands of
  * refused connections a second would take CPU from a server that is restarting.
  */
+import type { ConnectionOptions } from 'node:tls'
 import type { PointSchema } from '../../../protocol/schema.js'
 import { systemCode } from '../../support/errors.js'
 import { createBody, type Body, type BodyFormat } from './bodies.js'
@@ -45,6 +46,8 @@ export interface HttpTransportOptions {
   readonly connectionsMax: number
   /** Sent as Authorization: Bearer <token>. */
   readonly token: string | null
+  /** For https. */
+  readonly tls?: ConnectionOptions
   readonly requestsMax?: number
   readonly pointsMax?: number
   readonly answerTimeoutMs?: number
@@ -97,12 +100,13 @@ export class HttpTransport implements Transport {
   private closed = false
 
   constructor (options: HttpTransportOptions) {
-    const { url, token } = options
+    const { url, token, tls = {} } = options
     this.body = createBody(options.format, options.ids, options.schema, options.batchSize)
     const batchSize = this.batchSize = this.body.pointsMax
     const path = url.pathname.replace(/\/+$/, '') + (options.batchSize > 1 ? '/telemetry/batch' : '/telemetry')
     const authorization = token === null ? [] : [['Authorization', `Bearer ${token}`] as const]
-    this.target = { url, head: requestHead(url, path, [['Content-Type', this.body.contentType], ...authorization]) }
+    const headers = [['Content-Type', this.body.contentType] as const, ...authorization]
+    this.target = { url, tls, head: requestHead(url, path, headers) }
     this.answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
     this.connectionsMax = options.connectionsMax
     this.requestsMax = options.requestsMax ?? REQUESTS_MAX

@@ -43,6 +43,9 @@ t.test('without sources every setting has its default', t => {
     apiTokens: [],
     apiTokensFile: null,
     readOpen: 'off',
+    tlsCert: null,
+    tlsKey: null,
+    tlsClientCa: null,
     allowedOrigins: [],
     logLevel: 'info',
     retentionMs: 30 * 86_400_000,
@@ -122,6 +125,17 @@ t.test('all problems are reported together, under the names that the user wrote'
     { setting: 'LOG_LEVEL', message: '"inf" is not one of debug, info, warn, error; did you mean info?' },
     { setting: '--http-engine', message: '"uwss" is not one of auto, uws, node; did you mean uws?' }
   ])
+  t.end()
+})
+
+t.test('the settings of TLS need one another', t => {
+  const problem = (env: Record<string, string>): unknown => problemsOf({ env })[0]
+  t.same(problem({ TLS_CERT: 'c' }), { setting: 'TLS_CERT', message: 'needs TLS_KEY, the key of the certificate' })
+  t.same(problem({ TLS_KEY: 'k' }), { setting: 'TLS_CERT', message: 'must be set for TLS_KEY' })
+  t.same(problem({ TLS_CLIENT_CA: 'r' }), { setting: 'TLS_CLIENT_CA', message: 'needs TLS_CERT and TLS_KEY' })
+  const all = { TLS_CERT: 'c', TLS_KEY: 'k', TLS_CLIENT_CA: 'r' }
+  t.match(problem({ ...all, HTTP_ENGINE: 'uws' }), { setting: 'TLS_CLIENT_CA', message: /auto or node/ })
+  t.match(configOf({ env: all }), { tlsCert: resolve('c'), tlsKey: resolve('k'), tlsClientCa: resolve('r') })
   t.end()
 })
 

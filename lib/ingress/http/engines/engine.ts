@@ -12,6 +12,7 @@
  *   A body slower than BODY_BYTES_PER_SECOND_MIN over BODY_STALL_MS fails with 'request_timeout', and the connection is
  *   closed after the answer. So is the connection of a client that does not read its answer.
  * - HEAD is answered with the head only, whatever the handler replies.
+ * - With TLS, a connection that does not complete its handshake in ten seconds, or does not speak TLS, is closed.
  *
  * node:http supports all of RFC 9112. self-check/check.ts finds out what the loaded binary of uWebSockets.js does not.
  * Besides, uWebSockets.js closes a connection without an answer if a head or the next request is too slow, answers
@@ -19,6 +20,7 @@
  * closes the connection after a chunked body.
  */
 import type { ErrorCode } from '../../../support/errors.js'
+import type { TlsMaterial } from '../../../support/tls.js'
 
 /** Request line and headers together: the default of Node.js, and four times that of uWebSockets.js. */
 export const HEAD_BYTES_MAX = 16 * 1024
@@ -81,18 +83,31 @@ export type HttpHandler = (request: HttpRequest, exchange: HttpExchange) => void
 export interface HttpServer {
   readonly port: number
   /**
+   * Takes up another certificate, for new connections; those that are open keep theirs. Only for a server with TLS.
+   * Rejects if the engine cannot use it; the previous one then stays. The same one again costs nothing.
+   */
+  useTls (material: TlsMaterial): Promise<void>
+  /**
    * Stops listening; requests under way are answered, after which their connections are closed; streams end at once.
    * Resolves when no connection is left, or after deadlineMs, when the rest are cut. Later calls share its promise.
    */
   close (deadlineMs: number): Promise<void>
 }
 
+export interface ServerTls {
+  readonly material: TlsMaterial
+  /** Where files without a name can be created, for uWebSockets.js, which takes no text. */
+  readonly directory: string
+}
+
 export interface ListenOptions {
+  /** Default: plain HTTP. */
+  readonly tls?: ServerTls | null
   /** Default: BODY_STALL_MS. */
   readonly bodyStallMs?: number
   /** Default: IDLE_MS. For node:http only; uWebSockets.js has it built in. */
   readonly idleMs?: number
-  /** Concurrent connections; more are answered with 503 and closed. Default: unlimited. */
+  /** Concurrent connections; more are answered with 503 (without TLS) and closed. Default: unlimited. */
   readonly connectionsMax?: number
   /** Called for each request or connection that the engine itself refuses. */
   readonly onRefused?: (code: RefusalCode) => void
@@ -110,6 +125,8 @@ export interface HttpEngine {
   readonly name: 'uws' | 'node'
   /** Package and version. */
   readonly release: string
+  /** Throws if it cannot use the material: a kind of key that it does not know, or certificates of clients. */
+  checkTls (tls: ServerTls): void
   /** Rejects if it cannot listen on the address. */
   listen (host: string, port: number, handler: HttpHandler, options?: ListenOptions): Promise<HttpServer>
 }

@@ -5,7 +5,7 @@
 import { loadUws } from './uws.js'
 import { nodeEngine } from './node.js'
 import { checkEngine } from './self-check/check.js'
-import type { HttpEngine } from './engine.js'
+import type { HttpEngine, ServerTls } from './engine.js'
 import type { EngineFindings } from './self-check/check.js'
 
 export interface EngineChoice {
@@ -21,6 +21,8 @@ export interface EngineChoice {
 }
 
 export interface ChoiceParts {
+  /** Must be usable; null: plain HTTP. */
+  readonly tls: ServerTls | null
   readonly info: (message: string) => void
   readonly warn: (message: string) => void
   /** Replaced in tests. */
@@ -44,9 +46,17 @@ export async function chooseEngine (
   preference: 'auto' | HttpEngine['name'], parts: ChoiceParts
 ): Promise<EngineChoice> {
   if (preference === 'node') return NODE_CHOICE
-  const { load = loadUws, check = checkEngine, info, warn } = parts
+  const { tls, load = loadUws, check = checkEngine, info, warn } = parts
   try {
-    const choice = await inspect(load, check)
+    const engine = await load()
+    const obstacle = tls === null ? null : obstacleTo(engine, tls)
+    if (obstacle !== null) {
+      const reason = `uWebSockets.js cannot be used with this certificate (${obstacle})`
+      if (preference === 'uws') throw new TlsError(`${reason}. Set HTTP_ENGINE to auto or node.`)
+      info(`${reason}: node:http serves.`)
+      return NODE_CHOICE
+    }
+    const choice = await inspect(engine, check)
     const { release, unsafe, cannot } = choice
     const smuggling = `${release} is open to request smuggling (${unsafe.join(', ')})`
     if (unsafe.length > 0 && preference === 'auto') {
@@ -57,6 +67,7 @@ export async function chooseEngine (
     if (cannot.length > 0) info(`${release} does not support ${cannot.join(', ')}. If a client needs these, ${ADVICE}.`)
     return choice
   } catch (cause) {
+    if (cause instanceof TlsError) throw cause
     const reason = `uWebSockets.js does not run on this machine (${reasonOf(cause)}).`
     if (preference === 'uws') throw new Error(`${reason} Set HTTP_ENGINE to auto or node to run without it.`, { cause })
     warn(`${reason} ${FALLBACK}`)
@@ -64,10 +75,21 @@ export async function chooseEngine (
   }
 }
 
+class TlsError extends Error {}
+
+/** Why the engine cannot use the certificate; null if it can. */
+function obstacleTo (engine: HttpEngine, tls: ServerTls): string | null {
+  try {
+    engine.checkTls(tls)
+    return null
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 async function inspect (
-  load: () => Promise<HttpEngine>, check: (engine: HttpEngine) => Promise<EngineFindings>
+  engine: HttpEngine, check: (engine: HttpEngine) => Promise<EngineFindings>
 ): Promise<EngineChoice> {
-  const engine = await load()
   const { unsafe, cannot } = await check(engine)
   const advice = unsafe.length + cannot.length > 0 ? ADVICE : null
   return { name: engine.name, release: engine.release, unsafe, cannot, advice }

@@ -24,14 +24,21 @@ export class NodeConnection {
   private last: Reception | null = null
   /** Answers not yet sent in full. */
   private unsent = 0
-  /** Bytes read from the socket by the time of the last answer. */
-  private bytesSettled = 0
+  /** Bytes read from the socket by the time of the last answer. A handshake of TLS has read some. */
+  private bytesSettled: number
   /** Waits until all earlier answers have been sent. */
   private refusal: { readonly code: RefusalCode, readonly counted: boolean } | null = null
   /** 1 if the refusal replaces the answer to the latest request, which then is not waited for. */
   private replaced = 0
 
-  constructor (private readonly socket: Socket, private readonly onRefused: (code: RefusalCode) => void) {}
+  constructor (private readonly socket: Socket, private readonly onRefused: (code: RefusalCode) => void) {
+    this.bytesSettled = socket.bytesRead
+  }
+
+  /** Nothing was ever asked. */
+  get isUnused (): boolean {
+    return this.last === null && this.isIdle
+  }
 
   begin (exchange: Reception): void {
     this.last = exchange
@@ -50,6 +57,11 @@ export class NodeConnection {
     const code = refusalOfError(error)
     // Bytes after a request with Connection: close are ignored.
     if (this.closing || error === 'HPE_CLOSED_CONNECTION') return
+    // headersTimeout covers connections without a head too, and may come before expire().
+    if (error === 'ERR_HTTP_REQUEST_TIMEOUT' && this.isIdle) {
+      this.socket.destroy()
+      return
+    }
     this.closing = true
     const { last } = this
     const gone = error === 'HPE_INVALID_EOF_STATE'
@@ -69,8 +81,12 @@ export class NodeConnection {
   expire (): void {
     const stuck = this.socket.writableLength > 0
     // headersTimeout covers a head that has begun, BodyWatch a body.
-    const idle = this.unsent === 0 && this.socket.bytesRead === this.bytesSettled
-    if (stuck || idle) this.socket.destroy()
+    if (stuck || this.isIdle) this.socket.destroy()
+  }
+
+  /** No part of a request has arrived since the last answer. */
+  private get isIdle (): boolean {
+    return this.unsent === 0 && this.socket.bytesRead === this.bytesSettled
   }
 
   private refuseInTurn (): void {

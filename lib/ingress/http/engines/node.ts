@@ -5,13 +5,17 @@
  * connection, since a pipelining client expects answers in order.
  */
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { createSecureContext } from 'node:tls'
 import { HEAD_BYTES_MAX, IDLE_MS } from './engine.js'
 import { BodyReader, StallTicks, refusedByHead } from './body.js'
 import { NodeConnection } from './node-connection.js'
 import { refusalOf, refusalText } from './refusals.js'
 import { EngineServer } from './server.js'
 import { NOT_LISTED } from '../../../support/roster.js'
+import { TLS_VERSION_MIN, type TlsMaterial } from '../../../support/tls.js'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type {
   BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions,
@@ -25,13 +29,18 @@ const NO_BYTES = Buffer.alloc(0)
 /** The part of an absolute-form target before its path. */
 const ORIGIN_OF_TARGET = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i
 
-export const nodeEngine: HttpEngine = { name: 'node', release: `Node.js ${process.versions.node}`, listen }
+export const nodeEngine: HttpEngine = {
+  name: 'node',
+  release: `Node.js ${process.versions.node}`,
+  checkTls: ({ material }) => { createSecureContext(secureOptions(material)) },
+  listen
+}
 
 async function listen (
   host: string, port: number, handler: HttpHandler, options: ListenOptions = {}
 ): Promise<HttpServer> {
-  const { idleMs = IDLE_MS } = options
-  const server = createServer({
+  const { idleMs = IDLE_MS, tls = null } = options
+  const httpOptions = {
     headersTimeout: idleMs,
     keepAliveTimeout: idleMs,
     connectionsCheckingInterval: idleMs / 5,
@@ -41,7 +50,10 @@ async function listen (
     insecureHTTPParser: false,
     // Done in refusedByFraming, because Node.js would answer without a body.
     requireHostHeader: false
-  })
+  }
+  const server = tls === null
+    ? createServer(httpOptions)
+    : createTlsServer({ ...httpOptions, ...secureOptions(tls.material), handshakeTimeout: idleMs })
   // A client that half-closes the connection after its request still waits for the answer.
   Object.assign(server, { httpAllowHalfOpen: true })
   await new Promise<void>((resolve, reject) => {
@@ -52,9 +64,20 @@ async function listen (
     })
   })
   const listening = new NodeServer(server, options)
-  server.on('connection', (socket) => listening.connect(socket))
+  server.on('connection', (socket: Socket) => {
+    if (tls === null) listening.connect(socket)
+    else listening.shakeHands(socket)
+  })
+  server.on('secureConnection', (socket: Socket) => {
+    // As without TLS; but a half-closed handshake ends at once.
+    socket.allowHalfOpen = true
+    listening.connect(socket)
+  })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    listening.connections.get(socket)?.fail(error.code ?? '')
+    const connection = listening.connections.get(socket)
+    // A failed handshake.
+    if (connection === undefined) socket.destroy()
+    else connection.fail(error.code ?? '')
   })
   server.on('connect', (_req, socket: Socket) => {
     // Node.js has removed its own listener: without this one, a reset would end the process.
@@ -78,6 +101,12 @@ async function listen (
   return listening
 }
 
+/** As node:tls takes it. */
+export function secureOptions ({ cert, key, clientCa }: TlsMaterial) {
+  const clients = clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }
+  return { cert, key, minVersion: TLS_VERSION_MIN, ...clients } as const
+}
+
 /** The meaning of the Expect header. */
 type Expectation = 'nothing' | 'continue' | 'other'
 
@@ -97,15 +126,32 @@ function refusedByFraming (req: IncomingMessage): RefusalCode | null {
 class NodeServer extends EngineServer<NodeExchange> {
   readonly port: number
   readonly connections = new Map<Socket, NodeConnection>()
+  /** Connections of TLS before they become those above, by nameOf(). */
+  private readonly handshakes = new Map<string, Socket>()
   private ended: Promise<void> | null = null
 
-  constructor (private readonly server: Server, options: ListenOptions) {
+  constructor (private readonly server: Server | TlsServer, options: ListenOptions) {
     super(options)
     this.port = (server.address() as AddressInfo).port
   }
 
+  /** A connection was opened that has to become one of TLS. */
+  shakeHands (socket: Socket): void {
+    if (this.isFull) {
+      // Nobody would understand an answer.
+      this.onRefused('too_many_connections')
+      socket.destroy()
+      return
+    }
+    const name = nameOf(socket)
+    this.handshakes.set(name, socket)
+    socket.once('close', () => this.handshakes.delete(name))
+  }
+
+  /** A connection was opened, or has completed its handshake. */
   connect (socket: Socket): void {
-    if (this.connections.size >= this.connectionsMax) {
+    const isAdmitted = this.handshakes.delete(nameOf(socket))
+    if (!isAdmitted && this.isFull) {
       this.onRefused('too_many_connections')
       socket.write(`HTTP/1.1 ${refusalText('too_many_connections')}`)
       socket.destroy()
@@ -113,6 +159,16 @@ class NodeServer extends EngineServer<NodeExchange> {
     }
     this.connections.set(socket, new NodeConnection(socket, this.onRefused))
     socket.once('close', () => this.connections.delete(socket))
+  }
+
+  async useTls (material: TlsMaterial): Promise<void> {
+    if (!('setSecureContext' in this.server)) throw new TypeError('the server has no TLS')
+    this.server.setSecureContext(secureOptions(material))
+    await Promise.resolve()
+  }
+
+  private get isFull (): boolean {
+    return this.connections.size + this.handshakes.size >= this.connectionsMax
   }
 
   protected stopListening (): void {
@@ -130,9 +186,10 @@ class NodeServer extends EngineServer<NodeExchange> {
   private closeIdle (): void {
     this.server.closeIdleConnections()
     const busy = new Set(this.open.all().map(({ socket }) => socket))
-    for (const socket of this.connections.keys()) {
-      if (!busy.has(socket) && socket.bytesRead === 0) socket.destroy()
+    for (const [socket, connection] of this.connections) {
+      if (!busy.has(socket) && connection.isUnused) socket.destroy()
     }
+    for (const socket of this.handshakes.values()) socket.destroy()
   }
 
   private cut (): void {
@@ -314,6 +371,11 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
     this.server.finish(this)
     this.reader?.drop()
   }
+}
+
+/** A socket and the one of TLS on top of it share the other end. */
+function nameOf ({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
 }
 
 /** The rest of a body that was answered early: Node.js reads it to its end; this cuts it off if that takes too long. */

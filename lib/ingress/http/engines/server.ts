@@ -2,6 +2,7 @@
 import { BODY_STALL_MS } from './engine.js'
 import { BodyWatch } from './body.js'
 import { Roster, type Listed } from '../../../support/roster.js'
+import type { TlsMaterial } from '../../../support/tls.js'
 import type { HttpServer, ListenOptions, RefusalCode } from './engine.js'
 
 export interface OpenExchange extends Listed {
@@ -38,6 +39,8 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
     this.closing ??= this.stop(deadlineMs)
     await this.closing
   }
+
+  abstract useTls (material: TlsMaterial): Promise<void>
 
   private async stop (deadlineMs: number): Promise<void> {
     this.stopping = true

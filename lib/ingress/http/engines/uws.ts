@@ -13,21 +13,31 @@
  * connection.
  */
 import { STATUS_CODES } from 'node:http'
+import { isDeepStrictEqual } from 'node:util'
 import { BodyReader, StallTicks, refusedByHead } from './body.js'
 import { HEAD_BYTES_MAX, REFUSALS } from './engine.js'
 import { refusalText } from './refusals.js'
 import { EngineServer } from './server.js'
 import { importUws } from './uws-package.js'
+import { withUnnamedFiles } from '../../../host/unnamed-files.js'
 import { NOT_LISTED } from '../../../support/roster.js'
 import { UwsRequest } from './uws-request.js'
 import type {
-  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpStream, ListenOptions, RefusalCode
+  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpStream, ListenOptions, RefusalCode, ServerTls
 } from './engine.js'
+import type { TlsMaterial } from '../../../support/tls.js'
 import type { Watched } from './body.js'
 import type { OpenExchange } from './server.js'
 import type * as Uws from 'uWebSockets.js'
 
 type UwsModule = typeof Uws
+
+/** Its published types omit how apps share what one of them accepts. */
+interface App extends Uws.TemplatedApp {
+  getDescriptor (): unknown
+  addChildAppDescriptor (descriptor: unknown): void
+  removeChildAppDescriptor (descriptor: unknown): void
+}
 
 /** Read by the binary only when it loads. */
 const HEAD_BYTES_VARIABLE = 'UWS_HTTP_MAX_HEADERS_SIZE'
@@ -50,64 +60,104 @@ export async function loadUws (): Promise<HttpEngine> {
   return {
     name: 'uws',
     release,
+    checkTls: (tls) => { createApp(uws, tls).close() },
     listen: async (host, port, handler, options = {}) => {
-      const app = uws.App()
-      const server = new UwsServer(uws, app, options)
-      serve(app, server, handler)
-      const socket = await new Promise<Uws.us_listen_socket | false>((resolve) => app.listen(host, port, resolve))
-      if (socket === false) {
-        server.abandon()
-        throw new Error(`cannot listen on ${host}:${port}: the address is in use or not local`)
-      }
-      server.start(socket)
+      const server = new UwsServer(uws, handler, options)
+      await server.start(host, port)
       return server
     }
   }
 }
 
-function serve (app: Uws.TemplatedApp, server: UwsServer, handler: HttpHandler): void {
-  let request: UwsRequest
-  const addHeader = (name: string, value: string): void => request.addHeader(name, value)
-  app.filter((res, change) => server.count(res, change))
-  app.any('/*', (res, req) => {
-    request = new UwsRequest(req)
-    req.forEach(addHeader)
-    if (request.fault !== null) {
-      server.refuse(res, request.fault)
-      return
-    }
-    const exchange = new UwsExchange(res, request, server)
-    handler(request, exchange)
-    exchange.afterHandler()
+/** @param tls null: plain HTTP */
+function createApp (uws: UwsModule, tls: ServerTls | null): App {
+  if (tls === null) return uws.App() as App
+  const { material: { cert, key, clientCa }, directory } = tls
+  // It would verify those that it gets, but lets clients without one in.
+  if (clientCa !== null) throw new Error('it does not require certificates of clients')
+  const app = withUnnamedFiles(directory, [cert, key], ([certFile = '', keyFile = '']) => {
+    return uws.SSLApp({ cert_file_name: certFile, key_file_name: keyFile }) as App
   })
+  // Releases of 2023 have no such function.
+  if (!('removeChildAppDescriptor' in app)) throw new Error('it does not take up another certificate')
+  return app
 }
 
+/**
+ * An app has one certificate for good, so another certificate needs another app. The first one listens for as long as
+ * the server does, so that no connection is lost in between, and passes what it accepts on to the latest one. The
+ * others go on with the connections that they have.
+ */
 class UwsServer extends EngineServer<UwsExchange> {
   port = 0
   private connections = 0
   /** Complete bodies, passed on in the next turn of the event loop. */
   private complete: BodyReader[] = []
-  private socket: Uws.us_listen_socket | null = null
+  /** In the order of their certificates. uWebSockets.js frees none of them (40 KB each) before the process ends. */
+  private readonly apps: [App, ...App[]]
+  private tls: ServerTls | null
+  private listenSocket: Uws.us_listen_socket | false = false
   private onIdle: (() => void) | null = null
 
-  constructor (private readonly uws: UwsModule, private readonly app: Uws.TemplatedApp, options: ListenOptions) {
+  constructor (private readonly uws: UwsModule, private readonly handler: HttpHandler, options: ListenOptions) {
     super(options)
+    this.tls = options.tls ?? null
+    this.apps = [this.openApp(this.tls)]
   }
 
-  start (socket: Uws.us_listen_socket): void {
-    this.socket = socket
-    this.port = this.uws.us_socket_local_port(socket)
+  async start (host: string, port: number): Promise<void> {
+    this.listenSocket = await new Promise((resolve) => this.apps[0].listen(host, port, resolve))
+    if (this.listenSocket === false) {
+      this.watch.close()
+      this.apps[0].close()
+      throw new Error(`cannot listen on ${host}:${port}: the address is in use or not local`)
+    }
+    this.port = this.uws.us_socket_local_port(this.listenSocket)
   }
 
-  abandon (): void {
-    this.watch.close()
-    this.app.close()
+  async useTls (material: TlsMaterial): Promise<void> {
+    if (this.tls === null) throw new TypeError('the server has no TLS')
+    if (isDeepStrictEqual(material, this.tls.material)) return
+    const { apps: [first, ...others] } = this
+    const tls = { ...this.tls, material }
+    const [previous, next] = [others.at(-1), this.openApp(tls)]
+    this.tls = tls
+    this.apps.push(next)
+    first.addChildAppDescriptor(next.getDescriptor())
+    if (previous !== undefined) first.removeChildAppDescriptor(previous.getDescriptor())
+    await Promise.resolve()
+  }
+
+  private openApp (tls: ServerTls | null): App {
+    const app = createApp(this.uws, tls)
+    let request: UwsRequest
+    const addHeader = (name: string, value: string): void => request.addHeader(name, value)
+    app.filter((res, change) => this.count(res, change))
+    app.any('/*', (res, req) => {
+      request = new UwsRequest(req)
+      req.forEach(addHeader)
+      if (request.fault !== null) {
+        this.refuse(res, request.fault)
+        return
+      }
+      const exchange = new UwsExchange(res, request, this)
+      this.handler(request, exchange)
+      exchange.afterHandler()
+    })
+    return app
   }
 
   /** @param change 1: a connection was opened; -1: it was closed */
-  count (res: Uws.HttpResponse, change: number): void {
+  private count (res: Uws.HttpResponse, change: number): void {
     this.connections += change
-    if (change > 0 && this.connections > this.connectionsMax) this.refuse(res, 'too_many_connections')
+    if (change < 0 || this.connections <= this.connectionsMax) return
+    if (this.tls === null) {
+      this.refuse(res, 'too_many_connections')
+      return
+    }
+    // Before its handshake, nobody would understand an answer.
+    this.onRefused('too_many_connections')
+    res.close()
   }
 
   /**
@@ -139,14 +189,16 @@ class UwsServer extends EngineServer<UwsExchange> {
   }
 
   protected stopListening (): void {
-    if (this.socket !== null) this.uws.us_listen_socket_close(this.socket)
+    if (this.listenSocket !== false) this.uws.us_listen_socket_close(this.listenSocket)
+    this.listenSocket = false
   }
 
   protected async drain (deadlineMs: number): Promise<void> {
     if (this.open.size > 0) await this.idle(deadlineMs)
-    // The last answer may still be corked: it is sent when this turn of the event loop ends.
-    await new Promise((resolve) => setImmediate(resolve))
-    this.app.close()
+    // The last answer may still be corked: it is sent when this turn of the event loop ends. What the first app has
+    // accepted reaches the latest one in the next turn.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+    for (const app of this.apps) app.close()
   }
 
   private async idle (deadlineMs: number): Promise<void> {

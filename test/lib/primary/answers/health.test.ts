@@ -31,6 +31,8 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     httpEngine: ENGINE,
     maintenanceError: null,
     rollups: null,
+    reloadFaults: [],
+    tlsExpiresMs: null,
     limits: { version: 3, complaint: null },
     ...changes
   })

@@ -79,6 +79,8 @@ function metricsOf (slots: readonly Slot[], changes: Partial<PrimaryMetricSource
     version: '1',
     databaseKind: 'plain',
     rollups: () => ({ waitingMinutes: null, remainingSeconds: null, failedBuckets: 0, failure: null, overdue: [] }),
+    reloads: { ok: 0, failed: 0 },
+    tlsExpiresMs: () => null,
     ...changes
   })
 }

@@ -1,20 +1,14 @@
 /** Answers to HTTP clients while the server starts. */
 import t from 'tap'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
-import { request } from 'undici'
+import { connect, createServer } from 'node:net'
+import { Agent, request } from 'undici'
 import type { StatusAnswer } from '../../../../lib/ingress/http/api/status-port.js'
 import { TokenCheck } from '../../../../lib/ingress/http/api/tokens.js'
+import { NO_CERTIFICATES, makeCertificate } from '../../../support/certificates.js'
+import { freePort } from '../../../support/free-port.js'
+import { temporaryDirectory } from '../../../support/postgres.js'
 import { StartingListener } from '../../../../lib/primary/answers/starting-listener.js'
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 t.test('503 for everything, with the reason on /health; then the port is free', async (t) => {
   const port = await freePort()
@@ -23,7 +17,7 @@ t.test('503 for everything, with the reason on /health; then the port is free', 
   const health = (): StatusAnswer => {
     return { status: 503, contentType: 'application/json', body: JSON.stringify({ status: 'unhealthy', reason }) }
   }
-  const listener = await StartingListener.open('127.0.0.1', port, health, tokens)
+  const listener = await StartingListener.open('127.0.0.1', port, health, tokens, null)
   t.teardown(() => listener.close())
   const ask = async (path: string, method: 'GET' | 'POST'): Promise<object> => {
     const { statusCode, headers, body } = await request(`http://127.0.0.1:${port}${path}`, { method })
@@ -43,4 +37,23 @@ t.test('503 for everything, with the reason on /health; then the port is free', 
   const next = createServer().listen(port, '127.0.0.1')
   await once(next, 'listening')
   next.close()
+})
+
+t.test('over TLS: a client that never completes its handshake does not delay the start', {
+  skip: NO_CERTIFICATES
+}, async (t) => {
+  const port = await freePort()
+  const tls = await makeCertificate(await temporaryDirectory(t), 'one')
+  const health = (): StatusAnswer => ({ status: 503, contentType: 'text/plain', body: 'waits' })
+  const tokens = new TokenCheck(null, { readOpen: false })
+  const listener = await StartingListener.open('127.0.0.1', port, health, tokens, tls)
+  const silent = connect(port, '127.0.0.1')
+  t.teardown(() => silent.destroy())
+  await once(silent, 'connect')
+  const dispatcher = new Agent({ connect: { ca: tls.cert } })
+  t.teardown(async () => await dispatcher.destroy())
+  const { body } = await request(`https://127.0.0.1:${port}/health`, { dispatcher })
+  t.equal(await body.text(), 'waits')
+  const ended = once(silent, 'close')
+  await Promise.all([listener.close(), ended])
 })

@@ -34,7 +34,7 @@ async function choose (preference: 'auto' | 'uws' | 'node', parts: Partial<Choic
     info: (message: string) => said.push(`info: ${message}`),
     warn: (message: string) => said.push(`warn: ${message}`)
   }
-  return { choice: await chooseEngine(preference, { ...log, ...parts }), said }
+  return { choice: await chooseEngine(preference, { tls: null, ...log, ...parts }), said }
 }
 
 const finds = (unsafe: string[], cannot: string[]) => async () => await Promise.resolve({ unsafe, cannot })

@@ -1,73 +1,55 @@
-/** A real nginx in front of both engines: with its defaults, and with the line that uWebSockets.js needs. */
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+/** A real nginx in front of both engines: with its defaults, with the lines of docs/HTTP.md, and with TLS. */
 import { writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { request } from 'undici'
 import { checkEngine } from '../../../../../lib/ingress/http/engines/self-check/check.js'
-import { onProcessEnd } from '../../../../support/process-end.js'
+import { NO_CERTIFICATES } from '../../../../support/certificates.js'
+import { freePort } from '../../../../support/free-port.js'
 import { temporaryDirectory } from '../../../../support/postgres.js'
+import { ProxyClient, findProgram, proxyTls, startProxy, type ProxyTls } from './proxy.js'
 import { POINT, batch, onBothEngines, startRig } from './rig.js'
 import type { Test } from 'tap'
-import type { Rig } from './rig.js'
 
-const NGINX = ['nginx', '/usr/sbin/nginx'].find((each) => spawnSync(each, ['-v']).status === 0)
-const READY_TIMEOUT_MS = 30_000
+const NGINX = findProgram('nginx')
+const PERSISTENT = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;'
 
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await once(server.close(), 'close')
-  return port
+interface NginxOptions {
+  readonly port: number
+  /** The server behind it. */
+  readonly upstream: string
+  /** Added to the location. */
+  readonly lines: string
+  /** Null: plain HTTP on both sides. */
+  readonly tls: ProxyTls | null
 }
 
-/** The defaults of nginx, with all files in its own folder. @param lines added to the location */
-function configuration (port: number, upstream: number, lines: string): string {
+/** The defaults of nginx, with all files in its own folder. */
+function configuration ({ port, upstream, lines, tls }: NginxOptions): string {
   const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   const temporary = kinds.map((kind) => `${kind}_temp_path ${kind};`).join(' ')
+  const [ssl, upstreamSsl] = tls === null
+    ? ['', '']
+    : [
+        `ssl_certificate ${tls.certFile}; ssl_certificate_key ${tls.keyFile};`,
+        `proxy_ssl_trusted_certificate ${tls.certFile}; proxy_ssl_verify on; proxy_ssl_name localhost;`
+      ]
   return `${process.getuid?.() === 0 ? 'user root;' : ''}
     daemon off; worker_processes 1; pid nginx.pid; error_log stderr notice;
     events {}
     http { access_log off; ${temporary}
-      server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${upstream}; ${lines} } } }`
+      server { listen 127.0.0.1:${port}${tls === null ? '' : ' ssl'}; ${ssl}
+        location / { proxy_pass ${upstream}; ${upstreamSsl} ${lines} } } }`
 }
 
-/** Resolves to its origin, once it is listening. */
-async function startNginx (t: Test, rig: Rig, lines: string): Promise<string> {
+async function startNginx (
+  t: Test, upstream: string, lines: string, tls: ProxyTls | null = null
+): Promise<ProxyClient> {
   const folder = await temporaryDirectory(t)
   const port = await freePort()
-  await writeFile(join(folder, 'nginx.conf'), configuration(port, rig.server.port, lines))
-  const options = ['-e', 'stderr', '-p', folder, '-c', 'nginx.conf']
-  const child = spawn(NGINX ?? '', options, { stdio: ['ignore', 'ignore', 'pipe'] })
-  child.once('exit', onProcessEnd(() => { child.kill('SIGTERM') }))
-  t.teardown(async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-  })
-  let said = ''
-  child.stderr.on('data', (chunk: Buffer) => { said += chunk.toString() })
-  while (!said.includes('start worker process ')) {
-    if (child.exitCode !== null) throw new Error(`nginx ended: ${said}`)
-    await once(child.stderr, 'data', { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })
-  }
-  return `http://127.0.0.1:${port}`
-}
-
-async function send (
-  origin: string, path: string, body: string, headers: Record<string, string> = {}
-): Promise<number> {
-  const answer = await request(`${origin}${path}`, {
-    method: 'POST',
-    body,
-    headers: { 'content-type': 'application/json', ...headers }
-  })
-  await answer.body.dump()
-  return answer.statusCode
+  await writeFile(join(folder, 'nginx.conf'), configuration({ port, upstream, lines, tls }))
+  await startProxy(t, NGINX ?? '', ['-e', 'stderr', '-p', folder, '-c', 'nginx.conf'], port)
+  return new ProxyClient(t, `http${tls === null ? '' : 's'}://127.0.0.1:${port}`, tls?.cert ?? null)
 }
 
 if (NGINX === undefined) {
@@ -75,33 +57,38 @@ if (NGINX === undefined) {
 } else {
   onBothEngines('nginx with its defaults, which uses HTTP/1.0', async (t, engine) => {
     const { cannot } = await checkEngine(engine)
-    const rig = await startRig(t, engine)
-    const origin = await startNginx(t, rig, '')
-    const statuses = [await send(origin, '/telemetry', POINT), await send(origin, '/telemetry/batch', batch(10_000))]
+    const { origin, intake } = await startRig(t, engine)
+    const nginx = await startNginx(t, origin, '')
+    const statuses = [await nginx.send('/telemetry', POINT), await nginx.send('/telemetry/batch', batch(10_000))]
     if (cannot.includes('HTTP/1.0')) {
       t.same(statuses, [505, 505], 'as docs/HTTP.md says')
-      t.same(rig.intake.offers, [])
+      t.same(intake.offers, [])
     } else {
       t.same(statuses, [202, 202])
-      t.equal(rig.intake.offers.length, 2)
+      t.equal(intake.offers.length, 2)
     }
   })
 
   onBothEngines('nginx with HTTP/1.1 and persistent connections', async (t, engine) => {
-    const rig = await startRig(t, engine)
-    const lines = [
-      'proxy_http_version 1.1;', 'proxy_set_header Connection "";', 'proxy_set_header Host $http_host;',
-      'proxy_request_buffering off;'
-    ]
-    const origin = await startNginx(t, rig, lines.join(' '))
-    for (let turn = 0; turn < 20; turn++) t.equal(await send(origin, '/telemetry', POINT), 202)
-    t.equal(await send(origin, '/telemetry/batch', batch(10_000)), 202)
-    const { host } = new URL(origin)
-    t.equal(await send(origin, '/telemetry', POINT, { origin: `https://${host}` }), 202, 'a page from this server')
-    t.equal(await send(origin, '/telemetry', POINT, { origin: 'https://elsewhere' }), 403)
-    const chunks = await request(`${origin}/telemetry`, { method: 'POST', body: Readable.from([Buffer.from(POINT)]) })
-    t.equal(chunks.statusCode, 202, 'chunks are passed on')
-    await chunks.body.dump()
-    t.equal(rig.intake.offers.length, 23)
+    const { origin, intake } = await startRig(t, engine)
+    const nginx = await startNginx(t, origin, `${PERSISTENT} proxy_request_buffering off;`)
+    for (let turn = 0; turn < 20; turn++) t.equal(await nginx.send('/telemetry', POINT), 202)
+    t.equal(await nginx.send('/telemetry/batch', batch(10_000)), 202)
+    const { host } = new URL(nginx.origin)
+    t.equal(await nginx.send('/telemetry', POINT, { origin: `https://${host}` }), 202, 'a page from this server')
+    t.equal(await nginx.send('/telemetry', POINT, { origin: 'https://elsewhere' }), 403)
+    t.equal(await nginx.send('/telemetry', Readable.from([Buffer.from(POINT)])), 202, 'chunks are passed on')
+    t.equal(intake.offers.length, 23)
   })
+
+  if (NO_CERTIFICATES === false) {
+    onBothEngines('nginx with TLS on both sides', async (t, engine) => {
+      const tls = await proxyTls(t)
+      const { origin, intake } = await startRig(t, engine, { tls: { material: tls, directory: tls.directory } })
+      const nginx = await startNginx(t, origin, PERSISTENT, tls)
+      for (let turn = 0; turn < 3; turn++) t.equal(await nginx.send('/telemetry', POINT), 202)
+      t.equal(await nginx.send('/telemetry/batch', batch(10_000)), 202)
+      t.equal(intake.offers.length, 4)
+    })
+  }
 }

@@ -1,6 +1,7 @@
 /** The base of the HTTP contract tests: a server of either engine with a fake intake, and a client on a raw socket. */
 import { EventEmitter, once } from 'node:events'
 import { connect } from 'node:net'
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { Client } from 'undici'
 import { createHandler } from '../../../../../lib/ingress/http/api/routes.js'
@@ -17,7 +18,7 @@ import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../../lib/pipeline/intake.js'
 import type {
-  HttpEngine, HttpHandler, HttpServer, ListenOptions
+  HttpEngine, HttpHandler, HttpServer, ListenOptions, ServerTls
 } from '../../../../../lib/ingress/http/engines/engine.js'
 import type { RouteTable } from '../../../../../lib/ingress/http/api/router.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
@@ -117,6 +118,8 @@ export interface RigOptions {
   readonly maxBodyBytes?: number
   readonly connectionsMax?: number
   readonly idleMs?: number
+  /** Null: plain HTTP. */
+  readonly tls?: ServerTls | null
 }
 
 export interface Rig {
@@ -187,14 +190,16 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const tokens = options.tokens ?? tokenCheckOf(options.apiTokens ?? [])
   const routes = options.routes ?? {}
   const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes })
+  const tls = options.tls ?? null
   const server = await startServer(t, engine, handler, {
+    tls,
     bodyStallMs: options.bodyStallMs ?? BODY_STALL_MS,
     idleMs: options.idleMs ?? IDLE_MS,
     connectionsMax: options.connectionsMax ?? Infinity,
     onRefused: (code) => { counters.refused[code]++ }
   })
-  const origin = `http://127.0.0.1:${server.port}`
-  const client = new Client(origin)
+  const origin = `http${tls === null ? '' : 's'}://127.0.0.1:${server.port}`
+  const client = new Client(origin, tls === null ? {} : { connect: { ca: tls.material.cert } })
   t.teardown(async () => await client.destroy())
   const send: Rig['send'] = async (path, { method = 'POST', body = null, headers = {} } = {}) => {
     const answer = await client.request({ path, method, body, headers })
@@ -213,7 +218,8 @@ export class RawClient {
   private readonly changes = new EventEmitter()
   closed = false
 
-  private constructor (readonly socket: Socket) {
+  /** @param tls the same socket; null: plain */
+  private constructor (readonly socket: Socket, readonly tls: TLSSocket | null = null) {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => {
       this.received += text
@@ -232,6 +238,16 @@ export class RawClient {
     t.teardown(() => socket.destroy())
     await once(socket, 'connect')
     return new RawClient(socket)
+  }
+
+  /** Over TLS. Rejects if the handshake fails. */
+  static async openTls (
+    t: Test, port: number, options: ConnectionOptions & { readonly allowHalfOpen?: boolean }
+  ): Promise<RawClient> {
+    const socket = connectTls({ port, host: '127.0.0.1', ...options })
+    t.teardown(() => socket.destroy())
+    await once(socket, 'secureConnect')
+    return new RawClient(socket, socket)
   }
 
   write (text: string | Buffer): void {

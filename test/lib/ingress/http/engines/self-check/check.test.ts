@@ -10,11 +10,12 @@ function engineOn (serve: (handler: HttpHandler) => Server): HttpEngine {
   return {
     name: 'node',
     release: 'none',
+    checkTls: () => {},
     listen: async (host, port, handler) => {
       const server = serve(handler).listen(port, host)
       await once(server, 'listening')
       const close = async (): Promise<void> => { await once(server.close(), 'close') }
-      return { port: (server.address() as AddressInfo).port, close }
+      return { port: (server.address() as AddressInfo).port, close, useTls: async () => await Promise.resolve() }
     }
   }
 }

@@ -1,9 +1,9 @@
 /** The catalogue of the server that a simulation sends to. */
 import { text as readAll } from 'node:stream/consumers'
 import { request } from 'undici'
-import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
-import { parseCatalogue } from '../catalogue/catalogue-file.js'
-import { bearer } from '../sim/send/bearer.js'
+import { BUILT_IN, type Catalogue } from '../../../protocol/catalogue.js'
+import { parseCatalogue } from '../../catalogue/catalogue-file.js'
+import { bearer } from '../../sim/send/bearer.js'
 
 const TIMEOUT_MS = 10_000
 const NOT_FOUND = 404

@@ -1,0 +1,39 @@
+/**
+ * `reload`: has the server that runs on DATA_DIR take up its files again, after checking them here.
+ *
+ * Exit codes: 0 the server was asked; 1 a file is invalid, or no server runs here.
+ */
+import { readTls } from '../../access/tls-files.js'
+import { readTokens } from '../../access/token-file.js'
+import { findHolder } from '../../host/data-directory.js'
+import { defineCommand } from '../command.js'
+import { canReload } from '../reload.js'
+
+export const reload = defineCommand({
+  name: 'reload',
+  summary: 'Have the running server reload API_TOKENS_FILE and the TLS files (as SIGHUP does), if they are valid.',
+  options: [],
+  settings: ['dataDir', 'apiTokensFile', 'tlsCert', 'tlsKey', 'tlsClientCa'],
+  async run ({ config, print, complain }) {
+    if (!canReload(config)) {
+      complain('error: nothing to reload: set API_TOKENS_FILE or TLS_CERT as for the server')
+      return 1
+    }
+    const [tokens, tls] = [await readTokens(config.apiTokens, config.apiTokensFile), await readTls(config)]
+    const faults = [
+      ...tokens.ok ? [] : tokens.faults.map((fault) => `API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`),
+      ...tls.ok ? [] : tls.faults
+    ]
+    for (const fault of faults) complain(`error: ${fault}`)
+    if (faults.length > 0) return 1
+    const pid = await findHolder(config.dataDir, 'DATA_DIR')
+    try {
+      process.kill(pid, 'SIGHUP')
+    } catch (error) {
+      complain(`error: process ${pid} cannot be sent SIGHUP: ${(error as Error).message}`)
+      return 1
+    }
+    print(`Process ${pid} reloads its files; its log has the outcome, and /health what failed.`)
+    return 0
+  }
+})

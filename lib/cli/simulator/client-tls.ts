@@ -1,0 +1,50 @@
+/** Options of programs that talk to a server over TLS: whom they trust, and the certificate that they present. */
+import { readFileSync } from 'node:fs'
+import { Agent, setGlobalDispatcher, type buildConnector } from 'undici'
+import type { Option } from '../options.js'
+
+export const CLIENT_TLS_OPTIONS = [
+  {
+    name: 'ca',
+    type: 'string',
+    placeholder: 'file',
+    help: 'https: root certificates in PEM that have issued the server\'s certificate (or itself, if self-signed).',
+    note: 'default: those of Node.js'
+  },
+  {
+    name: 'cert',
+    type: 'string',
+    placeholder: 'file',
+    help: 'https: certificate in PEM to present to the server, if it requires one (TLS_CLIENT_CA).'
+  },
+  { name: 'key', type: 'string', placeholder: 'file', help: 'https: key of --cert in PEM.' }
+] as const satisfies readonly Option[]
+
+/** As undici and node:tls take them. */
+export type Trust = buildConnector.BuildOptions
+
+/** Texts in PEM. */
+export interface ClientTls { ca?: string, cert?: string, key?: string }
+
+type Values = Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>
+
+/** Reads the files. A text: what is wrong. */
+export function readClientTls (values: Values): ClientTls | string {
+  if ((values.cert === undefined) !== (values.key === undefined)) return '--cert and --key need each other'
+  const tls: ClientTls = {}
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const file = values[name]
+    if (file === undefined) continue
+    try {
+      tls[name] = readFileSync(file, 'utf8')
+    } catch (error) {
+      return `--${name}: ${(error as Error).message}`
+    }
+  }
+  return tls
+}
+
+/** Makes all requests of undici in this process use the options. */
+export function useForRequests (tls: Trust): void {
+  setGlobalDispatcher(new Agent({ connect: tls }))
+}
