@@ -18,11 +18,15 @@ const ROOMS = {
   drain: ['config', 'database', 'journal', 'pipeline', 'schema', 'support'],
   embedded: ['database', 'host', 'support'],
   'ingress/http/engines': ['host', 'support'],
+  'ingress/http/openapi': ['access', 'ingress/http/api', 'ingress/http/engines', 'ingress/http/query', 'limits', 'support'],
+  'ingress/http/query': ['config', 'ingress/http/api', 'ingress/http/engines', 'support'],
   'ingress/http/api': ['access', 'catalogue', 'config', 'ingress/http/engines', 'limits', 'pipeline', 'support'],
+  'ingress/http/live': ['ingress/http/api', 'ingress/http/engines', 'support'],
+  'ingress/http/page': ['ingress/http/api', 'ingress/http/engines'],
   'ingress/udp': ['pipeline', 'support'],
   lane: ['config', 'database', 'drain', 'host', 'journal', 'messages', 'pipeline', 'spool', 'support'],
   messages: ['access', 'config', 'drain', 'ingress', 'journal', 'limits', 'pipeline', 'support', 'worker'],
-  worker: ['host', 'ingress', 'journal', 'lane', 'limits', 'messages', 'pipeline', 'spool', 'support'],
+  worker: ['database', 'host', 'ingress', 'journal', 'lane', 'limits', 'messages', 'pipeline', 'queries', 'spool', 'support'],
   operations: ['config', 'database', 'drain', 'journal', 'lane', 'pipeline', 'schema', 'spool', 'support'],
   client: [],
   sim: ['config', 'support']
@@ -47,8 +51,9 @@ module.exports = {
     ...Object.entries(ROOMS).map(room),
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
     { name: 'protocol-imports-nothing-of-lib', severity: 'error', from: { path: '^protocol/' }, to: { path: '^lib/' } },
-    { name: 'product-imports-no-tests', severity: 'error', from: { path: '^(lib|protocol)/' }, to: { path: '^(test|benchmarks|grafana)/' } },
+    { name: 'product-imports-no-tests', severity: 'error', from: { path: '^(lib|protocol)/' }, to: { path: '^(test|benchmarks|grafana|page)/' } },
     { name: 'dashboards-know-the-catalogue-alone', severity: 'error', from: { path: '^grafana/' }, to: { path: '^(lib|test|benchmarks)/', pathNot: '^lib/catalogue/' } },
+    { name: 'the-page-imports-nothing-of-the-server', severity: 'error', from: { path: '^page/' }, to: { path: '^(lib|protocol|test|benchmarks|grafana)/' } },
     { name: 'pipeline-does-no-io', severity: 'error', from: { path: '^lib/pipeline/' }, to: { dependencyTypes: ['core'], path: '^(node:)?(fs|net|http|dgram|child_process|cluster)' } },
     { name: 'only-commands-import-the-primary', severity: 'error', from: { path: '^lib/', pathNot: '^lib/(primary|cli)/' }, to: { path: '^lib/(primary|cli)/' } },
     only('one-importer-of-uws', '^lib/ingress/http/engines/uws', 'uWebSockets|uws-pack'),
@@ -62,6 +67,6 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
-    enhancedResolveOptions: { extensions: ['.ts', '.js', '.cjs', '.mjs', '.json', '.node'], conditionNames: ['import', 'require', 'node', 'default', 'types'], exportsFields: ['exports'] }
+    enhancedResolveOptions: { extensions: ['.ts', '.tsx', '.js', '.cjs', '.mjs', '.json', '.node'], conditionNames: ['import', 'require', 'node', 'default', 'types'], exportsFields: ['exports'] }
   }
 }

@@ -13,6 +13,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY protocol protocol
 COPY lib lib
+COPY page page
 RUN npm run build
 
 FROM node:22.23.2-bookworm-slim AS dependencies

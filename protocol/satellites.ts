@@ -148,6 +148,13 @@ export class SatelliteTable {
     return this.crowded.get(id) ?? (isSatelliteId(id) ? this.intern(sought, 0, length) : null)
   }
 
+  /** The satellite of an id that is in the table; null if it is not. Adds nothing. */
+  known (id: string): Satellite | null {
+    if (id.length > 2 * SATELLITE_ID_CHARACTERS_MAX) return null
+    const satellite = this.find(sought, 0, sought.write(id))
+    return satellite?.id === id ? satellite : this.crowded.get(id) ?? null
+  }
+
   /** The satellite whose id is bytes[start, end) in UTF-8; null if that is invalid. Does not retain `bytes`. */
   byBytes (bytes: Buffer, start: number, end: number): Satellite | null {
     if (end - start > SATELLITE_ID_BYTES_MAX) return null

@@ -87,6 +87,8 @@ function parseLine (words: string): LogLine {
 /** @param psql command that opens the database */
 function guide (url: string, psql: string, metric: string): string {
   return `
+Open ${url}/ in a browser to see the fleet.
+
 OrbitStream is running. ${SATELLITES} satellites send ${POINTS_PER_SECOND} points/s each; every point is stored.
 
   Health         ${url}/health

@@ -28,6 +28,7 @@ export function welcome (config: Config, port: number, catalogue: Catalogue): st
   return `
 OrbitStream is ready.
 
+  Page      ${url}/
   Health    ${url}/health
   Metrics   ${url}/metrics
   Send      curl ${url}/telemetry${token} -H 'Content-Type: application/json' -d '${point}'

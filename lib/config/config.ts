@@ -101,8 +101,13 @@ interface Setting<T> {
 
 type Key = keyof Config
 
-/** Connections other than the workers': maintenance (and migrations before it), limits, client queries. */
-const CONNECTIONS_BESIDE_WORKERS = 3
+/** Maintenance (and migrations before it), and limits. */
+const PRIMARY_CONNECTIONS = 2
+/** Connections other than the workers' at the least: besides those, one for queries and one for an export. */
+const CONNECTIONS_BESIDE_WORKERS = PRIMARY_CONNECTIONS + 2
+/** Enough for a page of charts at once; few enough to leave a database of four processors to storing. */
+const QUERIES_MAX = 3
+const EXPORTS_MAX = 4
 const TOKEN_LENGTH_MIN = 16
 /** The token that client programs send. */
 export const TOKEN_VARIABLE = 'API_TOKEN'
@@ -192,7 +197,7 @@ const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'Maximum time that a point waits for its batch to fill.'),
   maxConnections: setting('MAX_CONNECTIONS', integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), '50',
     'Maximum number of database connections, all processes together; at least one per HTTP worker and UDP port, plus ' +
-    `${CONNECTIONS_BESIDE_WORKERS}.`),
+    `${CONNECTIONS_BESIDE_WORKERS}. Up to ${QUERIES_MAX + EXPORTS_MAX - 2} more are for queries and exports.`),
   memoryMaxBytes: setting('MEMORY_MAX_BYTES', size({ min: bytes('64KB'), max: bytes('64GB') }), '64MB',
     'Maximum size of the points that each worker holds in memory while the database is unavailable.'),
   maxBodyBytes: setting('MAX_BODY_BYTES', size({ min: bytes('1KB'), max: bytes('64MB') }), '8MB',
@@ -296,6 +301,15 @@ const RULES: ReadonlyArray<{
  */
 export function writersOf ({ workers, udpPorts }: Pick<Config, 'workers' | 'udpPorts'>): number {
   return workers + udpPorts.length
+}
+
+/** How many queries and exports run at a time, in all processes together; each has a connection. */
+export function queryConnectionsOf (
+  config: Pick<Config, 'workers' | 'udpPorts' | 'maxConnections'>
+): { readonly queries: number, readonly exports: number } {
+  const spare = config.maxConnections - writersOf(config) - PRIMARY_CONNECTIONS
+  const queries = Math.min(QUERIES_MAX, Math.floor(spare / 2))
+  return { queries, exports: Math.min(EXPORTS_MAX, spare - queries) }
 }
 
 /** The spool's directory; null without a spool. */

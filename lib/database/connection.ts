@@ -13,11 +13,11 @@
  *
  * bigint columns are returned as strings, as in node-postgres: they may not fit into a number.
  */
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Client, DatabaseError } from 'pg'
 import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
-import { from as copyFrom } from 'pg-copy-streams'
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import type { ConnectionOptions } from 'node:tls'
 import { parseTarget, type ConnectionTarget, type SessionAttributes, type TargetHost } from './connection-target.js'
 import { OperatingError } from '../support/errors.js'
@@ -85,6 +85,11 @@ export interface Database {
 export interface DatabaseConnection extends Database {
   /** Calls back for each NOTIFY on the channel as long as the connection lives. @param channel a plain SQL name */
   listen (channel: string, onNotice: (payload: string) => void): Promise<void>
+  /**
+   * COPY … TO STDOUT: the bytes as the server sends them, no faster than they are read. An error of the server or the
+   * network, and a stream destroyed before its end, cost the connection.
+   */
+  copyOut (sql: string): Readable
 }
 
 const CLOSE_DEADLINE_MS = 5_000
@@ -342,6 +347,13 @@ class PgConnection implements DatabaseConnection {
       if (!(error instanceof DatabaseError) || isConnectionError(error)) this.destroy()
       throw error
     }
+  }
+
+  copyOut (sql: string): Readable {
+    const stream = this.client.query(copyTo(sql))
+    // The server would go on sending, or the state of the protocol is unknown.
+    this.track(finished(stream)).catch(() => this.destroy())
+    return stream
   }
 
   close (): Promise<void> {

@@ -7,7 +7,7 @@ import type { Pipeline, PointCounters } from '../pipeline/pipeline.js'
 import type { Lane } from './lane.js'
 import type { WorkerReport } from '../messages/messages.js'
 
-export type Snapshot = Pick<WorkerReport, 'points' | 'waiting' | 'backlog' | 'pressure' | 'database'>
+export type Snapshot = Pick<WorkerReport, 'points' | 'waiting' | 'unspooled' | 'backlog' | 'pressure' | 'database'>
 
 export type DrainOutcome = 'empty' | 'away' | 'deadline'
 
@@ -31,6 +31,7 @@ export class Lanes {
     return {
       points: this.points(),
       waiting: this.pipeline.openRows + backlog.rows,
+      unspooled: this.pipeline.unspooled,
       backlog,
       pressure: this.lanes[0]?.journal.pressure() ?? 'none',
       database: {

@@ -5,7 +5,8 @@
  * message; dispatch() calls it. Adding a message without handling it does not compile.
  */
 import type { Metric } from '../../protocol/catalogue.js'
-import type { AnomalyEvents, StreamStart } from '../ingress/http/api/anomaly-stream.js'
+import type { AnomalyEvents, StreamStart } from '../ingress/http/live/anomaly-stream.js'
+import type { FeedTick, FeedWant } from '../ingress/http/live/feed.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/api/status-port.js'
 import type { UdpCounters } from '../ingress/udp/listener.js'
@@ -14,6 +15,7 @@ import type { DrainState } from '../drain/drain.js'
 import type { JournalBacklog } from '../journal/journal.js'
 import type { PointCounters } from '../pipeline/pipeline.js'
 import type { FoundAnomalies } from '../worker/anomaly-feed.js'
+import type { GatherWant, NewestPart } from '../worker/newest-points.js'
 import type { Pressure } from '../journal/pressure.js'
 import type { Config } from '../config/config.js'
 import type { Token } from '../access/token.js'
@@ -66,6 +68,8 @@ export interface WorkerReport {
   readonly limitsVersion: number
   /** Points in the open batch and the journal. */
   readonly waiting: number
+  /** Of these, those that are not yet durable. */
+  readonly unspooled: number
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
@@ -74,6 +78,12 @@ export interface WorkerReport {
   /** Null: not a UDP worker. */
   readonly udp: UdpReport | null
   readonly metrics: MetricsJson
+}
+
+/** What a worker has for the live feed: its present counts, and what is new since the last time. */
+export interface Gathered {
+  readonly counts: Pick<WorkerReport, 'points' | 'waiting' | 'unspooled' | 'backlog' | 'pressure' | 'database' | 'udp'>
+  readonly newest: NewestPart
 }
 
 /** Id of the report that a worker sends unasked, before it exits. */
@@ -103,6 +113,12 @@ interface ToWorkerTable {
   /** Replies to `watch`; `anomalies` follow until `unwatch`. */
   watched: { readonly id: number, readonly start: StreamStart }
   anomalies: { readonly events: AnomalyEvents }
+  /** Replies to `lease?`. */
+  leased: { readonly id: number, readonly granted: boolean }
+  /** Requests `gathered`; null: nobody watches any more, which ends it. */
+  'gather?': { readonly want: GatherWant | null }
+  /** For this worker's clients of the live feed. */
+  feed: { readonly tick: FeedTick }
   /** Requests a page of a UDP worker's `senders`. */
   'senders?': { readonly id: number, readonly query: SenderQuery }
   /** Finish what was accepted, then exit with code 0. */
@@ -127,6 +143,14 @@ interface ToPrimaryTable {
   watch: { readonly id: number, readonly lastEventId: string }
   /** The last live stream of this worker closed. */
   unwatch: unknown
+  /** Requests a connection's place for an export. */
+  'lease?': { readonly id: number }
+  /** An export is over; also sent if the lease came too late. */
+  'lease-over': unknown
+  /** What the clients of the live feed want, whenever that changes; a `feed` answers the id, unless it is 0. */
+  'feed-want': { readonly id: number, readonly want: FeedWant }
+  /** Replies to `gather?`. */
+  gathered: { readonly gathered: Gathered }
   /** Replies to `senders?`. */
   senders: { readonly id: number, readonly page: SenderPage }
   /** Why the worker is about to exit. */

@@ -34,6 +34,8 @@ export interface BatcherSettings {
 export interface BatchListener {
   /** A batch of so many rows was closed: for the histogram of batch sizes. */
   onClosed? (rows: number): void
+  /** The journal keeps these points, as durable as it makes them. */
+  onKept? (rows: number): void
   /** The journal did not keep these points. */
   onRefused? (rows: number): void
   /** A payload (payload.ts) with anomalies has become durable. Read-only, and only during the call. */
@@ -67,8 +69,9 @@ class PendingBatch implements ClosedBatch {
   }
 
   spooled (error: ErrorCode | null): void {
-    if (error !== null) this.listener.onRefused?.(this.rows)
-    else if (this.anomalous !== null) this.listener.onAnomalies?.(this.anomalous)
+    if (error === null) this.listener.onKept?.(this.rows)
+    else this.listener.onRefused?.(this.rows)
+    if (error === null && this.anomalous !== null) this.listener.onAnomalies?.(this.anomalous)
     this.anomalous = null
     this.waiters.spooled(error)
   }

@@ -44,6 +44,12 @@ export interface PipelineSettings extends BatcherSettings, DecodeRules {
   readonly fullCode: 'overloaded' | 'spool_full'
 }
 
+/** What a pipeline reports. */
+export interface PipelineListener extends Pick<BatchListener, 'onClosed' | 'onAnomalies'> {
+  /** Points are about to be appended. Synchronous: columns and anomalies (null: none) are refilled afterwards. */
+  onOffered? (columns: PointColumns, anomalies: AnomalyColumns | null): void
+}
+
 const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
 /** By then some of the requests waiting for a commit have reached their deadline. */
 const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
@@ -51,7 +57,6 @@ const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
 export class Pipeline implements Intake {
   readonly columns: PointColumns
-  readonly satellites = new SatelliteTable()
   private readonly counters = { received: 0, rejected: 0, shed: 0, accepted: 0, failed: 0 }
   readonly batcher: Batcher
   readonly rules: DecodeRules
@@ -59,6 +64,8 @@ export class Pipeline implements Intake {
   readonly anomalyCounts: Float64Array
   private readonly anomalies = new AnomalyColumns()
   private readonly full: Refusal
+  /** Points that the journal keeps. */
+  private kept = 0
   private stopping = false
 
   /** @param limits may be replaced at any time; points offered together are judged by the same table */
@@ -66,7 +73,8 @@ export class Pipeline implements Intake {
     private readonly journal: Journal,
     settings: PipelineSettings,
     public limits: LimitTable,
-    listener: Omit<BatchListener, 'onRefused'> = {}
+    private readonly listener: PipelineListener = {},
+    readonly satellites = new SatelliteTable()
   ) {
     const { schema } = limits
     this.columns = new PointColumns(schema)
@@ -75,6 +83,7 @@ export class Pipeline implements Intake {
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
     this.batcher = new Batcher(journal, settings, schema, {
       ...listener,
+      onKept: (rows) => { this.kept += rows },
       onRefused: (rows) => { this.counters.failed += rows }
     })
   }
@@ -101,7 +110,9 @@ export class Pipeline implements Intake {
       onAck(null)
     } else {
       this.satellites.keep()
-      this.batcher.append(this.columns, this.judge(), ack, onAck)
+      const anomalies = this.judge()
+      this.listener.onOffered?.(this.columns, anomalies)
+      this.batcher.append(this.columns, anomalies, ack, onAck)
     }
   }
 
@@ -123,6 +134,12 @@ export class Pipeline implements Intake {
   /** Points in the open batch. */
   get openRows (): number {
     return this.batcher.rows
+  }
+
+  /** Points accepted that the journal has not yet made durable. */
+  get unspooled (): number {
+    const { accepted, failed } = this.counters
+    return accepted - failed - this.kept
   }
 
   private judge (): AnomalyColumns | null {

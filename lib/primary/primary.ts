@@ -12,7 +12,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
 import type { Token } from '../access/token.js'
 import type { TlsFiles } from '../access/tls-files.js'
-import type { Config } from '../config/config.js'
+import { queryConnectionsOf, type Config } from '../config/config.js'
 import { freeUdpPorts } from '../ingress/udp/bind.js'
 import { chooseEngine, loadEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
@@ -22,7 +22,7 @@ import { defaultLimits, thresholdsInUse } from '../catalogue/default-limits.js'
 import type { Log } from '../support/log.js'
 import type { DatabaseConnection } from '../database/connection.js'
 import { startMaintenance, type Maintenance } from '../upkeep/maintenance.js'
-import { QueryConnection } from '../database/query-connection.js'
+import { QueryPool } from '../database/query-pool.js'
 import { StartupError } from '../support/startup-error.js'
 import type { TlsMaterial } from '../support/tls.js'
 import { version } from '../support/version.js'
@@ -270,8 +270,8 @@ class RunningPrimary implements Primary {
     readonly limits: LimitsKeeper
   }): Workers {
     const { config, log } = this.options
-    const queries = new QueryConnection((statementMsMax) => this.connect(statementMsMax))
-    this.lifecycle.push('the connection for queries', () => queries.close())
+    const queries = new QueryPool(queryConnectionsOf(config).queries, (statementMsMax) => this.connect(statementMsMax))
+    this.lifecycle.push('the connections for queries', () => queries.close())
     const workers = new Workers({
       config,
       log,
@@ -290,9 +290,13 @@ class RunningPrimary implements Primary {
       limits,
       queries,
       health: () => this.health(),
-      rollups: () => maintenance.rollups,
+      conditions: () => ({
+        rollups: maintenance.rollups,
+        maintenanceError: maintenance.lastError,
+        reloadFaults: this.reloads.faults,
+        tlsExpiresMs: this.tls?.expiresMs ?? null
+      }),
       reloads: this.reloads,
-      tlsExpiresMs: () => this.tls?.expiresMs ?? null,
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.lifecycle.push('the workers', () => workers.stop())

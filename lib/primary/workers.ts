@@ -7,20 +7,22 @@ import { strict as assert } from 'node:assert'
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import type { Token } from '../access/token.js'
-import { writersOf, type Config } from '../config/config.js'
+import { queryConnectionsOf, writersOf, type Config } from '../config/config.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import type { Log } from '../support/log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
-import type { QueryConnection } from '../database/query-connection.js'
-import type { RollupStatus } from '../upkeep/rollups.js'
+import type { QueryPool } from '../database/query-pool.js'
 import { StartupError } from '../support/startup-error.js'
-import { AnomalyHub } from './anomaly-hub.js'
+import { ExportLeases } from './export-leases.js'
+import { AnomalyHub } from './live/anomaly-hub.js'
 import { Reconciliation } from './reconciliation.js'
 import { DataService } from './answers/data-service.js'
 import { addPoints, type WorkerSources } from './answers/health.js'
+import type { HostConditions } from './answers/problems.js'
 import { LimitsDistribution } from './limits-distribution.js'
 import type { LimitsKeeper } from './limits-keeper.js'
-import type { ListenerSettings, MetricsJson, PrimaryHandlers, ToPrimary } from '../messages/messages.js'
+import { Live } from './live/live.js'
+import type { Gathered, ListenerSettings, MetricsJson, PrimaryHandlers, ToPrimary } from '../messages/messages.js'
 import type { WorkerReport, WorkerSettings } from '../messages/messages.js'
 import type { TlsMaterial } from '../support/tls.js'
 import { PrimaryMetrics, type ReloadCounts } from './answers/primary-metrics.js'
@@ -28,6 +30,7 @@ import { answerQuestion, type Answers } from './answers/questions.js'
 import { SenderPages } from './answers/sender-pages.js'
 import { isBroken, Slots, type Slot } from './slots.js'
 import { StatusService } from './answers/status-service.js'
+import { TelemetryService } from './answers/telemetry-service.js'
 import { UdpTotals } from './answers/udp-totals.js'
 import { WorkerReports } from './worker-reports.js'
 
@@ -42,12 +45,10 @@ export interface WorkersOptions {
   /** Called for each new worker. */
   readonly settingsFor: () => Omit<WorkerSettings, 'slot' | 'config' | 'listener' | 'limits' | 'metrics'>
   readonly limits: LimitsKeeper
-  readonly queries: QueryConnection
+  readonly queries: QueryPool
   readonly health: () => StatusAnswer
-  readonly rollups: () => RollupStatus
+  readonly conditions: () => HostConditions
   readonly reloads: ReloadCounts
-  /** When the certificate expires, in milliseconds since 1970; null: there is none. */
-  readonly tlsExpiresMs: () => number | null
   /** No HTTP worker can be kept alive: the server should exit. */
   readonly onGiveUp: (reason: string) => void
 }
@@ -64,7 +65,11 @@ export class Workers {
   private readonly answers: Answers
   private readonly reports = new WorkerReports()
   private readonly senderPages: SenderPages
+  /** Id of this run of the primary. */
+  private readonly run: string
   private readonly hub: AnomalyHub<Slot>
+  private readonly leases: ExportLeases<Slot>
+  private readonly live: Live
   private readonly reconciliation: Reconciliation
   private readonly retired = new PointCounters()
   private readonly retiredUdp = new UdpTotals()
@@ -72,9 +77,9 @@ export class Workers {
   private onSlotChange: () => void = () => {}
 
   constructor (private readonly options: WorkersOptions) {
-    const { config, log, version, databaseKind, catalogue, listeners, limits, queries, health, rollups } = options
-    const { reloads, tlsExpiresMs } = options
+    const { config, log, version, databaseKind, catalogue, listeners, limits, queries, health } = options
     assert.equal(listeners.length, writersOf(config), 'every slot has a listener, and the spool is shared out by slots')
+    this.leases = new ExportLeases(queryConnectionsOf(config).exports)
     const slots = this.slots = new Slots({
       count: listeners.length,
       vitalCount: config.workers,
@@ -87,13 +92,22 @@ export class Workers {
     })
     this.distribution = new LimitsDistribution(slots)
     this.distribution.send(limits.current)
-    this.hub = new AnomalyHub(randomUUID().slice(0, 8), (slot, events, onSent) => {
+    this.run = randomUUID().slice(0, 8)
+    this.hub = new AnomalyHub(this.run, (slot, events, onSent) => {
       slots.send(slot, { type: 'anomalies', events }, onSent)
     })
     const reconciliation = this.reconciliation = new Reconciliation(log)
+    const { conditions, reloads } = options
     this.metrics = new PrimaryMetrics({
-      slots: slots.all, reconciliation, version, databaseKind, rollups, reloads, tlsExpiresMs
+      slots: slots.all,
+      reconciliation,
+      version,
+      databaseKind,
+      rollups: () => conditions().rollups,
+      reloads,
+      tlsExpiresMs: () => conditions().tlsExpiresMs
     })
+    this.live = this.createLive()
     this.status = new StatusService({
       collect: async () => await this.reports.collect(slots),
       health,
@@ -107,7 +121,10 @@ export class Workers {
       health: async () => await this.status.answer('health'),
       metrics: async () => await this.status.answer('metrics'),
       senders: async ({ query }) => await this.senderPages.answer(slots.all.slice(config.workers), query),
-      ...new DataService({ schema: catalogue.schema, limits, distribution: this.distribution, queries }).answers
+      ...new DataService({ schema: catalogue.schema, limits, distribution: this.distribution, queries }).answers,
+      ...new TelemetryService({
+        catalogue, limits: () => limits.current, queries, now: () => Date.now() * 1000
+      }).answers
     }
   }
 
@@ -133,6 +150,7 @@ export class Workers {
   async stop (): Promise<void> {
     const { shutdownDeadlineMs } = this.options.config
     this.cancel()
+    this.live.hub.close()
     await this.slots.stop(shutdownDeadlineMs * STOP_SHARE, shutdownDeadlineMs * KILL_SHARE)
   }
 
@@ -154,7 +172,9 @@ export class Workers {
   /** The current metrics, as on /metrics. */
   async sample (): Promise<MetricsJson> {
     await this.status.refresh()
-    return await this.metrics.totals()
+    const metrics = await this.metrics.totals()
+    this.live.sample(metrics)
+    return metrics
   }
 
   /** What /health shows of the workers. */
@@ -190,8 +210,34 @@ export class Workers {
         this.slots.send(slot, { type: 'watched', id, start: this.hub.watch(slot, lastEventId) })
       },
       unwatch: (_, slot) => this.hub.unwatch(slot),
+      'lease?': ({ id }, slot) => this.slots.send(slot, { type: 'leased', id, granted: this.leases.grant(slot) }),
+      'lease-over': (_, slot) => this.leases.release(slot),
+      'feed-want': ({ id, want }, slot) => this.live.hub.want(slot, id, want),
+      gathered: ({ gathered }, slot) => this.gathered(slot, gathered),
       senders: ({ id, page }, slot) => this.senderPages.received(slot, id, page)
     }
+  }
+
+  private createLive (): Live {
+    const { slots, options: { config, version, databaseKind, catalogue, conditions } } = this
+    return new Live({
+      run: this.run,
+      version,
+      metrics: catalogue.schema.metrics,
+      config,
+      databaseKind,
+      workers: () => this.sources,
+      conditions,
+      listenerOf: (slot) => this.listenerOf(slot),
+      ask: (slot, want) => slots.send(slot, { type: 'gather?', want }),
+      send: (slot, tick, onSent) => slots.send(slot, { type: 'feed', tick }, onSent)
+    })
+  }
+
+  /** Brings the report of the worker up to date, but for its metrics. */
+  private gathered (slot: Slot, { counts, newest }: Gathered): void {
+    if (slot.report !== null) slot.report = { ...slot.report, ...counts }
+    this.live.hub.received(slot, newest)
   }
 
   private async answer (slot: Slot, { id, question }: Extract<ToPrimary, { readonly type: 'ask' }>): Promise<void> {
@@ -218,6 +264,8 @@ export class Workers {
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }
     this.hub.unwatch(slot)
+    this.leases.forget(slot)
+    this.live.hub.died(slot)
     this.onSlotChange()
     this.distribution.died(slot)
   }

@@ -129,6 +129,11 @@ export const ERRORS = {
     retryable: true,
     message: 'This process has reached its limit of connections (open files); reuse a connection, or raise `ulimit -n`.'
   },
+  too_many_streams: {
+    status: 503,
+    retryable: true,
+    message: 'Too many clients follow live data; retry later.'
+  },
   not_ready: { status: 503, retryable: true, message: 'The server is starting.' },
   shutting_down: {
     status: 503,

@@ -5,7 +5,7 @@
  * meanwhile
  * gets the answer to the next. The primary thus gets as many questions as it can answer, however many clients ask.
  */
-import type { AnomalySource, StreamStart } from '../ingress/http/api/anomaly-stream.js'
+import type { AnomalySource, StreamStart } from '../ingress/http/live/anomaly-stream.js'
 import type { DataPort, DataQuestion, SenderQuery, StatusAnswer, StatusPort } from '../ingress/http/api/status-port.js'
 import { errorAnswer } from '../ingress/http/engines/answers.js'
 import type { Question, ToPrimary } from '../messages/messages.js'
@@ -25,6 +25,7 @@ const TOO_MANY = errorAnswer('too_busy', { message: 'Too many queued requests fo
 export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
   private readonly waiting = new Map<number, (answer: StatusAnswer) => void>()
   private readonly starting = new Map<number, (start: StreamStart | null) => void>()
+  private readonly leasing = new Map<number, (granted: boolean) => void>()
   private readonly rounds = new Map<string, SharedRound<StatusAnswer>>()
   private boundedCount = 0
   private nextId = 1
@@ -57,6 +58,21 @@ export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
 
   unwatch (): void {
     this.send({ type: 'unwatch' })
+  }
+
+  /** Whether an export may begin; then endLease() must follow. */
+  async lease (): Promise<boolean> {
+    return await this.settled(this.leasing, ANSWER_TIMEOUT_MS, false, (id) => this.send({ type: 'lease?', id }))
+  }
+
+  endLease (): void {
+    this.send({ type: 'lease-over' })
+  }
+
+  leased (id: number, granted: boolean): void {
+    const settle = this.leasing.get(id)
+    if (settle !== undefined) settle(granted)
+    else if (granted) this.endLease()
   }
 
   answered (id: number, answer: StatusAnswer): void {

@@ -2,7 +2,9 @@
 import { HttpCounters } from '../ingress/http/api/counters.js'
 import { loadEngine } from '../ingress/http/engines/load-engine.js'
 import { createHandler } from '../ingress/http/api/routes.js'
+import { createPageRoutes } from '../ingress/http/page/page-routes.js'
 import { findConnectionsMax } from '../host/connections-max.js'
+import { PAGE_DIRECTORY, readPageFiles } from './page-files.js'
 import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
@@ -11,6 +13,7 @@ export const openHttpListener: OpenListener = async ({ settings, pipeline, statu
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
   const engine = await loadEngine(httpEngine)
+  const page = await readPageFiles(PAGE_DIRECTORY)
   const server = await engine.listen(config.host, listener.port, createHandler({
     intake: pipeline,
     status,
@@ -18,6 +21,7 @@ export const openHttpListener: OpenListener = async ({ settings, pipeline, statu
     tokens,
     counters,
     routes,
+    page: (index) => createPageRoutes(page, index),
     now: () => Date.now() * 1000
   }), {
     tls: tls === null ? null : { material: tls, directory: config.dataDir },

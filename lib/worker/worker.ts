@@ -9,7 +9,14 @@
 import { strict as assert } from 'node:assert'
 import cluster from 'node:cluster'
 import { Catalogue } from '../../protocol/catalogue.js'
-import { AnomalyStreams } from '../ingress/http/api/anomaly-stream.js'
+import { createOpenApiRoute } from '../ingress/http/openapi/document.js'
+import { createQueryRoutes } from '../ingress/http/query/routes.js'
+import { Exports } from '../ingress/http/query/export-route.js'
+import { RequestReader } from '../ingress/http/query/requests.js'
+import { ExportConnections } from './export-connections.js'
+import { SatelliteTable } from '../../protocol/satellites.js'
+import { AnomalyStreams, LiveAnomalies } from '../ingress/http/live/anomaly-stream.js'
+import { Feed } from '../ingress/http/live/feed.js'
 import { createCatalogueRoute } from '../ingress/http/api/catalogue-route.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
@@ -34,6 +41,7 @@ import type {
 } from '../messages/messages.js'
 import { Orphans } from '../lane/orphans.js'
 import { PrimaryStatus } from './ask-primary.js'
+import { NewestPoints, type GatherWant } from './newest-points.js'
 import { WorkerMetrics } from './worker-metrics.js'
 
 /** After a spool failure: time for durable points to reach the database. */
@@ -71,7 +79,10 @@ class Worker {
     tokens: ({ tokens }) => this.tokens.replace(tokens),
     tls: ({ tls }) => { void this.useTls(tls) },
     watched: ({ id, start }) => this.status.watched(id, start),
-    anomalies: ({ events }) => this.streams.add(events),
+    leased: ({ id, granted }) => this.status.leased(id, granted),
+    anomalies: ({ events }) => this.anomalies.add(events),
+    'gather?': ({ want }) => this.gather(want),
+    feed: ({ tick }) => this.liveFeed.add(tick),
     'senders?': ({ id, query }) => {
       if (this.listener !== null) send({ type: 'senders', id, page: this.listener.senders(query) })
     },
@@ -79,9 +90,12 @@ class Worker {
   }
 
   private readonly status = new PrimaryStatus(send)
-  private readonly streams = new AnomalyStreams(this.status)
-  private readonly feed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
+  private readonly anomalies = new LiveAnomalies(this.status)
+  private readonly anomalyFeed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
   private readonly tokens: TokenCheck
+  private readonly streams: AnomalyStreams
+  private readonly liveFeed: Feed
+  private readonly newest: NewestPoints
   private readonly pipeline: Pipeline
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
@@ -96,10 +110,20 @@ class Worker {
     const { schema } = new Catalogue(metrics)
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
-    const pipeline = this.pipeline = new Pipeline(journal, { ...config, fullCode }, new LimitTable(limits, schema), {
-      onAnomalies: (payload) => this.feed.take(payload),
-      onClosed: (rows) => this.metrics.observeBatch(rows)
+    this.streams = new AnomalyStreams(this.anomalies, this.tokens)
+    this.liveFeed = new Feed({
+      anomalies: this.anomalies,
+      tokens: this.tokens,
+      metrics: schema.metrics,
+      tell: (id, want) => send({ type: 'feed-want', id, want })
     })
+    const satellites = new SatelliteTable()
+    const newest = this.newest = new NewestPoints(satellites, schema.metricCount)
+    const pipeline = this.pipeline = new Pipeline(journal, { ...config, fullCode }, new LimitTable(limits, schema), {
+      onOffered: (columns, anomalies) => newest.take(columns, anomalies),
+      onAnomalies: (payload) => this.anomalyFeed.take(payload),
+      onClosed: (rows) => this.metrics.observeBatch(rows)
+    }, satellites)
     this.lanes = new Lanes(pipeline)
     this.metrics = new WorkerMetrics({
       slot,
@@ -116,9 +140,15 @@ class Worker {
   async start (): Promise<void> {
     const { pipeline, status, tokens, metrics, parts: { settings, log } } = this
     if (settings.slot === 0) await this.orphans.open()
+    const catalogue = new Catalogue(settings.metrics)
+    const reader = new RequestReader(catalogue)
+    const exporting = new ExportConnections(settings.databaseUrl, status, log)
     const routes = {
       ...createDataRoutes(status, this.streams.handle, pipeline.limits.schema),
-      ...createCatalogueRoute(new Catalogue(settings.metrics), tokens)
+      ...createCatalogueRoute(catalogue, tokens),
+      ...createOpenApiRoute(catalogue),
+      ...createQueryRoutes(status, reader, new Exports(exporting, reader).handle),
+      '/feed': { name: 'feed', methods: { GET: this.liveFeed.handle } } as const
     }
     const open = OPEN_LISTENER[settings.listener.kind]
     this.listener = await open({ settings, pipeline, status, tokens, metrics, log, routes })
@@ -157,6 +187,14 @@ class Worker {
       log.error({ err: error }, 'the new certificate could not be taken up; the previous one stays')
       this.tlsComplaints = [`worker ${slot} still serves the previous TLS certificate: ${(error as Error).message}`]
     }
+  }
+
+  /** Numbers and points of one instant; the kernel's drops are up to a second old. */
+  private gather (want: GatherWant | null): void {
+    this.newest.watch(want)
+    if (want === null) return
+    const counts = { ...this.lanes.snapshot(), udp: this.listener?.udp() ?? null }
+    send({ type: 'gathered', gathered: { counts, newest: this.newest.part(want.isFull) } })
   }
 
   private laneOptions (journal: Journal, applicationName: string): LaneOptions {

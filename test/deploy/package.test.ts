@@ -22,7 +22,8 @@ const ALLOWED = [
   /^(README|CHANGELOG|SECURITY)\.md$/, /^LICENSE$/, /^package\.json$/, /^bin\/orbitstream(-ingest|-sim)?$/,
   /^dist\/lib\/.+\.js$/, /^dist\/protocol\/.+\.js$/, /^dist\/lib\/client\/[\w-]+\.d\.ts$/,
   /^dist\/protocol\/packet\/packet-encoder\.d\.ts$/, /^sql\/\d{4}-[\w.-]+\.sql$/, /^protocol\/SPEC\.md$/,
-  /^protocol\/vectors\/\w+\.json$/, /^docs\/[\w-]+\.md$/, /^docs\/decisions\/[\w-]+\.md$/, /^docs\/images\/\w+\.svg$/,
+  /^dist\/page\/\w+\.(css|js|svg|html)$/,
+  /^protocol\/vectors\/\w+\.json$/, /^docs\/[\w-]+\.md$/, /^docs\/decisions\/[\w-]+\.md$/, /^docs\/images\/\w+\.webp$/,
   /^grafana\/dashboards\/\w+\.json$/, /^grafana\/provisioning\/.+\.yml$/, /^deploy\/[\w.-]+$/,
   /^deploy\/systemd\/[\w.-]+$/, /^docker-compose\.yml$/, /^\.env\.example$/
 ]

@@ -116,6 +116,8 @@ export interface IngestOptions {
   readonly databaseUrl?: string
   readonly args?: readonly string[]
   readonly env?: Record<string, string>
+  /** Default: a free one. */
+  readonly port?: string
   /** UDP_PORT; off by default. */
   readonly udpPort?: string
   readonly openFilesMax?: number
@@ -123,10 +125,11 @@ export interface IngestOptions {
 
 /** Starts orbitstream-ingest on free ports and waits until it serves. */
 export async function startIngest (
-  owner: Owner, { dataDir, databaseUrl, args = [], env = {}, udpPort = 'off', openFilesMax }: IngestOptions
+  owner: Owner,
+  { dataDir, databaseUrl, args = [], env = {}, port = '0', udpPort = 'off', openFilesMax }: IngestOptions
 ): Promise<Ingest> {
   const program = startProgram(owner, 'orbitstream-ingest', [
-    'start', '--host', '127.0.0.1', '--port', '0', '--udp-port', udpPort, '--data-dir', dataDir,
+    'start', '--host', '127.0.0.1', '--port', port, '--udp-port', udpPort, '--data-dir', dataDir,
     ...(databaseUrl === undefined ? [] : ['--database-url', databaseUrl]),
     ...args
   ], { env: { LOG_LEVEL: 'info', ...env }, ...openFilesMax === undefined ? {} : { openFilesMax } })

@@ -13,6 +13,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     points: new PointCounters(),
     limitsVersion: 1,
     waiting: 0,
+    unspooled: 0,
     backlog: { frames: 0, rows: 0, bytes: 0, oldestMs: 0 },
     pressure: 'none',
     database: { state: 'ready', lastError: null, retries: 0 },

@@ -1,10 +1,10 @@
 /** Answers questions about limits and anomalies. Runs in the primary, which alone queries the database for clients. */
-import type { DataQuestion, StatusAnswer } from '../../ingress/http/api/status-port.js'
+import type { DataQuestion, StatusAnswer, TelemetryQuestion } from '../../ingress/http/api/status-port.js'
 import { patchMetric } from '../../limits/patch.js'
 import { parseLimitSet } from '../../limits/validate.js'
 import { queryAnomalies } from '../../queries/anomaly-query.js'
 import { readLimitsHistory, type StoredLimits } from '../../queries/limits-store.js'
-import type { QueryConnection } from '../../database/query-connection.js'
+import type { QueryPool } from '../../database/query-pool.js'
 import { listNames, type PointSchema } from '../../../protocol/schema.js'
 import { errorAnswer, jsonAnswer } from '../../ingress/http/engines/answers.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
@@ -16,17 +16,19 @@ export interface DataServiceParts {
   readonly schema: PointSchema
   readonly limits: LimitsKeeper
   readonly distribution: LimitsDistribution
-  readonly queries: QueryConnection
+  readonly queries: QueryPool
 }
 
-type QuestionOf<Kind extends DataQuestion['kind']> = Extract<DataQuestion, { readonly kind: Kind }>
+/** Questions about limits and anomalies. */
+type Kinds = Exclude<DataQuestion['kind'], TelemetryQuestion['kind']>
+type QuestionOf<Kind extends Kinds> = Extract<DataQuestion, { readonly kind: Kind }>
 
 /** Attempts of a PATCH without If-Match when other changes get in first. */
 const PATCH_TRIES_MAX = 5
 const ANY_VERSION = '*'
 
 export class DataService {
-  readonly answers: Pick<Answers, DataQuestion['kind']> = {
+  readonly answers: Pick<Answers, Kinds> = {
     limits: async () => await Promise.resolve(this.limitsAnswer(this.parts.limits.current)),
     'limits-history': async ({ query }) => await this.history(query),
     'replace-limits': async (question) => await this.replace(question),

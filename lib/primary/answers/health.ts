@@ -5,13 +5,12 @@
  *   degraded    points are accepted, but something is: `reasons`    200
  *   unhealthy   points are not accepted                             503
  */
-import { describeExpiry } from '../../access/tls-files.js'
 import type { EngineChoice } from '../../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 import { PointCounters } from '../../pipeline/pipeline.js'
-import { describeWaiting, FILLING_MINUTES_MIN } from '../../upkeep/rollup/progress.js'
 import type { RollupStatus } from '../../upkeep/rollups.js'
 import type { Slot } from '../slots.js'
+import { problemsOf } from './problems.js'
 import { UdpTotals } from './udp-totals.js'
 
 export interface WorkerSources {
@@ -48,20 +47,11 @@ export const NO_WORKERS: WorkerSources = {
   limits: { version: 0, complaint: null }
 }
 
-/** How long a worker's restart is mentioned. */
-const RESTART_MENTIONED_MS = 60_000
-
 export function healthAnswer (sources: HealthSources): StatusAnswer {
   const { slots } = sources
   const serving = slots.filter((slot) => slot.state === 'ready' && slot.report?.pressure !== 'hard')
-  const reasons = [
-    ...slots.flatMap(slotReasons),
-    ...databaseReasons(sources),
-    ...rollupReasons(sources),
-    ...sources.reloadFaults.map((fault) => `not reloaded, the previous one stays in force: ${fault}`),
-    ...tlsReasons(sources),
-    ...sources.limits.complaint === null ? [] : [sources.limits.complaint]
-  ]
+  const { database: { kind: databaseKind }, limits: { complaint } } = sources
+  const reasons = problemsOf({ ...sources, databaseKind, limits: complaint }).map(({ message }) => message)
   const status = serving.length === 0 ? 'unhealthy' : reasons.length > 0 ? 'degraded' : 'healthy'
   const body = {
     status,
@@ -69,7 +59,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     version: sources.version,
     uptime_seconds: Math.round((performance.now() - sources.startedMs) / 1000),
     reasons,
-    database: databaseView(sources),
+    database: databaseView(slots, sources.database),
     http: sources.httpEngine,
     points: pointsView(sources),
     rollups: rollupsView(sources),
@@ -93,48 +83,6 @@ export function addPoints (sum: PointCounters, points: Readonly<PointCounters>):
   for (const outcome of Object.keys(sum) as Array<keyof PointCounters>) sum[outcome] += points[outcome]
 }
 
-function slotReasons (slot: Slot): string[] {
-  const name = `worker ${slot.number}`
-  const reasons: string[] = []
-  if (slot.state !== 'ready') {
-    reasons.push(`${name} is ${slot.state}${slot.lastDeath === null ? '' : ` after ${slot.lastDeath}`}`)
-  } else if (slot.restarts > 0 && performance.now() - slot.startedMs < RESTART_MENTIONED_MS) {
-    reasons.push(`${name} was restarted after ${String(slot.lastDeath)}`)
-  }
-  if (slot.report?.pressure === 'soft') reasons.push(`${name} is nearly full (soft limit)`)
-  if (slot.report?.pressure === 'hard') reasons.push(`${name} is full (hard limit)`)
-  return [...reasons, ...slot.report?.complaints ?? []]
-}
-
-function databaseReasons ({ slots, waitsFor, maintenanceError }: HealthSources): string[] {
-  const error = slots.map((slot) => slot.report?.database.lastError).find((message) => typeof message === 'string')
-  const reasons = typeof error === 'string' ? [`database writes are failing: ${error}`] : []
-  if (waitsFor !== null) reasons.push(waitsFor)
-  if (maintenanceError !== null) reasons.push(`database maintenance is failing: ${maintenanceError}`)
-  return reasons
-}
-
-function tlsReasons ({ tlsExpiresMs }: HealthSources): string[] {
-  return tlsExpiresMs !== null && tlsExpiresMs <= Date.now() ? [describeExpiry(tlsExpiresMs)] : []
-}
-
-function rollupReasons ({ rollups, database }: HealthSources): string[] {
-  if (rollups === null) return []
-  const { overdue, failedBuckets, failure, waitingMinutes } = rollups
-  const effect = database.kind === 'timescale'
-    ? 'telemetry_10s and telemetry_1m are incomplete until then'
-    : 'queries of that time are slower until then'
-  const reasons = overdue.map(({ view, seconds }) =>
-    `the refresh policy of ${view} is overdue (last run ${seconds} s ago); this server refreshes in its place`)
-  if (failedBuckets > 0) {
-    reasons.push(`rollup buckets that failed and are left out: ${failedBuckets}; most recently: ${String(failure)}`)
-  }
-  if ((waitingMinutes ?? 0) >= FILLING_MINUTES_MIN) {
-    reasons.push(`${describeWaiting(rollups)} are still to be built; ${effect}`)
-  }
-  return reasons
-}
-
 function rollupsView ({ rollups }: HealthSources): object | null {
   if (rollups === null) return null
   const { waitingMinutes, remainingSeconds, failedBuckets, overdue } = rollups
@@ -146,7 +94,8 @@ function rollupsView ({ rollups }: HealthSources): object | null {
   }
 }
 
-function databaseView ({ slots, database }: HealthSources): object {
+/** @param database what does not change */
+export function databaseView (slots: readonly Slot[], database: HealthSources['database']): object {
   const states = slots.map((slot) => slot.report?.database.state ?? 'connecting')
   return { ...database, state: states.includes('ready') ? 'up' : 'down' }
 }
@@ -156,7 +105,7 @@ function pointsView ({ slots, retired }: HealthSources): object {
   return Object.assign(sumPoints(slots, retired), { waiting })
 }
 
-function slotView (slot: Slot): object {
+export function slotView (slot: Slot): object {
   return {
     slot: slot.number,
     pid: slot.worker?.process.pid ?? null,

@@ -10,6 +10,15 @@ const NAMES = [
   'stalePoints', 'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
 ] as const satisfies ReadonlyArray<keyof Numbers>
 
+/** All sums by name, and the sockets. */
+export interface UdpView {
+  readonly points: number
+  readonly missing: number
+  readonly malformed: UdpCounters['malformed']
+  readonly kernel_drops: number | null
+  readonly sockets: readonly object[]
+}
+
 export class UdpTotals {
   private readonly numbers: Numbers
   private readonly malformed: UdpCounters['malformed']
@@ -29,7 +38,7 @@ export class UdpTotals {
   }
 
   /** The sums including running workers, as /health shows them. */
-  view (reports: readonly UdpReport[]): object {
+  view (reports: readonly UdpReport[]): UdpView {
     const sum = new UdpTotals()
     sum.add(this.counters())
     for (const { port, receiveBufferBytes, counters } of reports) {
@@ -43,10 +52,11 @@ export class UdpTotals {
     return { ...this.numbers, malformed: this.malformed, kernelDrops: this.kernelDrops }
   }
 
-  private show (): object {
+  private show (): UdpView {
     const numbers = Object.fromEntries(NAMES.map((name) => [snakeCase(name), this.numbers[name]]))
     return {
       ...numbers,
+      points: this.numbers.points,
       missing: this.numbers.gaps - this.numbers.late,
       malformed: this.malformed,
       kernel_drops: this.kernelDrops,

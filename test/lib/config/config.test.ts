@@ -142,7 +142,7 @@ t.test('the settings of TLS need one another', t => {
 t.test('range bounds are inclusive', t => {
   const edges: Array<[string, string[], string[]]> = [
     ['PORT', ['0', '65535'], ['-1', '65536', '80.5', 'http']],
-    ['WORKERS', ['1', '46'], ['0', '65']],
+    ['WORKERS', ['1', '45'], ['0', '65']],
     [
       'UDP_PORT',
       ['off', '0', '8081,8082', ' 1 , 65535', '0,0'],
@@ -172,12 +172,12 @@ t.test('range bounds are inclusive', t => {
 })
 
 t.test('conflicting settings', t => {
-  t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '8' } }), [])
-  t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: 'off', MAX_CONNECTIONS: '7' } }), [])
+  t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '9' } }), [])
+  t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: 'off', MAX_CONNECTIONS: '8' } }), [])
   t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: '1,2', MAX_CONNECTIONS: '8' } }), [
     {
       setting: 'MAX_CONNECTIONS',
-      message: '8 is too low for 4 WORKERS and 2 UDP_PORT entries: raise it to 9 or more, or lower WORKERS'
+      message: '8 is too low for 4 WORKERS and 2 UDP_PORT entries: raise it to 10 or more, or lower WORKERS'
     }
   ])
   t.same(problemsOf({ env: { WORKERS: '5', UDP_PORT: '1,2', SPOOL_MAX_BYTES: '35MB' } }), [])

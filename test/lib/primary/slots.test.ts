@@ -45,6 +45,10 @@ function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
       found: record,
       watch: record,
       unwatch: record,
+      'lease?': record,
+      'lease-over': record,
+      'feed-want': record,
+      gathered: record,
       senders: record
     },
     onDeath: (slot) => {

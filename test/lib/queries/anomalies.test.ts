@@ -8,7 +8,7 @@ import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
 import { createLogger } from '../../../lib/support/log.js'
 import { dropPartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
-import { QueryConnection } from '../../../lib/database/query-connection.js'
+import { QueryPool } from '../../../lib/database/query-pool.js'
 import { METRICS, TELEMETRY } from '../../support/built-in.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
@@ -163,7 +163,7 @@ t.test('queries', async (t) => {
     all.anomalies.filter(({ time }) => time?.endsWith('000001Z')).length)
   t.equal(await find({ satellite: 'S9' }), 0)
 
-  const queries = new QueryConnection(open)
+  const queries = new QueryPool(3, open)
   t.equal((await queries.run((each) => queryAnomalies(each, ANY))).anomalies.length, 72)
   await t.rejects(queries.run((each) => each.query('DELETE FROM anomalies')), /read-only/)
   await t.rejects(
@@ -176,7 +176,7 @@ t.test('queries', async (t) => {
     queries.run((each) => each.query('SELECT pg_terminate_backend(pg_backend_pid())')),
     { code: 'database_unavailable' }, 'not tried for ever')
   const busy = Array.from(
-    { length: 20 },
+    { length: 60 },
     async () => await queries.run((each) => each.query('SELECT pg_sleep(0.01)')).then(
       () => 'done', (error: unknown) => (error as { code: string }).code))
   t.strictSame([...new Set(await Promise.all(busy))], ['done', 'too_busy'])

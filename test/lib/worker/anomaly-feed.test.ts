@@ -2,8 +2,8 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { AnomalyFeed, type FoundAnomalies } from '../../../lib/worker/anomaly-feed.js'
-import { AnomalyHub } from '../../../lib/primary/anomaly-hub.js'
-import type { AnomalyEvents } from '../../../lib/ingress/http/api/anomaly-stream.js'
+import { AnomalyHub } from '../../../lib/primary/live/anomaly-hub.js'
+import type { AnomalyEvents } from '../../../lib/ingress/http/live/anomaly-stream.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
 
 const TIME = 1_700_000_000_000_000

@@ -7,7 +7,8 @@ import type { DenialCode } from './tokens.js'
 
 /** Label of a request in metrics: one of a small fixed set, whatever paths clients request. */
 export type RouteName = 'index' | 'telemetry' | 'batch' | 'live' | 'ready' | 'health' | 'metrics' | 'limits' |
-  'anomalies' | 'stream' | 'senders' | 'catalogue' | 'unknown'
+  'anomalies' | 'stream' | 'feed' | 'page' | 'senders' | 'catalogue' | 'satellites' | 'query' | 'export' | 'openapi' |
+  'unknown'
 
 /** Requests of one route by outcome. */
 export class RouteCounters {
@@ -33,8 +34,14 @@ export class HttpCounters {
     limits: new RouteCounters(),
     anomalies: new RouteCounters(),
     stream: new RouteCounters(),
+    feed: new RouteCounters(),
+    page: new RouteCounters(),
     senders: new RouteCounters(),
     catalogue: new RouteCounters(),
+    satellites: new RouteCounters(),
+    query: new RouteCounters(),
+    export: new RouteCounters(),
+    openapi: new RouteCounters(),
     unknown: new RouteCounters()
   }
 

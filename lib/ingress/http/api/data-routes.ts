@@ -60,7 +60,7 @@ function changing (
         return
       }
       const change = { value: parsed.value, ifMatch, changedBy }
-      call.answerWith(port.ask(questionOf(change, call.parameter)))
+      call.answerWith(port.ask(questionOf(change, call.parameters[0] ?? '')))
     }, TOO_LARGE)
   }
 }

@@ -5,8 +5,9 @@
  * maps with the same fields. Other bodies are left unchanged.
  */
 import { Packr } from 'msgpackr'
+import { qualityOf } from '../engines/accept.js'
 import { MSGPACK_TYPES } from './formats.js'
-import type { BodyFailure, Headers, HttpExchange, HttpStream } from '../engines/engine.js'
+import type { BodyFailure, Headers, HttpExchange, HttpStream, StreamEnding } from '../engines/engine.js'
 
 const JSON_TYPE = 'application/json'
 const [MSGPACK_TYPE = ''] = MSGPACK_TYPES
@@ -16,13 +17,7 @@ const packr = new Packr({ useRecords: false })
 export function acceptsMsgpack (accept: string): boolean {
   // Hardly anybody asks for it: for everybody else this costs one search.
   if (!/msgpack/i.test(accept)) return false
-  let [msgpack, json] = [0, 0]
-  for (const part of accept.toLowerCase().split(',')) {
-    const [type = '', ...parameters] = part.split(';').map((each) => each.trim())
-    const quality = Number(parameters.find((each) => each.startsWith('q='))?.slice(2) ?? 1)
-    if (MSGPACK_TYPES.includes(type)) msgpack = Math.max(msgpack, quality)
-    else if (type === JSON_TYPE) json = Math.max(json, quality)
-  }
+  const [msgpack, json] = [qualityOf(accept, MSGPACK_TYPES), qualityOf(accept, [JSON_TYPE])]
   return msgpack > 0 && msgpack >= json
 }
 
@@ -47,7 +42,7 @@ export class MsgpackExchange implements HttpExchange {
     this.exchange.reply(status, [['content-type', MSGPACK_TYPE], ...others], packr.pack(JSON.parse(body)))
   }
 
-  stream (status: number, headers: Headers, onClose: () => void): HttpStream {
-    return this.exchange.stream(status, headers, onClose)
+  stream (status: number, headers: Headers, onClose: () => void, whenClosing?: StreamEnding): HttpStream {
+    return this.exchange.stream(status, headers, onClose, whenClosing)
   }
 }

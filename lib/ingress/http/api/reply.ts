@@ -17,8 +17,8 @@ export class RouteCall {
     readonly request: HttpRequest,
     readonly exchange: HttpExchange,
     readonly counters: RouteCounters,
-    /** The decoded text in place of `{…}` in the path of the route; '' if it has none. */
-    readonly parameter = '',
+    /** The decoded texts in place of each `{…}` in the path of the route. */
+    readonly parameters: readonly string[] = [],
     /** The sender, by its token; null if the route needs none. */
     readonly caller: Caller | null = null
   ) {}
@@ -40,7 +40,7 @@ export class RouteCall {
       })
   }
 
-  reply (status: number, headers: Headers, body: string): void {
+  reply (status: number, headers: Headers, body: string | Buffer): void {
     if (this.exchange.aborted) this.counters.aborted++
     else if (status < 400) this.counters.ok++
     else if (status < 500) this.counters.clientError++

@@ -1,6 +1,6 @@
 /**
- * Routes requests to handlers by method and path, either the exact path, or all but its last segment
- * (`/limits/{metric}`):
+ * Routes requests to handlers by method and path. A segment of a path may be a parameter (`/limits/{metric}`); it
+ * matches any text that is not empty, and is decoded, so `%2F` is a slash within it:
  *
  *   404   unknown path
  *   405   unknown method; lists the others in Allow
@@ -28,13 +28,13 @@ export interface Route {
   readonly name: RouteName
   /** Handlers by method, upper case. GET also answers HEAD. */
   readonly methods: Readonly<Record<string, RouteHandler>>
-  /** Reading needs no token. */
-  readonly open?: boolean
+  /** Reading needs no token; or not for some requests. */
+  readonly open?: boolean | ((request: HttpRequest) => boolean)
   /** Role required for other methods. Default: operate. */
   readonly writer?: Role
 }
 
-/** By path, whose last segment may be a name in braces, which matches any text. Exact paths take precedence. */
+/** By path, whose segments may be names in braces. Paths without any take precedence. */
 export type RouteTable = Readonly<Record<string, Route>>
 
 /** Decides who may read, and who may change something. */
@@ -52,8 +52,8 @@ interface Entry {
   readonly methods: ReadonlyMap<string, RouteHandler>
   readonly allow: string
   readonly counters: RouteCounters
-  /** Null: no token needed. */
-  readonly reader: Role | null
+  /** Reading needs no token. */
+  readonly isOpen: (request: HttpRequest) => boolean
   readonly writer: Role
 }
 
@@ -62,8 +62,8 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
   return (request, plainExchange) => {
     const exchange = acceptsMsgpack(request.header('accept')) ? new MsgpackExchange(plainExchange) : plainExchange
     const exact = paths.exact.get(request.path)
-    const prefixed = exact === undefined ? paths.findPrefix(request.path) : null
-    const entry = exact ?? prefixed?.entry
+    const found = exact === undefined ? paths.find(request.path) : null
+    const entry = exact ?? found?.entry
     if (entry === undefined) {
       const call = new RouteCall(request, exchange, counters.requests.unknown)
       if (request.method === 'OPTIONS' && request.path === '*') call.reply(200, [['allow', paths.allow]], '')
@@ -84,7 +84,7 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
       new RouteCall(request, exchange, entry.counters).fail(caller, extrasOf(caller, entry, request))
       return
     }
-    const call = new RouteCall(request, exchange, entry.counters, prefixed?.parameter ?? '', caller)
+    const call = new RouteCall(request, exchange, entry.counters, found?.parameters ?? [], caller)
     try {
       handler(call)
     } catch (error) {
@@ -101,8 +101,9 @@ function admit ({ tokens, origins }: Checks, entry: Entry, request: HttpRequest)
 }
 
 /** Null: no token needed. */
-function roleFor ({ reader, writer }: Entry, { method }: HttpRequest): Role | null {
-  return READING.has(method) ? reader : writer
+function roleFor ({ isOpen, writer }: Entry, request: HttpRequest): Role | null {
+  if (!READING.has(request.method)) return writer
+  return isOpen(request) ? null : 'read'
 }
 
 function extrasOf (denial: Denial, entry: Entry, request: HttpRequest): ErrorExtras {
@@ -116,26 +117,39 @@ class Paths {
   /** All methods of all paths. */
   readonly allow: string
   readonly exact = new Map<string, Entry>()
-  /** By the path before the parameter, including its final slash. */
-  private readonly prefixes = new Map<string, Entry>()
+  private readonly patterns: Pattern[] = []
 
   constructor (table: RouteTable, counters: HttpCounters) {
     for (const [path, route] of Object.entries(table)) {
-      const brace = path.indexOf('{')
-      if (brace < 0) this.exact.set(path, entryOf(route, counters))
-      else this.prefixes.set(path.slice(0, brace), entryOf(route, counters))
+      const entry = entryOf(route, counters)
+      if (path.includes('{')) this.patterns.push({ segments: path.split('/').map(literalOf), entry })
+      else this.exact.set(path, entry)
     }
-    const entries = [...this.exact.values(), ...this.prefixes.values()]
+    const entries = [...this.exact.values(), ...this.patterns.map(({ entry }) => entry)]
     const methods = entries.flatMap((entry) => [...entry.methods.keys(), 'OPTIONS'])
     this.allow = [...new Set(methods)].join(', ')
   }
 
-  findPrefix (path: string): { readonly entry: Entry, readonly parameter: string } | null {
-    const slash = path.lastIndexOf('/') + 1
-    const entry = this.prefixes.get(path.slice(0, slash))
-    const parameter = entry === undefined ? '' : decode(path.slice(slash))
-    return entry === undefined || parameter === '' ? null : { entry, parameter }
+  find (path: string): { readonly entry: Entry, readonly parameters: readonly string[] } | null {
+    const given = path.split('/')
+    const pattern = this.patterns.find(({ segments }) => (
+      segments.length === given.length && segments.every((literal, index) => (literal ?? given[index]) === given[index])
+    ))
+    if (pattern === undefined) return null
+    const parameters = given.filter((_, index) => pattern.segments[index] === null).map(decode)
+    return parameters.includes('') ? null : { entry: pattern.entry, parameters }
   }
+}
+
+/** A path with parameters. */
+interface Pattern {
+  /** Null: a parameter. */
+  readonly segments: ReadonlyArray<string | null>
+  readonly entry: Entry
+}
+
+function literalOf (segment: string): string | null {
+  return segment.startsWith('{') ? null : segment
 }
 
 /** '' if the text cannot be decoded, which matches no path. */
@@ -153,5 +167,6 @@ function entryOf (route: Route, counters: HttpCounters): Entry {
   if (get !== undefined) methods.set('HEAD', get)
   const { name, open = false, writer = 'operate' } = route
   const allow = [...methods.keys(), 'OPTIONS'].join(', ')
-  return { methods, allow, counters: counters.requests[name], reader: open ? null : 'read', writer }
+  const isOpen = typeof open === 'function' ? open : () => open
+  return { methods, allow, counters: counters.requests[name], isOpen, writer }
 }

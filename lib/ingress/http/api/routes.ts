@@ -10,9 +10,9 @@ import type { Config } from '../../../config/config.js'
 import type { Intake } from '../../../pipeline/intake.js'
 import type { PointColumns } from '../../../../protocol/columns.js'
 import type { HttpCounters } from './counters.js'
-import type { HttpHandler } from '../engines/engine.js'
+import type { Headers, HttpHandler } from '../engines/engine.js'
 import type { PointContext } from './points.js'
-import type { RouteHandler, RouteTable } from './router.js'
+import type { Route, RouteHandler, RouteTable } from './router.js'
 import type { StatusPort } from './status-port.js'
 import type { TokenCheck } from './tokens.js'
 
@@ -26,6 +26,8 @@ export interface HandlerParts {
   readonly now: () => number
   /** Routes besides those for points and status. */
   readonly routes?: RouteTable
+  /** Adds the live page to the JSON index: returns the route of `/`, and others, which may not replace any of these. */
+  readonly page?: (index: Route) => RouteTable
 }
 
 export function createHandler (parts: HandlerParts): HttpHandler {
@@ -40,7 +42,8 @@ export function createHandler (parts: HandlerParts): HttpHandler {
     '/udp/senders': { name: 'senders', methods: { GET: createSendersRoute(status) } },
     ...parts.routes
   }
-  const table = { ...routes, '/': { name: 'index', methods: { GET: createIndexRoute(routes) } } } as const
+  const index: Route = { name: 'index', methods: { GET: createIndexRoute(routes) } }
+  const table: RouteTable = { ...parts.page?.(index) ?? { '/': index }, ...routes }
   return createRouter(table, { tokens, origins: new OriginCheck(config.allowedOrigins) }, counters)
 }
 
@@ -86,5 +89,8 @@ function createIndexRoute (routes: RouteTable): RouteHandler {
   const endpoints = Object.entries(routes).flatMap(([path, { methods }]) => (
     Object.keys(methods).map((method) => `${method} ${path}`)
   ))
-  return (call) => call.json({ name: 'OrbitStream', endpoints })
+  const body = JSON.stringify({ name: 'OrbitStream', endpoints }) + '\n'
+  // Browsers get something else at the same path.
+  const headers: Headers = [['content-type', 'application/json'], ['cache-control', 'no-cache'], ['vary', 'accept']]
+  return (call) => call.reply(200, headers, body)
 }

@@ -38,6 +38,8 @@ export const REFUSALS = [
 ] as const satisfies readonly ErrorCode[]
 
 export type RefusalCode = typeof REFUSALS[number]
+/** The status whose answer has neither body nor length. */
+export const NOT_MODIFIED = 304
 
 export type Headers = ReadonlyArray<readonly [name: string, value: string]>
 
@@ -66,16 +68,23 @@ export interface HttpExchange {
   /** Sends the complete answer. Calls after the first have no effect. */
   reply (status: number, headers: Headers, body: string | Buffer): void
   /**
-   * Starts an unbounded answer (Server-Sent Events). The head may be sent with the first chunk.
-   * onClose is called once, when the client has disconnected or the server closes, but not after end().
+   * Starts an unbounded answer (Server-Sent Events, exports), at once or later. The head may be sent with the first
+   * chunk. onClose is called once, when the client has disconnected or the server closes, but not after end() or cut().
+   * @param whenClosing what a closing server does to it: cut() if an end would mean that nothing is missing
    */
-  stream (status: number, headers: Headers, onClose: () => void): HttpStream
+  stream (status: number, headers: Headers, onClose: () => void, whenClosing?: StreamEnding): HttpStream
 }
+
+export type StreamEnding = 'end' | 'cut'
 
 export interface HttpStream {
   /** False: the client reads too slowly or has disconnected, and the chunk was dropped. */
-  write (chunk: string): boolean
+  write (chunk: string | Buffer): boolean
+  /** Resolves when the next chunk will be taken, or the stream is over. One caller at a time. */
+  writable (): Promise<void>
   end (): void
+  /** Closes the connection in the middle of the answer, so that the client sees that it is incomplete. */
+  cut (): void
 }
 
 export type HttpHandler = (request: HttpRequest, exchange: HttpExchange) => void

@@ -7,7 +7,7 @@
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { createSecureContext } from 'node:tls'
-import { HEAD_BYTES_MAX, IDLE_MS } from './engine.js'
+import { HEAD_BYTES_MAX, IDLE_MS, NOT_MODIFIED } from './engine.js'
 import { BodyReader, StallTicks, refusedByHead } from './body.js'
 import { NodeConnection } from './node-connection.js'
 import { refusalOf, refusalText } from './refusals.js'
@@ -19,7 +19,7 @@ import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type {
   BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions,
-  RefusalCode
+  RefusalCode, StreamEnding
 } from './engine.js'
 import type { BodyWatch, Watched } from './body.js'
 import type { Reception } from './node-connection.js'
@@ -235,6 +235,9 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
   private blocked = false
   private reader: BodyReader | null = null
   private onStreamClose: (() => void) | null = null
+  private whenClosing: StreamEnding = 'end'
+  /** Resolves writable(). */
+  private wake: () => void = () => {}
 
   constructor (
     private readonly req: IncomingMessage,
@@ -308,17 +311,22 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
   reply (status: number, headers: Headers, body: string | Buffer): void {
     if (this.aborted || this.ended) return
     this.finish()
-    this.res.writeHead(status, this.head(headers, ['content-length', String(Buffer.byteLength(body))]))
+    const length = status === NOT_MODIFIED ? [] : ['content-length', String(Buffer.byteLength(body))]
+    this.res.writeHead(status, this.head(headers, length))
     this.res.end(body)
     if (!this.req.complete && !this.hangUp) this.server.watch.add(new Drain(this.req, this.server.watch))
   }
 
-  stream (status: number, headers: Headers, onClose: () => void): HttpStream {
+  stream (status: number, headers: Headers, onClose: () => void, whenClosing: StreamEnding = 'end'): HttpStream {
     if (this.aborted || this.ended) return this
     this.onStreamClose = onClose
+    this.whenClosing = whenClosing
     this.res.writeHead(status, this.head(headers, []))
     this.res.flushHeaders()
-    this.res.on('drain', () => { this.blocked = false })
+    this.res.on('drain', () => {
+      this.blocked = false
+      this.wake()
+    })
     // A client of a stream must keep both sides open.
     const gone = (): void => this.closeStream()
     this.req.socket.once('end', gone)
@@ -327,10 +335,15 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
     return this
   }
 
-  write (chunk: string): boolean {
+  write (chunk: string | Buffer): boolean {
     if (this.aborted || this.ended || this.blocked) return false
     this.blocked = !this.res.write(chunk)
     return true
+  }
+
+  async writable (): Promise<void> {
+    if (this.aborted || this.ended || !this.blocked) return
+    await new Promise<void>((resolve) => { this.wake = resolve })
   }
 
   end (): void {
@@ -339,10 +352,16 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
     this.res.end()
   }
 
+  cut (): void {
+    if (this.aborted || this.ended) return
+    this.finish()
+    this.res.destroy()
+  }
+
   closeStream (): void {
     const onClose = this.onStreamClose
     if (onClose === null) return
-    this.end()
+    this[this.whenClosing]()
     onClose()
   }
 
@@ -350,6 +369,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
   abort (): void {
     if (this.ended || this.aborted) return
     this.aborted = true
+    this.wake()
     this.server.finish(this)
     this.reader?.fail('aborted')
     const onClose = this.onStreamClose
@@ -368,6 +388,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
   private finish (): void {
     this.ended = true
     this.onStreamClose = null
+    this.wake()
     this.server.finish(this)
     this.reader?.drop()
   }

@@ -15,7 +15,7 @@
 import { STATUS_CODES } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 import { BodyReader, StallTicks, refusedByHead } from './body.js'
-import { HEAD_BYTES_MAX, REFUSALS } from './engine.js'
+import { HEAD_BYTES_MAX, NOT_MODIFIED, REFUSALS } from './engine.js'
 import { refusalText } from './refusals.js'
 import { EngineServer } from './server.js'
 import { importUws } from './uws-package.js'
@@ -23,7 +23,8 @@ import { withUnnamedFiles } from '../../../host/unnamed-files.js'
 import { NOT_LISTED } from '../../../support/roster.js'
 import { UwsRequest } from './uws-request.js'
 import type {
-  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpStream, ListenOptions, RefusalCode, ServerTls
+  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpStream, ListenOptions, RefusalCode, ServerTls,
+  StreamEnding
 } from './engine.js'
 import type { TlsMaterial } from '../../../support/tls.js'
 import type { Watched } from './body.js'
@@ -232,12 +233,16 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   /** The answer closes the connection. */
   private hangUp = false
   private blocked = false
+  private paused = false
   /** Chunks are still arriving. */
   private chunksArrive: boolean
   /** Waits until they have arrived: the answer closes the connection, on which the client would still be sending. */
   private held: HeldAnswer | null = null
   private reader: BodyReader | null = null
   private onStreamClose: (() => void) | null = null
+  private whenClosing: StreamEnding = 'end'
+  /** Resolves writable(). */
+  private wake: () => void = () => {}
 
   constructor (
     private readonly res: Uws.HttpResponse,
@@ -254,7 +259,7 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     this.res.onAborted(() => this.abort())
     if (this.reader !== null || this.onStreamClose !== null) return
     if (this.chunksArrive) this.res.onData((_chunk, last) => this.arrived(last))
-    else if (this.request.isLast) this.res.pause()
+    else if (this.request.isLast) this.pause()
   }
 
   readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
@@ -279,9 +284,15 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   private arrived (last: boolean): void {
     if (!last || this.ended || this.aborted) return
     this.chunksArrive = false
-    if (this.request.isChunked || this.request.isLast) this.res.pause()
+    const isStream = this.onStreamClose !== null
+    if (!isStream && (this.request.isChunked || this.request.isLast)) this.pause()
     // Not at once: the parser would continue after it.
     if (this.held !== null) setImmediate(() => this.release())
+  }
+
+  private pause (): void {
+    this.paused = true
+    this.res.pause()
   }
 
   reply (status: number, headers: Headers, body: string | Buffer): void {
@@ -304,28 +315,38 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     this.res.cork(() => {
       this.writeHead(status, headers)
       const close = this.hangUp || this.request.isChunked || this.server.stopping
-      if (this.request.method === 'HEAD') this.endHead(Buffer.byteLength(body), close)
+      if (status === NOT_MODIFIED) this.endHead(null, close)
+      else if (this.request.method === 'HEAD') this.endHead(Buffer.byteLength(body), close)
       else this.res.end(body, close)
     })
     this.finish()
   }
 
-  stream (status: number, headers: Headers, onClose: () => void): HttpStream {
+  stream (status: number, headers: Headers, onClose: () => void, whenClosing: StreamEnding = 'end'): HttpStream {
     if (this.aborted || this.ended) return this
     this.onStreamClose = onClose
+    this.whenClosing = whenClosing
+    // Reading is how the end of the client is noticed.
+    if (this.paused) this.res.resume()
     this.res.cork(() => this.writeHead(status, headers))
     this.res.onWritable(() => {
       this.blocked = false
+      this.wake()
       return true
     })
     if (this.server.stopping) this.closeStream()
     return this
   }
 
-  write (chunk: string): boolean {
+  write (chunk: string | Buffer): boolean {
     if (this.aborted || this.ended || this.blocked) return false
     this.res.cork(() => { this.blocked = !this.res.write(chunk) })
     return true
+  }
+
+  async writable (): Promise<void> {
+    if (this.aborted || this.ended || !this.blocked) return
+    await new Promise<void>((resolve) => { this.wake = resolve })
   }
 
   end (): void {
@@ -337,10 +358,16 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     else res.cork(() => res.end())
   }
 
+  cut (): void {
+    if (this.aborted || this.ended) return
+    this.finish()
+    this.res.close()
+  }
+
   closeStream (): void {
     const onClose = this.onStreamClose
     if (onClose === null) return
-    this.end()
+    this[this.whenClosing]()
     onClose()
   }
 
@@ -349,9 +376,12 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     for (const header of headers) this.res.writeHeader(header[0], header[1])
   }
 
-  /** Ends without a length: given one, uWebSockets.js never considers the response ended, and aborts it later. */
-  private endHead (length: number, close: boolean): void {
-    this.res.writeHeader('content-length', String(length))
+  /**
+   * Ends without a length: given one, uWebSockets.js never considers the response ended, and aborts it later.
+   * @param length null: none is stated
+   */
+  private endHead (length: number | null, close: boolean): void {
+    if (length !== null) this.res.writeHeader('content-length', String(length))
     if (close) this.res.writeHeader('connection', 'close')
     this.res.endWithoutBody()
   }
@@ -359,12 +389,14 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   private finish (): void {
     this.ended = true
     this.onStreamClose = null
+    this.wake()
     this.reader?.drop()
     this.server.finish(this)
   }
 
   private abort (): void {
     this.aborted = true
+    this.wake()
     if (this.held !== null) this.server.watch.delete(this.held)
     this.server.finish(this)
     this.reader?.fail('aborted')

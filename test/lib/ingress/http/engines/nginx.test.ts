@@ -61,7 +61,9 @@ if (NGINX === undefined) {
     const nginx = await startNginx(t, origin, '')
     const statuses = [await nginx.send('/telemetry', POINT), await nginx.send('/telemetry/batch', batch(10_000))]
     if (cannot.includes('HTTP/1.0')) {
-      t.same(statuses, [505, 505], 'as docs/HTTP.md says')
+      const [small, large = 0] = statuses
+      t.equal(small, 505, 'as docs/HTTP.md says')
+      t.ok([502, 505].includes(large), 'the connection may be closed while nginx is still sending')
       t.same(intake.offers, [])
     } else {
       t.same(statuses, [202, 202])

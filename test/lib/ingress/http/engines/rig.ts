@@ -20,7 +20,7 @@ import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../../lib/p
 import type {
   HttpEngine, HttpHandler, HttpServer, ListenOptions, ServerTls
 } from '../../../../../lib/ingress/http/engines/engine.js'
-import type { RouteTable } from '../../../../../lib/ingress/http/api/router.js'
+import type { Route, RouteTable } from '../../../../../lib/ingress/http/api/router.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
 
 export const NOW_MICROS = 1_800_000_000_000_000
@@ -113,6 +113,7 @@ export interface RigOptions {
   /** Replaces apiTokens. */
   readonly tokens?: TokenCheck
   readonly routes?: RouteTable
+  readonly page?: (index: Route) => RouteTable
   readonly allowedOrigins?: readonly string[]
   readonly bodyStallMs?: number
   readonly maxBodyBytes?: number
@@ -189,8 +190,9 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const config = { maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES, allowedOrigins: options.allowedOrigins ?? [] }
   const tokens = options.tokens ?? tokenCheckOf(options.apiTokens ?? [])
   const routes = options.routes ?? {}
-  const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes })
   const tls = options.tls ?? null
+  const page = options.page === undefined ? {} : { page: options.page }
+  const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes, ...page })
   const server = await startServer(t, engine, handler, {
     tls,
     bodyStallMs: options.bodyStallMs ?? BODY_STALL_MS,

@@ -2,10 +2,12 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import {
-  AnomalyStreams, type AnomalySource, type StreamStart
-} from '../../../../../lib/ingress/http/api/anomaly-stream.js'
+  AnomalyStreams, LiveAnomalies, type AnomalySource, type StreamStart
+} from '../../../../../lib/ingress/http/live/anomaly-stream.js'
 import { RouteCounters } from '../../../../../lib/ingress/http/api/counters.js'
+import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
 import { RouteCall } from '../../../../../lib/ingress/http/api/reply.js'
+import { tokensFromSetting } from '../../../../../lib/access/token.js'
 import type { HttpExchange, HttpRequest } from '../../../../../lib/ingress/http/engines/engine.js'
 
 class FakeSource implements AnomalySource {
@@ -34,12 +36,14 @@ class FakeClient {
   /** @param closing the server is closing: it ends the stream before returning it */
   constructor (closing = false) {
     const stream = {
-      write: (chunk: string) => {
+      write: (chunk: string | Buffer) => {
         if (this.blocked || this.ended) return false
-        this.text += chunk
+        this.text += String(chunk)
         return true
       },
-      end: () => { this.ended = true }
+      writable: () => Promise.resolve(),
+      end: () => { this.ended = true },
+      cut: () => { this.ended = true }
     }
     this.exchange = {
       aborted: false,
@@ -74,6 +78,13 @@ const missed = (number: number, count: number | null): string => (
   `id: r-${number}\nevent: missed\ndata: {"count":${count}}\n\n`
 )
 
+const NO_TOKENS = new TokenCheck(null, { readOpen: true })
+
+function rig (source: AnomalySource, tokens = NO_TOKENS): { live: LiveAnomalies, streams: AnomalyStreams } {
+  const live = new LiveAnomalies(source)
+  return { live, streams: new AnomalyStreams(live, tokens) }
+}
+
 async function joined (streams: AnomalyStreams, lastEventId = ''): Promise<FakeClient> {
   const client = new FakeClient()
   streams.handle(new RouteCall(request(lastEventId), client.exchange, new RouteCounters()))
@@ -83,24 +94,24 @@ async function joined (streams: AnomalyStreams, lastEventId = ''): Promise<FakeC
 
 t.test('events as they arrive; gaps are reported before the next event', async (t) => {
   const source = new FakeSource()
-  const streams = new AnomalyStreams(source)
+  const { live, streams } = rig(source)
   const client = await joined(streams)
   t.equal(client.take(), '')
-  streams.add({ first: 6, anomalies: ['{"a":1}', '{"a":2}'], head: 9 })
+  live.add({ first: 6, anomalies: ['{"a":1}', '{"a":2}'], head: 9 })
   t.equal(client.take(), event(6, '{"a":1}') + event(7, '{"a":2}'))
-  streams.add({ first: 10, anomalies: ['{}'], head: 10 })
+  live.add({ first: 10, anomalies: ['{}'], head: 10 })
   t.equal(client.take(), missed(9, 2) + event(10, '{}'))
   client.close()
   t.equal(source.unwatched, 1)
 })
 
 t.test('a slow reader is told how many it missed, others are not', async (t) => {
-  const streams = new AnomalyStreams(new FakeSource())
+  const { live, streams } = rig(new FakeSource())
   const [slow, quick] = [await joined(streams), await joined(streams)]
   slow.blocked = true
-  for (let number = 6; number < 16; number++) streams.add({ first: number, anomalies: ['{}'], head: number })
+  for (let number = 6; number < 16; number++) live.add({ first: number, anomalies: ['{}'], head: number })
   slow.blocked = false
-  streams.add({ first: 16, anomalies: ['{}'], head: 16 })
+  live.add({ first: 16, anomalies: ['{}'], head: 16 })
   t.equal(slow.take(), missed(15, 10) + event(16, '{}'))
   t.notMatch(quick.take(), /missed/)
   slow.close()
@@ -108,7 +119,7 @@ t.test('a slow reader is told how many it missed, others are not', async (t) => 
 })
 
 t.test('every five seconds, the final gap or a comment is sent', async (t) => {
-  const streams = new AnomalyStreams(new FakeSource())
+  const { live, streams } = rig(new FakeSource())
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
   const client = new FakeClient()
@@ -116,7 +127,7 @@ t.test('every five seconds, the final gap or a comment is sent', async (t) => {
   await Promise.resolve()
   await Promise.resolve()
   client.take()
-  streams.add({ first: 6, anomalies: ['{}'], head: 8 })
+  live.add({ first: 6, anomalies: ['{}'], head: 8 })
   t.equal(client.take(), event(6, '{}'))
   mock.timers.tick(5_000)
   t.equal(client.take(), missed(8, 2))
@@ -129,7 +140,7 @@ t.test('every five seconds, the final gap or a comment is sent', async (t) => {
 
 t.test('reconnecting: events still there, missed, and unknown', async (t) => {
   const source = new FakeSource()
-  const streams = new AnomalyStreams(source)
+  const { live, streams } = rig(source)
   source.start = { run: 'r', head: 5, after: 2, first: 4, anomalies: ['{"n":4}', '{"n":5}'], known: true }
   const known = await joined(streams, 'r-2')
   t.strictSame(source.asked, ['r-2'])
@@ -137,7 +148,7 @@ t.test('reconnecting: events still there, missed, and unknown', async (t) => {
   source.start = { run: 'r', head: 5, after: 5, first: 6, anomalies: [], known: false }
   const stranger = await joined(streams, 'old-7')
   t.equal(stranger.take(), missed(5, null))
-  streams.add({ first: 6, anomalies: ['{}'], head: 6 })
+  live.add({ first: 6, anomalies: ['{}'], head: 6 })
   t.equal(stranger.take(), event(6, '{}'))
   known.close()
   stranger.close()
@@ -146,28 +157,47 @@ t.test('reconnecting: events still there, missed, and unknown', async (t) => {
 t.test('limits: a primary that does not answer, too many streams, HEAD', async (t) => {
   const source = new FakeSource()
   source.start = null
-  const streams = new AnomalyStreams(source)
+  const { streams } = rig(source)
   const client = await joined(streams)
-  t.equal(client.ended, true)
+  t.equal(client.status, 503)
   t.equal(source.unwatched, 1)
   source.start = new FakeSource().start
   const clients = []
-  for (let index = 0; index < 200; index++) clients.push(await joined(streams))
-  t.equal((await joined(streams)).status, 429)
+  for (let index = 0; index < 256; index++) clients.push(await joined(streams))
+  t.equal((await joined(streams)).status, 503)
   for (const each of clients) each.close()
   t.equal(source.unwatched, 2)
   const head = new FakeClient()
   streams.handle(new RouteCall(request('', 'HEAD'), head.exchange, new RouteCounters()))
   t.equal(head.status, 200)
-  t.equal(source.asked.length, 201)
+  t.equal(source.asked.length, 257)
 })
 
-t.test('a closing server ends a stream as it begins, without watching', async (t) => {
+t.test('a closing server ends a stream as it begins', async (t) => {
   const source = new FakeSource()
-  const streams = new AnomalyStreams(source)
+  const { streams } = rig(source)
   const late = new FakeClient(true)
   streams.handle(new RouteCall(request(), late.exchange, new RouteCounters()))
   await turn()
-  t.strictSame(source.asked, [])
+  t.equal(source.unwatched, 1)
   t.equal(late.take(), '')
+})
+
+t.test('a stream ends when its token does', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const source = new FakeSource()
+  const tokens = new TokenCheck(tokensFromSetting(['secret']), { readOpen: false })
+  const { streams } = rig(source, tokens)
+  const client = new FakeClient()
+  const head = { ...request(), header: (name: string) => name === 'authorization' ? 'Bearer secret' : '' }
+  streams.handle(new RouteCall(head, client.exchange, new RouteCounters()))
+  await Promise.resolve()
+  await Promise.resolve()
+  mock.timers.tick(5_000)
+  t.equal(client.ended, false)
+  tokens.replace(tokensFromSetting(['another']))
+  mock.timers.tick(5_000)
+  t.equal(client.ended, true)
+  t.equal(source.unwatched, 1)
 })

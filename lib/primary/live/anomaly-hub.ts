@@ -3,8 +3,8 @@
  * every worker with a live stream. Bounds: EVENTS_KEPT anomalies, and one message in flight per worker. Clients see
  * anomalies that were not sent to their worker as a gap in the numbers.
  */
-import type { AnomalyEvents, StreamStart } from '../ingress/http/api/anomaly-stream.js'
-import type { FoundAnomalies } from '../worker/anomaly-feed.js'
+import type { AnomalyEvents, StreamStart } from '../../ingress/http/live/anomaly-stream.js'
+import type { FoundAnomalies } from '../../worker/anomaly-feed.js'
 
 interface Kept {
   readonly number: number

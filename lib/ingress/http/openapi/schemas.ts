@@ -1,0 +1,268 @@
+/**
+ * JSON schemas (2020-12) of everything that goes over HTTP, by name. Objects are open to more fields: a client that
+ * refuses fields it does not know breaks when some are added.
+ */
+import type { Catalogue, Metric } from '../../../../protocol/catalogue.js'
+import { SATELLITE_ID_CHARACTERS_MAX } from '../../../../protocol/satellites.js'
+import { ERRORS } from '../../../support/errors.js'
+import { LIMIT_STATES } from '../../../limits/limit-states.js'
+import { LIMIT_SIDES, SEVERITIES } from '../../../limits/limit-set.js'
+import { POINTS_MAX } from '../../../../protocol/columns.js'
+import { STREAM } from '../query/requests.js'
+
+export type Schema = Readonly<Record<string, unknown>>
+
+export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+export const array = (items: Schema): Schema => ({ type: 'array', items })
+const string = (description: string, rest: Schema = {}): Schema => ({ type: 'string', description, ...rest })
+const number = (description: string, rest: Schema = {}): Schema => ({ type: 'number', description, ...rest })
+const count = (description: string): Schema => ({ type: 'integer', minimum: 0, description })
+const time = (description: string): Schema => string(description, { format: 'date-time' })
+const nullable = (schema: Schema): Schema => ({ anyOf: [schema, { type: 'null' }] })
+const map = (values: Schema, description = ''): Schema => (
+  { type: 'object', additionalProperties: values, description })
+
+/** All fields are required, except for the optional ones. */
+export function object (properties: Readonly<Record<string, Schema>>, optional: readonly string[] = []): Schema {
+  const required = Object.keys(properties).filter((name) => !optional.includes(name))
+  return { type: 'object', properties, required }
+}
+
+const ID: Schema = { type: 'string', minLength: 1, maxLength: SATELLITE_ID_CHARACTERS_MAX }
+const STATE: Schema = {
+  enum: LIMIT_STATES, description: 'By the limits in force; unchecked: no value has a limit. The worst of several.'
+}
+const VALUES = array({ type: ['number', 'null'] })
+const ACCEPTED = string('spooled: ack=committed was asked for, and the database did not take the points in time', {
+  enum: ['accepted', 'spooled']
+})
+
+export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Schema>> {
+  return {
+    Error: object({
+      error: object({
+        code: { enum: Object.keys(ERRORS), description: 'Stable; programs decide by it.' },
+        message: string('What happened and what to do, for people.'),
+        details: array(object({
+          index: count('Position of the point in the body.'), field: string('The field at fault.'), message: string('')
+        }, ['index', 'field']))
+      }, ['details'])
+    }),
+    Point: pointSchema(catalogue),
+    Points: { type: 'array', items: ref('Point'), maxItems: POINTS_MAX },
+    AcceptedPoint: object({ status: ACCEPTED, satellite_id: ID }),
+    AcceptedPoints: object({ status: ACCEPTED, count: count('Points taken.') }),
+    Index: object({ name: { const: 'OrbitStream' }, endpoints: array(string('Method and path.')) }),
+    Live: object({ status: { const: 'live' } }),
+    Ready: object({ status: string('`ready`, or the error code that points would be refused with.') }),
+    ...healthSchemas(),
+    ...limitSchemas(),
+    ...anomalySchemas(),
+    ...satelliteSchemas(),
+    ...senderSchemas(),
+    ...catalogueSchemas()
+  }
+}
+
+function pointSchema ({ metrics }: Catalogue): Schema {
+  const value = ({ title, unit, retired }: Metric, isAlias: boolean): Schema => ({
+    type: ['number', 'null'],
+    description: unit === '' ? title : `${title} (${unit})`,
+    ...retired || isAlias ? { deprecated: true } : {}
+  })
+  const fields = metrics.flatMap((metric) => [
+    [metric.name, value(metric, false)] as const,
+    ...metric.aliases.map((alias) => [alias, value(metric, true)] as const)
+  ])
+  const when = {
+    type: ['string', 'number', 'null'],
+    description: 'RFC 3339 with a zone, or milliseconds since 1970; without it, the time of receipt.'
+  }
+  const timestamp = { ...when, description: 'Another name for time.', deprecated: true }
+  return {
+    type: 'object',
+    properties: { satellite_id: ID, time: when, timestamp, ...Object.fromEntries(fields) },
+    required: ['satellite_id'],
+    additionalProperties: false,
+    description: 'At least one metric is a number.'
+  }
+}
+
+function healthSchemas (): Record<string, Schema> {
+  const points = ['received', 'rejected', 'shed', 'accepted', 'recovered', 'committed', 'quarantined', 'failed', 'lost',
+    'waiting']
+  const worker = object({
+    slot: count('0 to the number of workers less one, UDP workers last.'),
+    pid: nullable(count('')),
+    state: string('starting, ready, restarting …'),
+    restarts: count(''),
+    engine: string('uws, node or udp; empty before it serves.'),
+    database: nullable(string('State of its drain.')),
+    limits_version: nullable(count('')),
+    waiting: count('Points that are not in the database yet.'),
+    journal_bytes: count('')
+  })
+  const details = {
+    timestamp: time(''),
+    version: string(''),
+    uptime_seconds: count(''),
+    reasons: array(string('What is wrong, for people.')),
+    database: object({
+      kind: string('plain, timescale, or empty'), embedded: { type: 'boolean' }, state: { enum: ['up', 'down'] }
+    }),
+    http: nullable(object({
+      name: { enum: ['uws', 'node'] },
+      release: string(''),
+      unsafe: array({ type: 'string' }),
+      cannot: array({ type: 'string' }),
+      advice: nullable({ type: 'string' })
+    })),
+    points: object(Object.fromEntries(points.map((name) => [name, count('')]))),
+    rollups: nullable(object({
+      waiting_minutes: nullable({ type: 'number' }),
+      remaining_seconds: nullable({ type: 'number' }),
+      failed_buckets: count(''),
+      overdue_policies: array({ type: 'string' })
+    })),
+    limits_version: count(''),
+    udp: map({}, 'Packets by outcome.'),
+    workers: array(worker)
+  }
+  return {
+    Health: {
+      ...object({ status: { enum: ['healthy', 'degraded', 'unhealthy'] }, ...details }, Object.keys(details)),
+      description: 'Without the role read, the status alone.'
+    }
+  }
+}
+
+function limitSchemas (): Record<string, Schema> {
+  const side = object({ warning: number(''), critical: number('') }, [...SEVERITIES])
+  const byMetric = map(ref('MetricLimits'), 'By metric.')
+  const version = { version: count('Rises with each change.'), changed_at: time(''), changed_by: string('') }
+  return {
+    MetricLimits: {
+      ...object(Object.fromEntries(LIMIT_SIDES.map((each) => [each, side])), [...LIMIT_SIDES]),
+      description: 'A value below a low limit or above a high one is an anomaly.'
+    },
+    MetricLimitsPatch: {
+      type: 'object',
+      properties: Object.fromEntries(LIMIT_SIDES.map((each) => [each, {
+        type: ['object', 'null'],
+        properties: Object.fromEntries(SEVERITIES.map((severity) => [severity, { type: ['number', 'null'] }]))
+      }])),
+      description: 'Null removes a limit, or a side.'
+    },
+    LimitSet: object({
+      default: byMetric,
+      overrides: map(byMetric, 'By satellite id or pattern, in which `*` matches any characters.')
+    }, ['overrides']),
+    Limits: object({
+      ...version,
+      limits: ref('LimitSet'),
+      workers: array(object({ slot: count(''), version: nullable(count('Version that it applies.')) }))
+    }),
+    LimitsHistory: object({ history: array(object({ ...version, limits: ref('LimitSet') })) })
+  }
+}
+
+function anomalySchemas (): Record<string, Schema> {
+  return {
+    Anomaly: object({
+      time: nullable(time('')),
+      satellite_id: ID,
+      metric: string(''),
+      value: number(''),
+      limit: number('The limit that it broke.'),
+      severity: { enum: SEVERITIES },
+      side: { enum: LIMIT_SIDES },
+      limits_version: count('')
+    }),
+    Anomalies: object({ anomalies: array(ref('Anomaly')), next: nullable(string('Cursor of the next page.')) })
+  }
+}
+
+function satelliteSchemas (): Record<string, Schema> {
+  const last = { time: time('Of the last point.'), state: STATE }
+  const metric = { title: string(''), unit: string('Empty for a number without a unit.') }
+  const byStream = (stream: Schema): Schema => map(stream, `By stream; today only ${STREAM}.`)
+  return {
+    Satellites: object({
+      now: time('Of the server, for ages.'),
+      total: count('Satellites on all pages.'),
+      limits_version: count('Of the limits behind the states.'),
+      satellites: array(object({ satellite_id: ID, state: STATE, streams: byStream(object(last)) })),
+      next: nullable(string('Cursor of the next page.'))
+    }),
+    Satellite: object({
+      satellite_id: ID,
+      now: time('Of the server, for ages.'),
+      state: STATE,
+      limits_version: count(''),
+      streams: byStream(object({
+        ...last,
+        metrics: map(object({
+          ...metric,
+          value: { type: ['number', 'null'], description: 'Null: the last point has none.' },
+          state: STATE,
+          limits: ref('MetricLimits')
+        }), 'By metric, in the order of the catalogue.')
+      }))
+    }),
+    Series: { oneOf: [ref('RawSeries'), ref('BucketSeries')] },
+    RawSeries: seriesSchema(
+      'raw', { enum: [STREAM] }, { type: 'null' }, { type: 'null' }, object({ ...metric, values: VALUES })),
+    BucketSeries: seriesSchema(
+      'buckets', { enum: [STREAM, `${STREAM}_10s`, `${STREAM}_1m`] }, number('Width of a bucket.'),
+      array(count('Points in the bucket.')), object({ ...metric, min: VALUES, max: VALUES, avg: VALUES })),
+    History: array(object({
+      timestamp: number('Milliseconds since 1970.'), value: { type: ['number', 'null'] }
+    }))
+  }
+}
+
+function seriesSchema (kind: string, source: Schema, width: Schema, counts: Schema, metric: Schema): Schema {
+  return object({
+    satellite_id: ID,
+    stream: { const: STREAM },
+    from: time('Inclusive.'),
+    to: time('Exclusive.'),
+    kind: { const: kind },
+    source: { ...source, description: 'The table or view that was read.' },
+    bucket_ms: width,
+    time_ms: array(number('Milliseconds since 1970: of the point, or of the beginning of the bucket.')),
+    counts,
+    metrics: map(metric, 'By metric, with a value for each time.')
+  })
+}
+
+function senderSchemas (): Record<string, Schema> {
+  return {
+    Senders: object({
+      total: count(''),
+      offset: count(''),
+      limit: count(''),
+      senders: array(map({}, 'A sender with its received, missing and duplicate packets.'))
+    })
+  }
+}
+
+function catalogueSchemas (): Record<string, Schema> {
+  const metric = object({
+    id: { type: 'integer', minimum: 1 },
+    title: string(''),
+    unit: string(''),
+    description: string(''),
+    resolution: number('Smallest step of the sensor.'),
+    limits: ref('MetricLimits'),
+    simulate: map({}, 'How the simulator moves it.'),
+    aliases: array({ type: 'string' }),
+    retired: { type: 'boolean' }
+  }, ['resolution'])
+  return {
+    Catalogue: object({
+      catalogue: { const: 1 },
+      streams: map(object({ metrics: map(metric, 'By name.') }), 'By stream.')
+    })
+  }
+}

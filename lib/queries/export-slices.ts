@@ -1,0 +1,105 @@
+/**
+ * Exports points of a range of time as CSV or NDJSON, in the order of time and id, in constant memory.
+ *
+ *   [ slice ][ slice ][      slice      ][ slice ] …      each at most a few ten thousand rows, whatever the density
+ *
+ * A slice is one COPY, whose bytes are passed on as the server formats them, no faster than they are read. So no
+ * snapshot outlives a slice: a long one would keep the server from removing old versions of the rows that every
+ * transaction of the workers updates, and partitions from being dropped. The width of a slice follows the density of
+ * the rows: a slice is counted first, up to its maximum, and divided if it has more, or if counting takes too long.
+ *
+ * Rows that arrive with times that were already passed are not in the export.
+ */
+import { identifier } from '../database/quote.js'
+import type { DatabaseConnection } from '../database/connection.js'
+import { isUnanswered } from '../database/connection.js'
+import { isoTime } from '../pipeline/rows/rows.js'
+
+export interface ExportFilter {
+  /** Null: all satellites. */
+  readonly satellite: string | null
+  /** Names, in the order of the columns. */
+  readonly metrics: readonly string[]
+  /** Microseconds since 1970, inclusive. */
+  readonly fromMicros: number
+  /** Exclusive. */
+  readonly toMicros: number
+}
+
+export type ExportFormat = 'csv' | 'ndjson'
+
+/** Values of one slice, metrics and the two keys alike: about 4 MB. */
+const SLICE_CELLS_MAX = 200_000
+const FIRST_WIDTH_MICROS = 60e6
+const DIVISOR = 8
+const WIDTH_MICROS_MIN = 1_000
+const COUNT_MS_MAX = 500
+/** ISO 8601, as everywhere. */
+const TIME = 'to_char("time", \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS "time"'
+/** A setting of the session, because COPY takes no parameters. */
+const SATELLITE = 'orbitstream.satellite'
+/** COPY quotes nothing with these: they do not occur in JSON. */
+const JSON_LINES = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
+
+/**
+ * Yields the bytes of the export, without a header. Rejects with the server's error, or one that isConnectionError
+ * recognises. @param db used by nothing else; unusable after an error, or if not read to the end
+ */
+export async function * exportRows (
+  db: DatabaseConnection, filter: ExportFilter, format: ExportFormat
+): AsyncGenerator<Buffer> {
+  const rowsMax = Math.floor(SLICE_CELLS_MAX / (filter.metrics.length + 2))
+  await db.query('SELECT pg_catalog.set_config($1, $2, false)', [SATELLITE, filter.satellite ?? ''])
+  let from = filter.fromMicros
+  let width = FIRST_WIDTH_MICROS
+  while (from < filter.toMicros) {
+    const to = Math.min(from + width, filter.toMicros)
+    const rows = await countRows(db, filter, from, to, rowsMax)
+    if (rows > rowsMax && width > WIDTH_MICROS_MIN) {
+      width = Math.ceil(Math.min(width, to - from) / DIVISOR)
+      continue
+    }
+    if (rows > 0) yield * db.copyOut(copyStatement(filter, from, to, format)) as AsyncIterable<Buffer>
+    if (rows * DIVISOR <= rowsMax) width *= DIVISOR
+    from = to
+  }
+}
+
+/** Rows between two times, or more than `most` if there are more or counting takes too long. */
+async function countRows (
+  db: DatabaseConnection, filter: ExportFilter, from: number, to: number, most: number
+): Promise<number> {
+  try {
+    await db.query(`BEGIN; SET LOCAL statement_timeout = ${COUNT_MS_MAX}`)
+    const { rows: [row] } = await db.query<{ count: number }>(
+      `SELECT count(*)::integer AS count FROM (${rowsBetween(filter, 'SELECT', from, to)} LIMIT ${most + 1}) counted`)
+    return row?.count ?? 0
+  } catch (error) {
+    if (!db.alive || !isUnanswered(error)) throw error
+    return most + 1
+  } finally {
+    if (db.alive) await db.query('ROLLBACK')
+  }
+}
+
+/** The COPY of the rows between two times, microseconds since 1970. */
+export function copyStatement (filter: ExportFilter, from: number, to: number, format: ExportFormat): string {
+  const columns = [TIME, 'satellite_id', ...filter.metrics.map(identifier)].join(', ')
+  // The name is qualified because the first column of the result has the same.
+  const sorted = `${rowsBetween(filter, `SELECT ${columns}`, from, to)} ORDER BY telemetry."time", satellite_id`
+  return format === 'csv'
+    ? `COPY (${sorted}) TO STDOUT (FORMAT csv)`
+    : `COPY (SELECT row_to_json(point) FROM (${sorted}) point) TO STDOUT (${JSON_LINES})`
+}
+
+/** Times are our own numbers, printed: the planner needs to see them to open only the partitions that matter. */
+function rowsBetween ({ satellite }: ExportFilter, select: string, from: number, to: number): string {
+  const ofSatellite = satellite === null ? '' : ` AND satellite_id = pg_catalog.current_setting('${SATELLITE}')`
+  return `${select} FROM public.telemetry WHERE telemetry."time" >= '${String(isoTime(from))}' ` +
+    `AND telemetry."time" < '${String(isoTime(to))}'${ofSatellite}`
+}
+
+/** The first line of a CSV. */
+export function csvHeader ({ metrics }: ExportFilter): string {
+  return `${['time', 'satellite_id', ...metrics].join(',')}\n`
+}

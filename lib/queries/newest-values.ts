@@ -1,0 +1,48 @@
+/**
+ * The newest values of one metric of a satellite in a range of time, newest first. There is no index for them, so the
+ * range is searched from its end, in windows that grow: what is far away costs one and a half times as much as if one
+ * had known where it is.
+ */
+import { identifier } from '../database/quote.js'
+import type { Database } from '../database/connection.js'
+import { OperatingError } from '../support/errors.js'
+import { isoTime } from '../pipeline/rows/rows.js'
+import { MICROS } from './latest-points.js'
+
+export interface NewestFilter {
+  readonly satellite: string
+  readonly metric: string
+  /** Microseconds since 1970, inclusive. */
+  readonly fromMicros: number
+  /** Inclusive. */
+  readonly toMicros: number
+  readonly countMax: number
+}
+
+export interface TimedValue {
+  readonly timeMicros: number
+  readonly value: number
+}
+
+const FIRST_WINDOW_MICROS = 60e6
+const GROWTH = 8
+const SEARCH_MS_MAX = 4_000
+
+export async function readNewestValues (db: Database, filter: NewestFilter): Promise<TimedValue[]> {
+  const { satellite, metric, fromMicros, toMicros, countMax } = filter
+  const column = identifier(metric)
+  const begunMs = performance.now()
+  const found: TimedValue[] = []
+  let end = toMicros + 1
+  for (let window = FIRST_WINDOW_MICROS; end > fromMicros && found.length < countMax; window *= GROWTH) {
+    if (performance.now() - begunMs > SEARCH_MS_MAX) throw new OperatingError('query_timeout')
+    const start = Math.max(fromMicros, end - window)
+    const { rows } = await db.query<{ _micros: number, value: number }>(`
+      SELECT ${MICROS}, ${column} AS value FROM public.telemetry
+      WHERE satellite_id = $1 AND "time" >= $2 AND "time" < $3 AND ${column} IS NOT NULL
+      ORDER BY "time" DESC LIMIT $4`, [satellite, isoTime(start), isoTime(end), countMax - found.length])
+    found.push(...rows.map(({ _micros: timeMicros, value }) => ({ timeMicros, value })))
+    end = start
+  }
+  return found
+}

@@ -1,0 +1,163 @@
+/**
+ * Some metrics of one satellite over a range of time, in at most as many entries as asked for: the points themselves if
+ * they are few, otherwise buckets of equal width with minimum, maximum and average.
+ *
+ *   up to ROWS_RANGE_MICROS    buckets of any width, from telemetry
+ *   longer                     multiples of ten seconds, from telemetry_10s
+ *   width of a minute or more  multiples of a minute, from telemetry_1m
+ *
+ * Buckets are counted first. If they have no more points than asked for, the points are read instead. A satellite that
+ * sends rarely, among many that send often, may have its points in too many pages for that: after ROWS_MS_MAX the
+ * buckets are the answer.
+ */
+import { identifier } from '../database/quote.js'
+import { isUnanswered, type Database } from '../database/connection.js'
+import { isoTime } from '../pipeline/rows/rows.js'
+import { MICROS, type Value } from './latest-points.js'
+
+export interface SeriesFilter {
+  readonly satellite: string
+  readonly metrics: readonly string[]
+  /** Microseconds since 1970, inclusive. */
+  readonly fromMicros: number
+  /** Exclusive. */
+  readonly toMicros: number
+  /** At least 2: a bucket can be aligned to one end of the range only. */
+  readonly pointsMax: number
+}
+
+export type SeriesSource = 'telemetry' | 'telemetry_10s' | 'telemetry_1m'
+
+export interface RawSeries {
+  readonly kind: 'raw'
+  readonly source: 'telemetry'
+  readonly timesMicros: readonly number[]
+  /** By metric, in the order asked for. */
+  readonly values: ReadonlyArray<readonly Value[]>
+}
+
+export interface BucketSeries {
+  readonly kind: 'buckets'
+  readonly source: SeriesSource
+  readonly widthMicros: number
+  /** Beginnings of buckets that have points. */
+  readonly timesMicros: readonly number[]
+  /** Points in each bucket. */
+  readonly counts: readonly number[]
+  /** By metric, in the order asked for. */
+  readonly values: ReadonlyArray<Readonly<Record<Aggregate, readonly Value[]>>>
+}
+
+export type Series = RawSeries | BucketSeries
+
+const AGGREGATES = ['min', 'max', 'avg'] as const
+export type Aggregate = typeof AGGREGATES[number]
+
+const SECOND = 1_000_000
+/** Widths are multiples of these. */
+const STEP_MICROS: Readonly<Record<SeriesSource, number>> = {
+  telemetry: 1_000, telemetry_10s: 10 * SECOND, telemetry_1m: 60 * SECOND
+}
+const ROWS_RANGE_MICROS = 300 * SECOND
+const ROWS_MS_MAX = 1_000
+/** A larger value counts as infinite in averages, as in rollups (lib/schema/sql-files.ts). */
+const VALUE_SUMMED_MAX = '1e290'
+
+interface Plan {
+  readonly source: SeriesSource
+  readonly widthMicros: number
+}
+
+interface BucketRow {
+  readonly _micros: number
+  readonly points: number
+  readonly [aggregate: string]: unknown
+}
+
+export async function readSeries (db: Database, filter: SeriesFilter): Promise<Series> {
+  const buckets = await readBuckets(db, filter)
+  const count = buckets.counts.reduce((sum, each) => sum + each, 0)
+  return count > filter.pointsMax ? buckets : await readPoints(db, filter) ?? buckets
+}
+
+/** The finest buckets of which a range has at most pointsMax, wherever it begins. */
+export function planBuckets ({ fromMicros, toMicros, pointsMax }: SeriesFilter): Plan {
+  const range = toMicros - fromMicros
+  const plan = (source: SeriesSource): Plan => {
+    const step = STEP_MICROS[source]
+    return { source, widthMicros: Math.ceil(range / (pointsMax - 1) / step) * step }
+  }
+  if (range <= ROWS_RANGE_MICROS) return plan('telemetry')
+  const tens = plan('telemetry_10s')
+  return tens.widthMicros < STEP_MICROS.telemetry_1m ? tens : plan('telemetry_1m')
+}
+
+async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketSeries> {
+  const plan = planBuckets(filter)
+  const { source, widthMicros } = plan
+  const [time, points] = source === 'telemetry' ? ['"time"', 'count(*)'] : ['bucket', 'sum(points)']
+  const columns = filter.metrics.flatMap((metric, index) => (
+    aggregates(metric, source).map((sql, each) => `${sql} AS ${AGGREGATES[each]}_${index}`)
+  ))
+  // A rollup cannot be divided.
+  const from = Math.floor(filter.fromMicros / STEP_MICROS[source]) * STEP_MICROS[source]
+  const { rows } = await db.query<BucketRow>(`
+    SELECT (extract(epoch FROM at) * 1000000)::double precision AS _micros, aggregated.*
+    FROM (
+      SELECT date_bin(make_interval(secs => $1), ${time}, timestamptz '1970-01-01 00:00Z') AS at,
+             ${[`${points}::double precision AS points`, ...columns].join(', ')}
+      FROM public.${source} WHERE satellite_id = $2 AND ${time} >= $3 AND ${time} < $4 GROUP BY 1
+    ) aggregated
+    ORDER BY at`,
+  [widthMicros / SECOND, filter.satellite, isoTime(from), isoTime(filter.toMicros)])
+  return {
+    kind: 'buckets',
+    ...plan,
+    timesMicros: rows.map(({ _micros: micros }) => micros),
+    counts: rows.map((row) => row.points),
+    values: filter.metrics.map((_, index) => ({
+      min: valuesOf(rows, `min_${index}`), max: valuesOf(rows, `max_${index}`), avg: valuesOf(rows, `avg_${index}`)
+    }))
+  }
+}
+
+/** In the order of AGGREGATES. */
+function aggregates (metric: string, source: SeriesSource): string[] {
+  const column = identifier(metric)
+  if (source === 'telemetry') {
+    const summed = `CASE WHEN abs(${column}) <= ${VALUE_SUMMED_MAX} THEN ${column} ` +
+      `ELSE ${column} * 'Infinity'::double precision END`
+    return [`min(${column})`, `max(${column})`, `sum(${summed}) / nullif(count(${column}), 0)`]
+  }
+  const [count, min, max, avg] = ['count', 'min', 'max', 'avg'].map((each) => identifier(`${metric}_${each}`))
+  return [`min(${min})`, `max(${max})`, `sum(${avg} * ${count}) / nullif(sum(${count}), 0)`]
+}
+
+/** Null: it takes too long, or rollups did not know of all the points yet. */
+async function readPoints (db: Database, filter: SeriesFilter): Promise<RawSeries | null> {
+  const { satellite, metrics, fromMicros, toMicros, pointsMax } = filter
+  const columns = metrics.map((metric, index) => `${identifier(metric)} AS value_${index}`)
+  try {
+    await db.query(`BEGIN; SET LOCAL statement_timeout = ${ROWS_MS_MAX}`)
+    const { rows } = await db.query<Record<string, unknown> & { readonly _micros: number }>(`
+      SELECT ${[MICROS, ...columns].join(', ')} FROM public.telemetry
+      WHERE satellite_id = $1 AND "time" >= $2 AND "time" < $3
+      ORDER BY "time" LIMIT $4`, [satellite, isoTime(fromMicros), isoTime(toMicros), pointsMax + 1])
+    if (rows.length > pointsMax) return null
+    return {
+      kind: 'raw',
+      source: 'telemetry',
+      timesMicros: rows.map(({ _micros: micros }) => micros),
+      values: metrics.map((_, index) => valuesOf(rows, `value_${index}`))
+    }
+  } catch (error) {
+    if (!db.alive || !isUnanswered(error)) throw error
+    return null
+  } finally {
+    if (db.alive) await db.query('ROLLBACK')
+  }
+}
+
+function valuesOf (rows: ReadonlyArray<Readonly<Record<string, unknown>>>, column: string): Value[] {
+  return rows.map((row) => row[column] as Value)
+}

@@ -1,0 +1,65 @@
+/**
+ * Where exports come from: a read-only connection for each, opened for it and closed with it. In the worker that serves
+ * it, because its bytes would otherwise cross two processes; never the connection that stores points. The primary
+ * grants leases, so that all workers together have a bounded number of them.
+ */
+import { connect, isConnectionError, isUnanswered, type DatabaseConnection } from '../database/connection.js'
+import { QUERY_SETTINGS } from '../database/query-pool.js'
+import type { ExportRows, ExportSource } from '../ingress/http/query/export-route.js'
+import type { ExportRequest } from '../ingress/http/query/requests.js'
+import { csvHeader, exportRows, type ExportFormat } from '../queries/export-slices.js'
+import { OperatingError } from '../support/errors.js'
+import type { PrimaryStatus } from './ask-primary.js'
+import type { Log } from '../support/log.js'
+
+const CONNECT_MS_MAX = 5_000
+/** A slice has a few megabytes: a client that takes longer to read one is cut off. */
+const SLICE_MS_MAX = 60_000
+
+export class ExportConnections implements ExportSource {
+  constructor (
+    private readonly databaseUrl: string,
+    private readonly leases: Pick<PrimaryStatus, 'lease' | 'endLease'>,
+    private readonly log: Log
+  ) {}
+
+  async * open (request: ExportRequest, format: ExportFormat, signal: AbortSignal): ExportRows {
+    if (!await this.leases.lease()) {
+      throw new OperatingError('too_busy', 'As many exports as allowed are running; retry when one is done.')
+    }
+    let db: DatabaseConnection | null = null
+    const stop = (): void => db?.destroy()
+    signal.addEventListener('abort', stop)
+    try {
+      db = await this.connect()
+      if (signal.aborted) return
+      const filter = { ...request, toMicros: request.toMicros ?? Date.now() * 1000 }
+      if (format === 'csv') yield Buffer.from(csvHeader(filter))
+      yield * exportRows(db, filter, format)
+    } catch (error) {
+      throw operatingError(error)
+    } finally {
+      signal.removeEventListener('abort', stop)
+      db?.destroy()
+      this.leases.endLease()
+    }
+  }
+
+  failed (error: unknown): void {
+    this.log.error({ err: error }, 'an export failed')
+  }
+
+  private async connect (): Promise<DatabaseConnection> {
+    const db = await connect(this.databaseUrl, {
+      applicationName: 'orbitstream export', connectTimeoutMs: CONNECT_MS_MAX, statementMsMax: SLICE_MS_MAX
+    })
+    await db.query(QUERY_SETTINGS)
+    return db
+  }
+}
+
+function operatingError (error: unknown): unknown {
+  if (isUnanswered(error)) return new OperatingError('query_timeout', undefined, undefined, { cause: error })
+  if (!isConnectionError(error)) return error
+  return new OperatingError('database_unavailable', undefined, undefined, { cause: error })
+}

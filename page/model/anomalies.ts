@@ -1,0 +1,62 @@
+/** The anomalies that the page shows: newest first, in bounded memory, each once. */
+import type { Severity, Side } from './limits.js'
+
+export interface Anomaly {
+  /** ISO 8601. */
+  readonly time: string
+  readonly satellite_id: string
+  readonly metric: string
+  readonly value: number
+  readonly limit: number
+  readonly severity: Severity
+  readonly side: Side
+  readonly limits_version: number
+}
+
+/** Empty text: any. */
+export interface AnomalyFilter {
+  readonly satellite: string
+  readonly metric: string
+  readonly severity: string
+}
+
+export const ANOMALIES_KEPT = 500
+
+export function keyOf ({ time, satellite_id: satellite, metric, value }: Anomaly): string {
+  return `${Date.parse(time)} ${metric} ${value} ${satellite}`
+}
+
+export function passes (anomaly: Anomaly, { satellite, metric, severity }: AnomalyFilter): boolean {
+  return (satellite === '' || anomaly.satellite_id === satellite) && (metric === '' || anomaly.metric === metric) &&
+    (severity === '' || anomaly.severity === severity)
+}
+
+export class AnomalyList {
+  private list: Anomaly[] = []
+  private readonly keys = new Set<string>()
+
+  constructor (private readonly keptMax = ANOMALIES_KEPT) {}
+
+  /** Newest first. */
+  get all (): readonly Anomaly[] {
+    return this.list
+  }
+
+  /** Adds in order of time; beyond the bound the oldest go. */
+  add (anomalies: readonly Anomaly[]): void {
+    const fresh = anomalies.filter((anomaly) => {
+      const key = keyOf(anomaly)
+      if (this.keys.has(key)) return false
+      this.keys.add(key)
+      return true
+    })
+    if (fresh.length === 0) return
+    this.list = [...fresh, ...this.list].sort((a, b) => Date.parse(b.time) - Date.parse(a.time))
+    for (const gone of this.list.splice(this.keptMax)) this.keys.delete(keyOf(gone))
+  }
+
+  clear (): void {
+    this.list = []
+    this.keys.clear()
+  }
+}

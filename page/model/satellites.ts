@@ -1,0 +1,125 @@
+/** The satellites of the fleet view: last point and state of each, in bounded memory. */
+import { STATES, type LimitState, type State } from './state.js'
+
+export interface Satellite {
+  readonly id: string
+  /** Of its newest point. */
+  readonly timeMs: number
+  readonly state: LimitState
+}
+
+/** The event `satellites`: id, time of the newest point, state by limits. */
+export interface SatelliteChanges {
+  readonly changed: ReadonlyArray<readonly [id: string, timeMs: number, state: string]>
+}
+
+/** GET /satellites */
+export interface SatellitePage {
+  readonly total: number
+  readonly limits_version: number
+  readonly satellites: ReadonlyArray<{
+    readonly satellite_id: string
+    readonly state: string
+    readonly streams: Readonly<Record<string, { readonly time: string }>>
+  }>
+  readonly next: string | null
+}
+
+/** Shown as a grid up to here, as a list beyond. */
+export const GRID_MAX = 1_000
+/** Held at most; of a larger fleet, searches ask the server. */
+export const SATELLITES_MAX = 20_000
+
+export type Counts = Readonly<Record<State, number>>
+
+export class Satellites {
+  /** How many the server knows. */
+  total = 0
+  private readonly byId = new Map<string, Satellite>()
+  private ids: readonly string[] | null = []
+
+  get size (): number {
+    return this.byId.size
+  }
+
+  get (id: string): Satellite | undefined {
+    return this.byId.get(id)
+  }
+
+  /** In order of id, as text: a satellite keeps its place. */
+  get sorted (): readonly string[] {
+    this.ids ??= [...this.byId.keys()].sort(compareNaturally)
+    return this.ids
+  }
+
+  /** What came live. Of one satellite the later time holds; at the same time, the later news. */
+  change ({ changed }: SatelliteChanges): void {
+    for (const [id, timeMs, state] of changed) this.take({ id, timeMs, state: limitState(state) })
+    this.total = Math.max(this.total, this.byId.size)
+  }
+
+  /** What the database has. @param current whether it was judged by the limits in force */
+  stored (page: SatellitePage, current: boolean): void {
+    this.total = Math.max(page.total, this.byId.size)
+    for (const satellite of satellitesOf(page)) {
+      const known = this.byId.get(satellite.id)
+      if (known === undefined || satellite.timeMs > known.timeMs || (current && satellite.timeMs === known.timeMs)) {
+        this.take(satellite)
+      }
+    }
+  }
+
+  clear (): void {
+    this.byId.clear()
+    this.ids = []
+    this.total = 0
+  }
+
+  private take (satellite: Satellite): void {
+    const known = this.byId.get(satellite.id)
+    if (known !== undefined && known.timeMs > satellite.timeMs) return
+    if (known === undefined) {
+      if (this.byId.size >= SATELLITES_MAX) return
+      this.ids = null
+    }
+    this.byId.set(satellite.id, satellite)
+  }
+}
+
+export function satellitesOf (page: SatellitePage): Satellite[] {
+  return page.satellites.map(({ satellite_id: id, state, streams }) => ({
+    id, state: limitState(state), timeMs: Math.max(...Object.values(streams).map(({ time }) => Date.parse(time)))
+  }))
+}
+
+/** A satellite as the fleet shows it. */
+export interface Shown {
+  readonly id: string
+  readonly state: State
+  /** Before it went stale. */
+  readonly before: State
+  readonly timeMs: number
+}
+
+/** A satellite that has not sent for a while is stale, whatever its last values were. */
+export function shownState ({ timeMs, state }: Satellite, nowMs: number, staleMs: number): State {
+  return nowMs - timeMs > staleMs ? 'stale' : state
+}
+
+export function countStates (states: Iterable<State>): Counts {
+  const counts = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>
+  for (const state of states) counts[state]++
+  return counts
+}
+
+/** A satellite without any limits counts as in order. */
+function limitState (text: string): LimitState {
+  return text === 'critical' || text === 'warning' ? text : 'ok'
+}
+
+const collator = new Intl.Collator('en', { numeric: true })
+
+/** SAT-9 before SAT-10. */
+function compareNaturally (a: string, b: string): number {
+  return collator.compare(a, b) || (a < b ? -1 : 1)
+}

@@ -1,0 +1,32 @@
+/** States of satellites and values: by limits, as the server judges them, and by age. */
+import type { MetricLimits } from './limits.js'
+
+/** By limits. */
+export type LimitState = 'critical' | 'warning' | 'ok' | 'unchecked'
+export type State = LimitState | 'stale'
+
+/** In order of how much they matter. */
+export const STATES = ['critical', 'warning', 'stale', 'ok', 'unchecked'] as const satisfies readonly State[]
+
+/** For people. */
+export const STATE_WORDS: Readonly<Record<State, string>> = {
+  critical: 'Critical',
+  warning: 'Warning',
+  stale: 'Stale',
+  ok: 'Nominal',
+  unchecked: 'No limits'
+}
+
+/** A value on a limit is in order. */
+export function stateOf (value: number | null, limits: MetricLimits): LimitState {
+  const { low, high } = limits
+  if (value === null || (low === undefined && high === undefined)) return 'unchecked'
+  if (value < (low?.critical ?? -Infinity) || value > (high?.critical ?? Infinity)) return 'critical'
+  if (value < (low?.warning ?? -Infinity) || value > (high?.warning ?? Infinity)) return 'warning'
+  return 'ok'
+}
+
+export function worst (states: Iterable<LimitState>): LimitState {
+  const found = new Set<State>(states)
+  return (['critical', 'warning', 'ok'] as const).find((state) => found.has(state)) ?? 'unchecked'
+}

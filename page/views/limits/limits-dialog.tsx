@@ -1,0 +1,178 @@
+/**
+ * Changes the limits of one metric, based on the version that the user has seen. If somebody else was faster, nothing
+ * is lost: the dialog shows what is in force now, keeps what was typed, and asks again.
+ */
+import type { JSX, TargetedSubmitEvent } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { describeLimits, withMetric, type LimitsVersion, type MetricLimits } from '../../model/limits.js'
+import type { Answer, Http } from '../../net/http.js'
+import { recall, remember } from '../../net/storage.js'
+import { usePage } from '../../parts/use-page.js'
+import { LIMIT_COLUMNS } from './limit-cells.js'
+
+export interface Edited {
+  /** Null: the limits of all satellites; '': of satellites that the user names. */
+  readonly key: string | null
+  /** '': one that the user chooses. */
+  readonly metric: string
+  /** Null: none yet. */
+  readonly limits: MetricLimits | null
+}
+
+interface Props {
+  readonly base: LimitsVersion
+  readonly edited: Edited
+  readonly onClose: () => void
+}
+
+interface Change {
+  readonly key: string | null
+  readonly metric: string
+  readonly limits: MetricLimits | null
+  readonly name: string
+}
+
+/** The name for the history, where no token gives one. */
+const NAME_KEY = 'orbitstream-name'
+const CONFLICTS: readonly number[] = [409, 412]
+
+export function LimitsDialog ({ base: opened, edited, onClose }: Props): JSX.Element {
+  const { http } = usePage()
+  const dialog = useRef<HTMLDialogElement>(null)
+  const [base, setBase] = useState(opened)
+  const [busy, setBusy] = useState(false)
+  const [problem, setProblem] = useState<string | null>(null)
+  useEffect(() => dialog.current?.showModal(), [])
+
+  const save = async (change: Change): Promise<void> => {
+    setBusy(true)
+    const answer = await put(http, base, change)
+    setBusy(false)
+    if (answer.ok) {
+      dialog.current?.close()
+      return
+    }
+    const current = CONFLICTS.includes(answer.status) ? await http.get<LimitsVersion>('/limits') : null
+    if (current?.ok === true) {
+      setBase(current.value)
+      setProblem(conflictText(base, current.value, change))
+    } else setProblem(answer.message)
+  }
+  return (
+    <dialog ref={dialog} aria-labelledby='limits-title' onClose={onClose}>
+      <LimitsForm
+        edited={edited} problem={problem} busy={busy}
+        onCancel={() => dialog.current?.close()} onSave={(change) => { void save(change) }}
+      />
+    </dialog>
+  )
+}
+
+async function put (http: Http, { version, limits }: LimitsVersion, change: Change): Promise<Answer<LimitsVersion>> {
+  const headers = {
+    'if-match': `"${version}"`,
+    ...change.name === '' ? {} : { 'x-changed-by': encodeURIComponent(change.name).replaceAll('%20', ' ') }
+  }
+  return await http.change('PUT', '/limits', withMetric(limits, change.key, change.metric, change.limits), headers)
+}
+
+function conflictText (before: LimitsVersion, now: LimitsVersion, { key, metric }: Change): string {
+  const [was, is] = [before, now].map(({ limits }) => (
+    describeLimits((key === null ? limits.default : limits.overrides[key])?.[metric]) || 'none'
+  ))
+  const same = was === is ? 'These limits are unchanged' : `Now in force: ${is ?? ''}`
+  return `Not saved: ${now.changed_by} made version ${now.version} while you edited ${before.version}. ${same}. ` +
+    'Save again to apply yours to it.'
+}
+
+interface FormProps {
+  readonly edited: Edited
+  readonly problem: string | null
+  readonly busy: boolean
+  readonly onCancel: () => void
+  readonly onSave: (change: Change) => void
+}
+
+function LimitsForm ({ edited, problem, busy, onCancel, onSave }: FormProps): JSX.Element {
+  const { catalogue, metric: find, token } = usePage()
+  const { key, metric } = edited
+  const isNew = key === ''
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
+    event.preventDefault()
+    const removes = event.submitter instanceof HTMLButtonElement && event.submitter.value === 'remove'
+    const form = new FormData(event.currentTarget)
+    const name = textOf(form, 'name')
+    remember('session', NAME_KEY, name)
+    onSave({
+      key: isNew ? textOf(form, 'key') : key,
+      metric: isNew ? textOf(form, 'metric') : metric,
+      limits: removes ? null : limitsOf(form),
+      name
+    })
+  }
+  return (
+    <form onSubmit={submit}>
+      <h1 id='limits-title'>{isNew ? 'Limits for satellites' : `${find(metric).title}, ${key ?? 'all satellites'}`}</h1>
+      {isNew && (
+        <>
+          <label>
+            Satellite id, or a pattern such as SAT-00*
+            <input name='key' required maxLength={64} spellcheck={false} autoFocus />
+          </label>
+          <label>
+            Metric
+            <select name='metric'>
+              {catalogue.map(({ name, title }) => <option key={name} value={name}>{title}</option>)}
+            </select>
+          </label>
+        </>
+      )}
+      <LimitInputs limits={edited.limits} unit={isNew ? '' : find(metric).unit} />
+      {!token.isSet && (
+        <label>
+          Your name, for the history
+          <input name='name' maxLength={64} defaultValue={recall('session', NAME_KEY)} autocomplete='name' />
+        </label>
+      )}
+      {problem !== null && <p class='problem' role='alert'>{problem}</p>}
+      <div class='buttons'>
+        {key !== null && !isNew && (
+          <button type='submit' value='remove' formNoValidate disabled={busy}>Remove these limits</button>
+        )}
+        <button type='button' onClick={onCancel}>Cancel</button>
+        <button class='primary' type='submit' disabled={busy}>Save</button>
+      </div>
+    </form>
+  )
+}
+
+function LimitInputs ({ limits, unit }: { readonly limits: MetricLimits | null, readonly unit: string }): JSX.Element {
+  return (
+    <fieldset class='limit-inputs'>
+      <legend class='muted small'>Empty: no limit{unit === '' ? '' : `. In ${unit}`}</legend>
+      {LIMIT_COLUMNS.map(({ side, severity, title }) => (
+        <label key={side + severity}>
+          {title}
+          <input
+            name={`${side} ${severity}`} type='number' step='any' inputMode='decimal'
+            defaultValue={String(limits?.[side]?.[severity] ?? '')}
+          />
+        </label>
+      ))}
+    </fieldset>
+  )
+}
+
+function textOf (form: FormData, name: string): string {
+  const value = form.get(name)
+  return typeof value === 'string' ? value.trim() : ''
+}
+
+function limitsOf (form: FormData): MetricLimits {
+  const limits: { low?: Record<string, number>, high?: Record<string, number> } = {}
+  for (const { side, severity } of LIMIT_COLUMNS) {
+    const text = textOf(form, `${side} ${severity}`)
+    if (text !== '') limits[side] = { ...limits[side], [severity]: Number(text) }
+  }
+  return limits
+}

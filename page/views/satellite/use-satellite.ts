@@ -1,0 +1,86 @@
+/** What a satellite sends: its last values, and series of the chosen metrics, from the database and then live. */
+import { useEffect, useMemo, useState } from 'preact/hooks'
+import type { MetricInfo } from '../../model/catalogue.js'
+import { Readings, type SatelliteAnswer } from '../../model/readings.js'
+import { RANGE_MS, type Range } from '../../model/route.js'
+import { SatelliteSeries, type SeriesAnswer } from '../../model/series.js'
+import { usePage } from '../../parts/use-page.js'
+
+/** Points asked for: one for each two or three pixels of a chart. */
+const POINTS = 600
+/** The database is asked again after this part of the range, so that live points become buckets like the others. */
+const REFRESH_PART = 1 / 60
+const REFRESH_MS_MIN = 15_000
+const REFRESH_MS_MAX = 300_000
+
+export interface Loaded<T> {
+  readonly value: T
+  readonly loading: boolean
+  readonly failure: string | null
+}
+
+export function useReadings (id: string): Loaded<Readings> {
+  const page = usePage()
+  const value = useMemo(() => new Readings(), [id])
+  const [state, setState] = useState({ loading: true, failure: null as string | null })
+  useEffect(() => {
+    const aborted = new AbortController()
+    const read = async (): Promise<void> => {
+      const answer = await page.http.get<SatelliteAnswer>(`/satellites/${encodeURIComponent(id)}`, aborted.signal)
+      if (aborted.signal.aborted) return
+      if (answer.ok) value.setStored(answer.value)
+      const failure = answer.ok || answer.status === 404 ? null : answer.message
+      setState({ loading: false, failure })
+    }
+    const stop = page.watch({
+      onGap: () => { void read() },
+      onPoint: ({ satellite, values }) => {
+        if (satellite !== id) return
+        for (const [metric, [timeMs, reading]] of Object.entries(values)) value.addLive(metric, timeMs, reading)
+      }
+    })
+    return () => {
+      aborted.abort()
+      stop()
+    }
+  }, [page, id, value])
+  return { value, ...state }
+}
+
+/** @param metrics of one stream */
+export function useSeries (
+  id: string, stream: string, metrics: readonly MetricInfo[], range: Range
+): Loaded<SatelliteSeries> {
+  const page = usePage()
+  const names = metrics.map(({ name }) => name).join(',')
+  const value = useMemo(() => new SatelliteSeries(names.split(',')), [id, stream, names, range])
+  const [state, setState] = useState({ loading: true, failure: null as string | null })
+  useEffect(() => {
+    const aborted = new AbortController()
+    const read = async (): Promise<void> => {
+      const query = new URLSearchParams({
+        metrics: names, from: String(Math.round(page.nowMs() - RANGE_MS[range])), points: String(POINTS)
+      })
+      const path = `/satellites/${encodeURIComponent(id)}/${encodeURIComponent(stream)}?${query.toString()}`
+      const answer = await page.http.get<SeriesAnswer>(path, aborted.signal)
+      if (aborted.signal.aborted) return
+      if (answer.ok) value.setStored(answer.value)
+      setState({ loading: false, failure: answer.ok ? null : answer.message })
+      page.changes.now()
+    }
+    const stop = page.watch({
+      onGap: () => { void read() },
+      onPoint: ({ satellite, time_ms: timeMs, values }) => {
+        if (satellite === id) value.addLive(timeMs, value.metrics.map((metric) => values[metric]?.[1] ?? null))
+      }
+    })
+    const everyMs = Math.min(REFRESH_MS_MAX, Math.max(REFRESH_MS_MIN, RANGE_MS[range] * REFRESH_PART))
+    const timer = setInterval(() => { if (page.link.state === 'live') void read() }, everyMs)
+    return () => {
+      aborted.abort()
+      clearInterval(timer)
+      stop()
+    }
+  }, [page, value])
+  return { value, ...state }
+}
