@@ -63,7 +63,7 @@ function Workers ({ tick: { workers } }: { readonly tick: FleetTick }): JSX.Elem
   const ready = workers.filter(({ state }) => state === 'ready')
   const named = workers.length <= WORKERS_NAMED ? workers : workers.filter(({ state }) => state !== 'ready')
   const words = named.slice(0, WORKERS_NAMED).map(({ slot, kind, state, restarts }) => (
-    `${slot} ${kind.toUpperCase()} ${state}${restarts > 0 ? `, restarted ${restarts}×` : ''}`
+    `worker ${slot}, ${kind.toUpperCase()}: ${state}${restarts > 0 ? `, restarted ${restarts}×` : ''}`
   ))
   return (
     <Item title='Workers' state={ready.length === workers.length ? 'ok' : 'critical'}>

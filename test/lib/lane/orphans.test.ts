@@ -18,7 +18,7 @@ const HOLDER = fileURLToPath(new URL('../../support/lock-holder.js', import.meta
 
 /** One worker: slot 0 is its own. */
 function configOf (dataDir: string): Config {
-  const loaded = loadConfig({ env: { DATA_DIR: dataDir, WORKERS: '1', UDP_PORT: 'off', MAX_CONNECTIONS: '4' } })
+  const loaded = loadConfig({ env: { DATA_DIR: dataDir, WORKERS: '1', UDP_PORT: 'off', MAX_CONNECTIONS: '5' } })
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   return loaded.config
 }
