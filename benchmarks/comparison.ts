@@ -12,7 +12,7 @@
  * the first point of a packet has its own time.
  */
 import { BUILT_IN } from '../protocol/catalogue.js'
-import type { Database } from '../lib/database/connection.js'
+import type { Database } from '../lib/database/database.js'
 import { PROBE_ID } from './load/jobs.js'
 import { pointOf, POINT_NUMBER_MAX, type PointSet } from './points.js'
 

@@ -1,6 +1,6 @@
 /** Shared by all measurements: the server under measurement, a connection to its database, and cost accounting. */
 import { cpus } from 'node:os'
-import type { Database } from '../lib/database/connection.js'
+import type { Database } from '../lib/database/database.js'
 import type { Plan } from './plan.js'
 import {
   cpuBetween, machineCpuSeconds, peakBytes, resetPeaks, sampleCpu, type CpuSample, type Roles

@@ -1,6 +1,6 @@
 /** The stored points: emptied before a run, awaited after it; compared in comparison.ts. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Database } from '../lib/database/connection.js'
+import type { Database } from '../lib/database/database.js'
 import { clockMs } from './clock.js'
 
 const POLL_MS = 10

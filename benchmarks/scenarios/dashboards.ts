@@ -4,7 +4,7 @@
  */
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { BUILT_IN } from '../../protocol/catalogue.js'
 import { satelliteOf } from '../points.js'
 import type { Results, Session } from '../session.js'

@@ -6,7 +6,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { allQueries, RANGES, type DashboardQuery } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { compare } from '../comparison.js'
 import { held } from '../held.js'
 import { prepareLoad } from '../load/child.js'

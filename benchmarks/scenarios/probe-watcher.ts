@@ -1,6 +1,6 @@
 /** Watches for probes in the table, with SELECT on a separate connection. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { clockMs } from '../clock.js'
 import { PROBE_ID, type PacedResult } from '../load/jobs.js'
 import { probeProblems } from '../outcomes.js'

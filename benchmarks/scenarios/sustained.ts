@@ -2,7 +2,7 @@
  * JSON batches at full speed, long enough for the database to write the load's pages meanwhile: runs of a few seconds
  * follow a checkpoint, end before the next one, and their pages are discarded with the table. Once, with --full.
  */
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import type { Results, Session } from '../session.js'
 import { runThroughput } from './throughput.js'
 

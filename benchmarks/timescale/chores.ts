@@ -4,7 +4,7 @@
  * PostgreSQL counts inserted rows, which it does not in WebAssembly.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { MAINTENANCE, REFRESHES } from './purposes.js'
 import type { Turns } from './turns.js'
 

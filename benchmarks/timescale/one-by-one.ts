@@ -1,5 +1,5 @@
 /** copyAfter() for databases that are not accessed over the PostgreSQL protocol. */
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 
 export async function oneByOne (

@@ -11,9 +11,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
-import { loadConfig, type Config } from '../../lib/config/config.js'
+import { loadConfig } from '../../lib/config/config.js'
+import type { Config } from '../../lib/config/settings.js'
 import { commitRun, enterLedger, type CommitRows } from '../../lib/drain/commit.js'
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { startMaintenance, type Maintenance } from '../../lib/upkeep/maintenance.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import type { ByProcess, Latency } from '../result.js'

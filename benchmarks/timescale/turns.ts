@@ -2,7 +2,7 @@
  * Serializes the use of a connection and accounts for it: seconds in statements by purpose. With a single session this
  * is its utilization; running statements cannot be interrupted.
  */
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import type { ByProcess } from '../result.js'
 
 export interface Taken {

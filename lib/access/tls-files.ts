@@ -6,7 +6,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { TLS_VERSION_MIN, type TlsMaterial } from '../support/tls.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 
 /** Bundles of many roots have about 200 KB. */
 const FILE_BYTES_MAX = 1024 * 1024

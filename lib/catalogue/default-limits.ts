@@ -1,7 +1,7 @@
 /** The limits from the catalogue and the configuration: stored in a database that has none yet. */
 import { THRESHOLDS, type Catalogue } from '../../protocol/catalogue.js'
 import { PointSchema } from '../../protocol/schema.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 import { StartupError } from '../support/startup-error.js'
 import type { LimitSet, MetricLimits } from '../limits/limit-set.js'
 import { parseLimitSet } from '../limits/validate.js'

@@ -1,6 +1,7 @@
 /** The shape of a command of orbitstream-ingest: one file each in commands/, listed in ingest.ts. */
 import type { Output } from './output.js'
-import type { Config, ConfigSources } from '../config/config.js'
+import type { ConfigSources } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 import type { Option, OptionValues } from './options.js'
 
 export interface CommandContext<O extends readonly Option[] = readonly Option[]> extends Output {

@@ -3,7 +3,7 @@
  * meaning: the terminal was closed, and its programs end.
  */
 import type { Primary } from '../primary/primary.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 
 const SIGNAL = 'SIGHUP'
 

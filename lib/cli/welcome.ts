@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Catalogue } from '../../protocol/catalogue.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 import { reachable } from './address.js'
 
 /** In a clone the programs are in bin/ of the working directory; a package is usually installed below it. */

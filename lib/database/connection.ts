@@ -20,6 +20,7 @@ import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import type { ConnectionOptions } from 'node:tls'
 import { parseTarget, type ConnectionTarget, type SessionAttributes, type TargetHost } from './connection-target.js'
+import type { DatabaseConnection, QueryOutcome } from './database.js'
 import { OperatingError } from '../support/errors.js'
 import { canDoWithout, encryptionOf } from './encryption.js'
 import { PipedCopy, type PipedOutcome } from './piped-copy.js'
@@ -41,55 +42,6 @@ export interface ConnectOptions {
   readonly statementMsMax?: number
   /** For tests; default: SILENCE_MS. */
   readonly silenceMs?: number
-}
-
-export interface QueryOutcome<Row> {
-  readonly rows: Row[]
-  /** Rows returned or changed. */
-  readonly rowCount: number
-}
-
-export interface Database {
-  /** False once the connection is lost, closed or destroyed. */
-  readonly alive: boolean
-  /** Process id of the server's backend. */
-  readonly backendPid: number
-  /**
-   * Runs one statement, or several without values, and resolves with the outcome of the last.
-   * Rejects with the server's error, or with one that isConnectionError recognises.
-   */
-  query <Row extends object = Record<string, unknown>> (
-    text: string, values?: readonly unknown[]
-  ): Promise<QueryOutcome<Row>>
-  /**
-   * COPY … FROM STDIN. Resolves with the number of rows reported by the server; any error destroys the connection.
-   * @param chunks few and large: each costs two socket writes
-   */
-  copyIn (sql: string, chunks: readonly Buffer[]): Promise<number>
-  /**
-   * Statements without values, then COPY … FROM STDIN, in one round trip. The rows are sent regardless of the
-   * statements' results; ROLLBACK undoes them. If the server refuses a statement or a row, it skips the remaining rows
-   * and the session stays usable; any other error destroys the connection.
-   * @param chunks few and large; must not change until the promise settles
-   */
-  copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome>
-  /** Called at most once, when the server or the network ends the connection; not after close() or destroy(). */
-  onLost: (error: Error) => void
-  /** Waits for the current statement and closes the session; cuts the connection after CLOSE_DEADLINE_MS. */
-  close (): Promise<void>
-  /** Cuts the connection at once; the current statement rejects. */
-  destroy (): void
-}
-
-/** A connection made by connect(). */
-export interface DatabaseConnection extends Database {
-  /** Calls back for each NOTIFY on the channel as long as the connection lives. @param channel a plain SQL name */
-  listen (channel: string, onNotice: (payload: string) => void): Promise<void>
-  /**
-   * COPY … TO STDOUT: the bytes as the server sends them, no faster than they are read. An error of the server or the
-   * network, and a stream destroyed before its end, cost the connection.
-   */
-  copyOut (sql: string): Readable
 }
 
 const CLOSE_DEADLINE_MS = 5_000
@@ -158,6 +110,11 @@ function messageOf (cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }
 
+function unavailable (cause: unknown): OperatingError {
+  const message = `The database cannot be reached: ${messageOf(cause)}`
+  return new OperatingError('database_unavailable', message, undefined, { cause })
+}
+
 /**
  * Writes all chunks at once: they are in memory anyway, and a pipeline costs a third of the CPU time of a small COPY.
  * The last one is passed to end(), so nothing is written to a stream that an error has closed.
@@ -167,11 +124,6 @@ async function feed (stream: Writable, chunks: readonly Buffer[]): Promise<void>
   for (const chunk of chunks.slice(0, -1)) stream.write(chunk)
   stream.end(chunks[chunks.length - 1])
   await done
-}
-
-function unavailable (cause: unknown): OperatingError {
-  const message = `The database cannot be reached: ${messageOf(cause)}`
-  return new OperatingError('database_unavailable', message, undefined, { cause })
 }
 
 /**

@@ -1,7 +1,8 @@
 /**
  * Connections for acknowledged points: COMMIT waits for the server's disk, whatever server, database or role configure.
  */
-import { connect, type Database } from './connection.js'
+import { connect } from './connection.js'
+import type { Database } from './database.js'
 
 /** Keeps stricter settings, which also wait for replicas. */
 const WAIT_FOR_DISK = `

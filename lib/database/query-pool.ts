@@ -4,7 +4,8 @@
  * after a loss.
  */
 import { OperatingError } from '../support/errors.js'
-import { isConnectionError, isUnanswered, type Database } from './connection.js'
+import { isConnectionError, isUnanswered } from './connection.js'
+import type { Database } from './database.js'
 
 const QUERY_MS = 4_000
 const WAITING_MAX = 32

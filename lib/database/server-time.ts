@@ -1,4 +1,4 @@
-import type { Database } from './connection.js'
+import type { Database } from './database.js'
 
 /** The server's clock, in milliseconds since 1970. */
 export async function serverTimeMs (database: Database): Promise<number> {

@@ -1,4 +1,5 @@
-import { sqlState, type Database } from './connection.js'
+import { sqlState } from './connection.js'
+import type { Database } from './database.js'
 
 /**
  * The timeline of the server, which grows with each promotion and restore: an old primary that came back has a lower

@@ -19,7 +19,7 @@ import type { FrameRun, LedgerPosition } from '../journal/journal.js'
 import { ANOMALY_COLUMNS } from '../pipeline/rows/anomaly-rows.js'
 import { rowColumns } from '../pipeline/rows/rows.js'
 import type { CopyStream, RowTimes } from './copy-rows.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import type { PointSchema } from '../../protocol/schema.js'
 import type { DirectCompress } from './direct-compress.js'
 

@@ -2,7 +2,7 @@
  * TimescaleDB's direct compress: a large COPY is written as compressed batches right away, instead of as rows that a
  * policy compresses later. The server silently skips it where it is unsupported, so that is detected here.
  */
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { isOlder } from '../schema/server-kind.js'
 
 /** With fewer rows a compressed batch has few per satellite, and takes more space than plain rows. */

@@ -1,7 +1,8 @@
 /** Refused rows that may only lack a partition: creates the partition for whatever day the row belongs to. */
 import { rowTimeMicros } from '../pipeline/rows/rows.js'
 import type { PointSchema } from '../../protocol/schema.js'
-import { isMissingPartition, type Database } from '../database/connection.js'
+import { isMissingPartition } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { DAY_MS } from '../config/value-types.js'
 import { makePartitions } from '../schema/partitions.js'
 import type { PoisonRow } from './commit.js'

@@ -20,7 +20,8 @@ import { anomaliesOf, telemetryOf } from '../pipeline/rows/payload.js'
 import { rowColumns, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
 import { copyRows, type PoisonRow } from './commit.js'
 import { CopySorter, SurplusFields } from './copy-rows.js'
-import { isMissingPartition, sqlState, type Database } from '../database/connection.js'
+import { isMissingPartition, sqlState } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 
 /** What the server would report of a row with too many fields. */
 const BAD_COPY_FILE_FORMAT = '22P04'

@@ -206,3 +206,19 @@ export async function waitForEnd (pid: number, deadlineMs: number): Promise<bool
   }
   return true
 }
+
+/** False if it is still running after the deadline. */
+export async function childEnded (child: ChildProcess, deadlineMs: number): Promise<boolean> {
+  if (hasEnded(child)) return true
+  return await new Promise(resolve => {
+    const timer = setTimeout(() => { resolve(false) }, deadlineMs)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
+}
+
+export function hasEnded (child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}

@@ -14,26 +14,24 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, fstatSync } from 'node:fs'
-import { lchown, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { readFile, realpath, rename, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { syncDirectory } from '../host/directories.js'
 import { openPlain, readSmall, writeSmall } from '../host/plain-file.js'
-import { dataDirMode, ownDirectory, refuseHinderedRoot } from '../host/data-directory.js'
-import { connect, isConnectionError, sqlState } from '../database/connection.js'
-import type { Database } from '../database/connection.js'
-import { defaultPlaces, ensurePassword, placeServer, removeDatabase } from './embedded-files.js'
+import { dataDirMode, ownDirectory } from '../host/data-directory.js'
+import { isConnectionError, sqlState, connect } from '../database/connection.js'
+import type { Database } from '../database/database.js'
+import { initialise, isInitialised, SUPERUSER } from './embedded-creation.js'
+import { defaultPlaces, ensurePassword, placeServer } from './embedded-files.js'
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
-import type { Account } from '../host/owner.js'
 import {
-  appendInside, disarmLockFile, findPostmaster, launch, lockServer, runProgram, signal, waitForEnd, writeInside
+  childEnded, disarmLockFile, findPostmaster, hasEnded, launch, lockServer, signal, waitForEnd, writeInside
 } from './embedded-process.js'
-import { INITDB_ARGUMENTS, SERVER_SETTINGS } from './embedded-settings.js'
+import { SERVER_SETTINGS } from './embedded-settings.js'
 import { processStart } from '../host/process-identity.js'
 import { CANNOT_CONNECT_NOW, UNDEFINED_DATABASE } from '../database/sqlstates.js'
-import { systemCode } from '../support/errors.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
 
@@ -64,7 +62,6 @@ export interface EmbeddedServer {
   stop (mode?: 'fast' | 'immediate'): Promise<void>
 }
 
-const USER = 'orbitstream'
 const DATABASE = 'orbitstream'
 const START_DEADLINE_MS = 60_000
 /** For a server that reports crash recovery, which may take long. */
@@ -105,52 +102,7 @@ export async function embeddedUrl (dataDir: string): Promise<{ url: string, runn
 }
 
 function urlOf (port: number, password: string, database: string): string {
-  return `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`
-}
-
-async function isInitialised (directory: string): Promise<boolean> {
-  return await stat(join(directory, 'PG_VERSION')).then(() => true, (error: unknown) => {
-    if (systemCode(error) === 'ENOENT') return false
-    throw error
-  })
-}
-
-async function initialise (
-  dataDir: string, files: ServerFiles, password: string, options: EmbeddedOptions
-): Promise<void> {
-  const { directory, account } = files
-  const unfinished = `${directory}.new`
-  const passwordFile = `${directory}.new-password`
-  await refuseHinderedRoot(dirname(directory), 'database directory')
-  await removeDatabase(unfinished)
-  await rm(passwordFile, { force: true })
-  try {
-    await mkdir(unfinished, { mode: 0o700 })
-    if (account !== null) await lchown(unfinished, account.uid, account.gid)
-    await writePassword(passwordFile, password, account)
-    const args = [...INITDB_ARGUMENTS, `--username=${USER}`, `--pwfile=${passwordFile}`, `--pgdata=${unfinished}`]
-    if (options.fsync === false) args.push('--no-sync')
-    const { code, output } = await runProgram(join(files.binDir, 'initdb'), args, account)
-    if (code !== 0) throw new StartupError(`The database directory ${directory} could not be created: ${output}`)
-    await appendInside(unfinished, 'postgresql.conf', "\ninclude_if_exists = 'orbitstream.conf'\n", account)
-    await rename(unfinished, directory)
-    await syncDirectory(dirname(directory))
-  } finally {
-    await rm(passwordFile, { force: true })
-    await removeDatabase(unfinished)
-  }
-  options.log.info({ directory, dataDir }, 'A new embedded database was created')
-}
-
-/** Readable by the account only. */
-async function writePassword (path: string, password: string, account: Account | null): Promise<void> {
-  const handle = await open(path, 'wx', 0o600)
-  try {
-    await handle.writeFile(password)
-    if (account !== null) await handle.chown(account.uid, account.gid)
-  } finally {
-    await handle.close()
-  }
+  return `postgres://${SUPERUSER}:${password}@127.0.0.1:${port}/${database}`
 }
 
 class Server implements EmbeddedServer {
@@ -402,22 +354,6 @@ class Server implements EmbeddedServer {
     const options = { applicationName: 'orbitstream start', connectTimeoutMs: CONNECT_TIMEOUT_MS }
     return await connect(urlOf(this.port, this.password, database), options)
   }
-}
-
-/** False if it is still running after the deadline. */
-async function childEnded (child: ChildProcess, deadlineMs: number): Promise<boolean> {
-  if (hasEnded(child)) return true
-  return await new Promise(resolve => {
-    const timer = setTimeout(() => { resolve(false) }, deadlineMs)
-    child.once('exit', () => {
-      clearTimeout(timer)
-      resolve(true)
-    })
-  })
-}
-
-function hasEnded (child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null
 }
 
 /** Opens the log for appending; a large one is first renamed, and replaces the previous one. */

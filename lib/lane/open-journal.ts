@@ -1,5 +1,5 @@
 /** The journal of a worker's slot: a spool, or memory if SPOOL_DIR is off. */
-import { spoolDirectory, writersOf, type Config } from '../config/config.js'
+import { spoolDirectory, writersOf, type Config } from '../config/settings.js'
 import type { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
@@ -8,7 +8,8 @@ import { ROW_FORMAT } from '../pipeline/rows/payload.js'
 import { realFiles } from '../spool/files.js'
 import { describeGap, type Gap } from '../spool/recover/gap.js'
 import { slotDirectory } from '../spool/slots.js'
-import { openSpool, type Spool } from '../spool/spool.js'
+import { openSpool } from '../spool/open-spool.js'
+import type { Spool } from '../spool/spool.js'
 import { lockDirectory } from '../host/data-directory.js'
 import type { WorkerSettings } from '../messages/messages.js'
 

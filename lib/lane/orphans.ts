@@ -9,7 +9,7 @@
  * kept from the first attempt on: no other process may open it meanwhile, and releasing it takes a file handle, which
  * may be just what is missing.
  */
-import { spoolDirectory, writersOf, type Config } from '../config/config.js'
+import { spoolDirectory, writersOf, type Config } from '../config/settings.js'
 import { OperatingError } from '../support/errors.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'

@@ -6,7 +6,7 @@ import { telemetryOf } from '../pipeline/rows/payload.js'
 import type { FoundFrames } from '../spool/operate/resolution.js'
 import type { Frame } from '../spool/frame.js'
 import type { PointSchema } from '../../protocol/schema.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { countStored } from './stored-points.js'
 
 /** @param parts the frames, in order */

@@ -2,7 +2,7 @@
 import type { PointSchema } from '../../protocol/schema.js'
 import { rowColumns, rowEnd } from '../pipeline/rows/rows.js'
 import { CopySorter } from '../drain/copy-rows.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { identifier } from '../database/quote.js'
 
 const makeTable = (columns: string): string => `

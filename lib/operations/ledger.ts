@@ -1,6 +1,6 @@
 /** The ledger for operators: read without locks, so that nothing waits for them. */
 import type { LedgerPosition } from '../journal/journal.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 
 /** The row of one spool. */
 export interface LedgerEntry {

@@ -8,7 +8,7 @@ import type { PointSchema } from '../../protocol/schema.js'
 import { rowColumns, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
 import { storeRows } from '../drain/commit.js'
 import { CopySorter } from '../drain/copy-rows.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { separateRefused } from '../drain/missing-partition.js'
 import { isDataError } from '../drain/poison.js'
 

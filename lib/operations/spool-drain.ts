@@ -5,7 +5,7 @@
  * be opened, keeps its frames and does not affect the others.
  */
 import type { PointSchema } from '../../protocol/schema.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
 import { slotDirectory } from '../spool/slots.js'

@@ -8,7 +8,7 @@
  * it.
  */
 import { strict as assert } from 'node:assert'
-import { SLOT_SPOOL_BYTES_MIN } from '../config/config.js'
+import { SLOT_SPOOL_BYTES_MIN } from '../config/settings.js'
 import { BATCH_BYTES_MAX, pointBytesMax } from '../pipeline/batcher.js'
 import { pointAnomalyBytesMax } from '../pipeline/rows/anomaly-rows.js'
 import { rowBytesMax } from '../pipeline/rows/rows.js'

@@ -1,7 +1,7 @@
 /** What one instance owns exclusively: its directories, which it locks, its id, and its database. */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { spoolDirectory, type Config } from '../config/config.js'
+import { spoolDirectory, type Config } from '../config/settings.js'
 import type { Lifecycle } from '../support/lifecycle.js'
 import { isWritableForAll } from '../host/owner.js'
 import { readSmall, writeSmall } from '../host/plain-file.js'

@@ -10,10 +10,11 @@
  */
 import type { Catalogue } from '../../protocol/catalogue.js'
 import { Backoff } from '../support/backoff.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 import type { Lifecycle } from '../support/lifecycle.js'
 import { rateLimited, type Log } from '../support/log.js'
-import { connect, isPassing, type Database } from '../database/connection.js'
+import { isPassing, connect } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { directCompressHindrance } from '../drain/direct-compress.js'
 import { migrate, type ServerKind } from '../schema/migrate.js'
 import { withLibrary } from '../schema/server-kind.js'

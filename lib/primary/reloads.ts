@@ -5,7 +5,7 @@
 import { readTokens } from '../access/token-file.js'
 import { readTls, type TlsFiles } from '../access/tls-files.js'
 import type { Token } from '../access/token.js'
-import type { Config } from '../config/config.js'
+import type { Config } from '../config/settings.js'
 import type { Log } from '../support/log.js'
 
 export interface ReloadsOptions {

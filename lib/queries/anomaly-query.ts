@@ -7,7 +7,7 @@
  */
 import { isoTime } from '../pipeline/rows/rows.js'
 import type { Anomaly } from '../pipeline/rows/anomaly-rows.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 
 export interface AnomalyCursor {
   readonly timeMicros: number

@@ -11,8 +11,8 @@
  * Rows that arrive with times that were already passed are not in the export.
  */
 import { identifier } from '../database/quote.js'
-import type { DatabaseConnection } from '../database/connection.js'
 import { isUnanswered } from '../database/connection.js'
+import type { DatabaseConnection } from '../database/database.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 
 export interface ExportFilter {

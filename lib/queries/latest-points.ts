@@ -3,7 +3,7 @@
  * no index for them (docs/ARCHITECTURE.md, "The latest point of each satellite").
  */
 import { identifier } from '../database/quote.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 
 export type Value = number | null

@@ -6,7 +6,7 @@
 import type { PointSchema } from '../../protocol/schema.js'
 import type { LimitSet, NumberedLimits } from '../limits/limit-set.js'
 import { parseStoredLimitSet } from '../limits/validate.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { StartupError } from '../support/startup-error.js'
 
 /** A stored set of limits. */

@@ -4,7 +4,7 @@
  * had known where it is.
  */
 import { identifier } from '../database/quote.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { OperatingError } from '../support/errors.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 import { MICROS } from './latest-points.js'

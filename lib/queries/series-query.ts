@@ -11,7 +11,8 @@
  * buckets are the answer.
  */
 import { identifier } from '../database/quote.js'
-import { isUnanswered, type Database } from '../database/connection.js'
+import { isUnanswered } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 import { MICROS, type Value } from './latest-points.js'
 

@@ -17,7 +17,7 @@ import { hostname } from 'node:os'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
 import { catalogueJson, parseCatalogue } from '../catalogue/catalogue-file.js'
 import { compareCatalogues, isSameCatalogue, type Evolution } from '../catalogue/evolution.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
 

@@ -7,7 +7,8 @@
  * after READER_PATIENCE_MS.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { sqlState, type Database } from '../database/connection.js'
+import { sqlState } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { describeHolder, LockHolders } from './lock-holders.js'
 import { DEADLOCK_DETECTED, DUPLICATES, LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'

@@ -9,7 +9,8 @@
  * Ages are measured by this process from when it first saw a transaction: the server shows them to few roles.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { sqlState, type Database } from '../database/connection.js'
+import { sqlState } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { READER_ROLE } from './reader.js'
 import { INSUFFICIENT_PRIVILEGE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'

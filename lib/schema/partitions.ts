@@ -10,7 +10,7 @@
  * (max_locks_per_transaction), and COPY waits while a partition is dropped.
  */
 import { DAY_MS } from '../config/value-types.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 
 export interface PartitionSettings {
   /** Age at which points are dropped. */

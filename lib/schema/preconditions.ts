@@ -3,7 +3,7 @@
  * satellite ids, the privilege to create tables in the schema public, and write access.
  */
 import { OperatingError } from '../support/errors.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { identifier } from '../database/quote.js'
 import { StartupError } from '../support/startup-error.js'
 

@@ -11,7 +11,7 @@
  * warning.
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 
 export interface ReaderSettings {
   /** Null or absent: the role's login is left unchanged. */

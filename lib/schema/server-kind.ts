@@ -4,8 +4,8 @@
  * TimescaleDB is used if it has what the schema needs: version 2.13 or newer, loaded by the server
  * (shared_preload_libraries), under the community licence. Otherwise the server counts as plain PostgreSQL.
  */
-import type { Database } from '../database/connection.js'
 import { sqlState } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { onceMoreIfMade } from './exclusive.js'
 import { INSUFFICIENT_PRIVILEGE, UNDEFINED_FILE } from '../database/sqlstates.js'
 import { StartupError } from '../support/startup-error.js'

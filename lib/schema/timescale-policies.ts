@@ -5,7 +5,7 @@
  * removed and added again, so that it equals a new one. Existing chunks keep their interval.
  */
 import { DAY_MS, HOUR_MS } from '../config/value-types.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 
 /** An absent setting is left unchanged. */
 export interface PolicySettings {

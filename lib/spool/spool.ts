@@ -22,7 +22,6 @@
  *
  * Independently of that, take() requires that the last resume() found no fault.
  */
-import { resolve } from 'node:path'
 import type { ErrorCode } from '../support/errors.js'
 import { JournalListeners } from '../journal/journal.js'
 import type {
@@ -36,7 +35,7 @@ import { judgePosition } from './recover/ledger-position.js'
 import { planResolution, type ResolutionOptions } from './operate/resolution.js'
 import { ExtentReader } from './reader.js'
 import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './format/record.js'
-import { recover, tidy, type RecoveredSpool, type Recovery } from './recover/recovery.js'
+import type { RecoveredSpool } from './recover/recovery.js'
 import { Capacity, type Pressure } from './capacity.js'
 import { StateMachine } from '../support/state-machine.js'
 import { SegmentLog } from './segment-log.js'
@@ -91,35 +90,6 @@ const MEMORY_MAX_BYTES = 16 * 1024 * 1024
 const RESERVE_BYTES = 256 * 1024 * 1024
 const ROOM_INTERVAL_MS = 1000
 
-/** Directories open in this process: a second spool on one would reuse its sequence numbers. */
-const openDirectories = new WeakMap<Files, Set<string>>()
-
-/**
- * Opens the spool of one slot, after recovery.
- * @throws {OperatingError} spool_failed: a newer format, or frames whose spool id is lost
- */
-export async function openSpool (options: SpoolOptions): Promise<{ spool: Spool, recovery: Recovery }> {
-  const directory = resolve(options.directory)
-  const directories = openDirectories.get(options.files) ?? new Set()
-  openDirectories.set(options.files, directories)
-  if (directories.has(directory)) throw new Error(`the spool ${directory} is already open in this process`)
-  directories.add(directory)
-  let spool: Spool | null = null
-  try {
-    const now = options.now ?? Date.now
-    const recovered = await recover(options.files, directory, options.rowFormat, now())
-    spool = new Spool({ ...options, directory, now }, recovered, () => directories.delete(directory))
-    await spool.start()
-    await tidy(options.files, recovered)
-    return { spool, recovery: recovered.report }
-  } catch (error) {
-    // Closes what start() opened; its own failure matters more than one of close().
-    await spool?.close().catch(() => {})
-    directories.delete(directory)
-    throw error
-  }
-}
-
 type SpoolState = 'open' | 'ended' | 'closing' | 'closed'
 
 const TRANSITIONS: Readonly<Record<SpoolState, readonly SpoolState[]>> = {
@@ -148,7 +118,7 @@ export class Spool implements Journal {
   private closed: Promise<void> | null = null
   private wakeTaker: () => void = () => {}
 
-  /** For openSpool only. */
+  /** For openSpool (open-spool.ts) only. */
   constructor (
     private readonly options: SpoolOptions & { readonly now: () => number },
     recovered: RecoveredSpool,

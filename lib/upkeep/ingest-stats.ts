@@ -4,7 +4,7 @@
  * A row is rewritten while its step is in progress and once at its end. Storing a row twice is harmless, so one whose
  * COMMIT was not answered is simply stored again.
  */
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { identifier } from '../database/quote.js'
 
 /** Counters of a step, named like the columns. Null: no samples. */

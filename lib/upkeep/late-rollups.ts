@@ -7,8 +7,8 @@
  * minute whose data makes the refresh fail, which is recorded in rollup_failed. A span that is still wrong after a
  * forced refresh, or that another session is refreshing, is postponed; earlier spans continue meanwhile.
  */
-import type { Database } from '../database/connection.js'
 import { sqlState } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { callRefresh, forgetFailed, isolating, type Span } from './rollup/spans.js'
 import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 

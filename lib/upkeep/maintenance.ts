@@ -17,7 +17,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { OperatingError } from '../support/errors.js'
 import { sqlState } from '../database/connection.js'
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
 import { endBlockingReaders, LockHolders } from '../schema/lock-holders.js'

@@ -8,7 +8,7 @@
  * Late rows and the history of an adopted table get half of this connection's time while neither the newest rollups nor
  * the writers are behind, otherwise a tenth, however much is waiting.
  */
-import type { Database } from '../database/connection.js'
+import type { Database } from '../database/database.js'
 import { LateRollups } from './late-rollups.js'
 import { FillLease } from './rollup/lease.js'
 import { PolicyWatch, type OverduePolicy } from './rollup/policy-watch.js'

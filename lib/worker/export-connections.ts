@@ -3,7 +3,8 @@
  * it, because its bytes would otherwise cross two processes; never the connection that stores points. The primary
  * grants leases, so that all workers together have a bounded number of them.
  */
-import { connect, isConnectionError, isUnanswered, type DatabaseConnection } from '../database/connection.js'
+import { isConnectionError, isUnanswered, connect } from '../database/connection.js'
+import type { DatabaseConnection } from '../database/database.js'
 import { QUERY_SETTINGS } from '../database/query-pool.js'
 import type { ExportRows, ExportSource } from '../ingress/http/query/export-route.js'
 import type { ExportRequest } from '../ingress/http/query/requests.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { settle } from '../../benchmarks/stored.js'
 
 /** A ledger that returns these totals one after another, then the last one forever. */

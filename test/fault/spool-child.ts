@@ -6,7 +6,7 @@
  */
 import { writeSync } from 'node:fs'
 import { realFiles } from '../../lib/spool/files.js'
-import { openSpool } from '../../lib/spool/spool.js'
+import { openSpool } from '../../lib/spool/open-spool.js'
 import { ROW_FORMAT, TestBatch } from '../lib/spool/support.js'
 
 const [directory = '', count = '0'] = process.argv.slice(2)

@@ -1,7 +1,8 @@
 /** Every metric and label in a PromQL query is exported by a running server, and what it counts is in ingest_stats. */
 import t from 'tap'
 import { request } from 'undici'
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { DASHBOARDS, panelsOf } from '../../grafana/queries/dashboards.js'
 import { eventually } from '../support/eventually.js'
 import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'

@@ -1,6 +1,7 @@
 /** `migrate --dry-run` and `migrate` with the real program. */
 import t, { type Test } from 'tap'
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { runIngest } from '../support/command.js'
 import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
 import { makePrerelease } from '../support/prerelease.js'

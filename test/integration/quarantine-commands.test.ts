@@ -1,7 +1,8 @@
 /** Rows that PostgreSQL refuses, into the quarantine and out of it: other rows are stored, and none twice. */
 import { TELEMETRY } from '../support/built-in.js'
 import t from 'tap'
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { retryQuarantined } from '../../lib/operations/quarantine.js'
 import { runIngest, type Outcome } from '../support/command.js'
 import { createTestDatabase, startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'

@@ -4,7 +4,8 @@
  */
 import t from 'tap'
 import type { Test } from 'tap'
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { startMaintenance } from '../../lib/upkeep/maintenance.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { makePartitions } from '../../lib/schema/partitions.js'

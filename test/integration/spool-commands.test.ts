@@ -38,7 +38,8 @@ t.test('points that a server left on disk are shown, and stored exactly once', a
   t.equal(blind.code, 0)
   t.match(blind.out, /The database was not asked, so some of these rows may be stored already: The database cannot/)
   t.match(blind.out, /ledger: unknown, the database could not be reached/)
-  t.match(blind.out, /At most 1,300 rows in \d+ frames pending\.\n$/)
+  // The stored 300 are gone if their segment was made before the ledger had a row.
+  t.match(blind.out, /At most 1,[03]00 rows in \d+ frames pending\.\n$/)
   t.equal(await ingest.program.stop('SIGKILL'), 'SIGKILL')
 
   const without = await runIngest(['spool', 'drain', ...place])

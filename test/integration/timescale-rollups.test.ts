@@ -2,7 +2,7 @@
 import t from 'tap'
 import { DatabaseError } from 'pg'
 import type { Test } from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { LateRollups } from '../../lib/upkeep/late-rollups.js'
 import { fillRollups } from '../../lib/upkeep/rollup/fill.js'
 import { PolicyWatch } from '../../lib/upkeep/rollup/policy-watch.js'

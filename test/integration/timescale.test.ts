@@ -3,7 +3,7 @@
  * plain PostgreSQL, see rollups-plain.test.ts.
  */
 import t from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
 import { Catalogue, type Metric } from '../../protocol/catalogue.js'

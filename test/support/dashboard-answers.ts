@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Test } from 'tap'
 import type { LimitSet } from '../../lib/limits/limit-set.js'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { storeIngestSteps } from '../../lib/upkeep/ingest-stats.js'
 import { replaceLimits, seedLimits } from '../../lib/queries/limits-store.js'
 import { migrate } from '../../lib/schema/migrate.js'

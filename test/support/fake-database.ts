@@ -6,7 +6,7 @@
  */
 import { DatabaseError } from 'pg'
 import { OperatingError } from '../../lib/support/errors.js'
-import type { Database, QueryOutcome } from '../../lib/database/connection.js'
+import type { Database, QueryOutcome } from '../../lib/database/database.js'
 import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 import { oneByOne } from '../../benchmarks/timescale/one-by-one.js'
 import { decodeCopy, rowText, type PlainRow } from './rows.js'

@@ -4,7 +4,7 @@
  * twice, and none that was not sent.
  */
 import { Pool } from 'undici'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { within } from './eventually.js'
 import { NumberSet } from './number-set.js'
 

@@ -1,6 +1,6 @@
 /** Values whose sum overflows, or that only other programs store: neither answers nor rollups may fail on them. */
 import type { Test } from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { METRICS } from './built-in.js'
 import { rollUp, SCHEMA_SETTINGS, type RunPolicies } from './same-answers.js'

@@ -6,7 +6,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
 import { sendersOf, type Senders } from './udp.js'
 

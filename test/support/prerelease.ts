@@ -1,5 +1,5 @@
 /** Databases as the last build before 0.1.0 left them. */
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import type { ServerKind } from '../../lib/schema/migrate.js'
 
 const COMMON = [

@@ -1,5 +1,5 @@
 /** What tests of retention and of missed maintenance do on every kind of server. */
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 
 /** Relations from which retention removes rows. */
 export const RETAINED = ['telemetry', 'anomalies', 'telemetry_10s', 'telemetry_1m', 'satellites_latest'] as const

@@ -2,7 +2,8 @@
  * Seeded random faults under load: one fault per round, or two at once, while a client keeps sending. At the end every
  * acknowledged point must be in the database exactly once, and nothing that was never sent.
  */
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { Random } from '../../lib/sim/fleet/random.js'
 import { eventually } from './eventually.js'
 import { conservationErrorPoints, drained, readyWorkers } from './health.js'

@@ -1,7 +1,7 @@
 /** The shared list of queries, run on one kind of server. */
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
 import { DAY_MS } from '../../lib/config/value-types.js'

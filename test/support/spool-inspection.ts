@@ -1,5 +1,6 @@
 /** Reads back what the spool commands say and do. */
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import type { Outcome } from './command.js'
 
 interface Slot {

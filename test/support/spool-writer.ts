@@ -4,7 +4,7 @@ import type { ClosedBatch } from '../../lib/journal/journal.js'
 import { ROW_FORMAT } from '../../lib/pipeline/rows/payload.js'
 import { realFiles } from '../../lib/spool/files.js'
 import { slotDirectory } from '../../lib/spool/slots.js'
-import { openSpool } from '../../lib/spool/spool.js'
+import { openSpool } from '../../lib/spool/open-spool.js'
 import { encodePayload, type PlainRow } from './rows.js'
 
 const SPOOL_MAX_BYTES = 1024 * 1024 * 1024

@@ -1,6 +1,6 @@
 /** The queries behind GET /satellites and its kin, on one kind of server, compared with what was stored. */
 import type { Test } from 'tap'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { readLatestPoint, readSatellitePage } from '../../lib/queries/latest-points.js'
 import { readNewestValues } from '../../lib/queries/newest-values.js'
 import { planBuckets, readSeries, type Series } from '../../lib/queries/series-query.js'

@@ -1,6 +1,6 @@
 /** What TimescaleDB tests ask and do: chunks, policies, simulated points. */
 import { Fleet } from '../../lib/sim/fleet/model.js'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { ROLLUP_REFRESH_AFTER } from '../../lib/upkeep/rollups.js'
 import { BUILT_IN, METRIC_COUNT } from './built-in.js'
 import { rollUp } from './same-answers.js'

@@ -6,7 +6,7 @@
  */
 import type { Test } from 'tap'
 import { openTimescaleDatabase } from '../../benchmarks/timescale/database.js'
-import type { Database } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 
 const TIMESCALE_URL = process.env.TEST_TIMESCALE_URL ?? null
 

@@ -1,6 +1,7 @@
 /** The verdict of a fault test: its clients' journals against the database. */
 import type { Test } from 'tap'
-import { connect, type Database } from '../../lib/database/connection.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
 import { compareWithDatabase, type JournalClient } from './journal-client.js'
 import type { TestPostgres } from './postgres.js'
 

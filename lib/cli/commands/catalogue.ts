@@ -8,7 +8,7 @@ import type { Catalogue } from '../../../protocol/catalogue.js'
 import { catalogueJson, describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
 import { isSameCatalogue } from '../../catalogue/evolution.js'
 import { EXAMPLE } from '../../catalogue/example.js'
-import type { Database } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import {
   planCatalogue, readCatalogue, readCatalogueHistory, type CataloguePlan
 } from '../../schema/catalogue-versions.js'

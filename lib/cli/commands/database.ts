@@ -1,9 +1,10 @@
 /** Database access for commands other than `start`: the configured one, or the embedded one, started if necessary. */
-import { spoolDirectory, type Config } from '../../config/config.js'
+import { spoolDirectory, type Config } from '../../config/settings.js'
 import { Lifecycle } from '../../support/lifecycle.js'
 import { createLogger, type Log } from '../../support/log.js'
 import { dataDirMode, lockDirectory } from '../../host/data-directory.js'
-import { connect, type Database } from '../../database/connection.js'
+import { connect } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import { embeddedUrl, startEmbedded } from '../../embedded/embedded.js'
 import { withLibrary } from '../../schema/server-kind.js'
 import { systemCode } from '../../support/errors.js'

@@ -10,7 +10,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { request } from 'undici'
-import { TOKEN_VARIABLE } from '../../config/config.js'
+import { TOKEN_VARIABLE } from '../../config/settings.js'
 import { bearer } from '../../sim/send/bearer.js'
 import { codeOf } from '../../sim/send/http-transport.js'
 import { describeCause } from '../../sim/summary.js'

@@ -5,7 +5,8 @@ import { text as readAll } from 'node:stream/consumers'
 import { readCatalogue } from '../../schema/catalogue-versions.js'
 import { defaultLimits } from '../../catalogue/default-limits.js'
 import { parseLimitSet } from '../../limits/validate.js'
-import { isConnectionError, sqlState, type Database } from '../../database/connection.js'
+import { isConnectionError, sqlState } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import {
   readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits
 } from '../../queries/limits-store.js'

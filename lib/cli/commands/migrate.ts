@@ -1,7 +1,8 @@
 /** `migrate`: brings the database up to date without starting the server. */
-import { isGiven, type Config } from '../../config/config.js'
+import { isGiven } from '../../config/config.js'
+import type { Config } from '../../config/settings.js'
 import { checkRetention } from '../../schema/adoption.js'
-import type { Database } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import {
   migrate as applyMigrations, planConversion, planMetrics, planMigrations, planSettings, type MigrationPlan
 } from '../../schema/migrate.js'

@@ -1,5 +1,5 @@
 /** Options that name the server to talk to, and the token and certificates for it. */
-import { TOKEN_VARIABLE } from '../../config/config.js'
+import { TOKEN_VARIABLE } from '../../config/settings.js'
 import { url as urlType } from '../../config/value-types.js'
 import type { Option } from '../options.js'
 import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type ClientTls } from './client-tls.js'

@@ -3,7 +3,7 @@
  * line is visible to all users of the machine; files and the environment are not.
  */
 import { readFileSync } from 'node:fs'
-import { TOKEN_VARIABLE } from '../../config/config.js'
+import { TOKEN_VARIABLE } from '../../config/settings.js'
 
 export type ReadToken = { readonly token: string | null } | { readonly problem: string }
 

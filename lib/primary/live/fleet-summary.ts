@@ -1,5 +1,5 @@
 /** The fleet event of the live feed: what the server does, in numbers. docs/HTTP.md describes the fields. */
-import { spoolDirectory, writersOf, type Config } from '../../config/config.js'
+import { spoolDirectory, writersOf, type Config } from '../../config/settings.js'
 import { databaseError } from '../answers/problems.js'
 import { databaseView, slotView, sumPoints, type WorkerSources } from '../answers/health.js'
 import type { ListenerSettings } from '../../messages/messages.js'

@@ -1,5 +1,5 @@
 /** The live feed in the primary: what is gathered, and what is known without asking. */
-import type { Config } from '../../config/config.js'
+import type { Config } from '../../config/settings.js'
 import type { FeedTick } from '../../ingress/http/live/feed.js'
 import type { ListenerSettings, MetricsJson } from '../../messages/messages.js'
 import type { GatherWant } from '../../worker/newest-points.js'

@@ -3,7 +3,7 @@
  * pause their own filling meanwhile, and keep rolling up new points.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Database } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import { LateRollups } from '../late-rollups.js'
 import { isPlain } from '../rollups.js'
 import { FillLease } from './lease.js'

@@ -3,7 +3,7 @@
  * crashed holder does not block others for long. Taking it never waits.
  */
 import { randomUUID } from 'node:crypto'
-import type { Database } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 
 /** Longer than a step, see fill.ts and rollups.ts; on plain PostgreSQL a row lock covers even the longest. */
 const LEASE_MS = 60_000

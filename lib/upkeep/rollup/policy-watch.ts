@@ -7,7 +7,8 @@
  * background workers may never run the policy. A running policy is never interfered with, however long it takes; a
  * paused one stays paused.
  */
-import { sqlState, type Database } from '../../database/connection.js'
+import { sqlState } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import { serverTimeMs } from '../../database/server-time.js'
 import { LOCK_NOT_AVAILABLE } from '../../database/sqlstates.js'
 import type { StoreLog } from '../../support/store-log.js'

@@ -3,7 +3,7 @@
  * much is pending, as after the adoption of a table with history.
  */
 import { formatCount, formatDuration } from '../../config/value-types.js'
-import type { Database } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import type { StoreLog } from '../../support/store-log.js'
 
 export interface RollupProgress {

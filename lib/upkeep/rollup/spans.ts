@@ -2,7 +2,8 @@
  * Refreshes spans of full minutes on TimescaleDB. Stored points may make a refresh fail: that costs only the affected
  * minute, which is recorded in rollup_failed, not the whole span.
  */
-import { sqlState, type Database } from '../../database/connection.js'
+import { sqlState } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 
 export interface Span { readonly from: Date, readonly to: Date }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Chores } from '../../../benchmarks/timescale/chores.js'
 import { sharedConnection, takenBetween, Turns } from '../../../benchmarks/timescale/turns.js'
-import type { Database } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 
 /** Records when statements begin and end. */
 function noting (): { database: Database, notes: string[] } {

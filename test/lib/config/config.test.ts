@@ -3,10 +3,10 @@ import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import {
-  configTable, describeConfig, describeSettings, loadConfig, spoolDirectory
-} from '../../../lib/config/config.js'
-import type { Config, ConfigProblem, ConfigSources } from '../../../lib/config/config.js'
+import { configTable, describeConfig, describeSettings, loadConfig } from '../../../lib/config/config.js'
+import { spoolDirectory } from '../../../lib/config/settings.js'
+import type { ConfigProblem, ConfigSources } from '../../../lib/config/config.js'
+import type { Config } from '../../../lib/config/settings.js'
 
 function configOf (sources: ConfigSources): Config {
   const loaded = loadConfig(sources)

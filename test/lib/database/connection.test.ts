@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { connect, isConnectionError, isUnanswered, sqlState } from '../../../lib/database/connection.js'
-import type { Database } from '../../../lib/database/connection.js'
+import { isConnectionError, isUnanswered, sqlState, connect } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 import { startTestPostgres } from '../../support/postgres.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from 'node:net'
 import t from 'tap'
-import { connect, isConnectionError, isUnanswered, sqlState } from '../../../lib/database/connection.js'
+import { isConnectionError, isUnanswered, sqlState, connect } from '../../../lib/database/connection.js'
 import { answers } from '../../../lib/database/probe.js'
 import { readTimeline } from '../../../lib/database/timeline.js'
 import type { Owner } from '../../support/owner.js'

@@ -1,6 +1,7 @@
 /** Anomalies in a real PostgreSQL: stored with their points or not at all, kept as long, found page by page. */
 import t, { type Test } from 'tap'
-import { connect, type Database } from '../../../lib/database/connection.js'
+import { connect } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 import { Drain } from '../../../lib/drain/drain.js'
 import { queryAnomalies, type AnomalyFilter } from '../../../lib/queries/anomaly-query.js'
 import { migrate } from '../../../lib/schema/migrate.js'

@@ -1,7 +1,8 @@
 /** Limits in a real PostgreSQL: one set, its history, changes that do not overwrite one another, and word of them. */
 import t, { type Test } from 'tap'
 import type { LimitSet } from '../../../lib/limits/limit-set.js'
-import { connect, type DatabaseConnection } from '../../../lib/database/connection.js'
+import { connect } from '../../../lib/database/connection.js'
+import type { DatabaseConnection } from '../../../lib/database/database.js'
 import {
   HISTORY_VERSIONS_MAX, LIMITS_CHANNEL, readLimits, readLimitsHistory, readLimitVersion, readOtherLimits, replaceLimits,
   seedLimits

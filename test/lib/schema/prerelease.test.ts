@@ -1,7 +1,8 @@
 /** Databases made before 0.1.0, on plain PostgreSQL; on TimescaleDB see timescale.test.ts. */
 import t from 'tap'
 import type { Test } from 'tap'
-import { connect, type Database } from '../../../lib/database/connection.js'
+import { connect } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 import { migrate, migrateSchema, planMigrations } from '../../../lib/schema/migrate.js'
 import { METRICS } from '../../support/built-in.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'

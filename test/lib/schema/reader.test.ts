@@ -1,6 +1,7 @@
 /** Rights of PUBLIC that orbitstream_reader would have: taken away, unless somebody else could miss them. */
 import t from 'tap'
-import { connect, type Database } from '../../../lib/database/connection.js'
+import { connect } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 import { migrate, planSettings } from '../../../lib/schema/migrate.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 import { SCHEMA_SETTINGS } from '../../support/same-answers.js'

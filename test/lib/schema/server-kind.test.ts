@@ -1,7 +1,7 @@
 import t from 'tap'
 import { migrate, planMigrations } from '../../../lib/schema/migrate.js'
 import { prepareServer, serverKind, timescaleHindrance, withLibrary } from '../../../lib/schema/server-kind.js'
-import type { Database } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 import { directCompressHindrance, inspectDirectCompress } from '../../../lib/drain/direct-compress.js'
 import { scramVerifier } from '../../../lib/schema/reader.js'
 import { SCHEMA_SETTINGS } from '../../support/same-answers.js'

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openSpool } from '../../../lib/spool/spool.js'
+import { openSpool } from '../../../lib/spool/open-spool.js'
 import { realFiles, type Files, type OpenFile } from '../../../lib/spool/files.js'
 import { POSITION_START } from '../../../lib/spool/format/position.js'
 import { GROUP_FRAMES_MAX, newId } from '../../../lib/spool/format/segment.js'

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
-import { connect, type Database } from '../../../lib/database/connection.js'
+import { connect } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'

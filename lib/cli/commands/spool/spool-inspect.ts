@@ -1,14 +1,14 @@
 /**
  * `spool inspect`: what waits on disk, what is damaged, what the database has already. Changes nothing, starts nothing.
  */
-import type { Config } from '../../../config/config.js'
+import type { Config } from '../../../config/settings.js'
 import type { Position } from '../../../journal/journal.js'
 import { realFiles } from '../../../spool/files.js'
 import { describeGap } from '../../../spool/recover/gap.js'
 import { inspectSpool, type SegmentInspection, type SpoolInspection } from '../../../spool/operate/inspect.js'
 import { listSlots, slotDirectory } from '../../../spool/slots.js'
 import { comparePositions, describePosition } from '../../../spool/format/position.js'
-import type { Database } from '../../../database/connection.js'
+import type { Database } from '../../../database/database.js'
 import { lookUpLedger, type LedgerEntry } from '../../../operations/ledger.js'
 import { defineCommand } from '../../command.js'
 import { counted, printable, table } from '../../table.js'

@@ -192,3 +192,16 @@ export class BodyReader implements Watched {
     return larger
   }
 }
+
+/** An answer held back until all chunks of its request have arrived. */
+export class HeldAnswer implements Watched {
+  place = NOT_LISTED
+  private readonly ticks = new StallTicks()
+
+  /** @param onStalled called if the chunks take too long */
+  constructor (readonly send: () => void, private readonly onStalled: () => void) {}
+
+  tick (): void {
+    if (this.ticks.next()) this.onStalled()
+  }
+}

@@ -10,6 +10,7 @@ import { createSecureContext } from 'node:tls'
 import { HEAD_BYTES_MAX, IDLE_MS, NOT_MODIFIED } from './engine.js'
 import { BodyReader, StallTicks, refusedByHead } from './body.js'
 import { NodeConnection } from './node-connection.js'
+import { NodeRequest } from './node-request.js'
 import { refusalOf, refusalText } from './refusals.js'
 import { EngineServer } from './server.js'
 import { NOT_LISTED } from '../../../support/roster.js'
@@ -18,7 +19,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type {
-  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpRequest, HttpServer, HttpStream, ListenOptions,
+  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpServer, HttpStream, ListenOptions,
   RefusalCode, StreamEnding
 } from './engine.js'
 import type { BodyWatch, Watched } from './body.js'
@@ -26,8 +27,6 @@ import type { Reception } from './node-connection.js'
 import type { OpenExchange } from './server.js'
 
 const NO_BYTES = Buffer.alloc(0)
-/** The part of an absolute-form target before its path. */
-const ORIGIN_OF_TARGET = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i
 
 export const nodeEngine: HttpEngine = {
   name: 'node',
@@ -195,34 +194,6 @@ class NodeServer extends EngineServer<NodeExchange> {
   private cut (): void {
     for (const exchange of this.open.all()) exchange.abort()
     for (const socket of this.connections.keys()) socket.destroy()
-  }
-}
-
-class NodeRequest implements HttpRequest {
-  readonly path: string
-  readonly query: string
-  /** Host of an absolute-form target, which overrides the header (RFC 9112, 3.2.2); null for any other target. */
-  private readonly authority: string | null
-
-  constructor (private readonly req: IncomingMessage) {
-    let url = req.url ?? ''
-    const origin = url.startsWith('/') ? null : ORIGIN_OF_TARGET.exec(url)
-    this.authority = origin?.[1] ?? null
-    if (origin !== null) url = url.slice(origin[0].length)
-    if (origin !== null && !url.startsWith('/')) url = `/${url}`
-    const mark = url.indexOf('?')
-    this.path = mark < 0 ? url : url.slice(0, mark)
-    this.query = mark < 0 ? '' : url.slice(mark + 1)
-  }
-
-  get method (): string {
-    return this.req.method ?? ''
-  }
-
-  header (name: string): string {
-    if (this.authority !== null && name === 'host') return this.authority
-    const value = this.req.headers[name]
-    return typeof value === 'string' ? value : value?.join(', ') ?? ''
   }
 }
 

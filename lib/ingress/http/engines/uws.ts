@@ -14,7 +14,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
-import { BodyReader, StallTicks, refusedByHead } from './body.js'
+import { BodyReader, HeldAnswer, refusedByHead } from './body.js'
 import { HEAD_BYTES_MAX, NOT_MODIFIED, REFUSALS } from './engine.js'
 import { refusalText } from './refusals.js'
 import { EngineServer } from './server.js'
@@ -27,7 +27,6 @@ import type {
   StreamEnding
 } from './engine.js'
 import type { TlsMaterial } from '../../../support/tls.js'
-import type { Watched } from './body.js'
 import type { OpenExchange } from './server.js'
 import type * as Uws from 'uWebSockets.js'
 
@@ -210,19 +209,6 @@ class UwsServer extends EngineServer<UwsExchange> {
         resolve()
       }
     })
-  }
-}
-
-/** An answer held back until all chunks of its request have arrived. */
-class HeldAnswer implements Watched {
-  place = NOT_LISTED
-  private readonly ticks = new StallTicks()
-
-  /** @param onStalled called if the chunks take too long */
-  constructor (readonly send: () => void, private readonly onStalled: () => void) {}
-
-  tick (): void {
-    if (this.ticks.next()) this.onStalled()
   }
 }
 

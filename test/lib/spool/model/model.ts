@@ -14,7 +14,7 @@
 import assert from 'node:assert/strict'
 import { evidenceOf, type LedgerEvidence } from '../../../../lib/spool/recover/ledger-position.js'
 import { planResolution } from '../../../../lib/spool/operate/resolution.js'
-import { openSpool } from '../../../../lib/spool/spool.js'
+import { openSpool } from '../../../../lib/spool/open-spool.js'
 import { POSITION_START, comparePositions } from '../../../../lib/spool/format/position.js'
 import { findSegments, surveySegments } from '../../../../lib/spool/recover/survey.js'
 import type { FrameRun, LedgerFault, LedgerPosition, Position } from '../../../../lib/journal/journal.js'

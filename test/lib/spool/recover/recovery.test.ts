@@ -10,7 +10,7 @@ import {
 } from '../../../../lib/spool/format/segment.js'
 import { inspectSpool } from '../../../../lib/spool/operate/inspect.js'
 import { listSlots, slotDirectory } from '../../../../lib/spool/slots.js'
-import { openSpool } from '../../../../lib/spool/spool.js'
+import { openSpool } from '../../../../lib/spool/open-spool.js'
 import { realFiles } from '../../../../lib/spool/files.js'
 import type { Gap } from '../../../../lib/spool/recover/gap.js'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Database } from '../../../../lib/database/connection.js'
+import type { Database } from '../../../../lib/database/database.js'
 import { describeWaiting, FillRate, ProgressWatch } from '../../../../lib/upkeep/rollup/progress.js'
 
 t.test('the time that is left follows the rate', (t) => {

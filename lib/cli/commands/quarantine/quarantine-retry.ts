@@ -1,7 +1,7 @@
 /** `quarantine retry`: stores points that PostgreSQL now accepts, for instance after a constraint was changed. */
-import { retryQuarantined, type RetryOutcome } from '../../operations/quarantine.js'
-import { defineCommand } from '../command.js'
-import { counted, printable } from '../table.js'
+import { retryQuarantined, type RetryOutcome } from '../../../operations/quarantine.js'
+import { defineCommand } from '../../command.js'
+import { counted, printable } from '../../table.js'
 import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuarantine } from './quarantine.js'
 
 const PROGRESS_INTERVAL_MS = 1_000

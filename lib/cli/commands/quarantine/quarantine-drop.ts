@@ -1,7 +1,7 @@
 /** `quarantine drop`: permanently deletes refused points. */
-import { dropQuarantined } from '../../operations/quarantine.js'
-import { defineCommand } from '../command.js'
-import { counted } from '../table.js'
+import { dropQuarantined } from '../../../operations/quarantine.js'
+import { defineCommand } from '../../command.js'
+import { counted } from '../../table.js'
 import { ALL_OPTION, IDS, QUARANTINE_SETTINGS, selectRows, unknownLine, withQuarantine } from './quarantine.js'
 
 export const quarantineDrop = defineCommand({

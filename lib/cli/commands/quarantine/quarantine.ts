@@ -1,12 +1,13 @@
 /** Shared by the quarantine commands: row selection, and a database that has the table. */
-import type { PointSchema } from '../../../protocol/schema.js'
-import { readCatalogue } from '../../schema/catalogue-versions.js'
-import type { Config } from '../../config/config.js'
-import { sqlState, type Database } from '../../database/connection.js'
-import type { QuarantineSelection } from '../../operations/quarantine.js'
-import { StartupError } from '../../support/startup-error.js'
-import type { Option } from '../options.js'
-import { errorLog, withDatabase } from './database.js'
+import type { PointSchema } from '../../../../protocol/schema.js'
+import { readCatalogue } from '../../../schema/catalogue-versions.js'
+import type { Config } from '../../../config/settings.js'
+import { sqlState } from '../../../database/connection.js'
+import type { Database } from '../../../database/database.js'
+import type { QuarantineSelection } from '../../../operations/quarantine.js'
+import { StartupError } from '../../../support/startup-error.js'
+import type { Option } from '../../options.js'
+import { errorLog, withDatabase } from '../database.js'
 
 const UNDEFINED_TABLE = '42P01'
 const ID_MAX = 2n ** 63n - 1n

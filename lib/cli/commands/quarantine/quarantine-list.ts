@@ -1,7 +1,7 @@
 /** `quarantine list`: rows that were acknowledged and then refused by PostgreSQL, with the reason. */
-import { listQuarantined, type QuarantinedRow } from '../../operations/quarantine.js'
-import { defineCommand } from '../command.js'
-import { counted, table } from '../table.js'
+import { listQuarantined, type QuarantinedRow } from '../../../operations/quarantine.js'
+import { defineCommand } from '../../command.js'
+import { counted, table } from '../../table.js'
 import { QUARANTINE_SETTINGS, withQuarantine } from './quarantine.js'
 
 /** Without absent metrics. */

@@ -1,0 +1,34 @@
+/** The head of a request of node:http. */
+import type { IncomingMessage } from 'node:http'
+import type { HttpRequest } from './engine.js'
+
+/** The part of an absolute-form target before its path. */
+const ORIGIN_OF_TARGET = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i
+
+export class NodeRequest implements HttpRequest {
+  readonly path: string
+  readonly query: string
+  /** Host of an absolute-form target, which overrides the header (RFC 9112, 3.2.2); null for any other target. */
+  private readonly authority: string | null
+
+  constructor (private readonly req: IncomingMessage) {
+    let url = req.url ?? ''
+    const origin = url.startsWith('/') ? null : ORIGIN_OF_TARGET.exec(url)
+    this.authority = origin?.[1] ?? null
+    if (origin !== null) url = url.slice(origin[0].length)
+    if (origin !== null && !url.startsWith('/')) url = `/${url}`
+    const mark = url.indexOf('?')
+    this.path = mark < 0 ? url : url.slice(0, mark)
+    this.query = mark < 0 ? '' : url.slice(mark + 1)
+  }
+
+  get method (): string {
+    return this.req.method ?? ''
+  }
+
+  header (name: string): string {
+    if (this.authority !== null && name === 'host') return this.authority
+    const value = this.req.headers[name]
+    return typeof value === 'string' ? value : value?.join(', ') ?? ''
+  }
+}
