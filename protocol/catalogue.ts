@@ -6,35 +6,50 @@
  * has an id above all others, and one that nobody sends any more is retired, never removed.
  */
 import { PointSchema } from './schema.js'
+import { ValueType, type MetricType, type State } from './value-types.js'
 
 /** Which side of a limit is out of order: below a low limit, above a high one. */
 export type LimitSide = 'low' | 'high'
 /** How bad a broken limit is. */
 export type Severity = 'warning' | 'critical'
 export type SideLimits = { readonly [S in Severity]?: number }
-/** A metric without limits is not checked. */
-export type MetricLimits = { readonly [S in LimitSide]?: SideLimits }
+/** Values that are out of order: names of states, or the values of a bool. */
+export type StateLimits = { readonly [S in Severity]?: ReadonlyArray<string | boolean> }
+/** Numbers have sides, states and bools have `states`. A metric without limits is not checked. */
+export type MetricLimits = { readonly [S in LimitSide]?: SideLimits } & { readonly states?: StateLimits }
 
-/** How the simulator moves a metric; all but `constant` keep between the two values of `between`. */
-export const SIMULATION_KINDS = ['charge', 'fill', 'signal', 'walk', 'constant'] as const
-export type SimulationKind = typeof SIMULATION_KINDS[number]
+/** How the simulator moves numbers; all but `constant` keep between the two values of `between`. */
+export const NUMBER_SIMULATIONS = ['charge', 'fill', 'signal', 'walk', 'counter', 'constant'] as const
+export type NumberSimulationKind = typeof NUMBER_SIMULATIONS[number]
 
-export interface Simulation {
+/** States and bools: one of the values that break no limit at a time; simulated anomalies are the others. */
+export interface StateSimulation {
+  readonly kind: 'states'
+}
+
+export interface NumberSimulation {
   /**
    * charge: rises in sunlight and drains in eclipse; fill: fills up and empties during passes; signal: rises and falls
-   * with elevation during passes; walk: random steps; constant: the middle of `between`.
+   * with elevation during passes; walk: random steps; counter: rises now and then, and starts over; constant: the
+   * middle of `between`.
    */
-  readonly kind: SimulationKind
+  readonly kind: NumberSimulationKind
   readonly between: readonly [low: number, high: number]
   /** Values that break a limit, for simulated anomalies; null: the metric never breaks one. */
   readonly beyond: readonly [low: number, high: number] | null
 }
+
+export type Simulation = NumberSimulation | StateSimulation
 
 export interface Metric {
   /** 1 to ID_MAX, never used for another metric. */
   readonly id: number
   /** Field of a point and column of the table. */
   readonly name: string
+  /** Never changes. */
+  readonly type: MetricType
+  /** Of a state, by value; otherwise empty. */
+  readonly states: readonly State[]
   /** Earlier names, which senders may still use. */
   readonly aliases: readonly string[]
   /** Short title, for people. */
@@ -52,8 +67,19 @@ export interface Metric {
   readonly retired: boolean
 }
 
+/** Whether there is a limit at all. */
+export function hasLimits ({ low, high, states }: MetricLimits): boolean {
+  return low !== undefined || high !== undefined || states !== undefined
+}
+
 /** Highest id of a metric. */
 export const ID_MAX = 32_767
+
+/** A metric, and how its values are read and shown. */
+export interface TypedMetric {
+  readonly metric: Metric
+  readonly type: ValueType
+}
 
 export class Catalogue {
   /** By id, retired ones too: the order of columns. */
@@ -61,15 +87,20 @@ export class Catalogue {
   /** Those that are shown and simulated. */
   readonly live: readonly Metric[]
   readonly schema: PointSchema
+  /** As `metrics`. */
+  readonly typed: readonly TypedMetric[]
 
   /** @param metrics with the rules of lib/catalogue fulfilled; throws a RangeError where names clash */
   constructor (metrics: readonly Metric[]) {
     this.metrics = metrics.toSorted((a, b) => a.id - b.id)
     this.live = this.metrics.filter(({ retired }) => !retired)
+    const types = this.metrics.map(({ type, states }) => new ValueType(type, states))
     this.schema = new PointSchema(
       this.metrics.map(({ name }) => name),
-      this.metrics.flatMap(({ name, aliases }) => aliases.map((alias) => ({ name: alias, metric: name })))
+      this.metrics.flatMap(({ name, aliases }) => aliases.map((alias) => ({ name: alias, metric: name }))),
+      types
     )
+    this.typed = this.metrics.map((metric, index) => ({ metric, type: types[index] as ValueType }))
   }
 }
 
@@ -78,6 +109,8 @@ export const BUILT_IN = new Catalogue([
   {
     id: 1,
     name: 'battery_charge_percent',
+    type: 'float',
+    states: [],
     aliases: [],
     title: 'Battery charge',
     unit: '%',
@@ -90,6 +123,8 @@ export const BUILT_IN = new Catalogue([
   {
     id: 2,
     name: 'storage_usage_mb',
+    type: 'float',
+    states: [],
     aliases: [],
     title: 'Storage in use',
     unit: 'MB',
@@ -102,6 +137,8 @@ export const BUILT_IN = new Catalogue([
   {
     id: 3,
     name: 'signal_strength_dbm',
+    type: 'float',
+    states: [],
     aliases: [],
     title: 'Signal strength',
     unit: 'dBm',

@@ -5,12 +5,13 @@
  * else from a sender ends up in another object. It is the slow, exact path: it finds every fault, and says what is
  * expected instead.
  */
-import { closest, distance } from 'fastest-levenshtein'
 import type { PointColumns } from './columns.js'
 import { FAULT_DETAILS_MAX, type DecodeFault, type FaultDetail } from './faults.js'
 import { SATELLITE_ID_RULE, type Satellite, type SatelliteTable } from './satellites.js'
-import { listNames, type PointSchema } from './schema.js'
+import { listNames, similarName } from './names.js'
+import type { PointSchema } from './schema.js'
 import { microsOfMillis, parseIsoTime } from './time.js'
+import type { ValueType } from './value-types.js'
 
 /** Validation settings of all decoders. */
 export interface DecodeRules {
@@ -23,8 +24,6 @@ export interface DecodeRules {
 
 /** Maximum length of text from the sender in a message, in UTF-16 units. */
 const ECHO_MAX = 64
-/** A field is similar to a known one if at most a third of its letters differ. */
-const NEAR_SHARE = 1 / 3
 
 const UNITS = [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1_000]] as const
 
@@ -58,16 +57,15 @@ export function timeWindowMessage (timeMicros: number, nowMicros: number, rules:
   return `is ${side}: times are accepted from ${back} before to ${ahead} after the server's clock`
 }
 
-/** What is wrong with the value of a metric; null if it is a finite number, null or absent. */
-export function metricFault (value: unknown): string | null {
-  if (value === null || value === undefined || (typeof value === 'number' && Number.isFinite(value))) return null
-  const hint = typeof value === 'string' ? '; send it without quotes' : ''
-  return `must be a finite number or null, but is ${kindOf(value)}${hint}`
+/** What is wrong with a value that ValueType.read() does not take. */
+function metricFault (type: ValueType, value: unknown): string {
+  const isNumber = typeof value === 'number' && Number.isFinite(value)
+  return `must be ${type.rule} or null, but is ${isNumber ? value : kindOf(value)}${type.hint(value)}`
 }
 
 /** Explains that no metric has a value. */
 export function noMetricMessage (schema: PointSchema): string {
-  return `has no value: at least one of ${listNames(schema.metrics)} must be a number`
+  return `has no value: at least one of ${listNames(schema.metrics)} must not be null`
 }
 
 /**
@@ -181,10 +179,15 @@ export class PointReader {
     for (const [index, name] of this.schema.metrics.entries()) {
       const aliases = this.aliases[index]
       const value = aliases === undefined ? fields[name] : this.readAliased(name, aliases, fields)
-      const fault = metricFault(value)
-      if (fault !== null) this.refuse(fault, name)
-      if (value !== null && value !== undefined) values++
-      this.metrics[index] = typeof value === 'number' ? value : NaN
+      if (value === null || value === undefined) {
+        this.metrics[index] = NaN
+        continue
+      }
+      values++
+      const type = this.schema.types[index] as ValueType
+      const read = type.read(value)
+      if (Number.isNaN(read)) this.refuse(metricFault(type, value), name)
+      this.metrics[index] = read
     }
     if (values === 0) this.refuse(noMetricMessage(this.schema))
   }
@@ -207,10 +210,10 @@ export class PointReader {
 
 function unknownFieldMessage (name: string, schema: PointSchema): string {
   const known = `the fields of a point are ${listNames(schema.names)}`
-  // The time to calculate it grows with the length, which the sender controls.
-  const near = name.length <= ECHO_MAX ? closest(name, schema.fields) : null
-  const isNear = near !== null && distance(name, near) <= near.length * NEAR_SHARE
-  return isNear ? `is not a field of a point; did you mean ${near}? ${known}` : `is not a field of a point; ${known}`
+  const near = similarName(name, schema.fields)
+  return near === null
+    ? `is not a field of a point; ${known}`
+    : `is not a field of a point; did you mean ${near}? ${known}`
 }
 
 /** A value of `time` in µs, or NaN. */

@@ -3,6 +3,7 @@
  * the bytes of their names. Field f has the name `fields[f]`; metric m is field FIRST_METRIC + m. Aliases are fields
  * behind the metrics; a decoder stores the value of one in the field that target() gives.
  */
+import { FLOAT, type ValueType } from './value-types.js'
 
 /** Fields of every schema. */
 export const SATELLITE_ID = 0
@@ -21,8 +22,6 @@ export const FIELDS_MAX = FIRST_METRIC + METRICS_MAX + ALIASES_MAX
 export const NAME_BYTES_MAX = 41
 
 const METRIC_NAME = new RegExp(`^[a-z][a-z0-9_]{0,${NAME_BYTES_MAX - 1}}$`)
-/** Names listed in a message. */
-const LISTED_MAX = 20
 /** Slots in the hash table per field, so that there are few collisions. */
 const SLOTS_PER_FIELD = 4
 const FNV_PRIME = 0x01000193
@@ -45,6 +44,10 @@ export class PointSchema {
   /** Names in the order of the columns. */
   readonly metrics: readonly string[]
   readonly metricCount: number
+  /** By metric. */
+  readonly types: readonly ValueType[]
+  /** Whether all metrics are of the type float: decoders and encoders then have nothing to tell apart. */
+  readonly isAllFloat: boolean
   /** Names of all fields but aliases, in the order in which messages list them. */
   readonly names: readonly string[]
   /** `names`, then the aliases. */
@@ -64,9 +67,10 @@ export class PointSchema {
   /**
    * @param metrics distinct names of lower-case ASCII letters, digits and _
    * @param aliases further names, also distinct, of some of the metrics
+   * @param types by metric; default: float
    * @throws {RangeError} for any others
    */
-  constructor (metrics: readonly string[], aliases: readonly Alias[] = []) {
+  constructor (metrics: readonly string[], aliases: readonly Alias[] = [], types: readonly ValueType[] = []) {
     if (metrics.length === 0 || metrics.length > METRICS_MAX) {
       throw new RangeError(`a stream has 1 to ${METRICS_MAX} metrics, not ${metrics.length}`)
     }
@@ -75,6 +79,8 @@ export class PointSchema {
     }
     this.metrics = [...metrics]
     this.metricCount = metrics.length
+    this.types = metrics.map((_, metric) => types[metric] ?? FLOAT)
+    this.isAllFloat = this.types.every(({ name }) => name === 'float')
     this.names = [...OWN_FIELDS, ...metrics]
     this.fields = [...this.names, ...aliases.map(({ name }) => name)]
     this.firstAlias = this.names.length
@@ -136,10 +142,4 @@ export class PointSchema {
     }
     return slot
   }
-}
-
-/** Lists field or metric names for a message. */
-export function listNames (names: readonly string[]): string {
-  const rest = names.length - LISTED_MAX
-  return rest > 0 ? `${names.slice(0, LISTED_MAX).join(', ')} and ${rest} more` : names.join(', ')
 }

@@ -179,7 +179,7 @@ DECLARE
   -- Hours, not a day: the session may observe daylight saving time.
   tomorrow constant timestamptz := date_trunc('day', now(), 'UTC') + interval '24 hours';
   wrong record;
-  metric text;
+  metric record;
   day timestamptz;
 BEGIN
   IF to_regclass('public.telemetry_first_release') IS NULL THEN
@@ -189,9 +189,9 @@ BEGIN
   LOCK TABLE telemetry_first_release IN ACCESS EXCLUSIVE MODE;
 
   -- Match the columns of the new table. Columns that already match stay untouched: views may depend on them.
-  FOREACH metric IN ARRAY ARRAY[{{metric_literals}}] LOOP
-    EXECUTE format('ALTER TABLE telemetry_first_release ADD COLUMN IF NOT EXISTS %I double precision', metric);
-    EXECUTE format('ALTER TABLE telemetry_first_release ALTER COLUMN %I DROP NOT NULL', metric);
+  FOR metric IN SELECT * FROM (VALUES {{metric_types}}) m (name, type) LOOP
+    EXECUTE format('ALTER TABLE telemetry_first_release ADD COLUMN IF NOT EXISTS %I %s', metric.name, metric.type);
+    EXECUTE format('ALTER TABLE telemetry_first_release ALTER COLUMN %I DROP NOT NULL', metric.name);
   END LOOP;
   FOR wrong IN
     SELECT n.attname AS name, format_type(n.atttypid, n.atttypmod) AS type,

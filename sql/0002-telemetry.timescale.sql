@@ -37,18 +37,18 @@ DECLARE
   is_hypertable boolean;
   is_compressed boolean;
   wanted record;
-  metric text;
+  metric record;
   span interval;
 BEGIN
   LOCK TABLE telemetry IN ACCESS EXCLUSIVE MODE;
   SELECT count(*) > 0, coalesce(bool_or(compression_enabled), false) INTO is_hypertable, is_compressed
     FROM timescaledb_information.hypertables WHERE hypertable_schema = 'public' AND hypertable_name = 'telemetry';
-  FOREACH metric IN ARRAY ARRAY[{{metric_literals}}] LOOP
-    EXECUTE format('ALTER TABLE telemetry ADD COLUMN IF NOT EXISTS %I double precision', metric);
+  FOR metric IN SELECT * FROM (VALUES {{metric_types}}) m (name, type) LOOP
+    EXECUTE format('ALTER TABLE telemetry ADD COLUMN IF NOT EXISTS %I %s', metric.name, metric.type);
     IF EXISTS (
-      SELECT FROM pg_attribute WHERE attrelid = 'telemetry'::regclass AND attname = metric AND attnotnull
+      SELECT FROM pg_attribute WHERE attrelid = 'telemetry'::regclass AND attname = metric.name AND attnotnull
     ) THEN
-      EXECUTE format('ALTER TABLE telemetry ALTER COLUMN %I DROP NOT NULL', metric);
+      EXECUTE format('ALTER TABLE telemetry ALTER COLUMN %I DROP NOT NULL', metric.name);
     END IF;
   END LOOP;
 
@@ -60,7 +60,7 @@ BEGIN
       SELECT CASE a.attname
                WHEN 'time' THEN 'timestamp with time zone'
                WHEN 'satellite_id' THEN 'text'
-               ELSE 'double precision'
+               ELSE (SELECT type FROM (VALUES {{metric_types}}) m (name, type) WHERE m.name = a.attname)
              END AS type,
              CASE a.attname WHEN 'satellite_id' THEN ' COLLATE "C"' ELSE '' END AS collation
     ) w

@@ -25,7 +25,9 @@ CREATE TABLE limits_history (
 CREATE FUNCTION orbitstream_limits_of (limits jsonb, satellites text[])
 RETURNS TABLE (
   satellite_id text, metric text, low_warning double precision, low_critical double precision,
-  high_warning double precision, high_critical double precision
+  high_warning double precision, high_critical double precision,
+  -- Lists of values by severity: of states and bools.
+  states jsonb
 )
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Hash joins only: the planner cannot estimate the rows of a JSON document, and underrates nested loops.
@@ -71,6 +73,7 @@ SET standard_conforming_strings = on AS $$
   )
   SELECT id, metric,
          (bounds #>> '{low,warning}')::double precision, (bounds #>> '{low,critical}')::double precision,
-         (bounds #>> '{high,warning}')::double precision, (bounds #>> '{high,critical}')::double precision
+         (bounds #>> '{high,warning}')::double precision, (bounds #>> '{high,critical}')::double precision,
+         bounds -> 'states'
   FROM chosen
 $$;

@@ -19,7 +19,7 @@ DO $$
 BEGIN
   IF to_regclass('rollup_1m') IS NOT NULL AND NOT EXISTS (
     SELECT FROM unnest(ARRAY[{{metric_literals}}]) metric
-    WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('rollup_1m') AND attname = metric || '_sum')
+    WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('rollup_1m') AND attname = metric || '_count')
   ) THEN
     RETURN;
   END IF;

@@ -7,3 +7,10 @@ CREATE TABLE IF NOT EXISTS catalogue (
   -- In the form of the catalogue file.
   catalogue jsonb NOT NULL
 );
+
+-- The names of states: points have their numbers.
+CREATE OR REPLACE VIEW metric_states AS
+  SELECT metric.key AS metric, state.value::smallint AS value, state.key AS name
+  FROM (SELECT catalogue FROM catalogue ORDER BY version DESC LIMIT 1) in_force,
+       jsonb_each(in_force.catalogue #> '{streams,telemetry,metrics}') metric,
+       jsonb_each(metric.value -> 'states') state;

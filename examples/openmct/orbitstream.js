@@ -33,21 +33,32 @@ export function OrbitStream ({ url = '', token = null } = {}) {
       const [satellite, metric] = fromKey(key)
       if (metric === undefined) return folder(key, satellite, `${NAMESPACE}:${ROOT}`)
       const { streams } = await get(`/satellites/${encodeURIComponent(satellite)}`, { metrics: metric })
-      const { title, unit, limits } = streams[STREAM].metrics[metric]
+      const { title, unit, type, limits } = streams[STREAM].metrics[metric]
+      const enumerations = await enumerationsOf(metric, type)
+      const format = enumerations.length === 0 ? { format: 'float' } : { format: 'enum', enumerations }
       return {
         identifier: { namespace: NAMESPACE, key },
         name: title,
         type: 'orbitstream.metric',
         location: `${NAMESPACE}:${toKey(satellite)}`,
         limits,
+        enumerations,
         telemetry: {
           values: [
-            { key: 'value', name: title, unit, format: 'float', hints: { range: 1 } },
+            { key: 'value', name: title, unit, ...format, hints: { range: 1 } },
             { key: 'utc', source: 'timestamp', name: 'Time', format: 'utc', hints: { domain: 1 } }
           ]
         }
       }
     }
+  }
+
+  /** Names of numbers; none for a number. */
+  async function enumerationsOf (metric, type) {
+    if (type === 'bool') return [{ string: 'false', value: 0 }, { string: 'true', value: 1 }]
+    if (type !== 'state') return []
+    const { streams } = await get('/catalogue')
+    return Object.entries(streams[STREAM].metrics[metric].states).map(([string, value]) => ({ string, value }))
   }
 
   const composition = {
@@ -103,8 +114,12 @@ export function OrbitStream ({ url = '', token = null } = {}) {
     },
     supportsLimits: isMetric,
     /** Colours values beyond the limits that the server applies. */
-    getLimitEvaluator: ({ limits: { low = {}, high = {} } }) => ({
+    getLimitEvaluator: ({ limits: { low = {}, high = {}, states = {} }, enumerations }) => ({
       evaluate ({ value }) {
+        const name = enumerations.find((each) => each.value === value)?.string
+        const isOneOf = (values = []) => values.some((each) => String(each) === name)
+        if (isOneOf(states.critical)) return limit('critical', 'upr', 'red', value, value)
+        if (isOneOf(states.warning)) return limit('warning', 'upr', 'yellow', value, value)
         if (value < low.critical) return limit('critical', 'lwr', 'red', -Infinity, low.critical)
         if (value > high.critical) return limit('critical', 'upr', 'red', high.critical, Infinity)
         if (value < low.warning) return limit('warning', 'lwr', 'yellow', -Infinity, low.warning)

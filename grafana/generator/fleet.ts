@@ -6,11 +6,11 @@ import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
 import type { Metric } from '../../protocol/catalogue.js'
 import { board, type BoardBuilder } from './boards.js'
 import {
-  COLOUR, drawn, property, satelliteColumn, statPanel, statusColumn, tablePanel, timePanel, unitOf
+  COLOUR, drawn, property, satelliteColumn, stateMappings, statPanel, statusColumn, tablePanel, timePanel, unitOf
 } from './panels.js'
 import { sqlTarget } from './sources.js'
 import {
-  bucket, ingestNow, ingestOverTime, metricTitle, name, perSecond, STATS_WITH_ANOMALIES, status, TO
+  bucket, hasStates, ingestNow, ingestOverTime, metricTitle, name, perSecond, STATS_WITH_ANOMALIES, statusOf, TO
 } from './sql.js'
 
 const ROWS_MAX = 1000
@@ -97,7 +97,7 @@ function silentNow (): stat.PanelBuilder {
 
 function outOfLimits (metrics: Metrics): stat.PanelBuilder {
   const broken = metrics
-    .map((_, index) => `(${status(`value_${index}`, `(limits_${index})`)}) IN ('warning', 'critical')`)
+    .map((metric, index) => `(${statusOf(metric, `value_${index}`, `(limits_${index})`)}) IN ('warning', 'critical')`)
     .join(' OR ')
   return statPanel({
     id: 4,
@@ -266,7 +266,8 @@ function latestValues (metrics: Metrics): table.PanelBuilder {
   }).withTarget(sqlTarget('A', 'table', `
     WITH ${latestWithLimits(metrics)}, stated AS (
       SELECT satellite_id, "time", ${metrics
-        .map((_, index) => `value_${index}, ${status(`value_${index}`, `(limits_${index})`)} AS status_${index}`)
+        .map((metric, index) => (
+          `value_${index}, ${statusOf(metric, `value_${index}`, `(limits_${index})`)} AS status_${index}`))
         .join(', ')}
       FROM judged
     )
@@ -283,7 +284,10 @@ function latestValues (metrics: Metrics): table.PanelBuilder {
       property('description', 'Time since')
     ])
   for (const metric of metrics) {
-    builder.overrideByName(metric.title, [property('unit', unitOf(metric)), property('decimals', 1)])
+    const look = hasStates(metric)
+      ? [property('mappings', stateMappings(metric))]
+      : [property('unit', unitOf(metric)), property('decimals', metric.type === 'int' ? 0 : 1)]
+    builder.overrideByName(metric.title, look)
       .overrideByName(`${metric.title} limits`, statusColumn(110))
   }
   return builder

@@ -2,11 +2,13 @@
 import * as common from '@grafana/grafana-foundation-sdk/common'
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import * as stat from '@grafana/grafana-foundation-sdk/stat'
+import * as statetimeline from '@grafana/grafana-foundation-sdk/statetimeline'
 import * as table from '@grafana/grafana-foundation-sdk/table'
 import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
 import { POSTGRES } from './sources.js'
 import type { DataSourceRef } from '@grafana/grafana-foundation-sdk/common'
 import type { Metric } from '../../protocol/catalogue.js'
+import { ValueType } from '../../protocol/value-types.js'
 
 export const UID = {
   fleet: 'orbitstream-fleet',
@@ -41,7 +43,7 @@ interface Common {
   readonly source?: DataSourceRef
 }
 
-type PanelBuilder = stat.PanelBuilder | table.PanelBuilder | timeseries.PanelBuilder
+type PanelBuilder = stat.PanelBuilder | statetimeline.PanelBuilder | table.PanelBuilder | timeseries.PanelBuilder
 
 function described<T extends PanelBuilder> (
   builder: T,
@@ -105,6 +107,34 @@ export function timePanel (options: TimeOptions): timeseries.PanelBuilder {
   if (options.min !== undefined) builder.min(options.min)
   return builder
 }
+
+/** Which state was held when. */
+export function statePanel (options: Common & { readonly metric: Metric, readonly interval: string }):
+statetimeline.PanelBuilder {
+  return described(new statetimeline.PanelBuilder(), options)
+    .mappings(stateMappings(options.metric)).interval(options.interval).mergeValues(true).fillOpacity(70)
+    .legend(new common.VizLegendOptionsBuilder().displayMode(common.LegendDisplayMode.List)
+      .placement(common.LegendPlacement.Bottom).showLegend(true).calcs([]))
+}
+
+/** Names of states for their numbers, of false and true for 0 and 1; in the colour of the catalogue's limits. */
+export function stateMappings ({ type, states, limits }: Metric): dashboard.ValueMapping[] {
+  const valueType = new ValueType(type, states)
+  const colourOf = (value: number): string => {
+    const severity = (['critical', 'warning'] as const).find((each) => (
+      limits.states?.[each]?.some((state) => valueType.read(state) === value)))
+    return severity === undefined ? STATE_COLOURS[Math.abs(value) % STATE_COLOURS.length] as string : COLOUR[severity]
+  }
+  const options = Object.fromEntries(valueType.states.flatMap(({ name, value }, index) => {
+    const shown = { text: name, color: colourOf(value), index }
+    // A table shows a boolean, a time line a number.
+    return type === 'bool' ? [[String(value), shown], [name, shown]] : [[String(value), shown]]
+  }))
+  return [{ type: dashboard.MappingType.ValueToText, options }]
+}
+
+/** Of states in order. */
+const STATE_COLOURS = ['green', 'blue', 'purple', 'light-green', 'light-blue', 'light-purple'] as const
 
 export function tablePanel (options: Common): table.PanelBuilder {
   return described(new table.PanelBuilder(), options).cellHeight(common.TableCellHeight.Sm).showHeader(true)

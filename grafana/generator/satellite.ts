@@ -1,13 +1,19 @@
 /** Satellite: the points of one satellite, compared with its limits. */
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type * as stat from '@grafana/grafana-foundation-sdk/stat'
+import type * as statetimeline from '@grafana/grafana-foundation-sdk/statetimeline'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
 import type { Metric } from '../../protocol/catalogue.js'
 import { annotation, board, type BoardBuilder } from './boards.js'
-import { COLOUR, drawn, property, statPanel, statusColumn, tablePanel, timePanel, unitOf } from './panels.js'
+import {
+  COLOUR, drawn, property, statePanel, statPanel, statusColumn, tablePanel, timePanel, unitOf
+} from './panels.js'
 import { POSTGRES, sqlTarget, tidy } from './sources.js'
-import { bucket, FROM, inRangeIf, literal, metricTitle, name, RANGE, rolled, SATELLITE, status, TO } from './sql.js'
+import {
+  bucket, FROM, hasStates, inRangeIf, literal, metricTitle, name, RANGE, rolled, SATELLITE, stateJson, stateStatus,
+  status, TO
+} from './sql.js'
 
 /**
  * Up to this, every point is shown, with some slack for "the last five minutes"; then steps of ten seconds; then
@@ -30,6 +36,10 @@ const panelOf = (metric: number): number => metric < 20 ? 10 + metric : 1_000 + 
 /** Five minutes at 1,000 points/s. Grafana truncates after a million rows, which would drop the newest ones. */
 const POINTS_MAX = 300_000
 
+/** The name of the state that an anomaly is about. */
+const STATE_COLUMN = '(SELECT s.name FROM metric_states s WHERE s.metric = anomalies.metric AND s.value = ' +
+  'anomalies.value AND anomalies.side = \'state\') AS "State", '
+
 type Metrics = readonly Metric[]
 
 export function satelliteBoard (metrics: Metrics): BoardBuilder {
@@ -44,7 +54,10 @@ export function satelliteBoard (metrics: Metrics): BoardBuilder {
     .withPanel(lastPoint())
     .withPanel(rate())
     .withPanel(now(metrics))
-  metrics.forEach((metric, index) => builder.withPanel(metricPanel(metric, panelOf(index))))
+  for (const [index, metric] of metrics.entries()) {
+    const id = panelOf(index)
+    builder.withPanel(hasStates(metric) ? stateTimeline(metric, id) : metricPanel(metric, id))
+  }
   return builder.withPanel(anomalies(metrics))
 }
 
@@ -99,8 +112,20 @@ function rate (): stat.PanelBuilder {
 }
 
 function now (metrics: Metrics): table.PanelBuilder {
+  // Numbers and states have columns of their own; without states there is no column for them.
+  const withStates = metrics.some(hasStates)
+  const cast = metrics.every(({ type }) => type === 'float') ? '' : '::double precision'
+  const latestOf = (metric: Metric): string => `(SELECT ${name(metric.name)} FROM latest)`
+  const valuesOf = (metric: Metric): string[] => {
+    const value = hasStates(metric) ? 'NULL::double precision' : `${latestOf(metric)}${cast}`
+    if (!withStates) return [value]
+    return [value, hasStates(metric) ? stateJson(metric, latestOf(metric)) : 'NULL::jsonb']
+  }
   const rows = metrics.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ` +
-    `${literal(metric.unit)}, (SELECT ${name(metric.name)} FROM latest))`)
+    `${literal(metric.unit)}, ${valuesOf(metric).join(', ')})`)
+  const judged = withStates
+    ? `CASE WHEN state IS NULL THEN ${status('value', 'bounds')} ELSE ${stateStatus('state', 'bounds')} END`
+    : status('value', 'bounds')
   return tablePanel({
     id: 3,
     title: 'Now',
@@ -117,14 +142,54 @@ function now (metrics: Metrics): table.PanelBuilder {
       ), bounds AS (
         SELECT resolved.* FROM limits, orbitstream_limits_of(limits.limits, ARRAY[${SATELLITE}]) resolved
       )
-      SELECT title AS "Metric", value AS "Value", unit AS "Unit", ${status('value', 'bounds')} AS "Limits",
+      SELECT title AS "Metric", value AS "Value", ${withStates ? 'state #>> \'{}\' AS "State", ' : ''}` +
+      `unit AS "Unit", ${judged} AS "Limits",
              ${LIMIT_LINES.toReversed().map(({ title, column }) => `${column} AS ${name(title)}`).join(', ')}
-      FROM (VALUES ${rows.join(', ')}) metric (place, name, title, unit, value)
+      FROM (VALUES ${rows.join(', ')}) metric (place, name, title, unit, value${withStates ? ', state' : ''})
         LEFT JOIN bounds ON bounds.metric = metric.name
       ORDER BY place`))
     .overrideByName('Limits', statusColumn(110))
     .overrideByName('Unit', [property('custom.width', 80)])
     .overrideByRegexp('/^(low|high) /', [property('noValue', 'none')])
+}
+
+/** The same steps as for numbers; in the wider ones the latest value of each. */
+function stateTimeline (metric: Metric, id: number): statetimeline.PanelBuilder {
+  const last = rolled(metric, 'last')
+  const numberOf = (value: string): string => metric.type === 'bool' ? `${value}::integer` : value
+  return statePanel({
+    id,
+    title: metric.title,
+    description: `Up to five minutes: every point, at most the newest ${POINTS_MAX.toLocaleString('en')}. Above: the ` +
+      'latest of each ten seconds up to six hours, of each minute or more beyond.',
+    width: 24,
+    height: 4,
+    interval: '1s',
+    none: 'No points of this satellite in this time range',
+    metric
+  }).withTarget(sqlTarget('A', 'time_series', `
+    SELECT "time", ${literal(metric.title)} AS metric, ${numberOf('value')} AS value
+    FROM (
+      SELECT "time", ${name(metric.name)} AS value FROM telemetry
+      WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')}
+        AND ${name(metric.name)} IS NOT NULL
+      ORDER BY "time" DESC LIMIT ${POINTS_MAX}
+    ) newest
+    UNION ALL
+    SELECT bucket, ${literal(metric.title)}, ${numberOf(last)}
+    FROM telemetry_10s
+    WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX}`, 'bucket')}
+        AND ${last} IS NOT NULL
+    UNION ALL
+    SELECT ${bucket('bucket', 60)}, ${literal(metric.title)},
+      ${numberOf(`(array_agg(${last} ORDER BY bucket DESC))[1]`)}
+    FROM telemetry_1m
+    WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} > ${TEN_SECONDS_MAX}`, 'bucket')}
+        AND ${last} IS NOT NULL GROUP BY 1
+    ORDER BY 1`))
 }
 
 function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
@@ -214,10 +279,14 @@ function limitLinesOf (metric: Metric): string {
 
 /** Closely spaced anomalies of one kind are merged: within a hundredth of the time range, at least ten seconds. */
 function anomalyRuns (metrics: Metrics): string {
+  const limit = metrics.some(hasStates)
+    ? "CASE side WHEN 'state' THEN coalesce((SELECT name FROM metric_states s " +
+      'WHERE s.metric = numbered.metric AND s.value = limit_value), limit_value::text) ELSE limit_value::text END'
+    : 'limit_value'
   return `
     SELECT min("time") AS "time", max("time") AS timeend,
            format('%s %s %s: %s, %s points', ${metricTitle(metrics, 'metric')},
-             CASE side WHEN 'low' THEN 'below' ELSE 'above' END, limit_value,
+             CASE side WHEN 'low' THEN 'below' WHEN 'high' THEN 'above' ELSE 'is' END, ${limit},
              CASE side WHEN 'low' THEN min(value) ELSE max(value) END, count(*)) AS text,
            severity AS tags
     FROM (
@@ -247,7 +316,8 @@ function anomalies (metrics: Metrics): table.PanelBuilder {
   })
     .withTarget(sqlTarget('A', 'table', `
       SELECT "time" AS "Time", ${metricTitle(metrics, 'metric')} AS "Metric", value AS "Value", side AS "Side",
-             limit_value AS "Limit", severity AS "Severity", limits_version AS "Version"
+             ${metrics.some(hasStates) ? STATE_COLUMN : ''}limit_value AS "Limit", severity AS "Severity",
+             limits_version AS "Version"
       FROM anomalies WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT 500`))
     .overrideByName('Time', [property('unit', 'dateTimeAsIso')])
     .overrideByName('Severity', statusColumn(110))

@@ -84,6 +84,29 @@ export function ingestNow (title: string, sql: string, aggregate: 'sum' | 'max' 
     ) by_server`
 }
 
+/** Whether a metric has states instead of numbers: false and true, or names. */
+export function hasStates ({ type }: Metric): boolean {
+  return type === 'state' || type === 'bool'
+}
+
+/** A value of such a metric as limits list it, in JSON: true, or the name of a state. */
+export function stateJson ({ type, states }: Metric, value: string): string {
+  if (type === 'bool') return `to_jsonb(${value})`
+  const names = states.map((state) => `WHEN ${state.value} THEN ${literal(state.name)}`)
+  return `to_jsonb(CASE ${value} ${names.join(' ')} END)`
+}
+
+/** As status(), of a value as stateJson() has it. */
+export function stateStatus (json: string, limits: string): string {
+  return `CASE WHEN ${limits}.states -> 'critical' @> ${json} THEN 'critical' ` +
+    `WHEN ${limits}.states -> 'warning' @> ${json} THEN 'warning' WHEN ${json} IS NOT NULL THEN 'ok' END`
+}
+
+/** Status of a metric's value. */
+export function statusOf (metric: Metric, value: string, limits: string): string {
+  return hasStates(metric) ? stateStatus(stateJson(metric, value), limits) : status(value, limits)
+}
+
 /** State of a value relative to the limits: 'ok', 'warning', 'critical'; null without a value. */
 export function status (value: string, limits: string): string {
   return `CASE WHEN ${value} < ${limits}.low_critical OR ${value} > ${limits}.high_critical THEN 'critical' ` +
@@ -92,6 +115,6 @@ export function status (value: string, limits: string): string {
 }
 
 /** Rollup column of a metric. */
-export function rolled (metric: Metric, aggregate: 'count' | 'min' | 'max' | 'avg'): string {
+export function rolled (metric: Metric, aggregate: 'count' | 'min' | 'max' | 'avg' | 'last'): string {
   return name(`${metric.name}_${aggregate}`)
 }

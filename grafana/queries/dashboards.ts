@@ -74,9 +74,9 @@ export function grafanaFile (path: string): string {
 export const DASHBOARDS = ['fleet', 'satellite', 'ingest'].map((name) => JSON.parse(
   grafanaFile(`dashboards/${name}.json`)) as Dashboard)
 
-const ALERTING = parse(grafanaFile('provisioning/alerting/orbitstream.yml')) as {
-  groups: Array<{ rules: AlertRule[] }>
-}
+interface Alerting { readonly groups: ReadonlyArray<{ readonly rules: readonly AlertRule[] }> }
+
+const ALERTING = parse(grafanaFile('provisioning/alerting/orbitstream.yml')) as Alerting
 
 export const ALERT_RULES = ALERTING.groups.flatMap(({ rules }) => rules)
 
@@ -109,7 +109,8 @@ export function allQueries (): DashboardQuery[] {
   }))]
 }
 
-function queriesOf (dashboard: Dashboard): DashboardQuery[] {
+/** Every SQL query of one dashboard. */
+export function queriesOf (dashboard: Dashboard): DashboardQuery[] {
   const { title, templating, annotations } = dashboard
   return [
     ...(templating.list ?? []).filter(({ type }) => type === 'query').map(({ name, query }) => ({

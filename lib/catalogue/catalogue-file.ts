@@ -14,16 +14,22 @@
  *   3. Limits follow the rules of lib/limits/validate.ts.
  *   4. One metric at least is not retired.
  *   5. It survives JSON: text has no lone surrogates, and numbers are not negative zeros, which become zeros.
+ *   6. A state, and no other type, has 1 to STATES_MAX states with different names and numbers.
+ *   7. What is simulated is of the type: whole numbers for an int.
  */
 import { readFile } from 'node:fs/promises'
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, type Document } from 'yaml'
 import {
-  Catalogue, ID_MAX, SIMULATION_KINDS, type Metric, type MetricLimits, type Simulation
+  Catalogue, ID_MAX, NUMBER_SIMULATIONS, type Metric, type MetricLimits, type NumberSimulation, type Simulation
 } from '../../protocol/catalogue.js'
 import { ALIASES_MAX, METRICS_MAX, NAME_BYTES_MAX, PointSchema, isMetricName } from '../../protocol/schema.js'
+import {
+  METRIC_TYPES, STATES_MAX, STATE_MAX, STATE_MIN, STATE_NAME_BYTES_MAX, ValueType, isStateName, type MetricType,
+  type State
+} from '../../protocol/value-types.js'
 import { nearest } from '../config/value-types.js'
 import { parseLimitSet } from '../limits/validate.js'
-import { SIMULATED_MAX, simulationOf } from './simulation.js'
+import { simulatedMax, simulationOf } from './simulation.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
 export const FILE_BYTES_MAX = 1024 * 1024
@@ -38,7 +44,7 @@ const FAULTS_MAX = 100
 const CONTROL = /\p{Cc}/u
 
 const METRIC_KEYS = [
-  'id', 'title', 'unit', 'description', 'resolution', 'limits', 'simulate', 'aliases', 'retired'
+  'id', 'type', 'states', 'title', 'unit', 'description', 'resolution', 'limits', 'simulate', 'aliases', 'retired'
 ] as const
 
 export interface CatalogueFault {
@@ -135,13 +141,19 @@ class CatalogueReader {
       this.fault(
         path, 'has no id: a number of its own, which never changes')
     }
-    const limits = this.readLimits(name, fields['limits'], [...path, 'limits'])
+    const isType = (type: unknown): type is MetricType => METRIC_TYPES.some((known) => known === type)
+    const type = this.read1('type', fields, path, isType, `must be one of ${METRIC_TYPES.join(', ')}`, 'float')
+    const states = this.readStates(type, fields['states'], path)
+    const valueType = new ValueType(type, states)
+    const limits = this.readLimits(name, fields['limits'], valueType, [...path, 'limits'])
     return {
       id: this.read1(
         'id', fields, path,
         (id): id is number => Number.isInteger(id) && (id as number) >= 1 && (id as number) <= ID_MAX,
         `must be a whole number from 1 to ${ID_MAX}`, 0),
       name,
+      type,
+      states,
       aliases: this.readAliases(fields['aliases'], [...path, 'aliases']),
       title: this.readText('title', fields, path, TITLE_MAX, titleOf(name)),
       unit: this.readText('unit', fields, path, UNIT_MAX, ''),
@@ -150,7 +162,7 @@ class CatalogueReader {
         'resolution', fields, path, (step): step is number => isFinite(step) && step > 0, 'must be a number above 0',
         null),
       limits,
-      simulation: this.readSimulation(fields['simulate'], limits, [...path, 'simulate']),
+      simulation: this.readSimulation(fields['simulate'], limits, valueType, [...path, 'simulate']),
       retired: this.read1(
         'retired', fields, path, (flag): flag is boolean => typeof flag === 'boolean', 'must be true or false', false)
     }
@@ -174,6 +186,35 @@ class CatalogueReader {
       key, fields, path, is, `must be text of at most ${max} characters on one line${quoteHint(fields[key])}`, without)
   }
 
+  /** The states of a state, by value; none of another type. */
+  private readStates (type: MetricType, value: unknown, path: Path): State[] {
+    const statesPath = [...path, 'states']
+    if (type !== 'state') {
+      if (value !== undefined) this.fault(statesPath, 'are for metrics of the type state only')
+      return []
+    }
+    if (value === undefined) {
+      this.fault(path, 'has no states: names with their numbers, such as { OFF: 0, ON: 1 }')
+      return []
+    }
+    const entries = Object.entries(this.fields(value, statesPath) ?? {})
+    if (entries.length === 0 || entries.length > STATES_MAX) {
+      this.fault(statesPath, `must have 1 to ${STATES_MAX} names with their numbers, not ${entries.length}`)
+    }
+    const names = new Map<unknown, string>()
+    const states = entries.filter((entry): entry is [string, number] => {
+      const [name, number] = entry
+      const at = [...statesPath, name]
+      const isNumber = Number.isInteger(number) && (number as number) >= STATE_MIN && (number as number) <= STATE_MAX
+      if (!isStateName(name)) this.fault(at, `is not a name for a state: ${STATE_NAME_RULE}`)
+      if (!isNumber) this.fault(at, `must be a whole number from ${STATE_MIN} to ${STATE_MAX}`)
+      else if (names.has(number)) this.fault(at, `${String(number)} is the number of ${names.get(number)} already`)
+      names.set(number, name)
+      return isNumber
+    })
+    return states.map(([name, number]) => ({ name, value: number + 0 })).sort((a, b) => a.value - b.value)
+  }
+
   private readAliases (value: unknown, path: Path): string[] {
     if (value === undefined) return []
     if (!Array.isArray(value)) {
@@ -187,30 +228,40 @@ class CatalogueReader {
     })
   }
 
-  private readLimits (name: string, value: unknown, path: Path): MetricLimits {
+  private readLimits (name: string, value: unknown, type: ValueType, path: Path): MetricLimits {
     if (value === undefined || !isMetricName(name) || isReserved(name)) return {}
-    const parsed = parseLimitSet({ default: { [name]: value } }, new PointSchema([name]), null)
+    // The states are at fault, and named already.
+    if (type.name === 'state' && type.states.length === 0) return {}
+    const parsed = parseLimitSet({ default: { [name]: value } }, new PointSchema([name], [], [type]), null)
     if (parsed.ok) return withoutNegativeZeros(parsed.set.default[name] ?? {})
     const prefix = `default.${name}`
     for (const { field, message } of parsed.faults) {
       const rest = field.slice(prefix.length + 1)
-      this.fault(rest === '' ? path : [...path, ...rest.split('.')], message)
+      this.fault(rest === '' ? path : [...path, ...pathOf(rest)], message)
     }
     return {}
   }
 
-  private readSimulation (value: unknown, limits: MetricLimits, path: Path): Simulation {
-    const without = simulationOf(limits)
+  private readSimulation (value: unknown, limits: MetricLimits, type: ValueType, path: Path): Simulation {
+    if (type.name === 'bool' || type.name === 'state') {
+      const fields = value === undefined ? {} : this.fields(value, path, ['kind']) ?? {}
+      const isStates = (kind: unknown): kind is 'states' => kind === 'states'
+      return { kind: this.read1('kind', fields, path, isStates, 'must be states', 'states') }
+    }
+    const without = simulationOf(limits, type.name)
     if (value === undefined) return without
     const fields = this.fields(value, path, ['kind', 'between', 'beyond'])
     if (fields === null) return without
-    const isKind = (kind: unknown): kind is Simulation['kind'] => SIMULATION_KINDS.some((known) => known === kind)
+    const isPair = (value: unknown): value is Pair => isPairOf(value, type.name)
+    const rule = pairRule(type.name)
+    const isKind = (kind: unknown): kind is NumberSimulation['kind'] => NUMBER_SIMULATIONS.some(
+      (known) => known === kind)
     return {
-      kind: this.read1('kind', fields, path, isKind, `must be one of ${SIMULATION_KINDS.join(', ')}`, without.kind),
-      between: withoutNegativeZeros(this.read1('between', fields, path, isPair, PAIR_RULE, without.between)),
+      kind: this.read1('kind', fields, path, isKind, `must be one of ${NUMBER_SIMULATIONS.join(', ')}`, without.kind),
+      between: withoutNegativeZeros(this.read1('between', fields, path, isPair, rule, without.between)),
       beyond: withoutNegativeZeros(this.read1(
-        'beyond', fields, path, (pair): pair is readonly [number, number] | null => pair === null || isPair(pair),
-        `${PAIR_RULE}, or null`, without.beyond))
+        'beyond', fields, path, (pair): pair is Pair | null => pair === null || isPair(pair), `${rule}, or null`,
+        without.beyond))
     }
   }
 
@@ -297,8 +348,13 @@ class CatalogueReader {
 }
 
 const NAME_RULE = `1 to ${NAME_BYTES_MAX} lower-case letters, digits and _, beginning with a letter`
-const PAIR_RULE = `must be two numbers, [low, high], from -${SIMULATED_MAX} to ${SIMULATED_MAX}`
+const STATE_NAME_RULE = `1 to ${STATE_NAME_BYTES_MAX} letters, digits, _, . and -, beginning with a letter`
 const RESERVED_RULE = 'is a name that every point or table has already'
+
+/** Of `states.critical[1]`. */
+function pathOf (field: string): Path {
+  return (field.match(/[^.[\]]+/g) ?? []).map((key) => /^\d+$/.test(key) ? Number(key) : key)
+}
 
 function text (path: Path): string {
   return path.join('.')
@@ -308,10 +364,17 @@ function isFinite (value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value)
 }
 
-function isPair (value: unknown): value is readonly [number, number] {
-  return Array.isArray(value) && value.length === 2 &&
-    value.every((each) => isFinite(each) && Math.abs(each) <= SIMULATED_MAX) &&
-    (value[0] as number) <= (value[1] as number)
+type Pair = readonly [low: number, high: number]
+
+function isPairOf (value: unknown, type: MetricType): value is Pair {
+  const is = (each: unknown): boolean => isFinite(each) && Math.abs(each) <= simulatedMax(type) &&
+    (type !== 'int' || Number.isInteger(each))
+  return Array.isArray(value) && value.length === 2 && value.every(is) && (value[0] as number) <= (value[1] as number)
+}
+
+function pairRule (type: MetricType): string {
+  const max = simulatedMax(type)
+  return `must be two ${type === 'int' ? 'whole ' : ''}numbers, [low, high], from -${max} to ${max}`
 }
 
 /**
@@ -351,8 +414,11 @@ function quoteHint (value: unknown): string {
 
 /** A catalogue as the database keeps it: the file's form without what is left to defaults. */
 export function catalogueJson (catalogue: Catalogue): object {
-  const metrics = catalogue.metrics.map(({ name, simulation, ...metric }) => [
-    name, { ...metric, resolution: metric.resolution ?? undefined, simulate: simulation }
-  ])
+  const metrics = catalogue.metrics.map(({ name, states, simulation, ...metric }) => [name, {
+    ...metric,
+    states: states.length === 0 ? undefined : Object.fromEntries(states.map(({ name, value }) => [name, value])),
+    resolution: metric.resolution ?? undefined,
+    simulate: simulation
+  }])
   return { catalogue: FORM, streams: { [STREAM]: { metrics: Object.fromEntries(metrics) as object } } }
 }

@@ -1,6 +1,7 @@
 /** The limits from the catalogue and the configuration: stored in a database that has none yet. */
-import { THRESHOLDS, type Catalogue } from '../../protocol/catalogue.js'
+import { THRESHOLDS, hasLimits, type Catalogue, type Metric } from '../../protocol/catalogue.js'
 import { PointSchema } from '../../protocol/schema.js'
+import { ValueType } from '../../protocol/value-types.js'
 import type { Config } from '../config/settings.js'
 import { StartupError } from '../support/startup-error.js'
 import type { LimitSet, MetricLimits } from '../limits/limit-set.js'
@@ -8,9 +9,9 @@ import { parseLimitSet } from '../limits/validate.js'
 
 /** Throws a StartupError if a variable of the environment does not fit the catalogue's other limits of its metric. */
 export function defaultLimits (config: Pick<Config, ThresholdKey>, { live }: Catalogue): LimitSet {
-  const limits = live.map(({ name, limits }): [string, MetricLimits] => [name, withThreshold(name, limits, config)])
+  const limits = live.map((metric): [string, MetricLimits] => [metric.name, withThreshold(metric, config)])
   return {
-    default: Object.fromEntries(limits.filter(([, { low, high }]) => low !== undefined || high !== undefined)),
+    default: Object.fromEntries(limits.filter(([, each]) => hasLimits(each))),
     overrides: {}
   }
 }
@@ -25,12 +26,15 @@ export function thresholdsInUse (config: Pick<Config, ThresholdKey>, { live }: C
 }
 
 /** A variable of the environment wins over the catalogue's critical limit. */
-function withThreshold (name: string, limits: MetricLimits, config: Pick<Config, ThresholdKey>): MetricLimits {
+function withThreshold (
+  { name, type, states, limits }: Metric, config: Pick<Config, ThresholdKey>
+): MetricLimits {
   const threshold = THRESHOLDS.find(({ metric }) => metric === name)
   const value = threshold === undefined ? null : config[`threshold_${threshold.metric}`]
   if (threshold === undefined || value === null) return limits
   const merged = { ...limits, [threshold.side]: { ...limits[threshold.side], critical: value } }
-  const parsed = parseLimitSet({ default: { [name]: merged } }, new PointSchema([name]), null)
+  const schema = new PointSchema([name], [], [new ValueType(type, states)])
+  const parsed = parseLimitSet({ default: { [name]: merged } }, schema, null)
   if (parsed.ok) return merged
   throw new StartupError(
     `${threshold.env}=${value} does not fit the other limits that the catalogue has for ${name}: ` +

@@ -42,6 +42,10 @@ export function compareCatalogues (
       ...pairs.filter(({ before, metric }) => before.name !== metric.name).map(({ before, metric }) =>
         `id ${before.id} is ${before.name}, not ${metric.name}: keep the name, and list ${metric.name} under its ` +
         `aliases; or give ${metric.name} a new id`),
+      ...pairs.filter(({ before, metric }) => before.type !== metric.type).map(({ before, metric }) =>
+        `${before.name} (id ${before.id}) is of the type ${before.type}, not ${metric.type}: types never change, ` +
+        'because its points are stored; retire it, and add a metric with another name and id'),
+      ...pairs.flatMap(({ before, metric }) => before.type === metric.type ? stateFaults(before, metric) : []),
       ...added.filter(({ id }) => id <= idMax).map(({ id, name }) =>
         `${name} (id ${id}) is new: its id must be above all that are in use, ${idMax + 1} or more`),
       ...movedNames([...earlier, inForce], proposed)
@@ -54,6 +58,14 @@ export function compareCatalogues (
       return what.length === 0 ? [] : [{ metric, what }]
     })
   }
+}
+
+/** States may be added; others would give stored numbers, or those of senders, another meaning. */
+function stateFaults (before: Metric, metric: Metric): string[] {
+  return before.states
+    .filter(({ name, value }) => !metric.states.some((state) => state.name === name && state.value === value))
+    .map(({ name, value }) => `${metric.name} (id ${metric.id}) must keep its state ${name}, which is ${value}: ` +
+      'states never change, because their numbers are stored; add others instead')
 }
 
 /** Names that were another metric's in some version. Those that clash with a name of `pairs` are told there. */

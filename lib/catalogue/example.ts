@@ -24,7 +24,7 @@ streams:
         # They hold until somebody sets others with "orbitstream-ingest limits set" or PUT /limits.
         limits:
           low: { warning: 20, critical: 10 }
-        # How the simulator moves it: charge, fill, signal, walk or constant; "beyond" are simulated anomalies.
+        # How the simulator moves it: charge, fill, signal, walk, counter or constant; "beyond" are simulated anomalies.
         simulate: { kind: charge, between: [48, 98], beyond: [0.5, 9.5] }
 
       bus_voltage:
@@ -57,9 +57,22 @@ streams:
       frames_lost:
         id: 5
         title: Lost frames
+        # float is what metrics are by default; others are float32, int, bool and state. A type never changes.
+        type: int
         limits:
           high: { warning: 50 }
         simulate: { kind: fill, between: [0, 40], beyond: [51, 80] }
+
+      mode:
+        id: 7
+        title: Mode
+        type: state
+        # Senders may use names or numbers; the database has the numbers, and dashboards show the names.
+        states: { SAFE: 0, NOMINAL: 1, DOWNLINK: 2, TUMBLING: 9 }
+        limits:
+          states: { warning: [SAFE], critical: [TUMBLING] }
+
+      heater_on: { id: 8, title: Heater, type: bool }
 
       # Nobody sends it any more: its points stay, dashboards do not show it. Metrics are never removed.
       old_star_tracker_temperature: { id: 6, unit: °C, retired: true }

@@ -1,53 +1,73 @@
-/** How the simulator moves a metric of which the catalogue does not say it. */
-import type { MetricLimits, Simulation } from '../../protocol/catalogue.js'
+/** How the simulator moves a number of which the catalogue does not say it. */
+import type { MetricLimits, NumberSimulation } from '../../protocol/catalogue.js'
+import type { MetricType } from '../../protocol/value-types.js'
 
 /** Where there are no limits either. */
 const BETWEEN = [0, 100] as const
-/** Largest simulated value: differences of two, and multiples of them, must stay finite. */
-export const SIMULATED_MAX = 1e300
 
-/** A walk well within the limits, and anomalies just beyond one of them. */
-export function simulationOf ({ low, high }: MetricLimits): Simulation {
-  const lowest = low?.warning ?? low?.critical
-  const highest = high?.warning ?? high?.critical
-  const between = betweenOf(clampIf(lowest), clampIf(highest))
-  const size = Math.max(between[1] - between[0], Number.MIN_VALUE)
-  const [floor, ceiling] = [low?.critical ?? low?.warning, high?.critical ?? high?.warning]
-  return { kind: 'walk', between, beyond: below(floor, size) ?? above(ceiling, size) }
+type Pair = readonly [low: number, high: number]
+
+/** Largest simulated value: of the type, and differences of two, and multiples of them, must stay finite. */
+export function simulatedMax (type: MetricType): number {
+  return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 
-function betweenOf (low: number | undefined, high: number | undefined): readonly [number, number] {
+/** A walk well within the limits, and anomalies just beyond one of them. */
+export function simulationOf ({ low, high }: MetricLimits, type: MetricType): NumberSimulation {
+  const lowest = low?.warning ?? low?.critical
+  const highest = high?.warning ?? high?.critical
+  const between = betweenOf(clampIf(lowest, type), clampIf(highest, type), type)
+  const size = Math.max(between[1] - between[0], Number.MIN_VALUE)
+  const [floor, ceiling] = [low?.critical ?? low?.warning, high?.critical ?? high?.warning]
+  return { kind: 'walk', between, beyond: below(floor, size, type) ?? above(ceiling, size, type) }
+}
+
+function betweenOf (low: number | undefined, high: number | undefined, type: MetricType): Pair {
+  const [lowest, highest] = pair(within(low, high), type)
+  if (type !== 'int') return [lowest, highest]
+  const first = Math.ceil(lowest)
+  return [first, Math.max(first, Math.floor(highest))]
+}
+
+function within (low: number | undefined, high: number | undefined): Pair {
   if (low !== undefined && high !== undefined) return [low + (high - low) * 0.1, high - (high - low) * 0.1]
-  if (low !== undefined) return pair(low + sizeOf(low) * 0.1, low + sizeOf(low))
-  if (high !== undefined) return pair(high - sizeOf(high), high - sizeOf(high) * 0.1)
+  if (low !== undefined) return [low + sizeOf(low) * 0.1, low + sizeOf(low)]
+  if (high !== undefined) return [high - sizeOf(high), high - sizeOf(high) * 0.1]
   return BETWEEN
 }
 
 /** Null: no number that can be simulated is far enough below. */
-function below (floor: number | undefined, size: number): readonly [number, number] | null {
+function below (floor: number | undefined, size: number, type: MetricType): Pair | null {
   if (floor === undefined) return null
-  const [low, high] = pair(floor - size * 0.2, floor - size * 0.01)
-  return high < floor ? [low, high] : null
+  const [low, high] = pair(type === 'int'
+    ? [Math.floor(floor - size * 0.2), Math.ceil(floor) - 1]
+    : [floor - size * 0.2, floor - size * 0.01], type)
+  return high < floor && low <= high ? [low, high] : null
 }
 
-function above (ceiling: number | undefined, size: number): readonly [number, number] | null {
+function above (ceiling: number | undefined, size: number, type: MetricType): Pair | null {
   if (ceiling === undefined) return null
-  const [low, high] = pair(ceiling + size * 0.01, ceiling + size * 0.2)
-  return low > ceiling ? [low, high] : null
+  const [low, high] = pair(type === 'int'
+    ? [Math.floor(ceiling) + 1, Math.ceil(ceiling + size * 0.2)]
+    : [ceiling + size * 0.01, ceiling + size * 0.2], type)
+  return low > ceiling && low <= high ? [low, high] : null
 }
 
 function sizeOf (limit: number): number {
   return Math.max(Math.abs(limit), 1)
 }
 
-function pair (low: number, high: number): readonly [number, number] {
-  return [clamp(low), clamp(high)]
+/** Of numbers that the type has. */
+function pair ([low, high]: Pair, type: MetricType): Pair {
+  const round = type === 'float32' ? Math.fround : (value: number) => value
+  return [clamp(round(low), type), clamp(round(high), type)]
 }
 
-function clamp (value: number): number {
-  return Math.min(SIMULATED_MAX, Math.max(-SIMULATED_MAX, value))
+function clamp (value: number, type: MetricType): number {
+  const max = simulatedMax(type)
+  return Math.min(max, Math.max(-max, value))
 }
 
-function clampIf (value: number | undefined): number | undefined {
-  return value === undefined ? undefined : clamp(value)
+function clampIf (value: number | undefined, type: MetricType): number | undefined {
+  return value === undefined ? undefined : clamp(value, type)
 }

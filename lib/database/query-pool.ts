@@ -27,7 +27,8 @@ export class QueryPool {
   /** Connections that nobody uses; null: not opened yet. */
   private readonly free: Array<Database | null>
   private readonly busy = new Set<Database>()
-  private readonly waiting: Array<() => void> = []
+  /** Each takes over a connection when it is free. */
+  private readonly waiting: Array<(db: Database | null) => void> = []
   private readonly running = new Set<Promise<unknown>>()
   private closed = false
 
@@ -41,8 +42,7 @@ export class QueryPool {
 
   /** Rejects with an OperatingError for failures that a client can handle. */
   async run<T> (work: (db: Database) => Promise<T>): Promise<T> {
-    if (this.free.length === 0) await this.wait()
-    const slot = { db: this.free.pop() ?? null }
+    const slot = { db: this.free.length > 0 ? this.free.pop() ?? null : await this.wait() }
     const result = this.attempt(slot, work)
     const settled = result.catch(() => undefined)
     this.running.add(settled)
@@ -50,8 +50,10 @@ export class QueryPool {
       return await result
     } finally {
       this.running.delete(settled)
-      this.free.push(slot.db)
-      this.waiting.shift()?.()
+      const next = this.waiting.shift()
+      // Handed over, not announced: another query could take it before the one that waits does.
+      if (next === undefined) this.free.push(slot.db)
+      else next(slot.db)
     }
   }
 
@@ -61,14 +63,14 @@ export class QueryPool {
     await Promise.all(this.running)
   }
 
-  private async wait (): Promise<void> {
+  private async wait (): Promise<Database | null> {
     if (this.waiting.length >= WAITING_MAX) {
       throw new OperatingError('too_busy', 'Too many queries are waiting for the database; retry later.')
     }
-    await new Promise<void>((resolve, reject) => {
-      const next = (): void => {
+    return await new Promise((resolve, reject) => {
+      const next = (db: Database | null): void => {
         clearTimeout(timer)
-        resolve()
+        resolve(db)
       }
       const timer = setTimeout(() => {
         this.waiting.splice(this.waiting.indexOf(next), 1)

@@ -3,8 +3,8 @@
  *
  *   points   [ 0 | 0 | 3 | … ]     index in the PointColumns, ascending
  *   metrics  [ 0 | 2 | 1 | … ]     index in the schema, ascending within a point
- *   kinds    [ 3 | 0 | 1 | … ]     severity * 2 + side, by SEVERITIES and LIMIT_SIDES
- *   limits   [ x | y | z | … ]     the limit that was exceeded
+ *   kinds    [ 4 | 0 | 1 | … ]     severity * 3 + side, by SEVERITIES and ANOMALY_SIDES
+ *   limits   [ x | y | z | … ]     the limit that was exceeded; of a state, the value itself
  */
 export class AnomalyColumns {
   /** Number of anomalies; entries beyond it are stale. */

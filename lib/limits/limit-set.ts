@@ -12,8 +12,10 @@
  *     }
  *   }
  *
- * A metric has limits on two sides, each with a warning and a critical limit. A value below a low limit or above a high
- * one is an anomaly; a value equal to the limit is not. A metric without limits is not checked.
+ * A number has limits on two sides, each with a warning and a critical limit. A value below a low limit or above a high
+ * one is an anomaly; a value equal to the limit is not. A state or a bool has lists of values instead, each of which is
+ * an anomaly: { "states": { "warning": ["SAFE"], "critical": ["LOST"] } }, { "states": { "critical": [false] } }. A
+ * metric without limits is not checked.
  *
  * The key of an override is a satellite id, or a pattern in which `*` matches any characters, or none. For each metric,
  * the most specific override that names it applies, and replaces all limits of that metric. In descending order:
@@ -24,14 +26,18 @@
  *
  * The rules for a valid set are in validate.ts.
  */
-import type { LimitSide, MetricLimits, Severity, SideLimits } from '../../protocol/catalogue.js'
+import type { LimitSide, MetricLimits, Severity, SideLimits, StateLimits } from '../../protocol/catalogue.js'
 
 /** Sides of a metric, in the order of their codes. */
 export const LIMIT_SIDES = ['low', 'high'] as const satisfies readonly LimitSide[]
 
+/** Sides of an anomaly, in the order of their codes: a state has none, so its anomalies have this instead. */
+export const ANOMALY_SIDES = [...LIMIT_SIDES, 'state'] as const
+export type AnomalySide = typeof ANOMALY_SIDES[number]
+
 /** Severities of an anomaly, in the order of their codes. */
 export const SEVERITIES = ['warning', 'critical'] as const satisfies readonly Severity[]
-export type { MetricLimits, Severity, SideLimits }
+export type { MetricLimits, Severity, SideLimits, StateLimits }
 
 /** By metric name. */
 export type LimitsByMetric = Readonly<Record<string, MetricLimits>>

@@ -1,5 +1,7 @@
 /** The state of stored values by one version of the limits, for people: `unchecked` without a limit or a value. */
-import { SEVERITIES, type LimitSet, type MetricLimits, type SideLimits } from './limit-set.js'
+import { SEVERITIES, type LimitSet, type MetricLimits } from './limit-set.js'
+import type { TypedMetric } from '../../protocol/catalogue.js'
+import { FLOAT, type ValueType } from '../../protocol/value-types.js'
 import { LimitResolver } from './resolver.js'
 
 /** Mildest first. */
@@ -11,17 +13,15 @@ export class LimitStates {
   /** Scratch memory for limitsOf(). */
   private readonly chosen: number[]
 
-  /** @param metrics names; limits for others are ignored */
-  constructor (set: LimitSet, readonly metrics: readonly string[]) {
-    this.resolver = new LimitResolver(set, metrics)
+  /** @param metrics limits for others are ignored */
+  constructor (set: LimitSet, readonly metrics: readonly TypedMetric[]) {
+    this.resolver = new LimitResolver(set, metrics.map(({ metric }) => metric.name))
     this.chosen = new Array<number>(metrics.length).fill(0)
   }
 
   /** Those of the metrics that have a limit for some satellite. */
-  get limited (): string[] {
-    return this.metrics.filter((_, index) => this.resolver.entries.some((entry) => (
-      entry[index]?.low !== undefined || entry[index]?.high !== undefined
-    )))
+  get limited (): TypedMetric[] {
+    return this.metrics.filter((_, index) => this.resolver.entries.some((entry) => isChecked(entry[index] ?? {})))
   }
 
   /** By metric. */
@@ -30,17 +30,21 @@ export class LimitStates {
     return this.chosen.map((entry, index) => this.resolver.entries[entry]?.[index] ?? {})
   }
 
-  /** The worst state of a point. @param values by metric */
+  /** The worst state of a point. @param values by metric, as stored */
   stateOf (satellite: string, values: ReadonlyArray<number | null>): LimitState {
-    return worstOf(this.limitsOf(satellite).map((limits, index) => stateOfValue(values[index] ?? null, limits)))
+    return worstOf(this.limitsOf(satellite).map((limits, index) => (
+      stateOfValue(values[index] ?? null, limits, this.metrics[index]?.type ?? FLOAT)
+    )))
   }
 }
 
-export function stateOfValue (value: number | null, { low, high }: MetricLimits): LimitState {
-  const isChecked = hasLimit(low) || hasLimit(high)
-  if (value === null || Number.isNaN(value) || !isChecked) return 'unchecked'
+/** @param value as stored */
+export function stateOfValue (value: number | null, limits: MetricLimits, type: ValueType): LimitState {
+  const { low, high, states } = limits
+  if (value === null || Number.isNaN(value) || !isChecked(limits)) return 'unchecked'
   const severity = SEVERITIES.findLast((each) => (
-    value < (low?.[each] ?? -Infinity) || value > (high?.[each] ?? Infinity)
+    value < (low?.[each] ?? -Infinity) || value > (high?.[each] ?? Infinity) ||
+    states?.[each]?.some((state) => type.read(state) === value)
   ))
   return severity ?? 'ok'
 }
@@ -49,6 +53,6 @@ export function worstOf (states: readonly LimitState[]): LimitState {
   return LIMIT_STATES[Math.max(0, ...states.map((state) => LIMIT_STATES.indexOf(state)))] ?? 'unchecked'
 }
 
-function hasLimit (side: SideLimits | undefined): boolean {
-  return side?.warning !== undefined || side?.critical !== undefined
+function isChecked ({ low, high, states }: MetricLimits): boolean {
+  return [low, high, states].some((each) => each?.warning !== undefined || each?.critical !== undefined)
 }

@@ -5,26 +5,31 @@
  *
  *   bounds      row × metric × [ low, high ]           a value outside is an anomaly
  *   thresholds  row × metric × [ low critical, low warning, high warning, high critical ]   read only for anomalies
+ *   states      row × metric: kinds of anomaly by value, of states and bools with limits; others have none
  *   rows        row by Satellite.index; valid only while owners[index] is that same Satellite (satellites.ts)
  *
- * NaN means "no limit" or, in a point, "no value": every comparison with it is false. Memory is bounded by the size of
- * the SatelliteTable, and released when that table begins a new generation.
+ * NaN means "no limit" or, in a point, "no value": every comparison with it is false. Every value of a state with
+ * limits is below its low bound, so that the check of numbers costs nothing more, and is looked up. Memory is bounded
+ * by the size of the SatelliteTable, and released when that table begins a new generation.
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { Satellite } from '../../protocol/satellites.js'
 import type { PointSchema } from '../../protocol/schema.js'
+import type { ValueType } from '../../protocol/value-types.js'
 import type { AnomalyColumns } from './anomaly-columns.js'
-import { LIMIT_SIDES, SEVERITIES } from './limit-set.js'
-import type { MetricLimits, NumberedLimits, Severity, SideLimits } from './limit-set.js'
+import { ANOMALY_SIDES, SEVERITIES } from './limit-set.js'
+import type {
+  AnomalySide, MetricLimits, NumberedLimits, Severity, SideLimits, StateLimits
+} from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
-/** Code of an anomaly's severity and side: severity * 2 + side. */
-export function kindOf (severity: Severity, side: typeof LIMIT_SIDES[number]): number {
-  return SEVERITIES.indexOf(severity) * LIMIT_SIDES.length + LIMIT_SIDES.indexOf(side)
+/** Code of an anomaly's severity and side: severity * 3 + side. */
+export function kindOf (severity: Severity, side: AnomalySide): number {
+  return SEVERITIES.indexOf(severity) * ANOMALY_SIDES.length + ANOMALY_SIDES.indexOf(side)
 }
 
 /** Number of kinds. */
-export const KINDS_MAX = SEVERITIES.length * LIMIT_SIDES.length
+export const KINDS_MAX = SEVERITIES.length * ANOMALY_SIDES.length
 
 const LOW_CRITICAL = kindOf('critical', 'low')
 const LOW_WARNING = kindOf('warning', 'low')
@@ -46,6 +51,7 @@ export class LimitTable {
   private readonly metricCount: number
   private bounds: Float64Array
   private thresholds: Float64Array
+  private readonly states: Array<ReadonlyMap<number, number> | undefined> = []
   private rows = new Int32Array(1024)
   private owners: Satellite[] = []
   private generation = 0
@@ -109,7 +115,14 @@ export class LimitTable {
 
   private add (point: number, metric: number, value: number, row: number, anomalies: AnomalyColumns): void {
     const { thresholds } = this
-    const at = (row * this.metricCount + metric) * THRESHOLDS
+    const cell = row * this.metricCount + metric
+    const states = this.states[cell]
+    if (states !== undefined) {
+      const kind = states.get(value)
+      if (kind !== undefined) anomalies.push(point, metric, kind, value)
+      return
+    }
+    const at = cell * THRESHOLDS
     const lowCritical = thresholds[at] as number
     const lowWarning = thresholds[at + 1] as number
     const highWarning = thresholds[at + 2] as number
@@ -151,10 +164,11 @@ export class LimitTable {
     return row
   }
 
-  private writeLimits (row: number, metric: number, { low, high }: MetricLimits): void {
+  private writeLimits (row: number, metric: number, { low, high, states }: MetricLimits): void {
     const cell = row * this.metricCount + metric
     const levels = [low?.critical, low?.warning, high?.warning, high?.critical]
-    this.bounds.set([firstLimit(low), firstLimit(high)], cell * BOUNDS)
+    this.states[cell] = states === undefined ? undefined : kindsOf(states, this.schema.types[metric] as ValueType)
+    this.bounds.set(states === undefined ? [firstLimit(low), firstLimit(high)] : [Infinity, NaN], cell * BOUNDS)
     this.thresholds.set(levels.map((limit) => limit ?? NaN), cell * THRESHOLDS)
   }
 
@@ -177,4 +191,10 @@ export class LimitTable {
 /** The limit of a side that a value reaches first: the warning comes before the critical limit. */
 function firstLimit (limits: SideLimits | undefined): number {
   return limits?.warning ?? limits?.critical ?? NaN
+}
+
+/** Kinds of anomaly by value. States that this catalogue does not have are left out: a newer one has. */
+function kindsOf (limits: StateLimits, type: ValueType): ReadonlyMap<number, number> {
+  return new Map(SEVERITIES.flatMap((severity) => (limits[severity] ?? []).map((state): [number, number] => (
+    [type.read(state), kindOf(severity, 'state')]))))
 }

@@ -8,11 +8,12 @@
  *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters that satellite ids may have (`*` is one).
  *   3. `default` and each override are objects whose keys are metrics of the schema. A stored set may have others,
  *      known to a newer server; a new set may keep those unchanged.
- *   4. The limits of a metric are an object with `low`, `high`, both or neither; each is an object with `warning`,
- *      `critical` or both.
- *   5. Each limit is a finite number.
+ *   4. The limits of a number are an object with `low`, `high`, both or neither, those of a state or bool one with or
+ *      without `states`; each is an object with `warning`, `critical` or both.
+ *   5. Each limit is a finite number. Of `states` it is a list of names of states, or of true or false, each once. A
+ *      stored set may name states that only a newer server knows, as with metrics.
  *   6. The warning comes before the critical limit: low.warning > low.critical, high.warning < high.critical.
- *   7. Some value is in order: every low limit of a metric is less than every high limit.
+ *   7. Some value is in order: every low limit of a metric is less than every high limit, some state is in no list.
  *   8. A key has at most WILDCARDS_MAX `*`, and finding the limits of a satellite takes at most MATCH_STEPS_MAX steps
  *      (resolver.ts): any client may send a million new satellites.
  *   9. It has at most LIMIT_SET_BYTES_MAX bytes as JSON: every process holds it, and the history keeps every version.
@@ -22,9 +23,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LimitSide } from '../../protocol/catalogue.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
-import { listNames, type PointSchema } from '../../protocol/schema.js'
+import { listNames } from '../../protocol/names.js'
+import type { PointSchema } from '../../protocol/schema.js'
+import type { ValueType } from '../../protocol/value-types.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD } from './limit-set.js'
-import type { LimitSet, LimitsByMetric, MetricLimits, SideLimits } from './limit-set.js'
+import type { LimitSet, LimitsByMetric, MetricLimits, SideLimits, StateLimits } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
 export const OVERRIDES_MAX = 10_000
@@ -35,8 +38,10 @@ export const MATCH_STEPS_MAX = 64
 /** As JSON without white space; 10,000 overrides with all limits of all metrics take 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
 /** Fields of the largest set: its own two, and the most overrides with all limits of all metrics. */
-export function limitSetPartsMax ({ metricCount }: PointSchema): number {
-  return 2 + (OVERRIDES_MAX + 1) * (1 + metricCount * (1 + LIMIT_SIDES.length * (1 + SEVERITIES.length)))
+export function limitSetPartsMax ({ types }: PointSchema): number {
+  const parts = types.map(({ states: { length } }) => (
+    1 + (length > 0 ? 1 + SEVERITIES.length + length : LIMIT_SIDES.length * (1 + SEVERITIES.length))))
+  return 2 + (OVERRIDES_MAX + 1) * (1 + parts.reduce((sum, each) => sum + each, 0))
 }
 /** The fault of a key that matches no satellite. */
 export const NO_PATTERN =
@@ -139,7 +144,7 @@ class LimitSetReader {
   }
 
   private readMetrics (value: unknown, path: string, override: string | null): LimitsByMetric {
-    const { metrics } = this.schema
+    const { metrics, types } = this.schema
     const fields = this.fields(value, path)
     if (fields === null) return {}
     const known = metrics.filter((name) => Object.hasOwn(fields, name))
@@ -147,12 +152,56 @@ class LimitSetReader {
     const kept = others.filter((name) => this.keeps(name, fields[name], override))
     for (const name of others) if (!kept.includes(name)) this.unknown(name.slice(0, ECHO_MAX), path, metrics)
     return Object.fromEntries([
-      ...known.map((name) => [name, this.readMetric(fields[name], `${path}.${name}`)]),
+      ...known.map((name) => {
+        const type = types[metrics.indexOf(name)] as ValueType
+        const mayKeep = (): boolean => this.keeps(name, fields[name], override)
+        return [name, this.readMetric(fields[name], type, `${path}.${name}`, mayKeep)]
+      }),
       ...kept.map((name) => [name, fields[name]])
     ]) as LimitsByMetric
   }
 
-  private readMetric (value: unknown, path: string): MetricLimits {
+  /** @param mayKeep whether these limits may name states that are not known */
+  private readMetric (value: unknown, type: ValueType, path: string, mayKeep: () => boolean): MetricLimits {
+    return type.states.length === 0 ? this.readNumber(value, path) : this.readState(value, type, path, mayKeep)
+  }
+
+  private readState (value: unknown, type: ValueType, path: string, mayKeep: () => boolean): MetricLimits {
+    const fields = this.fields(value, path, ['states'])
+    if (fields === null || !Object.hasOwn(fields, 'states')) return {}
+    const listPath = `${path}.states`
+    const lists = this.fields(fields['states'], listPath, SEVERITIES)
+    if (lists === null) return {}
+    const has = SEVERITIES.filter((severity) => Object.hasOwn(lists, severity))
+    if (has.length === 0) this.fault(listPath, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
+    const seen = new Set<unknown>()
+    const states: StateLimits = Object.fromEntries(has.map((severity) => (
+      [severity, this.readStates(lists[severity], type, `${listPath}.${severity}`, seen, mayKeep)])))
+    const isInOrder = type.states.some(({ name }) => !seen.has(type.name === 'bool' ? name === 'true' : name))
+    if (!isInOrder) this.fault(listPath, 'has all values: none is in order')
+    return { states }
+  }
+
+  private readStates (
+    value: unknown, type: ValueType, path: string, seen: Set<unknown>, mayKeep: () => boolean
+  ): Array<string | boolean> {
+    if (!Array.isArray(value) || value.length === 0) {
+      this.fault(path, `must be a list of ${type.name === 'bool' ? 'true or false' : 'names of states'}`)
+      return []
+    }
+    return value.filter((state: unknown, index): state is string | boolean => {
+      const isOfType = type.name === 'bool' ? typeof state === 'boolean' : typeof state === 'string'
+      const isKnown = isOfType && !Number.isNaN(type.read(state))
+      if (isKnown && seen.has(state)) this.fault(`${path}[${index}]`, `${String(state)} is listed already`)
+      seen.add(state)
+      if (isKnown || (isOfType && mayKeep())) return true
+      this.fault(`${path}[${index}]`,
+        type.name === 'bool' ? 'must be true or false' : `must be ${type.names}${type.hint(state)}`)
+      return false
+    })
+  }
+
+  private readNumber (value: unknown, path: string): MetricLimits {
     const fields = this.fields(value, path, LIMIT_SIDES)
     if (fields === null) return {}
     const sides = LIMIT_SIDES.filter((side) => Object.hasOwn(fields, side))

@@ -223,7 +223,7 @@ export class Workers {
     return new Live({
       run: this.run,
       version,
-      metrics: catalogue.schema.metrics,
+      metrics: catalogue.typed,
       config,
       databaseKind,
       workers: () => this.sources,

@@ -8,8 +8,11 @@
  * transaction of the workers updates, and partitions from being dropped. The width of a slice follows the density of
  * the rows: a slice is counted first, up to its maximum, and divided if it has more, or if counting takes too long.
  *
+ * Values are written as senders may write them, so that an export can be sent again.
  * Rows that arrive with times that were already passed are not in the export.
  */
+import type { Metric } from '../../protocol/catalogue.js'
+import { sentOf } from '../database/metric-columns.js'
 import { identifier } from '../database/quote.js'
 import { isUnanswered } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
@@ -18,8 +21,8 @@ import { isoTime } from '../pipeline/rows/rows.js'
 export interface ExportFilter {
   /** Null: all satellites. */
   readonly satellite: string | null
-  /** Names, in the order of the columns. */
-  readonly metrics: readonly string[]
+  /** In the order of the columns. */
+  readonly metrics: readonly Metric[]
   /** Microseconds since 1970, inclusive. */
   readonly fromMicros: number
   /** Exclusive. */
@@ -84,7 +87,9 @@ async function countRows (
 
 /** The COPY of the rows between two times, microseconds since 1970. */
 export function copyStatement (filter: ExportFilter, from: number, to: number, format: ExportFormat): string {
-  const columns = [TIME, 'satellite_id', ...filter.metrics.map(identifier)].join(', ')
+  const form = format === 'csv' ? 'text' : 'json'
+  const values = filter.metrics.map((metric) => `${sentOf(metric, form)} AS ${identifier(metric.name)}`)
+  const columns = [TIME, 'satellite_id', ...values].join(', ')
   // The name is qualified because the first column of the result has the same.
   const sorted = `${rowsBetween(filter, `SELECT ${columns}`, from, to)} ORDER BY telemetry."time", satellite_id`
   return format === 'csv'
@@ -101,5 +106,5 @@ function rowsBetween ({ satellite }: ExportFilter, select: string, from: number,
 
 /** The first line of a CSV. */
 export function csvHeader ({ metrics }: ExportFilter): string {
-  return `${['time', 'satellite_id', ...metrics].join(',')}\n`
+  return `${['time', 'satellite_id', ...metrics.map(({ name }) => name)].join(',')}\n`
 }

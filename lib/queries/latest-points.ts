@@ -2,10 +2,12 @@
  * The last points of satellites, from the table that the primary keeps and the few rows that are newer: telemetry has
  * no index for them (docs/ARCHITECTURE.md, "The latest point of each satellite").
  */
-import { identifier } from '../database/quote.js'
+import type { Metric } from '../../protocol/catalogue.js'
+import { numberOf } from '../database/metric-columns.js'
 import type { Database } from '../database/database.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 
+/** As stored: a bool is 1 or 0, a state is its number. */
 export type Value = number | null
 
 export interface LatestPoint {
@@ -35,7 +37,7 @@ interface Row {
   /** Null in the only row of an empty page. */
   readonly _micros: number | null
   readonly satellite_id: string
-  readonly [metric: string]: unknown
+  readonly [value: string]: unknown
 }
 
 /** Microseconds since 1970 as a number, which is exact until 2255; no metric has a name like this. */
@@ -43,7 +45,7 @@ export const MICROS = '(extract(epoch FROM "time") * 1000000)::double precision 
 
 /** A page of the last points of all satellites, by id in byte order. */
 export async function readSatellitePage (
-  db: Database, metrics: readonly string[], filter: SatellitePageFilter
+  db: Database, metrics: readonly Metric[], filter: SatellitePageFilter
 ): Promise<SatellitePage> {
   const { match, beforeMicros, after, countMax } = filter
   const values: unknown[] = []
@@ -51,10 +53,9 @@ export async function readSatellitePage (
   const conditions: string[] = []
   if (match !== '') conditions.push(`satellite_id ILIKE ${bind(likePattern(match))}`)
   if (beforeMicros !== null) conditions.push(`"time" < ${bind(isoTime(beforeMicros))}`)
-  const columns = ['satellite_id', '"time"', ...metrics.map(identifier)].join(', ')
   const { rows } = await db.query<Row & { readonly _total: number }>(`
     WITH matched AS MATERIALIZED (
-      SELECT ${columns} FROM public.satellites_latest
+      SELECT ${columnsOf(metrics)} FROM public.satellites_latest
       ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
     )
     SELECT _total, ${MICROS}, page.*
@@ -72,13 +73,13 @@ export async function readSatellitePage (
 
 /** The last point of a satellite; null: there is none. */
 export async function readLatestPoint (
-  db: Database, metrics: readonly string[], satellite: string
+  db: Database, metrics: readonly Metric[], satellite: string
 ): Promise<LatestPoint | null> {
   // In a statement of its own, so that the planner knows the time and opens only the newest partitions. What the mark
   // passes in between is in the table by then.
   const { rows: [state] } = await db.query<{ mark: string }>(
     'SELECT latest_watermark::text AS mark FROM public.rollup_state')
-  const columns = ['"time"', 'satellite_id', ...metrics.map(identifier)].join(', ')
+  const columns = columnsOf(metrics)
   const { rows: [row] } = await db.query<Row>(`
     SELECT ${MICROS}, known.*
     FROM (
@@ -93,9 +94,16 @@ export async function readLatestPoint (
   return row === undefined ? null : pointOf(row, metrics)
 }
 
-function pointOf (row: Row, metrics: readonly string[]): LatestPoint {
+function columnsOf (metrics: readonly Metric[]): string {
+  const values = metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)
+  return ['satellite_id', '"time"', ...values].join(', ')
+}
+
+function pointOf (row: Row, metrics: readonly Metric[]): LatestPoint {
   return {
-    satellite: row.satellite_id, timeMicros: row._micros ?? 0, values: metrics.map((metric) => row[metric] as Value)
+    satellite: row.satellite_id,
+    timeMicros: row._micros ?? 0,
+    values: metrics.map((_, index) => row[`value_${index}`] as Value)
   }
 }
 

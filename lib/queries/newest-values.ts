@@ -3,6 +3,8 @@
  * range is searched from its end, in windows that grow: what is far away costs one and a half times as much as if one
  * had known where it is.
  */
+import type { Metric } from '../../protocol/catalogue.js'
+import { numberOf } from '../database/metric-columns.js'
 import { identifier } from '../database/quote.js'
 import type { Database } from '../database/database.js'
 import { OperatingError } from '../support/errors.js'
@@ -11,7 +13,7 @@ import { MICROS } from './latest-points.js'
 
 export interface NewestFilter {
   readonly satellite: string
-  readonly metric: string
+  readonly metric: Metric
   /** Microseconds since 1970, inclusive. */
   readonly fromMicros: number
   /** Inclusive. */
@@ -21,6 +23,7 @@ export interface NewestFilter {
 
 export interface TimedValue {
   readonly timeMicros: number
+  /** As stored. */
   readonly value: number
 }
 
@@ -30,7 +33,7 @@ const SEARCH_MS_MAX = 4_000
 
 export async function readNewestValues (db: Database, filter: NewestFilter): Promise<TimedValue[]> {
   const { satellite, metric, fromMicros, toMicros, countMax } = filter
-  const column = identifier(metric)
+  const column = identifier(metric.name)
   const begunMs = performance.now()
   const found: TimedValue[] = []
   let end = toMicros + 1
@@ -38,7 +41,7 @@ export async function readNewestValues (db: Database, filter: NewestFilter): Pro
     if (performance.now() - begunMs > SEARCH_MS_MAX) throw new OperatingError('query_timeout')
     const start = Math.max(fromMicros, end - window)
     const { rows } = await db.query<{ _micros: number, value: number }>(`
-      SELECT ${MICROS}, ${column} AS value FROM public.telemetry
+      SELECT ${MICROS}, ${numberOf(metric)} AS value FROM public.telemetry
       WHERE satellite_id = $1 AND "time" >= $2 AND "time" < $3 AND ${column} IS NOT NULL
       ORDER BY "time" DESC LIMIT $4`, [satellite, isoTime(start), isoTime(end), countMax - found.length])
     found.push(...rows.map(({ _micros: timeMicros, value }) => ({ timeMicros, value })))

@@ -1,6 +1,7 @@
 /**
  * Some metrics of one satellite over a range of time, in at most as many entries as asked for: the points themselves if
- * they are few, otherwise buckets of equal width with minimum, maximum and average.
+ * they are few, otherwise buckets of equal width. They have minimum, maximum and average of numbers, and the last value
+ * of states and bools.
  *
  *   up to ROWS_RANGE_MICROS    buckets of any width, from telemetry
  *   longer                     multiples of ten seconds, from telemetry_10s
@@ -10,7 +11,8 @@
  * sends rarely, among many that send often, may have its points in too many pages for that: after ROWS_MS_MAX the
  * buckets are the answer.
  */
-import { identifier } from '../database/quote.js'
+import type { Metric } from '../../protocol/catalogue.js'
+import { bucketAggregates, numberOf, type Aggregate } from '../database/metric-columns.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { isoTime } from '../pipeline/rows/rows.js'
@@ -18,7 +20,7 @@ import { MICROS, type Value } from './latest-points.js'
 
 export interface SeriesFilter {
   readonly satellite: string
-  readonly metrics: readonly string[]
+  readonly metrics: readonly Metric[]
   /** Microseconds since 1970, inclusive. */
   readonly fromMicros: number
   /** Exclusive. */
@@ -46,13 +48,13 @@ export interface BucketSeries {
   /** Points in each bucket. */
   readonly counts: readonly number[]
   /** By metric, in the order asked for. */
-  readonly values: ReadonlyArray<Readonly<Record<Aggregate, readonly Value[]>>>
+  readonly values: readonly BucketValues[]
 }
 
 export type Series = RawSeries | BucketSeries
 
-const AGGREGATES = ['min', 'max', 'avg'] as const
-export type Aggregate = typeof AGGREGATES[number]
+/** Those of the metric's type, in the order of AGGREGATES. */
+export type BucketValues = { readonly [A in Aggregate]?: readonly Value[] }
 
 const SECOND = 1_000_000
 /** Widths are multiples of these. */
@@ -61,8 +63,6 @@ const STEP_MICROS: Readonly<Record<SeriesSource, number>> = {
 }
 const ROWS_RANGE_MICROS = 300 * SECOND
 const ROWS_MS_MAX = 1_000
-/** A larger value counts as infinite in averages, as in rollups (lib/schema/sql-files.ts). */
-const VALUE_SUMMED_MAX = '1e290'
 
 interface Plan {
   readonly source: SeriesSource
@@ -97,9 +97,10 @@ async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketS
   const plan = planBuckets(filter)
   const { source, widthMicros } = plan
   const [time, points] = source === 'telemetry' ? ['"time"', 'count(*)'] : ['bucket', 'sum(points)']
-  const columns = filter.metrics.flatMap((metric, index) => (
-    aggregates(metric, source).map((sql, each) => `${sql} AS ${AGGREGATES[each]}_${index}`)
+  const aggregates = filter.metrics.map((metric) => (
+    bucketAggregates(metric, source === 'telemetry' ? 'points' : 'rollups')
   ))
+  const columns = aggregates.flatMap((each, index) => each.map(([name, sql]) => `${sql} AS ${name}_${index}`))
   // A rollup cannot be divided.
   const from = Math.floor(filter.fromMicros / STEP_MICROS[source]) * STEP_MICROS[source]
   const { rows } = await db.query<BucketRow>(`
@@ -116,28 +117,16 @@ async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketS
     ...plan,
     timesMicros: rows.map(({ _micros: micros }) => micros),
     counts: rows.map((row) => row.points),
-    values: filter.metrics.map((_, index) => ({
-      min: valuesOf(rows, `min_${index}`), max: valuesOf(rows, `max_${index}`), avg: valuesOf(rows, `avg_${index}`)
-    }))
+    values: aggregates.map((each, index) => (
+      Object.fromEntries(each.map(([name]) => [name, valuesOf(rows, `${name}_${index}`)]))
+    ))
   }
-}
-
-/** In the order of AGGREGATES. */
-function aggregates (metric: string, source: SeriesSource): string[] {
-  const column = identifier(metric)
-  if (source === 'telemetry') {
-    const summed = `CASE WHEN abs(${column}) <= ${VALUE_SUMMED_MAX} THEN ${column} ` +
-      `ELSE ${column} * 'Infinity'::double precision END`
-    return [`min(${column})`, `max(${column})`, `sum(${summed}) / nullif(count(${column}), 0)`]
-  }
-  const [count, min, max, avg] = ['count', 'min', 'max', 'avg'].map((each) => identifier(`${metric}_${each}`))
-  return [`min(${min})`, `max(${max})`, `sum(${avg} * ${count}) / nullif(sum(${count}), 0)`]
 }
 
 /** Null: it takes too long, or rollups did not know of all the points yet. */
 async function readPoints (db: Database, filter: SeriesFilter): Promise<RawSeries | null> {
   const { satellite, metrics, fromMicros, toMicros, pointsMax } = filter
-  const columns = metrics.map((metric, index) => `${identifier(metric)} AS value_${index}`)
+  const columns = metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)
   try {
     await db.query(`BEGIN; SET LOCAL statement_timeout = ${ROWS_MS_MAX}`)
     const { rows } = await db.query<Record<string, unknown> & { readonly _micros: number }>(`

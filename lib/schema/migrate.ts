@@ -12,7 +12,7 @@
  * of the read-only role. They are compared at each start and changed where they differ. Commands that do not have the
  * server's configuration leave them alone: migrateSchema().
  */
-import type { Catalogue } from '../../protocol/catalogue.js'
+import { hasLimits, type Catalogue } from '../../protocol/catalogue.js'
 import { isToBeStored, planCatalogue, readVersion, storeCatalogue, type CataloguePlan } from './catalogue-versions.js'
 import { checkRetention, type RetentionSettings } from './adoption.js'
 import { isPassing, sqlState } from '../database/connection.js'
@@ -23,7 +23,7 @@ import type { PartitionSettings } from './partitions.js'
 import { readLimits, replaceLimits } from '../queries/limits-store.js'
 import { assertRights, assertUsable } from './preconditions.js'
 import { assertConvertible, conversionStatements, isPrerelease } from './prerelease.js'
-import { identifier } from '../database/quote.js'
+import { columnOf } from '../database/metric-columns.js'
 import { readerAdvice, readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
 import { prepareServer, serverKind, timescaleHindrance } from './server-kind.js'
@@ -327,9 +327,10 @@ export async function planMetrics (
     SELECT attname AS name FROM pg_attribute
     WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped`)
   const present = new Set(rows.map(row => row.name))
-  const metrics = catalogue.schema.metrics.filter(name => !present.has(name))
-  if (metrics.length === 0) return null
-  const columns = metrics.map(name => `ADD COLUMN ${identifier(name)} double precision`)
+  const missing = catalogue.metrics.filter(({ name }) => !present.has(name))
+  if (missing.length === 0) return null
+  const metrics = missing.map(({ name }) => name)
+  const columns = missing.map(metric => `ADD COLUMN ${columnOf(metric)}`)
   const repeated = migrationsToRepeat(known).map(({ sql }) => sql)
   return { metrics, statements: [`ALTER TABLE public.telemetry ${columns.join(', ')}`, ...repeated] }
 }
@@ -372,7 +373,7 @@ async function keepSettings (database: Database, kind: ServerKind, { log }: Migr
 
 /** Limits of new metrics join those in force, if there are any: they would not be checked otherwise. */
 async function addLimits (database: Database, { catalogue, evolution }: MigrationPlan): Promise<void> {
-  const limited = evolution.added.filter(({ limits: { low, high } }) => low !== undefined || high !== undefined)
+  const limited = evolution.added.filter(({ limits }) => hasLimits(limits))
   const known = limited.length === 0 ? null : await readLimits(database, catalogue.schema)
   if (known === null) return
   const added = Object.fromEntries(limited.map(({ name, limits }) => [name, limits]))

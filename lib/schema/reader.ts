@@ -21,7 +21,7 @@ export interface ReaderSettings {
 export const READER_ROLE = 'orbitstream_reader'
 const READABLE = [
   'telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest', 'anomalies', 'limits', 'limits_history',
-  'ingest_ledger', 'ingest_stats', 'quarantined_rows', 'catalogue',
+  'ingest_ledger', 'ingest_stats', 'quarantined_rows', 'catalogue', 'metric_states',
   // Read by the views through functions that run with the caller's privileges.
   'rollup_state', 'rollup_10s', 'rollup_1m'
 ]

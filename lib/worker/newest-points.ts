@@ -15,7 +15,7 @@
 import type { PointColumns } from '../../protocol/columns.js'
 import type { Satellite, SatelliteTable } from '../../protocol/satellites.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
-import { LIMIT_SIDES } from '../limits/limit-set.js'
+import { ANOMALY_SIDES } from '../limits/limit-set.js'
 
 /** What to gather. */
 export interface GatherWant {
@@ -135,7 +135,7 @@ export class NewestPoints {
       let state = 0
       if (anomalies !== null) {
         for (; anomaly < anomalies.count && anomalies.points[anomaly] === point; anomaly++) {
-          state = Math.max(state, 1 + Math.floor((anomalies.kinds[anomaly] as number) / LIMIT_SIDES.length))
+          state = Math.max(state, 1 + Math.floor((anomalies.kinds[anomaly] as number) / ANOMALY_SIDES.length))
         }
       }
       this.takePoint(columns, point, state)

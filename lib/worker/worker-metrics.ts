@@ -3,7 +3,7 @@
  * and sizes are observed as they happen. The listener adds its own metrics.
  */
 import { Histogram } from 'prom-client'
-import { LIMIT_SIDES, SEVERITIES, type Severity } from '../limits/limit-set.js'
+import { ANOMALY_SIDES, SEVERITIES, type Severity } from '../limits/limit-set.js'
 import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
 import type { Lanes } from '../lane/lanes.js'
 import type { MetricsJson } from '../messages/messages.js'
@@ -102,7 +102,7 @@ export class WorkerMetrics extends MetricRegistry {
       labelNames: ['metric', 'severity']
     }, (counter) => {
       const countOf = (metric: number, severity: Severity): number =>
-        LIMIT_SIDES.reduce((sum, side) => sum + (anomalies[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
+        ANOMALY_SIDES.reduce((sum, side) => sum + (anomalies[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
       metricNames.forEach((name, metric) => {
         for (const severity of SEVERITIES) counter.inc({ metric: name, severity }, countOf(metric, severity))
       })

@@ -4,7 +4,7 @@
  * Whatever the feed said before it was lost stays on the screen, marked as old; when the feed is back, the server is
  * asked for everything again, so that nothing is missing.
  */
-import { metricsOf, unknownMetric, type CatalogueAnswer, type MetricInfo } from '../model/catalogue.js'
+import { metricsOf, unknownMetric, type CatalogueAnswer, type MetricInfo, type Value } from '../model/catalogue.js'
 import { Changes } from '../model/changes.js'
 import { Fleet, type FleetTick } from '../model/fleet.js'
 import { problemsOf, type Problem, type ProblemsEvent } from '../model/problems.js'
@@ -21,7 +21,7 @@ export interface PointEvent {
   readonly time_ms: number
   readonly state: string
   /** Time and value by metric. */
-  readonly values: Readonly<Record<string, readonly [timeMs: number, value: number]>>
+  readonly values: Readonly<Record<string, readonly [timeMs: number, value: Value]>>
 }
 
 interface Hello {

@@ -6,10 +6,11 @@ export interface Anomaly {
   readonly time: string
   readonly satellite_id: string
   readonly metric: string
+  /** A state or bool as a number. */
   readonly value: number
   readonly limit: number
   readonly severity: Severity
-  readonly side: Side
+  readonly side: Side | 'state'
   readonly limits_version: number
 }
 

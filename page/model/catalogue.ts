@@ -1,4 +1,14 @@
-/** GET /catalogue: what the metrics are called. */
+/** GET /catalogue: what the metrics are called, and how their values are shown. */
+import { reading } from './format.js'
+
+/** A number, a bool, or a state by its name; null: none. */
+export type Value = number | boolean | string | null
+
+export interface NamedState {
+  readonly name: string
+  readonly value: number
+}
+
 export interface MetricInfo {
   readonly name: string
   readonly title: string
@@ -7,13 +17,21 @@ export interface MetricInfo {
   readonly description: string
   /** Smallest step of the sensor; null: not known. */
   readonly resolution: number | null
+  /** By number; those of a bool are false and true. Empty for numbers. */
+  readonly states: readonly NamedState[]
+  readonly isBool: boolean
   readonly stream: string
 }
+
+const BOOL_STATES: readonly NamedState[] = [{ name: 'false', value: 0 }, { name: 'true', value: 1 }]
 
 export interface CatalogueAnswer {
   readonly streams: Readonly<Record<string, {
     readonly metrics: Readonly<Record<string, {
       readonly id: number
+      readonly type?: string
+      /** Numbers by name. */
+      readonly states?: Readonly<Record<string, number>>
       readonly title?: string
       readonly unit?: string
       readonly description?: string
@@ -29,13 +47,37 @@ export function metricsOf ({ streams }: CatalogueAnswer): MetricInfo[] {
     Object.entries(metrics)
       .filter(([, { retired = false }]) => !retired)
       .sort(([, a], [, b]) => a.id - b.id)
-      .map(([name, { title = name, unit = '', description = '', resolution = null }]) => (
-        { name, title, unit, description, resolution, stream }
-      ))
+      .map(([name, { title = name, unit = '', description = '', resolution = null, type = 'float', states = {} }]) => ({
+        name,
+        title,
+        unit,
+        description,
+        resolution,
+        states: type === 'bool' ? BOOL_STATES : statesOf(states),
+        isBool: type === 'bool',
+        stream
+      }))
   ))
+}
+
+function statesOf (states: Readonly<Record<string, number>>): NamedState[] {
+  return Object.entries(states).map(([name, value]) => ({ name, value })).sort((a, b) => a.value - b.value)
+}
+
+/** For people. @param value of a state or bool also as a number, as anomalies have it */
+export function valueText (value: Value, { resolution, states }: MetricInfo): string {
+  if (typeof value !== 'number') return value === null ? reading(null, null) : String(value)
+  return states.find((state) => state.value === value)?.name ?? reading(value, resolution)
+}
+
+/** Where a chart draws a value: a state at its index among the states. Null: nowhere. */
+export function positionOf (value: Value, { states }: MetricInfo): number | null {
+  if (states.length === 0) return typeof value === 'number' ? value : null
+  const index = states.findIndex((state) => state.value === value || state.name === String(value))
+  return index === -1 ? null : index
 }
 
 /** A metric that the catalogue no longer shows, in an old anomaly for instance. */
 export function unknownMetric (name: string): MetricInfo {
-  return { name, title: name, unit: '', description: '', resolution: null, stream: '' }
+  return { name, title: name, unit: '', description: '', resolution: null, states: [], isBool: false, stream: '' }
 }

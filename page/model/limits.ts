@@ -7,7 +7,10 @@ export type Side = typeof SIDES[number]
 export type Severity = typeof SEVERITIES[number]
 
 /** A metric without limits is not checked. */
-export type MetricLimits = { readonly [S in Side]?: { readonly [L in Severity]?: number } }
+export type MetricLimits = { readonly [S in Side]?: { readonly [L in Severity]?: number } } & {
+  /** Of a state or bool: the values that are out of order. */
+  readonly states?: { readonly [L in Severity]?: ReadonlyArray<string | boolean> }
+}
 /** By metric. */
 export type LimitsByMetric = Readonly<Record<string, MetricLimits>>
 
@@ -38,11 +41,15 @@ export function linesOf (limits: MetricLimits | undefined): LimitLine[] {
   }))
 }
 
-/** `critical below 10, warning above 90`, for people; '' without limits. */
+/** `critical below 10, warning above 90` or `critical when LOST or SAFE`, for people; '' without limits. */
 export function describeLimits (limits: MetricLimits | undefined): string {
-  return linesOf(limits)
+  const lines = linesOf(limits)
     .map(({ side, severity, value }) => `${severity} ${side === 'low' ? 'below' : 'above'} ${reading(value, null)}`)
-    .join(', ')
+  const states = SEVERITIES.flatMap((severity) => {
+    const values = limits?.states?.[severity] ?? []
+    return values.length === 0 ? [] : [`${severity} when ${values.join(' or ')}`]
+  })
+  return [...lines, ...states].join(', ')
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The last values of one satellite: as the database has them, then as they come. */
+import type { Value } from './catalogue.js'
 import type { MetricLimits } from './limits.js'
 import { stateOf, worst, type LimitState } from './state.js'
 
@@ -7,13 +8,13 @@ export interface SatelliteAnswer {
   readonly limits_version: number
   readonly streams: Readonly<Record<string, {
     readonly time: string
-    readonly metrics: Readonly<Record<string, { readonly value: number | null, readonly limits: MetricLimits }>>
+    readonly metrics: Readonly<Record<string, { readonly value: Value, readonly limits: MetricLimits }>>
   }>>
 }
 
 export interface Reading {
   readonly timeMs: number
-  readonly value: number | null
+  readonly value: Value
   readonly limits: MetricLimits
   readonly state: LimitState
 }
@@ -46,13 +47,13 @@ export class Readings {
     }
   }
 
-  addLive (metric: string, timeMs: number, value: number): void {
+  addLive (metric: string, timeMs: number, value: Value): void {
     const known = this.byMetric.get(metric)
     if (known === undefined || timeMs >= known.timeMs) this.set(metric, { timeMs, value }, known?.limits ?? {})
   }
 
   private set (
-    metric: string, { timeMs, value }: { timeMs: number, value: number | null }, limits: MetricLimits
+    metric: string, { timeMs, value }: { timeMs: number, value: Value }, limits: MetricLimits
   ): void {
     this.byMetric.set(metric, { timeMs, value, limits, state: stateOf(value, limits) })
   }

@@ -2,6 +2,7 @@
  * The values of one satellite over time: what the database answered, and behind it, in bounded memory, what has come
  * live since. A gap in the data is a gap in the lines.
  */
+import { positionOf, type MetricInfo, type Value } from './catalogue.js'
 import { Ring } from './ring.js'
 
 /** GET /satellites/{id}/{stream} */
@@ -14,15 +15,21 @@ export interface SeriesAnswer {
   readonly bucket_ms: number | null
   readonly time_ms: readonly number[]
   readonly metrics: Readonly<Record<string, {
-    readonly values?: ReadonlyArray<number | null>
+    readonly values?: readonly Value[]
+    /** Of buckets: three of numbers … */
     readonly min?: ReadonlyArray<number | null>
     readonly max?: ReadonlyArray<number | null>
     readonly avg?: ReadonlyArray<number | null>
+    /** … and one of states and bools. */
+    readonly last?: readonly Value[]
   }>>
 }
 
 type Column = Array<number | null>
-/** Times in seconds; then maximum, minimum and mean; single points have only the last. */
+/**
+ * Times in seconds; then maximum, minimum and mean; single points have only the last. A state is its index among the
+ * metric's states, and has only the last too.
+ */
 export type SeriesData = [number[], Column, Column, Column]
 
 /** Live points kept until the database is asked again: four a second for five minutes. */
@@ -39,7 +46,7 @@ export class SatelliteSeries {
   private readonly live: Ring
   private gapMs = GAP_MS_MIN
 
-  constructor (readonly metrics: readonly string[]) {
+  constructor (readonly metrics: readonly MetricInfo[]) {
     this.live = new Ring(LIVE_POINTS_MAX, metrics.length)
   }
 
@@ -53,11 +60,13 @@ export class SatelliteSeries {
   }
 
   /** @param values in the order of `metrics` */
-  addLive (timeMs: number, values: ReadonlyArray<number | null>): void {
-    if (this.live.push(timeMs, values)) this.version++
+  addLive (timeMs: number, values: readonly Value[]): void {
+    const positions = this.metrics.map((metric, index) => positionOf(values[index] ?? null, metric))
+    if (this.live.push(timeMs, positions)) this.version++
   }
 
-  data (metric: string): SeriesData {
+  /** @param metric one of `metrics` */
+  data (metric: MetricInfo): SeriesData {
     const data: SeriesData = [[], [], [], []]
     let beforeMs: number | null = null
     const add = (timeMs: number, max: number | null, min: number | null, mean: number | null): void => {
@@ -66,10 +75,11 @@ export class SatelliteSeries {
       beforeMs = timeMs
     }
     const { time_ms: times = [], metrics = {} } = this.answer ?? {}
-    const { values, max, min, avg = values } = metrics[metric] ?? {}
-    times.forEach((timeMs, index) => add(timeMs, max?.[index] ?? null, min?.[index] ?? null, avg?.[index] ?? null))
+    const { values, max, min, last = values, avg = last } = metrics[metric.name] ?? {}
+    times.forEach((timeMs, index) => add(timeMs, max?.[index] ?? null, min?.[index] ?? null,
+      positionOf(avg?.[index] ?? null, metric)))
     const [liveTimes, ...columns] = this.live.read(times.at(-1) ?? -Infinity)
-    const column = columns[this.metrics.indexOf(metric)] ?? []
+    const column = columns[this.metrics.findIndex(({ name }) => name === metric.name)] ?? []
     liveTimes.forEach((timeMs, index) => add(timeMs, null, null, column[index] ?? null))
     return data
   }

@@ -1,4 +1,5 @@
 /** States of satellites and values: by limits, as the server judges them, and by age. */
+import type { Value } from './catalogue.js'
 import type { MetricLimits } from './limits.js'
 
 /** By limits. */
@@ -18,12 +19,12 @@ export const STATE_WORDS: Readonly<Record<State, string>> = {
 }
 
 /** A value on a limit is in order. */
-export function stateOf (value: number | null, limits: MetricLimits): LimitState {
-  const { low, high } = limits
-  if (value === null || (low === undefined && high === undefined)) return 'unchecked'
-  if (value < (low?.critical ?? -Infinity) || value > (high?.critical ?? Infinity)) return 'critical'
-  if (value < (low?.warning ?? -Infinity) || value > (high?.warning ?? Infinity)) return 'warning'
-  return 'ok'
+export function stateOf (value: Value, { low, high, states }: MetricLimits): LimitState {
+  if (value === null || (low === undefined && high === undefined && states === undefined)) return 'unchecked'
+  const isBroken = (severity: 'critical' | 'warning'): boolean => typeof value === 'number'
+    ? value < (low?.[severity] ?? -Infinity) || value > (high?.[severity] ?? Infinity)
+    : states?.[severity]?.includes(value) === true
+  return (['critical', 'warning'] as const).find(isBroken) ?? 'ok'
 }
 
 export function worst (states: Iterable<LimitState>): LimitState {

@@ -6,7 +6,7 @@ import { reading, whenExactly } from '../model/format.js'
 import { satelliteHash } from '../model/route.js'
 import { STATE_WORDS } from '../model/state.js'
 import { StateIcon } from './icon.js'
-import type { MetricInfo } from '../model/catalogue.js'
+import { valueText, type MetricInfo } from '../model/catalogue.js'
 import { usePage } from './use-page.js'
 
 interface Props {
@@ -54,14 +54,16 @@ interface RowProps {
 
 const Row = memo(({ anomaly, info, withSatellite, time }: RowProps): JSX.Element => {
   const { severity, satellite_id: satellite, value, limit, side, limits_version: version } = anomaly
+  // A state is out of order by itself.
+  const limitText = side === 'state' ? '–' : `${side === 'low' ? 'below' : 'above'} ${reading(limit, null)}`
   return (
     <tr>
       <td class='time'>{time}</td>
       <td class={severity}><StateIcon state={severity} /> <span class='word'>{STATE_WORDS[severity]}</span></td>
       {withSatellite && <td><a href={satelliteHash(satellite)}>{satellite}</a></td>}
       <td>{info.title}</td>
-      <td class='number'>{reading(value, info.resolution)} <span class='muted'>{info.unit}</span></td>
-      <td class='number muted'>{side === 'low' ? 'below' : 'above'} {reading(limit, null)}</td>
+      <td class='number'>{valueText(value, info)} <span class='muted'>{info.unit}</span></td>
+      <td class='number muted'>{limitText}</td>
       <td class='number muted wide'>{version}</td>
     </tr>
   )

@@ -12,13 +12,22 @@ export interface ChartSeries {
   readonly label: string
   /** A custom property of the theme: '--series-1'. */
   readonly color: string
-  /** Draws the area between the previous series and this one (minimum and maximum around a mean). */
-  readonly role?: 'line' | 'band' | 'area'
+  /**
+   * band: the area between two series (minimum and maximum around a mean); step: a value holds until the next one.
+   */
+  readonly role?: 'line' | 'band' | 'area' | 'step'
 }
 
 export interface ChartMark {
   /** Seconds. */
   readonly time: number
+  readonly value: number
+  readonly severity: Severity
+}
+
+/** A state that is out of order. */
+export interface ChartZone {
+  /** Its index in `names`. */
   readonly value: number
   readonly severity: Severity
 }
@@ -33,6 +42,9 @@ export interface ChartProps {
   readonly from: number
   readonly to: number
   readonly limits?: readonly LimitLine[]
+  /** Values are indexes of these: states, one above the other. */
+  readonly names?: readonly string[]
+  readonly zones?: readonly ChartZone[]
   /** Newest first. */
   readonly marks?: readonly ChartMark[]
   /** Includes zero in the scale. */
@@ -47,6 +59,11 @@ export interface ChartProps {
 /** Limits further away than this many times the span of the values stay outside the chart. */
 const LIMIT_SPANS_MAX = 8
 const DAY_S = 86_400
+/** More states than this: only those that occur, and what lies between them. */
+const NAMES_MAX = 12
+/** Of a name beside the axis. */
+const NAME_CHARACTERS_MAX = 14
+const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200]
 /** Wide enough for most numbers, so that charts below one another are aligned. */
 const AXIS_EMS_MIN = 4.2
 /** Time labels begin this far from the left edge. */
@@ -76,11 +93,11 @@ export function Chart (props: ChartProps): JSX.Element {
       made.destroy()
       plot.current = null
     }
-  }, [shape, scheme, props.sync])
+  }, [shape, scheme, props.sync, props.names])
 
   useEffect(() => {
     plot.current?.setData(props.data, true)
-  }, [props.data, props.from, props.to, props.limits, props.marks])
+  }, [props.data, props.from, props.to, props.limits, props.marks, props.zones])
 
   return <div class='chart' role='img' aria-label={props.label} ref={holder} />
 }
@@ -105,7 +122,8 @@ type Palette = (name: string) => string
 function optionsOf (element: HTMLElement, latest: Latest): uPlot.Options {
   const style = getComputedStyle(element)
   const palette: Palette = (name) => style.getPropertyValue(name).trim()
-  const { series, sync, format = short } = latest.current
+  const { series, sync, names } = latest.current
+  const format = names === undefined ? latest.current.format ?? short : (index: number) => nameAt(names, index)
   const fontSize = parseFloat(style.fontSize)
   const font = `${fontSize}px ${style.fontFamily}`
   const grid = { stroke: palette('--grid'), width: 1 }
@@ -137,7 +155,8 @@ function optionsOf (element: HTMLElement, latest: Latest): uPlot.Options {
         ...axis,
         size: (_plot, values) => axisSize(values, font, fontSize),
         gap: fontSize * 0.4,
-        space: fontSize * 2.6,
+        space: fontSize * (names === undefined ? 2.6 : 1.3),
+        ...names === undefined ? {} : { incrs: WHOLE_STEPS },
         values: (_plot, values) => values.map((value) => format(value))
       }
     ],
@@ -145,6 +164,7 @@ function optionsOf (element: HTMLElement, latest: Latest): uPlot.Options {
     bands: bandsOf(series, palette),
     hooks: {
       draw: [(plot) => {
+        drawZones(plot, latest.current, palette)
         drawLimits(plot, latest.current, palette, font)
         drawMarks(plot, latest.current, palette)
       }],
@@ -153,10 +173,13 @@ function optionsOf (element: HTMLElement, latest: Latest): uPlot.Options {
   }
 }
 
+const STEPPED = Plot.paths.stepped === undefined ? {} : { paths: Plot.paths.stepped({ align: 1 }) }
+
 function seriesOf ({ label, color, role = 'line' }: ChartSeries, palette: Palette): uPlot.Series {
   const stroke = palette(color)
   const points = { show: false }
   if (role === 'band') return { label, points, width: 0, stroke: 'transparent' }
+  if (role === 'step') return { label, points, stroke, width: 2, ...STEPPED }
   const fill = role === 'area' ? { fill: withAlpha(stroke, '2e') } : {}
   return { label, points, stroke, width: 1.5, ...fill, pxAlign: false }
 }
@@ -201,9 +224,18 @@ function timeLabels (times: readonly number[], { from, to }: ChartProps, edge: n
   })
 }
 
+function nameAt (names: readonly string[], index: number): string {
+  const name = names[index] ?? ''
+  return name.length > NAME_CHARACTERS_MAX ? `${name.slice(0, NAME_CHARACTERS_MAX - 1)}…` : name
+}
+
 function rangeOf (
-  { limits = [], marks = [], fromZero = false }: ChartProps, min: number | null, max: number | null
+  { limits = [], marks = [], fromZero = false, names }: ChartProps, min: number | null, max: number | null
 ): [number, number] {
+  if (names !== undefined) {
+    const isLong = names.length > NAMES_MAX
+    return [(isLong ? min ?? 0 : 0) - 0.5, (isLong ? max ?? 0 : names.length - 1) + 0.5]
+  }
   const values = [...min === null || max === null ? [] : [min, max], ...marks.map(({ value }) => value)]
   if (fromZero) values.push(0)
   const span = values.length === 0 ? Infinity : Math.max(...values) - Math.min(...values)
@@ -216,6 +248,20 @@ function rangeOf (
   const [bottom, top] = [Math.min(...values), Math.max(...values)]
   const margin = top === bottom ? Math.max(1, Math.abs(top) * 0.1) : (top - bottom) * 0.08
   return [fromZero && bottom === 0 ? 0 : bottom - margin, top + margin]
+}
+
+function drawZones (plot: uPlot, { zones = [] }: ChartProps, palette: Palette): void {
+  const { ctx, bbox } = plot
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+  ctx.clip()
+  for (const { value, severity } of zones) {
+    const [top, bottom] = [plot.valToPos(value + 0.5, 'y', true), plot.valToPos(value - 0.5, 'y', true)]
+    ctx.fillStyle = withAlpha(palette(`--${severity}`), '1f')
+    ctx.fillRect(bbox.left, top, bbox.width, bottom - top)
+  }
+  ctx.restore()
 }
 
 function drawLimits (plot: uPlot, { limits = [], format = short }: ChartProps, palette: Palette, font: string): void {

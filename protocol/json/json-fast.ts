@@ -15,6 +15,7 @@ import type { DecodeRules } from '../point.js'
 import type { Satellite, SatelliteTable } from '../satellites.js'
 import { FIRST_METRIC, NAME_BYTES_MAX, SATELLITE_ID, TIME, TIMESTAMP, type PointSchema } from '../schema.js'
 import { microsOfMillis, readIsoTime } from '../time.js'
+import type { ValueType } from '../value-types.js'
 
 const GIVE_UP = -1
 
@@ -30,10 +31,14 @@ const BRACKET_OPEN = 0x5b
 const BACKSLASH = 0x5c
 const BRACKET_CLOSE = 0x5d
 const LOWER_E = 0x65
+const LOWER_F = 0x66
 const LOWER_N = 0x6e
+const LOWER_T = 0x74
 const BRACE_OPEN = 0x7b
 const BRACE_CLOSE = 0x7d
 const FIRST_PRINTABLE = 0x20
+const TRUE = Buffer.from('true')
+const FALSE = Buffer.from('false')
 
 /** `seenIn` starts over after this many points. */
 const POINT_NUMBERS_END = 2 ** 30
@@ -84,7 +89,7 @@ class FastReader {
   /** Whether the current point has a metric that is not null. */
   private hasMetric = false
   /** Where its metrics start in the values of the columns. */
-  private first = 0
+  protected first = 0
   /** Its number, compared with seenIn: the last point that had each field. */
   private point = 0
   private readonly seenIn: Int32Array
@@ -93,7 +98,7 @@ class FastReader {
    * last entry is for the start of an object.
    */
   private readonly successors: Uint16Array
-  private bytes: Buffer = padded
+  protected bytes: Buffer = padded
   private length = 0
   private blanks: Uint8Array = BLANKS_OF_JSON
   private nowMicros = 0
@@ -101,7 +106,7 @@ class FastReader {
   private newestMicros = 0
 
   constructor (
-    private readonly schema: PointSchema, private satellites: SatelliteTable, private columns: PointColumns
+    protected readonly schema: PointSchema, private satellites: SatelliteTable, protected columns: PointColumns
   ) {
     const { length } = schema.fields
     this.seenIn = new Int32Array(length)
@@ -232,7 +237,7 @@ class FastReader {
   }
 
   /** Position of the quote after the name at `position`; any later one if it is longer than a name. */
-  private nameEnd (position: number): number {
+  protected nameEnd (position: number): number {
     const bytes = this.bytes
     const limit = position + NAME_BYTES_MAX + 1
     let at = position
@@ -246,7 +251,11 @@ class FastReader {
     if (byte === LOWER_N) return this.readNull(position)
     if (field < FIRST_METRIC) return this.readTime(position)
     this.hasMetric = true
-    return this.readNumber(position, this.columns.values, this.first + field - FIRST_METRIC)
+    return this.readMetric(field - FIRST_METRIC, position)
+  }
+
+  protected readMetric (metric: number, position: number): number {
+    return this.readNumber(position, this.columns.values, this.first + metric)
   }
 
   private readNull (position: number): number {
@@ -333,6 +342,32 @@ class FastReader {
   }
 }
 
+/** Reads bodies of a schema with other types than float; see ValueType. */
+class TypedReader extends FastReader {
+  protected override readMetric (metric: number, position: number): number {
+    const { bytes, columns: { values } } = this
+    const type = this.schema.types[metric] as ValueType
+    const slot = this.first + metric
+    const byte = bytes[position]
+    let after: number
+    if (byte === QUOTE) {
+      const end = this.nameEnd(position + 1)
+      values[slot] = type.ofText(bytes, position + 1, end)
+      after = end + 1
+    } else if (byte === LOWER_T || byte === LOWER_F) {
+      const word = byte === LOWER_T ? TRUE : FALSE
+      if (!word.every((letter, at) => bytes[position + at] === letter)) return GIVE_UP
+      values[slot] = type.ofBoolean(byte === LOWER_T)
+      after = position + word.length
+    } else {
+      after = super.readMetric(metric, position)
+      if (after === GIVE_UP) return GIVE_UP
+      values[slot] = type.accept(values[slot] as number)
+    }
+    return Number.isNaN(values[slot]) ? GIVE_UP : after
+  }
+}
+
 const readers = new WeakMap<PointSchema, FastReader>()
 
 /** The reader of the schema, at the start of a body. */
@@ -342,7 +377,8 @@ function readerFor (
 ): FastReader {
   let reader = readers.get(columns.schema)
   if (reader === undefined) {
-    reader = new FastReader(columns.schema, satellites, columns)
+    const Reader = columns.schema.isAllFloat ? FastReader : TypedReader
+    reader = new Reader(columns.schema, satellites, columns)
     readers.set(columns.schema, reader)
   }
   reader.begin(body, blanks, nowMicros, rules, satellites, columns)

@@ -27,6 +27,7 @@ export const SKIPPED_MAX = 500_000
 
 const TWO_32 = 4_294_967_296
 const NIL = 0xc0
+const TRUE = 0xc3
 
 /** The kind of the value at the cursor. */
 export type ValueKind = 'end' | 'nil' | 'boolean' | 'number' | 'text' | 'array' | 'map' | 'other'
@@ -82,6 +83,11 @@ export class MsgpackReader {
     if (this.at >= this.bytes.length || this.view.getUint8(this.at) !== NIL) return false
     this.at++
     return true
+  }
+
+  /** The boolean at the cursor, where peek() has found one. */
+  readBoolean (): boolean {
+    return this.view.getUint8(this.at++) === TRUE
   }
 
   /** Any finite int or float, integers beyond 2^53 as the nearest double; NOT_A_NUMBER for anything else. */

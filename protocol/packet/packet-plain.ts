@@ -22,7 +22,7 @@ const ABSENT = 0
 const lastValues = new Uint32Array(FIELDS_MAX)
 
 /** Placeholders for values that no field accepts: messages name only their kind. */
-const PLACEHOLDERS = Object.freeze({ nil: null, boolean: false, array: [], map: {}, end: undefined })
+const PLACEHOLDERS = Object.freeze({ nil: null, array: [], map: {}, end: undefined })
 
 const OTHER_MESSAGE = 'must be of a type that JSON has: binary and extension types are not accepted'
 const UTF8_MESSAGE = 'is not valid UTF-8'
@@ -120,6 +120,7 @@ function refuse (points: PointReader, message: string, field?: string): void {
 /** Takes the value at the cursor, which is complete. */
 function take (reader: MsgpackReader): Taken {
   const kind = reader.peek()
+  if (kind === 'boolean') return { value: reader.readBoolean(), fault: null }
   if (kind === 'number') return { value: reader.readNumber(), fault: null }
   if (kind === 'text') {
     const length = reader.readTextLength()

@@ -8,7 +8,9 @@ import type { PointColumns } from '../columns.js'
 import { NOT_A_NUMBER, type MsgpackReader } from './msgpack-reader.js'
 import { noMetricMessage, isInTimeWindow, timeWindowMessage, type DecodeRules, type PointReader } from '../point.js'
 import { SATELLITE_ID_RULE, type SatelliteTable } from '../satellites.js'
-import { listNames, type PointSchema } from '../schema.js'
+import { listNames } from '../names.js'
+import type { PointSchema } from '../schema.js'
+import type { ValueType } from '../value-types.js'
 
 /** Satellite and time, before the metrics. */
 const HEAD_ELEMENTS = 2
@@ -16,7 +18,6 @@ const HEAD_ELEMENTS = 2
 const ROW_ELEMENTS_MIN = HEAD_ELEMENTS + 1
 
 const TIME_RULE = 'must be whole microseconds since 1970-01-01 UTC (int, or float 64 with an integer value) or nil'
-const METRIC_RULE = 'must be a finite number or nil'
 
 /**
  * Reads one row into columns. False, at an undefined position, if it is invalid or truncated: then the whole packet is
@@ -36,8 +37,10 @@ export function readRow (
   const timeMicros = reader.takeNil() ? nowMicros : reader.readWhole()
   // NOT_A_NUMBER is outside every window.
   if (timeMicros < oldestMicros || timeMicros > newestMicros) return false
-  const first = columns.push(satellite, timeMicros) * columns.schema.metricCount
-  const values = columns.values
+  const { schema } = columns
+  const first = columns.push(satellite, timeMicros) * schema.metricCount
+  if (!schema.isAllFloat) return readTyped(reader, elements - HEAD_ELEMENTS, first, columns)
+  const { values } = columns
   let hasMetric = false
   for (let metric = 0; metric < elements - HEAD_ELEMENTS; metric++) {
     if (reader.takeNil()) continue
@@ -47,6 +50,35 @@ export function readRow (
     hasMetric = true
   }
   return hasMetric
+}
+
+/** The metrics of a row, of any types. */
+function readTyped (reader: MsgpackReader, count: number, first: number, columns: PointColumns): boolean {
+  const { schema: { types }, values } = columns
+  let hasMetric = false
+  for (let metric = 0; metric < count; metric++) {
+    if (reader.takeNil()) continue
+    const value = readValue(reader, types[metric] as ValueType)
+    if (Number.isNaN(value)) return false
+    values[first + metric] = value
+    hasMetric = true
+  }
+  return hasMetric
+}
+
+/** A value of the type; NaN: it is of another. */
+function readValue (reader: MsgpackReader, type: ValueType): number {
+  const kind = type.name === 'bool' || type.name === 'state' ? reader.peek() : 'number'
+  if (kind === 'boolean') return type.ofBoolean(reader.readBoolean())
+  if (kind === 'text') {
+    const length = reader.readTextLength()
+    if (length < 0) return NaN
+    const start = reader.at
+    reader.at += length
+    return type.ofText(reader.bytes, start, reader.at)
+  }
+  const number = reader.readNumber()
+  return number === NOT_A_NUMBER ? NaN : type.accept(number)
 }
 
 /** Tells `faults` what is wrong with the row at the cursor, which is complete, and which readRow refused. */
@@ -97,8 +129,13 @@ function explainTime (reader: MsgpackReader, faults: PointReader, nowMicros: num
 /** Finds the metric at fault; if there is none, all are nil. */
 function explainMetrics (reader: MsgpackReader, count: number, faults: PointReader): void {
   for (let metric = 0; metric < count; metric++) {
-    if (reader.takeNil() || reader.readNumber() !== NOT_A_NUMBER) continue
-    faults.refuse(METRIC_RULE, faults.schema.metrics[metric])
+    const type = faults.schema.types[metric] as ValueType
+    const start = reader.at
+    if (reader.takeNil() || !Number.isNaN(readValue(reader, type))) continue
+    reader.at = start
+    const length = reader.peek() === 'text' ? reader.readTextLength() : -1
+    const hint = length < 0 ? '' : type.hint(reader.bytes.toString('utf8', reader.at, reader.at + length))
+    faults.refuse(`must be ${type.rule} or nil${hint}`, faults.schema.metrics[metric])
     return
   }
   faults.refuse(noMetricMessage(faults.schema))

@@ -35,7 +35,7 @@ t.test('from the example to stored points: HTTP, UDP, limits, and what people lo
   const file = join(directory, 'catalogue.yaml')
   t.match(await runIngest(['catalogue', 'init', file]), { code: 0, out: /CATALOGUE=.*start/ })
   t.match(await runIngest(['catalogue', 'init', file]), { code: 1, err: /already exists/ })
-  t.match(await runIngest(['catalogue', 'check', file]), { code: 0, out: /is valid: 5 metrics in use, 1 retired/ })
+  t.match(await runIngest(['catalogue', 'check', file]), { code: 0, out: /is valid: 7 metrics in use, 1 retired/ })
   const ingest = await startIngest(
     t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--catalogue', file], udpPort: '0' })
   for (const way of [
@@ -54,17 +54,22 @@ t.test('from the example to stored points: HTTP, UDP, limits, and what people lo
   t.match(
     await post(ingest.url, '/telemetry', { satellite_id: 'A', bus_volt: 12.5 }),
     { status: 400, text: /did you mean bus_voltage/ })
+  t.match(
+    await post(ingest.url, '/telemetry', { satellite_id: 'A', mode: 'NOMINL' }),
+    { status: 400, text: /did you mean NOMINAL/ })
   await drained(ingest.url)
   const database = await open(t, postgres)
   const { rows: [sums] } = await database.query<Record<string, string | null>>(`
     SELECT count(*) AS points, count(battery_charge_percent) AS battery, count(frames_lost) AS lost,
-           count(old_star_tracker_temperature) AS old,
+           count(mode) AS mode, count(heater_on) AS heater, count(old_star_tracker_temperature) AS old,
            max(transmitter_power) FILTER (WHERE satellite_id = 'A')::text AS power FROM telemetry`)
   const points = Number(sums?.['points'])
-  t.match(sums, { battery: String(points - 1), lost: String(points - 1), old: '0', power: '12.5' })
+  const all = String(points - 1)
+  t.match(sums, { battery: all, lost: all, mode: all, heater: all, old: '0', power: '12.5' })
   const { rows: kinds } = await database.query<{ metric: string }>('SELECT DISTINCT metric FROM anomalies ORDER BY 1')
   t.same(
-    kinds.map(({ metric }) => metric), ['battery_charge_percent', 'bus_voltage', 'frames_lost', 'panel_temperature'])
+    kinds.map(({ metric }) => metric),
+    ['battery_charge_percent', 'bus_voltage', 'frames_lost', 'mode', 'panel_temperature'])
   t.match(
     await (await fetch(`${ingest.url}/catalogue`)).json(),
     { catalogue: 1, streams: { telemetry: { metrics: { bus_voltage: { id: 2, unit: 'V' } } } } })

@@ -171,9 +171,9 @@ async function everything (t: Test, client: Client): Promise<void> {
   const target = `/satellites/${encodeURIComponent(ID)}`
   const last = (await client.ask('/satellites/{id}', target)).json
   t.match(last.streams.telemetry, { state: 'critical', time: iso(NOW_MS).replace('Z', '000Z') })
-  t.strictSame(last.streams.telemetry.metrics[BATTERY.name], {
-    title: BATTERY.title, unit: '%', value: 50, state: 'ok', limits: { low: { warning: 25, critical: 10 } }
-  })
+  const limits = { low: { warning: 25, critical: 10 } }
+  t.strictSame(last.streams.telemetry.metrics[BATTERY.name],
+    { title: BATTERY.title, unit: '%', type: 'float', value: 50, state: 'ok', limits })
   t.match(last.streams.telemetry.metrics[METRICS[2].name], { value: null, state: 'unchecked' })
   await client.ask('/satellites/{id}', `${target}?metrics=${BATTERY.name}`, 'GET', { accept: 'application/x-ndjson' })
   t.equal((await client.ask('/satellites/{id}', '/satellites/nobody')).status, 404)

@@ -22,7 +22,9 @@ const CATALOGUE = JSON.stringify({
     telemetry: {
       metrics: {
         bus_voltage: { id: 1, title: `Bus ${EVIL}`, unit: 'V', resolution: 0.1, limits: { low: { critical: 20 } } },
-        temperature: { id: 2, title: 'Temperature', unit: '°C' }
+        temperature: { id: 2, title: 'Temperature', unit: '°C' },
+        mode: { id: 3, title: 'Mode', type: 'state', states: { SAFE: 0, NOMINAL: 1, LOST: 7 } },
+        heater: { id: 4, title: 'Heater', type: 'bool' }
       }
     }
   }
@@ -31,7 +33,9 @@ const CATALOGUE = JSON.stringify({
 /** Sends a point of each satellite, again and again, whether anybody takes it or not. */
 function startSending (url: string): () => void {
   const timer = setInterval(() => {
-    const points = SATELLITES.map((id) => ({ satellite_id: id, bus_voltage: 28 + Math.random(), temperature: 21 }))
+    const points = SATELLITES.map((id) => ({
+      satellite_id: id, bus_voltage: 28 + Math.random(), temperature: 21, mode: 'NOMINAL', heater: true
+    }))
     void post(`${url}/telemetry/batch`, points).catch(() => undefined)
   }, SEND_MS)
   return () => clearInterval(timer)
@@ -94,6 +98,9 @@ async function shows (t: Test, { page, url, go }: Scene): Promise<void> {
     await page.getByRole('heading', { level: 1, name: 'SAT-0002' }).waitFor()
     await page.locator('[data-metric=bus_voltage]').getByText(/^2[89]\.\d/).waitFor()
     await page.locator('.chart canvas').first().waitFor()
+    await page.locator('[data-metric=mode]').getByText('NOMINAL').waitFor()
+    await page.locator('[data-metric=heater]').getByText('true').waitFor()
+    await page.getByRole('region', { name: 'Chart of Mode' }).getByText('NOMINAL').waitFor()
     await seen(page, `Bus ${EVIL}`)
     t.equal(await page.locator('main img').count(), 0)
   })
@@ -130,6 +137,22 @@ async function shows (t: Test, { page, url, go }: Scene): Promise<void> {
     await seen(page, 'http: Zoë')
     const { limits } = await (await fetch(`${url}/limits`)).json() as { limits: { default: Record<string, unknown> } }
     t.same(limits.default, { bus_voltage: { low: { critical: 21 } }, temperature: { high: { warning: 80 } } })
+  })
+
+  await t.test('limits of a state are lists of its names', async (t) => {
+    await page.getByRole('button', { name: 'Change limits of Mode' }).click()
+    await page.getByLabel('LOST').selectOption('Critical')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
+    await seen(page, 'Critical when LOST')
+    await post(`${url}/telemetry`, { satellite_id: 'TEST-02', mode: 'LOST' })
+    await go('#/anomalies?satellite=TEST-02')
+    const row = page.getByRole('row', { name: /TEST-02/ })
+    await row.waitFor()
+    t.match(await row.innerText(), /Critical\s+TEST-02\s+Mode\s+LOST/)
+    await go('#/satellite/TEST-02')
+    await page.locator('.badge.critical').waitFor()
+    await seen(page, 'critical when LOST')
   })
 }
 

@@ -1,8 +1,9 @@
 import t from 'tap'
 import fc from 'fast-check'
 import {
-  FIRST_METRIC, METRICS_MAX, NAME_BYTES_MAX, PointSchema, SATELLITE_ID, TIME, TIMESTAMP, UNKNOWN_FIELD, listNames
+  FIRST_METRIC, METRICS_MAX, NAME_BYTES_MAX, PointSchema, SATELLITE_ID, TIME, TIMESTAMP, UNKNOWN_FIELD
 } from '../../protocol/schema.js'
+import { listNames } from '../../protocol/names.js'
 import { anyMetricNames } from '../support/schemas.js'
 
 t.test('property: every field is found by its bytes, at any position, and nothing else is', (t) => {

@@ -1,6 +1,9 @@
 /** Catalogues of any size. */
 import fc from 'fast-check'
-import { Catalogue, SIMULATION_KINDS, type Metric, type MetricLimits } from '../../protocol/catalogue.js'
+import {
+  Catalogue, NUMBER_SIMULATIONS, type Metric, type MetricLimits, type NumberSimulation
+} from '../../protocol/catalogue.js'
+import { STATE_MAX, STATE_MIN, type MetricType, type State } from '../../protocol/value-types.js'
 import { RESERVED_NAMES, parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
 import { anyMetricNames } from './schemas.js'
 
@@ -26,18 +29,51 @@ const anyLimits: fc.Arbitrary<MetricLimits> = fc.uniqueArray(
     { low: { critical: a }, high: { warning: c, critical: d } })
 })
 
-const anyPair = fc.tuple(anyNumber, anyNumber).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const)
+const anyNumberSimulation = (type: MetricType): fc.Arbitrary<NumberSimulation> => {
+  const anyEnd = type === 'int' ? anyNumber.map((value) => Math.trunc(value) + 0) : anyNumber
+  const anyPair = fc.tuple(anyEnd, anyEnd).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const)
+  return fc.record(
+    { kind: fc.constantFrom(...NUMBER_SIMULATIONS), between: anyPair, beyond: fc.option(anyPair) },
+    { noNullPrototype: true })
+}
 
-const anyMetric = fc.record<Omit<Metric, 'id' | 'name' | 'aliases' | 'retired'>>({
+/** States with gaps, negative numbers and names of any form. */
+export const anyStates: fc.Arbitrary<State[]> = fc.uniqueArray(
+  fc.tuple(fc.stringMatching(/^[A-Za-z][A-Za-z0-9_.-]{0,40}$/), fc.integer({ min: STATE_MIN, max: STATE_MAX })),
+  { minLength: 1, maxLength: 8, selector: ([name]) => name })
+  .map((pairs) => [...new Map(pairs.map(([name, value]) => [value, { name, value }])).values()]
+    .sort((a, b) => a.value - b.value))
+
+type Typed = Pick<Metric, 'type' | 'states' | 'limits' | 'simulation'>
+const STATE_SIMULATION = { kind: 'states' } as const
+
+const anyTyped: fc.Arbitrary<Typed> = fc.oneof(
+  fc.constantFrom('float' as const, 'float32' as const, 'int' as const).chain((type) => fc.record({
+    type: fc.constant(type),
+    states: fc.constant([]),
+    limits: anyLimits,
+    simulation: anyNumberSimulation(type)
+  }, { noNullPrototype: true })),
+  fc.record({
+    type: fc.constant('bool' as const),
+    states: fc.constant([]),
+    limits: fc.constantFrom<MetricLimits>({}, { states: { warning: [false] } }, { states: { critical: [true] } }),
+    simulation: fc.constant(STATE_SIMULATION)
+  }, { noNullPrototype: true }),
+  anyStates.chain((states) => fc.subarray(states.slice(1).map(({ name }) => name)).map((bad): Typed => {
+    const warning = bad.slice(1)
+    const lists = { ...warning.length === 0 ? {} : { warning }, critical: bad.slice(0, 1) }
+    return { type: 'state', states, limits: bad.length === 0 ? {} : { states: lists }, simulation: STATE_SIMULATION }
+  })))
+
+const anyDescribed = fc.record({
   title: anyText(80),
   unit: anyText(24),
   description: anyText(500),
-  resolution: fc.option(fc.double({ noNaN: true, min: 1e-6, max: 1e6 })),
-  limits: anyLimits,
-  simulation: fc.record(
-    { kind: fc.constantFrom(...SIMULATION_KINDS), between: anyPair, beyond: fc.option(anyPair) },
-    { noNullPrototype: true })
+  resolution: fc.option(fc.double({ noNaN: true, min: 1e-6, max: 1e6 }))
 }, { noNullPrototype: true })
+const anyMetric: fc.Arbitrary<Omit<Metric, 'id' | 'name' | 'aliases' | 'retired'>> = fc.tuple(anyTyped, anyDescribed)
+  .map(([typed, described]) => ({ ...typed, ...described }))
 
 /** With aliases, retired metrics, and ids that leave gaps. */
 export const anyCatalogue: fc.Arbitrary<Catalogue> = anyMetricNames

@@ -9,6 +9,7 @@ import { makePartitions } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { METRIC_COUNT, TELEMETRY } from './built-in.js'
+import type { PointSchema } from '../../protocol/schema.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 export interface StoredPoint {
@@ -20,35 +21,48 @@ export interface StoredPoint {
 
 type StorePoints = (points: readonly StoredPoint[]) => Promise<void>
 
+interface StoreOptions {
+  readonly directCompress?: boolean
+  readonly spool?: string
+}
+
 /** Stores points as a worker does; each call of the returned function is one COPY. */
-export async function pointStore (
-  db: Database, options: { directCompress?: boolean, spool?: string } = {}
-): Promise<StorePoints> {
-  const compress = options.directCompress === true ? await inspectDirectCompress(db) : null
-  const spool = options.spool ?? 'test'
-  const sorter = new CopySorter()
+export async function pointStore (db: Database, options: StoreOptions = {}): Promise<StorePoints> {
+  const store = await columnStore(db, TELEMETRY, options)
   const table = new SatelliteTable()
-  const days = new Set<number>()
-  let from: LedgerPosition = await enterLedger(db, spool)
   return async (points) => {
-    const times = points.map(({ timeMs }) => timeMs).filter((timeMs) => !days.has(Math.floor(timeMs / DAY_MS)))
-    if (times.length > 0) await makePartitions(db, times)
-    for (const timeMs of times) days.add(Math.floor(timeMs / DAY_MS))
     const columns = new PointColumns(TELEMETRY)
     for (const { satellite, timeMs, values } of points) {
       const index = columns.push(table.byId(satellite) as Satellite, timeMs * 1000)
       values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value ?? NaN })
     }
+    await store(columns)
+  }
+}
+
+/** The same, of decoded points of any schema. */
+export async function columnStore (
+  db: Database, schema: PointSchema, options: StoreOptions = {}
+): Promise<(columns: PointColumns) => Promise<void>> {
+  const compress = options.directCompress === true ? await inspectDirectCompress(db) : null
+  const spool = options.spool ?? 'test'
+  const sorter = new CopySorter()
+  const days = new Set<number>()
+  let from: LedgerPosition = await enterLedger(db, spool)
+  return async (columns) => {
+    const { count } = columns
+    const times = Array.from(columns.timesMicros.subarray(0, count), (micros) => Math.floor(micros / 1000))
+      .filter((timeMs) => !days.has(Math.floor(timeMs / DAY_MS)))
+    if (times.length > 0) await makePartitions(db, times)
+    for (const timeMs of times) days.add(Math.floor(timeMs / DAY_MS))
     const buffer = new RowBuffer(1 << 16)
     buffer.append(columns)
     const payload = buffer.take()
     const sequence = from.sequence + 1
     const frame = { epoch: 1, epochId: null, firstSequence: sequence, lastSequence: sequence }
-    const run = { ...frame, rows: points.length, bytes: payload.length, payloads: [payload] }
-    const copy = sorter.sort([payload], points.length)
-    const rows = {
-      schema: TELEMETRY, copy, copyRows: points.length, poison: [], times: sorter.times([payload], points.length)
-    }
+    const run = { ...frame, rows: count, bytes: payload.length, payloads: [payload] }
+    const copy = sorter.sort([payload], count)
+    const rows = { schema, copy, copyRows: count, poison: [], times: sorter.times([payload], count) }
     const stored = await commitRun(db, { spoolId: spool, from, run }, rows, compress)
     if (!stored) throw new Error('the ledger is elsewhere')
     from = { epoch: 1, sequence, epochId: null }

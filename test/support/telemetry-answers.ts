@@ -11,7 +11,7 @@ import { rollUp, SCHEMA_SETTINGS, type RunPolicies } from './same-answers.js'
 import { pointStore, type StoredPoint } from './stored-rows.js'
 
 const NAMES = METRICS.map(({ name }) => name)
-const [BATTERY = ''] = NAMES
+const BATTERY = METRICS[0]
 const BUSY = 'SAT-0001'
 const RARE = "50%/a_b 'x'"
 const SILENT = 'sat-0002'
@@ -66,14 +66,15 @@ async function theLast (t: Test, db: Database, all: readonly StoredPoint[], nowM
     const found = all.filter(({ satellite }) => satellite === id).reduce((a, b) => a.timeMs > b.timeMs ? a : b)
     return { satellite: id, timeMicros: Math.trunc(found.timeMs * 1000), values: found.values }
   }
-  for (const id of [BUSY, RARE, SILENT]) t.strictSame(await readLatestPoint(db, NAMES, id), last(id), id)
-  t.equal(await readLatestPoint(db, NAMES, 'SAT-000'), null)
+  for (const id of [BUSY, RARE, SILENT]) t.strictSame(await readLatestPoint(db, METRICS, id), last(id), id)
+  t.equal(await readLatestPoint(db, METRICS, 'SAT-000'), null)
   const page = { match: '', beforeMicros: null, after: '', countMax: 2 }
   t.strictSame(
-    await readSatellitePage(db, NAMES, page), { points: [RARE, BUSY].map(last), total: 3, hasMore: true })
+    await readSatellitePage(db, METRICS, page), { points: [RARE, BUSY].map(last), total: 3, hasMore: true })
   t.strictSame(
-    await readSatellitePage(db, NAMES, { ...page, after: BUSY }), { points: [last(SILENT)], total: 3, hasMore: false })
-  t.strictSame(await readSatellitePage(db, NAMES, { ...page, after: 'z' }), { points: [], total: 3, hasMore: false })
+    await readSatellitePage(db, METRICS, { ...page, after: BUSY }),
+    { points: [last(SILENT)], total: 3, hasMore: false })
+  t.strictSame(await readSatellitePage(db, METRICS, { ...page, after: 'z' }), { points: [], total: 3, hasMore: false })
   const matching = async (match: string): Promise<string[]> => (
     (await readSatellitePage(db, [], { ...page, match })).points.map(({ satellite }) => satellite))
   t.strictSame(await matching('T-000'), [BUSY, SILENT])
@@ -111,7 +112,7 @@ async function series (t: Test, db: Database, all: readonly StoredPoint[], nowMs
   for (const { satellite, rangeMs, agoMs, pointsMax, source, kind } of RANGES) {
     const name = `${satellite}, ${rangeMs} ms in ${pointsMax}`
     const toMicros = (nowMs - agoMs) * 1000
-    const filter = { satellite, metrics: NAMES, fromMicros: toMicros - rangeMs * 1000, toMicros, pointsMax }
+    const filter = { satellite, metrics: METRICS, fromMicros: toMicros - rangeMs * 1000, toMicros, pointsMax }
     const found = await readSeries(db, filter)
     t.match(found, { source, kind }, name)
     t.ok(found.timesMicros.length <= pointsMax, `${name}: never more than asked for`)
@@ -135,7 +136,7 @@ async function series (t: Test, db: Database, all: readonly StoredPoint[], nowMs
     }
     t.strictSame(found.timesMicros, [...expected.keys()], `${name}: buckets`)
     t.strictSame(found.counts, [...expected.values()].map(({ length }) => length), `${name}: counts`)
-    for (const [metric, { min, max, avg }] of found.values.entries()) {
+    for (const [metric, { min, max, avg = [] }] of found.values.entries()) {
       const values = [...expected.values()].map((bucket) => (
         bucket.map((point) => point.values[metric] ?? null).filter((value) => value !== null)))
       t.strictSame(min, values.map((each) => each.length === 0 ? null : Math.min(...each)), `${name}: min`)
@@ -162,7 +163,7 @@ async function newestValues (t: Test, db: Database, all: readonly StoredPoint[],
 
 /** COPY needs a connection of its own kind: here the query in it. */
 async function exportLines (t: Test, db: Database, all: readonly StoredPoint[], nowMs: number): Promise<void> {
-  const filter = { satellite: RARE, metrics: NAMES, fromMicros: 0, toMicros: nowMs * 1000 }
+  const filter = { satellite: RARE, metrics: METRICS, fromMicros: 0, toMicros: nowMs * 1000 }
   await db.query('SELECT set_config($1, $2, false)', ['orbitstream.satellite', RARE])
   const [, query = ''] = /^COPY \((.*)\) TO STDOUT/.exec(copyStatement(filter, 0, nowMs * 1000, 'ndjson')) ?? []
   const { rows } = await db.query<{ row_to_json: object }>(query)

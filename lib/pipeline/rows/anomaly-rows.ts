@@ -18,8 +18,12 @@ import type { PointColumns } from '../../../protocol/columns.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satellites.js'
 import { NAME_BYTES_MAX, type PointSchema } from '../../../protocol/schema.js'
 import type { AnomalyColumns } from '../../limits/anomaly-columns.js'
-import { LIMIT_SIDES, SEVERITIES } from '../../limits/limit-set.js'
-import { HEAD_FIELDS, ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, isoTime, rowTimeMicros, writeRowHead } from './rows.js'
+import { ANOMALY_SIDES, SEVERITIES } from '../../limits/limit-set.js'
+import type { ValueType } from '../../../protocol/value-types.js'
+import {
+  HEAD_FIELDS, ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, fieldEnd, isoTime, mayBe, readValue, rowTimeMicros, viewOf,
+  writeRowHead
+} from './rows.js'
 
 /** Columns in the order of the fields above. */
 export const ANOMALY_COLUMNS: readonly string[] = [
@@ -51,7 +55,7 @@ function field (text: string): Buffer {
 
 /** Severity and side with their lengths, by kind (see AnomalyColumns). */
 const KIND_FIELDS = SEVERITIES.flatMap((severity) => (
-  LIMIT_SIDES.map((side) => Buffer.concat([field(severity), field(side)]))
+  ANOMALY_SIDES.map((side) => Buffer.concat([field(severity), field(side)]))
 ))
 const KIND_BYTES_MAX = Math.max(...KIND_FIELDS.map(({ length }) => length))
 /** Bytes of a row without its satellite_id. */
@@ -146,7 +150,7 @@ export function anomalyRowEnd (view: DataView, start: number): number {
 
 /** Decodes one anomaly row. */
 export function readAnomalyRow (row: Buffer): Anomaly {
-  const view = new DataView(row.buffer, row.byteOffset, row.length)
+  const view = viewOf(row)
   const idEnd = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
   const metricEnd = idEnd + 4 + view.getInt32(idEnd)
   const severityAt = metricEnd + 24
@@ -166,18 +170,18 @@ export function readAnomalyRow (row: Buffer): Anomaly {
 
 /** The point of each anomaly. Both lists are in the order in which the points arrived. */
 export function pointsOfAnomalies (
-  points: readonly Buffer[], anomalies: readonly Buffer[], { metrics }: PointSchema
+  points: readonly Buffer[], anomalies: readonly Buffer[], schema: PointSchema
 ): Buffer[] {
   let next = 0
   let lastMetric = -1
   return anomalies.map((anomaly) => {
     const { metric: name, value } = readAnomalyRow(anomaly)
-    const known = metrics.indexOf(name)
+    const known = schema.metrics.indexOf(name)
     for (; next < points.length; next++, lastMetric = -1) {
       const point = points[next] as Buffer
       if (!haveSameHead(point, anomaly)) continue
-      const metric = known === -1 ? laterMetric(point, Math.max(metrics.length, lastMetric + 1), value) : known
-      if (metric <= lastMetric || metricOf(point, metric) !== value) continue
+      const metric = known === -1 ? laterMetric(point, Math.max(schema.metricCount, lastMetric + 1), value) : known
+      if (metric <= lastMetric || (known !== -1 && metricOf(point, metric, schema) !== value)) continue
       lastMetric = metric
       return point
     }
@@ -191,16 +195,26 @@ function haveSameHead (point: Buffer, anomaly: Buffer): boolean {
   return point.length > end && point.compare(anomaly, 2, end, 2, end) === 0
 }
 
-/** A metric of a later catalogue, from `first` on, that has this value; -1: none has. */
+/** A metric of a later catalogue, from `first` on, that may have this value; -1: none has. */
 function laterMetric (point: Buffer, first: number, value: number): number {
   const count = point.readInt16BE(0) - HEAD_FIELDS
-  for (let metric = first; metric < count; metric++) if (metricOf(point, metric) === value) return metric
+  const view = viewOf(point)
+  let at = metricAt(view, first)
+  for (let metric = first; metric < count; metric++) {
+    if (mayBe(view, at, value)) return metric
+    at = fieldEnd(view, at)
+  }
   return -1
 }
 
 /** Value of a metric in a telemetry row; NaN for null. */
-function metricOf (point: Buffer, metric: number): number {
-  let at = ROW_ID_OFFSET + point.readInt32BE(ROW_ID_LENGTH_OFFSET)
-  for (let before = 0; before < metric; before++) at += point.readInt32BE(at) === -1 ? 4 : 12
-  return point.readInt32BE(at) === -1 ? NaN : point.readDoubleBE(at + 4)
+function metricOf (point: Buffer, metric: number, { types }: PointSchema): number {
+  const view = viewOf(point)
+  return readValue(view, metricAt(view, metric), (types[metric] as ValueType).name)
+}
+
+function metricAt (view: DataView, metric: number): number {
+  let at = ROW_ID_OFFSET + view.getInt32(ROW_ID_LENGTH_OFFSET)
+  for (let before = 0; before < metric; before++) at = fieldEnd(view, at)
+  return at
 }

@@ -1,7 +1,8 @@
 /** Parses query parameters for limits and anomalies. */
 import { SEVERITIES } from '../../limits/limit-set.js'
 import type { AnomalyCursor, AnomalyFilter } from '../../queries/anomaly-query.js'
-import { listNames, type PointSchema } from '../../../protocol/schema.js'
+import { listNames } from '../../../protocol/names.js'
+import type { PointSchema } from '../../../protocol/schema.js'
 import {
   MICROS_MAX, Parameters, isWhole, oneOf, wholeNumber, type Read
 } from '../../ingress/http/query/parameters.js'

@@ -2,7 +2,7 @@
 import { CONTENT_TYPES } from '../../ingress/http/query/accept.js'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 
-type Cell = string | number | null
+type Cell = string | number | boolean | null
 
 export interface Rows {
   readonly columns: readonly string[]
@@ -19,6 +19,7 @@ export function rowsAnswer (format: 'csv' | 'ndjson', { columns, rows }: Rows): 
 /** A missing value is an empty field, as is NULL in COPY. */
 function csvField (value: Cell): string {
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : ''
+  if (typeof value === 'boolean') return String(value)
   if (value === null) return ''
   return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
 }

@@ -1,5 +1,6 @@
 /** Answers questions about telemetry: the last points of satellites, and their past. Runs in the primary. */
-import type { Catalogue } from '../../../protocol/catalogue.js'
+import type { Catalogue, TypedMetric } from '../../../protocol/catalogue.js'
+import type { Shown, ValueType } from '../../../protocol/value-types.js'
 import { jsonAnswer, errorAnswer } from '../../ingress/http/engines/answers.js'
 import { STREAM, cursorText } from '../../ingress/http/query/requests.js'
 import type {
@@ -9,9 +10,9 @@ import { LimitStates, stateOfValue, worstOf } from '../../limits/limit-states.js
 import type { NumberedLimits } from '../../limits/limit-set.js'
 import type { QueryPool } from '../../database/query-pool.js'
 import { isoTime } from '../../pipeline/rows/rows.js'
-import { readLatestPoint, readSatellitePage } from '../../queries/latest-points.js'
+import { readLatestPoint, readSatellitePage, type Value } from '../../queries/latest-points.js'
 import { readNewestValues, type TimedValue } from '../../queries/newest-values.js'
-import { readSeries, type BucketSeries, type Series } from '../../queries/series-query.js'
+import { readSeries, type BucketSeries, type BucketValues, type Series } from '../../queries/series-query.js'
 import { rowsAnswer, type Rows } from './rows-text.js'
 import type { Answers } from './questions.js'
 
@@ -24,6 +25,17 @@ export interface TelemetryServiceParts {
 }
 
 type QuestionOf<Kind extends TelemetryQuestion['kind']> = Extract<TelemetryQuestion, { readonly kind: Kind }>
+
+interface ReadSeries {
+  readonly range: { readonly fromMicros: number, readonly toMicros: number }
+  readonly metrics: readonly TypedMetric[]
+  readonly series: Series
+}
+
+/** A metric of a series, with lists of equal length: `values`, or aggregates. */
+interface ShownColumns extends TypedMetric {
+  readonly values: Readonly<Record<string, ReadonlyArray<Shown | null>>>
+}
 
 /** Before the end of a range without a beginning. */
 const RANGE_MICROS = 900e6
@@ -45,10 +57,10 @@ export class TelemetryService {
     const { catalogue, queries } = this.parts
     const now = this.parts.now()
     const { version, set } = this.parts.limits()
-    const { limited } = new LimitStates(set, catalogue.live.map(({ name }) => name))
+    const { limited } = new LimitStates(set, catalogue.typed.filter(({ metric }) => !metric.retired))
     const states = new LimitStates(set, limited)
     const filter = pageFilter(request, now)
-    const { points, total, hasMore } = await queries.run((db) => readSatellitePage(db, limited, filter))
+    const { points, total, hasMore } = await queries.run((db) => readSatellitePage(db, plainOf(limited), filter))
     const found = points.map(({ satellite, timeMicros, values }) => (
       { id: satellite, time: isoTime(timeMicros), state: states.stateOf(satellite, values) }
     ))
@@ -69,16 +81,18 @@ export class TelemetryService {
     })
   }
 
-  private async satellite ({ satellite, metrics, format }: QuestionOf<'satellite'>): Promise<StatusAnswer> {
+  private async satellite ({ satellite, metrics: names, format }: QuestionOf<'satellite'>): Promise<StatusAnswer> {
     const now = this.parts.now()
     const { version, set } = this.parts.limits()
-    const point = await this.parts.queries.run((db) => readLatestPoint(db, metrics, satellite))
+    const metrics = this.metricsOf(names)
+    const point = await this.parts.queries.run((db) => readLatestPoint(db, plainOf(metrics), satellite))
     if (point === null) return errorAnswer('not_found', { message: 'No point of this satellite is stored.' })
     const limits = new LimitStates(set, metrics).limitsOf(satellite)
-    const found = this.metricsOf(metrics).map(({ name, title, unit }, index) => {
+    const found = metrics.map(({ metric: { name, title, unit, type: typeName }, type }, index) => {
       const value = point.values[index] ?? null
       const own = limits[index] ?? {}
-      return { name, title, unit, value, state: stateOfValue(value, own), limits: own }
+      const state = stateOfValue(value, own, type)
+      return { name, title, unit, type: typeName, value: shown(value, type), state, limits: own }
     })
     const time = isoTime(point.timeMicros)
     const state = worstOf(found.map((each) => each.state))
@@ -99,12 +113,13 @@ export class TelemetryService {
   }
 
   private async series ({ request, format }: QuestionOf<'series'>): Promise<StatusAnswer> {
-    const { satellite, stream, metrics } = request
-    const { range, series } = await this.read(request)
-    if (format !== 'json') return rowsAnswer(format, rowsOf(series, metrics))
+    const { satellite, stream } = request
+    const { range, series, metrics } = await this.read(request)
+    const columns = metrics.map((metric, index) => ({ ...metric, values: shownColumns(series, index, metric.type) }))
+    if (format !== 'json') return rowsAnswer(format, rowsOf(series, columns))
     const isRaw = series.kind === 'raw'
-    const described = this.metricsOf(metrics).map(({ name, title, unit }, index) => (
-      [name, { title, unit, ...isRaw ? { values: series.values[index] } : series.values[index] }] as const
+    const described = columns.map(({ metric: { name, title, unit, type }, values }) => (
+      [name, { title, unit, type, ...values }] as const
     ))
     return jsonAnswer({
       satellite_id: satellite,
@@ -121,9 +136,12 @@ export class TelemetryService {
   }
 
   private async latest (request: LatestRequest): Promise<StatusAnswer> {
-    const { satellite, metric, countMax } = request
+    const { satellite, countMax } = request
+    const metrics = plainOf(this.metricsOf([request.metric]))
+    const [metric] = metrics
+    if (metric === undefined) return jsonAnswer([])
     const values = await this.parts.queries.run(async (db): Promise<TimedValue[]> => {
-      const last = await readLatestPoint(db, [metric], satellite)
+      const last = await readLatestPoint(db, metrics, satellite)
       if (last === null) return []
       const { timeMicros, values: [value = null] } = last
       // Nothing is newer than the last point, whatever the clocks of satellites say.
@@ -147,18 +165,17 @@ export class TelemetryService {
     }))
   }
 
-  private async read (
-    { satellite, metrics, pointsMax, ...given }: SeriesRequest
-  ): Promise<{ readonly range: { readonly fromMicros: number, readonly toMicros: number }, readonly series: Series }> {
+  private async read ({ satellite, metrics: names, pointsMax, ...given }: SeriesRequest): Promise<ReadSeries> {
+    const metrics = this.metricsOf(names)
     const toMicros = given.toMicros ?? Math.max(this.parts.now(), (given.fromMicros ?? 0) + 1)
     const range = { fromMicros: given.fromMicros ?? toMicros - RANGE_MICROS, toMicros }
-    const filter = { satellite, metrics, ...range, pointsMax }
-    return { range, series: await this.parts.queries.run((db) => readSeries(db, filter)) }
+    const filter = { satellite, metrics: plainOf(metrics), ...range, pointsMax }
+    return { range, metrics, series: await this.parts.queries.run((db) => readSeries(db, filter)) }
   }
 
-  private metricsOf (names: readonly string[]): Catalogue['metrics'] {
-    const { metrics } = this.parts.catalogue
-    return names.flatMap((name) => metrics.find((metric) => metric.name === name) ?? [])
+  private metricsOf (names: readonly string[]): TypedMetric[] {
+    const { typed } = this.parts.catalogue
+    return names.flatMap((name) => typed.find(({ metric }) => metric.name === name) ?? [])
   }
 }
 
@@ -168,32 +185,50 @@ function pageFilter (
   return { match, beforeMicros: staleMs === null ? null : now - staleMs * 1000, after, countMax }
 }
 
-function rowsOf (series: Series, metrics: readonly string[]): Rows {
-  const { timesMicros } = series
-  if (series.kind === 'raw') {
-    return {
-      columns: ['time', ...metrics],
-      rows: timesMicros.map((time, row) => [isoTime(time), ...series.values.map((values) => values[row] ?? null)])
-    }
-  }
+function plainOf (metrics: readonly TypedMetric[]): Array<TypedMetric['metric']> {
+  return metrics.map(({ metric }) => metric)
+}
+
+function shown (value: Value, type: ValueType): Shown | null {
+  return value === null ? null : type.show(value)
+}
+
+/** Aggregates that are values of the metric; the others are numbers. */
+const VALUES: readonly string[] = ['min', 'max', 'last'] satisfies Array<keyof BucketValues>
+
+function shownColumns (series: Series, index: number, type: ValueType): ShownColumns['values'] {
+  const show = (values: readonly Value[] = []): Array<Shown | null> => values.map((value) => shown(value, type))
+  if (series.kind === 'raw') return { values: show(series.values[index]) }
+  return Object.fromEntries(Object.entries(series.values[index] ?? {}).map(([name, values]) => (
+    [name, VALUES.includes(name) ? show(values) : values])))
+}
+
+function rowsOf (series: Series, columns: readonly ShownColumns[]): Rows {
+  const isRaw = series.kind === 'raw'
+  const lists = columns.flatMap(({ metric: { name }, values }) => (
+    Object.entries(values).map(([each, list]) => ({ name: isRaw ? name : `${name}_${each}`, list }))
+  ))
   return {
-    columns: ['time', 'count', ...metrics.flatMap((name) => [`${name}_min`, `${name}_max`, `${name}_avg`])],
-    rows: timesMicros.map((time, row) => [
-      isoTime(time), series.counts[row] ?? null,
-      ...series.values.flatMap(({ min, max, avg }) => [min[row] ?? null, max[row] ?? null, avg[row] ?? null])
+    columns: ['time', ...isRaw ? [] : ['count'], ...lists.map(({ name }) => name)],
+    rows: series.timesMicros.map((time, row) => [
+      isoTime(time), ...isRaw ? [] : [series.counts[row] ?? null], ...lists.map(({ list }) => list[row] ?? null)
     ])
   }
 }
 
-/** Open MCT's form of a value. */
+/** Open MCT's form of a value: states and bools are numbers, which its enumerations name. */
 function datum (timeMicros: number, value: number): object {
   return { timestamp: timeMicros / 1000, value }
 }
 
-/** Two values of each bucket: its minimum at its beginning, its maximum in its middle. One if they are equal. */
+/**
+ * Two values of each bucket: its minimum at its beginning, its maximum in its middle. One if they are equal, or if it
+ * has only a last.
+ */
 function extremes ({ timesMicros, widthMicros, values: [metric] }: BucketSeries): object[] {
   return timesMicros.flatMap((time, index) => {
-    const [min, max] = [metric?.min[index] ?? null, metric?.max[index] ?? null]
+    const { min: low, max: high, last } = metric ?? {}
+    const [min, max] = [(low ?? last)?.[index] ?? null, (high ?? last)?.[index] ?? null]
     if (min === null || max === null) return []
     return min === max ? [datum(time, min)] : [datum(time, min), datum(time + widthMicros / 2, max)]
   })

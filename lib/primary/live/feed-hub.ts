@@ -10,6 +10,7 @@
  * and reported as a gap; satellites wait here up to PENDING_MAX and what one round adds, an event has EVENT_BYTES_MAX,
  * and whatever does not fit waits, merged with what comes later.
  */
+import type { TypedMetric } from '../../../protocol/catalogue.js'
 import { SATELLITE_STATES, TICK_MS } from '../../ingress/http/live/feed.js'
 import type { FeedGap, FeedPoint, FeedTick, FeedWant } from '../../ingress/http/live/feed.js'
 import type { GatherWant, NewestPart, NewestValues, SatelliteChange } from '../../worker/newest-points.js'
@@ -26,8 +27,8 @@ const EVENT_BYTES_MAX = 64 * 1024
 export interface FeedHubParts<Worker> {
   readonly run: string
   readonly version: string
-  /** Names of the metrics, by column. */
-  readonly metrics: readonly string[]
+  /** By column. */
+  readonly metrics: readonly TypedMetric[]
   /** Those that can answer. */
   readonly ready: () => readonly Worker[]
   readonly ask: (worker: Worker, want: GatherWant | null) => void
@@ -60,8 +61,11 @@ class MergedPoint {
     }
   }
 
-  toEvent (satellite: string, metrics: readonly string[]): FeedPoint {
-    const values = Object.fromEntries(Array.from(this.values, ([metric, value]) => [metrics[metric] ?? '', value]))
+  toEvent (satellite: string, metrics: readonly TypedMetric[]): FeedPoint {
+    const values = Object.fromEntries(Array.from(this.values, ([index, [timeMs, value]]) => {
+      const { metric, type } = metrics[index] as TypedMetric
+      return [metric.name, [timeMs, type.show(value)] as const]
+    }))
     return { satellite, timeMs: this.timeMs, state: SATELLITE_STATES[this.state] ?? 'normal', values }
   }
 }

@@ -7,7 +7,8 @@
  * As with a real sensor, readings come in steps of the converter and noise drifts over seconds, so closely spaced
  * readings are often equal.
  */
-import type { Metric, SimulationKind } from '../../../protocol/catalogue.js'
+import type { Metric, NumberSimulation, NumberSimulationKind } from '../../../protocol/catalogue.js'
+import { ValueType, type MetricType } from '../../../protocol/value-types.js'
 import type { Random } from './random.js'
 
 /** A satellite's situation in orbit at one moment. */
@@ -27,16 +28,16 @@ export interface Course {
 }
 
 export interface Behaviour {
-  /** Readings are whole multiples of it, unless none is in the range. */
-  readonly step: number
-  /** Range of all other values. */
-  readonly between: readonly [low: number, high: number]
-  /** Range of values past the limit; null: there is none. */
-  readonly beyond: readonly [low: number, high: number] | null
   start (random: Random): Course
+  /** The value as the sensor reports it. */
+  reading (value: number): number
+  /** A value that breaks a limit; null: there is none. */
+  readonly beyond: ((random: Random) => number) | null
 }
 
 const DRIFT_SECONDS = 20
+/** How long a state usually lasts. */
+const STATE_SECONDS = 600
 
 /** Bounded noise that decorrelates within some twenty seconds, however often it is sampled. */
 class Drift {
@@ -141,17 +142,120 @@ class ConstantCourse implements Course {
   }
 }
 
-const COURSES: { readonly [K in SimulationKind]: new (low: number, high: number, random: Random) => Course } = {
+/** Rises steadily, through its whole range within hours, and starts over. */
+class CounterCourse implements Course {
+  private value: number
+  private readonly gainPerSecond: number
+
+  constructor (private readonly low: number, private readonly high: number, random: Random) {
+    this.value = random.between(low, high)
+    this.gainPerSecond = (high - low) / random.between(3_600, 14_400)
+  }
+
+  next ({ stepSeconds }: OrbitView): number {
+    this.value += this.gainPerSecond * stepSeconds
+    if (this.value > this.high) this.value = this.low
+    return this.value
+  }
+}
+
+/** Keeps a value for some ten minutes, then takes another. */
+class StateCourse implements Course {
+  private value: number
+
+  constructor (private readonly values: readonly number[], random: Random) {
+    this.value = oneOf(values, random)
+  }
+
+  next ({ stepSeconds }: OrbitView, random: Random): number {
+    if (random.unit() > Math.exp(-stepSeconds / STATE_SECONDS)) this.value = oneOf(this.values, random)
+    return this.value
+  }
+}
+
+const COURSES: { readonly [K in NumberSimulationKind]: new (low: number, high: number, random: Random) => Course } = {
   charge: ChargeCourse,
   fill: FillCourse,
   signal: SignalCourse,
   walk: WalkCourse,
+  counter: CounterCourse,
   constant: ConstantCourse
 }
 
 /** Step of a metric whose resolution is unknown. */
 const STEP = 0.01
 
-export function behaviourOf ({ resolution, simulation: { kind, between, beyond } }: Metric): Behaviour {
-  return { step: resolution ?? STEP, between, beyond, start: random => new COURSES[kind](...between, random) }
+type Range = readonly [low: number, high: number]
+
+export function behaviourOf (metric: Metric): Behaviour {
+  return metric.simulation.kind === 'states' ? stateBehaviour(metric) : numberBehaviour(metric, metric.simulation)
+}
+
+function numberBehaviour ({ type, resolution }: Metric, { kind, between, beyond }: NumberSimulation): Behaviour {
+  const step = type === 'int' ? Math.max(Math.round(resolution ?? 1), 1) : resolution ?? STEP
+  const range = rangeOf(between, type)
+  const broken = beyond === null ? null : rangeOf(beyond, type)
+  const narrow = NARROW[type] ?? ((value: number) => value)
+  return {
+    start: random => new COURSES[kind](...between, random),
+    reading: value => narrow(reading(step, value, range)),
+    beyond: broken === null ? null : random => narrow(reading(step, random.between(...broken), broken))
+  }
+}
+
+/** To the type's own numbers. It leaves the range of none, since its ends are such numbers: see rangeOf(). */
+const NARROW: { readonly [T in MetricType]?: (value: number) => number } = { int: Math.round, float32: Math.fround }
+
+/** The range between numbers of the type; the range itself if there are none. */
+function rangeOf (range: Range, type: MetricType): Range {
+  if (type !== 'float32') return range
+  const [low, high] = [-float32Below(-range[0]), float32Below(range[1])]
+  return low <= high ? [low, high] : range
+}
+
+const FLOAT32 = new Float32Array(1)
+const FLOAT32_BITS = new Int32Array(FLOAT32.buffer)
+
+/** The greatest 32-bit float that is not above. */
+function float32Below (value: number): number {
+  const nearest = Math.fround(value)
+  if (nearest <= value) return nearest
+  FLOAT32[0] = nearest
+  // Without the sign, the bits of floats are in the order of their sizes.
+  FLOAT32_BITS[0] = (FLOAT32_BITS[0] as number) + (nearest > 0 ? -1 : 1)
+  return FLOAT32[0]
+}
+
+/**
+ * The value as the sensor reports it: the nearest multiple of its step that is in the range, so that rounding moves no
+ * value across a limit. A range without one gets the value itself.
+ */
+function reading (step: number, value: number, [low, high]: Range): number {
+  const held = Math.min(high, Math.max(low, value))
+  const nearest = onGrid(held, step)
+  if (nearest >= low && nearest <= high) return nearest
+  const inner = onGrid(nearest < low ? held + step : held - step, step)
+  return inner >= low && inner <= high ? inner : held
+}
+
+function onGrid (value: number, step: number): number {
+  // Divided by a whole number where possible: multiples of 0.01 have rounding errors.
+  const perUnit = Math.round(1 / step)
+  return Math.abs(perUnit * step - 1) < 1e-9 ? Math.round(value * perUnit) / perUnit : Math.round(value / step) * step
+}
+
+function stateBehaviour ({ type, states, limits }: Metric): Behaviour {
+  const valueType = new ValueType(type, states)
+  const { warning = [], critical = [] } = limits.states ?? {}
+  const broken = [...warning, ...critical].map((state) => valueType.read(state))
+  const healthy = valueType.states.map(({ value }) => value).filter((value) => !broken.includes(value))
+  return {
+    start: random => new StateCourse(healthy, random),
+    reading: (value) => value,
+    beyond: broken.length === 0 ? null : (random) => oneOf(broken, random)
+  }
+}
+
+function oneOf (values: readonly number[], random: Random): number {
+  return values[Math.floor(random.unit() * values.length)] as number
 }

@@ -62,11 +62,7 @@ export class Fleet {
 
   constructor (options: FleetOptions) {
     this.behaviours = options.catalogue.metrics.map((metric) => metric.retired ? null : behaviourOf(metric))
-    this.breakable = this.behaviours.flatMap((behaviour, index) => behaviour !== null && behaviour.beyond !== null
-      ? [
-          index
-        ]
-      : [])
+    this.breakable = this.behaviours.flatMap((behaviour, index) => behaviour?.beyond == null ? [] : [index])
     this.metricCount = options.catalogue.metrics.length
     this.anomalyRate = options.anomalyRate
     this.onAnomaly = options.onAnomaly
@@ -91,7 +87,7 @@ export class Fleet {
       const behaviour = this.behaviours[metric]
       values[metric] = course === null || behaviour == null
         ? NaN
-        : reading(behaviour.step, course.next(this.view, satellite.random), behaviour.between)
+        : behaviour.reading(course.next(this.view, satellite.random))
       metric++
     }
     if (satellite.random.unit() < this.anomalyRate) this.breakLimit(index, satellite.random, elapsedSeconds, values)
@@ -122,26 +118,8 @@ export class Fleet {
     const metric = this.breakable[Math.floor(random.unit() * this.breakable.length)]
     const behaviour = metric === undefined ? null : this.behaviours[metric]
     if (metric === undefined || behaviour?.beyond == null) return
-    const value = reading(behaviour.step, random.between(...behaviour.beyond), behaviour.beyond)
+    const value = behaviour.beyond(random)
     values[metric] = value
     this.onAnomaly({ satellite, metric, elapsedSeconds, value })
   }
-}
-
-/**
- * The value as the sensor reports it: the nearest multiple of its step that is in the range, so that rounding moves no
- * value across a limit. A range without one gets the value itself.
- */
-function reading (step: number, value: number, [low, high]: readonly [number, number]): number {
-  const held = Math.min(high, Math.max(low, value))
-  const nearest = onGrid(held, step)
-  if (nearest >= low && nearest <= high) return nearest
-  const inner = onGrid(nearest < low ? held + step : held - step, step)
-  return inner >= low && inner <= high ? inner : held
-}
-
-function onGrid (value: number, step: number): number {
-  // Divided by a whole number where possible: multiples of 0.01 have rounding errors.
-  const perUnit = Math.round(1 / step)
-  return Math.abs(perUnit * step - 1) < 1e-9 ? Math.round(value * perUnit) / perUnit : Math.round(value / step) * step
 }

@@ -3,14 +3,15 @@
  *
  *   {"satellite_id":"SAT-0001","time":"2024-06-01T12:00:00.000Z","<metric>":93.15,…}
  *
- * All but the time and the numbers is prepared once per satellite and metric. Numbers with at most two decimals, which
- * most are, take the quick way.
+ * All but the time and the numbers is prepared once per satellite and metric, the words for states and bools too.
+ * Numbers with at most two decimals, which most are, take the quick way.
  */
 import type { PointSchema } from '../../../protocol/schema.js'
+import { STATE_NAME_BYTES_MAX } from '../../../protocol/value-types.js'
 
 const TIME_BYTES = 24
-/** Longest text of a number. */
-const NUMBER_BYTES_MAX = 32
+/** Longest text of a number, or of a state in quotes. */
+const VALUE_BYTES_MAX = STATE_NAME_BYTES_MAX + 2
 const HUNDREDTHS_MAX = 2 ** 31
 const ZERO = 48
 const MINUS = 45
@@ -23,15 +24,20 @@ export class PointText {
   readonly pointBytesMax: number
   private readonly heads: readonly Buffer[]
   private readonly keys: readonly Buffer[]
+  /** By metric and value; null for numbers. */
+  private readonly words: ReadonlyArray<ReadonlyMap<number, Buffer> | null>
   private readonly time = Buffer.alloc(TIME_BYTES)
   private timeMs = NaN
 
-  constructor (ids: readonly string[], { metrics }: PointSchema) {
+  constructor (ids: readonly string[], { metrics, types }: PointSchema) {
     this.heads = ids.map(id => Buffer.from(`{"satellite_id":${JSON.stringify(id)},"time":"`))
     this.keys = metrics.map((name) => Buffer.from(`,${JSON.stringify(name)}:`))
+    this.words = types.map(({ name, states }) => states.length === 0
+      ? null
+      : new Map(states.map((state) => [state.value, Buffer.from(name === 'bool' ? state.name : `"${state.name}"`)])))
     const keyBytes = this.keys.reduce((sum, key) => sum + key.length, 0)
     const headBytes = this.heads.reduce((max, head) => Math.max(max, head.length), 0)
-    this.pointBytesMax = headBytes + TIME_BYTES + keyBytes + metrics.length * NUMBER_BYTES_MAX + 2
+    this.pointBytesMax = headBytes + TIME_BYTES + keyBytes + metrics.length * VALUE_BYTES_MAX + 2
   }
 
   /**
@@ -52,7 +58,8 @@ export class PointText {
       const value = values[metric] ?? NaN
       if (Number.isNaN(value)) continue
       at = put(target, at, this.keys[metric] as Buffer)
-      at = putNumber(target, at, value)
+      const word = this.words[metric]?.get(value)
+      at = word === undefined ? putNumber(target, at, value) : put(target, at, word)
     }
     target[at++] = CLOSING_BRACE
     return at

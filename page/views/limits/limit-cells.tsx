@@ -1,7 +1,9 @@
-/** The four limits of a metric as cells of a table. */
+/** The limits of a metric as cells of a table: four of a number, two lists of a state or bool. */
 import type { JSX } from 'preact'
-import type { MetricLimits, Severity, Side } from '../../model/limits.js'
+import type { MetricInfo } from '../../model/catalogue.js'
+import { SEVERITIES, type MetricLimits, type Severity, type Side } from '../../model/limits.js'
 import { reading } from '../../model/format.js'
+import { STATE_WORDS } from '../../model/state.js'
 import { StateIcon } from '../../parts/icon.js'
 
 /** From the lowest value to the highest. */
@@ -18,10 +20,11 @@ export const LIMIT_HEADS = LIMIT_COLUMNS.map(({ side, severity, title }) => (
 
 interface Props {
   readonly limits: MetricLimits | undefined
-  readonly unit: string
+  readonly info: MetricInfo
 }
 
-export function LimitCells ({ limits, unit }: Props): JSX.Element {
+export function LimitCells ({ limits, info: { unit, states } }: Props): JSX.Element {
+  if (states.length > 0) return <StateCells limits={limits} />
   return (
     <>
       {LIMIT_COLUMNS.map(({ side, severity, title }) => {
@@ -31,6 +34,23 @@ export function LimitCells ({ limits, unit }: Props): JSX.Element {
             {value === undefined
               ? <span class='muted'>–</span>
               : <span>{reading(value, null)} <span class='muted'>{unit}</span></span>}
+          </td>
+        )
+      })}
+    </>
+  )
+}
+
+function StateCells ({ limits }: Pick<Props, 'limits'>): JSX.Element {
+  return (
+    <>
+      {SEVERITIES.map((severity) => {
+        const values = limits?.states?.[severity] ?? []
+        return (
+          <td class='number' colSpan={LIMIT_COLUMNS.length / SEVERITIES.length} key={severity}>
+            {values.length === 0
+              ? <span class='muted'>–</span>
+              : <span><StateIcon state={severity} /> {STATE_WORDS[severity]} when {values.join(' or ')}</span>}
           </td>
         )
       })}

@@ -4,7 +4,11 @@
  */
 import type { JSX, TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { describeLimits, withMetric, type LimitsVersion, type MetricLimits } from '../../model/limits.js'
+import type { MetricInfo } from '../../model/catalogue.js'
+import {
+  SEVERITIES, describeLimits, withMetric, type LimitsVersion, type MetricLimits, type Severity
+} from '../../model/limits.js'
+import { STATE_WORDS } from '../../model/state.js'
 import type { Answer, Http } from '../../net/http.js'
 import { recall, remember } from '../../net/storage.js'
 import { usePage } from '../../parts/use-page.js'
@@ -95,8 +99,10 @@ interface FormProps {
 
 function LimitsForm ({ edited, problem, busy, onCancel, onSave }: FormProps): JSX.Element {
   const { catalogue, metric: find, token } = usePage()
-  const { key, metric } = edited
+  const { key } = edited
   const isNew = key === ''
+  const [metric, setMetric] = useState(isNew ? catalogue[0]?.name ?? '' : edited.metric)
+  const info = find(metric)
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
     const removes = event.submitter instanceof HTMLButtonElement && event.submitter.value === 'remove'
@@ -105,14 +111,14 @@ function LimitsForm ({ edited, problem, busy, onCancel, onSave }: FormProps): JS
     remember('session', NAME_KEY, name)
     onSave({
       key: isNew ? textOf(form, 'key') : key,
-      metric: isNew ? textOf(form, 'metric') : metric,
-      limits: removes ? null : limitsOf(form),
+      metric,
+      limits: removes ? null : limitsOf(form, info),
       name
     })
   }
   return (
     <form onSubmit={submit}>
-      <h1 id='limits-title'>{isNew ? 'Limits for satellites' : `${find(metric).title}, ${key ?? 'all satellites'}`}</h1>
+      <h1 id='limits-title'>{isNew ? 'Limits for satellites' : `${info.title}, ${key ?? 'all satellites'}`}</h1>
       {isNew && (
         <>
           <label>
@@ -121,13 +127,15 @@ function LimitsForm ({ edited, problem, busy, onCancel, onSave }: FormProps): JS
           </label>
           <label>
             Metric
-            <select name='metric'>
+            <select name='metric' value={metric} onChange={(event) => setMetric(event.currentTarget.value)}>
               {catalogue.map(({ name, title }) => <option key={name} value={name}>{title}</option>)}
             </select>
           </label>
         </>
       )}
-      <LimitInputs limits={edited.limits} unit={isNew ? '' : find(metric).unit} />
+      {info.states.length === 0
+        ? <LimitInputs limits={edited.limits} unit={info.unit} />
+        : <StateInputs limits={edited.limits} info={info} key={metric} />}
       {!token.isSet && (
         <label>
           Your name, for the history
@@ -163,16 +171,58 @@ function LimitInputs ({ limits, unit }: { readonly limits: MetricLimits | null, 
   )
 }
 
+interface StateInputsProps {
+  readonly limits: MetricLimits | null
+  readonly info: MetricInfo
+}
+
+function StateInputs ({ limits, info }: StateInputsProps): JSX.Element {
+  return (
+    <fieldset class='limit-inputs'>
+      <legend class='muted small'>Values that are anomalies</legend>
+      {info.states.map(({ name }) => {
+        const isOf = (severity: Severity): boolean => limits?.states?.[severity]?.includes(limitOf(name, info)) === true
+        return (
+          <label key={name}>
+            {name}
+            <select name={`state ${name}`}>
+              <option value=''>No limit</option>
+              {SEVERITIES.map((severity) => (
+                <option key={severity} value={severity} selected={isOf(severity)}>{STATE_WORDS[severity]}</option>
+              ))}
+            </select>
+          </label>
+        )
+      })}
+    </fieldset>
+  )
+}
+
+/** As limits have it. */
+function limitOf (name: string, { isBool }: MetricInfo): string | boolean {
+  return isBool ? name === 'true' : name
+}
+
 function textOf (form: FormData, name: string): string {
   const value = form.get(name)
   return typeof value === 'string' ? value.trim() : ''
 }
 
-function limitsOf (form: FormData): MetricLimits {
+function limitsOf (form: FormData, info: MetricInfo): MetricLimits {
+  if (info.states.length > 0) return stateLimitsOf(form, info)
   const limits: { low?: Record<string, number>, high?: Record<string, number> } = {}
   for (const { side, severity } of LIMIT_COLUMNS) {
     const text = textOf(form, `${side} ${severity}`)
     if (text !== '') limits[side] = { ...limits[side], [severity]: Number(text) }
   }
   return limits
+}
+
+function stateLimitsOf (form: FormData, info: MetricInfo): MetricLimits {
+  const states: { [L in Severity]?: Array<string | boolean> } = {}
+  for (const severity of SEVERITIES) {
+    const names = info.states.map(({ name }) => name).filter((name) => textOf(form, `state ${name}`) === severity)
+    if (names.length > 0) states[severity] = names.map((name) => limitOf(name, info))
+  }
+  return Object.keys(states).length === 0 ? {} : { states }
 }

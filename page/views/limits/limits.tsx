@@ -2,6 +2,7 @@
 import type { JSX } from 'preact'
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { Answer } from '../../net/http.js'
+import type { MetricInfo } from '../../model/catalogue.js'
 import { dateTime } from '../../model/format.js'
 import type { LimitSet, LimitsVersion, MetricLimits } from '../../model/limits.js'
 import { usePage } from '../../parts/use-page.js'
@@ -67,7 +68,7 @@ function Defaults ({ set, onEdit }: PartProps): JSX.Element {
           <tbody>
             {catalogue.map((metric) => (
               <LimitRow
-                key={metric.name} title={metric.title} limits={set.default[metric.name]} unit={metric.unit}
+                key={metric.name} info={metric} limits={set.default[metric.name]}
                 onEdit={() => onEdit({ key: null, metric: metric.name, limits: set.default[metric.name] ?? null })}
               />
             ))}
@@ -111,8 +112,7 @@ function Overrides ({ set, onEdit }: PartProps): JSX.Element {
             <tbody>
               {shown.map(({ key, name, limits }) => (
                 <LimitRow
-                  key={`${key} ${name}`} satellites={key} title={find(name).title} unit={find(name).unit}
-                  limits={limits}
+                  key={`${key} ${name}`} satellites={key} info={find(name)} limits={limits}
                   onEdit={() => onEdit({ key, metric: name, limits })}
                 />
               ))}
@@ -129,18 +129,18 @@ function Overrides ({ set, onEdit }: PartProps): JSX.Element {
 
 interface RowProps {
   readonly satellites?: string
-  readonly title: string
-  readonly unit: string
+  readonly info: MetricInfo
   readonly limits: MetricLimits | undefined
   readonly onEdit: () => void
 }
 
-function LimitRow ({ satellites, title, unit, limits, onEdit }: RowProps): JSX.Element {
+function LimitRow ({ satellites, info, limits, onEdit }: RowProps): JSX.Element {
+  const { title } = info
   return (
     <tr>
       {satellites !== undefined && <th scope='row'>{satellites}</th>}
       {satellites === undefined ? <th scope='row'>{title}</th> : <td>{title}</td>}
-      <LimitCells limits={limits} unit={unit} />
+      <LimitCells limits={limits} info={info} />
       <td class='number'>
         <button class='plain' onClick={onEdit}>
           Change<span class='hidden'> limits of {title} {satellites ?? ''}</span>

@@ -2,9 +2,9 @@
 import type { JSX } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import type { Anomaly } from '../../model/anomalies.js'
-import type { MetricInfo } from '../../model/catalogue.js'
-import { dateTime, reading } from '../../model/format.js'
-import { describeLimits, linesOf, type MetricLimits } from '../../model/limits.js'
+import { positionOf, valueText, type MetricInfo } from '../../model/catalogue.js'
+import { dateTime } from '../../model/format.js'
+import { describeLimits, linesOf, SEVERITIES, type MetricLimits } from '../../model/limits.js'
 import type { Readings } from '../../model/readings.js'
 import { RANGE_MS, type Range } from '../../model/route.js'
 import type { SatelliteSeries } from '../../model/series.js'
@@ -18,6 +18,9 @@ const SERIES: readonly ChartSeries[] = [
   { label: 'maximum', color: '--series-1', role: 'band' },
   { label: 'minimum', color: '--series-1', role: 'band' },
   { label: 'mean', color: '--series-1' }
+]
+const STATE_SERIES: readonly ChartSeries[] = [
+  ...SERIES.slice(0, 2), { label: 'state', color: '--series-1', role: 'step' }
 ]
 
 interface Props {
@@ -58,20 +61,27 @@ interface ChartProps {
 }
 
 function MetricChart ({ metric, series, loading, toMs, range, readings, anomalies }: ChartProps): JSX.Element {
-  const { name, title, unit, resolution } = metric
+  const { name, title, unit, states } = metric
   const [cursor, setCursor] = useState<number | null>(null)
-  const data = useMemo(() => series.data(name), [series, series.version, name])
+  const data = useMemo(() => series.data(metric), [series, series.version, metric])
   const limits = readings.get(name)?.limits
   const lines = useMemo(() => linesOf(limits), [describeLimits(limits)])
   const marks = useMemo(() => (
-    anomalies.filter((anomaly) => anomaly.metric === name)
-      .map(({ time, value, severity }) => ({ time: Date.parse(time) / 1000, value, severity }))
-  ), [anomalies, name])
+    anomalies.filter((anomaly) => anomaly.metric === name).flatMap(({ time, value, severity }) => {
+      const position = positionOf(value, metric)
+      return position === null ? [] : [{ time: Date.parse(time) / 1000, value: position, severity }]
+    })
+  ), [anomalies, metric])
+  const zones = useMemo(() => SEVERITIES.flatMap((severity) => (limits?.states?.[severity] ?? []).map((value) => (
+    { severity, value: positionOf(value, metric) ?? -1 }))), [describeLimits(limits), metric])
+  const names = useMemo(() => states.length === 0 ? undefined : states.map((state) => state.name), [states])
   const [times, max, min, mean] = data
   const at = cursor ?? times.length - 1
   const shown = mean[at] ?? null
   const isRange = (max[at] ?? null) !== (min[at] ?? null)
-  const text = (value: number | null): string => reading(value, resolution)
+  const text = (value: number | null): string => names === undefined || value === null
+    ? valueText(value, metric)
+    : names[value] ?? ''
   return (
     <section class='panel' aria-label={`Chart of ${title}`}>
       <div class='chart-head'>
@@ -86,7 +96,8 @@ function MetricChart ({ metric, series, loading, toMs, range, readings, anomalie
       </div>
       <Chart
         label={labelOf(metric, range, limits)}
-        series={SERIES} data={data} from={(toMs - RANGE_MS[range]) / 1000} to={toMs / 1000}
+        {...names === undefined ? { series: SERIES } : { series: STATE_SERIES, names, zones }}
+        data={data} from={(toMs - RANGE_MS[range]) / 1000} to={toMs / 1000}
         limits={lines} marks={marks} sync='satellite' onCursor={setCursor}
       />
       {!loading && times.length === 0 && <p class='note small'>No points in this range</p>}

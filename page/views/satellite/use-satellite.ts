@@ -53,7 +53,7 @@ export function useSeries (
 ): Loaded<SatelliteSeries> {
   const page = usePage()
   const names = metrics.map(({ name }) => name).join(',')
-  const value = useMemo(() => new SatelliteSeries(names.split(',')), [id, stream, names, range])
+  const value = useMemo(() => new SatelliteSeries(metrics), [id, stream, names, range, page.catalogue])
   const [state, setState] = useState({ loading: true, failure: null as string | null })
   useEffect(() => {
     const aborted = new AbortController()
@@ -71,7 +71,7 @@ export function useSeries (
     const stop = page.watch({
       onGap: () => { void read() },
       onPoint: ({ satellite, time_ms: timeMs, values }) => {
-        if (satellite === id) value.addLive(timeMs, value.metrics.map((metric) => values[metric]?.[1] ?? null))
+        if (satellite === id) value.addLive(timeMs, value.metrics.map(({ name }) => values[name]?.[1] ?? null))
       }
     })
     const everyMs = Math.min(REFRESH_MS_MAX, Math.max(REFRESH_MS_MIN, RANGE_MS[range] * REFRESH_PART))

@@ -1,8 +1,8 @@
 /** The last values by stream; the check boxes choose the charts. */
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
-import type { MetricInfo } from '../../model/catalogue.js'
-import { age, reading } from '../../model/format.js'
+import { valueText, type MetricInfo } from '../../model/catalogue.js'
+import { age } from '../../model/format.js'
 import { describeLimits } from '../../model/limits.js'
 import type { Readings } from '../../model/readings.js'
 import { STATE_WORDS } from '../../model/state.js'
@@ -72,7 +72,7 @@ interface RowProps {
 
 function Row ({ metric, readings, checked, onToggle }: RowProps): JSX.Element {
   const { nowMs } = usePage()
-  const { title, unit, description, resolution, name } = metric
+  const { title, unit, description, name } = metric
   const last = readings.get(name)
   const state = last?.state ?? 'unchecked'
   const isOlder = last !== undefined && (readings.timeMs ?? 0) - last.timeMs > OLDER_MS
@@ -84,7 +84,7 @@ function Row ({ metric, readings, checked, onToggle }: RowProps): JSX.Element {
         <span class='small muted below'>{limits === '' ? 'no limits' : limits}</span>
       </th>
       <td class='number value' data-metric={name}>
-        {reading(last?.value ?? null, resolution)} <span class='small muted'>{unit}</span>
+        {valueText(last?.value ?? null, metric)} <span class='small muted'>{unit}</span>
         {isOlder && <span class='small muted below'>{age(nowMs() - last.timeMs)} ago</span>}
       </td>
       <td class={state}><StateIcon state={state} /><span class='hidden'>{STATE_WORDS[state]}</span></td>

@@ -3,7 +3,7 @@ import { Ajv } from 'ajv'
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { stringify } from 'yaml'
-import { BUILT_IN } from '../../../protocol/catalogue.js'
+import { BUILT_IN, type NumberSimulation } from '../../../protocol/catalogue.js'
 import {
   FILE_BYTES_MAX, RESERVED_NAMES, catalogueJson, parseCatalogue
 } from '../../../lib/catalogue/catalogue-file.js'
@@ -31,20 +31,23 @@ t.test('the example is valid, and fits the published schema', (t) => {
   if (!parsed.ok) return t.end()
   t.strictSame(
     parsed.catalogue.live.map(({ name }) => name),
-    ['battery_charge_percent', 'bus_voltage', 'panel_temperature', 'transmitter_power', 'frames_lost'])
+    [
+      'battery_charge_percent', 'bus_voltage', 'panel_temperature', 'transmitter_power', 'frames_lost',
+      'mode', 'heater_on'
+    ])
   t.ok(fits(catalogueJson(parsed.catalogue)), JSON.stringify(fits.errors))
   t.end()
 })
 
 t.test('property: a catalogue survives JSON, as the database has it, and YAML, and fits the schema', (t) => {
   fc.assert(fc.property(anyCatalogue, (catalogue) => {
-    const json = catalogueJson(catalogue)
+    const json: unknown = JSON.parse(JSON.stringify(catalogueJson(catalogue)))
     for (const text of [JSON.stringify(json), stringify(json)]) {
       const parsed = parseCatalogue(text)
       if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
       if (!isSameCatalogue(parsed.catalogue, catalogue)) throw new Error('not the same')
     }
-    if (!fits(JSON.parse(JSON.stringify(json)))) throw new Error(JSON.stringify(fits.errors))
+    if (!fits(json)) throw new Error(JSON.stringify(fits.errors))
   }), { numRuns: 20 })
   t.ok(isSameCatalogue(BUILT_IN, BUILT_IN))
   t.end()
@@ -75,6 +78,32 @@ t.test('every fault is named, with its place', (t) => {
   t.match(
     faultsOf(file('a: { id: 0 }', 'b: { id: 1.5 }', 'c: { id: "1" }')),
     Array(3).fill(/id must be a whole number from 1 to 32767/))
+  t.match(
+    faultsOf(file('a: { id: 1, type: text }', 'b: { id: 2, type: state }', 'c: { id: 3, states: { ON: 1 } }')),
+    [
+      /a\.type must be one of float, float32, int, bool, state/, /b has no states/,
+      /c\.states are for metrics of the type/
+    ])
+  t.match(
+    faultsOf(file('a: { id: 1, type: state, states: { OFF: 0, 1: 1, ON: 0, FAST: 1.5, FAR: 32768 } }')),
+    [/states\.1 is not a name for a state/, /states\.ON 0 is the number of OFF already/,
+      /FAST must be a whole number from -32768 to 32767/, /FAR must be a whole number/])
+  t.match(faultsOf(file('a: { id: 1, type: state, states: {} }')), [/must have 1 to 256 names with their numbers/])
+  t.match(
+    faultsOf(file(
+      'a: { id: 1, type: bool, limits: { low: { critical: 1 } } }',
+      'b: { id: 2, type: bool, limits: { states: { critical: [true, "false"] } } }',
+      'c: { id: 3, limits: { states: { critical: [ON] } } }',
+      'd: { id: 4, type: state, states: { SAFE: 0, LOST: 1 }, limits: { states: { critical: [SAFE, LOS, LOST] } } }',
+      'e: { id: 5, type: bool, simulate: { kind: walk } }')),
+    [
+      /5:41 .*a\.limits\.low is not known; known are states/,
+      /6:68 .*b\.limits\.states\.critical\.1 must be true or false/,
+      /c\.limits\.states is not known; known are low, high/,
+      /d\.limits\.states has all values: none is in order/,
+      /critical\.1 must be one of the states SAFE, LOST; did you mean LOST\?/,
+      /e\.simulate\.kind must be states/
+    ])
   t.end()
 })
 
@@ -104,22 +133,30 @@ t.test('text and numbers that the database would give back otherwise', (t) => {
   const again = parseCatalogue(JSON.stringify(catalogueJson(zeros.catalogue)))
   t.ok(again.ok && isSameCatalogue(again.catalogue, zeros.catalogue))
   t.match(faultsOf(file('a: { id: 1, simulate: { between: [0, 1e301] } }')), [/between must be two numbers, .*1e\+300/])
+  for (const [type, pair, rule] of [
+    ['float32', '[0, 1e39]', /numbers, .*3e\+38/], ['int', '[0.5, 2]', /whole numbers/],
+    ['int', '[0, 1e17]', /9000000000/]
+  ] as const) t.match(faultsOf(file(`a: { id: 1, type: ${type}, simulate: { between: ${pair} } }`)), [rule])
   t.end()
 })
 
 t.test('limits as large as numbers get still give a simulation that can be stored', (t) => {
-  for (const limits of [
-    'low: { critical: -1.7e308 }', 'high: { warning: 1.7e308 }',
-    'low: { critical: 1e308 }, high: { critical: 1.7e308 }',
-    'low: { critical: -1.7e308 }, high: { critical: 1.7e308 }', 'low: { critical: 1e16, warning: 10000000000000002 }'
-  ]) {
-    const parsed = parseCatalogue(file(`a: { id: 1, limits: { ${limits} } }`))
-    t.ok(parsed.ok)
-    if (!parsed.ok) continue
-    const { between, beyond } = parsed.catalogue.metrics[0]?.simulation ?? { between: [NaN], beyond: null }
-    t.ok([...between, ...beyond ?? []].every(Number.isFinite), limits)
-    const again = parseCatalogue(JSON.stringify(catalogueJson(parsed.catalogue)))
-    t.ok(again.ok && isSameCatalogue(again.catalogue, parsed.catalogue), limits)
+  for (const type of ['float', 'float32', 'int']) {
+    for (const limits of [
+      'low: { critical: -1.7e308 }', 'high: { warning: 1.7e308 }',
+      'low: { critical: 1e308 }, high: { critical: 1.7e308 }',
+      'low: { critical: -1.7e308 }, high: { critical: 1.7e308 }', 'low: { critical: 1e16, warning: 10000000000000002 }',
+      'low: { critical: 0.2 }, high: { critical: 0.8 }', 'low: { critical: -3.7 }, high: { warning: 4 }', ''
+    ]) {
+      const parsed = parseCatalogue(file(`a: { id: 1, type: ${type}, limits: { ${limits} } }`))
+      t.ok(parsed.ok)
+      if (!parsed.ok) continue
+      const { between, beyond } = parsed.catalogue.metrics[0]!.simulation as NumberSimulation
+      const isOfType = type === 'int' ? Number.isSafeInteger : Number.isFinite
+      t.ok([...between, ...beyond ?? []].every(isOfType), `${type} ${limits}`)
+      const again = parseCatalogue(JSON.stringify(catalogueJson(parsed.catalogue)))
+      t.ok(again.ok && isSameCatalogue(again.catalogue, parsed.catalogue), limits)
+    }
   }
   t.end()
 })

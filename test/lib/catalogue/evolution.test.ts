@@ -34,6 +34,20 @@ t.test('what would lose or reinterpret points is refused, with the way to do it 
   t.end()
 })
 
+t.test('types and states never change; states may be added', (t) => {
+  const before = catalogue('a: { id: 1 }', 'b: { id: 2, type: state, states: { OFF: 0, ON: 1 } }')
+  const fits = catalogue('a: { id: 1, type: float }', 'b: { id: 2, type: state, states: { ON: 1, LOST: -1, OFF: 0 } }')
+  t.match(compareCatalogues(before, fits), { faults: [], changed: [{ metric: { name: 'b' }, what: ['states'] }] })
+  t.match(
+    compareCatalogues(before, catalogue('a: { id: 1, type: int }', 'b: { id: 2, type: bool }')).faults,
+    [/^a \(id 1\) is of the type float, not int: types never change/, /^b \(id 2\) is of the type state, not bool/])
+  t.match(
+    compareCatalogues(
+      before, catalogue('a: { id: 1 }', 'b: { id: 2, type: state, states: { OFF: 0, RUN: 1 } }')).faults,
+    [/^b \(id 2\) must keep its state ON, which is 1: states never change/])
+  t.end()
+})
+
 t.test('the same catalogue is the same, in any order', (t) => {
   const one = catalogue('a: { id: 1 }', 'b: { id: 2 }')
   const other = catalogue('b: { id: 2 }', 'a: { id: 1 }')

@@ -2,10 +2,11 @@
 import t from 'tap'
 import * as fc from 'fast-check'
 import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
-import { LIMIT_SIDES, SEVERITIES, type LimitSet, type MetricLimits } from '../../../lib/limits/limit-set.js'
+import { ANOMALY_SIDES, SEVERITIES, type LimitSet, type MetricLimits } from '../../../lib/limits/limit-set.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { PointColumns } from '../../../protocol/columns.js'
 import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
+import { catalogueOf } from '../../support/catalogues.js'
 import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
 
 const BATTERY: string = METRICS[0].name
@@ -25,20 +26,22 @@ function found (anomalies: AnomalyColumns): Found[] {
   return Array.from({ length: anomalies.count }, (_, i) => ({
     point: anomalies.points[i]!,
     metric: anomalies.metrics[i]!,
-    severity: SEVERITIES[anomalies.kinds[i]! >> 1]!,
-    side: LIMIT_SIDES[anomalies.kinds[i]! & 1]!,
+    severity: SEVERITIES[Math.floor(anomalies.kinds[i]! / ANOMALY_SIDES.length)]!,
+    side: ANOMALY_SIDES[anomalies.kinds[i]! % ANOMALY_SIDES.length]!,
     limit: anomalies.limits[i]!
   }))
 }
 
-function judge (set: LimitSet, points: readonly TestPoint[], satellites = new SatelliteTable()): Found[] {
-  const columns = new PointColumns(TELEMETRY)
+function judge (
+  set: LimitSet, points: readonly TestPoint[], satellites = new SatelliteTable(), schema = TELEMETRY
+): Found[] {
+  const columns = new PointColumns(schema)
   for (const [id, ...values] of points) {
     const index = columns.push(satellites.byId(id)!, 0)
-    values.forEach((value, metric) => { columns.values[index * METRIC_COUNT + metric] = value })
+    values.forEach((value, metric) => { columns.values[index * schema.metricCount + metric] = value })
   }
   const anomalies = new AnomalyColumns(1)
-  new LimitTable({ version: 7, set }, TELEMETRY).judge(columns, satellites.generation, anomalies)
+  new LimitTable({ version: 7, set }, schema).judge(columns, satellites.generation, anomalies)
   if (anomalies.version !== 7) throw new Error('checked by another version')
   return found(anomalies)
 }
@@ -69,6 +72,32 @@ t.test('one anomaly per metric of a point', (t) => {
   const limits = { [BATTERY]: { low: { critical: 1 } }, [STORAGE]: { high: { critical: 1 } } }
   const anomalies = judge({ default: limits, overrides: {} }, [['A', 0, 2], ['B', 1, 1], ['C', 1, 2]])
   t.strictSame(anomalies.map(({ point, metric }) => [point, metric]), [[0, 0], [0, 1], [2, 1]])
+  t.end()
+})
+
+t.test('states and bools: the listed values are anomalies, by satellite', (t) => {
+  const { schema } = catalogueOf(
+    'mode: { id: 1, type: state, states: { OFF: 0, SAFE: 1, LOST: -3, NOMINAL: 7 } }', 'on: { id: 2, type: bool }',
+    'volts: { id: 3 }')
+  const set: LimitSet = {
+    default: {
+      mode: { states: { warning: ['SAFE'], critical: ['LOST', 'KNOWN_TO_A_NEWER_SERVER'] } },
+      on: { states: { warning: [false] } },
+      volts: { low: { critical: 1 } }
+    },
+    overrides: { B: { mode: {}, on: { states: { critical: [true] } } } }
+  }
+  const judged = (set: LimitSet, points: readonly TestPoint[]): unknown[] => (
+    judge(set, points, new SatelliteTable(), schema).map(({ point, metric, severity, side, limit }) => (
+      [point, metric, severity, side, limit])))
+  t.strictSame(
+    judged(set, [['A', 0, 1, 1], ['A', 1, 0, 0], ['B', -3, 0], ['A', -3, NaN], ['B', NaN, 1], ['A', 7, 1], ['A']]), [
+      [1, 0, 'warning', 'state', 1], [1, 1, 'warning', 'state', 0], [1, 2, 'critical', 'low', 1],
+      [3, 0, 'critical', 'state', -3], [4, 1, 'critical', 'state', 1]
+    ])
+  t.strictSame(
+    judged({ ...set, overrides: {} }, [['A', 1, 1, 1], ['B', 0, 0]]),
+    [[0, 0, 'warning', 'state', 1], [1, 1, 'warning', 'state', 0]], 'without overrides')
   t.end()
 })
 

@@ -2,6 +2,7 @@
 import t from 'tap'
 import * as fc from 'fast-check'
 import { METRICS, TELEMETRY } from '../../support/built-in.js'
+import { catalogueOf } from '../../support/catalogues.js'
 import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX } from '../../../lib/limits/validate.js'
 import { parseLimitSet, parseStoredLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
 import { anySet, setIsValid } from './arbitrary-sets.js'
@@ -120,6 +121,41 @@ t.test('the size of a set is limited', (t) => {
   const limits = Object.fromEntries(METRICS.map(({ name }) => [name, long]))
   const keys = numbered(OVERRIDES_MAX, (digits) => '\u{1f6f0}'.repeat(58) + digits)
   t.match(faultsOf(withKeys(keys, limits)), [{ field: '', message: new RegExp(`at most ${LIMIT_SET_BYTES_MAX}`) }])
+  t.end()
+})
+
+t.test('states and bools have lists of values', (t) => {
+  const { schema } = catalogueOf(
+    'mode: { id: 1, type: state, states: { OFF: 0, SAFE: 1, LOST: -3 } }', 'on: { id: 2, type: bool }',
+    'volts: { id: 3 }')
+  const faults = (metric: string, limits: unknown): unknown[] => {
+    const parsed = parseLimitSet({ default: { [metric]: limits } }, schema, null)
+    return parsed.ok ? [] : parsed.faults.map(({ field, message }) => `${field} ${message}`)
+  }
+  for (const [metric, limits] of [
+    ['mode', { states: { warning: ['OFF', 'SAFE'] } }], ['mode', {}], ['on', { states: { critical: [false] } }]
+  ] as const) t.same(faults(metric, limits), [])
+  for (const [metric, limits, fault] of [
+    ['mode', { low: { critical: 1 } }, 'default.mode.low is not known; known are states'],
+    ['mode', { states: {} }, 'default.mode.states has neither warning nor critical; leave it out instead'],
+    ['mode', { states: { critical: [] } }, 'default.mode.states.critical must be a list of names of states'],
+    ['mode', { states: { critical: 'SAFE' } }, 'default.mode.states.critical must be a list of names of states'],
+    ['mode', { states: { critical: ['LOS'] } },
+      'default.mode.states.critical[0] must be one of the states LOST, OFF, SAFE; did you mean LOST?'],
+    ['mode', { states: { critical: [1] } },
+      'default.mode.states.critical[0] must be one of the states LOST, OFF, SAFE'],
+    ['mode', { states: { warning: ['OFF'], critical: ['OFF'] } },
+      'default.mode.states.critical[0] OFF is listed already'],
+    ['mode', { states: { critical: ['OFF', 'SAFE', 'LOST'] } }, 'default.mode.states has all values: none is in order'],
+    ['on', { states: { critical: [true, false] } }, 'default.on.states has all values: none is in order'],
+    ['on', { states: { critical: ['true'] } }, 'default.on.states.critical[0] must be true or false'],
+    ['volts', { states: { critical: [true] } }, 'default.volts.states is not known; known are low, high']
+  ] as const) t.same(faults(metric, limits).slice(0, 1), [fault])
+  const newer = { default: { mode: { states: { critical: ['NEW'] } } }, overrides: {} }
+  const stored = parseStoredLimitSet(newer, schema)
+  if (!stored.ok) throw new Error('refused')
+  t.match(parseLimitSet(newer, schema, stored.set), { ok: true, set: newer }, 'a state of a newer server stays')
+  t.match(parseLimitSet(newer, schema, null), { ok: false }, 'and cannot be added')
   t.end()
 })
 

@@ -101,7 +101,7 @@ t.test('a database of the built-in catalogue can only grow', async (t) => {
   t.ok(isSameCatalogue(await readCatalogue(database), BUILT_IN))
   await t.rejects(migrate(database, { ...SETTINGS, proposed: ONE }), { message: /battery_charge_percent|id 1/ })
   // As a release without catalogues left it.
-  await database.query('DROP TABLE catalogue; DELETE FROM schema_migrations WHERE version = 9')
+  await database.query('DROP TABLE catalogue CASCADE; DELETE FROM schema_migrations WHERE version = 9')
   await t.rejects(migrate(database, { ...SETTINGS, proposed: ONE }), { message: /does not fit the points/ })
   t.ok(isSameCatalogue((await migrate(database, SETTINGS)).catalogue, BUILT_IN))
 })

@@ -16,7 +16,7 @@ t.teardown(() => database.close())
 await migrate(database, { retentionMs: DAY_MS, log: silentLog })
 
 type Bound = 'low_warning' | 'low_critical' | 'high_warning' | 'high_critical'
-type Row = Record<'satellite_id' | 'metric', string> & Record<Bound, number | null>
+type Row = Record<'satellite_id' | 'metric', string> & Record<Bound, number | null> & { states: unknown }
 
 async function limitsOf (set: LimitSet, ids: readonly string[]): Promise<Row[]> {
   return (await database.query<Row>('SELECT * FROM orbitstream_limits_of($1, $2)', [JSON.stringify(set), ids])).rows
@@ -25,7 +25,8 @@ async function limitsOf (set: LimitSet, ids: readonly string[]): Promise<Row[]> 
 /** Satellite, metric, four limits; sorted. */
 function lines (rows: readonly Row[]): string[] {
   return rows.map((row) => JSON.stringify([
-    row.satellite_id, row.metric, row.low_warning, row.low_critical, row.high_warning, row.high_critical
+    row.satellite_id, row.metric, row.low_warning, row.low_critical, row.high_warning, row.high_critical,
+    row.states
   ])).sort()
 }
 
@@ -45,7 +46,8 @@ function expected (set: LimitSet, ids: readonly string[]): string[] {
             low_warning: limits.low?.warning ?? null,
             low_critical: limits.low?.critical ?? null,
             high_warning: limits.high?.warning ?? null,
-            high_critical: limits.high?.critical ?? null
+            high_critical: limits.high?.critical ?? null,
+            states: limits.states ?? null
           }]
     })
   }))
@@ -59,14 +61,15 @@ t.test('by example', async (t) => {
     overrides: {
       'SAT-00*': { [METRIC]: { low: { critical: 5 } } },
       'SAT-0042': { [METRIC]: {} },
-      '*_%\\': { [METRIC]: { high: { warning: 1.5 } } }
+      '*_%\\': { [METRIC]: { high: { warning: 1.5 } } },
+      STATE: { [METRIC]: { states: { critical: ['LOST', true] } } }
     }
   }
-  t.same(lines(await limitsOf(set, ['SAT-0001', 'SAT-0042', 'OTHER', 'x_%\\', 'xyz\\'])), [
-    ['OTHER', METRIC, 20, 10, null, null], ['SAT-0001', METRIC, null, 5, null, null], [
-      'SAT-0042', METRIC, null, null, null, null
-    ],
-    ['x_%\\', METRIC, null, null, 1.5, null], ['xyz\\', METRIC, 20, 10, null, null]
+  t.same(lines(await limitsOf(set, ['SAT-0001', 'SAT-0042', 'OTHER', 'x_%\\', 'xyz\\', 'STATE'])), [
+    ['OTHER', METRIC, 20, 10, null, null, null], ['SAT-0001', METRIC, null, 5, null, null, null],
+    ['SAT-0042', METRIC, null, null, null, null, null], ['x_%\\', METRIC, null, null, 1.5, null, null],
+    ['xyz\\', METRIC, 20, 10, null, null, null],
+    ['STATE', METRIC, null, null, null, null, { critical: ['LOST', true] }]
   ].map((row) => JSON.stringify(row)).sort())
   t.same(await limitsOf({ default: {}, overrides: {} }, ['A']), [])
 })

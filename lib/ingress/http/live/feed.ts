@@ -7,6 +7,7 @@
  * A client that reads too slowly is skipped, tick by tick, and told how many it missed. What holds until it changes
  * (problems, version of the limits) is sent again with the next tick that it takes.
  */
+import type { Shown } from '../../../../protocol/value-types.js'
 import { EventStreams, eventText, NOTHING_NEW } from './event-streams.js'
 import { readFeedQuery, type FeedView } from './feed-query.js'
 import type { HttpStream } from '../engines/engine.js'
@@ -34,8 +35,8 @@ export interface FeedPoint {
   /** Of the newest point; milliseconds since 1970. */
   readonly timeMs: number
   readonly state: SatelliteState
-  /** By metric: time in milliseconds since 1970, and value. */
-  readonly values: Readonly<Record<string, readonly [timeMs: number, value: number]>>
+  /** By metric: time in milliseconds since 1970, and value, as senders may write it. */
+  readonly values: Readonly<Record<string, readonly [timeMs: number, value: Shown]>>
 }
 
 /** Why clients may have missed something that is not sent again. */

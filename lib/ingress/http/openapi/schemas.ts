@@ -4,9 +4,10 @@
  */
 import type { Catalogue, Metric } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../../../../protocol/satellites.js'
+import { METRIC_TYPES } from '../../../../protocol/value-types.js'
 import { ERRORS } from '../../../support/errors.js'
 import { LIMIT_STATES } from '../../../limits/limit-states.js'
-import { LIMIT_SIDES, SEVERITIES } from '../../../limits/limit-set.js'
+import { ANOMALY_SIDES, LIMIT_SIDES, SEVERITIES } from '../../../limits/limit-set.js'
 import { POINTS_MAX } from '../../../../protocol/columns.js'
 import { STREAM } from '../query/requests.js'
 
@@ -28,11 +29,19 @@ export function object (properties: Readonly<Record<string, Schema>>, optional: 
   return { type: 'object', properties, required }
 }
 
+/** Integers beyond it are rejected. */
+const INT_MAX = Number.MAX_SAFE_INTEGER
 const ID: Schema = { type: 'string', minLength: 1, maxLength: SATELLITE_ID_CHARACTERS_MAX }
 const STATE: Schema = {
   enum: LIMIT_STATES, description: 'By the limits in force; unchecked: no value has a limit. The worst of several.'
 }
-const VALUES = array({ type: ['number', 'null'] })
+const NUMBERS = array({ type: ['number', 'null'] })
+const VALUE: Schema = {
+  type: ['number', 'boolean', 'string', 'null'], description: 'As sent: a bool as true or false, a state by its name.'
+}
+const VALUES = array(VALUE)
+const TYPE: Schema = { enum: METRIC_TYPES }
+const STATE_VALUE: Schema = { type: ['string', 'boolean'], description: 'A state by its name, or the value of a bool.' }
 const ACCEPTED = string('spooled: ack=committed was asked for, and the database did not take the points in time', {
   enum: ['accepted', 'spooled']
 })
@@ -65,11 +74,14 @@ export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Sc
 }
 
 function pointSchema ({ metrics }: Catalogue): Schema {
-  const value = ({ title, unit, retired }: Metric, isAlias: boolean): Schema => ({
-    type: ['number', 'null'],
-    description: unit === '' ? title : `${title} (${unit})`,
-    ...retired || isAlias ? { deprecated: true } : {}
-  })
+  const value = (metric: Metric, isAlias: boolean): Schema => {
+    const { title, unit, retired } = metric
+    return {
+      ...valueSchema(metric),
+      description: unit === '' ? title : `${title} (${unit})`,
+      ...retired || isAlias ? { deprecated: true } : {}
+    }
+  }
   const fields = metrics.flatMap((metric) => [
     [metric.name, value(metric, false)] as const,
     ...metric.aliases.map((alias) => [alias, value(metric, true)] as const)
@@ -84,7 +96,18 @@ function pointSchema ({ metrics }: Catalogue): Schema {
     properties: { satellite_id: ID, time: when, timestamp, ...Object.fromEntries(fields) },
     required: ['satellite_id'],
     additionalProperties: false,
-    description: 'At least one metric is a number.'
+    description: 'At least one metric has a value.'
+  }
+}
+
+/** What senders may write: numbers as in protocol/SPEC.md, bools also as 1 and 0, states also by number. */
+function valueSchema ({ type, states }: Metric): Schema {
+  switch (type) {
+    case 'int': return { type: ['integer', 'null'], minimum: -INT_MAX, maximum: INT_MAX }
+    case 'float32': return { type: ['number', 'null'], format: 'float' }
+    case 'bool': return { enum: [true, false, 1, 0, null] }
+    case 'state': return { enum: [...states.flatMap(({ name, value }) => [name, value]), null] }
+    case 'float': return { type: ['number', 'null'] }
   }
 }
 
@@ -138,20 +161,25 @@ function healthSchemas (): Record<string, Schema> {
 
 function limitSchemas (): Record<string, Schema> {
   const side = object({ warning: number(''), critical: number('') }, [...SEVERITIES])
+  const patch = (limit: Schema): Schema => (
+    { type: ['object', 'null'], properties: Object.fromEntries(SEVERITIES.map((severity) => [severity, limit])) })
   const byMetric = map(ref('MetricLimits'), 'By metric.')
   const version = { version: count('Rises with each change.'), changed_at: time(''), changed_by: string('') }
   return {
     MetricLimits: {
-      ...object(Object.fromEntries(LIMIT_SIDES.map((each) => [each, side])), [...LIMIT_SIDES]),
-      description: 'A value below a low limit or above a high one is an anomaly.'
+      ...object({
+        ...Object.fromEntries(LIMIT_SIDES.map((each) => [each, side])),
+        states: object({ warning: array(STATE_VALUE), critical: array(STATE_VALUE) }, [...SEVERITIES])
+      }, [...LIMIT_SIDES, 'states']),
+      description: 'A number below a low limit or above a high one is an anomaly; of states and bools, those listed.'
     },
     MetricLimitsPatch: {
       type: 'object',
-      properties: Object.fromEntries(LIMIT_SIDES.map((each) => [each, {
-        type: ['object', 'null'],
-        properties: Object.fromEntries(SEVERITIES.map((severity) => [severity, { type: ['number', 'null'] }]))
-      }])),
-      description: 'Null removes a limit, or a side.'
+      properties: {
+        ...Object.fromEntries(LIMIT_SIDES.map((each) => [each, patch({ type: ['number', 'null'] })])),
+        states: patch(nullable(array(STATE_VALUE)))
+      },
+      description: 'Null removes a limit, a side, or the states.'
     },
     LimitSet: object({
       default: byMetric,
@@ -175,7 +203,7 @@ function anomalySchemas (): Record<string, Schema> {
       value: number(''),
       limit: number('The limit that it broke.'),
       severity: { enum: SEVERITIES },
-      side: { enum: LIMIT_SIDES },
+      side: { enum: ANOMALY_SIDES, description: 'state: the value is the limit; both are its number.' },
       limits_version: count('')
     }),
     Anomalies: object({ anomalies: array(ref('Anomaly')), next: nullable(string('Cursor of the next page.')) })
@@ -184,7 +212,7 @@ function anomalySchemas (): Record<string, Schema> {
 
 function satelliteSchemas (): Record<string, Schema> {
   const last = { time: time('Of the last point.'), state: STATE }
-  const metric = { title: string(''), unit: string('Empty for a number without a unit.') }
+  const metric = { title: string(''), unit: string('Empty for a number without a unit.'), type: TYPE }
   const byStream = (stream: Schema): Schema => map(stream, `By stream; today only ${STREAM}.`)
   return {
     Satellites: object({
@@ -203,7 +231,7 @@ function satelliteSchemas (): Record<string, Schema> {
         ...last,
         metrics: map(object({
           ...metric,
-          value: { type: ['number', 'null'], description: 'Null: the last point has none.' },
+          value: { ...VALUE, description: `${String(VALUE['description'])} Null: the last point has none.` },
           state: STATE,
           limits: ref('MetricLimits')
         }), 'By metric, in the order of the catalogue.')
@@ -214,9 +242,15 @@ function satelliteSchemas (): Record<string, Schema> {
       'raw', { enum: [STREAM] }, { type: 'null' }, { type: 'null' }, object({ ...metric, values: VALUES })),
     BucketSeries: seriesSchema(
       'buckets', { enum: [STREAM, `${STREAM}_10s`, `${STREAM}_1m`] }, number('Width of a bucket.'),
-      array(count('Points in the bucket.')), object({ ...metric, min: VALUES, max: VALUES, avg: VALUES })),
+      array(count('Points in the bucket.')), {
+        ...object({
+          ...metric, min: VALUES, max: VALUES, avg: NUMBERS, count: array(count('Values in the bucket.')), last: VALUES
+        }, ['min', 'max', 'avg', 'count', 'last']),
+        description: 'Numbers have min, max and avg, states and bools count and last.'
+      }),
     History: array(object({
-      timestamp: number('Milliseconds since 1970.'), value: { type: ['number', 'null'] }
+      timestamp: number('Milliseconds since 1970.'),
+      value: number('A bool is 1 or 0, a state is its number.')
     }))
   }
 }
@@ -250,6 +284,8 @@ function senderSchemas (): Record<string, Schema> {
 function catalogueSchemas (): Record<string, Schema> {
   const metric = object({
     id: { type: 'integer', minimum: 1 },
+    type: TYPE,
+    states: map({ type: 'integer' }, 'Of a state: numbers by name.'),
     title: string(''),
     unit: string(''),
     description: string(''),
@@ -258,7 +294,7 @@ function catalogueSchemas (): Record<string, Schema> {
     simulate: map({}, 'How the simulator moves it.'),
     aliases: array({ type: 'string' }),
     retired: { type: 'boolean' }
-  }, ['resolution'])
+  }, ['resolution', 'states'])
   return {
     Catalogue: object({
       catalogue: { const: 1 },

@@ -1,7 +1,7 @@
 /** Reads requests for telemetry. Every bound of an answer is here. */
-import type { Catalogue } from '../../../../protocol/catalogue.js'
+import type { Catalogue, Metric } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX, SATELLITE_ID_RULE, isSatelliteId } from '../../../../protocol/satellites.js'
-import { listNames } from '../../../../protocol/schema.js'
+import { listNames } from '../../../../protocol/names.js'
 import { parseDuration } from '../../../config/value-types.js'
 import type { LatestRequest, SatellitesRequest, SeriesRequest } from '../api/status-port.js'
 import { Parameters, wholeNumber, type Read } from './parameters.js'
@@ -15,7 +15,7 @@ export const POINTS = 1_000
 /** One bucket cannot be aligned to both ends of a range. */
 export const POINTS_MIN = 2
 export const POINTS_MAX = 10_000
-/** Points times metrics of one answer, which has three numbers for each: some 3 MB. */
+/** Points times metrics of one answer, which has three numbers, or the name of a state, for each: at most 5 MB. */
 const CELLS_MAX = 100_000
 export const SIZE_MAX = 10_000
 const WILDCARDS_MAX = 8
@@ -25,7 +25,7 @@ const DAYS_MAX_MS = 100_000 * 86_400e3
 export interface ExportRequest {
   /** Null: all satellites. */
   readonly satellite: string | null
-  readonly metrics: readonly string[]
+  readonly metrics: readonly Metric[]
   /** Microseconds since 1970, inclusive. */
   readonly fromMicros: number
   /** Exclusive; null: now. */
@@ -33,15 +33,15 @@ export interface ExportRequest {
 }
 
 export class RequestReader {
-  /** Names of metrics that are not retired. */
-  private readonly live: readonly string[]
+  /** Metrics that are not retired. */
+  private readonly live: readonly Metric[]
   /** By name or alias, with the position in the catalogue. */
-  private readonly metrics = new Map<string, { readonly name: string, readonly position: number }>()
+  private readonly metrics = new Map<string, { readonly metric: Metric, readonly position: number }>()
 
   constructor (catalogue: Catalogue) {
-    this.live = catalogue.live.map(({ name }) => name)
-    catalogue.metrics.forEach(({ name, aliases }, position) => {
-      for (const each of [name, ...aliases]) this.metrics.set(each, { name, position })
+    this.live = catalogue.live
+    catalogue.metrics.forEach((metric, position) => {
+      for (const each of [metric.name, ...metric.aliases]) this.metrics.set(each, { metric, position })
     })
   }
 
@@ -59,13 +59,13 @@ export class RequestReader {
   satellite (id: string, query: string): Read<{ readonly satellite: string, readonly metrics: readonly string[] }> {
     const parameters = new Parameters(query, ['metrics'])
     checkId(parameters, id)
-    return parameters.result({ satellite: id, metrics: this.readMetrics(parameters) })
+    return parameters.result({ satellite: id, metrics: namesOf(this.readMetrics(parameters)) })
   }
 
   series (satellite: string, stream: string, query: string): Read<SeriesRequest> {
     const parameters = new Parameters(query, ['metrics', 'from', 'to', 'points'])
     checkId(parameters, satellite)
-    const metrics = this.readMetrics(parameters)
+    const metrics = namesOf(this.readMetrics(parameters))
     const most = Math.min(POINTS_MAX, Math.floor(CELLS_MAX / Math.max(metrics.length, 1)))
     const pointsMax = parameters.get('points', Math.min(POINTS, most), wholeNumber(POINTS_MIN, most),
       `must be a whole number from ${POINTS_MIN} to ${most}` +
@@ -100,13 +100,13 @@ export class RequestReader {
     return parameters.result({ satellite, metrics, fromMicros: fromMicros ?? 0, toMicros })
   }
 
-  private readMetrics (parameters: Parameters): readonly string[] {
+  private readMetrics (parameters: Parameters): readonly Metric[] {
     return parameters.get('metrics', this.live, (text) => {
       const found = text.split(',').map((name) => this.metrics.get(name.trim()))
       if (found.includes(undefined)) return null
-      const known = found.filter((metric) => metric !== undefined).sort((a, b) => a.position - b.position)
-      return [...new Set(known.map(({ name }) => name))]
-    }, `must be names of metrics, separated by commas; known metrics are ${listNames(this.live)}`)
+      const known = found.filter((each) => each !== undefined).sort((a, b) => a.position - b.position)
+      return [...new Set(known.map(({ metric }) => metric))]
+    }, `must be names of metrics, separated by commas; known metrics are ${listNames(namesOf(this.live))}`)
   }
 
   private readHistory (parameters: Parameters): { readonly satellite: string, readonly metric: string } {
@@ -116,13 +116,17 @@ export class RequestReader {
     }
     return {
       satellite: parameters.get('satellite', '', (text) => isSatelliteId(text) ? text : null, SATELLITE_ID_RULE),
-      metric: parameters.get('metric', '', (text) => this.metrics.get(text)?.name ?? null,
-        `must be a metric; known metrics are ${listNames(this.live)}`)
+      metric: parameters.get('metric', '', (text) => this.metrics.get(text)?.metric.name ?? null,
+        `must be a metric; known metrics are ${listNames(namesOf(this.live))}`)
     }
   }
 }
 
 const HISTORY_PARAMETERS = ['satellite', 'metric', 'stream', 'start', 'end', 'size']
+
+function namesOf (metrics: readonly Metric[]): string[] {
+  return metrics.map(({ name }) => name)
+}
 
 /** For `next`. */
 export function cursorText (id: string): string {

@@ -7,6 +7,7 @@ import { ProblemLog } from '../../../../lib/primary/live/problem-log.js'
 import { Throughput } from '../../../../lib/primary/live/throughput.js'
 import { Totals } from '../../../../lib/primary/metric-totals.js'
 import type { GatherWant, NewestPart } from '../../../../lib/worker/newest-points.js'
+import { catalogueOf } from '../../../support/catalogues.js'
 
 const NOTHING: NewestPart = { satellites: [], more: 0, isLossy: false, points: [] }
 const want = (changes: Partial<FeedWant> = {}): FeedWant => (
@@ -27,7 +28,7 @@ class Rig {
     this.hub = new FeedHub<string>({
       run: 'run',
       version: '1',
-      metrics: ['x', 'y'],
+      metrics: catalogueOf('x: { id: 1 }', 'y: { id: 2 }').typed,
       ready: () => ['a', 'b'],
       ask: (worker, asked) => {
         this.asked.push({ worker, want: asked })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { BUILT_IN, METRICS, METRIC_COUNT, type LimitedMetric } from '../../../support/built-in.js'
 import { Fleet, type AnomalyTruth, type FleetOptions } from '../../../../lib/sim/fleet/model.js'
-import { SIMULATION_KINDS } from '../../../../protocol/catalogue.js'
+import { NUMBER_SIMULATIONS } from '../../../../protocol/catalogue.js'
 import { catalogueOf } from '../../../support/catalogues.js'
 
 const ORBIT_SECONDS = 95 * 60
@@ -140,9 +140,26 @@ t.test('a metric of which the catalogue does not say how it moves walks within i
   t.end()
 })
 
+t.test('metrics of every type: whole numbers, 32-bit floats, healthy states and, as anomalies, the others', t => {
+  const catalogue = catalogueOf(
+    'i: { id: 1, type: int, limits: { high: { critical: 3 } } }', 'r: { id: 2, type: float32 }',
+    'b: { id: 3, type: bool, limits: { states: { critical: [true] } } }',
+    's: { id: 4, type: state, states: { OFF: 0, ON: 1, LOST: 9 }, limits: { states: { warning: [LOST] } } }')
+  const moments = every(30, 86_400)
+  const calm = course({ catalogue }, moments).points.flat()
+  t.ok(calm.every(([i, r]) => Number.isInteger(i) && i! <= 3 && Math.fround(r!) === r))
+  t.ok(calm.every(([, , b]) => b === 0))
+  t.same([...new Set(calm.map(([, , , s]) => s))].sort(), [0, 1])
+  const { points, truths } = course({ catalogue, anomalyRate: 1 }, moments)
+  t.equal(truths.length, points.flat().length)
+  t.ok(points.flat().every(([i, , b, s]) => [i! > 3, b === 1, s === 9].filter(Boolean).length === 1))
+  t.ok(points.flat().every(([i]) => Number.isInteger(i)))
+  t.end()
+})
+
 t.test('every kind stays where the catalogue says, in steps of its resolution; retired metrics are not sent', t => {
   const catalogue = catalogueOf(
-    ...SIMULATION_KINDS.map((kind, index) => (
+    ...NUMBER_SIMULATIONS.map((kind, index) => (
       `${kind}: { id: ${index + 1}, resolution: 0.005, simulate: { kind: ${kind}, between: [-3, 7] } }`)),
     'old: { id: 90, retired: true }',
     'fixed: { id: 91, resolution: 3, simulate: { kind: constant, between: [9, 10] } }')

@@ -1,0 +1,21 @@
+/** Names in messages to senders. */
+import { closest, distance } from 'fastest-levenshtein'
+
+/** Names listed in a message. */
+const LISTED_MAX = 20
+/** Longest text of a sender that is compared with names: the time to do it grows with the length. */
+const COMPARED_MAX = 64
+/** A name is similar to a known one if at most a third of its letters differ. */
+const NEAR_SHARE = 1 / 3
+
+export function listNames (names: readonly string[]): string {
+  const rest = names.length - LISTED_MAX
+  return rest > 0 ? `${names.slice(0, LISTED_MAX).join(', ')} and ${rest} more` : names.join(', ')
+}
+
+/** The known name that somebody may have meant; null: none is similar. */
+export function similarName (name: string, known: readonly string[]): string | null {
+  if (name.length > COMPARED_MAX || known.length === 0) return null
+  const near = closest(name, known)
+  return distance(name, near) <= near.length * NEAR_SHARE ? near : null
+}

@@ -1,0 +1,153 @@
+/** Metrics of all types, through every decoder and a database: what comes out is what was sent, in rollups too. */
+import t from 'tap'
+import type { Test } from 'tap'
+import fc from 'fast-check'
+import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import { PointColumns } from '../../protocol/columns.js'
+import { SatelliteTable } from '../../protocol/satellites.js'
+import { connect } from '../../lib/database/connection.js'
+import type { Database } from '../../lib/database/database.js'
+import { identifier } from '../../lib/database/quote.js'
+import { migrate } from '../../lib/schema/migrate.js'
+import { anyCatalogue, catalogueOf } from '../support/catalogues.js'
+import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
+import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { columnStore } from '../support/stored-rows.js'
+import { refresh } from '../support/timescale-rig.js'
+import { openTimescale } from '../support/timescale.js'
+import { typedAnswers } from '../support/typed-answers.js'
+import { DECODERS, anyPoints, type TypedPoint } from '../support/typed-points.js'
+
+const ALL_TYPES = catalogueOf(
+  'f: { id: 1 }', 'r: { id: 2, type: float32 }', 'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
+  's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
+const MINUTE_MS = 60_000
+const SEED = Number(process.env.SEED ?? Date.now() % 1e9)
+
+type Row = Readonly<Record<string, unknown>>
+/** In the order of the catalogue. */
+type Values = readonly number[]
+
+/** By satellite and time, in no order. */
+type Stored = ReadonlyArray<readonly [key: string, values: Values]>
+
+const numberOf = ({ type }: Metric, value: unknown): number => {
+  if (value === null) return NaN
+  return type === 'float32' ? Math.fround(Number(value)) : Number(value)
+}
+
+async function storedPoints (database: Database, { metrics }: Catalogue): Promise<Stored> {
+  const { rows } = await database.query<Row>(
+    'SELECT satellite_id || date_part(\'epoch\', "time") * 1000 AS key, * FROM telemetry')
+  return rows.map((row) => [row['key'] as string, metrics.map((metric) => numberOf(metric, row[metric.name]))])
+}
+
+const sorted = (stored: Stored): string[] => stored
+  .map(([key, values]) => `${key} ${values.map((value) => Object.is(value, -0) ? '-0' : String(value)).join()}`).sort()
+
+/** What a rollup must say of a metric. */
+function rolledUp ({ type }: Metric, values: Values): Readonly<Record<string, number>> {
+  const present = values.filter((value) => !Number.isNaN(value))
+  const last = present.at(-1) ?? NaN
+  const count = present.length
+  const extremes = count === 0 ? { min: NaN, max: NaN } : { min: Math.min(...present), max: Math.max(...present) }
+  if (type === 'bool') return { count, true: present.filter((value) => value === 1).length, last }
+  return type === 'state' ? { count, ...extremes, last } : { count, ...extremes }
+}
+
+/** @param points of different times */
+async function checkRollups (
+  t: Test, database: Database, { metrics }: Catalogue, points: readonly TypedPoint[], when: string
+): Promise<void> {
+  for (const [view, widthMs] of [['telemetry_10s', 10_000], ['telemetry_1m', MINUTE_MS]] as const) {
+    const { rows } = await database.query<Row>(
+      `SELECT date_part('epoch', bucket) * 1000 AS begin, * FROM ${view}`)
+    const faults = rows.flatMap((row) => {
+      const inBucket = points
+        .filter(({ satellite, timeMs }) => (
+          satellite === row['satellite_id'] && Math.floor(timeMs / widthMs) * widthMs === row['begin']))
+        .sort((a, b) => a.timeMs - b.timeMs)
+      if (Number(row['points']) !== inBucket.length) return [`${String(row['points'])} points`]
+      return metrics.flatMap((metric, index) => Object.entries(
+        rolledUp(metric, inBucket.map(({ values }) => values[index] as number))).filter(([aggregate, wanted]) => {
+        const isValue = aggregate !== 'count' && aggregate !== 'true'
+        const found = row[`${metric.name}_${aggregate}`]
+        return !Object.is((isValue ? numberOf(metric, found) : Number(found)) + 0, wanted + 0)
+      }).map(([aggregate]) => `${metric.name}_${aggregate}`))
+    })
+    t.same(faults, [], `${view} ${when}`)
+    t.equal(rows.reduce((sum, row) => sum + Number(row['points']), 0), points.length, `${view} ${when}: all points`)
+  }
+}
+
+/** Points of different times, some in the minute before the last, all complete buckets. */
+function samplePoints (catalogue: Catalogue, seed: number): TypedPoint[] {
+  const nowMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 3 * MINUTE_MS
+  const [points = []] = fc.sample(anyPoints(catalogue, nowMs, 40), { numRuns: 1, seed })
+  return points.map((point, index) => ({ ...point, timeMs: nowMs - 30_000 + index * 997 }))
+}
+
+async function roundTrip (
+  t: Test, database: Database, catalogue: Catalogue, refreshed: (fromMs: number, toMs: number) => Promise<void>
+): Promise<void> {
+  t.comment(`SEED=${SEED}`)
+  await migrate(database, { ...SCHEMA_SETTINGS, proposed: catalogue })
+  const store = await columnStore(database, catalogue.schema)
+  const satellites = new SatelliteTable()
+  const sent: TypedPoint[] = []
+  for (const [index, [name, decode]] of Object.entries(DECODERS).entries()) {
+    const points = samplePoints(catalogue, SEED + index)
+      .map((point) => ({ ...point, satellite: `${name} ${point.satellite}` }))
+    const columns = new PointColumns(catalogue.schema)
+    t.equal(decode(catalogue, points, Date.now(), satellites, columns), null, name)
+    await store(columns)
+    sent.push(...points)
+  }
+  const wanted = sorted(sent.map(({ satellite, timeMs, values }) => [`${satellite}${timeMs}`, values]))
+  t.same(sorted(await storedPoints(database, catalogue)), wanted, 'what comes out is what was sent')
+  await checkRollups(t, database, catalogue, sent, 'before rolling up')
+  const times = sent.map(({ timeMs }) => timeMs)
+  const minute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS
+  await refreshed(minute(Math.min(...times)), minute(Math.max(...times)) + MINUTE_MS)
+  await rollUp(database)
+  await checkRollups(t, database, catalogue, sent, 'after rolling up')
+  await typedAnswers(t, database, catalogue, sent)
+  const shown = catalogue.metrics.map(({ name }) => identifier(name)).join(', ')
+  const { rows: unknown } = await database.query(`
+    SELECT satellite_id, "time", ${shown} FROM satellites_latest
+    EXCEPT SELECT satellite_id, "time", ${shown} FROM telemetry`)
+  t.same(unknown, [], 'every latest point is a stored one')
+  const states = catalogue.metrics.flatMap(({ name, states }) => states.map((state) => (
+    { metric: name, value: state.value, name: state.name })))
+  const { rows: named } = await database.query<{ metric: string, value: number, name: string }>(
+    'SELECT * FROM metric_states')
+  const text = (all: ReadonlyArray<{ metric: string, value: number, name: string }>): string[] => all
+    .map(({ metric, value, name }) => `${metric} ${value} ${name}`).sort()
+  t.same(text(named), text(states), 'and the states have their names')
+}
+
+t.test('property: plain PostgreSQL', async (t) => {
+  const server = await startTestPostgres(t)
+  const anyOther = anyCatalogue.filter(({ metrics }) => metrics.length > 5 && metrics.length < 50)
+  for (const catalogue of [ALL_TYPES, ...fc.sample(anyOther, { numRuns: 1, seed: SEED })]) {
+    const database = await connect(
+      await createTestDatabase(server), { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+    t.teardown(async () => await database.close())
+    await roundTrip(t, database, catalogue, async () => {})
+  }
+})
+
+t.test('TimescaleDB', async (t) => {
+  const database = await openTimescale(t)
+  await roundTrip(t, database, ALL_TYPES, async (fromMs, toMs) => {
+    await refresh(database, 'rollup_10s', fromMs, toMs)
+    await refresh(database, 'rollup_1m', fromMs, toMs)
+  })
+  await database.query('SELECT compress_chunk(chunk, true) FROM show_chunks(\'telemetry\') chunk')
+  const added = catalogueOf(
+    'f: { id: 1 }', 'r: { id: 2, type: float32 }', 'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
+    's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7, NEW: 8 } }', 'more: { id: 6, type: bool }')
+  await migrate(database, { ...SCHEMA_SETTINGS, proposed: added })
+  const { rows } = await database.query('SELECT more, b FROM telemetry WHERE more IS NOT NULL')
+  t.same(rows, [], 'a metric is added to compressed points')
+})

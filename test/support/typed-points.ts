@@ -1,0 +1,105 @@
+/** Random points of a catalogue with metrics of all types, and every way to send them. */
+import fc from 'fast-check'
+import { Packr } from 'msgpackr'
+import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import type { PointColumns } from '../../protocol/columns.js'
+import { decodeJsonBatch, decodeNdjson } from '../../protocol/json/json.js'
+import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
+import { decodePacket } from '../../protocol/packet/packet.js'
+import type { DecodeRules } from '../../protocol/point.js'
+import type { SatelliteTable } from '../../protocol/satellites.js'
+
+/** What a sender may write: a bool also as 1 and 0, a state also by its number. */
+type Sent = number | boolean | string | null
+
+export interface TypedPoint {
+  readonly satellite: string
+  readonly timeMs: number
+  /** By metric, as decoded and stored; NaN: null. */
+  readonly values: readonly number[]
+  readonly sent: readonly Sent[]
+}
+
+const RULES: DecodeRules = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject' }
+const packr = new Packr({ useRecords: false })
+
+/** A value as it is stored, and as it is sent. msgpackr drops the sign of zero. */
+function anyValue ({ type, states }: Metric): fc.Arbitrary<readonly [number, Sent]> {
+  const same = (value: number): readonly [number, Sent] => [value + 0, value + 0]
+  switch (type) {
+    case 'float': return fc.double({ noNaN: true, noDefaultInfinity: true }).map(same)
+    case 'float32': return fc.oneof(
+      fc.float({ noNaN: true, noDefaultInfinity: true }).map(same),
+      fc.double({ noNaN: true, min: -1e30, max: 1e30 }).map((value) => [Math.fround(value + 0), value + 0] as const))
+    case 'int': return fc.oneof(
+      fc.maxSafeInteger(), fc.constantFrom(Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 0)).map(same)
+    case 'bool': return fc.tuple(fc.boolean(), fc.boolean()).map(([value, asNumber]) => (
+      [Number(value), asNumber ? Number(value) : value]))
+    case 'state': return fc.tuple(fc.constantFrom(...states), fc.boolean()).map(([{ name, value }, asNumber]) => (
+      [value, asNumber ? value : name]))
+  }
+}
+
+/** @param nowMs the points are within a few seconds before it */
+export function anyPoints ({ metrics }: Catalogue, nowMs: number, maxLength: number): fc.Arbitrary<TypedPoint[]> {
+  const anyMetrics = fc.tuple(...metrics.map((metric) => fc.option(anyValue(metric), { freq: 3 })))
+    .filter((values) => values.some((value) => value !== null))
+  return fc.array(
+    fc.tuple(fc.constantFrom('A', 'SAT-0001', '🛰'), fc.integer({ min: -20_000, max: 0 }), anyMetrics),
+    { minLength: 1, maxLength, size: 'max' }
+  ).map((points) => points.map(([satellite, ms, values]) => ({
+    satellite,
+    timeMs: nowMs + ms,
+    values: values.map((value) => value?.[0] ?? NaN),
+    sent: values.map((value) => value?.[1] ?? null)
+  })))
+}
+
+function objectsOf ({ metrics }: Catalogue, points: readonly TypedPoint[]): object[] {
+  return points.map(({ satellite, timeMs, sent }) => Object.fromEntries([
+    ['satellite_id', satellite], ['time', timeMs], ...metrics.map(({ name }, metric) => [name, sent[metric]])
+  ]) as object)
+}
+
+function encoded (points: readonly TypedPoint[]): Buffer {
+  const encoder = new PacketEncoder(1 << 20)
+  encoder.begin('sender', 1, 0)
+  for (const { satellite, timeMs, values } of points) {
+    if (!encoder.add(satellite, timeMs * 1000, values)) throw new Error('the packet is full')
+  }
+  return Buffer.from(encoder.finish())
+}
+
+/** Frames as other languages write them: with booleans and names. */
+function packed (points: readonly TypedPoint[]): Buffer {
+  const rows = points.map(({ satellite, timeMs, sent }) => [satellite, timeMs * 1000, ...sent])
+  return packr.pack([1, 'sender', 1, 0, rows])
+}
+
+type Decode = (
+  catalogue: Catalogue, points: readonly TypedPoint[], nowMs: number, satellites: SatelliteTable, columns: PointColumns
+) => unknown
+
+type Encode = (catalogue: Catalogue, points: readonly TypedPoint[]) => Buffer
+
+const json = (encode: (texts: string[]) => string, decode: typeof decodeJsonBatch): Decode => (
+  catalogue, points, nowMs, satellites, columns
+) => decode(
+  Buffer.from(encode(objectsOf(catalogue, points).map((point) => JSON.stringify(point)))), nowMs * 1000, RULES,
+  satellites, columns)
+
+const msgpack = (encode: Encode): Decode => (catalogue, points, nowMs, satellites, columns) => {
+  const result = decodePacket(encode(catalogue, points), nowMs * 1000, RULES, satellites, columns)
+  return result.kind === 'malformed' ? result.fault : null
+}
+
+/** Every way from points to columns; they return null or a fault. */
+export const DECODERS: Readonly<Record<string, Decode>> = {
+  json: json((texts) => `[${texts.join()}]`, decodeJsonBatch),
+  // An escape, which the fast path leaves to the exact one.
+  exact: json((texts) => `[${texts.join().replaceAll('"time', '"\\u0074ime')}]`, decodeJsonBatch),
+  ndjson: json((texts) => texts.join('\n'), decodeNdjson),
+  maps: msgpack((catalogue, points) => packr.pack(objectsOf(catalogue, points))),
+  frame: msgpack((_, points) => encoded(points)),
+  frameOfWords: msgpack((_, points) => packed(points))
+}
