@@ -18,9 +18,12 @@ const ROOMS = {
   drain: ['config', 'database', 'journal', 'pipeline', 'schema', 'support'],
   embedded: ['database', 'host', 'support'],
   'ingress/http/engines': ['host', 'support'],
+  'ingress/http/clients': ['access', 'ingress/http/engines'],
   'ingress/http/openapi': ['access', 'ingress/http/api', 'ingress/http/engines', 'ingress/http/query', 'limits', 'support'],
   'ingress/http/query': ['config', 'ingress/http/api', 'ingress/http/engines', 'support'],
-  'ingress/http/api': ['access', 'catalogue', 'config', 'ingress/http/engines', 'limits', 'pipeline', 'support'],
+  'ingress/http/api': [
+    'access', 'catalogue', 'config', 'ingress/http/clients', 'ingress/http/engines', 'limits', 'pipeline', 'support'
+  ],
   'ingress/http/live': ['ingress/http/api', 'ingress/http/engines', 'support'],
   'ingress/http/page': ['ingress/http/api', 'ingress/http/engines'],
   'ingress/udp': ['pipeline', 'support'],
@@ -57,7 +60,7 @@ module.exports = {
     { name: 'pipeline-does-no-io', severity: 'error', from: { path: '^lib/pipeline/' }, to: { dependencyTypes: ['core'], path: '^(node:)?(fs|net|http|dgram|child_process|cluster)' } },
     { name: 'only-commands-import-the-primary', severity: 'error', from: { path: '^lib/', pathNot: '^lib/(primary|cli)/' }, to: { path: '^lib/(primary|cli)/' } },
     only('one-importer-of-uws', '^lib/ingress/http/engines/uws', 'uWebSockets|uws-pack'),
-    only('one-importer-of-dgram', '^lib/(ingress/udp|sim)/', '^(node:)?dgram$'),
+    only('one-importer-of-dgram', '^lib/(ingress/udp|client|sim)/', '^(node:)?dgram$'),
     only('one-importer-of-pg', '^lib/database/connection\\.ts$', 'node_modules/(pg|pg-copy-streams)/'),
     { name: 'one-importer-of-fs-on-the-data-path', severity: 'error', from: { path: '^lib/(ingress|pipeline|journal|spool|limits)/', pathNot: '^lib/(spool/files|ingress/udp/kernel-drops|ingress/http/engines/uws-package)\\.ts$' }, to: { path: '^(node:)?fs' } },
     { name: 'not-to-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },

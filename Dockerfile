@@ -32,8 +32,9 @@ WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin bin
 COPY sql sql
+COPY protocol/catalogue.schema.json protocol/
 # The user below must be able to read them even if the repository was cloned under a strict umask.
-RUN chmod -R a+rX package.json LICENSE bin sql
+RUN chmod -R a+rX package.json LICENSE bin sql protocol
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 # The spool and the instance id: keep them in a volume.

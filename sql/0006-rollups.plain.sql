@@ -44,9 +44,9 @@ BEGIN
 END
 $$;
 
--- Whether the stored data causes an error: bad values, damaged pages. Other errors may affect every bucket.
+-- Whether the stored data causes an error: bad values, rows too long, damaged pages. Others may affect every bucket.
 CREATE OR REPLACE FUNCTION orbitstream_is_of_data (state text) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$ SELECT left(state, 2) IN ('22', '23') OR state IN ('XX001', 'XX002') $$;
+LANGUAGE sql IMMUTABLE AS $$ SELECT left(state, 2) IN ('22', '23') OR state IN ('54000', 'XX001', 'XX002') $$;
 
 -- Aggregates telemetry into rollup_10s; both times are bucket boundaries. The plan does not depend on statistics. The
 -- usual case, one bucket every ten seconds, does not compute the bucket of each row.

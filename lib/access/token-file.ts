@@ -4,7 +4,8 @@
  *   { "tokens": [
  *     { "name": "bench", "sha256": "<64 hexadecimal digits>", "roles": ["ingest"] },
  *     { "name": "mission-7", "sha256": "…", "roles": ["ingest", "read"],
- *       "satellites": ["SAT-00*"], "expires": "2027-01-01T00:00:00Z" }
+ *       "satellites": ["SAT-00*"], "satellites_max": 100, "requests_per_second": 50, "points_per_second": 5000,
+ *       "expires": "2027-01-01T00:00:00Z" }
  *   ] }
  *
  * The file is accepted as a whole or not at all, and all faults are listed: a token with a misspelt `expires` would
@@ -13,6 +14,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { parseIsoTime } from '../../protocol/time.js'
+import { RATE_MAX } from '../config/settings.js'
 import { nearest } from '../config/value-types.js'
 import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
 
@@ -26,7 +28,11 @@ const FAULTS_MAX = 100
 const ECHO_MAX = 64
 const NAME = /^[\w.-]{1,64}$/
 const SHA256 = /^[0-9a-f]{64}$/i
-const TOKEN_FIELDS = ['name', 'sha256', 'roles', 'satellites', 'expires'] as const
+const TOKEN_FIELDS = [
+  'name', 'sha256', 'roles', 'satellites', 'satellites_max', 'requests_per_second', 'points_per_second', 'expires'
+] as const
+/** Every worker keeps their ids: 10 MB. */
+const SATELLITES_MAX = 100_000
 const MICROS_PER_MS = 1000
 
 export type ReadTokens =
@@ -100,7 +106,11 @@ class TokenFileReader {
     const roles = this.readRoles(fields['roles'], `${path}.roles`)
     const satellites = 'satellites' in fields ? this.readSatellites(fields['satellites'], `${path}.satellites`) : null
     const expiresMs = 'expires' in fields ? this.readExpiry(fields['expires'], `${path}.expires`) : null
-    return { name, sha256, roles, satellites, expiresMs }
+    const satellitesMax = this.readCount(fields, 'satellites_max', SATELLITES_MAX, path)
+    const requests = this.readCount(fields, 'requests_per_second', RATE_MAX, path)
+    const points = this.readCount(fields, 'points_per_second', RATE_MAX, path)
+    const rates = requests === null && points === null ? null : { requests, points }
+    return { name, sha256, roles, satellites, satellitesMax, rates, expiresMs }
   }
 
   private readName (value: unknown, path: string): string {
@@ -141,6 +151,13 @@ class TokenFileReader {
     const problem = SatellitePatterns.problemOf(texts)
     if (problem !== null) this.fault(path, problem)
     return texts as string[]
+  }
+
+  private readCount (fields: Fields, name: string, max: number, path: string): number | null {
+    if (!(name in fields)) return null
+    const value = fields[name]
+    if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max) return value as number
+    return this.refuse(null, `${path}.${name}`, `must be a whole number from 1 to ${max}`)
   }
 
   private readExpiry (value: unknown, path: string): number | null {

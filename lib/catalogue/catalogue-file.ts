@@ -17,8 +17,7 @@
  *   6. A state, and no other type, has 1 to STATES_MAX states with different names and numbers.
  *   7. What is simulated is of the type: whole numbers for an int.
  */
-import { readFile } from 'node:fs/promises'
-import { LineCounter, isMap, isScalar, isSeq, parseDocument, type Document } from 'yaml'
+import { createReadStream } from 'node:fs'
 import {
   Catalogue, ID_MAX, NUMBER_SIMULATIONS, type Metric, type MetricLimits, type NumberSimulation, type Simulation
 } from '../../protocol/catalogue.js'
@@ -29,6 +28,7 @@ import {
 } from '../../protocol/value-types.js'
 import { nearest } from '../config/value-types.js'
 import { parseLimitSet } from '../limits/validate.js'
+import { FAULTS_MAX, parseYaml, type Path, type YamlDocument } from './yaml-document.js'
 import { simulatedMax, simulationOf } from './simulation.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
@@ -39,8 +39,6 @@ const STREAM = 'telemetry'
 const TITLE_MAX = 80
 const UNIT_MAX = 24
 const DESCRIPTION_MAX = 500
-/** Faults named of one file. */
-const FAULTS_MAX = 100
 const CONTROL = /\p{Cc}/u
 
 const METRIC_KEYS = [
@@ -62,21 +60,16 @@ export type ParsedCatalogue =
 
 /** Reads a catalogue from the text of a file. */
 export function parseCatalogue (text: string): ParsedCatalogue {
-  const lines = new LineCounter()
   if (Buffer.byteLength(text) > FILE_BYTES_MAX) {
     return { ok: false, faults: [{ line: 1, column: 1, path: '', message: `has more than ${FILE_BYTES_MAX} bytes` }] }
   }
-  const document = parseDocument(
-    text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: '1.2', schema: 'core' })
-  const syntax = document.errors.map(({ message, pos }) => ({
-    ...place(lines, pos[0]), path: '', message: `is not valid YAML: ${message}`
-  }))
-  if (syntax.length > 0) return { ok: false, faults: syntax.slice(0, FAULTS_MAX) }
-  const reader = new CatalogueReader(document, lines)
+  const parsed = parseYaml(text)
+  if (!parsed.ok) return { ok: false, faults: parsed.faults.map((fault) => ({ ...fault, path: '' })) }
+  const reader = new CatalogueReader(parsed.document)
   const catalogue = reader.read()
   if (catalogue === null || reader.faults.length > 0) {
     return {
-      ok: false, faults: reader.faults.toSorted((a, b) => a.line - b.line || a.column - b.column).slice(0, FAULTS_MAX)
+      ok: false, faults: reader.faults.toSorted((a, b) => a.line - b.line || a.column - b.column)
     }
   }
   return { ok: true, catalogue }
@@ -90,7 +83,10 @@ export function describeFault (file: string, { line, column, path, message }: Ca
 /** Reads a catalogue from a file. A file that cannot be read has one fault. */
 export async function readCatalogueFile (file: string): Promise<ParsedCatalogue> {
   try {
-    return parseCatalogue(await readFile(file, 'utf8'))
+    const chunks: Buffer[] = []
+    // `end` is the last byte that is read: one too many is found out.
+    for await (const chunk of createReadStream(file, { end: FILE_BYTES_MAX })) chunks.push(chunk as Buffer)
+    return parseCatalogue(Buffer.concat(chunks).toString('utf8'))
   } catch (error) {
     return {
       ok: false, faults: [{ line: 1, column: 1, path: '', message: `cannot be read: ${(error as Error).message}` }]
@@ -98,22 +94,15 @@ export async function readCatalogueFile (file: string): Promise<ParsedCatalogue>
   }
 }
 
-function place (lines: LineCounter, offset: number): { line: number, column: number } {
-  const { line, col } = lines.linePos(offset)
-  return { line: Math.max(line, 1), column: Math.max(col, 1) }
-}
-
-type Path = ReadonlyArray<string | number>
 type Fields = Readonly<Record<string, unknown>>
 
 class CatalogueReader {
   readonly faults: CatalogueFault[] = []
 
-  constructor (private readonly document: Document.Parsed, private readonly lines: LineCounter) {}
+  constructor (private readonly document: YamlDocument) {}
 
   read (): Catalogue | null {
-    const root = this.value([])
-    const fields = this.fields(root, [], ['catalogue', 'streams'])
+    const fields = this.fields(this.document.value, [], ['catalogue', 'streams'])
     if (fields === null) return null
     if (fields['catalogue'] !== FORM) this.fault(['catalogue'], `must be ${FORM}, the form of this file`)
     const streams = this.fields(fields['streams'], ['streams'])
@@ -129,6 +118,11 @@ class CatalogueReader {
     const stream = this.fields(streams[STREAM], path, ['metrics'])
     const entries = stream === null ? null : this.fields(stream['metrics'], [...path, 'metrics'])
     if (entries === null) return null
+    const count = Object.keys(entries).length
+    if (count === 0 || count > METRICS_MAX) {
+      this.fault([...path, 'metrics'], `must have 1 to ${METRICS_MAX} metrics, not ${count}`)
+      return null
+    }
     const metrics = Object.entries(entries).map(([name, value]) => this.readMetric(
       name, value, [...path, 'metrics', name]))
     return this.check(metrics, [...path, 'metrics'])
@@ -142,12 +136,12 @@ class CatalogueReader {
         path, 'has no id: a number of its own, which never changes')
     }
     const isType = (type: unknown): type is MetricType => METRIC_TYPES.some((known) => known === type)
-    const type = this.read1('type', fields, path, isType, `must be one of ${METRIC_TYPES.join(', ')}`, 'float')
+    const type = this.readField('type', fields, path, isType, `must be one of ${METRIC_TYPES.join(', ')}`, 'float')
     const states = this.readStates(type, fields['states'], path)
     const valueType = new ValueType(type, states)
     const limits = this.readLimits(name, fields['limits'], valueType, [...path, 'limits'])
     return {
-      id: this.read1(
+      id: this.readField(
         'id', fields, path,
         (id): id is number => Number.isInteger(id) && (id as number) >= 1 && (id as number) <= ID_MAX,
         `must be a whole number from 1 to ${ID_MAX}`, 0),
@@ -158,18 +152,18 @@ class CatalogueReader {
       title: this.readText('title', fields, path, TITLE_MAX, titleOf(name)),
       unit: this.readText('unit', fields, path, UNIT_MAX, ''),
       description: this.readText('description', fields, path, DESCRIPTION_MAX, ''),
-      resolution: this.read1(
+      resolution: this.readField(
         'resolution', fields, path, (step): step is number => isFinite(step) && step > 0, 'must be a number above 0',
         null),
       limits,
       simulation: this.readSimulation(fields['simulate'], limits, valueType, [...path, 'simulate']),
-      retired: this.read1(
+      retired: this.readField(
         'retired', fields, path, (flag): flag is boolean => typeof flag === 'boolean', 'must be true or false', false)
     }
   }
 
   /** One field of a metric that may be left out. */
-  private read1<T, D> (
+  private readField<T, D> (
     key: string, fields: Fields, path: Path, is: (value: unknown) => value is T, rule: string, without: D
   ): T | D {
     if (!Object.hasOwn(fields, key)) return without
@@ -182,7 +176,7 @@ class CatalogueReader {
   private readText (key: string, fields: Fields, path: Path, max: number, without: string): string {
     const is = (value: unknown): value is string =>
       typeof value === 'string' && value.length <= max && !CONTROL.test(value) && isWellFormed(value)
-    return this.read1(
+    return this.readField(
       key, fields, path, is, `must be text of at most ${max} characters on one line${quoteHint(fields[key])}`, without)
   }
 
@@ -246,7 +240,7 @@ class CatalogueReader {
     if (type.name === 'bool' || type.name === 'state') {
       const fields = value === undefined ? {} : this.fields(value, path, ['kind']) ?? {}
       const isStates = (kind: unknown): kind is 'states' => kind === 'states'
-      return { kind: this.read1('kind', fields, path, isStates, 'must be states', 'states') }
+      return { kind: this.readField('kind', fields, path, isStates, 'must be states', 'states') }
     }
     const without = simulationOf(limits, type.name)
     if (value === undefined) return without
@@ -257,9 +251,10 @@ class CatalogueReader {
     const isKind = (kind: unknown): kind is NumberSimulation['kind'] => NUMBER_SIMULATIONS.some(
       (known) => known === kind)
     return {
-      kind: this.read1('kind', fields, path, isKind, `must be one of ${NUMBER_SIMULATIONS.join(', ')}`, without.kind),
-      between: withoutNegativeZeros(this.read1('between', fields, path, isPair, rule, without.between)),
-      beyond: withoutNegativeZeros(this.read1(
+      kind: this.readField(
+        'kind', fields, path, isKind, `must be one of ${NUMBER_SIMULATIONS.join(', ')}`, without.kind),
+      between: withoutNegativeZeros(this.readField('between', fields, path, isPair, rule, without.between)),
+      beyond: withoutNegativeZeros(this.readField(
         'beyond', fields, path, (pair): pair is Pair | null => pair === null || isPair(pair), `${rule}, or null`,
         without.beyond))
     }
@@ -267,10 +262,6 @@ class CatalogueReader {
 
   /** What a metric alone cannot tell. */
   private check (metrics: readonly Metric[], path: Path): Catalogue | null {
-    if (metrics.length === 0 || metrics.length > METRICS_MAX) {
-      this.fault(
-        path, `must have 1 to ${METRICS_MAX} metrics, not ${metrics.length}`)
-    }
     const aliases = metrics.reduce((sum, metric) => sum + metric.aliases.length, 0)
     if (aliases > ALIASES_MAX) this.fault(path, `must have at most ${ALIASES_MAX} aliases together, not ${aliases}`)
     const ids = new Map<number, string>()
@@ -287,7 +278,7 @@ class CatalogueReader {
         names.set(alias, name)
       }
     }
-    if (metrics.length > 0 && metrics.every(({ retired }) => retired)) {
+    if (metrics.every(({ retired }) => retired)) {
       this.fault(
         path, 'are all retired: one at least must be sent')
     }
@@ -303,6 +294,7 @@ class CatalogueReader {
     if (known === undefined) return value as Fields
     for (const key of Object.keys(value)) {
       if (known.includes(key)) continue
+      if (this.faults.length === FAULTS_MAX) break
       const near = nearest(key, known)
       this.fault(
         [...path, key],
@@ -311,39 +303,9 @@ class CatalogueReader {
     return value as Fields
   }
 
-  private value (path: Path): unknown {
-    const node = path.length === 0 ? this.document.contents : this.document.getIn(path, true)
-    // Anchors are left alone: a small file could name a large one many times.
-    return isMap(node) || isSeq(node) || isScalar(node) ? this.plain(node) : undefined
-  }
-
-  private plain (node: unknown): unknown {
-    try {
-      return (node as { toJS: (document: Document.Parsed, options: object) => unknown }).toJS(
-        this.document, { maxAliasCount: 0 })
-    } catch (error) {
-      this.fault([], `must have no YAML aliases (*name): ${(error as Error).message}`)
-      return undefined
-    }
-  }
-
   private fault (path: Path, message: string): void {
-    this.faults.push({ ...this.placeOf(path), path: text(path), message })
-  }
-
-  /** Of the key itself, or of what holds it where it is missing. */
-  private placeOf (path: Path): { line: number, column: number } {
-    for (let length = path.length; length > 0; length--) {
-      const parent = length === 1 ? this.document.contents : this.document.getIn(path.slice(0, length - 1), true)
-      const key = path[length - 1]
-      if (isMap(parent)) {
-        const pair = parent.items.find(({ key: each }) => (isScalar(each) ? String(each.value) : each) === String(key))
-        if (isScalar(pair?.key) && pair.key.range != null) return place(this.lines, pair.key.range[0])
-      }
-      const item = isSeq(parent) ? parent.items[key as number] : undefined
-      if (isScalar(item) && item.range != null) return place(this.lines, item.range[0])
-    }
-    return { line: 1, column: 1 }
+    if (this.faults.length === FAULTS_MAX) return
+    this.faults.push({ ...this.document.placeOf(path), path: text(path), message })
   }
 }
 

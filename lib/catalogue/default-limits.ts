@@ -40,3 +40,17 @@ function withThreshold (
     `${threshold.env}=${value} does not fit the other limits that the catalogue has for ${name}: ` +
     `${parsed.faults.map(({ message }) => message).join('; ')}. Change the variable, or leave it out.`)
 }
+
+/**
+ * The limits in force and, where they have none, those of further metrics.
+ * @throws {StartupError} together they are no valid set
+ */
+export function withLimitsOf (metrics: readonly Metric[], inForce: LimitSet, { schema }: Catalogue): LimitSet {
+  const added = Object.fromEntries(metrics.map(({ name, limits }) => [name, limits]))
+  const set = { ...inForce, default: { ...added, ...inForce.default } }
+  const parsed = parseLimitSet(set, schema, inForce)
+  if (parsed.ok) return set
+  throw new StartupError('The limits of the new metrics cannot be added to those in force: ' +
+    `${parsed.faults.map(({ field, message }) => `${field} ${message}`).join('; ')}. ` +
+    'Leave them out of the catalogue, or change those in force first.')
+}

@@ -21,6 +21,7 @@ import { quarantineDrop } from './commands/quarantine/quarantine-drop.js'
 import { quarantineList } from './commands/quarantine/quarantine-list.js'
 import { quarantineRetry } from './commands/quarantine/quarantine-retry.js'
 import { reload } from './commands/reload.js'
+import { restart } from './commands/restart.js'
 import { rollupsFill } from './commands/rollups-fill.js'
 import { spoolDrain } from './commands/spool/spool-drain.js'
 import { spoolInspect } from './commands/spool/spool-inspect.js'
@@ -52,8 +53,8 @@ const INGEST: CommandProgram = { name: 'orbitstream-ingest', others: [] }
  * All commands. To add one, add a file to commands/ and an entry here. A two-word name makes the first word a group.
  */
 const COMMANDS: readonly Command[] = [
-  start, reload, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain, spoolResolve,
-  quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
+  start, reload, restart, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain,
+  spoolResolve, quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
 ]
 
 /** Settings as options. Parsed as text: loadConfig knows the types and reports all problems. */

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { BUILT_IN, THRESHOLDS } from '../../protocol/catalogue.js'
 import { completeTarget, maskTarget, parseTarget } from '../database/connection-target.js'
 import {
-  decimal, duration, file, host, integer, list, oneOf, origins, path, pathOrOff, ports, secret, size, url,
-  formatDuration, formatSize, parseDuration, parseSize
+  decimal, duration, file, host, integer, integerOrOff, list, networks, oneOf, origins, path, pathOrOff, ports, secret,
+  size, url, formatDuration, formatSize, parseDuration, parseSize
 } from './value-types.js'
 import type { Parsed, ValueType } from './value-types.js'
 
@@ -65,6 +65,14 @@ export interface Config extends ThresholdSettings {
   readonly tlsClientCa: string | null
   /** Sites whose pages may send requests, in addition to the server's own. */
   readonly allowedOrigins: readonly string[]
+  /** Requests per second of one client, by its token or else its address; null: any number. */
+  readonly clientRequests: number | null
+  /** The same for points. */
+  readonly clientPoints: number | null
+  /** Connections of one address to one HTTP worker; null: any number. */
+  readonly clientConnections: number | null
+  /** Addresses and networks of the proxies that say who a client is. */
+  readonly trustedProxies: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   /** Age at which telemetry is dropped. */
   readonly retentionMs: number
@@ -105,6 +113,8 @@ const CONNECTIONS_BESIDE_WORKERS = PRIMARY_CONNECTIONS + 2
 /** Enough for a page of charts at once; few enough to leave a database of four processors to storing. */
 const QUERIES_MAX = 3
 const EXPORTS_MAX = 4
+/** Highest rate of a client that can be set: more than a machine takes. */
+export const RATE_MAX = 100_000_000
 const TOKEN_LENGTH_MIN = 16
 /** The token that client programs send. */
 export const TOKEN_VARIABLE = 'API_TOKEN'
@@ -220,7 +230,16 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   tlsClientCa: setting('TLS_CLIENT_CA', file(), { value: () => null, label: 'none: clients need no certificate' },
     'Root certificates in PEM; every client must present a certificate that one of them has issued.'),
   allowedOrigins: setting('ALLOWED_ORIGINS', origins(), { value: () => Object.freeze([]), label: 'only its own' },
-    'Sites whose pages may send points and change limits; needed behind a proxy that changes Host.'),
+    'Sites whose pages may read, send points and change limits (CORS); needed behind a proxy that changes Host.'),
+  clientRequests: setting('CLIENT_REQUESTS', integerOrOff({ min: 1, max: RATE_MAX }), 'off',
+    'Maximum requests per second of a client, by its token or else its address; more are answered with 429. Tokens ' +
+    'in API_TOKENS_FILE may have bounds of their own.'),
+  clientPoints: setting('CLIENT_POINTS', integerOrOff({ min: 1, max: RATE_MAX }), 'off',
+    'Maximum points per second of a client over HTTP; more are answered with 429.'),
+  clientConnections: setting('CLIENT_CONNECTIONS', integerOrOff({ min: 1, max: 1_000_000 }), 'off',
+    'Maximum connections of one address to each HTTP worker, proxies in TRUSTED_PROXIES excepted; needs node:http.'),
+  trustedProxies: setting('TRUSTED_PROXIES', networks(), { value: () => Object.freeze([]), label: 'none' },
+    'Proxies whose X-Forwarded-For says who a client is.'),
   logLevel: setting('LOG_LEVEL', oneOf(['debug', 'info', 'warn', 'error']), 'info', 'Minimum severity to log.'),
   retentionMs: setting('RETENTION', duration({ min: ms('1m'), max: ms('36500d') }), '30d',
     'Age at which telemetry is dropped; at least TIME_WINDOW_PAST.'),
@@ -289,6 +308,14 @@ export const RULES: ReadonlyArray<{
       if (tlsClientCa === null) return null
       if (tlsCert === null) return 'needs TLS_CERT and TLS_KEY'
       return httpEngine === 'uws' ? 'needs HTTP_ENGINE auto or node: uWebSockets.js lets clients without one in' : null
+    }
+  },
+  {
+    keys: ['clientConnections', 'httpEngine'],
+    check ({ clientConnections, httpEngine }) {
+      return clientConnections === null || httpEngine !== 'uws'
+        ? null
+        : 'needs HTTP_ENGINE auto or node: uWebSockets.js does not say whose connection was closed'
     }
   }
 ]

@@ -306,6 +306,40 @@ export function origins (): ValueType<readonly string[]> {
   }
 }
 
+/** A whole number, or `off` for none. */
+export function integerOrOff (range: Range): ValueType<number | null> {
+  const number = integer(range)
+  return {
+    ...number,
+    allowed: `${number.allowed}, or \`off\``,
+    format: value => value === null ? 'off' : String(value),
+    parse: text => text === 'off' ? good(null) : number.parse(text)
+  }
+}
+
+/** Comma-separated IP addresses, and networks in CIDR notation. */
+export function networks (): ValueType<readonly string[]> {
+  return {
+    name: 'list',
+    allowed: 'comma-separated addresses and networks such as 10.0.0.0/8',
+    format: items => items.join(','),
+    parse (text) {
+      const items = text.split(',').map(item => item.trim())
+      const wrong = items.find(item => !isNetwork(item))
+      return wrong === undefined
+        ? good(Object.freeze(items))
+        : bad(`"${wrong}" is neither an IP address nor a network such as 10.0.0.0/8`)
+    }
+  }
+}
+
+function isNetwork (text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}
+
 /** Comma-separated UDP or TCP ports, or `off` for none; 0 picks a free one. */
 export function ports (countMax: number): ValueType<readonly number[]> {
   const port = integer({ min: 0, max: 65_535 })

@@ -13,7 +13,7 @@
  *
  * bigint columns are returned as strings, as in node-postgres: they may not fit into a number.
  */
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Client, DatabaseError } from 'pg'
 import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
@@ -169,8 +169,12 @@ function shownHost ({ host, port }: TargetHost): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+/** The session was opened, but its server does not take writes. */
+class Unfit extends Error {}
+
 /** Refusals that plain text may avoid: a wrong password is wrong without TLS too. */
 function isRefusedForTls (error: unknown): boolean {
+  if (error instanceof OperatingError && error.cause instanceof Unfit) return false
   const state = sqlState(error)
   return state === null || state === INVALID_AUTHORIZATION
 }
@@ -195,7 +199,7 @@ async function open (
     const timeout = statementMsMax === undefined ? '' : `; SET statement_timeout = ${statementMsMax}`
     const { rows: [session] } = await connection.query<{ refusal: string | null }>(
       `${SESSION_SETTINGS}${timeout}; ${REFUSALS[target.sessionAttributes]}`)
-    if (session?.refusal != null) throw new Error(session.refusal)
+    if (session?.refusal != null) throw new Unfit(session.refusal)
     return connection
   } catch (error) {
     connection.destroy()
@@ -301,11 +305,18 @@ class PgConnection implements DatabaseConnection {
     }
   }
 
-  copyOut (sql: string): Readable {
+  async * copyOut (sql: string): AsyncGenerator<Buffer> {
     const stream = this.client.query(copyTo(sql))
+    const done = this.track(finished(stream))
     // The server would go on sending, or the state of the protocol is unknown.
-    this.track(finished(stream)).catch(() => this.destroy())
-    return stream
+    done.catch(() => this.destroy())
+    try {
+      yield * stream as AsyncIterable<Buffer>
+    } catch (error) {
+      // Rejects with the same, but recognisable.
+      await done
+      throw error
+    }
   }
 
   close (): Promise<void> {

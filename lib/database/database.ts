@@ -1,5 +1,4 @@
 /** What a connection to PostgreSQL can do; connection.ts makes them. */
-import type { Readable } from 'node:stream'
 import type { PipedOutcome } from './piped-copy.js'
 
 export interface QueryOutcome<Row> {
@@ -46,7 +45,7 @@ export interface DatabaseConnection extends Database {
   listen (channel: string, onNotice: (payload: string) => void): Promise<void>
   /**
    * COPY … TO STDOUT: the bytes as the server sends them, no faster than they are read. An error of the server or the
-   * network, and a stream destroyed before its end, cost the connection.
+   * network, and not reading to the end, cost the connection. Begins with the first read; rejects as query() does.
    */
-  copyOut (sql: string): Readable
+  copyOut (sql: string): AsyncIterable<Buffer>
 }

@@ -6,7 +6,8 @@
  *   state                  count, min, max, last      the same: min and max by number, and the latest state
  *   bool                   count, true, last          the same: how many values, how many were true, and the latest
  *
- * A minute is made of six ten-second buckets, so each column must be computable from itself.
+ * A minute is made of six ten-second buckets, so each column must be computable from itself. A count of 0 is kept as
+ * null, like the rest of that metric: with METRICS_MAX metrics a row then fits into a page, whichever are missing.
  */
 import type { Metric } from '../../protocol/catalogue.js'
 import type { MetricType } from '../../protocol/value-types.js'
@@ -52,7 +53,7 @@ export type Aggregate = typeof AGGREGATES[number]
 export function bucketAggregates (metric: Metric, from: 'points' | 'rollups'): Array<readonly [Aggregate, string]> {
   const sqlOf = ({ fromRaw, fromRollup }: RollupColumn): string => from === 'points' ? fromRaw : fromRollup
   const number = (column: RollupColumn): string => asNumber(sqlOf(column), metric.type)
-  const counted = `(${sqlOf(count(metric))})::double precision`
+  const counted = `coalesce(${sqlOf(count(metric))}, 0)::double precision`
   if (metric.type === 'bool' || metric.type === 'state') {
     return [['count', counted], ['last', number(last(metric, false))]]
   }
@@ -68,7 +69,7 @@ export interface RollupColumn {
   /** Quoted. */
   readonly name: string
   readonly type: string
-  /** 0 rather than null without values. */
+  /** Shown as 0 rather than null without values. */
   readonly isCount: boolean
   /** From points. */
   readonly fromRaw: string
@@ -114,7 +115,14 @@ function countTrue (metric: Metric): RollupColumn {
 }
 
 function counting (name: string, fromRaw: string): RollupColumn {
-  return { name, type: 'bigint', isCount: true, fromRaw, fromRollup: `sum(${name})::bigint`, shown: name }
+  return {
+    name,
+    type: 'bigint',
+    isCount: true,
+    fromRaw: `nullif(${fromRaw}, 0)`,
+    fromRollup: `sum(${name})::bigint`,
+    shown: `coalesce(${name}, 0) AS ${name}`
+  }
 }
 
 function extreme (metric: Metric, which: 'min' | 'max'): RollupColumn {

@@ -1,7 +1,7 @@
 /**
- * A few read-only connections for client queries, separate from those that store. A query times out after QUERY_MS; at
- * most WAITING_MAX wait for a connection, for WAIT_MS_MAX at most. Connections are opened when needed, and reopened
- * after a loss.
+ * A few read-only connections for client queries, separate from those that store. At most WAITING_MAX wait for one, for
+ * WAIT_MS_MAX at most; then everything that a query does, connecting included, has QUERY_MS together. Connections are
+ * opened when needed, and reopened after a loss.
  */
 import { OperatingError } from '../support/errors.js'
 import { isConnectionError, isUnanswered } from './connection.js'
@@ -11,6 +11,10 @@ const QUERY_MS = 4_000
 const WAITING_MAX = 32
 /** Clients that waited longer have given up. */
 const WAIT_MS_MAX = 4_000
+/** For the server's cancellation to arrive. */
+const LATE_MS = 500
+/** After this much, run() has settled. */
+export const RUN_MS_MAX = WAIT_MS_MAX + QUERY_MS + LATE_MS
 
 /**
  * Plans must not depend on statistics, which lag behind a growing table: BRIN indexes always beat reading it all. One
@@ -22,6 +26,16 @@ export const QUERY_SETTINGS = [
   'SET max_parallel_workers_per_gather = 0',
   'SET jit = off'
 ].join('; ')
+
+/** What is left of the time for a query, in milliseconds: a statement_timeout, hence at least 1. */
+export type TimeLeft = () => number
+type Work<T> = (db: Database, leftMs: TimeLeft) => Promise<T>
+
+/** A place for a connection, with a query that has it. */
+interface Slot {
+  db: Database | null
+  isLate: boolean
+}
 
 export class QueryPool {
   /** Connections that nobody uses; null: not opened yet. */
@@ -40,23 +54,33 @@ export class QueryPool {
     this.free = Array.from({ length: most }, () => null)
   }
 
-  /** Rejects with an OperatingError for failures that a client can handle. */
-  async run<T> (work: (db: Database) => Promise<T>): Promise<T> {
-    const slot = { db: this.free.length > 0 ? this.free.pop() ?? null : await this.wait() }
-    const result = this.attempt(slot, work)
+  /**
+   * Settles within RUN_MS_MAX. Rejects with an OperatingError for failures that a client can handle.
+   * @param work sets statement_timeout to what is left before each statement but the first
+   */
+  async run<T> (work: Work<T>): Promise<T> {
+    const slot: Slot = { db: this.free.length > 0 ? this.free.pop() ?? null : await this.wait(), isLate: false }
+    const endMs = performance.now() + QUERY_MS
+    const result = this.occupy(slot, work, () => Math.max(1, Math.ceil(endMs - performance.now())))
     const settled = result.catch(() => undefined)
     this.running.add(settled)
+    void settled.then(() => this.running.delete(settled))
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        slot.isLate = true
+        slot.db?.destroy()
+        reject(new OperatingError('query_timeout'))
+      }, QUERY_MS + LATE_MS)
+    })
     try {
-      return await result
+      return await Promise.race([result, late])
     } finally {
-      this.running.delete(settled)
-      const next = this.waiting.shift()
-      // Handed over, not announced: another query could take it before the one that waits does.
-      if (next === undefined) this.free.push(slot.db)
-      else next(slot.db)
+      clearTimeout(timer)
     }
   }
 
+  /** Cuts off what runs; what waits, and what comes later, is refused. Ends once no connection is open. */
   async close (): Promise<void> {
     this.closed = true
     for (const db of [...this.free, ...this.busy]) db?.destroy()
@@ -80,37 +104,55 @@ export class QueryPool {
     })
   }
 
-  private async attempt<T> (slot: { db: Database | null }, work: (db: Database) => Promise<T>): Promise<T> {
-    const known = slot.db?.alive === true ? slot.db : null
-    slot.db = null
-    let db: Database | null = null
+  private async occupy<T> (slot: Slot, work: Work<T>, leftMs: TimeLeft): Promise<T> {
     try {
-      db = known ?? await this.open()
-      this.busy.add(db)
-      const result = await work(db)
+      return await this.attempt(slot, work, leftMs)
+    } finally {
+      const next = this.waiting.shift()
+      // Handed over, not announced: another query could take it before the one that waits does.
+      if (next === undefined) this.free.push(slot.db)
+      else next(slot.db)
+    }
+  }
+
+  private async attempt<T> (slot: Slot, work: Work<T>, leftMs: TimeLeft): Promise<T> {
+    const known = slot.db?.alive === true ? slot.db : null
+    slot.db = known
+    try {
+      if (this.closed) throw new OperatingError('database_unavailable')
+      const db = known ?? await this.open()
       slot.db = db
-      return result
+      this.busy.add(db)
+      await db.query(`SET statement_timeout = ${leftMs()}`)
+      return await work(db, leftMs)
     } catch (error) {
-      if (isUnanswered(error)) {
-        slot.db = db
-        throw new OperatingError('query_timeout', undefined, undefined, { cause: error })
-      }
-      if (!isConnectionError(error)) {
-        slot.db = db
-        throw error
-      }
-      db?.destroy()
+      if (isUnanswered(error)) throw new OperatingError('query_timeout', undefined, undefined, { cause: error })
+      if (!isConnectionError(error)) throw error
+      if (slot.db !== null) this.drop(slot.db)
+      slot.db = null
       // The connection may have been lost long ago; queries only read, so they can be repeated.
-      if (known !== null && !this.closed) return await this.attempt(slot, work)
+      if (known !== null && !this.closed && !slot.isLate) return await this.attempt(slot, work, leftMs)
       throw new OperatingError('database_unavailable', undefined, undefined, { cause: error })
     } finally {
-      if (db !== null) this.busy.delete(db)
+      if (slot.db !== null) this.busy.delete(slot.db)
     }
   }
 
   private async open (): Promise<Database> {
     const db = await this.connect(QUERY_MS)
-    await db.query(QUERY_SETTINGS)
-    return db
+    this.busy.add(db)
+    try {
+      if (this.closed) throw new OperatingError('database_unavailable')
+      await db.query(QUERY_SETTINGS)
+      return db
+    } catch (error) {
+      this.drop(db)
+      throw error
+    }
+  }
+
+  private drop (db: Database): void {
+    this.busy.delete(db)
+    db.destroy()
   }
 }

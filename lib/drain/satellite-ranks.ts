@@ -17,6 +17,7 @@ export class SatelliteRanks {
   private table = new SatelliteTable()
   /** All ranked satellites of the table, in byte order. */
   private ranked: Satellite[] = []
+  /** The others: of this COPY, and of those given up before toRanks. */
   private fresh: Satellite[] = []
   private rankOfKey = new Uint32Array(1024)
 
@@ -27,9 +28,10 @@ export class SatelliteRanks {
 
   /** Call before the rows of a COPY: forgets all satellites if it might exceed SATELLITES_MAX. */
   begin (rows: number): void {
-    if (this.ranked.length + rows <= SATELLITES_MAX) return
+    if (this.ranked.length + this.fresh.length + rows <= SATELLITES_MAX) return
     this.table = new SatelliteTable()
     this.ranked = []
+    this.fresh = []
   }
 
   /** Key of the satellite whose id is bytes[start, end). */

@@ -63,8 +63,13 @@ export async function refuseHinderedRoot (directory: string, what: string): Prom
     'Start as that user, or make it accessible to root alone (chown -R root:root, chmod o-w), or choose another one.')
 }
 
-/** Creates a directory like ownDirectory() and locks it; throws a StartupError if it is already locked. */
-export async function lockDirectory (directory: string, what: string, mode = DIRECTORY_MODE): Promise<DirectoryLock> {
+/**
+ * Creates a directory like ownDirectory() and locks it; throws a StartupError if it is already locked.
+ * @param isServer whether the process takes the signals that findServer() is for
+ */
+export async function lockDirectory (
+  directory: string, what: string, mode = DIRECTORY_MODE, isServer = false
+): Promise<DirectoryLock> {
   const real = await ownDirectory(directory, what, mode)
   const path = join(real, LOCK_FILE)
   const fd = await lockFile(path).catch((cause: unknown) => { throw unusable(what, real, cause) })
@@ -78,7 +83,7 @@ export async function lockDirectory (directory: string, what: string, mode = DIR
     open = false
   }
   try {
-    nameHolder(fd)
+    nameHolder(fd, isServer)
   } catch (cause) {
     release()
     throw unusable(what, real, cause)
@@ -86,8 +91,8 @@ export async function lockDirectory (directory: string, what: string, mode = DIR
   return { release }
 }
 
-/** Id of the process on this host that has locked the directory. Throws a StartupError if there is none. */
-export async function findHolder (directory: string, what: string): Promise<number> {
+/** Id of the server on this host that has locked the directory. Throws a StartupError if there is none. */
+export async function findServer (directory: string, what: string): Promise<number> {
   const path = join(directory, LOCK_FILE)
   const fd = await lockFile(path).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return -1
@@ -98,14 +103,18 @@ export async function findHolder (directory: string, what: string): Promise<numb
     throw new StartupError(`No server runs on the ${what} ${directory}.`)
   }
   const holder = await readHolder(path)
-  if (holder?.host === hostname()) return holder.pid
+  if (holder?.host === hostname() && holder.isServer) return holder.pid
+  if (holder?.host === hostname()) {
+    throw new StartupError(
+      `The ${what} ${directory} is in use by ${describe(holder)}, which is a command, not a server.`)
+  }
   throw new StartupError(`The ${what} ${directory} is in use by ${describe(holder)}, which is not on this host; ` +
     'signals reach only processes of the same host and container.')
 }
 
 /** In place, so that it works on a full disk. */
-function nameHolder (fd: number): void {
-  const name = Buffer.from(`${JSON.stringify({ pid: process.pid, host: hostname() })}\n`)
+function nameHolder (fd: number, isServer: boolean): void {
+  const name = Buffer.from(`${JSON.stringify({ pid: process.pid, host: hostname(), server: isServer })}\n`)
   if (writeSync(fd, name, 0, name.length, 0) < name.length) {
     throw Object.assign(new Error('a short write'), { code: 'ENOSPC' })
   }
@@ -115,13 +124,16 @@ function nameHolder (fd: number): void {
 interface Holder {
   readonly pid: number
   readonly host: string
+  readonly isServer: boolean
 }
 
 /** Null: unknown. */
 async function readHolder (path: string): Promise<Holder | null> {
   try {
-    const { pid, host } = JSON.parse(await readFile(path, 'utf8')) as { pid?: unknown, host?: unknown }
-    if (Number.isInteger(pid) && Number(pid) > 0 && typeof host === 'string') return { pid: Number(pid), host }
+    const { pid, host, server } = JSON.parse(await readFile(path, 'utf8')) as Readonly<Record<string, unknown>>
+    if (Number.isInteger(pid) && Number(pid) > 0 && typeof host === 'string') {
+      return { pid: Number(pid), host, isServer: server === true }
+    }
   } catch {
     // Not written yet, or edited by hand.
   }

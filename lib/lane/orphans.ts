@@ -1,15 +1,16 @@
 /**
- * Orphans: the spools of slots without a worker, left from a run with more workers. The first worker drains them.
+ * Orphans: the spools of slots without a worker, left from a run with more workers or by a worker that was replaced
+ * while it could not store. The first worker drains them.
  *
- *   found ─► open ─► drained
+ *   found ─► open ─► drained, closed: the slot is free
  *     └─► refused ─► retried until it opens or its directory is moved away
  *     └─► unreadable: needs an operator, the next start tries again
  *
  * An orphan that cannot be opened does not affect new points; it is reported for as long as that lasts. Its lock is
- * kept from the first attempt on: no other process may open it meanwhile, and releasing it takes a file handle, which
- * may be just what is missing.
+ * kept from the first attempt on until it is drained: no other process may open it meanwhile, and releasing it takes a
+ * file handle, which may be just what is missing.
  */
-import { spoolDirectory, writersOf, type Config } from '../config/settings.js'
+import { spoolDirectory, type Config } from '../config/settings.js'
 import { OperatingError } from '../support/errors.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
@@ -22,8 +23,8 @@ export interface OrphansOptions {
   readonly config: Config
   readonly log: Log
   readonly hooks: JournalHooks
-  /** Called once with each opened spool. */
-  readonly drain: (spool: Spool) => void
+  /** Called once with each opened spool; resolves when it can be closed, which frees its slot. */
+  readonly drain: (spool: Spool) => Promise<void>
   /** Default: a minute. Each attempt reads all frames of the spool. */
   readonly retryMs?: number
 }
@@ -38,8 +39,8 @@ const RETRY_MS = 60_000
 
 export class Orphans {
   private readonly directory: string | null
-  private readonly lifecycle = new Lifecycle()
-  private readonly locked = new Set<number>()
+  /** What is open of each slot. */
+  private readonly open = new Map<number, Lifecycle>()
   private readonly failures = new Map<number, Failure>()
   private opening: Promise<void> = Promise.resolve()
   private timer: NodeJS.Timeout | null = null
@@ -54,11 +55,20 @@ export class Orphans {
     return Array.from(this.failures.values(), ({ complaint }) => complaint)
   }
 
-  /** Opens all orphans that can be opened now; the others are retried. Rejects if the spool directory is unreadable. */
-  async open (): Promise<void> {
-    if (this.directory === null) return
-    const slots = await listSlots(realFiles, this.directory)
-    await this.openAll(this.directory, slots.filter((slot) => slot >= writersOf(this.options.config)))
+  /** Slots that are locked here. */
+  get slots (): readonly number[] {
+    return [...this.open.keys()]
+  }
+
+  /**
+   * Opens all orphans that can be opened now and are not open yet; the others are retried. Rejects if the spool
+   * directory is unreadable.
+   */
+  async openBeside (slotsInUse: readonly number[]): Promise<void> {
+    const { directory } = this
+    if (directory === null || this.stopped) return
+    const slots = await listSlots(realFiles, directory)
+    await this.openAll(directory, slots.filter((slot) => !slotsInUse.includes(slot) && !this.open.has(slot)))
   }
 
   /** Stops opening spools. */
@@ -71,14 +81,20 @@ export class Orphans {
   async close (): Promise<void> {
     this.stop()
     await this.opening
-    await this.lifecycle.release()
+    await Promise.all(this.slots.map(async (slot) => { await this.free(slot) }))
+  }
+
+  private async free (slot: number): Promise<void> {
+    await this.open.get(slot)?.release()
+    this.open.delete(slot)
   }
 
   private async openAll (directory: string, slots: readonly number[]): Promise<void> {
-    this.opening = this.openInTurn(directory, slots)
+    this.opening = this.opening.then(async () => { await this.openInTurn(directory, slots) })
     await this.opening
     const again = [...this.failures.values()].some((failure) => failure.again)
     if (!again || this.stopped) return
+    if (this.timer !== null) clearTimeout(this.timer)
     this.timer = setTimeout(() => { void this.openAgain(directory) }, this.options.retryMs ?? RETRY_MS)
   }
 
@@ -99,14 +115,15 @@ export class Orphans {
 
   private async openOne (slot: number, directory: string): Promise<void> {
     const { config, log, hooks, drain } = this.options
+    const lifecycle = this.open.get(slot) ?? new Lifecycle()
     try {
-      if (!this.locked.has(slot)) await lockSlot(directory, this.lifecycle)
-      this.locked.add(slot)
-      const spool = await openLockedSlot(directory, config, log, this.lifecycle, hooks)
+      if (!this.open.has(slot)) await lockSlot(directory, lifecycle)
+      this.open.set(slot, lifecycle)
+      const spool = await openLockedSlot(directory, config, log, lifecycle, hooks)
       this.failures.delete(slot)
       if (this.stopped) return
       log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot without a worker')
-      drain(spool)
+      void drain(spool).then(async () => { await this.free(slot) })
     } catch (error) {
       this.fail(slot, error)
     }

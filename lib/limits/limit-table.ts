@@ -9,8 +9,9 @@
  *   rows        row by Satellite.index; valid only while owners[index] is that same Satellite (satellites.ts)
  *
  * NaN means "no limit" or, in a point, "no value": every comparison with it is false. Every value of a state with
- * limits is below its low bound, so that the check of numbers costs nothing more, and is looked up. Memory is bounded
- * by the size of the SatelliteTable, and released when that table begins a new generation.
+ * limits is below its low bound, so that the check of numbers costs nothing more, and is looked up. Rows are forgotten
+ * when the SatelliteTable begins a new generation, and when they take ROWS_BYTES_MAX: then the satellites that still
+ * send are looked up again.
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { Satellite } from '../../protocol/satellites.js'
@@ -41,6 +42,10 @@ const THRESHOLDS = 4
 const DEFAULT_ROW = 0
 /** Initial capacity. */
 const ROWS = 16
+/** Of all rows of a table: as much as 1,000 satellites with limits of their own need at 250 metrics, four times. */
+export const ROWS_BYTES_MAX = 64 * 1024 * 1024
+/** Bounds, thresholds, the reference to the states, and a share of the key. */
+const CELL_BYTES = 8 * (BOUNDS + THRESHOLDS + 1) + 4
 
 export class LimitTable {
   readonly version: number
@@ -49,6 +54,7 @@ export class LimitTable {
   private readonly chosen: number[]
   private readonly rowByEntries = new Map<string, number>()
   private readonly metricCount: number
+  private readonly rowsMax: number
   private bounds: Float64Array
   private thresholds: Float64Array
   private readonly states: Array<ReadonlyMap<number, number> | undefined> = []
@@ -57,8 +63,9 @@ export class LimitTable {
   private generation = 0
 
   /** @param schema of the points to check */
-  constructor (limits: NumberedLimits, readonly schema: PointSchema) {
+  constructor (limits: NumberedLimits, readonly schema: PointSchema, rowsBytesMax = ROWS_BYTES_MAX) {
     const { metrics, metricCount } = schema
+    this.rowsMax = Math.max(2, Math.floor(rowsBytesMax / (metricCount * CELL_BYTES)))
     this.version = limits.version
     this.metricCount = metricCount
     this.bounds = new Float64Array(metricCount * BOUNDS * ROWS)
@@ -80,7 +87,8 @@ export class LimitTable {
       this.judgeByDefault(columns, anomalies)
       return
     }
-    if (generation !== this.generation) this.forget(generation)
+    if (generation !== this.generation) this.forget()
+    this.generation = generation
     this.judgeEach(columns, anomalies)
   }
 
@@ -133,13 +141,18 @@ export class LimitTable {
     else anomalies.push(point, metric, HIGH_WARNING, highWarning)
   }
 
-  private forget (generation: number): void {
-    this.generation = generation
+  private forget (): void {
     this.owners = []
+    this.rowByEntries.clear()
+    this.states.length = 0
+    this.chosen.fill(this.resolver.defaultEntry)
+    this.rowOfEntries()
   }
 
   /** Assigns a row to a satellite that is new, or new in this generation of its table. */
   private learn (satellite: Satellite): number {
+    // Between two points nobody holds a row.
+    if (this.rowByEntries.size >= this.rowsMax) this.forget()
     this.resolver.resolve(satellite.id, this.chosen)
     const row = this.rowOfEntries()
     if (satellite.index >= this.rows.length) this.growRows(satellite.index)

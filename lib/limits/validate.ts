@@ -35,7 +35,7 @@ export const OVERRIDES_MAX = 10_000
 export const WILDCARDS_MAX = 8
 /** Steps to find the limits of a satellite, over all patterns: measured at less than 10 µs. */
 export const MATCH_STEPS_MAX = 64
-/** As JSON without white space; 10,000 overrides with all limits of all metrics take 3 MB. */
+/** As JSON without white space; 10,000 overrides with all limits of three metrics take 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
 /** Fields of the largest set: its own two, and the most overrides with all limits of all metrics. */
 export function limitSetPartsMax ({ types }: PointSchema): number {

@@ -5,12 +5,13 @@
  * message; dispatch() calls it. Adding a message without handling it does not compile.
  */
 import type { Metric } from '../../protocol/catalogue.js'
+import type { ClientNews } from '../ingress/http/clients/bounds.js'
 import type { AnomalyEvents, StreamStart } from '../ingress/http/live/anomaly-stream.js'
 import type { FeedTick, FeedWant } from '../ingress/http/live/feed.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/api/status-port.js'
 import type { UdpCounters } from '../ingress/udp/listener.js'
-import type { SenderPage } from '../ingress/udp/senders.js'
+import type { SavedSenders, SenderPage } from '../ingress/udp/senders.js'
 import type { DrainState } from '../drain/drain.js'
 import type { JournalBacklog } from '../journal/journal.js'
 import type { PointCounters } from '../pipeline/pipeline.js'
@@ -32,6 +33,10 @@ export interface WorkerSettings {
   readonly slot: number
   readonly config: Config
   readonly listener: ListenerSettings
+  /** It takes over from another worker on the same port, which is told to retire once this one is ready. */
+  readonly takesOver: boolean
+  /** Slots that have workers, for the one that drains the spools of the others; null: it does not. */
+  readonly slotsInUse: readonly number[] | null
   readonly httpEngine: EngineChoice['name']
   readonly databaseUrl: string
   /** Random, created once per DATA_DIR; with the slot it forms the key of a ledger row. */
@@ -73,6 +78,8 @@ export interface WorkerReport {
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
+  /** Slots of orphaned spools that it has locked. */
+  readonly orphans: readonly number[]
   /** Problems with orphaned spools and with a new certificate, worded for people. */
   readonly complaints: readonly string[]
   /** Null: not a UDP worker. */
@@ -108,6 +115,8 @@ interface ToWorkerTable {
   limits: { readonly limits: NumberedLimits }
   /** New tokens, in force from now on. */
   tokens: { readonly tokens: readonly Token[] | null }
+  /** What clients have sent to another worker. */
+  'client-news': { readonly news: ClientNews }
   /** Another certificate, for new connections from now on. */
   tls: { readonly tls: TlsMaterial }
   /** Replies to `watch`; `anomalies` follow until `unwatch`. */
@@ -121,6 +130,12 @@ interface ToWorkerTable {
   feed: { readonly tick: FeedTick }
   /** Requests a page of a UDP worker's `senders`. */
   'senders?': { readonly id: number, readonly query: SenderQuery }
+  /** Drain the spools of slots without a worker. */
+  orphans: { readonly slotsInUse: readonly number[] }
+  /** Let the worker that takes over have everything new; finish what was begun, then exit with code 0. */
+  retire: unknown
+  /** The senders of the worker that retires, for the one that takes over from it. */
+  'take-over': { readonly senders: SavedSenders }
   /** Finish what was accepted, then exit with code 0. */
   stop: { readonly deadlineMs: number }
 }
@@ -143,6 +158,8 @@ interface ToPrimaryTable {
   watch: { readonly id: number, readonly lastEventId: string }
   /** The last live stream of this worker closed. */
   unwatch: unknown
+  /** What clients have sent to this worker, for the others. */
+  'client-news': { readonly news: ClientNews }
   /** Requests a connection's place for an export. */
   'lease?': { readonly id: number }
   /** An export is over; also sent if the lease came too late. */
@@ -153,6 +170,8 @@ interface ToPrimaryTable {
   gathered: { readonly gathered: Gathered }
   /** Replies to `senders?`. */
   senders: { readonly id: number, readonly page: SenderPage }
+  /** A UDP worker that retires has stopped reading; this is what it knows of senders. */
+  left: { readonly senders: SavedSenders }
   /** Why the worker is about to exit. */
   fatal: { readonly message: string }
 }

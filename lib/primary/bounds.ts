@@ -4,11 +4,14 @@
  *   body ──► points (POINTS_MAX) ──► batch (BATCH_BYTES_MAX) = frame ≤ group ≤ segment ≤ the slot's share of the spool
  *                                          └──────────────────────── ≤ COPY
  *
+ *   question ──► wait for a connection + query (RUN_MS_MAX) ──► answer, all within DATA_TIMEOUT_MS
+ *
  * The batcher splits a body that exceeds a batch. So a point must fit a batch, and a batch must fit everything behind
  * it.
  */
 import { strict as assert } from 'node:assert'
 import { SLOT_SPOOL_BYTES_MIN } from '../config/settings.js'
+import { RUN_MS_MAX } from '../database/query-pool.js'
 import { BATCH_BYTES_MAX, pointBytesMax } from '../pipeline/batcher.js'
 import { pointAnomalyBytesMax } from '../pipeline/rows/anomaly-rows.js'
 import { rowBytesMax } from '../pipeline/rows/rows.js'
@@ -19,9 +22,12 @@ import { GROUP_BYTES_MAX } from '../spool/writer.js'
 import type { PointSchema } from '../../protocol/schema.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
 import { COPY_BYTES_MAX } from '../lane/lane.js'
+import { DATA_TIMEOUT_MS } from '../worker/ask-primary.js'
 
 /** Smallest row in a packet without its values: the array's head, an id of one character, and a time of one byte. */
 const PACKET_ROW_HEAD_BYTES_MIN = 4
+/** For a question and its answer between two processes. */
+const MESSAGES_MS = 400
 /** What a null saves against a value in a stored row. */
 const NULL_SAVES_BYTES = 8
 
@@ -34,6 +40,7 @@ export function assertBounds (schema: PointSchema): void {
   assert(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES, 'a group fits a segment')
   assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
   assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
+  assert(RUN_MS_MAX + MESSAGES_MS < DATA_TIMEOUT_MS, 'a worker waits until its query has timed out')
   // COPYs of UDP workers are smaller: a larger batch becomes a COPY by itself.
   assert(packetStoredBytesMax(schema) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
 }

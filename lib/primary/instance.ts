@@ -13,15 +13,19 @@ import { startEmbedded } from '../embedded/embedded.js'
 const INSTANCE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Locks DATA_DIR and SPOOL_DIR until the lifecycle ends. @throws {StartupError} another process holds one */
-export async function lockInstance (config: Config, log: Log, lifecycle: Lifecycle): Promise<void> {
-  await lockOne(config.dataDir, 'DATA_DIR', log, lifecycle, dataDirMode(config.databaseUrl === null))
+export async function lockInstance (
+  config: Config, log: Log, lifecycle: Lifecycle, isServer = false
+): Promise<void> {
+  await lockOne(config.dataDir, 'DATA_DIR', log, lifecycle, dataDirMode(config.databaseUrl === null), isServer)
   // SPOOL_DIR may be outside DATA_DIR, and so be given to two instances.
   const directory = spoolDirectory(config)
   if (directory !== null) await lockOne(directory, 'SPOOL_DIR', log, lifecycle)
 }
 
-async function lockOne (directory: string, what: string, log: Log, lifecycle: Lifecycle, mode?: number): Promise<void> {
-  const lock = await lockDirectory(directory, what, mode)
+async function lockOne (
+  directory: string, what: string, log: Log, lifecycle: Lifecycle, mode?: number, isServer = false
+): Promise<void> {
+  const lock = await lockDirectory(directory, what, mode, isServer)
   lifecycle.push(`the lock of ${what}`, () => lock.release())
   if (await isWritableForAll(directory)) {
     log.warn({ directory }, `every user of this machine can replace files in ${what}: chmod o-w ${directory}`)

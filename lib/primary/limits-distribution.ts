@@ -30,14 +30,12 @@ type State =
 export class LimitsDistribution {
   private limits: NumberedLimits | null = null
   private state: State = { name: 'agreed' }
-  /** Version in force by slot; 0: none. */
-  private readonly inForce: number[]
+  /** Version in force by slot. */
+  private readonly inForce = new Map<number, number>()
   /** Called when the state becomes agreed. */
   private readonly waiters = new Set<() => void>()
 
-  constructor (private readonly slots: Pick<Slots, 'all' | 'sendToAll'>) {
-    this.inForce = slots.all.map(() => 0)
-  }
+  constructor (private readonly slots: Pick<Slots, 'all' | 'sendToAll'>) {}
 
   /** Version of the current limits; 0: none have been sent. */
   get version (): number {
@@ -54,24 +52,24 @@ export class LimitsDistribution {
   /** The limits a worker starts with. */
   startWith (slot: number): NumberedLimits {
     assert(this.limits !== null, 'limits are known before a worker starts')
-    this.inForce[slot] = this.limits.version
+    this.inForce.set(slot, this.limits.version)
     return this.limits
   }
 
   /** A worker confirmed that it applies these limits. */
   confirm (slot: Slot, version: number): void {
-    this.inForce[slot.number] = version
+    this.inForce.set(slot.number, version)
     this.update()
   }
 
   /** A worker serves from now on, with the limits it started with or has confirmed. */
   serves (slot: Slot): void {
-    assert(this.inForce[slot.number] !== 0, `worker ${slot.number} serves without limits`)
+    assert(this.versionOf(slot) !== 0, `worker ${slot.number} serves without limits`)
     this.update()
   }
 
   died (slot: Slot): void {
-    this.inForce[slot.number] = 0
+    this.inForce.delete(slot.number)
     this.update()
   }
 
@@ -91,11 +89,11 @@ export class LimitsDistribution {
 
   /** In force in a worker; 0: none. */
   versionOf (slot: Slot): number {
-    return this.inForce[slot.number] ?? 0
+    return this.inForce.get(slot.number) ?? 0
   }
 
   versions (): WorkerVersion[] {
-    return this.inForce.map((version, slot) => ({ slot, version }))
+    return this.slots.all.map((slot) => ({ slot: slot.number, version: this.versionOf(slot) }))
   }
 
   /** The problem to show on /health; null: none. */
@@ -118,7 +116,7 @@ export class LimitsDistribution {
   /** Serving workers that apply other limits. */
   private behind (): number[] {
     return this.slots.all
-      .filter(({ number, state }) => state === 'ready' && this.inForce[number] !== this.version)
+      .filter((slot) => slot.state === 'ready' && this.versionOf(slot) !== this.version)
       .map(({ number }) => number)
   }
 }

@@ -35,6 +35,7 @@ import type { ListenerSettings } from '../messages/messages.js'
 import { connectPrimary, openAndMigrate, type OpenedDatabase } from './opening.js'
 import { Reloads, logTls } from './reloads.js'
 import { StartingListener } from './answers/starting-listener.js'
+import type { RestartOutcome } from './rolling/rolling-restart.js'
 import { Workers } from './workers.js'
 
 /** How often metrics are sampled; little is missing from the sums when a worker is killed. */
@@ -71,6 +72,8 @@ export interface Primary {
   stop (reason: string): void
   /** Takes up API_TOKENS_FILE and the files of TLS again; the log and /health say what was wrong. */
   reload (): void
+  /** Replaces all workers one by one. Never rejects. */
+  restartWorkers (): Promise<RestartOutcome>
 }
 
 /** Resolves when all workers are serving. Rejects if that fails or is aborted, with everything closed again. */
@@ -126,7 +129,7 @@ class RunningPrimary implements Primary {
 
   async start (): Promise<void> {
     const { lifecycle, options: { config, log } } = this
-    await lockInstance(config, log, lifecycle)
+    await lockInstance(config, log, lifecycle, true)
     const instanceId = await readInstanceId(config.dataDir, log)
     await this.checkPorts()
     const tls = this.tls?.material ?? null
@@ -156,6 +159,11 @@ class RunningPrimary implements Primary {
 
   reload (): void {
     this.reloads.request()
+  }
+
+  async restartWorkers (): Promise<RestartOutcome> {
+    assert(this.workers !== null, 'the server has started')
+    return await this.workers.replace()
   }
 
   /** Makes a start() in progress reject. */
@@ -272,7 +280,7 @@ class RunningPrimary implements Primary {
     const { config, log } = this.options
     const queries = new QueryPool(queryConnectionsOf(config).queries, (statementMsMax) => this.connect(statementMsMax))
     this.lifecycle.push('the connections for queries', () => queries.close())
-    const workers = new Workers({
+    const workers: Workers = new Workers({
       config,
       log,
       version: version(),
@@ -294,6 +302,7 @@ class RunningPrimary implements Primary {
         rollups: maintenance.rollups,
         maintenanceError: maintenance.lastError,
         reloadFaults: this.reloads.faults,
+        restartFault: workers.restartFault,
         tlsExpiresMs: this.tls?.expiresMs ?? null
       }),
       reloads: this.reloads,
@@ -346,6 +355,7 @@ class RunningPrimary implements Primary {
       maintenanceError: maintenance?.lastError ?? null,
       rollups: maintenance?.rollups ?? null,
       reloadFaults: this.reloads.faults,
+      restartFault: workers?.restartFault ?? null,
       tlsExpiresMs: this.tls?.expiresMs ?? null
     })
   }
@@ -353,11 +363,15 @@ class RunningPrimary implements Primary {
 
 /** Chosen before anything is forked, so all workers use the same engine, including those started later. */
 async function chooseHttpEngine (
-  { httpEngine, dataDir }: Config, log: Log, tls: TlsMaterial | null
+  { httpEngine, dataDir, clientConnections }: Config, log: Log, tls: TlsMaterial | null
 ): Promise<EngineChoice> {
   const said = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) }
   try {
-    return await chooseEngine(httpEngine, { ...said, tls: tls === null ? null : { material: tls, directory: dataDir } })
+    return await chooseEngine(httpEngine, {
+      ...said,
+      tls: tls === null ? null : { material: tls, directory: dataDir },
+      boundsAddresses: clientConnections !== null
+    })
   } catch (cause) {
     throw new StartupError((cause as Error).message, { cause })
   }

@@ -1,5 +1,5 @@
 /**
- * Worker processes by slot: forks them, restarts those that die, stops them.
+ * Worker processes by slot: forks them, restarts those that die, replaces them, stops them.
  *
  *   gone ──start()──▶ starting ──'ready'──▶ ready
  *                      ▲    │                 │
@@ -7,8 +7,11 @@
  *                      │    ▼                 │
  *                      waiting ◀──────────────┘
  *
- *   starting, ready ──stop()──▶ stopping ──exit──▶ gone
- *   waiting ──stop(), or no vital slot survives──▶ gone
+ *   starting, ready, retiring ──stop()──▶ stopping ──exit──▶ gone
+ *   waiting ──stop(), retire(), or no vital slot survives──▶ gone
+ *
+ *   starting, ready ──retire()──▶ retiring ──exit──▶ gone
+ *   starting ──died as a successor──▶ gone
  *
  * Any other transition is a programmer's error and throws.
  *
@@ -16,20 +19,27 @@
  * replaced at once; if it keeps dying soon after its start, with an exponential delay. After five such deaths in a row
  * the slot is broken (its spool cannot be opened, for example): the others keep serving, and it is retried. Once every
  * vital slot is broken, the server gives up and says why.
+ *
+ * A worker is replaced by a successor in a slot of its own, with the same listener: it has a spool of its own while the
+ * other one empties its spool. A successor that does not become ready is not tried again. Slots that are gone are
+ * removed, and their numbers used again.
  */
 import { strict as assert } from 'node:assert'
 import cluster, { type Worker } from 'node:cluster'
 import type { Log } from '../support/log.js'
 import { dispatch } from '../messages/messages.js'
-import type { PrimaryHandlers, ToPrimary, ToWorker, WorkerReport, WorkerSettings } from '../messages/messages.js'
+import type {
+  ListenerSettings, PrimaryHandlers, ToPrimary, ToWorker, WorkerReport, WorkerSettings
+} from '../messages/messages.js'
 
-export type SlotState = 'starting' | 'ready' | 'waiting' | 'stopping' | 'gone'
+export type SlotState = 'starting' | 'ready' | 'waiting' | 'retiring' | 'stopping' | 'gone'
 
 const TRANSITIONS: Readonly<Record<SlotState, readonly SlotState[]>> = {
   gone: ['starting'],
-  starting: ['ready', 'waiting', 'stopping'],
-  ready: ['waiting', 'stopping'],
+  starting: ['ready', 'waiting', 'retiring', 'stopping', 'gone'],
+  ready: ['waiting', 'retiring', 'stopping'],
   waiting: ['starting', 'gone'],
+  retiring: ['stopping', 'gone'],
   stopping: ['gone']
 }
 
@@ -37,10 +47,19 @@ const TRANSITIONS: Readonly<Record<SlotState, readonly SlotState[]>> = {
 const QUICK_DEATH_MS = 10_000
 const QUICK_DEATHS_MAX = 5
 const RESTART_MS_MIN = 50
+/** A successor that takes longer to become ready is given up. */
+const START_MS_MAX = 60_000
+/** More than a worker that retires allows itself. */
+const RETIREMENT_MS_MAX = 1_500_000
+/** How a worker exits that was told to. */
+const CLEAN = 'exit code 0'
 const RESTART_MS_MAX = 60_000
 
 export interface Slot {
   readonly number: number
+  readonly listener: ListenerSettings
+  /** That which this one takes over from, until it is ready; null: none. */
+  takesOverFrom: Slot | null
   state: SlotState
   worker: Worker | null
   startedMs: number
@@ -59,16 +78,15 @@ export interface Slot {
 }
 
 export interface SlotsOptions {
-  readonly count: number
-  /** The first slots are vital, those of HTTP workers: one of them must survive. */
-  readonly vitalCount: number
+  /** One worker for each. Those of HTTP workers are vital: one of them must survive. */
+  readonly listeners: readonly ListenerSettings[]
   readonly exec: string
   readonly log: Log
-  readonly settingsFor: (slot: number) => WorkerSettings
+  readonly settingsFor: (slot: Slot) => WorkerSettings
   /** Called once the slot reflects the message. */
   readonly handlers: Omit<PrimaryHandlers<Slot>, 'hello' | 'fatal'>
-  /** A worker died; the slot still has its last report. */
-  readonly onDeath: (slot: Slot) => void
+  /** A worker died; the slot still has its last report. @param isFinal the server stops: nobody succeeds it */
+  readonly onDeath: (slot: Slot, isFinal: boolean) => void
   /** Every vital slot is broken: the server should exit. */
   readonly onGiveUp: (reason: string) => void
 }
@@ -89,16 +107,20 @@ const OLD_HEAP_GROWTH_PERCENT = 50
 const WORKER_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_ARENA_MAX: '2' }
 
 export class Slots {
+  /** In the order of their listeners; a successor follows the one that it replaces. */
   readonly all: readonly Slot[]
+  /** Workers that died and were replaced. */
+  restarts = 0
+  private readonly slots: Slot[]
   private readonly handlers: PrimaryHandlers<Slot>
-  private readonly onGone = new Set<() => void>()
+  private readonly onChange = new Set<() => void>()
   private stopping = false
 
   constructor (private readonly options: SlotsOptions) {
-    const { count, exec, handlers } = options
+    const { listeners, exec, handlers } = options
     const heapFlags = [`--max-semi-space-size=${YOUNG_HEAP_MB}`, `--heap-growing-percent=${OLD_HEAP_GROWTH_PERCENT}`]
     cluster.setupPrimary({ exec, args: [], execArgv: [...process.execArgv, ...heapFlags] })
-    this.all = Array.from({ length: count }, (_, number) => createSlot(number))
+    this.all = this.slots = listeners.map((listener, number) => createSlot(number, listener))
     this.handlers = {
       ...handlers,
       hello: (_, slot) => this.begin(slot),
@@ -127,27 +149,72 @@ export class Slots {
     for (const slot of this.all) this.send(slot, message)
   }
 
+  /** Starts a successor. Resolves when it is ready, or with the reason why it is not. */
+  async startSuccessor (of: Slot, number: number): Promise<Slot | string> {
+    assert(this.all.every((slot) => slot.number !== number), 'a slot has one worker')
+    const slot = createSlot(number, of.listener, of)
+    this.slots.splice(this.slots.indexOf(of) + 1, 0, slot)
+    this.fork(slot)
+    const kill = setTimeout(() => {
+      slot.fatal = `not ready after ${START_MS_MAX / 1000} s`
+      slot.worker?.process.kill('SIGKILL')
+    }, START_MS_MAX)
+    await this.until(() => slot.state !== 'starting')
+    clearTimeout(kill)
+    return slot.state === 'ready' ? slot : slot.fatal ?? slot.lastDeath ?? 'the server stops'
+  }
+
+  /**
+   * Has a worker finish what it has begun, because another one does the rest. Resolves when it is gone, with the cause
+   * if that was a death. The slot then has its last report.
+   */
+  async retire (slot: Slot): Promise<string | null> {
+    if (slot.timer !== null) clearTimeout(slot.timer)
+    if (slot.state === 'waiting') {
+      enter(slot, 'gone')
+      this.remove(slot)
+    }
+    if (slot.state === 'starting' || slot.state === 'ready') {
+      enter(slot, 'retiring')
+      this.send(slot, { type: 'retire' })
+    }
+    const kill = setTimeout(() => { slot.worker?.process.kill('SIGKILL') }, RETIREMENT_MS_MAX)
+    await this.until(() => slot.state === 'gone')
+    clearTimeout(kill)
+    return slot.lastDeath
+  }
+
   /** Asks every worker to finish; resolves when all are gone. Kills those that outlast deadlineMs and graceMs. */
   async stop (deadlineMs: number, graceMs: number): Promise<void> {
     this.stopping = true
     for (const slot of this.all) this.stopSlot(slot, deadlineMs)
+    this.changed()
     const kill = setTimeout(() => {
       for (const slot of this.all) slot.worker?.process.kill('SIGKILL')
     }, deadlineMs + graceMs)
-    await this.allGone()
+    await this.until(() => this.all.every((slot) => slot.state === 'gone'))
     clearTimeout(kill)
   }
 
-  private async allGone (): Promise<void> {
-    while (this.all.some((slot) => slot.state !== 'gone')) {
-      await new Promise<void>((resolve) => this.onGone.add(resolve))
-    }
+  /** Resolves once it is so; looks after each change of a state. */
+  private async until (isSo: () => boolean): Promise<void> {
+    while (!isSo()) await new Promise<void>((resolve) => this.onChange.add(resolve))
+  }
+
+  private changed (): void {
+    for (const resolve of this.onChange) resolve()
+    this.onChange.clear()
+  }
+
+  private remove (slot: Slot): void {
+    const at = this.slots.indexOf(slot)
+    if (at >= 0) this.slots.splice(at, 1)
   }
 
   private stopSlot (slot: Slot, deadlineMs: number): void {
     if (slot.timer !== null) clearTimeout(slot.timer)
     if (slot.state === 'waiting') enter(slot, 'gone')
-    if (slot.state === 'starting' || slot.state === 'ready') enter(slot, 'stopping')
+    if (['starting', 'ready', 'retiring'].includes(slot.state)) enter(slot, 'stopping')
     this.send(slot, { type: 'stop', deadlineMs })
   }
 
@@ -173,15 +240,18 @@ export class Slots {
   }
 
   private begin (slot: Slot): void {
-    this.send(slot, { type: 'start', settings: this.options.settingsFor(slot.number) })
-    // A worker ignores a stop that arrives before its start.
+    this.send(slot, { type: 'start', settings: this.options.settingsFor(slot) })
+    // A worker ignores what arrives before its start.
     if (slot.state === 'stopping') this.send(slot, { type: 'stop', deadlineMs: 0 })
+    if (slot.state === 'retiring') this.send(slot, { type: 'retire' })
   }
 
   private serves (slot: Slot, engine: string): void {
     slot.engine = engine
-    if (slot.state === 'stopping') return
+    if (slot.state !== 'starting') return
     enter(slot, 'ready')
+    slot.takesOverFrom = null
+    this.changed()
     if (slot.restarts === 0) return
     const afterMs = Math.round(performance.now() - slot.diedMs)
     this.options.log.info({ slot: slot.number, afterMs }, 'the new worker is serving')
@@ -190,24 +260,26 @@ export class Slots {
   private died (slot: Slot, how: string): void {
     slot.worker = null
     slot.diedMs = performance.now()
-    if (this.stopping) {
+    const isReplaced = slot.state === 'retiring' || slot.takesOverFrom !== null
+    if (this.stopping || isReplaced) {
+      slot.lastDeath = slot.fatal ?? (slot.state !== 'starting' && how === CLEAN ? null : how)
       enter(slot, 'gone')
     } else {
       slot.lastDeath = slot.fatal ?? how
       slot.quickDeaths = slot.diedMs - slot.startedMs < QUICK_DEATH_MS ? slot.quickDeaths + 1 : 1
       enter(slot, 'waiting')
     }
-    this.options.onDeath(slot)
-    slot.report = null
+    this.options.onDeath(slot, this.stopping)
+    if (isReplaced && !this.stopping) this.remove(slot)
+    else slot.report = null
     if (slot.state === 'waiting') this.restart(slot)
-    for (const resolve of this.onGone) resolve()
-    this.onGone.clear()
+    this.changed()
   }
 
   private restart (slot: Slot): void {
-    const { log, vitalCount, onGiveUp } = this.options
+    const { log, onGiveUp } = this.options
     const { number, quickDeaths, lastDeath } = slot
-    if (this.all.slice(0, vitalCount).every(isBroken)) {
+    if (this.all.filter(({ listener }) => listener.kind === 'http').every(isBroken)) {
       enter(slot, 'gone')
       const deaths = `died ${quickDeaths} times soon after starting`
       onGiveUp(`worker ${number} ${deaths}, most recently with: ${String(lastDeath)}`)
@@ -216,13 +288,16 @@ export class Slots {
     const delayMs = quickDeaths === 1 ? 0 : Math.min(RESTART_MS_MAX, RESTART_MS_MIN * 2 ** quickDeaths)
     log.error({ slot: number, cause: lastDeath, delayMs }, 'a worker died; starting a new one')
     slot.restarts++
+    this.restarts++
     slot.timer = setTimeout(() => this.fork(slot), delayMs)
   }
 }
 
-function createSlot (number: number): Slot {
+function createSlot (number: number, listener: ListenerSettings, takesOverFrom: Slot | null = null): Slot {
   return {
     number,
+    listener,
+    takesOverFrom,
     state: 'gone',
     worker: null,
     startedMs: 0,

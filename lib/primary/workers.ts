@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import type { Token } from '../access/token.js'
 import { queryConnectionsOf, writersOf, type Config } from '../config/settings.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
+import type { SavedSenders } from '../ingress/udp/senders.js'
 import type { Log } from '../support/log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { QueryPool } from '../database/query-pool.js'
@@ -28,6 +29,7 @@ import type { TlsMaterial } from '../support/tls.js'
 import { PrimaryMetrics, type ReloadCounts } from './answers/primary-metrics.js'
 import { answerQuestion, type Answers } from './answers/questions.js'
 import { SenderPages } from './answers/sender-pages.js'
+import { RollingRestart, type RestartOutcome } from './rolling/rolling-restart.js'
 import { isBroken, Slots, type Slot } from './slots.js'
 import { StatusService } from './answers/status-service.js'
 import { TelemetryService } from './answers/telemetry-service.js'
@@ -43,7 +45,8 @@ export interface WorkersOptions {
   /** By slot: HTTP workers first, then UDP workers. */
   readonly listeners: readonly ListenerSettings[]
   /** Called for each new worker. */
-  readonly settingsFor: () => Omit<WorkerSettings, 'slot' | 'config' | 'listener' | 'limits' | 'metrics'>
+  readonly settingsFor: () => Pick<WorkerSettings,
+    'httpEngine' | 'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls'>
   readonly limits: LimitsKeeper
   readonly queries: QueryPool
   readonly health: () => StatusAnswer
@@ -70,6 +73,7 @@ export class Workers {
   private readonly hub: AnomalyHub<Slot>
   private readonly leases: ExportLeases<Slot>
   private readonly live: Live
+  private readonly rolling: RollingRestart
   private readonly reconciliation: Reconciliation
   private readonly retired = new PointCounters()
   private readonly retiredUdp = new UdpTotals()
@@ -81,13 +85,12 @@ export class Workers {
     assert.equal(listeners.length, writersOf(config), 'every slot has a listener, and the spool is shared out by slots')
     this.leases = new ExportLeases(queryConnectionsOf(config).exports)
     const slots = this.slots = new Slots({
-      count: listeners.length,
-      vitalCount: config.workers,
+      listeners,
       exec: fileURLToPath(new URL('../worker/worker.js', import.meta.url)),
       log,
       settingsFor: (slot) => this.settingsFor(slot),
       handlers: this.handlers(),
-      onDeath: (slot) => this.retire(slot),
+      onDeath: (slot, isFinal) => this.retire(slot, isFinal),
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.distribution = new LimitsDistribution(slots)
@@ -100,6 +103,7 @@ export class Workers {
     const { conditions, reloads } = options
     this.metrics = new PrimaryMetrics({
       slots: slots.all,
+      restarts: () => slots.restarts,
       reconciliation,
       version,
       databaseKind,
@@ -114,13 +118,14 @@ export class Workers {
       metrics: async () => await this.metrics.answer()
     })
     this.senderPages = new SenderPages({
-      portOf: ({ number }) => this.listenerOf(number).port,
       ask: (slot, id, query) => slots.send(slot, { type: 'senders?', id, query })
     })
+    const refresh = async (): Promise<void> => { await this.status.refresh() }
+    this.rolling = new RollingRestart({ slots, log, refresh })
     this.answers = {
       health: async () => await this.status.answer('health'),
       metrics: async () => await this.status.answer('metrics'),
-      senders: async ({ query }) => await this.senderPages.answer(slots.all.slice(config.workers), query),
+      senders: async ({ query }) => await this.senderPages.answer(this.udpSlots(), query),
       ...new DataService({ schema: catalogue.schema, limits, distribution: this.distribution, queries }).answers,
       ...new TelemetryService({
         catalogue, limits: () => limits.current, queries, now: () => Date.now() * 1000
@@ -154,6 +159,16 @@ export class Workers {
     await this.slots.stop(shutdownDeadlineMs * STOP_SHARE, shutdownDeadlineMs * KILL_SHARE)
   }
 
+  /** Replaces all workers one by one. Never rejects. */
+  async replace (): Promise<RestartOutcome> {
+    return await this.rolling.run()
+  }
+
+  /** Why the last replacement of all stopped; null: it did not. */
+  get restartFault (): string | null {
+    return this.rolling.fault
+  }
+
   /** Puts tokens into force. @param tokens null: none required */
   useTokens (tokens: readonly Token[] | null): void {
     this.slots.sendToAll({ type: 'tokens', tokens })
@@ -184,16 +199,31 @@ export class Workers {
     return { slots: slots.all, retired, retiredUdp, limits }
   }
 
-  private listenerOf (slot: number): ListenerSettings {
-    const listener = this.options.listeners[slot]
-    assert(listener !== undefined, `slot ${slot} has a listener`)
-    return listener
+  /** Those that hear senders now. */
+  private udpSlots (): readonly Slot[] {
+    return this.slots.all.filter(({ listener, state, takesOverFrom }) =>
+      listener.kind === 'udp' && state !== 'retiring' && takesOverFrom === null)
   }
 
-  private settingsFor (slot: number): WorkerSettings {
-    const { config, catalogue: { metrics }, settingsFor } = this.options
-    const limits = this.distribution.startWith(slot)
-    return { slot, config, listener: this.listenerOf(slot), metrics, limits, ...settingsFor() }
+  private settingsFor (slot: Slot): WorkerSettings {
+    const { slots: { all }, options: { config, catalogue: { metrics }, settingsFor } } = this
+    const { number, listener } = slot
+    return {
+      slot: number,
+      config,
+      listener,
+      takesOver: slot.takesOverFrom !== null,
+      slotsInUse: all[0] === slot ? all.map((each) => each.number) : null,
+      metrics,
+      limits: this.distribution.startWith(number),
+      ...settingsFor()
+    }
+  }
+
+  /** What a UDP worker knew of its senders goes to the one that has taken over from it. */
+  private left (slot: Slot, senders: SavedSenders): void {
+    const successor = this.slots.all.find((each) => each !== slot && each.listener === slot.listener)
+    if (successor !== undefined) this.slots.send(successor, { type: 'take-over', senders })
   }
 
   private handlers (): Omit<PrimaryHandlers<Slot>, 'hello' | 'fatal'> {
@@ -210,10 +240,16 @@ export class Workers {
         this.slots.send(slot, { type: 'watched', id, start: this.hub.watch(slot, lastEventId) })
       },
       unwatch: (_, slot) => this.hub.unwatch(slot),
+      'client-news': ({ news }, slot) => {
+        for (const other of this.slots.all) {
+          if (other !== slot && other.listener.kind === 'http') this.slots.send(other, { type: 'client-news', news })
+        }
+      },
       'lease?': ({ id }, slot) => this.slots.send(slot, { type: 'leased', id, granted: this.leases.grant(slot) }),
       'lease-over': (_, slot) => this.leases.release(slot),
       'feed-want': ({ id, want }, slot) => this.live.hub.want(slot, id, want),
       gathered: ({ gathered }, slot) => this.gathered(slot, gathered),
+      left: ({ senders }, slot) => this.left(slot, senders),
       senders: ({ id, page }, slot) => this.senderPages.received(slot, id, page)
     }
   }
@@ -228,7 +264,6 @@ export class Workers {
       databaseKind,
       workers: () => this.sources,
       conditions,
-      listenerOf: (slot) => this.listenerOf(slot),
       ask: (slot, want) => slots.send(slot, { type: 'gather?', want }),
       send: (slot, tick, onSent) => slots.send(slot, { type: 'feed', tick }, onSent)
     })
@@ -256,10 +291,10 @@ export class Workers {
   }
 
   /** Keeps the counts of a dead worker, so that no sum ever falls. */
-  private retire (slot: Slot): void {
+  private retire (slot: Slot, isFinal: boolean): void {
     if (slot.report !== null) {
       const { metrics, points, udp } = slot.report
-      this.metrics.retire(metrics, slot.state === 'gone')
+      this.metrics.retire(metrics, isFinal)
       addPoints(this.retired, points)
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }

@@ -7,6 +7,7 @@
  * snapshot outlives a slice: a long one would keep the server from removing old versions of the rows that every
  * transaction of the workers updates, and partitions from being dropped. The width of a slice follows the density of
  * the rows: a slice is counted first, up to its maximum, and divided if it has more, or if counting takes too long.
+ * Where that happened, slices widen again slowly: a rare satellite, among many, is slow to count at any time.
  *
  * Values are written as senders may write them, so that an export can be sent again.
  * Rows that arrive with times that were already passed are not in the export.
@@ -37,6 +38,9 @@ const FIRST_WIDTH_MICROS = 60e6
 const DIVISOR = 8
 const WIDTH_MICROS_MIN = 1_000
 const COUNT_MS_MAX = 500
+/** Of a width that took too long to count, what later ones are held to, and how fast that rises, slice by slice. */
+const CEILING_SHARE = 0.5
+const CEILING_GROWTH = 1.05
 /** ISO 8601, as everywhere. */
 const TIME = 'to_char("time", \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS "time"'
 /** A setting of the session, because COPY takes no parameters. */
@@ -55,23 +59,26 @@ export async function * exportRows (
   await db.query('SELECT pg_catalog.set_config($1, $2, false)', [SATELLITE, filter.satellite ?? ''])
   let from = filter.fromMicros
   let width = FIRST_WIDTH_MICROS
+  let ceiling = Infinity
   while (from < filter.toMicros) {
     const to = Math.min(from + width, filter.toMicros)
     const rows = await countRows(db, filter, from, to, rowsMax)
-    if (rows > rowsMax && width > WIDTH_MICROS_MIN) {
+    if ((rows === null || rows > rowsMax) && width > WIDTH_MICROS_MIN) {
+      if (rows === null) ceiling = (to - from) * CEILING_SHARE
       width = Math.ceil(Math.min(width, to - from) / DIVISOR)
       continue
     }
-    if (rows > 0) yield * db.copyOut(copyStatement(filter, from, to, format)) as AsyncIterable<Buffer>
-    if (rows * DIVISOR <= rowsMax) width *= DIVISOR
+    if (rows !== 0) yield * db.copyOut(copyStatement(filter, from, to, format))
+    ceiling *= CEILING_GROWTH
+    if (rows !== null && rows * DIVISOR <= rowsMax) width = Math.ceil(Math.min(width * DIVISOR, ceiling))
     from = to
   }
 }
 
-/** Rows between two times, or more than `most` if there are more or counting takes too long. */
+/** Rows between two times, or more than `most` if there are more; null: counting takes too long. */
 async function countRows (
   db: DatabaseConnection, filter: ExportFilter, from: number, to: number, most: number
-): Promise<number> {
+): Promise<number | null> {
   try {
     await db.query(`BEGIN; SET LOCAL statement_timeout = ${COUNT_MS_MAX}`)
     const { rows: [row] } = await db.query<{ count: number }>(
@@ -79,7 +86,7 @@ async function countRows (
     return row?.count ?? 0
   } catch (error) {
     if (!db.alive || !isUnanswered(error)) throw error
-    return most + 1
+    return null
   } finally {
     if (db.alive) await db.query('ROLLBACK')
   }

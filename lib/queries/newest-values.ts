@@ -7,7 +7,7 @@ import type { Metric } from '../../protocol/catalogue.js'
 import { numberOf } from '../database/metric-columns.js'
 import { identifier } from '../database/quote.js'
 import type { Database } from '../database/database.js'
-import { OperatingError } from '../support/errors.js'
+import type { TimeLeft } from '../database/query-pool.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 import { MICROS } from './latest-points.js'
 
@@ -29,16 +29,16 @@ export interface TimedValue {
 
 const FIRST_WINDOW_MICROS = 60e6
 const GROWTH = 8
-const SEARCH_MS_MAX = 4_000
 
-export async function readNewestValues (db: Database, filter: NewestFilter): Promise<TimedValue[]> {
+export async function readNewestValues (
+  db: Database, filter: NewestFilter, leftMs: TimeLeft
+): Promise<TimedValue[]> {
   const { satellite, metric, fromMicros, toMicros, countMax } = filter
   const column = identifier(metric.name)
-  const begunMs = performance.now()
   const found: TimedValue[] = []
   let end = toMicros + 1
   for (let window = FIRST_WINDOW_MICROS; end > fromMicros && found.length < countMax; window *= GROWTH) {
-    if (performance.now() - begunMs > SEARCH_MS_MAX) throw new OperatingError('query_timeout')
+    await db.query(`SET statement_timeout = ${leftMs()}`)
     const start = Math.max(fromMicros, end - window)
     const { rows } = await db.query<{ _micros: number, value: number }>(`
       SELECT ${MICROS}, ${numberOf(metric)} AS value FROM public.telemetry

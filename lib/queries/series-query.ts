@@ -15,6 +15,7 @@ import type { Metric } from '../../protocol/catalogue.js'
 import { bucketAggregates, numberOf, type Aggregate } from '../database/metric-columns.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
+import type { TimeLeft } from '../database/query-pool.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 import { MICROS, type Value } from './latest-points.js'
 
@@ -75,10 +76,10 @@ interface BucketRow {
   readonly [aggregate: string]: unknown
 }
 
-export async function readSeries (db: Database, filter: SeriesFilter): Promise<Series> {
+export async function readSeries (db: Database, filter: SeriesFilter, leftMs: TimeLeft): Promise<Series> {
   const buckets = await readBuckets(db, filter)
   const count = buckets.counts.reduce((sum, each) => sum + each, 0)
-  return count > filter.pointsMax ? buckets : await readPoints(db, filter) ?? buckets
+  return count > filter.pointsMax ? buckets : await readPoints(db, filter, Math.min(ROWS_MS_MAX, leftMs())) ?? buckets
 }
 
 /** The finest buckets of which a range has at most pointsMax, wherever it begins. */
@@ -124,11 +125,11 @@ async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketS
 }
 
 /** Null: it takes too long, or rollups did not know of all the points yet. */
-async function readPoints (db: Database, filter: SeriesFilter): Promise<RawSeries | null> {
+async function readPoints (db: Database, filter: SeriesFilter, msMax: number): Promise<RawSeries | null> {
   const { satellite, metrics, fromMicros, toMicros, pointsMax } = filter
   const columns = metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)
   try {
-    await db.query(`BEGIN; SET LOCAL statement_timeout = ${ROWS_MS_MAX}`)
+    await db.query(`BEGIN; SET LOCAL statement_timeout = ${msMax}`)
     const { rows } = await db.query<Record<string, unknown> & { readonly _micros: number }>(`
       SELECT ${[MICROS, ...columns].join(', ')} FROM public.telemetry
       WHERE satellite_id = $1 AND "time" >= $2 AND "time" < $3

@@ -20,6 +20,7 @@ import type { Database } from '../database/database.js'
 import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './exclusive.js'
 import { ensurePartitions } from './partitions.js'
 import type { PartitionSettings } from './partitions.js'
+import { withLimitsOf } from '../catalogue/default-limits.js'
 import { readLimits, replaceLimits } from '../queries/limits-store.js'
 import { assertRights, assertUsable } from './preconditions.js'
 import { assertConvertible, conversionStatements, isPrerelease } from './prerelease.js'
@@ -373,11 +374,10 @@ async function keepSettings (database: Database, kind: ServerKind, { log }: Migr
 
 /** Limits of new metrics join those in force, if there are any: they would not be checked otherwise. */
 async function addLimits (database: Database, { catalogue, evolution }: MigrationPlan): Promise<void> {
-  const limited = evolution.added.filter(({ limits }) => hasLimits(limits))
+  const limited = evolution.added.filter(({ limits, retired }) => !retired && hasLimits(limits))
   const known = limited.length === 0 ? null : await readLimits(database, catalogue.schema)
   if (known === null) return
-  const added = Object.fromEntries(limited.map(({ name, limits }) => [name, limits]))
-  const set = { ...known.set, default: { ...added, ...known.set.default } }
+  const set = withLimitsOf(limited, known.set, catalogue)
   const replaced = await replaceLimits(database, catalogue.schema, known.version, set, 'catalogue')
   if (replaced === null) throw new StartupError('Somebody changed the limits at the same time: start again.')
 }

@@ -3,8 +3,8 @@
  *
  * The last of them left the schema of the new set plus functions that nothing calls any more, and without the epoch id
  * of the ledger. Such a database is converted in one transaction: the functions go, the column comes, what the new set
- * can run again is run again, and its history becomes
- * that of a new database. A database at an earlier migration is refused, since the migrations it lacks no longer exist.
+ * can run again is run again, and its history becomes that of a new database. A database at an earlier migration is
+ * refused, since the migrations it lacks no longer exist.
  */
 import { literal } from '../database/quote.js'
 import type { ServerKind } from './server-kind.js'

@@ -46,6 +46,8 @@ function placeholders (metrics: readonly Metric[], kind: FileKind): Placeholders
   const forMetrics = (columns: (metric: Metric) => readonly string[]): string => metrics.flatMap(columns).join(', ')
   const forRollups = (text: (column: RollupColumn) => string): string => forMetrics((metric) => (
     rollupColumns(metric, kind === 'timescale').map(text)))
+  const forChecks = (text: (column: RollupColumn) => string): string => forMetrics((metric) => (
+    checkedColumns(metric).map((column) => column.isCount ? `coalesce(${text(column)}, 0)` : text(column))))
   const names = metrics.map(({ name }) => identifier(name))
   return {
     metric_columns: metrics.map(columnOf).join(',\n  '),
@@ -54,8 +56,7 @@ function placeholders (metrics: readonly Metric[], kind: FileKind): Placeholders
     metric_types: metrics.map(({ name, type }) => `(${literal(name)}, ${literal(COLUMN_TYPES[type])})`).join(', '),
     metric_add_columns: forMetrics((metric) => [`ADD COLUMN IF NOT EXISTS ${columnOf(metric)}`]),
     metric_excluded: names.map((name) => `${name} = excluded.${name}`).join(', '),
-    rollup_add_columns: forRollups(({ name, type, isCount }) => (
-      `ADD COLUMN IF NOT EXISTS ${name} ${type}${isCount ? ' NOT NULL DEFAULT 0' : ''}`)),
+    rollup_add_columns: forRollups(({ name, type }) => `ADD COLUMN IF NOT EXISTS ${name} ${type}`),
     rollup_names: forRollups(({ name }) => name),
     rollup_excluded: forRollups(({ name }) => `${name} = excluded.${name}`),
     rollup_from_raw: forRollups(({ fromRaw }) => fromRaw),
@@ -63,9 +64,8 @@ function placeholders (metrics: readonly Metric[], kind: FileKind): Placeholders
     rollup_named_from_raw: forRollups(({ name, fromRaw }) => `${fromRaw} AS ${name}`),
     rollup_named_from_rollup: forRollups(({ name, fromRollup }) => `${fromRollup} AS ${name}`),
     rollup_shown: forRollups(({ shown }) => shown),
-    rollup_checked_from_raw: forMetrics((metric) => checkedColumns(metric).map(({ fromRaw }) => fromRaw)),
-    rollup_checked_from_rollup: forMetrics((metric) => checkedColumns(metric).map(({ fromRollup, isCount }) => (
-      isCount ? `coalesce(${fromRollup}, 0)` : fromRollup))),
+    rollup_checked_from_raw: forChecks(({ fromRaw }) => fromRaw),
+    rollup_checked_from_rollup: forChecks(({ fromRollup }) => fromRollup),
     rollup_late_after: `interval '${ROLLUP_LATE_AFTER}'`,
     rollup_refresh_after: `interval '${ROLLUP_REFRESH_AFTER}'`
   }

@@ -49,6 +49,7 @@ export class SegmentLog implements LedgerEvidence {
   private readonly files: Files
   private readonly directory: string
   private segments: Segment[]
+  /** Since the ledger was last found not to fit. */
   private ledgerRead = false
   /** The segments are durable. At first they may not be: a start that failed may have left the newest one. */
   private secured = false
@@ -80,7 +81,9 @@ export class SegmentLog implements LedgerEvidence {
 
   /** No frame on disk is needed. False if the ledger is before frames lost to damage: their segment keeps the base. */
   get allReleased (): boolean {
-    return comparePositions(this.released, this.last) >= 0
+    // A ledger that does not fit may lack what it had: only what is before the oldest segment is certain.
+    const covered = this.ledgerRead ? this.released : this.segments[0]?.base ?? this.released
+    return comparePositions(covered, this.last) >= 0
   }
 
   /** The active segment does not record yet that the ledger has a row. */
@@ -115,7 +118,8 @@ export class SegmentLog implements LedgerEvidence {
       await this.files.syncDirectory(this.directory)
     } catch (error) {
       await file.close().catch(ignore)
-      await this.files.unlink(segment.path).catch(ignore)
+      // Left behind, its base would hide from a later start how far the segments that were removed after it had got.
+      await this.files.unlink(segment.path).catch(() => this.condemned.push(segment))
       await this.abandon()
       throw error
     }
@@ -148,6 +152,14 @@ export class SegmentLog implements LedgerEvidence {
   }
 
   /**
+   * The ledger does not fit: the frames on disk may be needed again, so nothing is removed until it fits. `released`
+   * stays, for the queue no longer has the frames up to there.
+   */
+  distrust (): void {
+    this.ledgerRead = false
+  }
+
+  /**
    * Frees all space on a disk so full that not even a header fits; all frames must be released. Removes what release()
    * removes, and cuts the newest segment down to its header.
    */
@@ -176,7 +188,7 @@ export class SegmentLog implements LedgerEvidence {
 
   /**
    * Removes every segment that the ledger covers, except the newest, and the newest of those that name the ledger's
-   * epoch: the next start must know it. So nothing is removed before the ledger has been read. Oldest first, and none
+   * epoch: the next start must know it. Nothing is removed unless the ledger was read, and fits. Oldest first, and none
    * after one that could not be removed, so that a crash leaves no hole. The directory is not synced: a segment that is
    * back after a crash is covered by the ledger.
    */

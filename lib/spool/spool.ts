@@ -245,7 +245,10 @@ export class Spool implements Journal {
   resume (position: LedgerPosition | null): LedgerFault | null {
     const fault = judgePosition(this.log, position)
     this.resumed = fault === null
-    if (fault !== null) return fault
+    if (fault !== null) {
+      this.log.distrust()
+      return fault
+    }
     if (position !== null) this.log.release(position)
     const { rows } = this.queue.backlog(this.now())
     const batches = this.queue.rewind(this.log.released)
@@ -256,12 +259,19 @@ export class Spool implements Journal {
   }
 
   /**
-   * After ledger_behind: whether every frame after the position is on disk, and the database has none of them. Then the
-   * position is right, and the next process to open this directory continues from it.
+   * After ledger_behind: whether every frame after the position is on disk, and the database has none of their rows, as
+   * far as it was looked up. Then the position is right, and the next process to open this directory continues from it.
    */
   async isRightBehind (position: LedgerPosition, find: ResolutionOptions['find']): Promise<boolean> {
     const { spoolId, options: { files, directory, rowFormat } } = this
-    return await planResolution({ files, directory, spoolId, rowFormat, find }, position) === null
+    let hasRows = false
+    const look: ResolutionOptions['find'] = async (parts) => {
+      const found = await find(parts)
+      hasRows = found.rowsBehind > 0
+      return found
+    }
+    const plan = await planResolution({ files, directory, spoolId, rowFormat, find: look }, position)
+    return plan === null && !hasRows
   }
 
   /**

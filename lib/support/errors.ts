@@ -58,6 +58,11 @@ export const ERRORS = {
     retryable: false,
     message: 'The token does not allow points of a satellite in the body; no point of the body was accepted.'
   },
+  too_many_satellites: {
+    status: 403,
+    retryable: false,
+    message: 'The token may not send points of any more satellites; no point of the body was accepted.'
+  },
   not_found: { status: 404, retryable: false, message: 'There is nothing at this path.' },
   method_not_allowed: {
     status: 405,
@@ -92,6 +97,16 @@ export const ERRORS = {
     status: 429,
     retryable: true,
     message: 'More points or requests are pending than the soft limit allows; slow down and retry.'
+  },
+  rate_limited: {
+    status: 429,
+    retryable: true,
+    message: 'This client sends more requests or points per second than it may; slow down and retry.'
+  },
+  too_many_client_connections: {
+    status: 429,
+    retryable: true,
+    message: 'This address has as many connections open as it may; reuse a connection.'
   },
   head_too_large: {
     status: 431,

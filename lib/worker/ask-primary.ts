@@ -13,7 +13,7 @@ import { SharedRound } from '../support/shared-round.js'
 
 const ANSWER_TIMEOUT_MS = 2_000
 /** Database queries take longer and queue up. */
-const DATA_TIMEOUT_MS = 9_000
+export const DATA_TIMEOUT_MS = 9_000
 /** Unanswered questions about limits, anomalies and senders: twice the primary's queue for the database. */
 const WAITING_MAX = 32
 

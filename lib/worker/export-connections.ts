@@ -6,9 +6,9 @@
 import { isConnectionError, isUnanswered, connect } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
 import { QUERY_SETTINGS } from '../database/query-pool.js'
-import type { ExportRows, ExportSource } from '../ingress/http/query/export-route.js'
+import type { ExportSource, OpenExport } from '../ingress/http/query/export-route.js'
 import type { ExportRequest } from '../ingress/http/query/requests.js'
-import { csvHeader, exportRows, type ExportFormat } from '../queries/export-slices.js'
+import { csvHeader, exportRows, type ExportFilter, type ExportFormat } from '../queries/export-slices.js'
 import { OperatingError } from '../support/errors.js'
 import type { PrimaryStatus } from './ask-primary.js'
 import type { Log } from '../support/log.js'
@@ -24,26 +24,25 @@ export class ExportConnections implements ExportSource {
     private readonly log: Log
   ) {}
 
-  async * open (request: ExportRequest, format: ExportFormat, signal: AbortSignal): ExportRows {
+  async open (request: ExportRequest, format: ExportFormat): Promise<OpenExport> {
     if (!await this.leases.lease()) {
       throw new OperatingError('too_busy', 'As many exports as allowed are running; retry when one is done.')
     }
-    let db: DatabaseConnection | null = null
-    const stop = (): void => db?.destroy()
-    signal.addEventListener('abort', stop)
+    let db: DatabaseConnection
     try {
       db = await this.connect()
-      if (signal.aborted) return
-      const filter = { ...request, toMicros: request.toMicros ?? Date.now() * 1000 }
-      if (format === 'csv') yield Buffer.from(csvHeader(filter))
-      yield * exportRows(db, filter, format)
     } catch (error) {
+      this.leases.endLease()
       throw operatingError(error)
-    } finally {
-      signal.removeEventListener('abort', stop)
-      db?.destroy()
+    }
+    let isOpen = true
+    const close = (): void => {
+      if (!isOpen) return
+      isOpen = false
+      db.destroy()
       this.leases.endLease()
     }
+    return { rows: rowsFrom(db, { ...request, toMicros: request.toMicros ?? Date.now() * 1000 }, format), close }
   }
 
   failed (error: unknown): void {
@@ -54,8 +53,24 @@ export class ExportConnections implements ExportSource {
     const db = await connect(this.databaseUrl, {
       applicationName: 'orbitstream export', connectTimeoutMs: CONNECT_MS_MAX, statementMsMax: SLICE_MS_MAX
     })
-    await db.query(QUERY_SETTINGS)
-    return db
+    try {
+      await db.query(QUERY_SETTINGS)
+      return db
+    } catch (error) {
+      db.destroy()
+      throw error
+    }
+  }
+}
+
+async function * rowsFrom (
+  db: DatabaseConnection, filter: ExportFilter, format: ExportFormat
+): AsyncGenerator<Buffer> {
+  try {
+    if (format === 'csv') yield Buffer.from(csvHeader(filter))
+    yield * exportRows(db, filter, format)
+  } catch (error) {
+    throw operatingError(error)
   }
 }
 

@@ -3,12 +3,16 @@ import { HttpCounters } from '../ingress/http/api/counters.js'
 import { loadEngine } from '../ingress/http/engines/load-engine.js'
 import { createHandler } from '../ingress/http/api/routes.js'
 import { createPageRoutes } from '../ingress/http/page/page-routes.js'
+import { ClientAddresses } from '../ingress/http/clients/addresses.js'
+import { ConnectionsByAddress } from '../ingress/http/clients/connections.js'
 import { findConnectionsMax } from '../host/connections-max.js'
 import { PAGE_DIRECTORY, readPageFiles } from './page-files.js'
+import type { WorkerSettings } from '../messages/messages.js'
 import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
-export const openHttpListener: OpenListener = async ({ settings, pipeline, status, tokens, routes, metrics }) => {
+export const openHttpListener: OpenListener = async (parts) => {
+  const { settings, pipeline, status, tokens, clients, routes, metrics } = parts
   const { config, listener, httpEngine, tls } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
@@ -19,6 +23,7 @@ export const openHttpListener: OpenListener = async ({ settings, pipeline, statu
     status,
     config,
     tokens,
+    clients,
     counters,
     routes,
     page: (index) => createPageRoutes(page, index),
@@ -26,6 +31,7 @@ export const openHttpListener: OpenListener = async ({ settings, pipeline, statu
   }), {
     tls: tls === null ? null : { material: tls, directory: config.dataDir },
     connectionsMax: await findConnectionsMax(),
+    connectionsByAddress: connectionsByAddress(config),
     onRefused: (code) => { counters.refused[code]++ }
   })
   return {
@@ -36,8 +42,21 @@ export const openHttpListener: OpenListener = async ({ settings, pipeline, statu
     useTls: async (tls) => { await server.useTls(tls) },
     // Clients resend a request that was not answered.
     catchUp: async () => { await Promise.resolve() },
+    takeOver: () => {},
+    retire: async (deadlineMs) => {
+      await server.retire(deadlineMs)
+      return null
+    },
     close: async (deadlineMs) => { await server.close(deadlineMs) }
   }
+}
+
+type Config = WorkerSettings['config']
+
+function connectionsByAddress ({ clientConnections, trustedProxies }: Config): ConnectionsByAddress | null {
+  return clientConnections === null
+    ? null
+    : new ConnectionsByAddress(clientConnections, new ClientAddresses(trustedProxies))
 }
 
 export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
@@ -59,7 +78,7 @@ export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
   })
   metrics.counter({
     name: 'orbitstream_http_denied_total',
-    help: 'HTTP requests without a token or with one that does not allow them, by error code.',
+    help: 'HTTP requests denied for who sent them, by error code: tokens, satellites, rates.',
     labelNames: ['code']
   }, (counter) => {
     for (const [code, count] of Object.entries(http.denied)) counter.inc({ code }, count)

@@ -4,8 +4,8 @@ import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
 export const openUdpListener: OpenListener = async ({ settings, pipeline, metrics, log }) => {
-  const { config: { host, udpReceiveBufferBytes }, listener: { port } } = settings
-  const listener = await listenUdp({ host, port, receiveBufferBytes: udpReceiveBufferBytes }, pipeline, log)
+  const { config: { host, udpReceiveBufferBytes }, listener: { port }, takesOver } = settings
+  const listener = await listenUdp({ host, port, receiveBufferBytes: udpReceiveBufferBytes, takesOver }, pipeline, log)
   countUdp(metrics, () => listener.counters())
   return {
     engine: 'udp',
@@ -17,6 +17,8 @@ export const openUdpListener: OpenListener = async ({ settings, pipeline, metric
     senders: ({ offset, limit, sender }) => listener.listSenders(offset, limit, sender),
     useTls: async () => { await Promise.resolve() },
     catchUp: async () => { await listener.catchUp() },
+    takeOver: (senders) => { listener.takeOver(senders) },
+    retire: async () => await listener.leave(),
     close: async () => { await listener.close() }
   }
 }

@@ -1,5 +1,6 @@
 /** What a worker listens on, whether HTTP or UDP; the worker owns everything behind it. */
-import type { SenderPage } from '../ingress/udp/senders.js'
+import type { ClientBounds } from '../ingress/http/clients/bounds.js'
+import type { SavedSenders, SenderPage } from '../ingress/udp/senders.js'
 import type { RouteTable } from '../ingress/http/api/router.js'
 import type { SenderQuery, StatusPort } from '../ingress/http/api/status-port.js'
 import type { TokenCheck } from '../ingress/http/api/tokens.js'
@@ -21,6 +22,12 @@ export interface Listener {
   useTls (tls: TlsMaterial): Promise<void>
   /** Takes what has already arrived and no client would resend. To be called before the pipeline stops. */
   catchUp (): Promise<void>
+  /**
+   * Leaves everything new to another process that listens on the same port; resolves when all that was begun has been
+   * answered, after deadlineMs at the latest. Returns what that process needs to know, for its takeOver().
+   */
+  retire (deadlineMs: number): Promise<SavedSenders | null>
+  takeOver (senders: SavedSenders): void
   /** Refuses anything new; resolves when everything is closed, after deadlineMs at the latest. */
   close (deadlineMs: number): Promise<void>
 }
@@ -30,6 +37,7 @@ export interface ListenerParts {
   readonly pipeline: Pipeline
   readonly status: StatusPort
   readonly tokens: TokenCheck
+  readonly clients: ClientBounds
   /** Additional HTTP routes. */
   readonly routes: RouteTable
   /** The listener registers its counters here. */

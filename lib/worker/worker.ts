@@ -18,6 +18,7 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 import { AnomalyStreams, LiveAnomalies } from '../ingress/http/live/anomaly-stream.js'
 import { Feed } from '../ingress/http/live/feed.js'
 import { createCatalogueRoute } from '../ingress/http/api/catalogue-route.js'
+import { ClientBounds, type ClientSettings } from '../ingress/http/clients/bounds.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -46,6 +47,13 @@ import { WorkerMetrics } from './worker-metrics.js'
 
 /** After a spool failure: time for durable points to reach the database. */
 const FAILED_DRAIN_MS = 10_000
+/** A client may exceed its rate for as long, once, at every other worker. */
+const CLIENT_NEWS_MS = 100
+/**
+ * How long a worker that was replaced goes on with what was begun: exports, and bodies, of which the largest takes as
+ * long at the slowest rate that is tolerated.
+ */
+const RETIRE_MS_MAX = 600_000
 /** Why points are left over on shutdown. */
 const CUT_SHORT = {
   away: 'database writes are failing, and shutdown does not wait for them',
@@ -60,6 +68,11 @@ const OPEN_LISTENER: Readonly<Record<ListenerSettings['kind'], OpenListener>> = 
 function send (message: ToPrimary, onSent?: () => void): void {
   // False when the channel is closing: the primary is gone, and this process will follow.
   process.send?.(message, undefined, undefined, onSent)
+}
+
+function clientSettings (config: WorkerSettings['config']): ClientSettings {
+  const { clientRequests: requests, clientPoints: points, trustedProxies } = config
+  return { rates: { requests, points }, trustedProxies }
 }
 
 interface WorkerParts {
@@ -77,12 +90,16 @@ class Worker {
     answer: ({ id, answer }) => this.status.answered(id, answer),
     limits: ({ limits }) => this.useLimits(limits),
     tokens: ({ tokens }) => this.tokens.replace(tokens),
+    'client-news': ({ news }) => this.clients.learn(news),
     tls: ({ tls }) => { void this.useTls(tls) },
     watched: ({ id, start }) => this.status.watched(id, start),
     leased: ({ id, granted }) => this.status.leased(id, granted),
     anomalies: ({ events }) => this.anomalies.add(events),
     'gather?': ({ want }) => this.gather(want),
     feed: ({ tick }) => this.liveFeed.add(tick),
+    orphans: ({ slotsInUse }) => { void this.lookForOrphans(slotsInUse) },
+    retire: () => { void this.retire() },
+    'take-over': ({ senders }) => this.listener?.takeOver(senders),
     'senders?': ({ id, query }) => {
       if (this.listener !== null) send({ type: 'senders', id, page: this.listener.senders(query) })
     },
@@ -93,6 +110,7 @@ class Worker {
   private readonly anomalies = new LiveAnomalies(this.status)
   private readonly anomalyFeed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
   private readonly tokens: TokenCheck
+  private readonly clients: ClientBounds
   private readonly streams: AnomalyStreams
   private readonly liveFeed: Feed
   private readonly newest: NewestPoints
@@ -110,6 +128,7 @@ class Worker {
     const { schema } = new Catalogue(metrics)
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
+    this.clients = new ClientBounds(clientSettings(config), this.tokens)
     this.streams = new AnomalyStreams(this.anomalies, this.tokens)
     this.liveFeed = new Feed({
       anomalies: this.anomalies,
@@ -133,13 +152,13 @@ class Worker {
       limitsVersion: () => pipeline.limits.version
     })
     this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
-    this.orphans = new Orphans({ config, log, hooks, drain: (spool) => this.drainOrphan(spool) })
+    this.orphans = new Orphans({ config, log, hooks, drain: async (spool) => { await this.drainOrphan(spool) } })
     lifecycle.push('the orphaned spools', async () => { await this.orphans.close() })
   }
 
   async start (): Promise<void> {
-    const { pipeline, status, tokens, metrics, parts: { settings, log } } = this
-    if (settings.slot === 0) await this.orphans.open()
+    const { pipeline, status, tokens, clients, metrics, parts: { settings, log } } = this
+    if (settings.slotsInUse !== null) await this.orphans.openBeside(settings.slotsInUse)
     const catalogue = new Catalogue(settings.metrics)
     const reader = new RequestReader(catalogue)
     const exporting = new ExportConnections(settings.databaseUrl, status, log)
@@ -147,12 +166,27 @@ class Worker {
       ...createDataRoutes(status, this.streams.handle, pipeline.limits.schema),
       ...createCatalogueRoute(catalogue, tokens),
       ...createOpenApiRoute(catalogue),
-      ...createQueryRoutes(status, reader, new Exports(exporting, reader).handle),
+      ...createQueryRoutes(status, reader, new Exports(exporting, reader, tokens).handle),
       '/feed': { name: 'feed', methods: { GET: this.liveFeed.handle } } as const
     }
     const open = OPEN_LISTENER[settings.listener.kind]
-    this.listener = await open({ settings, pipeline, status, tokens, metrics, log, routes })
+    this.listener = await open({ settings, pipeline, status, tokens, clients, metrics, log, routes })
+    this.shareClients()
     send({ type: 'ready', engine: this.listener.engine })
+  }
+
+  /** Tells the other workers what clients have sent to this one, so that bounds hold for all of them together. */
+  private shareClients (): void {
+    const { settings: { listener, config }, lifecycle } = this.parts
+    if (listener.kind !== 'http' || config.workers === 1) return
+    const timer = setInterval(() => {
+      const news = this.clients.news()
+      if (news !== null) send({ type: 'client-news', news })
+    }, CLIENT_NEWS_MS)
+    lifecycle.push('the exchange about clients', async () => {
+      clearInterval(timer)
+      await Promise.resolve()
+    })
   }
 
   observeSync (milliseconds: number): void {
@@ -212,17 +246,21 @@ class Worker {
     }
   }
 
-  private drainOrphan (spool: Spool): void {
+  private async lookForOrphans (slotsInUse: readonly number[]): Promise<void> {
+    await this.orphans.openBeside(slotsInUse).catch((error: unknown) => {
+      this.parts.log.error({ err: error }, 'the spool directory cannot be searched for slots without a worker')
+    })
+  }
+
+  /** Resolves when nothing is left of it; not at all if that does not happen. */
+  private async drainOrphan (spool: Spool): Promise<void> {
     const lane = new Lane(this.laneOptions(spool, 'orbitstream orphaned slot'))
     this.lanes.add(lane)
     // Nothing is appended to it, so it ends when it is empty.
     spool.end()
-    void lane.drained.then(() => {
-      if (lane.drain.state === 'ended' && spool.backlog().frames === 0) {
-        this.parts.log.info(
-          'an orphaned slot was drained')
-      }
-    })
+    await lane.drained
+    if (lane.drain.state !== 'ended' || spool.backlog().frames > 0) await new Promise(() => {})
+    this.parts.log.info('an orphaned slot was drained')
   }
 
   /** A worker that cannot report carries on: storing points comes first, and the primary shows its previous report. */
@@ -242,11 +280,23 @@ class Worker {
       engine: this.listener?.engine ?? '',
       limitsVersion: this.pipeline.limits.version,
       ...snapshot,
+      orphans: this.orphans.slots,
       complaints: [...this.orphans.complaints, ...this.tlsComplaints],
       udp,
       metrics
     }
     await new Promise<void>((resolve) => send({ type: 'report', id, report }, resolve))
+  }
+
+  /**
+   * Another worker takes over: goes on with what was begun, requests on open connections included, and stops. Nothing
+   * may be lost without the database: with a spool the points stay there, otherwise they are waited for.
+   */
+  private async retire (): Promise<void> {
+    const { config: { spoolDir, shutdownDeadlineMs } } = this.parts.settings
+    const senders = await this.listener?.retire(RETIRE_MS_MAX) ?? null
+    if (senders !== null) send({ type: 'left', senders })
+    await this.stop(spoolDir === 'off' ? RETIRE_MS_MAX : shutdownDeadlineMs, 0)
   }
 
   /**

@@ -48,6 +48,11 @@ export class Feed {
         if (stream === this.current) this.listener.onEvent(event, JSON.parse(data))
       },
       onLost: (why) => {
+        // What the old stream shows is not this view.
+        if (stream === this.next) {
+          this.current?.close()
+          this.current = null
+        }
         if (stream === this.current || this.current === null) this.listener.onLost(why)
       }
     })

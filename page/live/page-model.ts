@@ -48,6 +48,8 @@ export interface Link {
 const SATELLITES_PAGE = 1_000
 /** Satellites that send to other hosts are not in the feed of this one. */
 const SATELLITES_EVERY_MS = 10_000
+/** After a gap or a failure, by page. */
+const SATELLITES_AGAIN_MS = 1_000
 
 export class PageModel {
   readonly changes = new Changes()
@@ -77,6 +79,8 @@ export class PageModel {
 
   private satellitesDueMs = -Infinity
   private readingSatellites = false
+  /** When they were read last. */
+  private satellitesReadMs = -Infinity
 
   constructor () {
     addEventListener('hashchange', () => this.readRoute())
@@ -103,7 +107,7 @@ export class PageModel {
   get problems (): readonly Problem[] {
     const { state, why, sinceMs } = this.link
     if (state !== 'lost' || this.token.question !== null) return this.serverProblems
-    const detail = `${why}. Numbers are from before; the page reconnects by itself.`
+    const detail = `${why}. Figures may be out of date; the page reconnects by itself.`
     return [{ key: 'connection', level: 'critical', title: 'Connection lost', detail, sinceMs }]
   }
 
@@ -149,9 +153,15 @@ export class PageModel {
   }
 
   private tellGap (): void {
-    this.satellitesDueMs = -Infinity
+    this.noteSatellites()
     this.second()
     for (const { onGap } of this.listeners) onGap?.()
+  }
+
+  /** Due at once, but for what was read within the last second. */
+  private noteSatellites (): void {
+    const soonMs = Math.max(performance.now(), this.satellitesReadMs + SATELLITES_AGAIN_MS)
+    this.satellitesDueMs = this.readingSatellites ? -Infinity : Math.min(this.satellitesDueMs, soonMs)
   }
 
   private second (): void {
@@ -177,15 +187,20 @@ export class PageModel {
   private async readSatellites (): Promise<void> {
     if (this.readingSatellites) return
     this.readingSatellites = true
+    // A gap meanwhile makes it due again.
+    this.satellitesDueMs = Infinity
     let cursor = ''
     do {
       const next = await this.readSatellitePage(cursor)
       cursor = next ?? ''
     } while (cursor !== '' && this.satellites.size < SATELLITES_MAX)
     this.readingSatellites = false
+    this.satellitesReadMs = performance.now()
     // A large fleet takes many pages, so it is asked for less often.
     const pages = Math.ceil(this.satellites.size / SATELLITES_PAGE)
-    this.satellitesDueMs = performance.now() + SATELLITES_EVERY_MS * Math.max(1, pages)
+    const everyMs = SATELLITES_EVERY_MS * Math.max(1, pages)
+    const isMissing = this.satellitesDueMs < 0 || this.satellitesFailure !== null
+    this.satellitesDueMs = performance.now() + (isMissing ? SATELLITES_AGAIN_MS * Math.max(1, pages) : everyMs)
     this.changes.note()
   }
 

@@ -1,4 +1,5 @@
 /** The anomalies that the page shows: newest first, in bounded memory, each once. */
+import { reading } from './format.js'
 import type { Severity, Side } from './limits.js'
 
 export interface Anomaly {
@@ -32,6 +33,11 @@ export function passes (anomaly: Anomaly, { satellite, metric, severity }: Anoma
     (severity === '' || anomaly.severity === severity)
 }
 
+/** Which limit was broken; '' for a state, which is out of order by itself. */
+export function limitText ({ side, limit }: Anomaly): string {
+  return side === 'state' ? '' : `${side === 'low' ? 'below' : 'above'} ${reading(limit, null)}`
+}
+
 export class AnomalyList {
   private list: Anomaly[] = []
   private readonly keys = new Set<string>()
@@ -52,12 +58,14 @@ export class AnomalyList {
       return true
     })
     if (fresh.length === 0) return
-    this.list = [...fresh, ...this.list].sort((a, b) => Date.parse(b.time) - Date.parse(a.time))
-    for (const gone of this.list.splice(this.keptMax)) this.keys.delete(keyOf(gone))
-  }
-
-  clear (): void {
-    this.list = []
-    this.keys.clear()
+    const list = [...this.list]
+    // Times are parsed once, and nearly all are newer than the rest.
+    for (const anomaly of fresh.toSorted((a, b) => Date.parse(a.time) - Date.parse(b.time))) {
+      const timeMs = Date.parse(anomaly.time)
+      const at = list.findIndex(({ time }) => Date.parse(time) <= timeMs)
+      list.splice(at === -1 ? list.length : at, 0, anomaly)
+    }
+    for (const gone of list.splice(this.keptMax)) this.keys.delete(keyOf(gone))
+    this.list = list
   }
 }

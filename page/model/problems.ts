@@ -26,14 +26,17 @@ const TITLES: Readonly<Record<string, string>> = {
   worker_restarted: 'A worker has just been restarted',
   spool_nearly_full: 'The spool is nearly full',
   spool_full: 'The spool is full; new points are refused',
-  orphan_spool: 'A leftover spool cannot be opened',
-  database_away: 'The database is away; points queue on disk and are stored when it is back',
-  ledger_fault: 'Ledger fault; a worker stores nothing until somebody acts',
+  worker_complaint: 'A worker reports a problem',
+  database_away: 'The database is unavailable; points stay queued on disk and will be stored when it returns',
+  ledger_fault: 'Ledger fault; a worker stores nothing until an operator intervenes',
   maintenance_failing: 'Database maintenance is failing',
   rollups_overdue: 'Rollups are overdue',
   rollups_failed: 'Some rollups have failed',
   rollups_filling: 'Rollups are being filled',
-  limits_not_in_force: 'Some workers do not apply the current limits yet'
+  limits_not_in_force: 'Some workers do not apply the current limits yet',
+  not_reloaded: 'A reload was not taken up in full',
+  certificate_expired: 'The TLS certificate has expired',
+  not_replaced: 'A rolling restart stopped'
 }
 
 export function problemsOf (event: ProblemsEvent): Problem[] {

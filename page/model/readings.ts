@@ -42,7 +42,8 @@ export class Readings {
       for (const [metric, { value, limits }] of Object.entries(metrics)) {
         const stored = { timeMs: Date.parse(time), value }
         const known = this.byMetric.get(metric)
-        this.set(metric, known !== undefined && known.timeMs > stored.timeMs ? known : stored, limits)
+        const keeps = known !== undefined && (value === null || known.timeMs > stored.timeMs)
+        this.set(metric, keeps ? known : stored, limits)
       }
     }
   }

@@ -7,6 +7,7 @@
  * A stream that is silent for too long counts as lost.
  */
 import { EventParser, type ServerEvent } from '../model/sse.js'
+import { pause } from './pause.js'
 import type { Http } from './http.js'
 
 export interface StreamListener {
@@ -86,14 +87,4 @@ export class EventStream {
       clearInterval(timer)
     }
   }
-}
-
-async function pause (milliseconds: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, milliseconds)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      resolve()
-    }, { once: true })
-  })
 }

@@ -10,7 +10,7 @@ export class Token {
   /** Why a token is needed; null: none is being asked for. */
   question: string | null = null
   private asked: { readonly answer: Promise<void>, readonly resolve: () => void } | null = null
-  private value = recall('session', KEY)
+  private value = usable(recall('session', KEY))
 
   constructor (private readonly onChange: () => void) {}
 
@@ -40,11 +40,16 @@ export class Token {
   }
 
   give (token: string): void {
-    this.value = token
-    remember('session', KEY, token)
+    this.value = usable(token)
+    remember('session', KEY, this.value)
     this.question = null
     this.asked?.resolve()
     this.asked = null
     this.onChange()
   }
+}
+
+/** '' for what no header can carry: fetch would refuse every request. */
+function usable (token: string): string {
+  return /^[!-~]*$/.test(token) ? token : ''
 }

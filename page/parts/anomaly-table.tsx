@@ -1,8 +1,8 @@
 /** Anomalies as rows, newest first. */
 import type { JSX } from 'preact'
 import { memo } from './memo.js'
-import { keyOf, type Anomaly } from '../model/anomalies.js'
-import { reading, whenExactly } from '../model/format.js'
+import { keyOf, limitText, type Anomaly } from '../model/anomalies.js'
+import { whenExactly } from '../model/format.js'
 import { satelliteHash } from '../model/route.js'
 import { STATE_WORDS } from '../model/state.js'
 import { StateIcon } from './icon.js'
@@ -53,9 +53,7 @@ interface RowProps {
 }
 
 const Row = memo(({ anomaly, info, withSatellite, time }: RowProps): JSX.Element => {
-  const { severity, satellite_id: satellite, value, limit, side, limits_version: version } = anomaly
-  // A state is out of order by itself.
-  const limitText = side === 'state' ? '–' : `${side === 'low' ? 'below' : 'above'} ${reading(limit, null)}`
+  const { severity, satellite_id: satellite, value, limits_version: version } = anomaly
   return (
     <tr>
       <td class='time'>{time}</td>
@@ -63,7 +61,7 @@ const Row = memo(({ anomaly, info, withSatellite, time }: RowProps): JSX.Element
       {withSatellite && <td><a href={satelliteHash(satellite)}>{satellite}</a></td>}
       <td>{info.title}</td>
       <td class='number'>{valueText(value, info)} <span class='muted'>{info.unit}</span></td>
-      <td class='number muted'>{limitText}</td>
+      <td class='number muted'>{limitText(anomaly) || '–'}</td>
       <td class='number muted wide'>{version}</td>
     </tr>
   )

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks'
 import { ANOMALIES_KEPT, AnomalyList, passes, type Anomaly, type AnomalyFilter } from '../model/anomalies.js'
 import { hashOf } from '../model/route.js'
 import { AnomalyTable } from '../parts/anomaly-table.js'
+import { Refresh } from '../live/refresh.js'
 import { usePage } from '../parts/use-page.js'
 
 /** Rows at first; the reader asks for more. */
@@ -14,7 +15,7 @@ export function AnomaliesView (filter: AnomalyFilter): JSX.Element {
   const live = useAnomalies(filter)
   const [held, setHeld] = useState<readonly Anomaly[] | null>(null)
   const [rows, setRows] = useState(ROWS_FIRST)
-  const all = held ?? live.anomalies
+  const all = held?.filter((anomaly) => passes(anomaly, filter)) ?? live.anomalies
   return (
     <>
       <div class='title'>
@@ -88,21 +89,22 @@ export function useAnomalies ({ satellite, metric, severity }: AnomalyFilter, ke
   const [state, setState] = useState({ loading: true, failure: null as string | null })
   useEffect(() => {
     const filter = { satellite, metric, severity }
-    const aborted = new AbortController()
-    const read = async (): Promise<void> => {
+    setState({ loading: true, failure: null })
+    const refresh = new Refresh(async (signal) => {
       const query = new URLSearchParams(Object.entries(filter).filter(([, value]) => value !== ''))
       query.set('limit', String(kept))
-      const answer = await page.http.get<{ anomalies: Anomaly[] }>(`/anomalies?${query.toString()}`, aborted.signal)
-      if (aborted.signal.aborted) return
+      const answer = await page.http.get<{ anomalies: Anomaly[] }>(`/anomalies?${query.toString()}`, signal)
+      if (signal.aborted) return false
       if (answer.ok) list.add(answer.value.anomalies)
       setState({ loading: false, failure: answer.ok ? null : answer.message })
-    }
+      return answer.ok
+    })
     const stop = page.watch({
-      onGap: () => { void read() },
+      onGap: refresh.note,
       onAnomaly: (anomaly) => { if (passes(anomaly, filter)) list.add([anomaly]) }
     })
     return () => {
-      aborted.abort()
+      refresh.close()
       stop()
     }
   }, [page, list, kept])

@@ -76,7 +76,8 @@ t.test('.dockerignore admits what is copied, without documentation, and nothing 
   const rules = lines.filter((line) => line !== '' && !line.startsWith('#'))
   const admitted = rules.slice(1, -1)
   t.same([rules[0], rules.at(-1)], ['*', '**/*.md'], 'nothing unless a later rule admits it; the last rule wins')
-  t.same(admitted.toSorted(), SOURCES.map((source) => `!${source}`).toSorted())
+  const outermost = SOURCES.filter((source) => !SOURCES.some((other) => source.startsWith(`${other}/`)))
+  t.same(admitted.toSorted(), outermost.map((source) => `!${source}`).toSorted())
 })
 
 t.test('what the image is', t => {
@@ -116,7 +117,8 @@ t.test('what the image does', async t => {
       await t.rejects(access(image.path(`node_modules/${name}`)), { code: 'ENOENT' }, `no ${name}`)
     }
     const files = (await readdir(image.path('.'))).toSorted()
-    t.same(files, ['LICENSE', 'bin', 'dist', 'node_modules', 'package.json', 'sql'], 'no sources')
+    t.same(files, ['LICENSE', 'bin', 'dist', 'node_modules', 'package.json', 'protocol', 'sql'], 'no sources')
+    t.same(await readdir(image.path('protocol')), ['catalogue.schema.json'], 'what `catalogue init` copies')
     t.ok((await lstat(image.path('bin/orbitstream-ingest'))).mode & constants.S_IXOTH, 'the programs are executable')
   })
 

@@ -21,11 +21,11 @@ const run = promisify(execFile)
 const ALLOWED = [
   /^(README|CHANGELOG|SECURITY)\.md$/, /^LICENSE$/, /^package\.json$/, /^bin\/orbitstream(-ingest|-sim)?$/,
   /^dist\/lib\/.+\.js$/, /^dist\/protocol\/.+\.js$/, /^dist\/lib\/client\/[\w-]+\.d\.ts$/,
-  /^dist\/protocol\/packet\/packet-encoder\.d\.ts$/, /^sql\/\d{4}-[\w.-]+\.sql$/, /^protocol\/SPEC\.md$/,
+  /^dist\/protocol\/packet\/packet-encoder\.d\.ts$/, /^sql\/\d{4}-[\w.-]+\.sql$/, /^protocol\/(SPEC\.md|catalogue\.schema\.json)$/,
   /^dist\/page\/\w+\.(css|js|svg|html)$/,
   /^protocol\/vectors\/\w+\.json$/, /^docs\/[\w-]+\.md$/, /^docs\/decisions\/[\w-]+\.md$/, /^docs\/images\/\w+\.webp$/,
   /^grafana\/dashboards\/\w+\.json$/, /^grafana\/provisioning\/.+\.yml$/, /^deploy\/[\w.-]+$/,
-  /^deploy\/systemd\/[\w.-]+$/, /^docker-compose\.yml$/, /^\.env\.example$/
+  /^deploy\/(systemd|kubernetes)\/[\w.-]+$/, /^docker-compose\.yml$/, /^\.env\.example$/
 ]
 
 t.setTimeout(INSTALL_TIMEOUT_MS + 60_000)
@@ -61,14 +61,17 @@ function start (owner: Owner, installed: string, cwd: string, words: readonly st
   return program
 }
 
-/** Sends a point with the exported client, and prints the status. */
+/** Sends a point with the exported encoder, and one with the exported sender. */
 const SENDER = `
-  import { PacketEncoder } from 'orbitstream/client'
+  import { HttpSender, PacketEncoder } from 'orbitstream/client'
   const frame = new PacketEncoder()
   frame.begin('package-test', 1, 0)
   frame.add('TEST-01', null, [85.5])
   const headers = { 'content-type': 'application/msgpack' }
   const answer = await fetch(process.argv[1] + '/telemetry', { method: 'POST', headers, body: frame.finish() })
+  const sender = new HttpSender({ url: process.argv[1], ack: 'committed' })
+  await sender.send([{ satellite_id: 'TEST-01', battery_charge_percent: 85 }])
+  await sender.close()
   console.log(answer.status)
 `
 
@@ -105,6 +108,8 @@ t.test('the package has what people need and nothing else, and works where it is
   for (const name of ['start', 'demo', 'health', 'spool inspect', 'sim']) {
     t.match(help, new RegExp(`^ {2}${name} +\\S`, 'm'))
   }
+  t.match(await orbitstream('catalogue', 'init'), /catalogue\.schema\.json/)
+  t.ok(existsSync(join(empty, 'catalogue.yaml')))
   t.match(await orbitstream('sim', '--help'), /^Usage: orbitstream sim \[options\]/)
   t.match(await orbitstream('sim', 'check', '--help'), /^Usage: orbitstream sim check FILE/)
 

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { request } from 'undici'
+import { Agent, request } from 'undici'
 import { sha256Of, type Role } from '../../lib/access/token.js'
 import type { Summary } from '../../lib/sim/summary.js'
 import { METRICS } from '../support/built-in.js'
@@ -15,17 +15,21 @@ import { startIngest, startProgram } from '../support/program.js'
 const SENDER = 'sends-and-reads'
 const OPERATOR = 'changes-and-reads'
 const LATER = 'is-new'
+const SLOW = 'sends-one-point-a-second'
 const RELOADED_MS_MAX = 20_000
 
 function file (tokens: Record<string, readonly Role[]>): string {
-  const list = Object.entries(tokens).map(([text, roles], index) => (
-    { name: `n${index}`, sha256: sha256Of(text), roles }))
+  const list = Object.entries(tokens).map(([text, roles], index) => ({
+    name: `n${index}`, sha256: sha256Of(text), roles, ...text === SLOW ? { points_per_second: 1 } : {}
+  }))
   return JSON.stringify({ tokens: list })
 }
 
 const directory = await temporaryDirectory(t)
 const path = join(directory, 'tokens.json')
-await writeFile(path, file({ [SENDER]: ['ingest', 'read'], [OPERATOR]: ['operate', 'read'] }))
+await writeFile(path, file({
+  [SENDER]: ['ingest', 'read'], [OPERATOR]: ['operate', 'read'], [SLOW]: ['ingest', 'read']
+}))
 const postgres = await startTestPostgres(t)
 const { program, url, udpPorts } = await startIngest(t, {
   dataDir: join(directory, 'data'),
@@ -74,6 +78,30 @@ t.test('limits are changed in the name of the token', async (t) => {
   t.equal((await ask(`/limits/${name}`, SENDER, 'PATCH')).status, 403)
   t.equal((await ask(`/limits/${name}`, OPERATOR, 'PATCH')).status, 200)
   t.match(JSON.parse((await ask('/limits', OPERATOR)).text), { changed_by: 'token: n1' })
+})
+
+t.test('a client that owes points is refused by every worker', async (t) => {
+  const send = async (points: number): Promise<number> => {
+    // A connection of its own: the kernel assigns it to either worker.
+    const dispatcher = new Agent({ pipelining: 0 })
+    const [{ name }] = METRICS
+    const { statusCode, body } = await request(`${url}/telemetry/batch`, {
+      method: 'POST',
+      body: JSON.stringify(Array.from({ length: points }, () => ({ satellite_id: 'SAT-0001', [name]: 50 }))),
+      headers: { authorization: `Bearer ${SLOW}`, 'content-type': 'application/json' },
+      dispatcher
+    })
+    await body.dump()
+    await dispatcher.close()
+    return statusCode
+  }
+  t.equal(await send(5_000), 202)
+  let inARow = 0
+  await eventually('both workers know', RELOADED_MS_MAX, async () => {
+    inARow = await send(1) === 429 ? inARow + 1 : 0
+    return inARow >= 20 ? true : undefined
+  })
+  t.equal((await ask('/health', SLOW)).status, 200, 'it may still read')
 })
 
 t.test('SIGHUP: a faulty file changes nothing, a valid one takes effect in every worker', async (t) => {

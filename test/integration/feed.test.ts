@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram'
 import { join } from 'node:path'
 import { pack } from 'msgpackr'
 import t from 'tap'
+import { strict as assert } from 'node:assert'
 import { request } from 'undici'
 import { METRICS } from '../support/built-in.js'
 import { within } from '../support/eventually.js'
@@ -128,7 +129,9 @@ t.test('a worker dies: a gap, and a problem that goes by itself', async () => {
   const client = await Client.open(url, 'parts=fleet,satellites')
   const { workers } = await client.first<Fleet>('fleet')
   const from = client.events.length
-  process.kill(workers[2]?.pid ?? 0, 'SIGKILL')
+  const pid = workers[2]?.pid
+  assert.ok(pid !== undefined, 'it has three workers')
+  process.kill(pid, 'SIGKILL')
   await client.first<{ cause: string }>('gap', ({ cause }) => cause === 'worker_died', from)
   const isRestarted = (problems: Problem[]): boolean => problems.some(({ code }) => code === 'worker_restarted')
   await client.first('problems', isRestarted, from)
@@ -146,7 +149,8 @@ t.test('the database goes away and comes back', async (t) => {
   const since = problems.find(({ code }) => code === 'database_away')?.since_ms ?? 0
   t.ok(since > beforeMs - 10_000 && since <= Date.now())
   await client.first<Fleet>('fleet', ({ points, database }) => points['waiting'] === 1 && database.error !== null)
+  const from = client.events.length
   await postgres.start()
-  await client.first<Problem[]>('problems', (now) => !isAway(now), client.events.length)
+  await client.first<Problem[]>('problems', (now) => !isAway(now), from)
   await client.first<Fleet>('fleet', ({ points, database }) => points['waiting'] === 0 && database.state === 'up')
 })

@@ -4,7 +4,8 @@ import type { Test } from 'tap'
 import fc from 'fast-check'
 import type { Catalogue, Metric } from '../../protocol/catalogue.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { SatelliteTable } from '../../protocol/satellites.js'
+import { METRICS_MAX } from '../../protocol/schema.js'
+import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { identifier } from '../../lib/database/quote.js'
@@ -135,6 +136,41 @@ t.test('property: plain PostgreSQL', async (t) => {
     t.teardown(async () => await database.close())
     await roundTrip(t, database, catalogue, async () => {})
   }
+})
+
+/**
+ * The widest rows: all metrics but a few, each a double in every column, and ids of the lengths around which
+ * PostgreSQL aligns the next column, or moves the id out of the row.
+ */
+async function widestRows (t: Test, database: Database): Promise<void> {
+  const catalogue = catalogueOf(...Array.from({ length: METRICS_MAX }, (_, index) => `m${index}: { id: ${index + 1} }`))
+  await migrate(database, { ...SCHEMA_SETTINGS, proposed: catalogue })
+  const store = await columnStore(database, catalogue.schema)
+  const timeMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 3 * MINUTE_MS
+  const points = [0, 1, 2, 8, 100].flatMap((absent) => {
+    const values = catalogue.metrics.map((_, index) => index < absent ? NaN : 1.5)
+    const ids = [4, 8, 15, 16, 22, 23, 24, 25, 64].map((length) => `${absent}`.padEnd(length, 'x'))
+    return [...ids, `${absent} ${'😀'.repeat(60)}`].map((satellite) => ({ satellite, timeMs, values, sent: values }))
+  })
+  const columns = new PointColumns(catalogue.schema)
+  const satellites = new SatelliteTable()
+  for (const { satellite, values } of points) {
+    const point = columns.push(satellites.byId(satellite) as Satellite, timeMs * 1000)
+    columns.values.set(values, point * METRICS_MAX)
+  }
+  await store(columns)
+  await rollUp(database)
+  const { rows: failed } = await database.query('SELECT * FROM rollup_failed')
+  t.same(failed, [], 'every row fits into a page')
+  await checkRollups(t, database, catalogue, points, 'widest rows')
+}
+
+t.test('as many metrics as there may be', async (t) => {
+  const server = await startTestPostgres(t)
+  const plain = await connect(
+    await createTestDatabase(server), { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
+  t.teardown(async () => await plain.close())
+  await widestRows(t, plain)
 })
 
 t.test('TimescaleDB', async (t) => {

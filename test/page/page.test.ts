@@ -2,6 +2,7 @@
  * The live page in a real browser, against a real server: what it shows, how fast changes arrive, and that it says what
  * is wrong and recovers by itself. One server and one browser for all of it; the tests run in order.
  */
+import { strict as assert } from 'node:assert'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -138,7 +139,10 @@ async function shows (t: Test, { page, url, go }: Scene): Promise<void> {
     const { limits } = await (await fetch(`${url}/limits`)).json() as { limits: { default: Record<string, unknown> } }
     t.same(limits.default, { bus_voltage: { low: { critical: 21 } }, temperature: { high: { warning: 80 } } })
   })
+}
 
+/** What it shows of states. */
+async function showsStates (t: Test, { page, url, go }: Scene): Promise<void> {
   await t.test('limits of a state are lists of its names', async (t) => {
     await page.getByRole('button', { name: 'Change limits of Mode' }).click()
     await page.getByLabel('LOST').selectOption('Critical')
@@ -153,6 +157,10 @@ async function shows (t: Test, { page, url, go }: Scene): Promise<void> {
     await go('#/satellite/TEST-02')
     await page.locator('.badge.critical').waitFor()
     await seen(page, 'critical when LOST')
+    await go('#/')
+    const latest = page.locator('.latest li', { hasText: 'TEST-02' }).first()
+    await latest.waitFor({ state: 'attached' })
+    t.match(await latest.textContent(), /Mode\s+LOST\s*$/, 'its name, and no limit that it would be above')
   })
 }
 
@@ -189,14 +197,15 @@ async function recovers (t: Test, scene: Scene): Promise<void> {
   await t.test('the database goes and comes back', async () => {
     await go('#/')
     await postgres.kill()
-    await page.getByRole('status', { name: 'Problems' }).getByText('The database is away').waitFor()
+    await page.getByRole('status', { name: 'Problems' }).getByText('The database is unavailable').waitFor()
     await postgres.start()
-    await page.getByText('The database is away').waitFor({ state: 'hidden' })
+    await page.getByText('The database is unavailable').waitFor({ state: 'hidden' })
   })
 
   await t.test('a worker is killed: the page says so and goes on', async () => {
     const [worker] = await readyWorkers(url)
-    process.kill(worker?.pid ?? 0, 'SIGKILL')
+    assert.ok(worker !== undefined, 'a worker is ready')
+    process.kill(worker.pid, 'SIGKILL')
     await seen(page, /A worker (is down|has just been restarted)/)
     await live(page)
     await post(`${url}/telemetry`, { satellite_id: 'AFTER-01', bus_voltage: 28 })
@@ -263,6 +272,7 @@ t.test('the live page', { skip }, async (t) => {
   }
   const scene: Scene = { page, url, postgres, server, start, stopSending, go }
   await shows(t, scene)
+  await showsStates(t, scene)
   await isUsable(t, scene)
   await recovers(t, scene)
   t.same(errors, [], 'no exception, and nothing that the Content-Security-Policy forbids')

@@ -4,6 +4,7 @@
  *   npm run test:soak -- --rounds 200 --seed 7          random kills under load
  *   npm run test:soak -- --outage 10m --rate 10000      a database outage
  *   npm run test:soak -- --fail-overs 20                the database's primary lost with its disk, its standby promoted
+ *   npm run test:soak -- --rolls 10 --rate 10000        rolling restarts under requests a second, and UDP beside them
  *
  * Prints a line per round and a verdict. Exit code 0 if nothing was lost, stored twice or invented.
  */
@@ -12,6 +13,7 @@ import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
 import { runFailOvers } from '../support/fail-over.js'
 import { ScriptOwner } from '../support/owner.js'
 import { megabytes, runOutage } from '../support/outage.js'
+import { runRolls } from '../support/rolls.js'
 import { runRounds } from '../support/rounds.js'
 
 const ROUNDS = '200'
@@ -79,10 +81,29 @@ async function soakFailOvers (owner: ScriptOwner, rounds: number): Promise<strin
   return faultsOf(verdict)
 }
 
+async function soakRolls (owner: ScriptOwner, rolls: number, requestsPerSecond: number): Promise<string[]> {
+  const faults: string[] = []
+  for (const engine of ['uws', 'node'] as const) {
+    print(`${engine}: ${rolls} rolling restarts at ${requestsPerSecond} requests/s`)
+    const verdict = await runRolls(owner, { rolls, requestsPerSecond, engine, print })
+    const { http, udp, stored, conservationErrorPoints } = verdict
+    print(`HTTP: ${http.sent} sent, ${http.accepted} accepted, ${Math.round(http.rate_sent)}/s, ` +
+      `p99 ${http.latency_ms.p99} ms, max ${http.latency_ms.max} ms; ` +
+      `UDP: ${udp.sent} sent, ${udp.accepted} accepted; ${stored} stored`)
+    for (const { sent, accepted, failures } of [http, udp]) {
+      if (accepted < sent) faults.push(`${engine}: ${sent - accepted} points failed: ${JSON.stringify(failures)}`)
+    }
+    if (stored !== http.accepted + udp.accepted) faults.push(`${engine}: ${stored} points are stored`)
+    if (conservationErrorPoints !== 0) faults.push(`${engine}: ${conservationErrorPoints} points are unexplained`)
+    faults.push(...verdict.faults)
+  }
+  return faults
+}
+
 async function main (): Promise<number> {
   const text = { type: 'string' } as const
   const rate = { ...text, default: RATE }
-  const options = { rounds: text, seed: text, outage: text, 'fail-overs': text, rate } as const
+  const options = { rounds: text, seed: text, outage: text, 'fail-overs': text, rolls: text, rate } as const
   const { values } = parseArgs({ options })
   const outageMs = values.outage === undefined ? null : parseDuration(values.outage)
   if (outageMs === null && values.outage !== undefined) {
@@ -93,6 +114,10 @@ async function main (): Promise<number> {
     const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))
     const failOvers = values['fail-overs']
     const soak = async (): Promise<string[]> => {
+      const { rolls } = values
+      if (rolls !== undefined) {
+        return await soakRolls(owner, wholeNumber('rolls', rolls), wholeNumber('rate', values.rate))
+      }
       if (failOvers !== undefined) return await soakFailOvers(owner, wholeNumber('fail-overs', failOvers))
       if (outageMs !== null) return await soakOutage(owner, outageMs, wholeNumber('rate', values.rate))
       return await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', seed))

@@ -12,10 +12,13 @@ process.on('message', (message: ToWorker) => {
   if (message.type === 'start') {
     if (mode === 'fatal') send({ type: 'fatal', message: 'no such file' }, () => process.exit(1))
     else if (mode === 'first is broken' && message.settings.slot === 0) process.exit(4)
-    else if (mode === 'exit') process.exit(3)
+    else if (mode === 'exit' || (mode === 'successors fail' && message.settings.slot > 0)) process.exit(3)
     else send({ type: 'ready', engine: `engine of ${message.settings.slot}` })
   } else if (message.type === 'report?') {
     send({ type: 'report', id: message.id, report: reportOf({ pid: process.pid, waiting: 7 }) })
+  } else if (message.type === 'retire') {
+    if (mode === 'retires badly') process.exit(5)
+    send({ type: 'report', id: LAST_REPORT, report: reportOf({ waiting: 3 }) }, () => process.exit(0))
   } else if (message.type === 'stop' && mode === 'tell') {
     // Fills the channel, so the process has exited before all of it is read.
     const metrics = [{ name: 'x'.repeat(150_000) }]

@@ -17,6 +17,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     backlog: { frames: 0, rows: 0, bytes: 0, oldestMs: 0 },
     pressure: 'none',
     database: { state: 'ready', lastError: null, retries: 0 },
+    orphans: [],
     complaints: [],
     udp: null,
     metrics: [],
@@ -27,6 +28,8 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
 export function slotOf (changes: Partial<Slot> = {}): Slot {
   return {
     number: 0,
+    listener: { kind: 'http', port: 8080 },
+    takesOverFrom: null,
     state: 'ready',
     worker: null,
     startedMs: performance.now() - 3_600_000,

@@ -18,6 +18,7 @@ const SILENT = 'sat-0002'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
+export const LEFT_MS = (): number => 4_000
 const BASE_MS = { telemetry: 1, telemetry_10s: 10 * SECOND_MS, telemetry_1m: MINUTE_MS }
 
 /** One point a second for half an hour and one a minute for hours before, one an hour, and one long ago. */
@@ -113,7 +114,7 @@ async function series (t: Test, db: Database, all: readonly StoredPoint[], nowMs
     const name = `${satellite}, ${rangeMs} ms in ${pointsMax}`
     const toMicros = (nowMs - agoMs) * 1000
     const filter = { satellite, metrics: METRICS, fromMicros: toMicros - rangeMs * 1000, toMicros, pointsMax }
-    const found = await readSeries(db, filter)
+    const found = await readSeries(db, filter, LEFT_MS)
     t.match(found, { source, kind }, name)
     t.ok(found.timesMicros.length <= pointsMax, `${name}: never more than asked for`)
     const own = all.filter((point) => point.satellite === satellite).sort((a, b) => a.timeMs - b.timeMs)
@@ -153,7 +154,7 @@ async function newestValues (t: Test, db: Database, all: readonly StoredPoint[],
   const asked = [[BUSY, 10, 1], [RARE, 3, 30], [RARE, 100, 30], [SILENT, 1, 24]] as const
   for (const [satellite, countMax, hours] of asked) {
     const fromMicros = toMicros - hours * HOUR_MS * 1000
-    const found = await readNewestValues(db, { satellite, metric: BATTERY, fromMicros, toMicros, countMax })
+    const found = await readNewestValues(db, { satellite, metric: BATTERY, fromMicros, toMicros, countMax }, LEFT_MS)
     const expected = all.filter((point) => point.satellite === satellite && point.values[0] !== null &&
       point.timeMs * 1000 <= toMicros && point.timeMs * 1000 >= fromMicros).sort((a, b) => b.timeMs - a.timeMs)
     t.strictSame(found, expected.slice(0, countMax).map(({ timeMs, values }) => (

@@ -9,6 +9,7 @@ import type { Catalogue, Metric } from '../../protocol/catalogue.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch } from '../../protocol/json/json.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
+import { LEFT_MS } from './telemetry-answers.js'
 import type { TypedPoint } from './typed-points.js'
 
 const RULES = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject' } as const
@@ -50,7 +51,7 @@ async function newest (
   const toMicros = Math.max(...own.map(({ timeMs }) => timeMs)) * 1000
   for (const [index, metric] of metrics.slice(0, 10).entries()) {
     const filter = { satellite: own[0]?.satellite ?? '', metric, fromMicros: toMicros - 600e6, toMicros, countMax: 3 }
-    const found = await readNewestValues(db, filter)
+    const found = await readNewestValues(db, filter, LEFT_MS)
     const present = own.map(({ values }) => values[index] ?? NaN).filter((value) => !Number.isNaN(value))
     t.same(plain(found.map(({ value }) => value)), plain(present.slice(-3).reverse()), `the newest of ${metric.type}`)
   }
@@ -66,7 +67,7 @@ async function series (
     fromMicros: (endMs - seconds * 1_000) * 1000,
     toMicros: endMs * 1000,
     pointsMax
-  })
+  }, LEFT_MS)
   const name = `${found.kind} from ${found.source}`
   if (found.kind === 'raw') {
     const wanted = metrics.map((_, index) => plain(own.map(({ values }) => values[index] ?? null)))

@@ -62,6 +62,7 @@ function misused ({ complain }: Context, problem: string): number {
 
 /** Never overwrites a catalogue, which is somebody's work; replaces the schema beside it. */
 async function init ({ print, complain }: Context, file: string): Promise<number> {
+  const schema = await readFile(SCHEMA, 'utf8')
   try {
     await writeFile(file, EXAMPLE, { flag: 'wx' })
   } catch (error) {
@@ -69,7 +70,7 @@ async function init ({ print, complain }: Context, file: string): Promise<number
     complain(`error: ${file} already exists; choose another name`)
     return 1
   }
-  await writeFile(join(dirname(file), SCHEMA_FILE), await readFile(SCHEMA, 'utf8'))
+  await writeFile(join(dirname(file), SCHEMA_FILE), schema)
   print(`${file} is an example; ${SCHEMA_FILE} lets editors complete and check it. Start a server with it:\n` +
     `  CATALOGUE=${file} orbitstream-ingest start`)
   return 0

@@ -5,7 +5,7 @@
  */
 import { readTls } from '../../access/tls-files.js'
 import { readTokens } from '../../access/token-file.js'
-import { findHolder } from '../../host/data-directory.js'
+import { findServer } from '../../host/data-directory.js'
 import { defineCommand } from '../command.js'
 import { canReload } from '../reload.js'
 
@@ -26,7 +26,7 @@ export const reload = defineCommand({
     ]
     for (const fault of faults) complain(`error: ${fault}`)
     if (faults.length > 0) return 1
-    const pid = await findHolder(config.dataDir, 'DATA_DIR')
+    const pid = await findServer(config.dataDir, 'DATA_DIR')
     try {
       process.kill(pid, 'SIGHUP')
     } catch (error) {

@@ -2,6 +2,7 @@
 import { readTls } from '../../access/tls-files.js'
 import { readTokens } from '../../access/token-file.js'
 import { startPrimary, type Primary } from '../../primary/primary.js'
+import { RestartRequests } from '../../primary/rolling/restart-requests.js'
 import { isGiven } from '../../config/config.js'
 import { takeServiceManager } from '../../host/service-manager.js'
 import { createLogger } from '../../support/log.js'
@@ -38,6 +39,7 @@ export const start = defineCommand({
       else primary.stop(signal)
     })
     const reload = new ReloadSignal(config)
+    const restarts = new RestartRequests(config.dataDir, log)
     try {
       primary = await startPrimary({
         config,
@@ -49,6 +51,7 @@ export const start = defineCommand({
         signal: abort.signal
       })
       reload.begin(primary)
+      await restarts.begin(primary)
       await reportReady?.().catch((error: unknown) => log.warn({ err: error },
         'systemd was not told that the server is ready: is systemd-notify installed? See docs/SYSTEMD.md'))
       if (process.stdout.isTTY) print(welcome(config, primary.port, primary.catalogue))
@@ -56,6 +59,7 @@ export const start = defineCommand({
     } finally {
       signals.release()
       reload.release()
+      restarts.release()
     }
   }
 })

@@ -72,5 +72,5 @@ Entry for the "tokens" list in ${file ?? 'API_TOKENS_FILE'}:
 
   ${line}
 
-A new file contains {"tokens":[<line>,<line>]}. A running server reloads it on SIGHUP (kill -HUP <server pid>).`
+A new file contains {"tokens":[<line>,<line>]}. A running server takes it up with "orbitstream reload".`
 }

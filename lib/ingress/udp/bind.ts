@@ -2,8 +2,12 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 
-/** Port 0 picks a free one. Rejects with a readable sentence, its cause the system error. */
-export async function bindUdp (host: string, port: number): Promise<Socket> {
+/**
+ * Port 0 picks a free one. Rejects with a readable sentence, its cause the system error.
+ * @param shared whether workers (node:cluster) that bind the same port get the same socket. It then exists, with what
+ *   the kernel has received, until the last of them closes it.
+ */
+export async function bindUdp (host: string, port: number, shared = false): Promise<Socket> {
   const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
   await new Promise<void>((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
@@ -11,8 +15,7 @@ export async function bindUdp (host: string, port: number): Promise<Socket> {
       reject(new Error(bindFault(error, host, port), { cause: error }))
     }
     socket.once('error', onError)
-    // Without exclusive, node:cluster would share one socket of the primary among all workers.
-    socket.bind({ address: host, port, exclusive: true }, () => {
+    socket.bind({ address: host, port, exclusive: !shared }, () => {
       socket.off('error', onError)
       resolve()
     })

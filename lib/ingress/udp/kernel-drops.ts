@@ -49,16 +49,26 @@ async function ownInodes (): Promise<Set<string>> {
 
 export class KernelDrops {
   private inode: string | null = null
+  /** Counted by the process that had the socket before; null: not yet read. */
+  private before: number | null
 
-  /** @param port local port of a UDP socket this process has open */
-  constructor (private readonly port: number) {}
+  /**
+   * @param port local port of a UDP socket this process has open
+   * @param takenOver whether another process had the socket before: what it counted is left out
+   */
+  constructor (private readonly port: number, takenOver = false) {
+    this.before = takenOver ? null : 0
+  }
 
-  /** Datagrams dropped since the socket was opened; null if unknown. */
+  /** Datagrams dropped since the socket was opened or taken over; null if unknown. */
   async read (): Promise<number | null> {
     try {
       const rows = (await readTables()).filter(row => row.port === this.port)
       this.inode ??= await this.findInode(rows)
-      return rows.find(row => row.inode === this.inode)?.drops ?? null
+      const drops = rows.find(row => row.inode === this.inode)?.drops
+      if (drops === undefined) return null
+      this.before ??= drops
+      return drops - this.before
     } catch {
       return null
     }

@@ -52,6 +52,10 @@ export interface LifeSummary {
   readonly last_seen: string
 }
 
+/** A life as plain data. */
+export type SavedLife = { readonly state: LifeState } & Readonly<Pick<Life, 'epoch' | 'first' | 'highest' |
+  'lastSeenMs' | 'received' | 'gaps' | 'late' | 'duplicates' | 'stale'>>
+
 export class Life {
   received = 1
   gaps: number
@@ -63,6 +67,17 @@ export class Life {
   /** Starts on trial with its first packet, `highest`. */
   constructor (readonly epoch: number, public first: number, public highest: number, public lastSeenMs: number) {
     this.gaps = highest - first
+  }
+
+  static load (saved: SavedLife): Life {
+    const life = new Life(saved.epoch, saved.first, saved.highest, saved.lastSeenMs)
+    Object.assign(life, saved)
+    return life
+  }
+
+  save (): SavedLife {
+    const { epoch, first, highest, lastSeenMs, received, gaps, late, duplicates, stale, state } = this
+    return { epoch, first, highest, lastSeenMs, received, gaps, late, duplicates, stale, state }
   }
 
   get isConfirmed (): boolean {

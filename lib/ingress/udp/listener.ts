@@ -5,6 +5,9 @@
  *                │              │                          │
  *            malformed   duplicate, stale                shed
  *
+ * A listener that takes over from another process reads the same socket while that one still does. It holds what it
+ * reads until it gets the table of senders, so that sequences go on as if one process had read everything.
+ *
  * Nothing is ever answered. Every packet ends up in exactly one counter:
  *
  *   packets = taken + malformed (all reasons) + duplicates + stale + shed
@@ -20,12 +23,17 @@ import {
 import { Lifecycle } from '../../support/lifecycle.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
-import { SenderTable, type SenderPage, type SequenceTotals } from './senders.js'
+import { SenderTable, type SavedSenders, type SenderPage, type SequenceTotals } from './senders.js'
 
 /** How often the kernel's drop count is read. */
 const KERNEL_DROPS_INTERVAL_MS = 1_000
 /** Time limit for reading what is still in the receive buffer before closing. */
 const CATCH_UP_MS = 500
+/** Bounds on what is held for the table of senders; beyond them, or if the other process died, it starts empty. */
+const HELD_MS_MAX = 5_000
+const HELD_BYTES_MAX = 16 * 1024 * 1024
+/** Memory of a held datagram beside its bytes. */
+const HELD_OVERHEAD_BYTES = 300
 
 export interface UdpSettings {
   readonly host: string
@@ -35,6 +43,14 @@ export interface UdpSettings {
   readonly receiveBufferBytes: number
   /** Senders tracked at once. */
   readonly sendersMax?: number
+  /** Another process has the socket, and hands over its table of senders. */
+  readonly takesOver?: boolean
+}
+
+interface HeldPacket {
+  readonly bytes: Buffer
+  readonly address: string
+  readonly nowMs: number
 }
 
 /** Receives warnings; a pino logger will do. */
@@ -74,13 +90,20 @@ export interface UdpListener {
   listSenders (offset: number, limit: number, name?: string | null): SenderPage
   /** Reads what the kernel has already received, since nobody resends it. Takes CATCH_UP_MS at most. */
   catchUp (): Promise<void>
+  /** The table of the process that had the socket before. Ignored if it comes too late. */
+  takeOver (senders: SavedSenders): void
+  /** Stops reading at once, so that whatever comes is left to the process that takes over; returns what it needs. */
+  leave (): Promise<SavedSenders>
   /** Stops receiving; resolves when the socket is closed. */
   close (): Promise<void>
 }
 
 /** Rejects as bindUdp does. */
 export async function listenUdp (settings: UdpSettings, intake: Intake, log: UdpLog): Promise<UdpListener> {
-  return new DgramListener(await bindUdp(settings.host, settings.port), settings, intake, log)
+  const listener = new DgramListener(await bindUdp(settings.host, settings.port, true), settings, intake, log)
+  // What the kernel dropped before is in the counts of the other process.
+  if (settings.takesOver === true) await listener.refreshKernelDrops()
+  return listener
 }
 
 /** Requests a receive buffer and returns the size granted; warns if that is less. */
@@ -120,26 +143,34 @@ class DgramListener implements UdpListener {
   private readonly senders: SenderTable
   private readonly kernelDrops: KernelDrops
   private readonly lifecycle = new Lifecycle()
+  /** Null: none are held, or no longer. */
+  private held: HeldPacket[] | null = null
+  private heldBytes = 0
+  private closed: Promise<void> | null = null
   private offerError: Ack = null
 
   constructor (private readonly socket: Socket, settings: UdpSettings, private readonly intake: Intake, log: UdpLog) {
     this.port = socket.address().port
     this.receiveBufferBytes = setReceiveBuffer(socket, settings.receiveBufferBytes, log)
     this.senders = new SenderTable(settings.sendersMax)
-    this.kernelDrops = new KernelDrops(this.port)
+    this.kernelDrops = new KernelDrops(this.port, settings.takesOver)
     this.open(log)
+    if (settings.takesOver === true) this.hold(log)
   }
 
   private open (log: UdpLog): void {
     const { socket, lifecycle } = this
-    lifecycle.push('the UDP socket', () => new Promise(resolve => { socket.close(() => { resolve() }) }))
+    lifecycle.push('the UDP socket', () => this.closeSocket())
     // Not an unhandled error, which would end the process: a failed receive leaves the socket open.
     socket.on('error', error => { log.warn(`Receiving on UDP port ${this.port} failed: ${error.message}`) })
     lifecycle.push('the kernel drop count', () => this.refreshKernelDrops())
     // Never rejects: an unknown count stays null.
     const timer = setInterval(() => { void this.refreshKernelDrops() }, KERNEL_DROPS_INTERVAL_MS).unref()
     lifecycle.push('the kernel drop timer', () => { clearInterval(timer) })
-    socket.on('message', (bytes, { address }) => { this.receive(bytes, address) })
+    socket.on('message', (bytes, { address }) => {
+      if (this.held === null) this.receive(bytes, address, Date.now())
+      else this.holdOne(this.held, { bytes, address, nowMs: Date.now() })
+    })
     lifecycle.push('receiving', () => { socket.removeAllListeners('message') })
   }
 
@@ -158,6 +189,7 @@ class DgramListener implements UdpListener {
   }
 
   async catchUp (): Promise<void> {
+    this.letGo()
     const untilMs = performance.now() + CATCH_UP_MS
     let before = -1
     // Each turn of the event loop reads a bounded number of datagrams; done when a turn reads none.
@@ -168,13 +200,53 @@ class DgramListener implements UdpListener {
     }
   }
 
+  takeOver (senders: SavedSenders): void {
+    if (this.held === null) return
+    this.senders.load(senders)
+    this.letGo()
+  }
+
+  async leave (): Promise<SavedSenders> {
+    this.letGo()
+    await this.closeSocket()
+    await this.refreshKernelDrops()
+    return this.senders.save()
+  }
+
   async close (): Promise<void> {
+    this.letGo()
     await this.lifecycle.release()
   }
 
-  private receive (bytes: Buffer, address: string): void {
+  private async closeSocket (): Promise<void> {
+    this.closed ??= new Promise(resolve => { this.socket.close(() => { resolve() }) })
+    await this.closed
+  }
+
+  private hold (log: UdpLog): void {
+    this.held = []
+    const timer = setTimeout(() => {
+      if (this.held !== null) log.warn(`UDP port ${this.port} was taken over without the table of senders.`)
+      this.letGo()
+    }, HELD_MS_MAX).unref()
+    this.lifecycle.push('waiting for the table of senders', () => { clearTimeout(timer) })
+  }
+
+  private holdOne (held: HeldPacket[], packet: HeldPacket): void {
+    held.push(packet)
+    this.heldBytes += packet.bytes.length + HELD_OVERHEAD_BYTES
+    if (this.heldBytes > HELD_BYTES_MAX) this.letGo()
+  }
+
+  /** Treats what was held as received now, and holds nothing more. */
+  private letGo (): void {
+    const { held } = this
+    this.held = null
+    for (const { bytes, address, nowMs } of held ?? []) this.receive(bytes, address, nowMs)
+  }
+
+  private receive (bytes: Buffer, address: string, nowMs: number): void {
     const { count, intake } = this
-    const nowMs = Date.now()
     count.packets++
     count.bytes += bytes.length
     const result = decodePacket(bytes, nowMs * 1000, intake.rules, intake.satellites, intake.columns)

@@ -18,8 +18,8 @@
  * and all that is lost is which packets are repeats.
  */
 import { strict as assert } from 'node:assert'
-import { Life, type LifeSummary } from './life.js'
-import { JUMP_MAX, SEQUENCE_WINDOW, Window } from './window.js'
+import { Life, type LifeSummary, type SavedLife } from './life.js'
+import { JUMP_MAX, SEQUENCE_WINDOW, Window, type SavedWindow } from './window.js'
 
 const WINDOWS_MAX = 4
 /** Longer than any packet spends in transit. */
@@ -59,6 +59,20 @@ export interface SenderPage {
   readonly total: number
   readonly offset: number
   readonly senders: readonly SenderSummary[]
+}
+
+interface SavedSender {
+  readonly name: string
+  readonly restarts: number
+  readonly lives: readonly SavedLife[]
+  /** Each with the index of its life. */
+  readonly windows: ReadonlyArray<readonly [life: number, window: SavedWindow]>
+}
+
+/** A table as plain data, both groups least recently heard first; about 900 bytes a window. */
+export interface SavedSenders {
+  readonly newcomers: readonly SavedSender[]
+  readonly established: readonly SavedSender[]
 }
 
 class Sender {
@@ -121,6 +135,26 @@ class Sender {
     return [{ sender: this.name, ...current.summary(), restarts: this.restarts, other_lives: others }]
   }
 
+  save (): SavedSender {
+    const lives = [...new Set(this.windows.map(({ life }) => life))]
+    return {
+      name: this.name,
+      restarts: this.restarts,
+      lives: lives.map((life) => life.save()),
+      windows: this.windows.map((window) => [lives.indexOf(window.life), window.save()])
+    }
+  }
+
+  load ({ restarts, lives, windows }: SavedSender): void {
+    const loaded = lives.map((life) => Life.load(life))
+    this.restarts = restarts
+    for (const [index, window] of windows) {
+      const life = loaded[index]
+      assert(life !== undefined, 'a window belongs to a life of its sender')
+      this.windows.push(Window.load(life, window))
+    }
+  }
+
   private leastValuable (nowMs: number): number {
     const onTrial = this.windows.findLastIndex(({ life }) => !life.isConfirmed)
     if (onTrial >= 0) return onTrial
@@ -176,6 +210,23 @@ export class SenderTable {
       return this.accept(sender, window.life, seq)
     }
     return this.begin(sender, epoch, seq, address, nowMs)
+  }
+
+  /** All senders as plain data, for a process that takes over. */
+  save (): SavedSenders {
+    return { newcomers: saveAll(this.newcomers), established: saveAll(this.established) }
+  }
+
+  /** For an empty table. Totals are not part of it: they count what this process received. */
+  load ({ newcomers, established }: SavedSenders): void {
+    assert(this.size === 0, 'only an empty table takes over')
+    for (const saved of newcomers) this.newcomers.set(saved.name, loadSender(saved))
+    for (const saved of established) {
+      const sender = loadSender(saved)
+      sender.establish()
+      this.established.set(saved.name, sender)
+    }
+    this.changed = true
   }
 
   /** Senders by name, so that pages stay in place while packets arrive; with a name, that sender alone. */
@@ -280,6 +331,16 @@ export class SenderTable {
     oldest.recycle(name)
     return oldest
   }
+}
+
+function saveAll (group: ReadonlyMap<string, Sender>): SavedSender[] {
+  return Array.from(group.values(), (sender) => sender.save())
+}
+
+function loadSender (saved: SavedSender): Sender {
+  const sender = new Sender(saved.name)
+  sender.load(saved)
+  return sender
 }
 
 function hear (sender: Sender, at: number, nowMs: number): Window {

@@ -25,6 +25,16 @@ export const SEQUENCE_WINDOW = 4096
 /** How far above its highest number a window follows at once; also the furthest that one forged packet can push it. */
 export const JUMP_MAX = 256
 
+/** A window as plain data. */
+export interface SavedWindow {
+  readonly address: string
+  readonly first: number
+  readonly highest: number
+  readonly heardMs: number
+  /** The bitmap, base64. */
+  readonly seen: string
+}
+
 export class Window {
   first = 0
   highest = 0
@@ -32,6 +42,18 @@ export class Window {
   private readonly seen = new Uint32Array(SEQUENCE_WINDOW / 32)
 
   constructor (public life: Life, public address: string) {}
+
+  static load (life: Life, { address, first, highest, heardMs, seen }: SavedWindow): Window {
+    const window = new Window(life, address)
+    Object.assign(window, { first, highest, heardMs })
+    Buffer.from(window.seen.buffer).set(Buffer.from(seen, 'base64'))
+    return window
+  }
+
+  save (): SavedWindow {
+    const { address, first, highest, heardMs, seen } = this
+    return { address, first, highest, heardMs, seen: Buffer.from(seen.buffer).toString('base64') }
+  }
 
   /** Starts over, for another life. */
   open (life: Life, address: string): this {

@@ -35,6 +35,8 @@ export interface HealthSources extends WorkerSources {
   readonly rollups: RollupStatus | null
   /** What the last reload did not take up. */
   readonly reloadFaults: readonly string[]
+  /** Why the last rolling restart stopped; null: it did not. */
+  readonly restartFault: string | null
   /** When the certificate expires, in milliseconds since 1970; null: no TLS. */
   readonly tlsExpiresMs: number | null
 }

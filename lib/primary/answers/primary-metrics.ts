@@ -18,6 +18,8 @@ export interface ReloadCounts {
 
 export interface PrimaryMetricSources {
   readonly slots: readonly Slot[]
+  /** Workers that died and were replaced. */
+  readonly restarts: () => number
   readonly reconciliation: Reconciliation
   readonly version: string
   readonly databaseKind: string
@@ -71,7 +73,7 @@ export class PrimaryMetrics extends MetricRegistry {
     return this.retired
   }
 
-  private addWorkers ({ slots, reconciliation, version, databaseKind }: PrimaryMetricSources): void {
+  private addWorkers ({ slots, restarts, reconciliation, version, databaseKind }: PrimaryMetricSources): void {
     this.gauge({
       name: 'orbitstream_info',
       help: 'Version and kind of database.',
@@ -91,7 +93,7 @@ export class PrimaryMetrics extends MetricRegistry {
     this.counter({
       name: 'orbitstream_worker_restarts_total',
       help: 'Workers that died and were replaced.'
-    }, (counter) => counter.inc(slots.reduce((sum, { restarts }) => sum + restarts, 0)))
+    }, (counter) => counter.inc(restarts()))
   }
 
   private addReloads ({ reloads, tlsExpiresMs }: PrimaryMetricSources): void {

@@ -7,7 +7,8 @@ import type { Slot } from '../slots.js'
 
 export type ProblemCode = 'worker_down' | 'worker_restarted' | 'spool_nearly_full' | 'spool_full' | 'worker_complaint' |
   'database_away' | 'ledger_fault' | 'starting' | 'maintenance_failing' | 'rollups_overdue' | 'rollups_failed' |
-  'rollups_filling' | 'limits_not_in_force' | 'not_reloaded' | 'certificate_expired'
+  'rollups_filling' | 'limits_not_in_force' | 'not_reloaded' | 'not_replaced' |
+  'certificate_expired'
 
 export interface Problem {
   readonly code: ProblemCode
@@ -28,12 +29,15 @@ export interface ProblemSources {
   readonly limits: string | null
   /** What the last reload did not take up. */
   readonly reloadFaults: readonly string[]
+  /** Why the last rolling restart stopped; null: it did not. */
+  readonly restartFault: string | null
   /** When the certificate expires, in milliseconds since 1970; null: no TLS. */
   readonly tlsExpiresMs: number | null
 }
 
 /** What the primary knows beside its workers. */
-export interface HostConditions extends Pick<ProblemSources, 'maintenanceError' | 'reloadFaults' | 'tlsExpiresMs'> {
+export interface HostConditions
+  extends Pick<ProblemSources, 'maintenanceError' | 'reloadFaults' | 'restartFault' | 'tlsExpiresMs'> {
   readonly rollups: RollupStatus
 }
 
@@ -48,6 +52,7 @@ export function problemsOf (sources: ProblemSources): Problem[] {
     ...problemIf('limits_not_in_force', sources.limits),
     ...sources.reloadFaults.map((fault) =>
       problem('not_reloaded', `not reloaded, the previous one stays in force: ${fault}`, fault)),
+    ...problemIf('not_replaced', replacementProblem(sources)),
     ...certificateProblems(sources)
   ]
 }
@@ -60,14 +65,19 @@ function problemIf (code: ProblemCode, message: string | null): Problem[] {
   return message === null ? [] : [problem(code, message)]
 }
 
+function replacementProblem ({ restartFault }: ProblemSources): string | null {
+  return restartFault === null ? null : `the rolling restart stopped, not all workers were replaced: ${restartFault}`
+}
+
 function slotProblems (slot: Slot): Problem[] {
   const name = `worker ${slot.number}`
   const { state, lastDeath, restarts, startedMs, report } = slot
   const problems: Problem[] = []
-  if (state !== 'ready') {
+  const isBeingReplaced = state === 'retiring' || slot.takesOverFrom !== null
+  if (state !== 'ready' && !isBeingReplaced) {
     const message = `${name} is ${state}${lastDeath === null ? '' : ` after ${lastDeath}`}`
     problems.push(problem('worker_down', message, name))
-  } else if (restarts > 0 && performance.now() - startedMs < RESTART_MENTIONED_MS) {
+  } else if (state === 'ready' && restarts > 0 && performance.now() - startedMs < RESTART_MENTIONED_MS) {
     problems.push(problem('worker_restarted', `${name} was restarted after ${String(lastDeath)}`, name))
   }
   if (report?.pressure === 'soft') {

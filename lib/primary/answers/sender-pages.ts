@@ -22,7 +22,6 @@ const PAUSE_MS = 50
 const WAITING_MAX = 16
 
 export interface SenderPagesOptions {
-  readonly portOf: (slot: Slot) => number
   readonly ask: (slot: Slot, id: number, query: SenderQuery) => void
 }
 
@@ -89,7 +88,7 @@ export class SenderPages {
 
   private merge (pages: ReadonlyMap<Slot, SenderPage>, { offset, limit }: SenderQuery): object {
     const all = [...pages].flatMap(([slot, { senders }]) => {
-      const port = this.options.portOf(slot)
+      const port = slot.listener.port
       return senders.map((sender) => ({ ...sender, port }))
     })
     const total = [...pages.values()].reduce((sum, page) => sum + page.total, 0)

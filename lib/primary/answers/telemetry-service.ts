@@ -140,7 +140,7 @@ export class TelemetryService {
     const metrics = plainOf(this.metricsOf([request.metric]))
     const [metric] = metrics
     if (metric === undefined) return jsonAnswer([])
-    const values = await this.parts.queries.run(async (db): Promise<TimedValue[]> => {
+    const values = await this.parts.queries.run(async (db, leftMs): Promise<TimedValue[]> => {
       const last = await readLatestPoint(db, metrics, satellite)
       if (last === null) return []
       const { timeMicros, values: [value = null] } = last
@@ -150,7 +150,7 @@ export class TelemetryService {
       if (countMax === 1 && toMicros === timeMicros && fromMicros <= timeMicros && value !== null) {
         return [{ timeMicros, value }]
       }
-      return await readNewestValues(db, { satellite, metric, fromMicros, toMicros, countMax })
+      return await readNewestValues(db, { satellite, metric, fromMicros, toMicros, countMax }, leftMs)
     })
     return jsonAnswer(values.reverse().map(({ timeMicros, value }) => datum(timeMicros, value)))
   }
@@ -170,7 +170,7 @@ export class TelemetryService {
     const toMicros = given.toMicros ?? Math.max(this.parts.now(), (given.fromMicros ?? 0) + 1)
     const range = { fromMicros: given.fromMicros ?? toMicros - RANGE_MICROS, toMicros }
     const filter = { satellite, metrics: plainOf(metrics), ...range, pointsMax }
-    return { range, metrics, series: await this.parts.queries.run((db) => readSeries(db, filter)) }
+    return { range, metrics, series: await this.parts.queries.run((db, leftMs) => readSeries(db, filter, leftMs)) }
   }
 
   private metricsOf (names: readonly string[]): TypedMetric[] {

@@ -11,7 +11,8 @@ interface Kept {
   readonly anomaly: string
 }
 
-const EVENTS_KEPT = 10_000
+/** A client that reconnects gets them in one message and one write. */
+const EVENTS_KEPT = 1_000
 
 export class AnomalyHub<Watcher> {
   private kept: Kept[] = []
@@ -33,7 +34,7 @@ export class AnomalyHub<Watcher> {
     const first = this.head + 1
     this.head += total
     anomalies.forEach((anomaly, index) => this.kept.push({ number: first + index, anomaly }))
-    if (this.kept.length > 2 * EVENTS_KEPT) this.kept = this.kept.slice(-EVENTS_KEPT)
+    if (this.kept.length > EVENTS_KEPT) this.kept = this.kept.slice(-EVENTS_KEPT)
     for (const watcher of this.watchers) {
       if (this.busy.has(watcher)) continue
       this.busy.add(watcher)

@@ -2,7 +2,6 @@
 import { spoolDirectory, writersOf, type Config } from '../../config/settings.js'
 import { databaseError } from '../answers/problems.js'
 import { databaseView, slotView, sumPoints, type WorkerSources } from '../answers/health.js'
-import type { ListenerSettings } from '../../messages/messages.js'
 import type { AcceptedPoints, Throughput } from './throughput.js'
 
 const NOW_MS = 3_000
@@ -12,7 +11,6 @@ export interface FleetSources {
   readonly workers: WorkerSources
   readonly config: Config
   readonly databaseKind: string
-  readonly listenerOf: (slot: number) => ListenerSettings
   readonly throughput: Throughput
 }
 
@@ -25,7 +23,7 @@ export function acceptedPoints ({ slots, retired, retiredUdp }: WorkerSources): 
 
 /** @param timeMs since 1970 @param nowMs on the monotonic clock */
 export function fleetSummary (sources: FleetSources, timeMs: number, nowMs: number): object {
-  const { workers, workers: { slots, retiredUdp }, throughput, databaseKind, config, listenerOf } = sources
+  const { workers, workers: { slots, retiredUdp }, throughput, databaseKind, config } = sources
   const accepted = acceptedPoints(workers)
   return {
     time_ms: timeMs,
@@ -42,7 +40,7 @@ export function fleetSummary (sources: FleetSources, timeMs: number, nowMs: numb
       error: databaseError(slots)
     },
     workers: slots.map((slot) => {
-      const { kind, port } = listenerOf(slot.number)
+      const { kind, port } = slot.listener
       return { ...slotView(slot), kind, port }
     })
   }

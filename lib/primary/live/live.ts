@@ -2,7 +2,7 @@
 import type { TypedMetric } from '../../../protocol/catalogue.js'
 import type { Config } from '../../config/settings.js'
 import type { FeedTick } from '../../ingress/http/live/feed.js'
-import type { ListenerSettings, MetricsJson } from '../../messages/messages.js'
+import type { MetricsJson } from '../../messages/messages.js'
 import type { GatherWant } from '../../worker/newest-points.js'
 import type { WorkerSources } from '../answers/health.js'
 import { problemsOf, type HostConditions } from '../answers/problems.js'
@@ -22,7 +22,6 @@ export interface LiveParts {
   readonly databaseKind: string
   readonly workers: () => WorkerSources
   readonly conditions: () => HostConditions
-  readonly listenerOf: (slot: number) => ListenerSettings
   readonly ask: (slot: Slot, want: GatherWant | null) => void
   readonly send: (slot: Slot, tick: FeedTick, onSent: () => void) => void
 }

@@ -1,8 +1,8 @@
 /** The latest anomalies of all satellites, where the screen has room for them. */
 import type { JSX } from 'preact'
-import { keyOf, type Anomaly } from '../../model/anomalies.js'
-import type { MetricInfo } from '../../model/catalogue.js'
-import { reading, whenExactly } from '../../model/format.js'
+import { keyOf, limitText, type Anomaly } from '../../model/anomalies.js'
+import { valueText, type MetricInfo } from '../../model/catalogue.js'
+import { whenExactly } from '../../model/format.js'
 import { satelliteHash } from '../../model/route.js'
 import { STATE_WORDS } from '../../model/state.js'
 import { StateIcon } from '../../parts/icon.js'
@@ -44,15 +44,16 @@ interface RowProps {
 }
 
 const Row = memo(({ anomaly, info, time }: RowProps): JSX.Element => {
-  const { severity, satellite_id: satellite, value, limit, side } = anomaly
+  const { severity, satellite_id: satellite, value } = anomaly
+  const limit = limitText(anomaly)
   return (
     <li>
       <span class={severity}><StateIcon state={severity} /><span class='hidden'>{STATE_WORDS[severity]}</span></span>
       <a class='id' href={satelliteHash(satellite)} title={satellite}>{satellite}</a>
       <span class='number muted small'>{time}</span>
       <span class='what small'>
-        {info.title} <b>{reading(value, info.resolution)}</b> {info.unit}
-        <span class='muted'>, {side === 'low' ? 'below' : 'above'} {reading(limit, null)}</span>
+        {info.title} <b>{valueText(value, info)}</b> {info.unit}
+        {limit !== '' && <span class='muted'>, {limit}</span>}
       </span>
     </li>
   )

@@ -19,8 +19,8 @@ export function LatencyPanel ({ fleet }: { readonly fleet: Fleet }): JSX.Element
         <thead>
           <tr>
             <th><span class='hidden'>Step</span></th>
-            <th class='number' scope='col'>median</th>
-            <th class='number' scope='col'>99 %</th>
+            <th class='number' scope='col'>p50</th>
+            <th class='number' scope='col'>p99</th>
           </tr>
         </thead>
         <tbody>

@@ -10,7 +10,7 @@ export function PathPanel ({ tick }: { readonly tick: FleetTick | null }): JSX.E
   const losses = tick === null ? [] : notStored(tick)
   return (
     <section class='panel path' aria-labelledby='path'>
-      <h2 id='path'>Path of the points <span class='muted'>since the start</span></h2>
+      <h2 id='path'>Pipeline <span class='muted'>since the start</span></h2>
       <ol>
         <li><span>Accepted</span> <b>{total('accepted')}</b></li>
         <li class='between'><span>not yet on disk</span> <span>{total('unspooled')}</span></li>

@@ -4,6 +4,7 @@ import type { MetricInfo } from '../../model/catalogue.js'
 import { Readings, type SatelliteAnswer } from '../../model/readings.js'
 import { RANGE_MS, type Range } from '../../model/route.js'
 import { SatelliteSeries, type SeriesAnswer } from '../../model/series.js'
+import { Refresh } from '../../live/refresh.js'
 import { usePage } from '../../parts/use-page.js'
 
 /** Points asked for: one for each two or three pixels of a chart. */
@@ -24,23 +25,24 @@ export function useReadings (id: string): Loaded<Readings> {
   const value = useMemo(() => new Readings(), [id])
   const [state, setState] = useState({ loading: true, failure: null as string | null })
   useEffect(() => {
-    const aborted = new AbortController()
-    const read = async (): Promise<void> => {
-      const answer = await page.http.get<SatelliteAnswer>(`/satellites/${encodeURIComponent(id)}`, aborted.signal)
-      if (aborted.signal.aborted) return
+    setState({ loading: true, failure: null })
+    const refresh = new Refresh(async (signal) => {
+      const answer = await page.http.get<SatelliteAnswer>(`/satellites/${encodeURIComponent(id)}`, signal)
+      if (signal.aborted) return false
       if (answer.ok) value.setStored(answer.value)
       const failure = answer.ok || answer.status === 404 ? null : answer.message
       setState({ loading: false, failure })
-    }
+      return failure === null
+    })
     const stop = page.watch({
-      onGap: () => { void read() },
+      onGap: refresh.note,
       onPoint: ({ satellite, values }) => {
         if (satellite !== id) return
         for (const [metric, [timeMs, reading]] of Object.entries(values)) value.addLive(metric, timeMs, reading)
       }
     })
     return () => {
-      aborted.abort()
+      refresh.close()
       stop()
     }
   }, [page, id, value])
@@ -56,28 +58,29 @@ export function useSeries (
   const value = useMemo(() => new SatelliteSeries(metrics), [id, stream, names, range, page.catalogue])
   const [state, setState] = useState({ loading: true, failure: null as string | null })
   useEffect(() => {
-    const aborted = new AbortController()
-    const read = async (): Promise<void> => {
+    setState({ loading: true, failure: null })
+    const refresh = new Refresh(async (signal) => {
       const query = new URLSearchParams({
         metrics: names, from: String(Math.round(page.nowMs() - RANGE_MS[range])), points: String(POINTS)
       })
       const path = `/satellites/${encodeURIComponent(id)}/${encodeURIComponent(stream)}?${query.toString()}`
-      const answer = await page.http.get<SeriesAnswer>(path, aborted.signal)
-      if (aborted.signal.aborted) return
+      const answer = await page.http.get<SeriesAnswer>(path, signal)
+      if (signal.aborted) return false
       if (answer.ok) value.setStored(answer.value)
       setState({ loading: false, failure: answer.ok ? null : answer.message })
       page.changes.now()
-    }
+      return answer.ok
+    })
     const stop = page.watch({
-      onGap: () => { void read() },
+      onGap: refresh.note,
       onPoint: ({ satellite, time_ms: timeMs, values }) => {
         if (satellite === id) value.addLive(timeMs, value.metrics.map(({ name }) => values[name]?.[1] ?? null))
       }
     })
     const everyMs = Math.min(REFRESH_MS_MAX, Math.max(REFRESH_MS_MIN, RANGE_MS[range] * REFRESH_PART))
-    const timer = setInterval(() => { if (page.link.state === 'live') void read() }, everyMs)
+    const timer = setInterval(() => { if (page.link.state === 'live') refresh.note() }, everyMs)
     return () => {
-      aborted.abort()
+      refresh.close()
       clearInterval(timer)
       stop()
     }

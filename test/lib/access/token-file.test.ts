@@ -17,8 +17,14 @@ function faultsOf (value: unknown, others: readonly string[] = []): readonly str
 t.test('a valid file', t => {
   const roles = ['ingest', 'read', 'operate', 'admin']
   const full = { name: 'mission-7.a_b', sha256: OTHER, roles, satellites: ['SAT-00*', 'ISS'] }
-  const entries = [{ ...ENTRY, sha256: SHA.toUpperCase() }, { ...full, expires: '2027-01-01T02:00:00+02:00' }]
-  const tokens = [{ ...ENTRY, satellites: null, expiresMs: null }, { ...full, expiresMs: Date.UTC(2027, 0, 1) }]
+  const bounds = { satellites_max: 3, points_per_second: 500 }
+  const entries = [
+    { ...ENTRY, sha256: SHA.toUpperCase() }, { ...full, ...bounds, expires: '2027-01-01T02:00:00+02:00' }
+  ]
+  const tokens = [
+    { ...ENTRY, satellites: null, satellitesMax: null, rates: null, expiresMs: null },
+    { ...full, satellitesMax: 3, rates: { requests: null, points: 500 }, expiresMs: Date.UTC(2027, 0, 1) }
+  ]
   t.strictSame(parseTokenFile(JSON.stringify({ tokens: entries })), { ok: true, tokens })
   t.strictSame(parseTokenFile('{"tokens":[]}'), { ok: true, tokens: [] })
   const thousand = Array.from({ length: 1_000 }, (_, index) => (
@@ -39,7 +45,7 @@ t.test('each fault is reported with its position', t => {
     [{}, /^tokens must be a list$/],
     [{ tokens: {} }, /^tokens must be a list$/],
     [{ tokens: [], tokenz: 1 }, /^tokenz is not a known field; use tokens; did you mean tokens\?$/],
-    [{ tokens: [7] }, /^tokens\[0\] must be an object with name, sha256, roles, satellites, expires$/],
+    [{ tokens: [7] }, /^tokens\[0\] must be an object with name, sha256, roles, satellites, .*, expires$/],
     ...entryCases(
       [{ expire: '2027-01-01T00:00:00Z' }],
       /^tokens\[0\]\.expire is not a known field; .*; did you mean expires\?$/
@@ -72,6 +78,11 @@ t.test('each fault is reported with its position', t => {
       /^tokens\[0\]\.satellites must be a non-empty list of ids and patterns; omit it to allow all satellites$/
     ),
     ...entryCases([{ satellites: ['ok', ' no'] }], /^tokens\[0\]\.satellites has " no", which is neither/),
+    ...entryCases(
+      [0, -1, 1.5, 1e9, '5', null].map((rate) => ({ requests_per_second: rate })),
+      /^tokens\[0\]\.requests_per_second must be a whole number from 1 to 100000000$/
+    ),
+    ...entryCases([{ satellites_max: 100_001 }], /^tokens\[0\]\.satellites_max must be .* from 1 to 100000$/),
     ...entryCases(
       ['2027-01-01', '2027-02-30T00:00:00Z', '2027-01-01T00:00:00', 1_800_000_000_000, null]
         .map((expires) => ({ expires })),

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { defaultLimits, thresholdsInUse } from '../../../lib/catalogue/default-limits.js'
+import { defaultLimits, withLimitsOf, thresholdsInUse } from '../../../lib/catalogue/default-limits.js'
 import { BUILT_IN } from '../../support/built-in.js'
 import { catalogueOf } from '../../support/catalogues.js'
 
@@ -27,5 +27,19 @@ t.test('one that does not fit the other limits is refused by name', (t) => {
   t.match(
     defaultLimits({ ...NONE, threshold_battery_charge_percent: 15 }, catalogue).default,
     { battery_charge_percent: { low: { warning: 20, critical: 15 } } })
+  t.end()
+})
+
+t.test('limits of new metrics join those in force, if together they are a valid set', (t) => {
+  const catalogue = catalogueOf('a: { id: 1 }', 'b: { id: 2, limits: { low: { critical: 3 } } }')
+  const added = catalogue.metrics.slice(1)
+  // Those of a newer host's metric stay.
+  const inForce = { default: { newer: { high: { warning: 1 } } }, overrides: { X: { a: { low: { critical: 1 } } } } }
+  t.same(withLimitsOf(added, inForce, catalogue), {
+    ...inForce, default: { b: { low: { critical: 3 } }, newer: { high: { warning: 1 } } }
+  })
+  t.same(withLimitsOf(added, { default: { b: {} }, overrides: {} }, catalogue).default, { b: {} }, 'those in force win')
+  const costly = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`*a*${index}*b*`, {}]))
+  t.throws(() => withLimitsOf(added, { default: {}, overrides: costly }, catalogue), /cannot be added to those in force/)
   t.end()
 })

@@ -109,6 +109,20 @@ t.test('choices, texts, addresses, paths', t => {
   t.end()
 })
 
+t.test('networks, and numbers that may be off', (t) => {
+  const networks = types.networks()
+  const listed = networks.parse('10.0.0.0/8, 192.0.2.1,2001:db8::/32,::1')
+  t.same(listed, { ok: true, value: ['10.0.0.0/8', '192.0.2.1', '2001:db8::/32', '::1'] })
+  for (const wrong of ['', '10.0.0.0/33', '10.0.0/8', 'proxy', '::1/129', '10.0.0.0/8/8', '10.0.0.0/', '1.2.3.4,']) {
+    t.notOk(networks.parse(wrong).ok, wrong)
+  }
+  const rate = types.integerOrOff({ min: 1, max: 10 })
+  t.same(['off', '7'].map((text) => rate.parse(text)), [{ ok: true, value: null }, { ok: true, value: 7 }])
+  for (const wrong of ['0', '11', 'on', '']) t.notOk(rate.parse(wrong).ok, wrong)
+  t.same([rate.format(null), rate.format(7)], ['off', '7'])
+  t.end()
+})
+
 t.test('messages do not repeat URLs and lists', t => {
   const url = types.url(['postgres', 'postgresql'])
   t.equal(message(url, 'postgres://a:b@c/d'), 'taken: "postgres://a:b@c/d"')

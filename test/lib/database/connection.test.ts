@@ -186,6 +186,29 @@ t.test('server killed in the middle of a COPY, and between two statements', asyn
   t.equal((await again.query('SELECT 1')).rowCount, 1, 'a new connection to the same URL works')
 })
 
+const COPY_OUT = "COPY (SELECT repeat('a', 1000) FROM generate_series(1, 1000000)) TO STDOUT"
+
+t.test('server killed, or silent, in the middle of a COPY to the client', async t => {
+  const server = await startTestPostgres(t)
+  const killed = await connect(server.url, OPTIONS)
+  const reading = killed.copyOut(COPY_OUT)[Symbol.asyncIterator]()
+  await reading.next()
+  await server.kill()
+  const error = await failure((async () => {
+    while (!((await reading.next()).done ?? false));
+  })())
+  t.ok(isConnectionError(error), String(error))
+  t.notOk(isUnanswered(error))
+  t.notOk(killed.alive)
+
+  const silent = await connect(shared.url, { ...OPTIONS, statementMsMax: 50 })
+  process.kill(silent.backendPid, 'SIGSTOP')
+  const unanswered = await failure(silent.copyOut(COPY_OUT)[Symbol.asyncIterator]().next())
+  process.kill(silent.backendPid, 'SIGCONT')
+  t.ok(isUnanswered(unanswered), String(unanswered))
+  t.notOk(silent.alive)
+})
+
 t.test('close waits for a COPY that is under way', async t => {
   const { url } = shared
   const database = await openWithTable(t, url)

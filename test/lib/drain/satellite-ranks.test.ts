@@ -55,3 +55,16 @@ t.test('forgets all when a COPY might bring more than it remembers, again and ag
   }
   t.end()
 })
+
+t.test('rows that were never ranked are forgotten with the rest', (t) => {
+  const ranks = new SatelliteRanks()
+  const ids = Array.from({ length: 120_000 }, (_, i) => Buffer.from(String(i).padStart(6, '0')))
+  assert.deepEqual(ranksOf(ranks, ids), ids.map((_, i) => i + 1))
+  // A COPY given up in the middle of its rows, as for a row with too many fields.
+  ranks.begin(3)
+  for (const text of ['X', 'Y', 'Z']) ranks.keyOf(Buffer.from(text), 0, 1)
+  const others = Array.from({ length: 90_000 }, (_, i) => Buffer.from(`B${String(i).padStart(6, '0')}`))
+  assert.deepEqual(ranksOf(ranks, others), others.map((_, i) => i + 1))
+  t.equal(ranks.highest, 90_000)
+  t.end()
+})

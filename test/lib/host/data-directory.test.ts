@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { dataDirMode, lockDirectory, type DirectoryLock } from '../../../lib/host/data-directory.js'
+import { findServer, dataDirMode, lockDirectory, type DirectoryLock } from '../../../lib/host/data-directory.js'
 import { processStart } from '../../../lib/host/process-identity.js'
 import { CONTAINER, needsContainer } from '../../support/container.js'
 import { eventually } from '../../support/eventually.js'
@@ -40,6 +40,17 @@ t.test('one owner at a time', async t => {
   next.release()
   const last = await lockDirectory(directory, 'data directory')
   last.release()
+})
+
+t.test('signals are for servers only', async t => {
+  const directory = await temporaryDirectory(t)
+  await t.rejects(findServer(directory, 'data directory'), /No server runs on/)
+  const command = await lockDirectory(directory, 'data directory')
+  await t.rejects(findServer(directory, 'data directory'), /process \d+ on host .* a command, not a server/)
+  command.release()
+  const server = await lockDirectory(directory, 'data directory', 0o700, true)
+  t.equal(await findServer(directory, 'data directory'), process.pid)
+  server.release()
 })
 
 t.test('a lock whose process was killed', async t => {
@@ -77,7 +88,7 @@ t.test('what stands in the file does not matter', async t => {
   ]) {
     await writeFile(path, text, { mode: 0o600 })
     const lock = await lockDirectory(directory, 'data directory')
-    t.same(JSON.parse(await readFile(path, 'utf8')), { pid: process.pid, host: hostname() })
+    t.same(JSON.parse(await readFile(path, 'utf8')), { pid: process.pid, host: hostname(), server: false })
     await writeFile(path, text)
     await t.rejects(
       lockDirectory(directory, 'data directory'), { name: 'StartupError', message: /in use by (another )?process/ })

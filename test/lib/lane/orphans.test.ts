@@ -39,9 +39,10 @@ function orphansOf (t: Test, dataDir: string): Opened {
     log: silentLog,
     hooks: { onFatal: (error) => { throw error }, onSync: () => {} },
     retryMs: 10,
-    drain: (spool) => {
+    drain: async (spool) => {
       given.push(spool)
       wake(spool)
+      await new Promise(() => {})
     }
   })
   t.teardown(() => orphans.close())
@@ -62,7 +63,7 @@ t.test('a slot that cannot be opened is retried, and does not affect the others'
   await writeFile(directory(7), 'not a directory')
 
   const { orphans, given, next } = orphansOf(t, dataDir)
-  await orphans.open()
+  await orphans.openBeside([0])
   t.same(given.map((spool) => spool.backlog().rows), [1], 'that of slot 4')
   t.match(orphans.complaints, [
     new RegExp(`^the spool of slot-5, which has .* retrying every minute. .* in use by process ${holder.pid!}`),
@@ -87,7 +88,7 @@ t.test('one that fails when it is locked already is opened the next time', async
   const inTheWay = join(slotDirectory(join(dataDir, 'spool'), 3), 'spool-id.new')
   await mkdir(inTheWay, { recursive: true })
   const { orphans, given, next } = orphansOf(t, dataDir)
-  await orphans.open()
+  await orphans.openBeside([0])
   t.match(orphans.complaints, [/^the spool of slot-3, .* retrying every minute\. EISDIR/])
   t.equal(given.length, 0)
   const opened = next()
@@ -100,9 +101,30 @@ t.test('nothing is given out after stop', async (t) => {
   const dataDir = await temporaryDirectory(t)
   for (const slot of [3, 4]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
   const { orphans, given } = orphansOf(t, dataDir)
-  const opening = orphans.open()
+  const opening = orphans.openBeside([0])
   orphans.stop()
   await opening
   t.equal(given.length, 0)
   await orphans.close()
+})
+
+t.test('one that was drained is free again, and slots in use are left alone', async (t) => {
+  const dataDir = await temporaryDirectory(t)
+  for (const slot of [1, 2]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
+  let finish: () => void = () => {}
+  const orphans = new Orphans({
+    config: configOf(dataDir),
+    log: silentLog,
+    hooks: { onFatal: (error) => { throw error }, onSync: () => {} },
+    drain: async () => { await new Promise<void>((resolve) => { finish = resolve }) }
+  })
+  t.teardown(() => orphans.close())
+  await orphans.openBeside([0, 1])
+  t.same(orphans.slots, [2])
+  await orphans.openBeside([0, 1])
+  t.same(orphans.slots, [2], 'not opened twice')
+  finish()
+  while (orphans.slots.length > 0) await new Promise((resolve) => setImmediate(resolve))
+  const lock = await lockDirectory(slotDirectory(join(dataDir, 'spool'), 2), 'spool slot')
+  lock.release()
 })

@@ -48,6 +48,34 @@ function judge (
 
 const everywhere = (limits: MetricLimits): LimitSet => ({ default: { [BATTERY]: limits }, overrides: {} })
 
+t.test('memory: rows are forgotten at their bound, and everybody is still judged by the right limits', (t) => {
+  const ids = Array.from({ length: 300 }, (_, index) => `S-${index}`)
+  const limits = (index: number): MetricLimits => ({ low: { critical: index } })
+  const overrides = Object.fromEntries(ids.map((id, index) => [id, { [BATTERY]: limits(index + 1) }]))
+  const satellites = new SatelliteTable()
+  const table = new LimitTable(
+    { version: 1, set: { default: { [BATTERY]: limits(0) }, overrides } }, TELEMETRY, 10 * METRIC_COUNT * 60)
+  const anomalies = new AnomalyColumns(1)
+  for (let round = 0; round < 3; round++) {
+    // In any order, also several points of one satellite around the bound.
+    const order = Array.from({ length: 900 }, (_, index) => (index * (7 + 4 * round)) % 300)
+    const columns = new PointColumns(TELEMETRY)
+    for (const index of order) {
+      const point = columns.push(satellites.byId(ids[index]!)!, 0)
+      columns.values[point * METRIC_COUNT] = index
+    }
+    table.judge(columns, satellites.generation, anomalies)
+    t.equal(anomalies.count, order.length)
+    t.ok(order.every((index, point) => anomalies.limits[point] === index + 1))
+    const other = new PointColumns(TELEMETRY)
+    other.values[other.push(satellites.byId('another')!, 0) * METRIC_COUNT] = -1
+    table.judge(other, satellites.generation, anomalies)
+    t.equal(anomalies.limits[0], 0, 'the default is remembered')
+  }
+  t.ok((table as unknown as { bounds: Float64Array }).bounds.length <= 16 * METRIC_COUNT * 2, 'no more than ever')
+  t.end()
+})
+
 t.test('a value equal to a limit is in order; the most severe limit exceeded counts', (t) => {
   const set = everywhere({ low: { warning: 20, critical: 10 }, high: { warning: 80, critical: 90 } })
   const values = [9.99, 10, 19.99, 20, 50, 80, 80.01, 90, 90.01]

@@ -18,7 +18,7 @@ interface Watched {
   until: (predicate: () => boolean) => Promise<void>
 }
 
-function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
+function watch (t: Test, mode: string, httpCount = 1, udpCount = 0): Watched {
   process.env['SLOTS_WORKER'] = mode
   const watchers = new Set<() => void>()
   // After the slots have handled the event.
@@ -32,11 +32,13 @@ function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
     write: (line: string) => { watched.lines.push(JSON.parse(line) as Record<string, unknown>) }
   }
   const slots = new Slots({
-    count,
-    vitalCount,
+    listeners: [
+      ...Array.from({ length: httpCount }, () => ({ kind: 'http', port: 1 } as const)),
+      ...Array.from({ length: udpCount }, () => ({ kind: 'udp', port: 1 } as const))
+    ],
     exec: EXEC,
     log: createLogger({ level: 'error', name: 'test', pretty: false, destination }),
-    settingsFor: (slot) => ({ slot } as WorkerSettings),
+    settingsFor: ({ number }) => ({ slot: number } as WorkerSettings),
     handlers: {
       ready: record,
       report: record,
@@ -45,10 +47,12 @@ function watch (t: Test, mode: string, count = 1, vitalCount = count): Watched {
       found: record,
       watch: record,
       unwatch: record,
+      'client-news': record,
       'lease?': record,
       'lease-over': record,
       'feed-want': record,
       gathered: record,
+      left: record,
       senders: record
     },
     onDeath: (slot) => {
@@ -166,7 +170,7 @@ t.test('five quick deaths: delays grow, then it gives up with the cause', async 
 })
 
 t.test('a broken slot does not end the server while another one is serving', async (t) => {
-  const watched = watch(t, 'first is broken', 3, 2)
+  const watched = watch(t, 'first is broken', 2, 1)
   const slot = slotZero(watched)
   watched.slots.start()
   await watched.until(() => watched.deaths.length === 5)
@@ -177,7 +181,7 @@ t.test('a broken slot does not end the server while another one is serving', asy
 })
 
 t.test('it gives up when every vital slot is broken, whatever the others do', async (t) => {
-  const watched = watch(t, 'first is broken', 2, 1)
+  const watched = watch(t, 'first is broken', 1, 1)
   watched.slots.start()
   await watched.until(() => watched.gaveUp.length > 0)
   t.equal(watched.slots.all[1]?.state, 'ready')
@@ -212,4 +216,51 @@ t.test('stop while workers are starting', async (t) => {
   watched.slots.start()
   await watched.slots.stop(60_000, 0)
   t.strictSame(watched.slots.all.map(({ state, restarts }) => [state, restarts]), [['gone', 0], ['gone', 0]])
+})
+
+t.test('a successor beside the one that it replaces, which retires', async (t) => {
+  const watched = watch(t, 'serve', 2)
+  const { slots } = watched
+  const slot = slotZero(watched)
+  slots.start()
+  await watched.until(allReady(watched))
+  const successor = await slots.startSuccessor(slot, 2)
+  if (typeof successor === 'string') throw new Error(successor)
+  t.match(successor, { number: 2, state: 'ready', takesOverFrom: null, engine: 'engine of 2' })
+  t.strictSame(slots.all.map(({ number, state }) => [number, state]), [[0, 'ready'], [2, 'ready'], [1, 'ready']])
+  t.equal(await slots.retire(slot), null)
+  t.strictSame(slots.all.map(({ number }) => number), [2, 1])
+  t.match(slot, { state: 'gone', worker: null, report: { waiting: 3 } })
+  t.strictSame(watched.lines, [], 'nobody died')
+  t.equal(slots.restarts, 0)
+})
+
+t.test('a successor that fails is not tried again, and nothing changes', async (t) => {
+  const watched = watch(t, 'successors fail')
+  const slot = slotZero(watched)
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  t.equal(await watched.slots.startSuccessor(slot, 1), 'exit code 3')
+  t.strictSame(watched.slots.all, [slot])
+  t.equal(slot.state, 'ready')
+})
+
+t.test('a worker that dies while it retires is not replaced once more', async (t) => {
+  const watched = watch(t, 'retires badly')
+  const slot = slotZero(watched)
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  const successor = await watched.slots.startSuccessor(slot, 1)
+  t.equal(await watched.slots.retire(slot), 'exit code 5')
+  t.strictSame(watched.slots.all, [successor])
+})
+
+t.test('stop during a replacement', async (t) => {
+  const watched = watch(t, 'serve')
+  watched.slots.start()
+  await watched.until(allReady(watched))
+  const successor = watched.slots.startSuccessor(slotZero(watched), 1)
+  await watched.slots.stop(60_000, 0)
+  t.equal(await successor, 'the server stops')
+  t.strictSame(watched.slots.all.map(({ state }) => state), ['gone', 'gone'])
 })

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSpool } from '../../../lib/spool/open-spool.js'
 import { realFiles, type Files, type OpenFile } from '../../../lib/spool/files.js'
+import type { Position } from '../../../lib/journal/journal.js'
 import { POSITION_START } from '../../../lib/spool/format/position.js'
 import { GROUP_FRAMES_MAX, newId } from '../../../lib/spool/format/segment.js'
 import { TestBatch, appendAll, drain, ledgerAt, makeDirectory, openTestSpool, ROW_FORMAT } from './support.js'
@@ -156,6 +157,68 @@ t.test('a ledger of another spool stops the drain', async (t) => {
   t.match(spool.resume(ofCopy), { kind: 'ledger_ahead' }, 'the same epoch of a copy')
   t.equal(spool.resume(ledgerAt(spool, 2)), null)
   t.equal(spool.resume({ ...ledgerAt(spool, 2), epochId: null }), null, 'a row without an id is believed')
+})
+
+t.test('a ledger that falls behind while the spool runs: no frame is removed until it fits', async (t) => {
+  const directory = await makeDirectory(t)
+  const { spool } = await openTestSpool(t, { directory, segmentBytes: 1024 })
+  spool.resume(null)
+  spool.resume(POSITION_START)
+  await appendAll(spool, names(3))
+  await drain(spool)
+  t.match(spool.resume(ledgerAt(spool, 1)), { kind: 'ledger_behind' })
+  const begun = spool.segments
+  const later = names(20, 'x'.repeat(100))
+  await appendAll(spool, later)
+  t.ok(spool.segments > begun + 1, 'new segments, and no old one less')
+  t.match(spool.resume(ledgerAt(spool, 1)), { kind: 'ledger_behind' }, 'not believed the second time either')
+  await spool.close()
+
+  const next = await openTestSpool(t, { directory })
+  t.equal(next.spool.resume(ledgerAt(spool, 1)), null)
+  t.same((await drain(next.spool)).texts, ['frame-2', 'frame-3', ...later])
+})
+
+t.test('nor on a disk so full that released frames would make room for a header', async (t) => {
+  const directory = await makeDirectory(t)
+  let full = false
+  const files: Files = {
+    ...realFiles,
+    create: async (path) => {
+      if (full) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+      return await realFiles.create(path)
+    }
+  }
+  const { spool } = await openTestSpool(t, { files, directory, segmentBytes: 16 * 1024 })
+  spool.resume(null)
+  spool.resume(POSITION_START)
+  await appendAll(spool, names(3))
+  await drain(spool)
+  t.match(spool.resume(ledgerAt(spool, 1)), { kind: 'ledger_behind' })
+  full = true
+  const refused = new TestBatch('x'.repeat(16 * 1024))
+  spool.append(refused)
+  t.equal(await refused.whenSpooled, 'spool_full')
+  full = false
+  await spool.close()
+  const next = await openTestSpool(t, { directory })
+  t.equal(next.spool.resume(ledgerAt(spool, 1)), null)
+  t.same((await drain(next.spool)).texts, ['frame-2', 'frame-3'])
+})
+
+t.test('lost commits: only if the database has no row of what is on disk', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  spool.resume(null)
+  spool.resume(POSITION_START)
+  await appendAll(spool, names(3))
+  await drain(spool)
+  const behind = ledgerAt(spool, 1)
+  t.match(spool.resume(behind), { kind: 'ledger_behind' })
+  const isRight = async (through: Position | null, rowsBehind: number): Promise<boolean> => (
+    await spool.isRightBehind(behind, async () => await Promise.resolve({ through, rows: 0, rowsBehind })))
+  t.ok(await isRight(null, 0))
+  t.notOk(await isRight(null, 1), 'the first frame is incomplete, but another one is there')
+  t.notOk(await isRight(ledgerAt(spool, 2), 0))
 })
 
 t.test('after a start the segments decide', async (t) => {

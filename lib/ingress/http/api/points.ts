@@ -48,7 +48,7 @@ export function createPointHandler (context: PointContext, route: PointRoute): R
 }
 
 /** Checks everything that can be refused before the body is read. Null: it was refused and answered. */
-function readHead ({ intake }: PointContext, { formats, hint }: PointRoute, call: RouteCall): Order | null {
+function readHead ({ intake, counters }: PointContext, { formats, hint }: PointRoute, call: RouteCall): Order | null {
   const { request } = call
   const ack = readAck(request.query)
   if (typeof ack === 'object') {
@@ -63,6 +63,12 @@ function readHead ({ intake }: PointContext, { formats, hint }: PointRoute, call
   const encoding = findEncoding(request.header('content-encoding'))
   if (encoding === null) {
     call.fail('unsupported_encoding')
+    return null
+  }
+  const waitSeconds = call.client?.pointsWaitSeconds() ?? 0
+  if (waitSeconds > 0) {
+    counters.denied.rate_limited++
+    call.fail('rate_limited', { retryAfterSeconds: waitSeconds })
     return null
   }
   const refusal = intake.refusal(ack)
@@ -132,10 +138,12 @@ class PointPost {
     const { columns } = intake
     const fault = order.decode(body, now(), intake.rules, intake.satellites, columns)
     if (fault !== null) {
+      call.client?.takePoints(fault.points)
       intake.reject(fault.points)
       call.fail(fault.code, { message: fault.message, details: fault.details })
       return
     }
+    call.client?.takePoints(columns.count)
     if (this.isForbidden(columns)) return
     const answer = route.answer(columns)
     if (columns.count === 0) {
@@ -146,15 +154,18 @@ class PointPost {
     intake.offer(order.ack, (ack) => this.acknowledge(ack, answer, startedMs))
   }
 
-  /** Whether the token does not allow one of the satellites; if so, answers that. */
+  /** Whether the token does not allow one of the satellites, or not so many; if so, answers that. */
   private isForbidden (columns: PointColumns): boolean {
     const { context, call } = this
-    const allowed = call.caller?.satellites ?? null
+    if (call.caller === null) return false
+    const { satellites: allowed, quota } = call.caller
     const forbidden = allowed === null ? null : forbiddenSatellite(allowed, columns)
-    if (forbidden === null) return false
+    const surplus = forbidden === null ? quota?.admit(columns) ?? null : null
+    if (forbidden === null && surplus === null) return false
+    const code = forbidden === null ? 'too_many_satellites' : 'satellite_forbidden'
     context.intake.reject(columns.count)
-    context.counters.denied.satellite_forbidden++
-    call.fail('satellite_forbidden', forbidden)
+    context.counters.denied[code]++
+    call.fail(code, forbidden ?? { message: surplusMessage(quota?.max ?? 0, String(surplus)) })
     return true
   }
 
@@ -182,6 +193,11 @@ function forbiddenSatellite (allowed: SatellitePatterns, { count, satellites }: 
     return { message, details: [detail] }
   }
   return null
+}
+
+function surplusMessage (max: number, satellite: string): string {
+  return `The token may send points of ${max} satellites, and has; ${JSON.stringify(satellite)} would be one more. ` +
+    'None of the body was taken.'
 }
 
 /** The answer to accepted points that are not yet in the database when their deadline has passed. */

@@ -18,10 +18,16 @@ export const LIVE_BODY = '{"status":"live"}'
 
 export function createProbeRoutes (intake: Pick<Intake, 'refusal'>): RouteTable {
   return {
-    '/live': { name: 'live', open: true, methods: { GET: (call) => call.reply(200, HEADERS, LIVE_BODY) } },
+    '/live': {
+      name: 'live',
+      open: true,
+      unbounded: true,
+      methods: { GET: (call) => call.reply(200, HEADERS, LIVE_BODY) }
+    },
     '/ready': {
       name: 'ready',
       open: true,
+      unbounded: true,
       methods: {
         GET: (call) => {
           const refusal = intake.refusal('spooled')

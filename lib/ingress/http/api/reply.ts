@@ -8,6 +8,7 @@ import type { ErrorExtras } from '../engines/answers.js'
 import type { Headers, HttpExchange, HttpRequest } from '../engines/engine.js'
 import type { StatusAnswer } from './status-port.js'
 import type { Caller } from './tokens.js'
+import type { Client } from '../clients/rates.js'
 
 const JSON_HEADERS: Headers = [['content-type', 'application/json']]
 
@@ -20,7 +21,9 @@ export class RouteCall {
     /** The decoded texts in place of each `{…}` in the path of the route. */
     readonly parameters: readonly string[] = [],
     /** The sender, by its token; null if the route needs none. */
-    readonly caller: Caller | null = null
+    readonly caller: Caller | null = null,
+    /** Whose points are counted; null: nobody's. */
+    readonly client: Client | null = null
   ) {}
 
   /** Reads the body. Failures are answered; an exception in onBody, which the router cannot catch, becomes a crash. */

@@ -7,11 +7,12 @@
  *   403   a change requested by a web page of a foreign origin
  *   401   a token is required, and there is no valid one
  *   403   the token does not have the role
+ *   429   the client has sent too many requests
  *
- * OPTIONS is answered with Allow, but without anything that browsers would take as permission: paths and methods are no
- * secret. A handler that throws is a programmer's error: the client gets 500 if possible, and the exception ends the
- * process.
+ * OPTIONS is answered with Allow: paths and methods are no secret. Browsers get permission for allowed origins only. A
+ * handler that throws is a programmer's error: the client gets 500 if possible, and the exception ends the process.
  */
+import { CorsExchange, preflightHeaders } from './cors.js'
 import { MsgpackExchange, acceptsMsgpack } from './msgpack-answers.js'
 import { RouteCall } from './reply.js'
 import type { HttpHandler, HttpRequest } from '../engines/engine.js'
@@ -19,6 +20,7 @@ import type { ErrorExtras } from '../engines/answers.js'
 import type { OriginCheck } from '../engines/origins.js'
 import type { Role } from '../../../access/token.js'
 import type { Caller, DenialCode, TokenCheck } from './tokens.js'
+import type { ClientBounds } from '../clients/bounds.js'
 import type { HttpCounters, RouteCounters, RouteName } from './counters.js'
 
 export type RouteHandler = (call: RouteCall) => void
@@ -32,6 +34,8 @@ export interface Route {
   readonly open?: boolean | ((request: HttpRequest) => boolean)
   /** Role required for other methods. Default: operate. */
   readonly writer?: Role
+  /** Answered however often it is asked for. */
+  readonly unbounded?: boolean
 }
 
 /** By path, whose segments may be names in braces. Paths without any take precedence. */
@@ -41,6 +45,8 @@ export type RouteTable = Readonly<Record<string, Route>>
 export interface Checks {
   readonly tokens: TokenCheck
   readonly origins: OriginCheck
+  /** Null: clients may send whatever they like. */
+  readonly clients: ClientBounds | null
 }
 
 /** Safe methods, which change nothing. */
@@ -55,12 +61,15 @@ interface Entry {
   /** Reading needs no token. */
   readonly isOpen: (request: HttpRequest) => boolean
   readonly writer: Role
+  readonly isBounded: boolean
 }
 
 export function createRouter (table: RouteTable, checks: Checks, counters: HttpCounters): HttpHandler {
   const paths = new Paths(table, counters)
   return (request, plainExchange) => {
-    const exchange = acceptsMsgpack(request.header('accept')) ? new MsgpackExchange(plainExchange) : plainExchange
+    const origin = checks.origins.named(request)
+    const named = origin === null ? plainExchange : new CorsExchange(plainExchange, origin)
+    const exchange = acceptsMsgpack(request.header('accept')) ? new MsgpackExchange(named) : named
     const exact = paths.exact.get(request.path)
     const found = exact === undefined ? paths.find(request.path) : null
     const entry = exact ?? found?.entry
@@ -74,17 +83,26 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
     if (handler === undefined) {
       const call = new RouteCall(request, exchange, entry.counters)
       const headers = [['allow', entry.allow]] as const
-      if (request.method === 'OPTIONS') call.reply(200, headers, '')
-      else call.fail('method_not_allowed', { headers })
+      if (request.method === 'OPTIONS') {
+        call.reply(200, origin === null ? headers : [...headers, ...preflightHeaders(entry.allow)], '')
+      } else {
+        call.fail('method_not_allowed', { headers })
+      }
       return
     }
     const caller = admit(checks, entry, request)
-    if (typeof caller === 'string') {
-      if (caller !== 'foreign_origin') counters.denied[caller]++
-      new RouteCall(request, exchange, entry.counters).fail(caller, extrasOf(caller, entry, request))
+    const client = entry.isBounded && caller !== 'foreign_origin'
+      ? checks.clients?.clientOf(request, typeof caller === 'string' ? null : caller) ?? null
+      : null
+    const retryAfterSeconds = client?.takeRequest() ?? 0
+    const denial = retryAfterSeconds > 0 ? 'rate_limited' : caller
+    if (typeof denial === 'string') {
+      if (denial !== 'foreign_origin') counters.denied[denial]++
+      const extras = denial === 'rate_limited' ? { retryAfterSeconds } : extrasOf(denial, entry, request)
+      new RouteCall(request, exchange, entry.counters).fail(denial, extras)
       return
     }
-    const call = new RouteCall(request, exchange, entry.counters, found?.parameters ?? [], caller)
+    const call = new RouteCall(request, exchange, entry.counters, found?.parameters ?? [], denial, client)
     try {
       handler(call)
     } catch (error) {
@@ -108,7 +126,7 @@ function roleFor ({ isOpen, writer }: Entry, request: HttpRequest): Role | null 
 
 function extrasOf (denial: Denial, entry: Entry, request: HttpRequest): ErrorExtras {
   if (denial === 'foreign_origin') return {}
-  if (denial !== 'forbidden') return { headers: [['www-authenticate', 'Bearer']] }
+  if (denial === 'unauthorized' || denial === 'token_expired') return { headers: [['www-authenticate', 'Bearer']] }
   return { message: `The token is valid, but lacks the required role: ${String(roleFor(entry, request))}.` }
 }
 
@@ -165,8 +183,8 @@ function entryOf (route: Route, counters: HttpCounters): Entry {
   const methods = new Map(Object.entries(route.methods))
   const get = methods.get('GET')
   if (get !== undefined) methods.set('HEAD', get)
-  const { name, open = false, writer = 'operate' } = route
+  const { name, open = false, writer = 'operate', unbounded = false } = route
   const allow = [...methods.keys(), 'OPTIONS'].join(', ')
   const isOpen = typeof open === 'function' ? open : () => open
-  return { methods, allow, counters: counters.requests[name], isOpen, writer }
+  return { methods, allow, counters: counters.requests[name], isOpen, writer, isBounded: !unbounded }
 }

@@ -15,12 +15,15 @@ import type { PointContext } from './points.js'
 import type { Route, RouteHandler, RouteTable } from './router.js'
 import type { StatusPort } from './status-port.js'
 import type { TokenCheck } from './tokens.js'
+import type { ClientBounds } from '../clients/bounds.js'
 
 export interface HandlerParts {
   readonly intake: Intake
   readonly status: StatusPort
   readonly config: Pick<Config, 'maxBodyBytes' | 'allowedOrigins'>
   readonly tokens: TokenCheck
+  /** Default: clients may send whatever they like. */
+  readonly clients?: ClientBounds
   readonly counters: HttpCounters
   /** Microseconds since 1970: the time of points without one. */
   readonly now: () => number
@@ -44,7 +47,8 @@ export function createHandler (parts: HandlerParts): HttpHandler {
   }
   const index: Route = { name: 'index', methods: { GET: createIndexRoute(routes) } }
   const table: RouteTable = { ...parts.page?.(index) ?? { '/': index }, ...routes }
-  return createRouter(table, { tokens, origins: new OriginCheck(config.allowedOrigins) }, counters)
+  const origins = new OriginCheck(config.allowedOrigins)
+  return createRouter(table, { tokens, origins, clients: parts.clients ?? null }, counters)
 }
 
 function createPointRoute (context: PointContext): RouteHandler {

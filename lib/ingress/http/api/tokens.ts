@@ -7,22 +7,28 @@ import { SatellitePatterns } from '../../../limits/satellite-patterns.js'
 import type { Role, Token } from '../../../access/token.js'
 import type { ErrorCode } from '../../../support/errors.js'
 import type { HttpRequest } from '../engines/engine.js'
+import type { ClientTokens, KnownClient } from '../clients/bounds.js'
+import { SatelliteQuota, type NewSatellite } from '../clients/satellite-quota.js'
 
 const SCHEME = 'bearer '
+/** No address begins like this. */
+const CLIENT = 'token '
 /** A SHA-256 has 256 bits. */
 const WORDS_PER_DIGEST = 8
 
-/** Reasons to deny a request for its token, or the lack of one. */
+/** Reasons to deny a request for who sends it. */
 export const DENIALS = [
-  'unauthorized', 'token_expired', 'forbidden', 'satellite_forbidden'
+  'unauthorized', 'token_expired', 'forbidden', 'satellite_forbidden', 'too_many_satellites', 'rate_limited'
 ] as const satisfies readonly ErrorCode[]
 export type DenialCode = typeof DENIALS[number]
 
 /** The sender of a request, identified by its token. */
-export interface Caller {
+export interface Caller extends KnownClient {
   readonly name: string
   /** Satellites whose points it may send; null: all. */
   readonly satellites: SatellitePatterns | null
+  /** How many satellites it may send points of; null: any number. */
+  readonly quota: SatelliteQuota | null
 }
 
 interface KnownToken extends Caller {
@@ -37,8 +43,9 @@ export interface TokenCheckOptions {
   readonly nowMs?: () => number
 }
 
-export class TokenCheck {
+export class TokenCheck implements ClientTokens {
   private known: readonly KnownToken[] = []
+  private byClient: ReadonlyMap<string, KnownToken> = new Map()
   /** All digests, in the order of `known`. */
   private digests = new Int32Array(0)
   /** Scratch space of find(). */
@@ -57,12 +64,20 @@ export class TokenCheck {
   /** Takes effect with the next request. @param tokens null: none are required */
   replace (tokens: readonly Token[] | null): void {
     this.required = tokens !== null
-    this.known = (tokens ?? []).map(({ name, roles, satellites, expiresMs }) => ({
-      name,
-      roles: new Set(roles),
-      satellites: satellites === null ? null : new SatellitePatterns(satellites),
-      expiresMs
-    }))
+    const before = this.byClient
+    this.known = (tokens ?? []).map(({ name, roles, satellites, satellitesMax, rates, expiresMs }) => {
+      const client = CLIENT + name
+      return {
+        name,
+        client,
+        roles: new Set(roles),
+        satellites: satellites === null ? null : new SatellitePatterns(satellites),
+        quota: quotaOf(before.get(client)?.quota ?? null, satellitesMax),
+        rates,
+        expiresMs
+      }
+    })
+    this.byClient = new Map(this.known.map((token) => [token.client, token]))
     this.digests = new Int32Array(this.known.length * WORDS_PER_DIGEST)
     tokens?.forEach(({ sha256 }, index) => {
       writeWords(Buffer.from(sha256, 'hex'), this.digests, index * WORDS_PER_DIGEST)
@@ -76,6 +91,25 @@ export class TokenCheck {
     if (token === undefined) return 'unauthorized'
     if (token.expiresMs !== null && this.nowMs() >= token.expiresMs) return 'token_expired'
     return token.roles.has(role) || token.roles.has('admin') ? token : 'forbidden'
+  }
+
+  /** The token that is this client. */
+  callerOf (client: string): Caller | undefined {
+    return this.byClient.get(client)
+  }
+
+  /** Satellites counted here since the last calls, so many at most. */
+  newSatellites (most: number): NewSatellite[] {
+    const all: NewSatellite[] = []
+    for (const { client, quota } of this.known) {
+      for (const satellite of quota?.news(most - all.length) ?? []) all.push([client, satellite])
+    }
+    return all
+  }
+
+  /** Satellites counted by another worker. */
+  learn (satellites: readonly NewSatellite[]): void {
+    for (const [client, satellite] of satellites) this.byClient.get(client)?.quota?.learn(satellite)
   }
 
   private find (authorization: string): KnownToken | undefined {
@@ -93,6 +127,12 @@ export class TokenCheck {
     }
     return this.known[found]
   }
+}
+
+function quotaOf (before: SatelliteQuota | null, max: number | null): SatelliteQuota | null {
+  if (before === null || max === null) return max === null ? null : new SatelliteQuota(max)
+  before.max = max
+  return before
 }
 
 function writeWords (digest: Buffer, words: Int32Array, at: number): void {

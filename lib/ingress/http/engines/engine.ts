@@ -34,7 +34,7 @@ export const BODY_BYTES_PER_SECOND_MIN = 16 * 1024
 /** What an engine itself refuses, before a request reaches the routes (refusals.ts). */
 export const REFUSALS = [
   'malformed_request', 'unsupported_transfer_encoding', 'request_timeout', 'body_too_large', 'expectation_failed',
-  'head_too_large', 'too_many_connections'
+  'head_too_large', 'too_many_connections', 'too_many_client_connections'
 ] as const satisfies readonly ErrorCode[]
 
 export type RefusalCode = typeof REFUSALS[number]
@@ -53,6 +53,8 @@ export interface HttpRequest {
   readonly query: string
   /** The value, '' if absent. @param name lower case */
   header (name: string): string
+  /** IP address of the other end of the connection; '' if it is gone. */
+  address (): string
 }
 
 /** 'too_busy': incomplete bodies use all the memory for them. 'malformed_request': invalid chunks. */
@@ -97,10 +99,24 @@ export interface HttpServer {
    */
   useTls (material: TlsMaterial): Promise<void>
   /**
+   * Hands over to another process that listens on the same port: stops listening, but serves the connections that it
+   * has, and ends each with its next answer. One that stays idle ends by the time-out for the next request, as it would
+   * have anyway: closing it earlier could meet a request that is on its way (RFC 9112, 9.5). Event streams end at once,
+   * exports go on. Resolves, closed, when no connection is left, or after deadlineMs, when the rest are cut.
+   */
+  retire (deadlineMs: number): Promise<void>
+  /**
    * Stops listening; requests under way are answered, after which their connections are closed; streams end at once.
    * Resolves when no connection is left, or after deadlineMs, when the rest are cut. Later calls share its promise.
    */
   close (deadlineMs: number): Promise<void>
+}
+
+/** Bounds the connections of each address. */
+export interface AddressBound {
+  /** False: one too many; then close() is called for it nevertheless. */
+  open (address: string): boolean
+  close (address: string): void
 }
 
 export interface ServerTls {
@@ -118,6 +134,8 @@ export interface ListenOptions {
   readonly idleMs?: number
   /** Concurrent connections; more are answered with 503 (without TLS) and closed. Default: unlimited. */
   readonly connectionsMax?: number
+  /** Default: an address may have any number. For node:http only; uWebSockets.js does not say whose was closed. */
+  readonly connectionsByAddress?: AddressBound | null
   /** Called for each request or connection that the engine itself refuses. */
   readonly onRefused?: (code: RefusalCode) => void
 }

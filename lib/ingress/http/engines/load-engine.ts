@@ -23,6 +23,8 @@ export interface EngineChoice {
 export interface ChoiceParts {
   /** Must be usable; null: plain HTTP. */
   readonly tls: ServerTls | null
+  /** The connections of each address are bounded. uWebSockets.js does not say whose connection was closed. */
+  readonly boundsAddresses?: boolean
   readonly info: (message: string) => void
   readonly warn: (message: string) => void
   /** Replaced in tests. */
@@ -46,7 +48,11 @@ export async function chooseEngine (
   preference: 'auto' | HttpEngine['name'], parts: ChoiceParts
 ): Promise<EngineChoice> {
   if (preference === 'node') return NODE_CHOICE
-  const { tls, load = loadUws, check = checkEngine, info, warn } = parts
+  const { tls, boundsAddresses = false, load = loadUws, check = checkEngine, info, warn } = parts
+  if (boundsAddresses) {
+    info('CLIENT_CONNECTIONS is set, which uWebSockets.js cannot apply: node:http serves.')
+    return NODE_CHOICE
+  }
   try {
     const engine = await load()
     const obstacle = tls === null ? null : obstacleTo(engine, tls)

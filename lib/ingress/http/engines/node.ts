@@ -4,15 +4,17 @@
  * Input that its parser refuses is reported as 'clientError', and answered after all earlier requests of its
  * connection, since a pipelining client expects answers in order.
  */
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import { Server as NetServer } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { HEAD_BYTES_MAX, IDLE_MS, NOT_MODIFIED } from './engine.js'
 import { BodyReader, StallTicks, refusedByHead } from './body.js'
 import { NodeConnection } from './node-connection.js'
-import { NodeRequest } from './node-request.js'
+import { NodeRequest, refusedByFraming } from './node-request.js'
 import { refusalOf, refusalText } from './refusals.js'
-import { EngineServer } from './server.js'
+import { EngineServer, within } from './server.js'
 import { NOT_LISTED } from '../../../support/roster.js'
 import { TLS_VERSION_MIN, type TlsMaterial } from '../../../support/tls.js'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -55,15 +57,9 @@ async function listen (
     : createTlsServer({ ...httpOptions, ...secureOptions(tls.material), handshakeTimeout: idleMs })
   // A client that half-closes the connection after its request still waits for the answer.
   Object.assign(server, { httpAllowHalfOpen: true })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
   const listening = new NodeServer(server, options)
   server.on('connection', (socket: Socket) => {
+    if (!listening.admitsAddress(socket, tls === null)) return
     if (tls === null) listening.connect(socket)
     else listening.shakeHands(socket)
   })
@@ -97,6 +93,8 @@ async function listen (
   server.on('request', (req, res) => serve(req, res, 'nothing'))
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => serve(req, res, 'continue'))
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => serve(req, res, 'other'))
+  // Last: connections may come before anybody is told that it listens.
+  await listening.start(host, port)
   return listening
 }
 
@@ -109,21 +107,8 @@ export function secureOptions ({ cert, key, clientCa }: TlsMaterial) {
 /** The meaning of the Expect header. */
 type Expectation = 'nothing' | 'continue' | 'other'
 
-/** Refuses what the parser lets through: transfer codings besides chunked, and a missing or repeated Host. */
-function refusedByFraming (req: IncomingMessage): RefusalCode | null {
-  const coding = req.headers['transfer-encoding']
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'unsupported_transfer_encoding'
-  let hosts = 0
-  const { rawHeaders } = req
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]
-    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
-  }
-  return hosts === 1 || (hosts === 0 && req.httpVersion === '1.0') ? null : 'malformed_request'
-}
-
 class NodeServer extends EngineServer<NodeExchange> {
-  readonly port: number
+  port = 0
   readonly connections = new Map<Socket, NodeConnection>()
   /** Connections of TLS before they become those above, by nameOf(). */
   private readonly handshakes = new Map<string, Socket>()
@@ -131,15 +116,40 @@ class NodeServer extends EngineServer<NodeExchange> {
 
   constructor (private readonly server: Server | TlsServer, options: ListenOptions) {
     super(options)
+  }
+
+  async start (host: string, port: number): Promise<void> {
+    const { server } = this
+    const listening = once(server.listen(port, host), 'listening')
+    await listening.catch((error: unknown) => {
+      this.watch.close()
+      throw error
+    })
     this.port = (server.address() as AddressInfo).port
+  }
+
+  /** False: its address has too many connections; it is refused. @param speaksHttp before the handshake it does not */
+  admitsAddress (socket: Socket, speaksHttp: boolean): boolean {
+    const { byAddress } = this
+    if (byAddress === null) return true
+    const address = socket.remoteAddress ?? ''
+    socket.once('close', () => byAddress.close(address))
+    if (byAddress.open(address)) return true
+    this.turnAway(socket, 'too_many_client_connections', speaksHttp)
+    return false
+  }
+
+  private turnAway (socket: Socket, code: RefusalCode, speaksHttp: boolean): void {
+    this.onRefused(code)
+    // Nobody would understand an answer before the handshake.
+    if (speaksHttp) socket.write(`HTTP/1.1 ${refusalText(code)}`)
+    socket.destroy()
   }
 
   /** A connection was opened that has to become one of TLS. */
   shakeHands (socket: Socket): void {
     if (this.isFull) {
-      // Nobody would understand an answer.
-      this.onRefused('too_many_connections')
-      socket.destroy()
+      this.turnAway(socket, 'too_many_connections', false)
       return
     }
     const name = nameOf(socket)
@@ -151,9 +161,7 @@ class NodeServer extends EngineServer<NodeExchange> {
   connect (socket: Socket): void {
     const isAdmitted = this.handshakes.delete(nameOf(socket))
     if (!isAdmitted && this.isFull) {
-      this.onRefused('too_many_connections')
-      socket.write(`HTTP/1.1 ${refusalText('too_many_connections')}`)
-      socket.destroy()
+      this.turnAway(socket, 'too_many_connections', true)
       return
     }
     this.connections.set(socket, new NodeConnection(socket, this.onRefused))
@@ -171,7 +179,12 @@ class NodeServer extends EngineServer<NodeExchange> {
   }
 
   protected stopListening (): void {
-    this.ended = new Promise<void>((resolve) => this.server.close(() => resolve()))
+    // Of node:net: that of node:http also closes connections that are between two requests.
+    this.ended ??= new Promise<void>((resolve) => NetServer.prototype.close.call(this.server, () => resolve()))
+  }
+
+  protected async emptied (deadlineMs: number): Promise<void> {
+    await within(deadlineMs, (resolve) => { void this.ended?.then(resolve) })
   }
 
   protected async drain (deadlineMs: number): Promise<void> {
@@ -302,7 +315,7 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
     const gone = (): void => this.closeStream()
     this.req.socket.once('end', gone)
     this.res.once('close', () => this.req.socket.off('end', gone))
-    if (this.server.stopping) this.closeStream()
+    this.server.beginStream(this)
     return this
   }
 
@@ -329,9 +342,9 @@ class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange 
     this.res.destroy()
   }
 
-  closeStream (): void {
+  closeStream (only = this.whenClosing): void {
     const onClose = this.onStreamClose
-    if (onClose === null) return
+    if (onClose === null || only !== this.whenClosing) return
     this[this.whenClosing]()
     onClose()
   }

@@ -12,6 +12,13 @@ export class OriginCheck {
     this.allowed = new Set(allowed)
   }
 
+  /** The origin of a page of another site that may read answers; null: it is none. */
+  named (request: HttpRequest): string | null {
+    if (this.allowed.size === 0) return null
+    const origin = request.header('origin')
+    return this.allowed.has(origin.toLowerCase()) ? origin : null
+  }
+
   passes (request: HttpRequest): boolean {
     const origin = request.header('origin').toLowerCase()
     if (origin === '') return true

@@ -1,22 +1,23 @@
-/** What the servers of both engines share: their limits, the exchanges under way, and closing once. */
+/** What the servers of both engines share: their limits, the exchanges under way, retiring, and closing once. */
 import { BODY_STALL_MS } from './engine.js'
 import { BodyWatch } from './body.js'
 import { Roster, type Listed } from '../../../support/roster.js'
 import type { TlsMaterial } from '../../../support/tls.js'
-import type { HttpServer, ListenOptions, RefusalCode } from './engine.js'
+import type { AddressBound, HttpServer, ListenOptions, RefusalCode, StreamEnding } from './engine.js'
 
 export interface OpenExchange extends Listed {
-  /** Ends the stream, if this is one, because the server closes. */
-  closeStream (): void
+  /** Ends the stream, if this is one, because the server closes. @param only streams that end in this way */
+  closeStream (only?: StreamEnding): void
 }
 
 export abstract class EngineServer<E extends OpenExchange> implements HttpServer {
   abstract readonly port: number
-  /** Once close() was called, every answer closes its connection. */
+  /** Once retire() or close() was called, every answer closes its connection. */
   stopping = false
   readonly watch: BodyWatch
   readonly onRefused: (code: RefusalCode) => void
   protected readonly connectionsMax: number
+  protected readonly byAddress: AddressBound | null
   /** Unanswered requests. */
   protected readonly open = new Roster<E>()
   private closing: Promise<void> | null = null
@@ -25,6 +26,7 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
     this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
     this.onRefused = options.onRefused ?? (() => {})
     this.connectionsMax = options.connectionsMax ?? Infinity
+    this.byAddress = options.connectionsByAddress ?? null
   }
 
   begin (exchange: E): void {
@@ -40,18 +42,52 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
     await this.closing
   }
 
+  async retire (deadlineMs: number): Promise<void> {
+    this.stopping = true
+    this.stopListening()
+    this.closeStreams('end')
+    await this.emptied(deadlineMs)
+    await this.close(0)
+  }
+
+  /** A stream begins: ends it if it cannot go on. */
+  beginStream (exchange: E): void {
+    if (!this.stopping) return
+    if (this.closing === null) exchange.closeStream('end')
+    else exchange.closeStream()
+  }
+
   abstract useTls (material: TlsMaterial): Promise<void>
 
   private async stop (deadlineMs: number): Promise<void> {
     this.stopping = true
     this.stopListening()
-    for (const exchange of this.open.all()) exchange.closeStream()
+    this.closeStreams()
     await this.drain(deadlineMs)
     this.watch.close()
   }
 
+  private closeStreams (only?: StreamEnding): void {
+    for (const exchange of this.open.all()) exchange.closeStream(only)
+  }
+
+  /** Has no effect on open connections, nor the second time. */
   protected abstract stopListening (): void
+
+  /** Resolves when no connection is left, or after deadlineMs. */
+  protected abstract emptied (deadlineMs: number): Promise<void>
 
   /** Resolves when no connection is left, or after deadlineMs, when the rest were cut. */
   protected abstract drain (deadlineMs: number): Promise<void>
+}
+
+/** Resolves when `begin` calls back, or after deadlineMs. */
+export async function within (deadlineMs: number, begin: (resolve: () => void) => void): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, deadlineMs)
+    begin(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }

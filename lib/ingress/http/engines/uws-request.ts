@@ -2,7 +2,7 @@
  * The head of a request on uWebSockets.js, read in one pass over its headers, because a lookup by name returns only the
  * first of several. Headers that determine where the request ends must be unique and unambiguous.
  */
-import type { HttpRequest as UwsHead } from 'uWebSockets.js'
+import type { HttpRequest as UwsHead, HttpResponse } from 'uWebSockets.js'
 import type { HttpRequest, RefusalCode } from './engine.js'
 
 /** Longer numbers may not be exact in JavaScript; uWebSockets.js itself accepts up to 18 digits. */
@@ -25,7 +25,7 @@ export class UwsRequest implements HttpRequest {
   private contentLength: string | null = null
   private transferEncoding: string | null = null
 
-  constructor (private readonly head: UwsHead) {
+  constructor (private readonly head: UwsHead, private readonly res: HttpResponse) {
     this.method = head.getCaseSensitiveMethod()
     this.path = head.getUrl()
     // Typed as a string, but undefined if there is no '?'.
@@ -34,6 +34,10 @@ export class UwsRequest implements HttpRequest {
 
   get isChunked (): boolean {
     return this.transferEncoding !== null
+  }
+
+  address (): string {
+    return addressOf(this.res)
   }
 
   header (name: string): string {
@@ -98,6 +102,11 @@ export class UwsRequest implements HttpRequest {
     if (!isOnlyFraming || value.toLowerCase() !== 'chunked') this.fault ??= 'unsupported_transfer_encoding'
     this.transferEncoding = value
   }
+}
+
+/** IP address of the other end of a connection that is open. */
+export function addressOf (res: HttpResponse): string {
+  return Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
 }
 
 /** At least one digit, and nothing else. */

@@ -17,7 +17,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { BodyReader, HeldAnswer, refusedByHead } from './body.js'
 import { HEAD_BYTES_MAX, NOT_MODIFIED, REFUSALS } from './engine.js'
 import { refusalText } from './refusals.js'
-import { EngineServer } from './server.js'
+import { EngineServer, within } from './server.js'
 import { importUws } from './uws-package.js'
 import { withUnnamedFiles } from '../../../host/unnamed-files.js'
 import { NOT_LISTED } from '../../../support/roster.js'
@@ -98,6 +98,7 @@ class UwsServer extends EngineServer<UwsExchange> {
   private tls: ServerTls | null
   private listenSocket: Uws.us_listen_socket | false = false
   private onIdle: (() => void) | null = null
+  private onEmpty: (() => void) | null = null
 
   constructor (private readonly uws: UwsModule, private readonly handler: HttpHandler, options: ListenOptions) {
     super(options)
@@ -134,7 +135,7 @@ class UwsServer extends EngineServer<UwsExchange> {
     const addHeader = (name: string, value: string): void => request.addHeader(name, value)
     app.filter((res, change) => this.count(res, change))
     app.any('/*', (res, req) => {
-      request = new UwsRequest(req)
+      request = new UwsRequest(req, res)
       req.forEach(addHeader)
       if (request.fault !== null) {
         this.refuse(res, request.fault)
@@ -150,6 +151,7 @@ class UwsServer extends EngineServer<UwsExchange> {
   /** @param change 1: a connection was opened; -1: it was closed */
   private count (res: Uws.HttpResponse, change: number): void {
     this.connections += change
+    if (this.connections === 0) this.onEmpty?.()
     if (change < 0 || this.connections <= this.connectionsMax) return
     if (this.tls === null) {
       this.refuse(res, 'too_many_connections')
@@ -201,14 +203,14 @@ class UwsServer extends EngineServer<UwsExchange> {
     for (const app of this.apps) app.close()
   }
 
+  protected async emptied (deadlineMs: number): Promise<void> {
+    // What was accepted last counts as a connection two turns later.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+    if (this.connections > 0) await within(deadlineMs, (resolve) => { this.onEmpty = resolve })
+  }
+
   private async idle (deadlineMs: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs)
-      this.onIdle = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+    await within(deadlineMs, (resolve) => { this.onIdle = resolve })
   }
 }
 
@@ -320,7 +322,7 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
       this.wake()
       return true
     })
-    if (this.server.stopping) this.closeStream()
+    this.server.beginStream(this)
     return this
   }
 
@@ -350,9 +352,9 @@ class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     this.res.close()
   }
 
-  closeStream (): void {
+  closeStream (only = this.whenClosing): void {
     const onClose = this.onStreamClose
-    if (onClose === null) return
+    if (onClose === null || only !== this.whenClosing) return
     this[this.whenClosing]()
     onClose()
   }

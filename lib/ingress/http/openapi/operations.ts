@@ -24,7 +24,7 @@ const ANY_ERRORS: readonly ErrorCode[] = [
   'internal', 'too_many_connections', 'not_ready', 'head_too_large', 'malformed_request', 'expectation_failed',
   'unsupported_transfer_encoding'
 ]
-const TOKEN_ERRORS: readonly ErrorCode[] = ['unauthorized', 'token_expired', 'forbidden']
+const TOKEN_ERRORS: readonly ErrorCode[] = ['unauthorized', 'token_expired', 'forbidden', 'rate_limited']
 const BODY_ERRORS: readonly ErrorCode[] = ['request_timeout', 'length_required', 'body_too_large', 'too_busy']
 /** Answers of the primary process and the database. */
 export const QUERY_ERRORS: readonly ErrorCode[] = [

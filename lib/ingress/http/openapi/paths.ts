@@ -29,8 +29,8 @@ const ACK = query('ack', { enum: ['received', 'spooled', 'committed'], default: 
   'When to answer: points are in memory, safe on disk, or in the database.')
 const POINT_ERRORS = [
   'invalid_json', 'invalid_msgpack', 'invalid_point', 'invalid_encoding', 'invalid_query', 'satellite_forbidden',
-  'unsupported_media_type', 'unsupported_encoding', 'too_busy', 'overloaded', 'spool_full', 'spool_failed',
-  'outcome_unknown', 'shutting_down'
+  'too_many_satellites', 'unsupported_media_type', 'unsupported_encoding', 'too_busy', 'overloaded', 'spool_full',
+  'spool_failed', 'outcome_unknown', 'shutting_down'
 ] as const
 
 const points: Operations = {

@@ -61,11 +61,14 @@ export interface Bench {
 }
 
 /** A listener on a free loopback port, with a sender; both are closed after the test. */
-export async function openBench (t: Test, receiveBufferBytes = 65_536, sendersMax = 100): Promise<Bench> {
+export async function openBench (
+  t: Test, receiveBufferBytes = 65_536, sendersMax = 100, takesOver = false
+): Promise<Bench> {
   const intake = new FakeIntake()
   const warnings: string[] = []
   const log = { warn: (message: string): void => { warnings.push(message) } }
-  const listener = await listenUdp({ host: '127.0.0.1', port: 0, receiveBufferBytes, sendersMax }, intake, log)
+  const settings = { host: '127.0.0.1', port: 0, receiveBufferBytes, sendersMax, takesOver }
+  const listener = await listenUdp(settings, intake, log)
   t.teardown(() => listener.close())
   const socket = createSocket('udp4')
   socket.connect(listener.port, '127.0.0.1')

@@ -269,3 +269,24 @@ t.test('a flood of invented senders stays within the limit, and evicts no establ
   t.equal(table.totals.gaps, 0)
   t.end()
 })
+
+t.test('a table that takes over goes on as the one before', t => {
+  const [before, whole] = [new SenderTable(), new SenderTable()]
+  const numbers = [0, 1, 2, 3, 7, 5, 3, 9_000, 9_001, 9_002, 9_003]
+  for (const table of [before, whole]) {
+    for (const seq of numbers) table.observe('bench', 1, seq, HERE, 0)
+    table.observe('newcomer', 1, 4, THERE, 0)
+  }
+  const after = new SenderTable()
+  after.load(JSON.parse(JSON.stringify(before.save())) as ReturnType<SenderTable['save']>)
+  t.strictSame(after.list(0, 10), whole.list(0, 10))
+  const later = [3, 4, 6, 7, 8, 9_004, 9_002, 9_006, 9_005]
+  const verdicts = (table: SenderTable): Verdict[] => later.map((seq) => table.observe('bench', 1, seq, HERE, 1))
+  t.strictSame(verdicts(after), verdicts(whole))
+  t.strictSame(after.list(0, 10), whole.list(0, 10))
+  const { gaps, late, duplicates } = whole.totals
+  t.equal(before.totals.gaps + after.totals.gaps, gaps)
+  t.equal(before.totals.late + after.totals.late, late)
+  t.equal(before.totals.duplicates + after.totals.duplicates, duplicates)
+  t.end()
+})

@@ -32,6 +32,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     maintenanceError: null,
     rollups: null,
     reloadFaults: [],
+    restartFault: null,
     tlsExpiresMs: null,
     limits: { version: 3, complaint: null },
     ...changes

@@ -75,6 +75,7 @@ async function scrape (metrics: PrimaryMetrics): Promise<Parsed> {
 function metricsOf (slots: readonly Slot[], changes: Partial<PrimaryMetricSources> = {}): PrimaryMetrics {
   return new PrimaryMetrics({
     slots,
+    restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
     reconciliation: new Reconciliation(silentLog),
     version: '1',
     databaseKind: 'plain',

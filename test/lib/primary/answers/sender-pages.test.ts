@@ -18,14 +18,13 @@ interface Rig {
 
 /** Workers 0, 1, … with these senders; those in `mute` never answer. */
 function rig (names: ReadonlyArray<readonly string[]>, mute: readonly number[] = []): Rig {
-  const slots = names.map((_, number) => slotOf({ number }))
+  const slots = names.map((_, number) => slotOf({ number, listener: { kind: 'udp', port: 8081 + number } }))
   const tables = names.map((senders) => {
     const table = new SenderTable()
     for (const sender of senders) table.observe(sender, 1, 0, '127.0.0.1', 0)
     return table
   })
   const pages: SenderPages = new SenderPages({
-    portOf: ({ number }) => 8081 + number,
     ask: ({ number }, id, { offset, limit, sender }) => {
       if (mute.includes(number)) return
       setImmediate(() => pages.received(slots[number]!, id, tables[number]!.list(offset, limit, sender)))
@@ -75,7 +74,6 @@ t.test('lists are gathered one at a time, with a bounded queue', async (t) => {
   let underWay = 0
   const asked: number[] = []
   const paced: SenderPages = new SenderPages({
-    portOf: ({ number }) => number,
     ask: (slot, id) => {
       if (slot === slots[0]) asked.push(++underWay)
       setImmediate(() => {

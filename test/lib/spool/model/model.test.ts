@@ -33,6 +33,7 @@ t.test('histories that once found a bug', async (t) => {
     [29, 'a failed sync and then a full disk: the outcome is unknown, not refused'],
     [26, 'frames left behind by a failed sync are void once they were written again'],
     [1418, 'a header that is unreadable at first: what a failed write left behind is still void'],
+    [2981178250, 'the file of a segment that was not begun, not removed at once, is removed before later ones'],
     [4940, 'damaged frames at the end of an epoch: their segment stays until the ledger has passed them']
   ]
   for (const [seed, what] of seeds) t.ok(await runWorld(seed, STEPS_OF_A_WORLD, true), what)

@@ -22,7 +22,8 @@ const SECRETS = {
 }
 
 function token (name: keyof typeof SECRETS, roles: readonly Role[], changes: Partial<Token> = {}): Token {
-  return { name, sha256: sha256Of(SECRETS[name]), roles, satellites: null, expiresMs: null, ...changes }
+  const all = { satellites: null, satellitesMax: null, rates: null, expiresMs: null }
+  return { name, sha256: sha256Of(SECRETS[name]), roles, ...all, ...changes }
 }
 
 const TOKENS = [
@@ -113,7 +114,9 @@ function refusalOf (role: Role | null, allowed: Allowed): 'unauthorized' | 'toke
 
 onBothEngines('every endpoint with every kind of token', async (t, engine) => {
   const { intake, counters, ask } = await accessRig(t, engine)
-  const denied = { unauthorized: 0, token_expired: 0, forbidden: 0, satellite_forbidden: 0 }
+  const denied = {
+    unauthorized: 0, token_expired: 0, forbidden: 0, satellite_forbidden: 0, too_many_satellites: 0, rate_limited: 0
+  }
   let points = 0
   for (const [method, path, role, status] of ENDPOINTS) {
     for (const [authorization, allowed] of CREDENTIALS) {

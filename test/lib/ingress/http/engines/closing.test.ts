@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import { POINT, RawClient, onBothEngines, onEngine, startRig, startServer } from './rig.js'
+import type { HttpExchange, HttpStream } from '../../../../../lib/ingress/http/engines/engine.js'
 
 const LONG_MS = 60_000
 
@@ -149,4 +150,55 @@ onBothEngines('a stream ends when its client disconnects, or when the server clo
   t.match(kept.unread, '0\r\n\r\n')
   t.same(closes, ['/gone', '/kept'])
   t.equal(opened, 2)
+})
+
+onBothEngines('retiring serves what is open, once more each, and cuts nothing', async (t, engine) => {
+  const held: HttpExchange[] = []
+  const exports: HttpStream[] = []
+  const server = await startServer(t, engine, ({ path }, exchange) => {
+    if (path === '/held') held.push(exchange)
+    else if (path === '/events') exchange.stream(200, [], () => {}).write('open\n')
+    else if (path === '/export') exports.push(exchange.stream(200, [], () => { t.fail('cut') }, 'cut'))
+    else exchange.reply(200, [], 'ok')
+  })
+  const open = async (path: string): Promise<RawClient> => {
+    const client = await RawClient.open(t, server.port)
+    client.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`)
+    return client
+  }
+  const [idle, busy] = [await open('/'), await open('/held')]
+  const [events, exporting] = [await open('/events'), await open('/export')]
+  await idle.answer()
+  await events.waitForText('open\n')
+  while (held.length + exports.length < 2) await delay(1)
+  exports[0]?.write('first')
+  const retired = server.retire(LONG_MS)
+  const late = connect({ port: server.port, host: '127.0.0.1' })
+  const [error] = await once(late, 'error') as [NodeJS.ErrnoException]
+  t.equal(error.code, 'ECONNREFUSED')
+  await events.waitForText('0\r\n\r\n')
+  events.socket.destroy()
+  held[0]?.reply(200, [], '')
+  const served = [await busy.answer()]
+  t.notOk(idle.closed, 'an idle connection may have a request on its way')
+  idle.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  served.push(await idle.answer())
+  for (const { status, headers } of served) t.match([status, headers['connection']], [200, /^close$/i])
+  await Promise.all([busy.waitForEnd(), idle.waitForEnd()])
+  exports[0]?.write('last')
+  exports[0]?.end()
+  await exporting.waitForText('0\r\n\r\n')
+  t.match(exporting.unread, /first[^]*last/)
+  exporting.socket.destroy()
+  await retired
+})
+
+onBothEngines('retiring cuts connections at the deadline', async (t, engine) => {
+  const { server, send } = await startRig(t, engine)
+  await send('/', { method: 'GET' })
+  const client = await RawClient.open(t, server.port)
+  client.post()
+  await client.answer()
+  await server.retire(50)
+  await client.waitForEnd()
 })

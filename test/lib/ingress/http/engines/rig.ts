@@ -18,8 +18,9 @@ import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../../lib/pipeline/intake.js'
 import type {
-  HttpEngine, HttpHandler, HttpServer, ListenOptions, ServerTls
+  AddressBound, HttpEngine, HttpHandler, HttpServer, ListenOptions, ServerTls
 } from '../../../../../lib/ingress/http/engines/engine.js'
+import type { ClientBounds } from '../../../../../lib/ingress/http/clients/bounds.js'
 import type { Route, RouteTable } from '../../../../../lib/ingress/http/api/router.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
 
@@ -112,6 +113,8 @@ export interface RigOptions {
   readonly apiTokens?: readonly string[]
   /** Replaces apiTokens. */
   readonly tokens?: TokenCheck
+  readonly clients?: ClientBounds
+  readonly connectionsByAddress?: AddressBound
   readonly routes?: RouteTable
   readonly page?: (index: Route) => RouteTable
   readonly allowedOrigins?: readonly string[]
@@ -192,12 +195,16 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const routes = options.routes ?? {}
   const tls = options.tls ?? null
   const page = options.page === undefined ? {} : { page: options.page }
-  const handler = createHandler({ intake, status, config, tokens, counters, now: () => NOW_MICROS, routes, ...page })
+  const clients = options.clients === undefined ? {} : { clients: options.clients }
+  const handler = createHandler({
+    intake, status, config, tokens, counters, now: () => NOW_MICROS, routes, ...clients, ...page
+  })
   const server = await startServer(t, engine, handler, {
     tls,
     bodyStallMs: options.bodyStallMs ?? BODY_STALL_MS,
     idleMs: options.idleMs ?? IDLE_MS,
     connectionsMax: options.connectionsMax ?? Infinity,
+    connectionsByAddress: options.connectionsByAddress ?? null,
     onRefused: (code) => { counters.refused[code]++ }
   })
   const origin = `http${tls === null ? '' : 's'}://127.0.0.1:${server.port}`

@@ -70,7 +70,8 @@ const request = (lastEventId = '', method = 'GET'): HttpRequest => ({
   method,
   path: '',
   query: '',
-  header: (name) => name === 'last-event-id' ? lastEventId : ''
+  header: (name) => name === 'last-event-id' ? lastEventId : '',
+  address: () => ''
 })
 const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve))
 const event = (number: number, data: string): string => `id: r-${number}\nevent: anomaly\ndata: ${data}\n\n`

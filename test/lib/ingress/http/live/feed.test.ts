@@ -309,7 +309,7 @@ t.test('200 clients that stop reading hold one chunk each; more than 256 are ref
       }
     }
   }
-  const head = { method: 'GET', path: '/feed', query: 'parts=fleet,satellites', header: () => '' }
+  const head = { method: 'GET', path: '/feed', query: 'parts=fleet,satellites', header: () => '', address: () => '' }
   const open = (): void => primary.feed.handle(new RouteCall(head, exchangeOf(), new RouteCounters()))
   for (let count = 0; count < 256; count++) open()
   t.equal(status, 200)

@@ -15,7 +15,8 @@ function engineOn (serve: (handler: HttpHandler) => Server): HttpEngine {
       const server = serve(handler).listen(port, host)
       await once(server, 'listening')
       const close = async (): Promise<void> => { await once(server.close(), 'close') }
-      return { port: (server.address() as AddressInfo).port, close, useTls: async () => await Promise.resolve() }
+      const bound = server.address() as AddressInfo
+      return { port: bound.port, close, retire: close, useTls: async () => await Promise.resolve() }
     }
   }
 }
@@ -26,7 +27,8 @@ const lenient = engineOn((handler) => createHttpServer((req, res) => {
     readBody: (_bytesMax, onBody) => { req.resume().once('end', () => onBody(Buffer.alloc(0))) },
     reply: (status, _headers, body) => res.writeHead(status).end(body)
   }
-  handler({ method: req.method ?? '', path: req.url ?? '', query: '', header: () => '' }, exchange as HttpExchange)
+  const head = { method: req.method ?? '', path: req.url ?? '', query: '', header: () => '', address: () => '' }
+  handler(head, exchange as HttpExchange)
 }))
 
 t.test('a parser without additional checks is unsafe', async (t) => {

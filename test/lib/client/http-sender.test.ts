@@ -1,0 +1,106 @@
+/** The HTTP sender: what it sends again, what not, and what it says. */
+import t from 'tap'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import type { SendError } from '../../../lib/client/client.js'
+import { HttpSender, type HttpSenderOptions, type Point } from '../../../lib/client/client.js'
+import { nodeEngine } from '../../../lib/ingress/http/engines/node.js'
+import { freePort } from '../../support/free-port.js'
+import type { Owner } from '../../support/owner.js'
+import { startRig } from '../ingress/http/engines/rig.js'
+
+function pointsOf (count: number): Point[] {
+  return Array.from({ length: count }, (_, index) => ({ satellite_id: `S-${index}`, storage_usage_mb: index }))
+}
+
+function senderTo (owner: Owner, url: string, options: Partial<HttpSenderOptions> = {}): HttpSender {
+  const sender = new HttpSender({ url, patienceMs: 20_000, ...options })
+  owner.teardown(async () => { await sender.close() })
+  return sender
+}
+
+async function errorOf (sending: Promise<void>): Promise<SendError> {
+  return await sending.then(() => { throw new Error('it was sent') }, (error: unknown) => error as SendError)
+}
+
+t.test('many points, in order, with token and ack', async (t) => {
+  const { origin, intake } = await startRig(t, nodeEngine, { apiTokens: ['a token of sixteen'] })
+  const sender = senderTo(t, `${origin}/`, { token: 'a token of sixteen', ack: 'committed' })
+  await sender.send(pointsOf(12_345))
+  t.same(intake.offers.map(({ ack, ids }) => [ack, ids.length]), [
+    ['committed', 5_000], ['committed', 5_000], ['committed', 2_345]
+  ])
+  t.equal(intake.offers.at(-1)?.ids.at(-1), 'S-12344')
+  await sender.send([])
+  const refused = await errorOf(senderTo(t, origin).send(pointsOf(1)))
+  t.match(refused, { name: 'SendError', code: 'unauthorized', sent: 0 })
+})
+
+t.test('a server that is busy is asked again; invalid points are not sent again', async (t) => {
+  const { origin, intake } = await startRig(t, nodeEngine)
+  const sender = senderTo(t, origin)
+  intake.refused = { code: 'too_busy', retryAfterSeconds: 0 }
+  const sending = sender.send(pointsOf(3))
+  const impatient = await errorOf(senderTo(t, origin, { patienceMs: 50 }).send(pointsOf(1)))
+  t.match(impatient, { code: 'too_busy', sent: 0 })
+  intake.refused = null
+  await sending
+  t.equal(intake.offers.length, 1)
+  const points = pointsOf(5_003).map((point, index) => index === 5_002 ? { ...point, storage_usage_mb: 'x' } : point)
+  const error = await errorOf(sender.send(points))
+  t.match(error, { code: 'invalid_point', sent: 5_000, details: [{ index: 2, field: 'storage_usage_mb' }] })
+})
+
+t.test('bodies that are too large are halved', async (t) => {
+  const { origin, intake } = await startRig(t, nodeEngine, { maxBodyBytes: 10_000 })
+  const sender = senderTo(t, origin)
+  await sender.send(pointsOf(1_000))
+  t.equal(intake.offers.flatMap(({ ids }) => ids).join(), pointsOf(1_000).map((point) => point.satellite_id).join())
+  const error = await errorOf(sender.send([{ satellite_id: 'x'.repeat(20_000) }]))
+  t.match(error, { code: 'body_too_large', sent: 0 })
+})
+
+t.test('what may have been stored is sent again only if duplicates are accepted', async (t) => {
+  const { origin, intake } = await startRig(t, nodeEngine)
+  intake.answer = 'outcome_unknown'
+  const error = await errorOf(senderTo(t, origin).send(pointsOf(1)))
+  t.match(error, { code: 'outcome_unknown', sent: 0 })
+  t.equal(intake.offers.length, 1)
+  const again = senderTo(t, origin, { acceptDuplicates: true }).send(pointsOf(1))
+  await intake.offered(3)
+  intake.answer = null
+  await again
+})
+
+t.test('a connection that is lost before the answer; a server that is not there yet', async (t) => {
+  const rough = createServer((socket) => { socket.once('data', () => socket.destroy()) })
+  rough.listen(0, '127.0.0.1')
+  await once(rough, 'listening')
+  t.teardown(() => rough.close())
+  const lost = await errorOf(senderTo(t, `http://127.0.0.1:${(rough.address() as AddressInfo).port}`).send(pointsOf(1)))
+  t.match(lost, { code: 'outcome_unknown', message: /may have been stored/ })
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const nobody = await errorOf(senderTo(t, url, { patienceMs: 50 }).send(pointsOf(1)))
+  t.match(nobody, { code: 'unreachable', sent: 0, message: url })
+  const sending = senderTo(t, url).send(pointsOf(1))
+  const late = createServer((socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n'))
+  })
+  late.listen(port, '127.0.0.1')
+  await once(late, 'listening')
+  t.teardown(() => late.close())
+  await sending
+})
+
+t.test('something else than OrbitStream', async (t) => {
+  const other = createServer((socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnope'))
+  })
+  other.listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const error = await errorOf(senderTo(t, `http://127.0.0.1:${(other.address() as AddressInfo).port}`).send(pointsOf(1)))
+  t.match(error, { code: 'status_404', message: 'The server answered 404.' })
+})

@@ -1,0 +1,54 @@
+/** The UDP sender: numbered packets of bounded size, heartbeats. */
+import t from 'tap'
+import { createSocket } from 'node:dgram'
+import { EventEmitter, once } from 'node:events'
+import { unpack } from 'msgpackr'
+import { UdpSender } from '../../../lib/client/client.js'
+
+type Frame = readonly [version: number, sender: string, epoch: number, seq: number, rows: readonly unknown[]]
+
+const socket = createSocket('udp4')
+const frames: Frame[] = []
+const sizes: number[] = []
+const events = new EventEmitter()
+socket.on('message', (packet) => {
+  frames.push(unpack(packet) as Frame)
+  sizes.push(packet.length)
+  events.emit('frame')
+})
+socket.bind(0, '127.0.0.1')
+await once(socket, 'listening')
+t.teardown(() => socket.close())
+const url = `udp://127.0.0.1:${socket.address().port}`
+
+async function received (isEnough: () => boolean): Promise<void> {
+  while (!isEnough()) await once(events, 'frame')
+}
+
+t.test('full packets at once, others after a second, heartbeats when idle and at the end', async (t) => {
+  const sender = await UdpSender.open({ url, sender: 'bench', epoch: 7, packetBytesMax: 300 })
+  for (let point = 0; point < 20; point++) sender.add(`SAT-${point}`, 1_800_000_000_000_000, [1.5, NaN, point])
+  await received(() => frames.length > 1)
+  await received(() => frames.flatMap(([, , , , rows]) => rows).length === 20)
+  await received(() => frames.some(([, , , , rows]) => rows.length === 0))
+  sender.add('SAT-last', null, [1])
+  await sender.close()
+  await received(() => frames.slice(-4).every(([, , , seq, rows]) => rows.length === 0 && seq === frames.at(-1)?.[3]))
+  t.ok(sizes.every((bytes) => bytes <= 300))
+  t.ok(frames.every(([version, name, epoch]) => version === 1 && name === 'bench' && epoch === 7))
+  const numbers = frames.slice(0, -3).map(([, , , seq]) => seq)
+  t.same(numbers, numbers.map((_, index) => index))
+  const rows = frames.flatMap(([, , , , rows]) => rows)
+  t.same(rows[3], ['SAT-3', 1_800_000_000_000_000, 1.5, null, 3])
+  t.same(rows.at(-1), ['SAT-last', null, 1])
+  t.equal(sender.failed, 0)
+})
+
+t.test('what cannot be sent', async (t) => {
+  await t.rejects(UdpSender.open({ url: 'http://127.0.0.1:1', sender: 'x' }), /is not like udp/)
+  await t.rejects(UdpSender.open({ url: 'udp://127.0.0.1', sender: 'x' }), /is not like udp/)
+  const sender = await UdpSender.open({ url, sender: 'small', packetBytesMax: 300 })
+  t.throws(() => { sender.add('A', null, new Float64Array(100).fill(1.1)) }, /larger than a packet/)
+  sender.add('A', null, [1])
+  await sender.close()
+})
