@@ -169,13 +169,7 @@ function stateTimeline (metric: Metric, id: number): statetimeline.PanelBuilder 
     metric
   }).withTarget(sqlTarget('A', 'time_series', `
     SELECT "time", ${literal(metric.title)} AS metric, ${numberOf('value')} AS value
-    FROM (
-      SELECT "time", ${name(metric.name)} AS value FROM telemetry
-      WHERE satellite_id = ${SATELLITE}
-        AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')}
-        AND ${name(metric.name)} IS NOT NULL
-      ORDER BY "time" DESC LIMIT ${POINTS_MAX}
-    ) newest
+    FROM ${newestOf(metric)}
     UNION ALL
     SELECT bucket, ${literal(metric.title)}, ${numberOf(last)}
     FROM telemetry_10s
@@ -221,19 +215,22 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
   return builder
 }
 
+/** Points of a range that is short enough to show them. */
+const newestOf = (metric: Metric): string => `(
+      SELECT "time", ${name(metric.name)} AS value FROM telemetry
+      WHERE satellite_id = ${SATELLITE}
+        AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')}
+        AND ${name(metric.name)} IS NOT NULL
+      ORDER BY "time" DESC LIMIT ${POINTS_MAX}
+    ) newest`
+
 /** Three parts; the length of the time range selects the one that returns rows. */
 function valuesOf (metric: Metric): string {
   const [count, min, max, avg] = (['count', 'min', 'max', 'avg'] as const).map((aggregate) => rolled(metric, aggregate))
   const series = (values: string): string => `CROSS JOIN LATERAL (VALUES ${values}) series (metric, value)`
   return `
     SELECT "time", 'value' AS metric, value
-    FROM (
-      SELECT "time", ${name(metric.name)} AS value FROM telemetry
-      WHERE satellite_id = ${SATELLITE}
-        AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')}
-        AND ${name(metric.name)} IS NOT NULL
-      ORDER BY "time" DESC LIMIT ${POINTS_MAX}
-    ) newest
+    FROM ${newestOf(metric)}
     UNION ALL
     SELECT bucket, series.metric, series.value
     FROM telemetry_10s ${series(`('average', ${avg}), ('least', ${min}), ('greatest', ${max})`)}

@@ -28,7 +28,7 @@ import {
 } from '../../protocol/value-types.js'
 import { nearest } from '../config/value-types.js'
 import { parseLimitSet } from '../limits/validate.js'
-import { FAULTS_MAX, parseYaml, type Path, type YamlDocument } from './yaml-document.js'
+import { FAULTS_MAX, parseYaml, type Path, type YamlDocument, type YamlFault } from './yaml-document.js'
 import { simulatedMax, simulationOf } from './simulation.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
@@ -45,13 +45,9 @@ const METRIC_KEYS = [
   'id', 'type', 'states', 'title', 'unit', 'description', 'resolution', 'limits', 'simulate', 'aliases', 'retired'
 ] as const
 
-export interface CatalogueFault {
-  /** From 1. */
-  readonly line: number
-  readonly column: number
+export interface CatalogueFault extends YamlFault {
   /** `streams.telemetry.metrics.bus_voltage.id`; '' for the whole file. */
   readonly path: string
-  readonly message: string
 }
 
 export type ParsedCatalogue =

@@ -127,13 +127,20 @@ export class ClientRates {
     return client
   }
 
-  /** What clients have sent since the last call, for the other workers. */
+  /** What clients have sent since the last call, for the other workers. Those of one message are last in the next. */
   uses (): ClientUse[] {
     const uses: ClientUse[] = []
+    const told: Client[] = []
     for (const client of this.clients.values()) {
       const use = client.use()
-      if (use !== null) uses.push(use)
+      if (use === null) continue
+      uses.push(use)
+      told.push(client)
       if (uses.length === USES_MAX) break
+    }
+    for (const client of told) {
+      this.clients.delete(client.name)
+      this.clients.set(client.name, client)
     }
     return uses
   }
@@ -143,7 +150,7 @@ export class ClientRates {
     for (const [name, requests, points] of uses) this.of(name, ratesOf(name)).takeElsewhere(requests, points)
   }
 
-  /** Forgets rested clients; if there are none, the one known longest. */
+  /** Forgets rested clients; if there are none, the one that has been quiet for longest. */
   private makeRoom (): void {
     const now = this.nowMs()
     if (now - this.sweptMs >= SWEEP_MS) {

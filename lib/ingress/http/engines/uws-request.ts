@@ -37,7 +37,7 @@ export class UwsRequest implements HttpRequest {
   }
 
   address (): string {
-    return addressOf(this.res)
+    return Buffer.from(this.res.getRemoteAddressAsText()).toString('latin1')
   }
 
   header (name: string): string {
@@ -102,11 +102,6 @@ export class UwsRequest implements HttpRequest {
     if (!isOnlyFraming || value.toLowerCase() !== 'chunked') this.fault ??= 'unsupported_transfer_encoding'
     this.transferEncoding = value
   }
-}
-
-/** IP address of the other end of a connection that is open. */
-export function addressOf (res: HttpResponse): string {
-  return Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
 }
 
 /** At least one digit, and nothing else. */

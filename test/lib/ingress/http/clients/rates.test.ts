@@ -86,5 +86,11 @@ t.test('a message has a bound; the rest follows', (t) => {
   t.strictSame([rates.uses(), rates.uses(), rates.uses(), rates.uses()].map(({ length }) => length), [
     USES_MAX, USES_MAX, 500, 0
   ])
+  const named = new Set<string>()
+  for (let message = 0; message < 3; message++) {
+    for (let client = 0; client < 2_500; client++) rates.of(`c${client}`, { requests: 10, points: null }).takeRequest()
+    for (const [name] of rates.uses()) named.add(name)
+  }
+  t.equal(named.size, 2_500, 'all take turns, however many go on sending')
   t.end()
 })
