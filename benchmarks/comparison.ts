@@ -55,7 +55,7 @@ export interface StoredRows {
   readonly probes: { readonly rows: number, readonly different: number }
 }
 
-const [BATTERY, STORAGE, SIGNAL] = BUILT_IN.metrics.map(({ name }) => `"${name}"`) as [string, string, string]
+const [BATTERY, STORAGE, SIGNAL] = BUILT_IN.telemetry.metrics.map(({ name }) => `"${name}"`) as [string, string, string]
 const NUMBER = `${STORAGE} * 2`
 /** More than there are numbers: anything beyond is foreign, and enough of it was seen. */
 const GROUPS_MAX = POINT_NUMBER_MAX + 1_000

@@ -1,9 +1,13 @@
 /**
- * The catalogue: which metrics a point has, and how each is shown, judged and simulated. Tables, COPY rows, validation,
- * limits, dashboards and the simulator derive from it.
+ * The catalogue: which streams there are, which metrics their points have, and how each is shown, judged and simulated.
+ * Tables, COPY rows, validation, limits, dashboards and the simulator derive from it.
  *
- * A metric is known for good by its id. Ids give the order of the columns and of the rows in packets, so a new metric
- * has an id above all others, and one that nobody sends any more is retired, never removed.
+ * A stream is what a sender sends together: a packet, or the telemetry of a subsystem. It has a table of its own. Every
+ * catalogue has the stream `telemetry`, which is meant wherever a name of a stream may be left out.
+ *
+ * A stream is known for good by its id, and a metric by its id within its stream. Ids of metrics give the order of the
+ * columns and of the rows in packets, so a new metric has an id above all others, and one that nobody sends any more is
+ * retired, never removed. The same holds for streams.
  */
 import { PointSchema } from './schema.js'
 import { ValueType, type MetricType, type State } from './value-types.js'
@@ -81,7 +85,37 @@ export interface TypedMetric {
   readonly type: ValueType
 }
 
-export class Catalogue {
+/** The stream that every catalogue has, and its id. */
+export const TELEMETRY = 'telemetry'
+export const TELEMETRY_ID = 1
+/** Streams of a catalogue. */
+export const STREAMS_MAX = 32
+/** Of the name of a stream: tables, functions and indexes append to it, and PostgreSQL truncates names to 63 bytes. */
+export const STREAM_NAME_BYTES_MAX = 24
+/** Highest id of a stream: frames of the spool have a byte for it. */
+export const STREAM_ID_MAX = 255
+
+/** What a stream is made from; plain data, so it can be sent to another process. */
+export interface StreamDefinition {
+  /** 1 to STREAM_ID_MAX, never used for another stream. */
+  readonly id: number
+  /** In paths, and of the table. */
+  readonly name: string
+  /** Short title, for people. */
+  readonly title: string
+  /** Usual time between two points of a satellite, in milliseconds; null: not known. */
+  readonly intervalMs: number | null
+  readonly metrics: readonly Metric[]
+  /** Nobody sends it any more: stored if it comes, but not shown. */
+  readonly retired: boolean
+}
+
+export class Stream implements StreamDefinition {
+  readonly id: number
+  readonly name: string
+  readonly title: string
+  readonly intervalMs: number | null
+  readonly retired: boolean
   /** By id, retired ones too: the order of columns. */
   readonly metrics: readonly Metric[]
   /** Those that are shown and simulated. */
@@ -90,8 +124,13 @@ export class Catalogue {
   /** As `metrics`. */
   readonly typed: readonly TypedMetric[]
 
-  /** @param metrics with the rules of lib/catalogue fulfilled; throws a RangeError where names clash */
-  constructor (metrics: readonly Metric[]) {
+  /** @param definition with the rules of lib/catalogue fulfilled; throws a RangeError where names clash */
+  constructor ({ id, name, title, intervalMs, retired, metrics }: StreamDefinition) {
+    this.id = id
+    this.name = name
+    this.title = title
+    this.intervalMs = intervalMs
+    this.retired = retired
     this.metrics = metrics.toSorted((a, b) => a.id - b.id)
     this.live = this.metrics.filter(({ retired }) => !retired)
     const types = this.metrics.map(({ type, states }) => new ValueType(type, states))
@@ -102,10 +141,62 @@ export class Catalogue {
     )
     this.typed = this.metrics.map((metric, index) => ({ metric, type: types[index] as ValueType }))
   }
+
+  /** See qualified(). */
+  qualify (metric: string): string {
+    return qualified(this.name, metric)
+  }
+}
+
+/** The name of a metric wherever those of several streams stand together: limits, anomalies. */
+export function qualified (stream: string, metric: string): string {
+  return stream === TELEMETRY ? metric : `${stream}.${metric}`
+}
+
+export class Catalogue {
+  /** By id, retired ones too. */
+  readonly streams: readonly Stream[]
+  /** Those that are shown and simulated. */
+  readonly live: readonly Stream[]
+  readonly telemetry: Stream
+
+  /** @param definitions one of them is `telemetry`; throws a RangeError otherwise */
+  constructor (definitions: readonly StreamDefinition[]) {
+    this.streams = definitions.map((each) => new Stream(each)).sort((a, b) => a.id - b.id)
+    this.live = this.streams.filter(({ retired }) => !retired)
+    const telemetry = this.streams.find(({ name }) => name === TELEMETRY)
+    if (telemetry === undefined) throw new RangeError(`a catalogue has the stream ${TELEMETRY}`)
+    this.telemetry = telemetry
+  }
+
+  stream (name: string): Stream | null {
+    return this.streams.find((each) => each.name === name) ?? null
+  }
+
+  /** The metrics of all streams, as limits and anomalies name them, with their types. */
+  get limitable (): { readonly metrics: readonly string[], readonly types: readonly ValueType[] } {
+    return {
+      metrics: this.streams.flatMap((stream) => stream.schema.metrics.map((name) => stream.qualify(name))),
+      types: this.streams.flatMap(({ schema }) => schema.types)
+    }
+  }
+
+  /** To be sent to another process, which makes the same catalogue from it. */
+  get definitions (): StreamDefinition[] {
+    return this.streams.map(({ id, name, title, intervalMs, retired, metrics }) => (
+      { id, name, title, intervalMs, retired, metrics }))
+  }
+}
+
+/** A catalogue of the one stream that all have. */
+export function telemetryOnly (metrics: readonly Metric[]): Catalogue {
+  return new Catalogue([
+    { id: TELEMETRY_ID, name: TELEMETRY, title: 'Telemetry', intervalMs: null, retired: false, metrics }
+  ])
 }
 
 /** The metrics of a server without a catalogue file. */
-export const BUILT_IN = new Catalogue([
+export const BUILT_IN = telemetryOnly([
   {
     id: 1,
     name: 'battery_charge_percent',

@@ -19,3 +19,13 @@ export function similarName (name: string, known: readonly string[]): string | n
   const near = closest(name, known)
   return distance(name, near) <= near.length * NEAR_SHARE ? near : null
 }
+
+const STREAM_ECHO_MAX = 64
+
+/** The message about a stream that the catalogue does not have. */
+export function noSuchStream (name: string, known: readonly string[]): string {
+  const near = similarName(name, known)
+  const shown = JSON.stringify(name.slice(0, STREAM_ECHO_MAX))
+  const hint = near === null ? '; the' : `; did you mean ${near}? The`
+  return `There is no stream ${shown}${hint} streams are ${listNames(known)}.`
+}

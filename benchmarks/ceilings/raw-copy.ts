@@ -15,11 +15,11 @@ import { countRows, empty } from '../stored.js'
 const ROWS = 40_000
 const SATELLITES = 100
 const COPY = `COPY telemetry (${rowColumns(
-  BUILT_IN.schema).map((name) => `"${name}"`).join(', ')}) FROM STDIN (FORMAT binary)`
+  BUILT_IN.telemetry.schema).map((name) => `"${name}"`).join(', ')}) FROM STDIN (FORMAT binary)`
 
 /** A complete COPY stream. */
 export function copyStream (rows: number, satellites: number): Buffer {
-  const columns = new PointColumns(BUILT_IN.schema, rows)
+  const columns = new PointColumns(BUILT_IN.telemetry.schema, rows)
   const table = new SatelliteTable()
   const nowMicros = Date.now() * 1000
   for (let number = 0; number < rows; number++) {

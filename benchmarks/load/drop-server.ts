@@ -18,7 +18,7 @@ export interface DropResult {
 const RULES = { timeWindowPastMs: 30 * 86_400_000, timeWindowFutureMs: 300_000, unknownFields: 'reject' } as const
 
 serveLoad<DropResult>(async ({ port }: DropJob) => {
-  const columns = new PointColumns(BUILT_IN.schema)
+  const columns = new PointColumns(BUILT_IN.telemetry.schema)
   const satellites = new SatelliteTable()
   let points = 0
   let finish: () => void = () => {}

@@ -6,7 +6,7 @@ import { RawConnection } from './raw-connection.js'
 
 const CONNECTIONS = 16
 /** Takes any number. */
-const [, PROBE_METRIC = ''] = BUILT_IN.schema.metrics
+const [, PROBE_METRIC = ''] = BUILT_IN.telemetry.schema.metrics
 
 export class ProbeSender {
   /** When each was due; its number is its index. */

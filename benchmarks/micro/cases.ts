@@ -40,7 +40,7 @@ type Decoder = (
 
 const points = pointsOf({ satellites: SATELLITES, bodies: 1, batch: POINTS }, 0)
 const satellites = new SatelliteTable()
-const columns = new PointColumns(BUILT_IN.schema)
+const columns = new PointColumns(BUILT_IN.telemetry.schema)
 const nowMicros = Date.now() * 1000
 
 function decoding (name: string, decode: Decoder, body: Buffer, count: number): MicroCase {
@@ -78,7 +78,7 @@ function validating (): MicroCase {
 
 /** Columns of the points, filled once. */
 function filled (): PointColumns {
-  const own = new PointColumns(BUILT_IN.schema)
+  const own = new PointColumns(BUILT_IN.telemetry.schema)
   const fault = decodeJsonBatch(encodeBody('json', points, false), nowMicros, RULES, satellites, own)
   if (fault !== null) throw new Error(fault.message)
   satellites.keep()
@@ -87,7 +87,7 @@ function filled (): PointColumns {
 
 /** Limits that no point violates: measures the check itself. */
 const LIMITS: LimitSet = {
-  default: Object.fromEntries(BUILT_IN.metrics.map(({ name, limits }) => [name, limits])),
+  default: Object.fromEntries(BUILT_IN.telemetry.metrics.map(({ name, limits }) => [name, limits])),
   overrides: {}
 }
 
@@ -99,7 +99,7 @@ const MANY_LIMITS: LimitSet = {
 }
 
 function judging (name: string, own: PointColumns, set: LimitSet): MicroCase {
-  const table = new LimitTable({ version: 1, set }, BUILT_IN.schema)
+  const table = new LimitTable({ version: 1, set }, BUILT_IN.telemetry.schema)
   const anomalies = new AnomalyColumns()
   return { name, points: POINTS, call: () => { table.judge(own, satellites.generation, anomalies) } }
 }

@@ -90,7 +90,7 @@ async function prepare (db: Database, rows: number): Promise<void> {
     untilSecondsAgo: RECENT_SECONDS
   })
   await fillTable(db, { rows: recent, satellites: SATELLITES, spanSeconds: RECENT_SECONDS })
-  const metric = BUILT_IN.metrics[0] as typeof BUILT_IN.metrics[number]
+  const metric = BUILT_IN.telemetry.metrics[0] as typeof BUILT_IN.telemetry.metrics[number]
   await db.query(`
     INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
     SELECT now() - $1::float8 * n / $2 * interval '1 second', 'SAT-' || lpad((n % ${SATELLITES})::text, 5, '0'),

@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import { loadConfig } from '../../lib/config/config.js'
 import type { Config } from '../../lib/config/settings.js'
-import { commitRun, enterLedger, type CommitRows } from '../../lib/drain/commit.js'
+import { commitRun, enterLedger, type StreamRows } from '../../lib/drain/commit.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { startMaintenance, type Maintenance } from '../../lib/upkeep/maintenance.js'
@@ -212,14 +212,14 @@ export class PacedStore {
     return { begin: begin ?? end, end, endMs, latencies }
   }
 
-  private async store (database: Database, rows: CommitRows): Promise<void> {
+  private async store (database: Database, rows: StreamRows): Promise<void> {
     const sequence = ++this.sequence
     const { copyRows, copy: { length: bytes } } = rows
     const frame = { epoch: 1, epochId: null, firstSequence: sequence, lastSequence: sequence }
     const run = { ...frame, rows: copyRows, bytes, payloads: [] }
     const from = { epoch: sequence === 1 ? 0 : 1, sequence: sequence - 1, epochId: null }
-    if (!await commitRun(
-      database, { spoolId: SPOOL, from, run }, rows)) throw new Error('the ledger is at another position')
+    const stored = await commitRun(database, { spoolId: SPOOL, from, run }, { streams: [rows], poison: [] })
+    if (!stored) throw new Error('the ledger is at another position')
   }
 
   private async mark (): Promise<Mark> {

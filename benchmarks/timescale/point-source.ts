@@ -3,7 +3,7 @@
  * only their times are updated per transaction, so that generating them takes no time from the database.
  */
 import { RowBuffer, rowEnd, rowTimeMicros, writeRowTime } from '../../lib/pipeline/rows/rows.js'
-import type { CommitRows } from '../../lib/drain/commit.js'
+import type { StreamRows } from '../../lib/drain/commit.js'
 import { BUCKET_MICROS, COPY_HEADER, CopySorter, type CopyStream } from '../../lib/drain/copy-rows.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { BUILT_IN } from '../../protocol/catalogue.js'
@@ -29,7 +29,7 @@ export class PointSource {
   }
 
   /** The rows of a transaction, starting at this time; valid until the cycle repeats. */
-  transaction (number: number, fromMs: number): CommitRows {
+  transaction (number: number, fromMs: number): StreamRows {
     const { all, newest } = this.template(number)
     const fromMicros = Math.round(fromMs * 1000)
     const last = Math.floor((fromMicros + this.spanMs * 1000) / BUCKET_MICROS)
@@ -39,8 +39,7 @@ export class PointSource {
     }
     return {
       ...all.from(fromMicros),
-      schema: BUILT_IN.schema,
-      poison: [],
+      stream: BUILT_IN.telemetry,
       times: { lowestMicros: fromMicros, bucketsMicros, newest: () => newest.from(fromMicros) }
     }
   }
@@ -60,14 +59,14 @@ export class PointSource {
   /** With times starting in 1970. */
   private encode (table: SatelliteTable, number: number): Buffer {
     const { rows, spanMs } = this
-    const columns = new PointColumns(BUILT_IN.schema, rows)
+    const columns = new PointColumns(BUILT_IN.telemetry.schema, rows)
     for (let row = 0; row < rows; row++) {
       const { satelliteId, battery, storage, signal } = pointOf(number * rows + row, this.satellites)
       const satellite = table.byId(satelliteId)
       if (satellite === null) throw new RangeError(`${satelliteId} is not an id`)
       columns.values.set(
         [battery, storage, signal],
-        columns.push(satellite, Math.round(spanMs * 1000 * row / rows)) * BUILT_IN.schema.metricCount
+        columns.push(satellite, Math.round(spanMs * 1000 * row / rows)) * BUILT_IN.telemetry.schema.metricCount
       )
     }
     const buffer = new RowBuffer(rows * ROW_BYTES)

@@ -6,41 +6,52 @@
  *     telemetry:
  *       metrics:
  *         bus_voltage: { id: 1, title: Bus voltage, unit: V, limits: { low: { warning: 26, critical: 24 } } }
+ *     thermal:
+ *       id: 2
+ *       metrics:
+ *         panel_temperature: { id: 1, unit: °C }
  *
  * Every fault is named with its line and column. What a catalogue must fulfil beyond the form:
  *
- *   1. There is one stream, `telemetry`, with 1 to METRICS_MAX metrics and at most ALIASES_MAX aliases.
- *   2. Ids are different; so are names and aliases, all of them together.
+ *   1. There are 1 to STREAMS_MAX streams with different ids, one of them `telemetry` with the id 1. Each has 1 to
+ *      METRICS_MAX metrics and at most ALIASES_MAX aliases. The name of a stream is that of no other table or path.
+ *   2. Ids of a stream's metrics are different; so are their names and aliases, all of them together.
  *   3. Limits follow the rules of lib/limits/validate.ts.
- *   4. One metric at least is not retired.
+ *   4. One metric of each stream at least is not retired, and one stream.
  *   5. It survives JSON: text has no lone surrogates, and numbers are not negative zeros, which become zeros.
  *   6. A state, and no other type, has 1 to STATES_MAX states with different names and numbers.
  *   7. What is simulated is of the type: whole numbers for an int.
  */
 import { createReadStream } from 'node:fs'
 import {
-  Catalogue, ID_MAX, NUMBER_SIMULATIONS, type Metric, type MetricLimits, type NumberSimulation, type Simulation
+  Catalogue, ID_MAX, NUMBER_SIMULATIONS, STREAMS_MAX, STREAM_ID_MAX, TELEMETRY, TELEMETRY_ID, type Metric,
+  type MetricLimits, type NumberSimulation, type Simulation, type StreamDefinition
 } from '../../protocol/catalogue.js'
-import { ALIASES_MAX, METRICS_MAX, NAME_BYTES_MAX, PointSchema, isMetricName } from '../../protocol/schema.js'
+import { ALIASES_MAX, METRICS_MAX, PointSchema, isMetricName } from '../../protocol/schema.js'
 import {
-  METRIC_TYPES, STATES_MAX, STATE_MAX, STATE_MIN, STATE_NAME_BYTES_MAX, ValueType, isStateName, type MetricType,
+  METRIC_TYPES, STATES_MAX, STATE_MAX, STATE_MIN, ValueType, isStateName, type MetricType,
   type State
 } from '../../protocol/value-types.js'
-import { nearest } from '../config/value-types.js'
+import { FORM } from './catalogue-json.js'
+import { nearest, parseDuration } from '../config/value-types.js'
 import { parseLimitSet } from '../limits/validate.js'
 import { FAULTS_MAX, parseYaml, type Path, type YamlDocument, type YamlFault } from './yaml-document.js'
-import { simulatedMax, simulationOf } from './simulation.js'
+import {
+  NAME_RULE, RESERVED_RULE, RESERVED_STREAM_RULE, STATE_NAME_RULE, STREAM_NAME_RULE, isReserved, isReservedStream,
+  isStreamName
+} from './names.js'
+import { isPairOf, pairRule, simulationOf, type Pair } from './simulation.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
-export const FILE_BYTES_MAX = 1024 * 1024
-/** The one form of the file. */
-export const FORM = 1
-const STREAM = 'telemetry'
+export const FILE_BYTES_MAX = 4 * 1024 * 1024
 const TITLE_MAX = 80
 const UNIT_MAX = 24
 const DESCRIPTION_MAX = 500
 const CONTROL = /\p{Cc}/u
 
+const STREAM_KEYS = ['id', 'title', 'interval', 'metrics', 'retired'] as const
+const INTERVAL_MS_MIN = 1
+const INTERVAL_MS_MAX = 86_400_000
 const METRIC_KEYS = [
   'id', 'type', 'states', 'title', 'unit', 'description', 'resolution', 'limits', 'simulate', 'aliases', 'retired'
 ] as const
@@ -103,33 +114,80 @@ class CatalogueReader {
     if (fields['catalogue'] !== FORM) this.fault(['catalogue'], `must be ${FORM}, the form of this file`)
     const streams = this.fields(fields['streams'], ['streams'])
     if (streams === null) return null
-    for (const name of Object.keys(streams)) {
-      if (name !== STREAM) this.fault(['streams', name], `is not supported: the one stream is ${STREAM}`)
-    }
-    if (!Object.hasOwn(streams, STREAM)) {
-      this.fault(['streams'], `must have the stream ${STREAM}`)
+    const count = Object.keys(streams).length
+    if (count > STREAMS_MAX) {
+      this.fault(['streams'], `must have at most ${STREAMS_MAX} streams, not ${count}`)
       return null
     }
-    const path = ['streams', STREAM]
-    const stream = this.fields(streams[STREAM], path, ['metrics'])
-    const entries = stream === null ? null : this.fields(stream['metrics'], [...path, 'metrics'])
-    if (entries === null) return null
+    if (!Object.hasOwn(streams, TELEMETRY)) this.fault(['streams'], `must have the stream ${TELEMETRY}`)
+    const read = Object.entries(streams).map(([name, value]) => this.readStream(name, value, ['streams', name]))
+    return this.checkStreams(read.filter((stream) => stream !== null))
+  }
+
+  private readStream (name: string, value: unknown, path: Path): StreamDefinition | null {
+    if (name !== TELEMETRY && !isStreamName(name)) this.fault(path, `is not a name for a stream: ${STREAM_NAME_RULE}`)
+    else if (isReservedStream(name)) this.fault(path, RESERVED_STREAM_RULE)
+    const fields = this.fields(value, path, STREAM_KEYS)
+    const entries = fields === null ? null : this.fields(fields['metrics'], [...path, 'metrics'])
+    if (fields === null || entries === null) return null
     const count = Object.keys(entries).length
     if (count === 0 || count > METRICS_MAX) {
       this.fault([...path, 'metrics'], `must have 1 to ${METRICS_MAX} metrics, not ${count}`)
       return null
     }
-    const metrics = Object.entries(entries).map(([name, value]) => this.readMetric(
-      name, value, [...path, 'metrics', name]))
-    return this.check(metrics, [...path, 'metrics'])
+    const metrics = Object.entries(entries).map(([metric, value]) => this.readMetric(
+      metric, value, [...path, 'metrics', metric]))
+    this.checkMetrics(metrics, [...path, 'metrics'])
+    return {
+      id: this.readStreamId(name, fields, path),
+      name,
+      title: this.readText('title', fields, path, TITLE_MAX, titleOf(name)),
+      intervalMs: this.readInterval(fields['interval'], [...path, 'interval']),
+      metrics,
+      retired: this.readField('retired', fields, path, isFlag, FLAG_RULE, false)
+    }
+  }
+
+  private readInterval (value: unknown, path: Path): number | null {
+    if (value === undefined) return null
+    const ms = typeof value === 'string' ? parseDuration(value) : null
+    if (ms !== null && Number.isInteger(ms) && ms >= INTERVAL_MS_MIN && ms <= INTERVAL_MS_MAX) return ms
+    this.fault(path, 'must be a time from 1ms to 1d, such as 10s')
+    return null
+  }
+
+  private readStreamId (name: string, fields: Fields, path: Path): number {
+    if (name === TELEMETRY) {
+      const isIts = (id: unknown): id is typeof TELEMETRY_ID => id === TELEMETRY_ID
+      return this.readField('id', fields, path, isIts, `must be ${TELEMETRY_ID}`, TELEMETRY_ID)
+    }
+    if (!Object.hasOwn(fields, 'id')) this.fault(path, MISSING_ID)
+    const isId = (id: unknown): id is number =>
+      Number.isInteger(id) && (id as number) > TELEMETRY_ID && (id as number) <= STREAM_ID_MAX
+    const rule = `must be a whole number from ${TELEMETRY_ID + 1} to ${STREAM_ID_MAX}`
+    return this.readField('id', fields, path, isId, rule, 0)
+  }
+
+  private checkStreams (streams: readonly StreamDefinition[]): Catalogue | null {
+    const ids = new Map<number, string>()
+    for (const { id, name } of streams) {
+      const other = ids.get(id)
+      if (other !== undefined && id !== 0) {
+        this.fault(['streams', name, 'id'], `${id} is the id of ${other} already`)
+      }
+      ids.set(id, name)
+    }
+    if (streams.length > 0 && streams.every(({ retired }) => retired)) {
+      this.fault(['streams'], 'are all retired: one at least must be sent')
+    }
+    return this.faults.length === 0 ? new Catalogue(streams) : null
   }
 
   private readMetric (name: string, value: unknown, path: Path): Metric {
     if (!isMetricName(name)) this.fault(path, `is not a name for a metric: ${NAME_RULE}`)
     const fields = this.fields(value, path, METRIC_KEYS) ?? {}
     if (!Object.hasOwn(fields, 'id') && this.faults.at(-1)?.path !== text(path)) {
-      this.fault(
-        path, 'has no id: a number of its own, which never changes')
+      this.fault(path, MISSING_ID)
     }
     const isType = (type: unknown): type is MetricType => METRIC_TYPES.some((known) => known === type)
     const type = this.readField('type', fields, path, isType, `must be one of ${METRIC_TYPES.join(', ')}`, 'float')
@@ -153,8 +211,7 @@ class CatalogueReader {
         null),
       limits,
       simulation: this.readSimulation(fields['simulate'], limits, valueType, [...path, 'simulate']),
-      retired: this.readField(
-        'retired', fields, path, (flag): flag is boolean => typeof flag === 'boolean', 'must be true or false', false)
+      retired: this.readField('retired', fields, path, isFlag, FLAG_RULE, false)
     }
   }
 
@@ -257,7 +314,7 @@ class CatalogueReader {
   }
 
   /** What a metric alone cannot tell. */
-  private check (metrics: readonly Metric[], path: Path): Catalogue | null {
+  private checkMetrics (metrics: readonly Metric[], path: Path): void {
     const aliases = metrics.reduce((sum, metric) => sum + metric.aliases.length, 0)
     if (aliases > ALIASES_MAX) this.fault(path, `must have at most ${ALIASES_MAX} aliases together, not ${aliases}`)
     const ids = new Map<number, string>()
@@ -278,7 +335,6 @@ class CatalogueReader {
       this.fault(
         path, 'are all retired: one at least must be sent')
     }
-    return this.faults.length === 0 ? new Catalogue(metrics) : null
   }
 
   /** The value as an object, or null and a fault. @param known without it: any field */
@@ -305,9 +361,8 @@ class CatalogueReader {
   }
 }
 
-const NAME_RULE = `1 to ${NAME_BYTES_MAX} lower-case letters, digits and _, beginning with a letter`
-const STATE_NAME_RULE = `1 to ${STATE_NAME_BYTES_MAX} letters, digits, _, . and -, beginning with a letter`
-const RESERVED_RULE = 'is a name that every point or table has already'
+const MISSING_ID = 'has no id: a number of its own, which never changes'
+const FLAG_RULE = 'must be true or false'
 
 /** Of `states.critical[1]`. */
 function pathOf (field: string): Path {
@@ -320,33 +375,6 @@ function text (path: Path): string {
 
 function isFinite (value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value)
-}
-
-type Pair = readonly [low: number, high: number]
-
-function isPairOf (value: unknown, type: MetricType): value is Pair {
-  const is = (each: unknown): boolean => isFinite(each) && Math.abs(each) <= simulatedMax(type) &&
-    (type !== 'int' || Number.isInteger(each))
-  return Array.isArray(value) && value.length === 2 && value.every(is) && (value[0] as number) <= (value[1] as number)
-}
-
-function pairRule (type: MetricType): string {
-  const max = simulatedMax(type)
-  return `must be two ${type === 'int' ? 'whole ' : ''}numbers, [low, high], from -${max} to ${max}`
-}
-
-/**
- * Names that a point, a table or a view of ours has for something else; the columns that PostgreSQL gives every table;
- * and the property of every object that could be a name.
- */
-export const RESERVED_NAMES: ReadonlySet<string> = new Set([
-  'satellite_id', 'time', 'timestamp', 'stream', 'points', 'bucket', 'received', 'until',
-  'xmin', 'xmax', 'cmin', 'cmax', 'ctid', 'tableoid',
-  'constructor'
-])
-
-function isReserved (name: string): boolean {
-  return RESERVED_NAMES.has(name)
 }
 
 /** A lone surrogate is no character, and jsonb refuses it. */
@@ -370,13 +398,6 @@ function quoteHint (value: unknown): string {
   return typeof value === 'number' || typeof value === 'boolean' ? `; put it in quotes: "${String(value)}"` : ''
 }
 
-/** A catalogue as the database keeps it: the file's form without what is left to defaults. */
-export function catalogueJson (catalogue: Catalogue): object {
-  const metrics = catalogue.metrics.map(({ name, states, simulation, ...metric }) => [name, {
-    ...metric,
-    states: states.length === 0 ? undefined : Object.fromEntries(states.map(({ name, value }) => [name, value])),
-    resolution: metric.resolution ?? undefined,
-    simulate: simulation
-  }])
-  return { catalogue: FORM, streams: { [STREAM]: { metrics: Object.fromEntries(metrics) as object } } }
+function isFlag (value: unknown): value is boolean {
+  return typeof value === 'boolean'
 }

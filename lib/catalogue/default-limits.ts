@@ -1,5 +1,6 @@
 /** The limits from the catalogue and the configuration: stored in a database that has none yet. */
-import { THRESHOLDS, hasLimits, type Catalogue, type Metric } from '../../protocol/catalogue.js'
+import { TELEMETRY, THRESHOLDS, hasLimits, type Catalogue, type Metric } from '../../protocol/catalogue.js'
+import type { StreamMetric } from './evolution.js'
 import { PointSchema } from '../../protocol/schema.js'
 import { ValueType } from '../../protocol/value-types.js'
 import type { Config } from '../config/settings.js'
@@ -9,7 +10,8 @@ import { parseLimitSet } from '../limits/validate.js'
 
 /** Throws a StartupError if a variable of the environment does not fit the catalogue's other limits of its metric. */
 export function defaultLimits (config: Pick<Config, ThresholdKey>, { live }: Catalogue): LimitSet {
-  const limits = live.map((metric): [string, MetricLimits] => [metric.name, withThreshold(metric, config)])
+  const limits = live.flatMap((stream) => stream.live.map((metric): [string, MetricLimits] => (
+    [stream.qualify(metric.name), stream.name === TELEMETRY ? withThreshold(metric, config) : metric.limits])))
   return {
     default: Object.fromEntries(limits.filter(([, each]) => hasLimits(each))),
     overrides: {}
@@ -20,9 +22,9 @@ type ThresholdKey = keyof Config & `threshold_${string}`
 type Threshold = typeof THRESHOLDS[number]
 
 /** The variables of the environment that are set, and whose metrics the catalogue has. */
-export function thresholdsInUse (config: Pick<Config, ThresholdKey>, { live }: Catalogue): Threshold[] {
+export function thresholdsInUse (config: Pick<Config, ThresholdKey>, { telemetry }: Catalogue): Threshold[] {
   return THRESHOLDS.filter(({ metric }) =>
-    config[`threshold_${metric}`] !== null && live.some(({ name }) => name === metric))
+    config[`threshold_${metric}`] !== null && telemetry.live.some(({ name }) => name === metric))
 }
 
 /** A variable of the environment wins over the catalogue's critical limit. */
@@ -45,10 +47,12 @@ function withThreshold (
  * The limits in force and, where they have none, those of further metrics.
  * @throws {StartupError} together they are no valid set
  */
-export function withLimitsOf (metrics: readonly Metric[], inForce: LimitSet, { schema }: Catalogue): LimitSet {
-  const added = Object.fromEntries(metrics.map(({ name, limits }) => [name, limits]))
+export function withLimitsOf (
+  metrics: readonly StreamMetric[], inForce: LimitSet, { limitable }: Catalogue
+): LimitSet {
+  const added = Object.fromEntries(metrics.map(({ stream, metric }) => [stream.qualify(metric.name), metric.limits]))
   const set = { ...inForce, default: { ...added, ...inForce.default } }
-  const parsed = parseLimitSet(set, schema, inForce)
+  const parsed = parseLimitSet(set, limitable, inForce)
   if (parsed.ok) return set
   throw new StartupError('The limits of the new metrics cannot be added to those in force: ' +
     `${parsed.faults.map(({ field, message }) => `${field} ${message}`).join('; ')}. ` +

@@ -1,15 +1,17 @@
 /**
- * The example that `catalogue init` writes: the built-in metrics and some of a user's own, with all there is to say
- * about one.
+ * The example that `catalogue init` writes: a metric of the built-in catalogue and some of a user's own, with all there
+ * is to say about one, and three more streams.
  */
 export const EXAMPLE = `# yaml-language-server: $schema=./catalogue.schema.json
-# The metrics of your satellites. Start the server with it:
+# The streams and metrics of your satellites. Start the server with it:
 #
 #   CATALOGUE=./catalogue.yaml bin/orbitstream-ingest start
 #
 # and check it after each change with "orbitstream-ingest catalogue check catalogue.yaml".
 catalogue: 1
 streams:
+  # A stream is what a sender sends together, and has a table of its own. This one has no name in paths:
+  # POST /telemetry, table telemetry. It must be here.
   telemetry:
     metrics:
       # The name is the field that senders use, and the column in the database.
@@ -76,4 +78,34 @@ streams:
 
       # Nobody sends it any more: its points stay, dashboards do not show it. Metrics are never removed.
       old_star_tracker_temperature: { id: 6, unit: °C, retired: true }
+
+  # POST /telemetry/power, table power, rollups power_10s and power_1m; limits name power.cell_voltage.
+  power:
+    # For good, like that of a metric; telemetry has the id 1.
+    id: 2
+    title: Power
+    # How often a satellite sends it; the simulator keeps to it.
+    interval: 10s
+    metrics:
+      cell_voltage: { id: 1, unit: V, resolution: 0.001, limits: { low: { warning: 3.3, critical: 3 } } }
+      solar_current: { id: 2, unit: A, resolution: 0.01, simulate: { kind: charge, between: [0, 4] } }
+      charging: { id: 3, type: bool }
+
+  thermal:
+    id: 3
+    title: Thermal
+    interval: 30s
+    metrics:
+      battery_temperature:
+        { id: 1, unit: °C, resolution: 0.1, limits: { low: { critical: -10 }, high: { warning: 40, critical: 50 } } }
+      radiator_temperature: { id: 2, unit: °C, resolution: 0.1, simulate: { kind: walk, between: [-60, 30] } }
+
+  radio:
+    id: 4
+    title: Radio
+    interval: 1s
+    metrics:
+      signal_strength: { id: 1, unit: dBm, simulate: { kind: signal, between: [-110, -70] } }
+      lock: { id: 2, type: state, states: { NONE: 0, CARRIER: 1, SUBCARRIER: 2, BITS: 3 } }
+      frames_received: { id: 3, type: int, simulate: { kind: counter, between: [0, 100000] } }
 `

@@ -5,10 +5,10 @@ import type { MetricType } from '../../protocol/value-types.js'
 /** Where there are no limits either. */
 const BETWEEN = [0, 100] as const
 
-type Pair = readonly [low: number, high: number]
+export type Pair = readonly [low: number, high: number]
 
 /** Largest simulated value: of the type, and differences of two, and multiples of them, must stay finite. */
-export function simulatedMax (type: MetricType): number {
+function simulatedMax (type: MetricType): number {
   return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 
@@ -70,4 +70,17 @@ function clamp (value: number, type: MetricType): number {
 
 function clampIf (value: number | undefined, type: MetricType): number | undefined {
   return value === undefined ? undefined : clamp(value, type)
+}
+
+/** Whether a value is a range that the simulator can keep to. */
+export function isPairOf (value: unknown, type: MetricType): value is Pair {
+  const is = (each: unknown): boolean => Number.isFinite(each) && Math.abs(each as number) <= simulatedMax(type) &&
+    (type !== 'int' || Number.isInteger(each))
+  return Array.isArray(value) && value.length === 2 && value.every(is) && (value[0] as number) <= (value[1] as number)
+}
+
+/** What such a value must be. */
+export function pairRule (type: MetricType): string {
+  const max = simulatedMax(type)
+  return `must be two ${type === 'int' ? 'whole ' : ''}numbers, [low, high], from -${max} to ${max}`
 }

@@ -152,7 +152,7 @@ async function runDemo (flags: readonly string[], psql: string): Promise<number>
   if (ready === null) return await stop(server)
   const url = `http://127.0.0.1:${String(ready['port'])}`
   const catalogue = await fetchCatalogue(new URL(url), null)
-  process.stdout.write(guide(url, psql, typeof catalogue === 'string' ? '' : catalogue.live[0]?.name ?? ''))
+  process.stdout.write(guide(url, psql, typeof catalogue === 'string' ? '' : catalogue.telemetry.live[0]?.name ?? ''))
   const simulator = launch([
     'sim', '-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url
   ])

@@ -24,7 +24,7 @@ export function welcome (config: Config, port: number, catalogue: Catalogue): st
   const token = config.apiTokens.length > 0 || config.apiTokensFile !== null
     ? " -H 'Authorization: Bearer <token>'"
     : ''
-  const point = JSON.stringify({ satellite_id: 'TEST-01', [catalogue.live[0]?.name ?? '']: 87.5 })
+  const point = JSON.stringify({ satellite_id: 'TEST-01', [catalogue.telemetry.live[0]?.name ?? '']: 87.5 })
   return `
 OrbitStream is ready.
 

@@ -147,7 +147,7 @@ function databaseUrl (): ValueType<string> {
 function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Setting<number | null> } {
   const type = { ...decimal(), format: (value: number | null) => value === null ? '' : String(value) }
   const entries = THRESHOLDS.flatMap(({ metric, side, env }) => {
-    const known = BUILT_IN.metrics.filter(({ name }) => name === metric)
+    const known = BUILT_IN.telemetry.metrics.filter(({ name }) => name === metric)
     return known.map(({ title, unit, limits }) => [`threshold_${metric}`, {
       env,
       type,

@@ -3,24 +3,27 @@
  *
  *   BEGIN
  *   UPDATE ingest_ledger … WHERE the position is the one read     compare-and-set: one row, or ROLLBACK
- *   [SELECT orbitstream_note_rows(…)]                             whether rows are late: sql/0006
- *   [COPY telemetry FROM STDIN (FORMAT binary)]                   the row count must match
- *   [COPY satellites_late FROM STDIN (FORMAT binary)]             if rows are late
+ *   for each stream with rows:
+ *     SELECT orbitstream_note_rows(…)                             whether rows are late: sql/0006
+ *     COPY telemetry FROM STDIN (FORMAT binary)                   the row count must match
+ *     [COPY satellites_late FROM STDIN (FORMAT binary)]           if rows are late
  *   [COPY anomalies FROM STDIN (FORMAT binary)]                   the row count must match
  *   [INSERT INTO quarantined_rows]
  *   COMMIT
  *
- * Everything up to the COPY of telemetry is one round trip, COMMIT is another: under light load the round trips are the
- * cost of a transaction. The ledger comes first: a backend still committing an earlier attempt holds the row's lock, so
- * a retry waits for it and then sees that the ledger has moved. So no frame is stored twice, whatever is known about an
- * earlier COMMIT.
+ * Everything up to the COPY of the first stream is one round trip, COMMIT is another: under light load the round trips
+ * are the cost of a transaction. Tables and functions are those of the stream `telemetry` here (stream-tables.ts). The
+ * ledger comes first: a backend still committing an earlier attempt holds the row's lock, so a retry waits for it and
+ * then sees that the ledger has moved. So no frame is stored twice, whatever is known about an earlier COMMIT.
  */
 import type { FrameRun, LedgerPosition } from '../journal/journal.js'
 import { ANOMALY_COLUMNS } from '../pipeline/rows/anomaly-rows.js'
 import { rowColumns } from '../pipeline/rows/rows.js'
 import type { CopyStream, RowTimes } from './copy-rows.js'
 import type { Database } from '../database/database.js'
-import type { PointSchema } from '../../protocol/schema.js'
+import { identifier, literal } from '../database/quote.js'
+import { streamSql } from '../database/stream-tables.js'
+import type { Stream } from '../../protocol/catalogue.js'
 import type { DirectCompress } from './direct-compress.js'
 
 /** A valid row that PostgreSQL refuses. */
@@ -34,6 +37,8 @@ export interface PoisonRow {
   readonly lacksPartition: boolean
   /** The row as JSON, for operators. Null if jsonb cannot represent it (a NUL character). */
   readonly json: string | null
+  /** The name of its stream; of one that the catalogue does not have: its id, such as #7. */
+  readonly stream: string
 }
 
 /** Just inside PostgreSQL's range, 4713 BC to 294276 AD. */
@@ -43,27 +48,42 @@ const TIMESTAMP_SECONDS_MAX = 9.2e12
 /** Quarantined rows in one statement: a few hundred kilobytes. */
 const POISON_ROWS_MAX = 1_000
 
-const literal = (text: string | null): string => text === null ? 'NULL' : `'${text.replaceAll("'", "''")}'`
+const literalOrNull = (text: string | null): string => text === null ? 'NULL' : literal(text)
 
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+/** A table that rows are copied into, with its columns. */
+export interface CopyTarget {
+  readonly table: string
+  readonly sql: string
+}
 
-type Table = 'telemetry' | 'satellites_late' | 'anomalies'
+function copyTarget (table: string, columns: readonly string[]): CopyTarget {
+  return { table, sql: `COPY ${table} (${columns.map(identifier).join(', ')}) FROM STDIN (FORMAT binary)` }
+}
 
-/** By schema: a process has one, tests have several. */
-const copySqls = new WeakMap<PointSchema, Readonly<Record<Table, string>>>()
+export const ANOMALIES_TARGET = copyTarget('anomalies', ANOMALY_COLUMNS)
 
-function copySql (table: Table, schema: PointSchema): string {
-  let known = copySqls.get(schema)
+interface StreamTargets {
+  readonly points: CopyTarget
+  readonly late: CopyTarget
+  /** The function that takes note of late rows. */
+  readonly noteRows: string
+}
+
+const streamTargets = new WeakMap<Stream, StreamTargets>()
+
+/** Where the rows of a stream go. */
+export function targetsOf (stream: Stream): StreamTargets {
+  let known = streamTargets.get(stream)
   if (known === undefined) {
-    const points = rowColumns(schema).map(quoted).join(', ')
+    const columns = rowColumns(stream.schema)
     known = {
-      telemetry: `COPY telemetry (${points}) FROM STDIN (FORMAT binary)`,
-      satellites_late: `COPY satellites_late (${points}) FROM STDIN (FORMAT binary)`,
-      anomalies: `COPY anomalies (${ANOMALY_COLUMNS.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+      points: copyTarget(streamSql('telemetry', stream.name), columns),
+      late: copyTarget(streamSql('satellites_late', stream.name), columns),
+      noteRows: streamSql('public.orbitstream_note_rows', stream.name)
     }
-    copySqls.set(schema, known)
+    streamTargets.set(stream, known)
   }
-  return known[table]
+  return known
 }
 
 /** The ledger's position; null: no row. Waits for a transaction that is still changing it. */
@@ -89,15 +109,19 @@ export interface LedgerMove {
   readonly run: FrameRun
 }
 
-/** What one transaction stores: telemetry, and the rows of other tables. */
-export interface CommitRows extends CopyStream {
-  /** Of the points. */
-  readonly schema: PointSchema
+/** Points of one stream, at least one. */
+export interface StreamRows extends CopyStream {
+  readonly stream: Stream
+  /** Without it late rows are not recorded. */
+  readonly times?: RowTimes
+}
+
+/** What one transaction stores: points by stream, and the rows of other tables. */
+export interface CommitRows {
+  readonly streams: readonly StreamRows[]
   /** Default: none. */
   readonly anomalies?: CopyStream | null
   readonly poison: readonly PoisonRow[]
-  /** Without it late rows are not recorded. */
-  readonly times?: RowTimes
 }
 
 /**
@@ -108,16 +132,17 @@ export interface CommitRows extends CopyStream {
 export async function commitRun (
   db: Database, moves: LedgerMove, rows: CommitRows, compress: DirectCompress | null = null
 ): Promise<boolean> {
-  const { anomalies, poison } = rows
-  const begin = ['BEGIN', moveStatement(moves, rows.copyRows)]
-  const moved = rows.copyRows > 0
-    ? (await storeRows(db, begin, rows, compress))[1]
-    : (await db.query(begin.join('; '))).rowCount
+  const { streams: [first, ...others], anomalies, poison } = rows
+  const begin = ['BEGIN', moveStatement(moves, rowsOf(rows))]
+  const moved = first === undefined
+    ? (await db.query(begin.join('; '))).rowCount
+    : (await storeRows(db, begin, first, compress))[1]
   if (moved !== 1) {
     await db.query('ROLLBACK')
     return false
   }
-  if (anomalies != null && anomalies.copyRows > 0) await copyRows(db, 'anomalies', rows.schema, anomalies)
+  for (const other of others) await storeRows(db, [], other, compress)
+  if (anomalies != null && anomalies.copyRows > 0) await copyRows(db, ANOMALIES_TARGET, anomalies)
   for (let first = 0; first < poison.length; first += POISON_ROWS_MAX) {
     await insertPoison(db, moves, poison.slice(first, first + POISON_ROWS_MAX))
   }
@@ -125,42 +150,49 @@ export async function commitRun (
   return true
 }
 
+/** Points of all streams. */
+export function rowsOf ({ streams }: Pick<CommitRows, 'streams'>): number {
+  return streams.reduce((sum, { copyRows }) => sum + copyRows, 0)
+}
+
 function moveStatement ({ spoolId, from, run }: LedgerMove, storedRows: number): string {
   return `UPDATE ingest_ledger SET epoch = ${run.epoch}, last_sequence = ${run.lastSequence}, ` +
-    `epoch_id = ${literal(run.epochId)}, rows_total = rows_total + ${storedRows}, updated_at = now() ` +
+    `epoch_id = ${literalOrNull(run.epochId)}, rows_total = rows_total + ${storedRows}, updated_at = now() ` +
     `WHERE spool_id = ${literal(spoolId)} AND epoch = ${from.epoch} AND last_sequence = ${from.sequence} ` +
-    `AND epoch_id IS NOT DISTINCT FROM ${literal(from.epochId)}`
+    `AND epoch_id IS NOT DISTINCT FROM ${literalOrNull(from.epochId)}`
 }
 
 /**
- * Stores telemetry rows, at least one, in the open transaction or in the one that the statements before them begin.
+ * Stores the rows of a stream, at least one, in the open transaction or in the one that the statements before them
+ * begin.
  * Late rows are recorded, so that rollups and satellites_latest include them however late they arrive or commit.
  * Returns how many rows each of the statements returned or changed.
  */
 export async function storeRows (
   db: Database,
   before: readonly string[],
-  rows: Pick<CommitRows, 'schema' | 'copy' | 'copyRows' | 'times'>,
+  rows: StreamRows,
   compress: DirectCompress | null = null
 ): Promise<readonly number[]> {
-  const { schema, times, copyRows: sent } = rows
+  const { stream, times, copyRows: sent } = rows
+  const { points, late, noteRows } = targetsOf(stream)
   const setting = compress?.setting(sent) ?? null
   const statements = [...before]
   if (setting !== null) statements.push(setting)
-  if (times !== undefined) statements.push(noteStatement(times))
-  const { counts, copied } = await db.copyAfter(statements, copySql('telemetry', schema), [rows.copy])
-  assertTaken('telemetry', copied, sent)
-  if (times !== undefined && counts.at(-1) === 1) await copyRows(db, 'satellites_late', schema, times.newest())
+  if (times !== undefined) statements.push(noteStatement(noteRows, times))
+  const { counts, copied } = await db.copyAfter(statements, points.sql, [rows.copy])
+  assertTaken(points, copied, sent)
+  if (times !== undefined && counts.at(-1) === 1) await copyRows(db, late, times.newest())
   return counts.slice(0, before.length)
 }
 
 /** Returns a row if some rows are late. Runs before the COPY to save a round trip; its lock lasts until COMMIT. */
-function noteStatement ({ lowestMicros, bucketsMicros }: RowTimes): string {
+function noteStatement (noteRows: string, { lowestMicros, bucketsMicros }: RowTimes): string {
   // One constant for all of them: a month of late rows has a quarter of a million buckets.
   const list = `'{${bucketsMicros.map(seconds).join(',')}}'::double precision[]`
   const buckets = `ARRAY(SELECT to_timestamp(b) FROM unnest(${list}) b)`
   // A millisecond before the earliest time: fractions of seconds are not exact here.
-  return `SELECT 1 WHERE public.orbitstream_note_rows(to_timestamp(${seconds(lowestMicros) - 0.001}), ${buckets})`
+  return `SELECT 1 WHERE ${noteRows}(to_timestamp(${seconds(lowestMicros) - 0.001}), ${buckets})`
 }
 
 /** Clamped to the range of to_timestamp: anything beyond is just as late, or as early. */
@@ -170,14 +202,14 @@ function seconds (micros: number): number {
 
 /** COPYs a stream into a table, after other statements; throws unless the server took all of its rows. */
 export async function copyRows (
-  db: Database, table: Table, schema: PointSchema, { copy, copyRows: rows }: CopyStream, before: readonly string[] = []
+  db: Database, target: CopyTarget, { copy, copyRows: rows }: CopyStream, before: readonly string[] = []
 ): Promise<void> {
-  const { copied } = await db.copyAfter(before, copySql(table, schema), [copy])
-  assertTaken(table, copied, rows)
+  const { copied } = await db.copyAfter(before, target.sql, [copy])
+  assertTaken(target, copied, rows)
 }
 
 /** Detects a truncated stream, and rows mistaken for the trailer. */
-function assertTaken (table: Table, copied: number, rows: number): void {
+function assertTaken ({ table }: CopyTarget, copied: number, rows: number): void {
   if (copied !== rows) throw new Error(`COPY into ${table} took ${copied} rows of ${rows}`)
 }
 
@@ -186,10 +218,11 @@ async function insertPoison (db: Database, { spoolId, run }: LedgerMove, poison:
     poison.map((row) => row.sqlState),
     poison.map((row) => row.reason),
     poison.map((row) => row.json),
-    poison.map((row) => row.bytes)
+    poison.map((row) => row.bytes),
+    poison.map((row) => row.stream)
   ]
   await db.query(
-    'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes) ' +
-    'SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::jsonb[], $7::bytea[])',
+    'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes, stream) ' +
+    'SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[])',
     [spoolId, run.epoch, run.lastSequence, ...columns])
 }

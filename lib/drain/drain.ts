@@ -18,15 +18,14 @@
  * - halted: the ledger does not fit the journal. Final, nothing is stored.
  * - ended: the journal was ended and is empty, or the drain was closed while it waited for frames. Final.
  */
-import type { PointSchema } from '../../protocol/schema.js'
-import { rowColumns, rowEnd } from '../pipeline/rows/rows.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
 import type { FrameRun, Journal, LedgerFault, LedgerPosition, Position } from '../journal/journal.js'
 import type { Log } from '../support/log.js'
 import { StateMachine } from '../support/state-machine.js'
 import { anomalyRowEnd } from '../pipeline/rows/anomaly-rows.js'
-import { anomaliesOf, anomalyCountOf, telemetryOf } from '../pipeline/rows/payload.js'
+import { anomaliesOf, anomalyCountOf } from '../pipeline/rows/payload.js'
 import { CopySorter, type CopyStream } from './copy-rows.js'
-import { commitRun, enterLedger, readLedger, type CommitRows, type LedgerMove } from './commit.js'
+import { commitRun, enterLedger, readLedger, rowsOf, type CommitRows, type LedgerMove } from './commit.js'
 import type { DirectCompress } from './direct-compress.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
@@ -35,13 +34,14 @@ import { separateRefused } from './missing-partition.js'
 import { isDataError, separateRun } from './poison.js'
 import { Backoff } from '../support/backoff.js'
 import { Pace } from './pace.js'
+import { StreamSorters, StreamTable } from './stream-runs.js'
 
 export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended'
 
 export interface DrainOptions {
   readonly journal: Journal
-  /** Of the points that it stores. */
-  readonly schema: PointSchema
+  /** Whose streams it stores. */
+  readonly catalogue: Catalogue
   /** @param statementMsMax see ConnectOptions */
   readonly connect: (statementMsMax: number) => Promise<Database>
   readonly log: Log
@@ -102,7 +102,8 @@ export class Drain {
   private attempt: Attempt | null = null
   /** Of the server that was used last. */
   private timeline: number | null = null
-  private readonly sorter: CopySorter
+  private readonly streams: StreamTable
+  private readonly sorters = new StreamSorters()
   /** Of the last connection. */
   private compress: DirectCompress | null = null
   private lost: Error | null = null
@@ -115,7 +116,7 @@ export class Drain {
     private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)
   ) {
     this.pace = new Pace(options.intervalMs)
-    this.sorter = new CopySorter(rowEnd, rowColumns(options.schema).length)
+    this.streams = new StreamTable(options.catalogue)
     options.journal.listeners.add({ onAwaited: () => this.pace.hurry() })
   }
 
@@ -245,13 +246,9 @@ export class Drain {
   private async store (db: Database, from: LedgerPosition, run: FrameRun): Promise<boolean> {
     const moves = { spoolId: this.options.journal.spoolId, from, run }
     const startedMs = performance.now()
-    const points = run.payloads.map(telemetryOf)
     try {
       const rows: CommitRows = {
-        schema: this.options.schema,
-        copy: this.sorter.sort(points, run.rows),
-        copyRows: run.rows,
-        times: this.sorter.times(points, run.rows),
+        streams: this.sorters.sortRun(this.streams.group(run.payloads), run),
         anomalies: this.sortAnomalies(run.payloads),
         poison: []
       }
@@ -269,7 +266,7 @@ export class Drain {
 
   private async commit (db: Database, moves: LedgerMove, rows: CommitRows, started: Started): Promise<boolean> {
     const { epoch, lastSequence: sequence } = moves.run
-    this.attempt = { end: { epoch, sequence }, stored: rows.copyRows, ...started }
+    this.attempt = { end: { epoch, sequence }, stored: rowsOf(rows), ...started }
     return await commitRun(db, moves, rows, this.compress)
   }
 
@@ -294,24 +291,20 @@ export class Drain {
    */
   private async storeWithoutPoison (db: Database, moves: LedgerMove, cause: unknown): Promise<boolean> {
     const startedMs = performance.now()
-    const { schema } = this.options
     await db.query('ROLLBACK')
-    const separatePoints = async (rows: readonly Buffer[]): ReturnType<typeof separateRefused> =>
-      await separateRefused(db, schema, rows, cause)
     const { points, anomalies, poison, poisonPoints } = await separateRun(
-      db, schema, moves.run.payloads, separatePoints)
+      db, this.streams.group(moves.run.payloads), async (stream, rows) =>
+        await separateRefused(db, stream, rows, cause))
     const copyRows = anomalies.length
     const rows: CommitRows = {
-      schema: this.options.schema,
-      copy: this.sorter.sort(points, points.length),
-      copyRows: points.length,
-      times: this.sorter.times(points, points.length),
+      streams: points.filter(({ rows }) => rows.length > 0).map(({ stream, rows }) =>
+        this.sorters.sort(stream, rows, rows.length)),
       anomalies: copyRows === 0 ? null : { copy: this.anomalySorter.sort(anomalies, copyRows), copyRows },
       poison
     }
     const stored = await this.commit(db, moves, rows, { quarantined: poisonPoints, startedMs })
     if (stored && poison.length > 0) {
-      const counts = { quarantined: poison.length, points: poisonPoints, stored: points.length }
+      const counts = { quarantined: poison.length, points: poisonPoints, stored: rowsOf(rows) }
       this.options.log.error({ ...counts, reason: poison[0]?.reason },
         'PostgreSQL refused rows; they are in quarantined_rows with the reason, the others are stored')
     }

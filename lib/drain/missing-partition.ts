@@ -1,8 +1,9 @@
 /** Refused rows that may only lack a partition: creates the partition for whatever day the row belongs to. */
 import { rowTimeMicros } from '../pipeline/rows/rows.js'
-import type { PointSchema } from '../../protocol/schema.js'
+import type { Stream } from '../../protocol/catalogue.js'
 import { isMissingPartition } from '../database/connection.js'
 import type { Database } from '../database/database.js'
+import { inStream } from '../database/stream-tables.js'
 import { DAY_MS } from '../config/value-types.js'
 import { makePartitions } from '../schema/partitions.js'
 import type { PoisonRow } from './commit.js'
@@ -14,27 +15,27 @@ import { separatePoison } from './poison.js'
  * @param db with no open transaction, before and after
  */
 export async function separateRefused (
-  db: Database, schema: PointSchema, rows: readonly Buffer[], cause: unknown
+  db: Database, stream: Stream, rows: readonly Buffer[], cause: unknown
 ): Promise<{ good: Buffer[], poison: PoisonRow[] }> {
   const made = isMissingPartition(cause)
-  if (made) await makePartitionsFor(db, rows)
-  const separated = await separatePoison(db, schema, rows)
+  if (made) await makePartitionsFor(db, stream, rows)
+  const separated = await separatePoison(db, stream, rows)
   const lacking = separated.poison.filter((row) => row.lacksPartition)
   if (made || lacking.length === 0) return separated
   // Another row was refused first, which hid that these only lack a partition.
   const again = lacking.map(({ bytes }) => bytes)
-  await makePartitionsFor(db, again)
-  const { good, poison } = await separatePoison(db, schema, again)
+  await makePartitionsFor(db, stream, again)
+  const { good, poison } = await separatePoison(db, stream, again)
   const hidden = new Set(lacking)
   const stillRefused = separated.poison.filter((row) => !hidden.has(row))
   return { good: [...separated.good, ...good], poison: [...stillRefused, ...poison] }
 }
 
 /** Creates the partitions that these rows need. A time that no partition can cover does not affect the other rows. */
-async function makePartitionsFor (db: Database, rows: readonly Buffer[]): Promise<void> {
+async function makePartitionsFor (db: Database, stream: Stream, rows: readonly Buffer[]): Promise<void> {
   const timeMs = ({ buffer, byteOffset, length }: Buffer): number =>
     Math.floor(rowTimeMicros(new DataView(buffer, byteOffset, length), 0) / 1000)
   const times = rows.map(timeMs)
   const days = new Map(times.map((time) => [Math.floor(time / DAY_MS), time]))
-  await makePartitions(db, [...days.values()])
+  await makePartitions(inStream(db, stream.name), [...days.values()])
 }

@@ -11,15 +11,17 @@
  * database's owner added: constraints, unique indexes, triggers, columns of another type. These may refuse every row of
  * a run, which costs at most two probes a row.
  *
- * Only data errors are bisected: SQLSTATE classes 22 (data exception) and 23 (integrity constraint), and rows with more
- * metrics than the table, which COPY would refuse. Any other error is thrown, and retried later.
+ * Only data errors are bisected: SQLSTATE classes 22 (data exception) and 23 (integrity constraint), and rows of a
+ * later catalogue: those of unknown streams, and those with more metrics than the table, which COPY would refuse. Any
+ * other error is thrown, and retried later.
  */
-import type { PointSchema } from '../../protocol/schema.js'
+import { TELEMETRY, type Stream } from '../../protocol/catalogue.js'
 import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
 import { anomaliesOf, telemetryOf } from '../pipeline/rows/payload.js'
 import { rowColumns, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
-import { copyRows, type PoisonRow } from './commit.js'
+import { ANOMALIES_TARGET, copyRows, targetsOf, type CopyTarget, type PoisonRow } from './commit.js'
 import { CopySorter, SurplusFields } from './copy-rows.js'
+import { UnknownStream, type StreamPayloads } from './stream-runs.js'
 import { isMissingPartition, sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 
@@ -28,7 +30,7 @@ const BAD_COPY_FILE_FORMAT = '22P04'
 
 /** Whether the server refused a row, or would: bisect instead of retrying. */
 export function isDataError (error: unknown): boolean {
-  if (error instanceof SurplusFields) return true
+  if (error instanceof SurplusFields || error instanceof UnknownStream) return true
   const state = sqlState(error)
   return state !== null && (state.startsWith('22') || state.startsWith('23'))
 }
@@ -49,8 +51,9 @@ export function splitRows (batches: readonly Buffer[], endOf = rowEnd): Buffer[]
 
 /** How to probe a kind of row. */
 interface RowKind {
-  readonly table: 'telemetry' | 'anomalies'
-  readonly schema: PointSchema
+  readonly target: CopyTarget
+  /** Name of the stream, for the quarantine. */
+  readonly streamOf: (row: Buffer) => string
   readonly end: (view: DataView, start: number) => number
   /** See CopySorter. */
   readonly fields: number
@@ -58,12 +61,20 @@ interface RowKind {
   readonly read: (row: Buffer) => object
 }
 
-const pointsOf = (schema: PointSchema): RowKind => ({
-  table: 'telemetry', schema, end: rowEnd, fields: rowColumns(schema).length, read: (row) => rowToPoint(row, schema)
+const pointsOf = (stream: Stream): RowKind => ({
+  target: targetsOf(stream).points,
+  streamOf: () => stream.name,
+  end: rowEnd,
+  fields: rowColumns(stream.schema).length,
+  read: (row) => rowToPoint(row, stream.schema)
 })
-const anomaliesAs = (schema: PointSchema): RowKind => ({
-  table: 'anomalies', schema, end: anomalyRowEnd, fields: 0, read: readAnomalyRow
-})
+const ANOMALIES: RowKind = {
+  target: ANOMALIES_TARGET,
+  streamOf: (row) => /^(\w+)\./.exec(readAnomalyRow(row).metric)?.[1] ?? TELEMETRY,
+  end: anomalyRowEnd,
+  fields: 0,
+  read: readAnomalyRow
+}
 
 const SAVE = ['SAVEPOINT probe']
 const SAVE_AGAIN = ['RELEASE SAVEPOINT probe', ...SAVE]
@@ -71,7 +82,7 @@ const GO_BACK = ['ROLLBACK TO SAVEPOINT probe']
 
 /** The rows of a run, separated. */
 export interface SeparatedRows {
-  readonly points: Buffer[]
+  readonly points: ReadonlyArray<{ readonly stream: Stream, readonly rows: Buffer[] }>
   readonly anomalies: Buffer[]
   /** Refused points first. */
   readonly poison: PoisonRow[]
@@ -90,36 +101,51 @@ interface Separated {
  */
 export async function separateRun (
   db: Database,
-  schema: PointSchema,
-  payloads: readonly Buffer[],
-  separatePoints: (rows: readonly Buffer[]) => Promise<Separated>
+  groups: readonly StreamPayloads[],
+  separatePoints: (stream: Stream, rows: readonly Buffer[]) => Promise<Separated>
 ): Promise<SeparatedRows> {
-  const kind = anomaliesAs(schema)
-  const rowsOf = payloads.map((payload) => splitRows([telemetryOf(payload)]))
-  const points = await separatePoints(rowsOf.flat())
-  const refused = new Map(points.poison.map((row) => [row.bytes, row]))
-  const candidates: Buffer[] = []
+  const points: Array<SeparatedRows['points'][number]> = []
+  const poison: PoisonRow[] = []
   const orphans: PoisonRow[] = []
-  payloads.forEach((payload, index) => {
-    const anomalies = splitRows([anomaliesOf(payload)], kind.end)
-    const owners = pointsOfAnomalies(rowsOf[index] ?? [], anomalies, schema)
-    anomalies.forEach((anomaly, at) => {
-      const refusal = refused.get(owners[at] as Buffer)
-      if (refusal === undefined) {
-        candidates.push(anomaly)
-      } else {
-        const reason = `its point was refused: ${refusal.reason}`
-        orphans.push({ ...refusal, bytes: anomaly, reason, json: jsonOf(anomaly, kind) })
+  const candidates: Buffer[] = []
+  for (const { stream, streamId, payloads } of groups) {
+    if (stream === null) {
+      const unknown = new UnknownStream(streamId)
+      for (const row of splitRows(payloads.map(telemetryOf))) poison.push(strangeRow(row, streamId, unknown))
+      for (const row of splitRows(payloads.map(anomaliesOf), ANOMALIES.end)) {
+        orphans.push(orphanOf(row, strangeRow(row, streamId, unknown)))
       }
+      continue
+    }
+    const rowsOf = payloads.map((payload) => splitRows([telemetryOf(payload)]))
+    const separated = await separatePoints(stream, rowsOf.flat())
+    points.push({ stream, rows: separated.good })
+    for (const row of separated.poison) poison.push(row)
+    const refused = new Map(separated.poison.map((row) => [row.bytes, row]))
+    payloads.forEach((payload, index) => {
+      const anomalies = splitRows([anomaliesOf(payload)], ANOMALIES.end)
+      const owners = pointsOfAnomalies(rowsOf[index] ?? [], anomalies, stream)
+      anomalies.forEach((anomaly, at) => {
+        const refusal = refused.get(owners[at] as Buffer)
+        if (refusal === undefined) candidates.push(anomaly)
+        else orphans.push(orphanOf(anomaly, refusal))
+      })
     })
-  })
-  const anomalies = await separate(db, candidates, kind)
-  return {
-    points: points.good,
-    anomalies: anomalies.good,
-    poison: [...points.poison, ...orphans, ...anomalies.poison],
-    poisonPoints: points.poison.length
   }
+  const anomalies = await separate(db, candidates, ANOMALIES)
+  return {
+    points, anomalies: anomalies.good, poison: [...poison, ...orphans, ...anomalies.poison], poisonPoints: poison.length
+  }
+}
+
+/** A point of a stream that the catalogue does not have: nobody knows its columns. */
+function strangeRow (bytes: Buffer, streamId: number, { message: reason }: UnknownStream): PoisonRow {
+  return { bytes, sqlState: BAD_COPY_FILE_FORMAT, reason, lacksPartition: false, json: null, stream: `#${streamId}` }
+}
+
+function orphanOf (anomaly: Buffer, refusal: PoisonRow): PoisonRow {
+  const reason = `its point was refused: ${refusal.reason}`
+  return { ...refusal, bytes: anomaly, reason, json: jsonOf(anomaly, ANOMALIES) }
 }
 
 /**
@@ -127,9 +153,9 @@ export async function separateRun (
  * @param db with no open transaction, before and after
  */
 export async function separatePoison (
-  db: Database, schema: PointSchema, rows: readonly Buffer[]
+  db: Database, stream: Stream, rows: readonly Buffer[]
 ): Promise<Separated> {
-  return await separate(db, rows, pointsOf(schema))
+  return await separate(db, rows, pointsOf(stream))
 }
 
 async function separate (db: Database, all: readonly Buffer[], kind: RowKind): Promise<Separated> {
@@ -174,7 +200,7 @@ async function probe (
 ): Promise<Error | null> {
   try {
     const copy = new CopySorter(kind.end, kind.fields).sort(rows, rows.length)
-    await copyRows(db, kind.table, kind.schema, { copy, copyRows: rows.length }, before)
+    await copyRows(db, kind.target, { copy, copyRows: rows.length }, before)
     return null
   } catch (error) {
     if (isDataError(error)) return error as Error
@@ -188,7 +214,8 @@ function poisonRow (bytes: Buffer, refusal: Error, kind: RowKind): PoisonRow {
     sqlState: sqlState(refusal) ?? BAD_COPY_FILE_FORMAT,
     reason: refusal.message,
     lacksPartition: isMissingPartition(refusal),
-    json: jsonOf(bytes, kind)
+    json: jsonOf(bytes, kind),
+    stream: kind.streamOf(bytes)
   }
 }
 

@@ -1,5 +1,5 @@
 /** A journal, and the drain that empties it into the database over its own connection. */
-import type { PointSchema } from '../../protocol/schema.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
 import type { Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
 import { inspectDirectCompress } from '../drain/direct-compress.js'
@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT_MS = 5_000
 const COMMIT_INTERVAL_MS = 30
 
 export interface LaneOptions {
-  readonly schema: PointSchema
+  readonly catalogue: Catalogue
   readonly journal: Journal
   readonly databaseUrl: string
   /** The worker's protocol. */
@@ -43,18 +43,18 @@ export class Lane {
 
   constructor (options: LaneOptions) {
     const {
-      schema, journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits
+      catalogue, journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits
     } = options
     this.journal = journal
     this.drain = new Drain({
       journal,
-      schema,
+      catalogue,
       connect: (statementMsMax) =>
         connectDurably(databaseUrl, { applicationName, connectTimeoutMs: CONNECT_TIMEOUT_MS, statementMsMax }),
       ...directCompress ? { directCompress: inspectDirectCompress } : {},
       findLostCommits: async (db, position) => {
         if (onLostCommits === undefined || !(journal instanceof Spool)) return false
-        const isRight = await journal.isRightBehind(position, (parts) => findStoredFrames(db, schema, parts))
+        const isRight = await journal.isRightBehind(position, (parts) => findStoredFrames(db, catalogue, parts))
         if (isRight) onLostCommits()
         return isRight
       },

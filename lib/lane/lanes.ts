@@ -3,7 +3,8 @@
  * point.
  */
 import type { JournalBacklog } from '../journal/journal.js'
-import type { Pipeline, PointCounters } from '../pipeline/pipeline.js'
+import type { PointCounters } from '../pipeline/pipeline.js'
+import type { Pipelines } from '../pipeline/pipelines.js'
 import type { Lane } from './lane.js'
 import type { WorkerReport } from '../messages/messages.js'
 
@@ -18,7 +19,7 @@ const AWAY_CHECK_INTERVAL_MS = 100
 export class Lanes {
   private readonly lanes: Lane[] = []
 
-  constructor (private readonly pipeline: Pipeline) {}
+  constructor (private readonly pipelines: Pipelines) {}
 
   add (lane: Lane): void {
     this.lanes.push(lane)
@@ -30,8 +31,8 @@ export class Lanes {
     const halted = this.lanes.find(({ drain }) => drain.lastError !== null)?.drain
     return {
       points: this.points(),
-      waiting: this.pipeline.openRows + backlog.rows,
-      unspooled: this.pipeline.unspooled,
+      waiting: this.pipelines.openRows + backlog.rows,
+      unspooled: this.pipelines.unspooled,
       backlog,
       pressure: this.lanes[0]?.journal.pressure() ?? 'none',
       database: {
@@ -75,7 +76,7 @@ export class Lanes {
   }
 
   private points (): PointCounters {
-    const points = this.pipeline.snapshot()
+    const points = this.pipelines.snapshot()
     for (const { journal, quarantined } of this.lanes) {
       points.recovered += journal.recoveredRows
       points.quarantined += quarantined

@@ -24,9 +24,12 @@
  *   pattern: longer text before the first `*`, then more characters other than `*`, then first by UTF-16 code units
  *   default
  *
+ * Metrics of other streams than `telemetry` are named with their stream: "thermal.panel_temperature".
+ *
  * The rules for a valid set are in validate.ts.
  */
 import type { LimitSide, MetricLimits, Severity, SideLimits, StateLimits } from '../../protocol/catalogue.js'
+import type { ValueType } from '../../protocol/value-types.js'
 
 /** Sides of a metric, in the order of their codes. */
 export const LIMIT_SIDES = ['low', 'high'] as const satisfies readonly LimitSide[]
@@ -38,6 +41,13 @@ export type AnomalySide = typeof ANOMALY_SIDES[number]
 /** Severities of an anomaly, in the order of their codes. */
 export const SEVERITIES = ['warning', 'critical'] as const satisfies readonly Severity[]
 export type { MetricLimits, Severity, SideLimits, StateLimits }
+
+/** The metrics that limits may name. */
+export interface LimitableMetrics {
+  readonly metrics: readonly string[]
+  /** By metric. */
+  readonly types: readonly ValueType[]
+}
 
 /** By metric name. */
 export type LimitsByMetric = Readonly<Record<string, MetricLimits>>

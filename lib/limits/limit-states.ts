@@ -13,21 +13,24 @@ export class LimitStates {
   /** Scratch memory for limitsOf(). */
   private readonly chosen: number[]
 
-  /** @param metrics limits for others are ignored */
-  constructor (set: LimitSet, readonly metrics: readonly TypedMetric[]) {
-    this.resolver = new LimitResolver(set, metrics.map(({ metric }) => metric.name))
+  /**
+   * @param metrics of a stream; limits for others are ignored
+   * @param qualify the name of a metric, as limits have it
+   */
+  constructor (set: LimitSet, readonly metrics: readonly TypedMetric[], qualify: (metric: string) => string) {
+    this.resolver = new LimitResolver(set, metrics.map(({ metric }) => qualify(metric.name)))
     this.chosen = new Array<number>(metrics.length).fill(0)
   }
 
   /** Those of the metrics that have a limit for some satellite. */
   get limited (): TypedMetric[] {
-    return this.metrics.filter((_, index) => this.resolver.entries.some((entry) => isChecked(entry[index] ?? {})))
+    return this.metrics.filter((_, index) => this.resolver.entries.some((entry) => isChecked(entry.get(index) ?? {})))
   }
 
   /** By metric. */
   limitsOf (satellite: string): MetricLimits[] {
     this.resolver.resolve(satellite, this.chosen)
-    return this.chosen.map((entry, index) => this.resolver.entries[entry]?.[index] ?? {})
+    return this.chosen.map((entry, index) => this.resolver.entries[entry]?.get(index) ?? {})
   }
 
   /** The worst state of a point. @param values by metric, as stored */

@@ -62,15 +62,20 @@ export class LimitTable {
   private owners: Satellite[] = []
   private generation = 0
 
-  /** @param schema of the points to check */
-  constructor (limits: NumberedLimits, readonly schema: PointSchema, rowsBytesMax = ROWS_BYTES_MAX) {
-    const { metrics, metricCount } = schema
+  /**
+   * @param schema of the points to check
+   * @param names of its metrics, as limits have them
+   */
+  constructor (
+    limits: NumberedLimits, readonly schema: PointSchema, names = schema.metrics, rowsBytesMax = ROWS_BYTES_MAX
+  ) {
+    const { metricCount } = schema
     this.rowsMax = Math.max(2, Math.floor(rowsBytesMax / (metricCount * CELL_BYTES)))
     this.version = limits.version
     this.metricCount = metricCount
     this.bounds = new Float64Array(metricCount * BOUNDS * ROWS)
     this.thresholds = new Float64Array(metricCount * THRESHOLDS * ROWS)
-    this.resolver = new LimitResolver(limits.set, metrics)
+    this.resolver = new LimitResolver(limits.set, names)
     this.chosen = new Array<number>(metricCount).fill(this.resolver.defaultEntry)
     this.rowOfEntries()
   }
@@ -172,7 +177,7 @@ export class LimitTable {
     this.rowByEntries.set(key, row)
     if ((row + 1) * this.metricCount * BOUNDS > this.bounds.length) this.growLimits()
     for (let metric = 0; metric < this.metricCount; metric++) {
-      this.writeLimits(row, metric, this.resolver.entries[this.chosen[metric] ?? 0]?.[metric] ?? {})
+      this.writeLimits(row, metric, this.resolver.entries[this.chosen[metric] ?? 0]?.get(metric) ?? {})
     }
     return row
   }

@@ -17,8 +17,8 @@ import { WILDCARD, type LimitSet, type MetricLimits } from './limit-set.js'
 /** Measured: trying a length takes 50 to 100 ns, searching for the costliest middle 400 ns. */
 const MIDDLE_STEPS = 4
 
-/** Limits by metric, in schema order; undefined: this entry does not name the metric. */
-type Entry = ReadonlyArray<MetricLimits | undefined>
+/** Limits by index of the metric, of the metrics that the entry names. */
+type Entry = ReadonlyMap<number, MetricLimits>
 
 /** An override whose key is a pattern. */
 interface Pattern {
@@ -45,14 +45,19 @@ export class LimitResolver {
   /** Suffixes of the current id, by length: many prefixes need the same one, and a string is hashed only once. */
   private suffixesOfId: Array<string | undefined> = []
 
-  /** @param metrics names in schema order; limits for other metrics are ignored */
+  /** @param metrics as limits name them, in schema order; limits for other metrics are ignored */
   constructor (set: LimitSet, metrics: readonly string[]) {
     const keys = Object.keys(set.overrides)
     const exact = keys.filter((key) => !key.includes(WILDCARD))
     const patterns = keys.filter((key) => key.includes(WILDCARD)).map(split).sort(bySpecificity)
     const overrides = [...exact, ...patterns.map(({ text }) => text)].map((key) => set.overrides[key])
-    this.entries = [...overrides, set.default]
-      .map((limits = {}) => metrics.map((name) => Object.hasOwn(limits, name) ? limits[name] : undefined))
+    const indexes = new Map(metrics.map((name, index) => [name, index]))
+    // Maps: of a set for many streams, each entry has few of the metrics of one.
+    this.entries = [...overrides, set.default].map((limits = {}) => new Map(Object.entries(limits).flatMap(
+      ([name, each]) => {
+        const index = indexes.get(name)
+        return index === undefined ? [] : [[index, each] as const]
+      })))
     exact.forEach((key, entry) => this.exact.set(key, entry))
     patterns.forEach(({ pieces }, index) => this.add(pieces, exact.length + index))
     this.prefixes.sort((a, b) => b.length - a.length)
@@ -114,9 +119,8 @@ export class LimitResolver {
 
   /** Applies an entry to the metrics that it names, unless one of higher precedence applies. */
   private take (entry: number, chosen: number[]): void {
-    const limits = this.entries[entry] ?? []
-    for (let metric = 0; metric < chosen.length; metric++) {
-      if (limits[metric] !== undefined && entry < (chosen[metric] ?? 0)) chosen[metric] = entry
+    for (const metric of this.entries[entry]?.keys() ?? []) {
+      if (entry < (chosen[metric] ?? 0)) chosen[metric] = entry
     }
   }
 

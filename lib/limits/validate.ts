@@ -6,7 +6,7 @@
  *
  *   1. It is an object with `default`, optionally `overrides`, and nothing else; both are objects.
  *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters that satellite ids may have (`*` is one).
- *   3. `default` and each override are objects whose keys are metrics of the schema. A stored set may have others,
+ *   3. `default` and each override are objects whose keys are metrics of the catalogue. A stored set may have others,
  *      known to a newer server; a new set may keep those unchanged.
  *   4. The limits of a number are an object with `low`, `high`, both or neither, those of a state or bool one with or
  *      without `states`; each is an object with `warning`, `critical` or both.
@@ -24,10 +24,11 @@ import { isDeepStrictEqual } from 'node:util'
 import type { LimitSide } from '../../protocol/catalogue.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
 import { listNames } from '../../protocol/names.js'
-import type { PointSchema } from '../../protocol/schema.js'
 import type { ValueType } from '../../protocol/value-types.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD } from './limit-set.js'
-import type { LimitSet, LimitsByMetric, MetricLimits, SideLimits, StateLimits } from './limit-set.js'
+import type {
+  LimitSet, LimitableMetrics, LimitsByMetric, MetricLimits, SideLimits, StateLimits
+} from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
 export const OVERRIDES_MAX = 10_000
@@ -38,7 +39,7 @@ export const MATCH_STEPS_MAX = 64
 /** As JSON without white space; 10,000 overrides with all limits of three metrics take 3 MB. */
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
 /** Fields of the largest set: its own two, and the most overrides with all limits of all metrics. */
-export function limitSetPartsMax ({ types }: PointSchema): number {
+export function limitSetPartsMax ({ types }: LimitableMetrics): number {
   const parts = types.map(({ states: { length } }) => (
     1 + (length > 0 ? 1 + SEVERITIES.length + length : LIMIT_SIDES.length * (1 + SEVERITIES.length))))
   return 2 + (OVERRIDES_MAX + 1) * (1 + parts.reduce((sum, each) => sum + each, 0))
@@ -65,10 +66,12 @@ export type ParsedLimitSet =
  * Validates a new set.
  * @param value as returned by JSON.parse
  * @param inForce the set to be replaced; null: none
- * @returns a copy, with metrics in schema order and sorted overrides
+ * @returns a copy, with metrics in catalogue order and sorted overrides
  */
-export function parseLimitSet (value: unknown, schema: PointSchema, inForce: LimitSet | null): ParsedLimitSet {
-  const reader = new LimitSetReader(schema, (name, limits, override) => {
+export function parseLimitSet (
+  value: unknown, metrics: LimitableMetrics, inForce: LimitSet | null
+): ParsedLimitSet {
+  const reader = new LimitSetReader(metrics, (name, limits, override) => {
     const { default: byDefault, overrides } = inForce ?? { default: {}, overrides: {} }
     const before = override === null ? byDefault : Object.hasOwn(overrides, override) ? overrides[override] : undefined
     return before !== undefined && Object.hasOwn(before, name) && isDeepStrictEqual(before[name], limits)
@@ -79,8 +82,8 @@ export function parseLimitSet (value: unknown, schema: PointSchema, inForce: Lim
 }
 
 /** Validates a stored set; otherwise like parseLimitSet. */
-export function parseStoredLimitSet (value: unknown, schema: PointSchema): ParsedLimitSet {
-  const reader = new LimitSetReader(schema, () => true)
+export function parseStoredLimitSet (value: unknown, metrics: LimitableMetrics): ParsedLimitSet {
+  const reader = new LimitSetReader(metrics, () => true)
   return reader.result(reader.readSet(value))
 }
 
@@ -92,7 +95,11 @@ type Keeps = (metric: string, limits: unknown, override: string | null) => boole
 class LimitSetReader {
   readonly faults: LimitFault[] = []
 
-  constructor (private readonly schema: PointSchema, private readonly keeps: Keeps) {}
+  private readonly indexes: ReadonlyMap<string, number>
+
+  constructor (private readonly known: LimitableMetrics, private readonly keeps: Keeps) {
+    this.indexes = new Map(known.metrics.map((name, index) => [name, index]))
+  }
 
   readSet (value: unknown): LimitSet {
     const fields = this.fields(value, '', ['default', 'overrides'])
@@ -118,7 +125,7 @@ class LimitSetReader {
     if (bytes > LIMIT_SET_BYTES_MAX) {
       this.fault('', `has ${bytes} bytes as JSON; at most ${LIMIT_SET_BYTES_MAX} are allowed`)
     }
-    const steps = new LimitResolver(set, this.schema.metrics).stepsMax
+    const steps = new LimitResolver(set, []).stepsMax
     if (steps > MATCH_STEPS_MAX) {
       this.fault('overrides',
         `has patterns that cost ${steps} steps for each new satellite; at most ${MATCH_STEPS_MAX} are allowed. ` +
@@ -144,16 +151,17 @@ class LimitSetReader {
   }
 
   private readMetrics (value: unknown, path: string, override: string | null): LimitsByMetric {
-    const { metrics, types } = this.schema
+    const { indexes, known: { metrics, types } } = this
     const fields = this.fields(value, path)
     if (fields === null) return {}
-    const known = metrics.filter((name) => Object.hasOwn(fields, name))
-    const others = Object.keys(fields).filter((name) => !metrics.includes(name))
+    const indexOf = (name: string): number => indexes.get(name) ?? -1
+    const known = Object.keys(fields).filter((name) => indexes.has(name)).sort((a, b) => indexOf(a) - indexOf(b))
+    const others = Object.keys(fields).filter((name) => !indexes.has(name))
     const kept = others.filter((name) => this.keeps(name, fields[name], override))
     for (const name of others) if (!kept.includes(name)) this.unknown(name.slice(0, ECHO_MAX), path, metrics)
     return Object.fromEntries([
       ...known.map((name) => {
-        const type = types[metrics.indexOf(name)] as ValueType
+        const type = types[indexOf(name)] as ValueType
         const mayKeep = (): boolean => this.keeps(name, fields[name], override)
         return [name, this.readMetric(fields[name], type, `${path}.${name}`, mayKeep)]
       }),

@@ -4,7 +4,7 @@
  * Two tables, one for each direction, name every message and what it carries. A receiver holds one handler for each
  * message; dispatch() calls it. Adding a message without handling it does not compile.
  */
-import type { Metric } from '../../protocol/catalogue.js'
+import type { StreamDefinition } from '../../protocol/catalogue.js'
 import type { ClientNews } from '../ingress/http/clients/bounds.js'
 import type { AnomalyEvents, StreamStart } from '../ingress/http/live/anomaly-stream.js'
 import type { FeedTick, FeedWant } from '../ingress/http/live/feed.js'
@@ -44,7 +44,7 @@ export interface WorkerSettings {
   /** Greater than every earlier epoch of this slot. */
   readonly epoch: number
   /** Of the catalogue in force, by id. */
-  readonly metrics: readonly Metric[]
+  readonly streams: readonly StreamDefinition[]
   /** Limits to start with. */
   readonly limits: NumberedLimits
   /** Tokens to start with; null: none required. */

@@ -4,13 +4,13 @@
  * A retried row is deleted in the transaction that stores it, before the COPY. So neither two concurrent retries nor a
  * COMMIT whose answer was lost stores a row twice.
  */
-import type { PointSchema } from '../../protocol/schema.js'
-import { rowColumns, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
+import type { Catalogue, Stream } from '../../protocol/catalogue.js'
+import { rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
 import { storeRows } from '../drain/commit.js'
-import { CopySorter } from '../drain/copy-rows.js'
 import type { Database } from '../database/database.js'
 import { separateRefused } from '../drain/missing-partition.js'
 import { isDataError } from '../drain/poison.js'
+import { StreamSorters } from '../drain/stream-runs.js'
 
 /** Rows by id, or all rows. Ids are bigints in decimal. */
 export type QuarantineSelection = readonly string[] | 'all'
@@ -21,6 +21,8 @@ export interface QuarantinedRow {
   readonly spoolId: string
   readonly epoch: string
   readonly sequence: string
+  /** Its name; of one that the catalogue did not have: its id, such as #7. */
+  readonly stream: string
   readonly sqlState: string
   /** The server's message. */
   readonly reason: string
@@ -41,6 +43,7 @@ export interface RetryOutcome {
 
 interface WaitingRow {
   readonly id: string
+  readonly stream: Stream
   readonly bytes: Buffer
 }
 
@@ -50,6 +53,7 @@ const CHUNK_ROWS = 1_000
 const REASONS_MAX = 20
 const OTHER_REASONS = 'other reasons'
 const UNREADABLE = 'the row is not kept in a form that COPY accepts; see its JSON'
+const STRANGE = 'the catalogue in force does not have the stream of the row'
 
 interface SelectedRow {
   readonly id: string
@@ -57,6 +61,7 @@ interface SelectedRow {
   readonly spool_id: string
   readonly epoch: string
   readonly sequence: string
+  readonly stream: string
   readonly sqlstate: string
   readonly reason: string
   readonly row: Readonly<Record<string, unknown>> | null
@@ -65,16 +70,18 @@ interface SelectedRow {
 
 /** The newest rows first, at most `limit`, and the total. */
 export async function listQuarantined (
-  db: Database, schema: PointSchema, limit: number
+  db: Database, catalogue: Catalogue, limit: number
 ): Promise<{ rows: QuarantinedRow[], total: number }> {
   const { rows: [count] } = await db.query<{ total: string }>('SELECT count(*)::text AS total FROM quarantined_rows')
   const { rows } = await db.query<SelectedRow>(
-    'SELECT id::text, quarantined_at, spool_id, epoch::text, sequence::text, sqlstate, reason, row, row_bytes ' +
-    'FROM quarantined_rows ORDER BY quarantined_rows.id DESC LIMIT $1', [limit])
-  return { total: Number(count?.total), rows: rows.map((row) => toQuarantinedRow(row, schema)) }
+    'SELECT id::text, quarantined_at, spool_id, epoch::text, sequence::text, stream, sqlstate, reason, row, ' +
+    'row_bytes FROM quarantined_rows ORDER BY quarantined_rows.id DESC LIMIT $1', [limit])
+  return {
+    total: Number(count?.total), rows: rows.map((row) => toQuarantinedRow(row, streamOf(row.stream, catalogue)))
+  }
 }
 
-function toQuarantinedRow (row: SelectedRow, schema: PointSchema): QuarantinedRow {
+function toQuarantinedRow (row: SelectedRow, stream: Stream | null): QuarantinedRow {
   const { row_bytes: bytes } = row
   return {
     id: row.id,
@@ -82,11 +89,18 @@ function toQuarantinedRow (row: SelectedRow, schema: PointSchema): QuarantinedRo
     spoolId: row.spool_id,
     epoch: row.epoch,
     sequence: row.sequence,
+    stream: stream?.name ?? row.stream,
     sqlState: row.sqlstate,
     reason: row.reason,
-    point: row.row ?? (bytes !== null && readsAsRow(bytes) ? rowToPoint(bytes, schema) : null),
+    point: row.row ??
+      (stream !== null && bytes !== null && readsAsRow(bytes) ? rowToPoint(bytes, stream.schema) : null),
     bytes
   }
+}
+
+/** By name, or by the id that stands for it. */
+function streamOf (text: string, catalogue: Catalogue): Stream | null {
+  return catalogue.streams.find(({ id, name }) => text === name || text === `#${id}`) ?? null
 }
 
 export async function dropQuarantined (
@@ -109,13 +123,13 @@ async function deleteRows (db: Database, ids: readonly string[]): Promise<string
  * @param onProgress called after each transaction
  */
 export async function retryQuarantined (
-  db: Database, schema: PointSchema, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void
+  db: Database, catalogue: Catalogue, selection: QuarantineSelection, onProgress: (outcome: RetryOutcome) => void
 ): Promise<RetryOutcome> {
   const ids = await choose(db, selection)
   const unknown = selection === 'all' ? [] : missing(selection, ids)
   const outcome: RetryOutcome = { stored: 0, refused: 0, reasons: new Map(), unknown }
   for (let from = 0; from < ids.length; from += CHUNK_ROWS) {
-    await retryChunk(db, schema, ids.slice(from, from + CHUNK_ROWS), outcome)
+    await retryChunk(db, catalogue, ids.slice(from, from + CHUNK_ROWS), outcome)
     onProgress(outcome)
   }
   return outcome
@@ -130,44 +144,47 @@ async function choose (db: Database, selection: QuarantineSelection): Promise<st
 }
 
 async function retryChunk (
-  db: Database, schema: PointSchema, ids: readonly string[], outcome: RetryOutcome
+  db: Database, catalogue: Catalogue, ids: readonly string[], outcome: RetryOutcome
 ): Promise<void> {
-  const { rows } = await db.query<{ id: string, row_bytes: Buffer | null }>(
-    'SELECT id::text, row_bytes FROM quarantined_rows WHERE id = ANY($1::bigint[]) ORDER BY quarantined_rows.id', [ids])
+  const { rows } = await db.query<{ id: string, stream: string, row_bytes: Buffer | null }>(
+    'SELECT id::text, stream, row_bytes FROM quarantined_rows WHERE id = ANY($1::bigint[]) ' +
+    'ORDER BY quarantined_rows.id', [ids])
   const waiting: WaitingRow[] = []
-  for (const { id, row_bytes: bytes } of rows) {
-    if (bytes !== null && readsAsRow(bytes)) waiting.push({ id, bytes })
+  for (const { id, stream: name, row_bytes: bytes } of rows) {
+    const stream = streamOf(name, catalogue)
+    if (stream === null) refuse(outcome, STRANGE)
+    else if (bytes !== null && readsAsRow(bytes)) waiting.push({ id, stream, bytes })
     else refuse(outcome, UNREADABLE)
   }
-  try {
-    outcome.stored += await storeAndDelete(db, schema, waiting)
-  } catch (error) {
-    if (!isDataError(error)) throw error
-    await db.query('ROLLBACK')
-    outcome.stored += await storeAccepted(db, schema, waiting, error, outcome)
+  for (const stream of new Set(waiting.map((row) => row.stream))) {
+    const theirs = waiting.filter((row) => row.stream === stream)
+    try {
+      outcome.stored += await storeAndDelete(db, stream, theirs)
+    } catch (error) {
+      if (!isDataError(error)) throw error
+      await db.query('ROLLBACK')
+      outcome.stored += await storeAccepted(db, stream, theirs, error, outcome)
+    }
   }
 }
 
 async function storeAccepted (
-  db: Database, schema: PointSchema, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
+  db: Database, stream: Stream, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
 ): Promise<number> {
-  const { good, poison } = await separateRefused(db, schema, waiting.map((row) => row.bytes), cause)
+  const { good, poison } = await separateRefused(db, stream, waiting.map((row) => row.bytes), cause)
   for (const { reason } of poison) refuse(outcome, reason)
   const passed = new Set(good)
-  return await storeAndDelete(db, schema, waiting.filter((row) => passed.has(row.bytes)))
+  return await storeAndDelete(db, stream, waiting.filter((row) => passed.has(row.bytes)))
 }
 
-/** One transaction. Skips rows that another retry has taken. Returns the number of rows stored. */
-async function storeAndDelete (db: Database, schema: PointSchema, waiting: readonly WaitingRow[]): Promise<number> {
+/** One transaction, for rows of one stream. Skips rows that another retry has taken. Returns how many were stored. */
+async function storeAndDelete (db: Database, stream: Stream, waiting: readonly WaitingRow[]): Promise<number> {
   if (waiting.length === 0) return 0
   await db.query('BEGIN')
   const taken = new Set(await deleteRows(db, waiting.map(({ id }) => id)))
   const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
   if (payloads.length > 0) {
-    const sorter = new CopySorter(rowEnd, rowColumns(schema).length)
-    const copy = sorter.sort(payloads, payloads.length)
-    const times = sorter.times(payloads, payloads.length)
-    await storeRows(db, [], { schema, copy, copyRows: payloads.length, times })
+    await storeRows(db, [], new StreamSorters().sort(stream, payloads, payloads.length))
   }
   await db.query('COMMIT')
   return payloads.length

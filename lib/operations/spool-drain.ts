@@ -4,7 +4,7 @@
  * A few slots are drained concurrently, each as a worker would do it. A slot whose ledger does not fit, or that cannot
  * be opened, keeps its frames and does not affect the others.
  */
-import type { PointSchema } from '../../protocol/schema.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
 import type { Config } from '../config/settings.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
@@ -29,7 +29,7 @@ export interface SlotDrain {
 
 export interface SpoolDrainOptions {
   /** Of the database. */
-  readonly schema: PointSchema
+  readonly catalogue: Catalogue
   readonly config: Config
   readonly databaseUrl: string
   readonly spoolDirectory: string
@@ -75,7 +75,7 @@ export class SpoolDrain {
 
   private async empty (spool: Spool, state: SlotDrain, signal: AbortSignal): Promise<void> {
     const lane = new Lane({
-      schema: this.options.schema,
+      catalogue: this.options.catalogue,
       journal: spool,
       databaseUrl: this.options.databaseUrl,
       listener: 'http',

@@ -1,5 +1,5 @@
 /**
- * The open batch of a worker, and the requests that wait for it.
+ * The open batch of a worker's stream, and the requests that wait for it. All batchers of a worker share its journal.
  *
  * A batch is open, closed (handed to the journal), spooled, then committed. It closes
  *
@@ -11,6 +11,7 @@
  * Every request is answered once, at the stage it asked for, or at the deadline (waiters.ts).
  */
 import type { PointColumns } from '../../protocol/columns.js'
+import type { Stream } from '../../protocol/catalogue.js'
 import type { PointSchema } from '../../protocol/schema.js'
 import type { ErrorCode } from '../support/errors.js'
 import type { AnomalyColumns } from '../limits/anomaly-columns.js'
@@ -133,11 +134,11 @@ export class Batcher {
   constructor (
     private readonly journal: Journal,
     private readonly settings: BatcherSettings,
-    schema: PointSchema,
+    private readonly stream: Stream,
     private readonly listener: BatchListener = {}
   ) {
-    this.anomalies = new AnomalyRowBuffer(schema)
-    this.pointBytesMax = pointBytesMax(schema)
+    this.anomalies = new AnomalyRowBuffer(stream)
+    this.pointBytesMax = pointBytesMax(stream.schema)
     journal.listeners.add({ onIdle: () => this.journalIdle(), onFreed: (payload) => this.rooms.giveBack(payload) })
     this.registry = new WaiterRegistry(settings.ackDeadlineMs)
     this.waiters = new Waiters(this.registry)
@@ -214,7 +215,7 @@ export class Batcher {
     const telemetryBytes = this.open.bytes - PAYLOAD_HEADER_BYTES
     const anomalyRows = this.anomalies.rows
     const payload = this.open.take(this.anomalies.take())
-    writePayloadHeader(payload, telemetryBytes, anomalyRows)
+    writePayloadHeader(payload, { streamId: this.stream.id, telemetryBytes, anomalyRows })
     return payload
   }
 

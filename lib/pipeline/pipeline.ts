@@ -1,6 +1,6 @@
 /**
- * The pipeline of a worker: checks the points that listeners offer against the limits, appends them to the open batch,
- * and counts them.
+ * The pipeline of a worker's stream: checks the points that listeners offer against the limits, appends them to the
+ * open batch, and counts them.
  *
  * Reconciliation, in points:  received = accepted + rejected + shed
  *                             accepted + recovered = committed + quarantined + failed + lost + waiting
@@ -8,6 +8,7 @@
  * recovered: found in the spool when the process started; waiting: in the open batch or the journal; failed: answered
  * with an error because the journal could not keep them; lost: to disk damage.
  */
+import type { Stream } from '../../protocol/catalogue.js'
 import { PointColumns } from '../../protocol/columns.js'
 import type { DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
@@ -55,6 +56,12 @@ const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
 const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
+export interface SharedParts {
+  readonly satellites: SatelliteTable
+  /** Requests that wait for a commit. */
+  readonly committing: () => number
+}
+
 export class Pipeline implements Intake {
   readonly columns: PointColumns
   private readonly counters = { received: 0, rejected: 0, shed: 0, accepted: 0, failed: 0 }
@@ -68,20 +75,30 @@ export class Pipeline implements Intake {
   private kept = 0
   private stopping = false
 
-  /** @param limits may be replaced at any time; points offered together are judged by the same table */
+  readonly satellites: SatelliteTable
+  /** Requests of the worker that wait for a commit. */
+  private readonly committing: () => number
+
+  /**
+   * @param limits may be replaced at any time; points offered together are judged by the same table
+   * @param shared what all pipelines of the worker have together; default: there is no other
+   */
   constructor (
     private readonly journal: Journal,
     settings: PipelineSettings,
+    readonly stream: Stream,
     public limits: LimitTable,
     private readonly listener: PipelineListener = {},
-    readonly satellites = new SatelliteTable()
+    shared: SharedParts | null = null
   ) {
-    const { schema } = limits
+    const { schema } = stream
+    this.satellites = shared?.satellites ?? new SatelliteTable()
+    this.committing = shared?.committing ?? (() => this.batcher.committing)
     this.columns = new PointColumns(schema)
     this.anomalyCounts = new Float64Array(schema.metricCount * KINDS_MAX)
     this.rules = settings
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
-    this.batcher = new Batcher(journal, settings, schema, {
+    this.batcher = new Batcher(journal, settings, stream, {
       ...listener,
       onKept: (rows) => { this.kept += rows },
       onRefused: (rows) => { this.counters.failed += rows }
@@ -90,7 +107,7 @@ export class Pipeline implements Intake {
 
   refusal (ack: AckLevel): Refusal | null {
     if (this.stopping) return SHUTTING_DOWN
-    if (ack === 'committed' && this.batcher.committing >= COMMIT_WAITERS_MAX) return TOO_MANY_WAIT
+    if (ack === 'committed' && this.committing() >= COMMIT_WAITERS_MAX) return TOO_MANY_WAIT
     switch (this.journal.pressure()) {
       case 'none': return null
       case 'soft': return TOO_BUSY

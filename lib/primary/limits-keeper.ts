@@ -19,17 +19,16 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { Backoff } from '../support/backoff.js'
 import { OperatingError } from '../support/errors.js'
-import type { LimitSet } from '../limits/limit-set.js'
+import type { LimitSet, LimitableMetrics } from '../limits/limit-set.js'
 import type { Log } from '../support/log.js'
 import { StateMachine } from '../support/state-machine.js'
-import type { PointSchema } from '../../protocol/schema.js'
 import { isConnectionError, isPassing } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
 import { LIMITS_CHANNEL, readLimits, readOtherLimits, replaceLimits, seedLimits } from '../queries/limits-store.js'
 import type { StoredLimits } from '../queries/limits-store.js'
 
 export interface LimitsKeeperOptions {
-  readonly schema: PointSchema
+  readonly metrics: LimitableMetrics
   readonly connect: () => Promise<DatabaseConnection>
   /** Limits from the catalogue and the configuration, stored if the database has none. */
   readonly configured: LimitSet
@@ -83,9 +82,9 @@ export class LimitsKeeper {
 
   /** Reads the limits, or stores the configured ones. Rejects if the database cannot be used. */
   async start (): Promise<void> {
-    const { schema, configured, variables, log, pollMs } = this.options
+    const { metrics, configured, variables, log, pollMs } = this.options
     const db = await this.connect()
-    if (await readLimits(db, schema) === null) await seedLimits(db, configured, 'configuration')
+    if (await readLimits(db, metrics) === null) await seedLimits(db, configured, 'configuration')
     await this.refresh(db)
     const { version, changedBy, set } = this.current
     const idle = variables.filter(({ metric }) => !isDeepStrictEqual(set.default[metric], configured.default[metric]))
@@ -105,7 +104,7 @@ export class LimitsKeeper {
       const pauseMs = this.changedMs + CHANGE_INTERVAL_MS - performance.now()
       if (pauseMs > 0) await wait(pauseMs)
       const before = this.limits?.version
-      const changed = await replaceLimits(db, this.options.schema, expectedVersion, set, changedBy)
+      const changed = await replaceLimits(db, this.options.metrics, expectedVersion, set, changedBy)
       if (changed === null) await this.refresh(db)
       else this.apply(changed)
       if (this.limits?.version !== before) this.changedMs = performance.now()
@@ -186,9 +185,9 @@ export class LimitsKeeper {
 
   private async refresh (db: DatabaseConnection): Promise<void> {
     const limits = this.limits === null
-      ? await readLimits(db, this.options.schema)
+      ? await readLimits(db, this.options.metrics)
       : await readOtherLimits(
-        db, this.options.schema, this.limits)
+        db, this.options.metrics, this.limits)
     if (limits !== null) this.apply(limits)
   }
 

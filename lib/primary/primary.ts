@@ -140,7 +140,7 @@ class RunningPrimary implements Primary {
     lifecycle.push('the start-up listener', () => starting.close())
     const database = this.database = await this.openDatabase()
     const steps = new IngestStepCutter(instanceId, Date.now())
-    const maintenance = await this.startMaintenance(steps)
+    const maintenance = await this.startMaintenance(steps, database.catalogue)
     const limits = await this.startLimits(database.catalogue)
     await starting.close()
     const workers = this.workers = this.createWorkers({ instanceId, engine, database, maintenance, limits })
@@ -224,7 +224,7 @@ class RunningPrimary implements Primary {
     const database = await openAndMigrate({ config, proposed, retentionIsDefault, log, lifecycle, signal, onWaiting })
     this.lastEpoch = database.lastEpoch
     this.catalogue = database.catalogue
-    assertBounds(database.catalogue.schema)
+    for (const { schema } of database.catalogue.streams) assertBounds(schema)
     return database
   }
 
@@ -236,11 +236,12 @@ class RunningPrimary implements Primary {
     return db
   }
 
-  private async startMaintenance (steps: IngestStepCutter): Promise<Maintenance> {
+  private async startMaintenance (steps: IngestStepCutter, { streams }: Catalogue): Promise<Maintenance> {
     const { config, log } = this.options
     const maintenance = this.maintenance = startMaintenance({
       connect: () => this.connect(),
       settings: config,
+      streams: streams.map(({ name }) => name),
       log,
       steps,
       storingIsBehind: () => (this.workers?.oldestMs ?? 0) > BEHIND_MS
@@ -259,7 +260,7 @@ class RunningPrimary implements Primary {
     const { config, log } = this.options
     const limits = new LimitsKeeper({
       connect: () => this.connect(LIMITS_STATEMENT_MS_MAX),
-      schema: catalogue.schema,
+      metrics: catalogue.limitable,
       configured: defaultLimits(config, catalogue),
       variables: thresholdsInUse(config, catalogue),
       log,

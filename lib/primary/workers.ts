@@ -126,7 +126,7 @@ export class Workers {
       health: async () => await this.status.answer('health'),
       metrics: async () => await this.status.answer('metrics'),
       senders: async ({ query }) => await this.senderPages.answer(this.udpSlots(), query),
-      ...new DataService({ schema: catalogue.schema, limits, distribution: this.distribution, queries }).answers,
+      ...new DataService({ metrics: catalogue.limitable, limits, distribution: this.distribution, queries }).answers,
       ...new TelemetryService({
         catalogue, limits: () => limits.current, queries, now: () => Date.now() * 1000
       }).answers
@@ -206,7 +206,7 @@ export class Workers {
   }
 
   private settingsFor (slot: Slot): WorkerSettings {
-    const { slots: { all }, options: { config, catalogue: { metrics }, settingsFor } } = this
+    const { slots: { all }, options: { config, catalogue: { definitions: streams }, settingsFor } } = this
     const { number, listener } = slot
     return {
       slot: number,
@@ -214,7 +214,7 @@ export class Workers {
       listener,
       takesOver: slot.takesOverFrom !== null,
       slotsInUse: all[0] === slot ? all.map((each) => each.number) : null,
-      metrics,
+      streams,
       limits: this.distribution.startWith(number),
       ...settingsFor()
     }
@@ -259,7 +259,7 @@ export class Workers {
     return new Live({
       run: this.run,
       version,
-      metrics: catalogue.typed,
+      streams: catalogue.streams,
       config,
       databaseKind,
       workers: () => this.sources,

@@ -12,16 +12,18 @@
  * Values are written as senders may write them, so that an export can be sent again.
  * Rows that arrive with times that were already passed are not in the export.
  */
-import type { Metric } from '../../protocol/catalogue.js'
+import type { Metric, Stream } from '../../protocol/catalogue.js'
 import { sentOf } from '../database/metric-columns.js'
 import { identifier } from '../database/quote.js'
 import { isUnanswered } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
+import { tablesOf } from '../database/stream-tables.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 
 export interface ExportFilter {
   /** Null: all satellites. */
   readonly satellite: string | null
+  readonly stream: Stream
   /** In the order of the columns. */
   readonly metrics: readonly Metric[]
   /** Microseconds since 1970, inclusive. */
@@ -98,17 +100,17 @@ export function copyStatement (filter: ExportFilter, from: number, to: number, f
   const values = filter.metrics.map((metric) => `${sentOf(metric, form)} AS ${identifier(metric.name)}`)
   const columns = [TIME, 'satellite_id', ...values].join(', ')
   // The name is qualified because the first column of the result has the same.
-  const sorted = `${rowsBetween(filter, `SELECT ${columns}`, from, to)} ORDER BY telemetry."time", satellite_id`
+  const sorted = `${rowsBetween(filter, `SELECT ${columns}`, from, to)} ORDER BY stored."time", satellite_id`
   return format === 'csv'
     ? `COPY (${sorted}) TO STDOUT (FORMAT csv)`
     : `COPY (SELECT row_to_json(point) FROM (${sorted}) point) TO STDOUT (${JSON_LINES})`
 }
 
 /** Times are our own numbers, printed: the planner needs to see them to open only the partitions that matter. */
-function rowsBetween ({ satellite }: ExportFilter, select: string, from: number, to: number): string {
+function rowsBetween ({ satellite, stream }: ExportFilter, select: string, from: number, to: number): string {
   const ofSatellite = satellite === null ? '' : ` AND satellite_id = pg_catalog.current_setting('${SATELLITE}')`
-  return `${select} FROM public.telemetry WHERE telemetry."time" >= '${String(isoTime(from))}' ` +
-    `AND telemetry."time" < '${String(isoTime(to))}'${ofSatellite}`
+  return `${select} FROM ${tablesOf(stream.name).points} stored WHERE stored."time" >= '${String(isoTime(from))}' ` +
+    `AND stored."time" < '${String(isoTime(to))}'${ofSatellite}`
 }
 
 /** The first line of a CSV. */

@@ -2,42 +2,63 @@
  * The last points of satellites, from the table that the primary keeps and the few rows that are newer: telemetry has
  * no index for them (docs/ARCHITECTURE.md, "The latest point of each satellite").
  */
-import type { Metric } from '../../protocol/catalogue.js'
+import type { Metric, Stream } from '../../protocol/catalogue.js'
 import { numberOf } from '../database/metric-columns.js'
 import type { Database } from '../database/database.js'
+import { tablesOf } from '../database/stream-tables.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 
 /** As stored: a bool is 1 or 0, a state is its number. */
 export type Value = number | null
 
 export interface LatestPoint {
-  readonly satellite: string
   readonly timeMicros: number
   /** In the order asked for; null: the point has none. */
   readonly values: readonly Value[]
 }
 
+/** Metrics of one stream. */
+export interface StreamMetrics {
+  readonly stream: Stream
+  readonly metrics: readonly Metric[]
+}
+
 export interface SatellitePageFilter {
   /** With `*` a pattern of whole ids, otherwise a part of them; '' for all. In any case. */
   readonly match: string
-  /** Only points before this time; null: any. */
+  /** Only satellites whose newest point is before this time; null: any. */
   readonly beforeMicros: number | null
   readonly after: string
   readonly countMax: number
 }
 
+export interface LatestOfSatellite {
+  readonly satellite: string
+  /** By stream, in the order asked for; null: it has no point there. */
+  readonly points: ReadonlyArray<LatestPoint | null>
+}
+
 export interface SatellitePage {
-  readonly points: readonly LatestPoint[]
+  readonly satellites: readonly LatestOfSatellite[]
   /** Satellites on all pages. */
   readonly total: number
   readonly hasMore: boolean
 }
 
 interface Row {
-  /** Null in the only row of an empty page. */
-  readonly _micros: number | null
-  readonly satellite_id: string
+  readonly _micros: number
   readonly [value: string]: unknown
+}
+
+interface PageRow {
+  readonly _total: number
+  /** Null in the only row of an empty page. */
+  readonly satellite_id: string | null
+  /** Position in the streams asked for. */
+  readonly stream: number
+  readonly micros: number
+  /** As text, because JSON has no NaN. */
+  readonly values: ReadonlyArray<string | null>
 }
 
 /** Microseconds since 1970 as a number, which is exact until 2255; no metric has a name like this. */
@@ -45,66 +66,67 @@ export const MICROS = '(extract(epoch FROM "time") * 1000000)::double precision 
 
 /** A page of the last points of all satellites, by id in byte order. */
 export async function readSatellitePage (
-  db: Database, metrics: readonly Metric[], filter: SatellitePageFilter
+  db: Database, streams: readonly StreamMetrics[], filter: SatellitePageFilter
 ): Promise<SatellitePage> {
   const { match, beforeMicros, after, countMax } = filter
   const values: unknown[] = []
   const bind = (value: unknown): string => `$${values.push(value)}`
-  const conditions: string[] = []
-  if (match !== '') conditions.push(`satellite_id ILIKE ${bind(likePattern(match))}`)
-  if (beforeMicros !== null) conditions.push(`"time" < ${bind(isoTime(beforeMicros))}`)
-  const { rows } = await db.query<Row & { readonly _total: number }>(`
-    WITH matched AS MATERIALIZED (
-      SELECT ${columnsOf(metrics)} FROM public.satellites_latest
-      ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-    )
-    SELECT _total, ${MICROS}, page.*
+  const matching = match === '' ? '' : ` WHERE satellite_id ILIKE ${bind(likePattern(match))}`
+  const before = beforeMicros === null ? '' : ` HAVING max("time") < ${bind(isoTime(beforeMicros))}`
+  const points = streams.map(({ stream, metrics }, index) => `
+      SELECT satellite_id, ${index} AS stream, "time",
+             to_jsonb(ARRAY[${metrics.map((metric) => `(${numberOf(metric)})::text`).join(', ')}]::text[]) AS values
+      FROM ${tablesOf(stream.name).latest}${matching}`)
+  const { rows } = await db.query<PageRow>(`
+    WITH known AS MATERIALIZED (${points.join(' UNION ALL ')}),
+    matched AS MATERIALIZED (SELECT satellite_id FROM known GROUP BY satellite_id${before})
+    SELECT _total, satellite_id, known.stream, known.values,
+           (extract(epoch FROM known."time") * 1000000)::double precision AS micros
     FROM (SELECT count(*)::integer AS _total FROM matched) counted LEFT JOIN (
       SELECT * FROM matched WHERE satellite_id > ${bind(after)} ORDER BY satellite_id LIMIT ${bind(countMax + 1)}
-    ) page ON true
-    ORDER BY satellite_id`, values)
-  const found = rows.filter(({ _micros: micros }) => micros !== null)
+    ) page ON true LEFT JOIN known USING (satellite_id)
+    ORDER BY satellite_id, known.stream`, values)
+  const satellites: Array<{ satellite: string, points: Array<LatestPoint | null> }> = []
+  for (const { satellite_id: satellite, stream, micros, values } of rows) {
+    if (satellite === null) continue
+    let last = satellites.at(-1)
+    if (last?.satellite !== satellite) {
+      last = { satellite, points: streams.map(() => null) }
+      satellites.push(last)
+    }
+    last.points[stream] = {
+      timeMicros: micros, values: values.map((value) => value === null ? null : Number(value))
+    }
+  }
   return {
-    points: found.slice(0, countMax).map((row) => pointOf(row, metrics)),
-    total: rows[0]?._total ?? 0,
-    hasMore: found.length > countMax
+    satellites: satellites.slice(0, countMax), total: rows[0]?._total ?? 0, hasMore: satellites.length > countMax
   }
 }
 
-/** The last point of a satellite; null: there is none. */
+/** The last point of a satellite in a stream; null: there is none. */
 export async function readLatestPoint (
-  db: Database, metrics: readonly Metric[], satellite: string
+  db: Database, { stream, metrics }: StreamMetrics, satellite: string
 ): Promise<LatestPoint | null> {
+  const { points, last, late, rollupState } = tablesOf(stream.name)
   // In a statement of its own, so that the planner knows the time and opens only the newest partitions. What the mark
   // passes in between is in the table by then.
   const { rows: [state] } = await db.query<{ mark: string }>(
-    'SELECT latest_watermark::text AS mark FROM public.rollup_state')
-  const columns = columnsOf(metrics)
+    `SELECT latest_watermark::text AS mark FROM ${rollupState}`)
+  const columns = ['"time"', ...metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)].join(', ')
   const { rows: [row] } = await db.query<Row>(`
     SELECT ${MICROS}, known.*
     FROM (
-      SELECT ${columns} FROM public.satellites_last WHERE satellite_id = $1
+      SELECT ${columns} FROM ${last} WHERE satellite_id = $1
       UNION ALL
-      SELECT ${columns} FROM public.satellites_late WHERE satellite_id = $1
+      SELECT ${columns} FROM ${late} WHERE satellite_id = $1
       UNION ALL
-      (SELECT ${columns} FROM public.telemetry
+      (SELECT ${columns} FROM ${points}
        WHERE satellite_id = $1 AND "time" >= $2::timestamptz ORDER BY "time" DESC LIMIT 1)
     ) known
     ORDER BY "time" DESC LIMIT 1`, [satellite, state?.mark ?? '-infinity'])
-  return row === undefined ? null : pointOf(row, metrics)
-}
-
-function columnsOf (metrics: readonly Metric[]): string {
-  const values = metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)
-  return ['satellite_id', '"time"', ...values].join(', ')
-}
-
-function pointOf (row: Row, metrics: readonly Metric[]): LatestPoint {
-  return {
-    satellite: row.satellite_id,
-    timeMicros: row._micros ?? 0,
-    values: metrics.map((_, index) => row[`value_${index}`] as Value)
-  }
+  return row === undefined
+    ? null
+    : { timeMicros: row._micros, values: metrics.map((_, index) => row[`value_${index}`] as Value) }
 }
 
 /** For ILIKE, whose escape character is the backslash. */

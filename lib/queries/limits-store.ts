@@ -3,8 +3,7 @@
  * time. A change is one atomic statement: compare and set, history, NOTIFY. Storing the current set again creates no
  * version. The history keeps HISTORY_VERSIONS_MAX versions, or as many as fit in HISTORY_BYTES_MAX.
  */
-import type { PointSchema } from '../../protocol/schema.js'
-import type { LimitSet, NumberedLimits } from '../limits/limit-set.js'
+import type { LimitSet, LimitableMetrics, NumberedLimits } from '../limits/limit-set.js'
 import { parseStoredLimitSet } from '../limits/validate.js'
 import type { Database } from '../database/database.js'
 import { StartupError } from '../support/startup-error.js'
@@ -40,20 +39,20 @@ const PAGE_BYTES_MAX = 4 * 1024 * 1024
 const FIRST_VERSION = 1
 
 /** The current limits; null if there are none yet. Throws a StartupError for an invalid set. */
-export async function readLimits (db: Database, schema: PointSchema): Promise<StoredLimits | null> {
+export async function readLimits (db: Database, metrics: LimitableMetrics): Promise<StoredLimits | null> {
   const { rows } = await db.query<Row>(`SELECT ${COLUMNS} FROM public.limits`)
-  return rows[0] === undefined ? null : fromRow(rows[0], schema)
+  return rows[0] === undefined ? null : fromRow(rows[0], metrics)
 }
 
 /** The current limits if they differ from `known`, otherwise null. A set may have megabytes. */
 export async function readOtherLimits (
-  db: Database, schema: PointSchema, known: StoredLimits
+  db: Database, metrics: LimitableMetrics, known: StoredLimits
 ): Promise<StoredLimits | null> {
   const { rows } = await db.query<Row>(
     `SELECT ${COLUMNS} FROM public.limits
      WHERE version <> $1 OR date_trunc('milliseconds', changed_at) <> $2::timestamptz`,
     [known.version, known.changedAt])
-  return rows[0] === undefined ? null : fromRow(rows[0], schema)
+  return rows[0] === undefined ? null : fromRow(rows[0], metrics)
 }
 
 /** The current version, even of an invalid set; 0 if there is none. */
@@ -79,7 +78,7 @@ export async function seedLimits (db: Database, set: LimitSet, changedBy: string
  * is already the current one, nothing is written and the version stays the same.
  */
 export async function replaceLimits (
-  db: Database, schema: PointSchema, expectedVersion: number, set: LimitSet, changedBy: string
+  db: Database, metrics: LimitableMetrics, expectedVersion: number, set: LimitSet, changedBy: string
 ): Promise<StoredLimits | null> {
   const { rows: [changed] } = await db.query<Head>(`
     WITH changed AS (
@@ -101,7 +100,7 @@ export async function replaceLimits (
   if (changed !== undefined) return { ...headOf(changed), set }
   const { rows: [same] } = await db.query<Row>(
     `SELECT ${COLUMNS} FROM public.limits WHERE version = $1`, [expectedVersion])
-  return same === undefined ? null : fromRow(same, schema)
+  return same === undefined ? null : fromRow(same, metrics)
 }
 
 /**
@@ -132,8 +131,8 @@ function headOf (row: Head): Omit<StoredLimits, 'set'> {
   return { version: Number(row.version), changedAt: row.changed_at.toISOString(), changedBy: row.changed_by }
 }
 
-function fromRow (row: Row, schema: PointSchema): StoredLimits {
-  const parsed = parseStoredLimitSet(row.limits, schema)
+function fromRow (row: Row, metrics: LimitableMetrics): StoredLimits {
+  const parsed = parseStoredLimitSet(row.limits, metrics)
   if (parsed.ok) return { ...headOf(row), set: parsed.set }
   const faults = parsed.faults.map(({ field, message }) => `${field} ${message}`).join('; ')
   throw new StartupError(

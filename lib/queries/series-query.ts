@@ -11,16 +11,18 @@
  * sends rarely, among many that send often, may have its points in too many pages for that: after ROWS_MS_MAX the
  * buckets are the answer.
  */
-import type { Metric } from '../../protocol/catalogue.js'
+import type { Metric, Stream } from '../../protocol/catalogue.js'
 import { bucketAggregates, numberOf, type Aggregate } from '../database/metric-columns.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
+import { streamSql, tablesOf } from '../database/stream-tables.js'
 import type { TimeLeft } from '../database/query-pool.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 import { MICROS, type Value } from './latest-points.js'
 
 export interface SeriesFilter {
   readonly satellite: string
+  readonly stream: Stream
   readonly metrics: readonly Metric[]
   /** Microseconds since 1970, inclusive. */
   readonly fromMicros: number
@@ -30,6 +32,7 @@ export interface SeriesFilter {
   readonly pointsMax: number
 }
 
+/** Of the stream `telemetry`; that of another has its name instead. */
 export type SeriesSource = 'telemetry' | 'telemetry_10s' | 'telemetry_1m'
 
 export interface RawSeries {
@@ -109,7 +112,8 @@ async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketS
     FROM (
       SELECT date_bin(make_interval(secs => $1), ${time}, timestamptz '1970-01-01 00:00Z') AS at,
              ${[`${points}::double precision AS points`, ...columns].join(', ')}
-      FROM public.${source} WHERE satellite_id = $2 AND ${time} >= $3 AND ${time} < $4 GROUP BY 1
+      FROM public.${streamSql(source, filter.stream.name)}
+      WHERE satellite_id = $2 AND ${time} >= $3 AND ${time} < $4 GROUP BY 1
     ) aggregated
     ORDER BY at`,
   [widthMicros / SECOND, filter.satellite, isoTime(from), isoTime(filter.toMicros)])
@@ -126,12 +130,12 @@ async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketS
 
 /** Null: it takes too long, or rollups did not know of all the points yet. */
 async function readPoints (db: Database, filter: SeriesFilter, msMax: number): Promise<RawSeries | null> {
-  const { satellite, metrics, fromMicros, toMicros, pointsMax } = filter
+  const { satellite, stream, metrics, fromMicros, toMicros, pointsMax } = filter
   const columns = metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)
   try {
     await db.query(`BEGIN; SET LOCAL statement_timeout = ${msMax}`)
     const { rows } = await db.query<Record<string, unknown> & { readonly _micros: number }>(`
-      SELECT ${[MICROS, ...columns].join(', ')} FROM public.telemetry
+      SELECT ${[MICROS, ...columns].join(', ')} FROM ${tablesOf(stream.name).points}
       WHERE satellite_id = $1 AND "time" >= $2 AND "time" < $3
       ORDER BY "time" LIMIT $4`, [satellite, isoTime(fromMicros), isoTime(toMicros), pointsMax + 1])
     if (rows.length > pointsMax) return null

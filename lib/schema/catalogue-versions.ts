@@ -15,8 +15,11 @@
 import { strict as assert } from 'node:assert'
 import { hostname } from 'node:os'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
-import { catalogueJson, parseCatalogue } from '../catalogue/catalogue-file.js'
-import { compareCatalogues, isSameCatalogue, type Evolution } from '../catalogue/evolution.js'
+import { parseCatalogue } from '../catalogue/catalogue-file.js'
+import { catalogueJson } from '../catalogue/catalogue-json.js'
+import {
+  NO_CHANGE, compareCatalogues, firstEvolution, isSameCatalogue, type Evolution
+} from '../catalogue/evolution.js'
 import type { Database } from '../database/database.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
@@ -52,7 +55,6 @@ interface Row {
   readonly catalogue: unknown
 }
 
-const NO_CHANGE: Evolution = { faults: [], added: [], retired: [], changed: [] }
 /** Versions of a page of the history. */
 const HISTORY_MAX = 1_000
 const COLUMNS = 'version, changed_at, changed_by, catalogue'
@@ -92,7 +94,7 @@ export async function planCatalogue (
   if (proposed === null || isSameCatalogue(proposed, inForce.catalogue)) return follow
   if (inForce.version === 0 && !await hasBuiltIn(database)) {
     const first = { version: 0, catalogue: proposed }
-    return { ...follow, inForce: first, catalogue: proposed, evolution: { ...NO_CHANGE, added: proposed.metrics } }
+    return { inForce: first, catalogue: proposed, evolution: firstEvolution(proposed) }
   }
   const history = await readCatalogueHistory(database, HISTORY_MAX)
   const earlier = revert ? undefined : history.find(({ catalogue }) => isSameCatalogue(catalogue, proposed))
@@ -152,7 +154,7 @@ async function hasBuiltIn (database: Database): Promise<boolean> {
   const { rows } = await database.query<{ name: string }>(
     'SELECT attname AS name FROM pg_attribute ' +
     "WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped")
-  return BUILT_IN.metrics.every((metric) => rows.some(({ name }) => name === metric.name))
+  return BUILT_IN.telemetry.metrics.every((metric) => rows.some(({ name }) => name === metric.name))
 }
 
 async function exists (database: Database, table: string): Promise<boolean> {

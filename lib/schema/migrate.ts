@@ -5,14 +5,14 @@
  * number of hosts may start at once: one works, the others wait and find it done. A migration that was changed after it
  * was applied and a schema newer than the code are refused with a StartupError.
  *
- * Migrations that name metrics create the tables of the stored catalogue: it is stored with the telemetry table, and a
- * plan that is based on another version is made again under the lock.
+ * Migrations that name metrics create the telemetry table of the stored catalogue: it is stored with that table, and a
+ * plan that is based on another version is made again under the lock. Other streams are created at the end.
  *
  * Some objects depend on the configuration rather than a version: partitions, TimescaleDB policies, and the privileges
  * of the read-only role. They are compared at each start and changed where they differ. Commands that do not have the
  * server's configuration leave them alone: migrateSchema().
  */
-import { hasLimits, type Catalogue } from '../../protocol/catalogue.js'
+import { TELEMETRY, hasLimits, type Catalogue } from '../../protocol/catalogue.js'
 import { isToBeStored, planCatalogue, readVersion, storeCatalogue, type CataloguePlan } from './catalogue-versions.js'
 import { checkRetention, type RetentionSettings } from './adoption.js'
 import { isPassing, sqlState } from '../database/connection.js'
@@ -24,12 +24,13 @@ import { withLimitsOf } from '../catalogue/default-limits.js'
 import { readLimits, replaceLimits } from '../queries/limits-store.js'
 import { assertRights, assertUsable } from './preconditions.js'
 import { assertConvertible, conversionStatements, isPrerelease } from './prerelease.js'
-import { columnOf } from '../database/metric-columns.js'
+import { planAdditions, type CatalogueAddition } from './catalogue-additions.js'
+import { inStream } from '../database/stream-tables.js'
 import { readerAdvice, readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
 import { prepareServer, serverKind, timescaleHindrance } from './server-kind.js'
 import type { ServerKind } from './server-kind.js'
-import { migrationsToRepeat, readMigrations } from './sql-files.js'
+import { readMigrations } from './sql-files.js'
 import type { Migration } from './sql-files.js'
 import { policyStatements, readRetentionMs } from './timescale-policies.js'
 import type { PolicySettings } from './timescale-policies.js'
@@ -75,6 +76,8 @@ export interface MigrationPlan extends CataloguePlan {
   readonly adopts: boolean
   /** Made before 0.1.0, and to be converted: see prerelease.ts. */
   readonly converts: boolean
+  /** There is no telemetry table of ours yet. */
+  readonly isNew: boolean
 }
 
 interface AppliedMigration {
@@ -106,7 +109,11 @@ export async function migrate (database: Database, settings: MigrationSettings):
   await assertRights(database)
   await checkRetention(database, await planMigrations(database, settings), settings)
   const outcome = await applyPending(database, settings)
-  if (outcome.kind === 'plain') await ensurePartitions(database, settings, Date.now())
+  if (outcome.kind === 'plain') {
+    for (const { name } of outcome.catalogue.streams) {
+      await ensurePartitions(inStream(database, name), settings, Date.now())
+    }
+  }
   await exclusively(database, settings, async () => {
     const statements = await planSettings(database, outcome.kind, settings)
     for (const statement of statements) await applySetting(database, statement, settings.log)
@@ -182,14 +189,21 @@ export async function planMigrations (
   if (isPrerelease(applied)) {
     assertConvertible(applied, kind)
     return {
-      ...planned, kind, version, known: current.filter(isOfKind), pending: [], adopts: false, converts: true
+      ...planned,
+      kind,
+      version,
+      known: current.filter(isOfKind),
+      pending: [],
+      adopts: false,
+      converts: true,
+      isNew: false
     }
   }
   for (const row of applied) check(row, known)
   const done = new Set(applied.map(row => row.version))
   const pending = current.filter(migration => isOfKind(migration) && !done.has(migration.version))
   const adopts = pending.some(isTelemetry) && await exists(database, 'public.telemetry')
-  return { ...planned, kind, version, known, pending, adopts, converts: false }
+  return { ...planned, kind, version, known, pending, adopts, converts: false, isNew: pending.some(isTelemetry) }
 }
 
 export interface SettingStatement {
@@ -204,8 +218,9 @@ export interface SettingStatement {
 export async function planSettings (
   database: Database, kind: ServerKind, settings: SchemaSettings
 ): Promise<SettingStatement[]> {
-  const policies = kind === 'timescale' ? await policyStatements(database, settings) : []
-  const reader = await readerStatements(database, settings)
+  const streams = await streamNames(database)
+  const policies = kind === 'timescale' ? await policyStatements(database, streams, settings) : []
+  const reader = await readerStatements(database, streams, settings)
   return [...policies.map(sql => ({ sql, shown: sql })), ...reader.map(statement => ({ ...statement, optional: true }))]
 }
 
@@ -297,7 +312,7 @@ async function convert (database: Database, plan: MigrationPlan, options: Migrat
 /** What convert() would run; none if there is nothing to convert. */
 export async function planConversion (database: Database, plan: MigrationPlan): Promise<string[]> {
   if (!plan.converts) return []
-  const addition = await planMetrics(database, { ...plan, catalogue: plan.inForce.catalogue })
+  const addition = await planAdditions(database, { ...plan, catalogue: plan.inForce.catalogue })
   return conversionStatements(plan.known, addition?.statements)
 }
 
@@ -312,30 +327,6 @@ async function runAll (database: Database, failure: string, statements: readonly
   }
 }
 
-export interface MetricAddition {
-  readonly metrics: readonly string[]
-  /** To be run in one transaction. */
-  readonly statements: readonly string[]
-}
-
-/** What new metrics of the catalogue need: columns and rollups. Null: there are none, or no table yet. */
-export async function planMetrics (
-  database: Database, { known, pending, catalogue }: MigrationPlan
-): Promise<MetricAddition | null> {
-  if (pending.some(isTelemetry)) return null
-  // Look first: ALTER TABLE would lock.
-  const { rows } = await database.query<{ name: string }>(`
-    SELECT attname AS name FROM pg_attribute
-    WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped`)
-  const present = new Set(rows.map(row => row.name))
-  const missing = catalogue.metrics.filter(({ name }) => !present.has(name))
-  if (missing.length === 0) return null
-  const metrics = missing.map(({ name }) => name)
-  const columns = missing.map(metric => `ADD COLUMN ${columnOf(metric)}`)
-  const repeated = migrationsToRepeat(known).map(({ sql }) => sql)
-  return { metrics, statements: [`ALTER TABLE public.telemetry ${columns.join(', ')}`, ...repeated] }
-}
-
 function isTelemetry ({ version }: Migration): boolean {
   return version === TELEMETRY_VERSION
 }
@@ -344,40 +335,50 @@ function isCatalogue ({ version }: Migration): boolean {
   return version === CATALOGUE_VERSION
 }
 
-/** Columns, views and functions, and the row that puts the catalogue into force: all of it in one transaction. */
+/** Tables, columns, views and functions, and the row that puts the catalogue into force: all in one transaction. */
 async function applyCatalogue (database: Database, plan: MigrationPlan, options: MigrationOptions): Promise<void> {
+  const planned = async (): Promise<CatalogueAddition | null> =>
+    await planAdditions(database, { ...plan, isNew: false }, options.directory)
   // First without a lock: there is rarely anything new.
-  if (!isToBeStored(plan) && await planMetrics(database, { ...plan, pending: [] }) === null) return
-  const metrics = await exclusively(database, options, async () => {
+  if (!isToBeStored(plan) && await planned() === null) return
+  const added = await exclusively(database, options, async () => {
     const stored = await storeCatalogue(database, plan, options.changedBy)
     if (stored) await addLimits(database, plan)
-    const addition = await planMetrics(database, { ...plan, pending: [] })
-    if (addition === null) return stored ? [] : null
-    await runAll(database, `Adding new metrics (${addition.metrics.join(', ')}) failed`, addition.statements)
+    const addition = await planned()
+    if (addition === null) return stored ? NOTHING_ADDED : null
+    const { streams, metrics, statements } = addition
+    await runAll(database, `Adding new streams or metrics (${[...streams, ...metrics].join(', ')}) failed`, statements)
     await keepSettings(database, plan.kind, options)
-    return addition.metrics
+    return addition
   })
-  if (metrics === null) return
-  options.log.info(
-    { metrics: plan.catalogue.live.length, added: metrics }, 'A new version of the catalogue is in force')
+  if (added === null) return
+  const { streams, metrics } = added
+  options.log.info({ streams, metrics }, 'A new version of the catalogue is in force')
 }
+
+const NOTHING_ADDED: CatalogueAddition = { streams: [], metrics: [], statements: [] }
 
 /** Views and aggregates that were created anew have lost their policies and privileges. */
 async function keepSettings (database: Database, kind: ServerKind, { log }: MigrationOptions): Promise<void> {
-  const retentionMs = kind === 'timescale' ? await readRetentionMs(database, 'telemetry') : null
-  const policies = retentionMs === null ? [] : await policyStatements(database, { retentionMs })
+  const retentionMs = kind === 'timescale' ? await readRetentionMs(database, TELEMETRY) : null
+  const streams = await streamNames(database)
+  const policies = retentionMs === null ? [] : await policyStatements(database, streams, { retentionMs })
   for (const sql of policies) await database.query(sql)
-  for (const statement of await readerStatements(database, {})) {
+  for (const statement of await readerStatements(database, streams, {})) {
     await applySetting(database, { ...statement, optional: true }, log)
   }
 }
 
+async function streamNames (database: Database): Promise<string[]> {
+  return (await readVersion(database)).catalogue.streams.map(({ name }) => name)
+}
+
 /** Limits of new metrics join those in force, if there are any: they would not be checked otherwise. */
 async function addLimits (database: Database, { catalogue, evolution }: MigrationPlan): Promise<void> {
-  const limited = evolution.added.filter(({ limits, retired }) => !retired && hasLimits(limits))
-  const known = limited.length === 0 ? null : await readLimits(database, catalogue.schema)
+  const limited = evolution.added.filter(({ metric: { limits, retired } }) => !retired && hasLimits(limits))
+  const known = limited.length === 0 ? null : await readLimits(database, catalogue.limitable)
   if (known === null) return
   const set = withLimitsOf(limited, known.set, catalogue)
-  const replaced = await replaceLimits(database, catalogue.schema, known.version, set, 'catalogue')
+  const replaced = await replaceLimits(database, catalogue.limitable, known.version, set, 'catalogue')
   if (replaced === null) throw new StartupError('Somebody changed the limits at the same time: start again.')
 }

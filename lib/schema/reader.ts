@@ -12,6 +12,7 @@
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import type { Database } from '../database/database.js'
+import { streamSql } from '../database/stream-tables.js'
 
 export interface ReaderSettings {
   /** Null or absent: the role's login is left unchanged. */
@@ -20,8 +21,11 @@ export interface ReaderSettings {
 
 export const READER_ROLE = 'orbitstream_reader'
 const READABLE = [
-  'telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest', 'anomalies', 'limits', 'limits_history',
-  'ingest_ledger', 'ingest_stats', 'quarantined_rows', 'catalogue', 'metric_states',
+  'anomalies', 'limits', 'limits_history', 'ingest_ledger', 'ingest_stats', 'quarantined_rows', 'catalogue',
+  'metric_states'
+]
+const READABLE_OF_STREAM = [
+  'telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest',
   // Read by the views through functions that run with the caller's privileges.
   'rollup_state', 'rollup_10s', 'rollup_1m'
 ]
@@ -43,20 +47,25 @@ interface Statement {
 
 /** Statements for what is missing. If the migration could not create the role, none unless it is to log in. */
 export async function readerStatements (
-  database: Database, { readerPassword }: ReaderSettings
+  database: Database, streams: readonly string[], { readerPassword }: ReaderSettings
 ): Promise<Statement[]> {
+  const readable = [
+    ...streams.flatMap((stream) => READABLE_OF_STREAM.map((name) => streamSql(name, stream))), ...READABLE
+  ]
   const { rows } = await database.query<State>(`
     SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '${READER_ROLE}') AS role,
            to_regclass('public.rollup_state') IS NULL AS fresh,
            ARRAY(SELECT c.relname::text FROM pg_class c, pg_roles r
                  WHERE r.rolname = '${READER_ROLE}' AND c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
-                   AND NOT has_table_privilege(r.oid, c.oid, 'SELECT') ORDER BY 1) AS hidden`, [READABLE])
+                   AND NOT has_table_privilege(r.oid, c.oid, 'SELECT') ORDER BY 1) AS hidden`, [readable])
   const state = rows[0] ?? { role: false, hidden: [], fresh: false }
   const open = await publicRights(database, readerPassword != null)
   const revocable = open.others.length > 0 ? [] : open.rights.filter(({ may }) => may)
   const revoked = revocable.map(({ revoke }) => ({ sql: revoke, shown: revoke }))
-  if (!state.role && !state.fresh) return readerPassword == null ? [] : [createReader(readerPassword), ...revoked]
-  const granted = state.fresh ? READABLE : state.hidden
+  if (!state.role && !state.fresh) {
+    return readerPassword == null ? [] : [createReader(readerPassword, readable), ...revoked]
+  }
+  const granted = state.fresh ? readable : state.hidden
   const grant = grantOn(granted)
   return [
     ...granted.length === 0 ? [] : [{ sql: grant, shown: grant }],
@@ -149,11 +158,11 @@ async function canJoin (database: Database): Promise<boolean> {
 }
 
 /** One statement list: the rest is useless without the role. */
-function createReader (password: string): Statement {
+function createReader (password: string, readable: readonly string[]): Statement {
   const statements = (verifier: string): string => [
     `CREATE ROLE ${READER_ROLE} LOGIN PASSWORD '${verifier}'`,
     `ALTER ROLE ${READER_ROLE} SET jit = off`,
-    grantOn(READABLE)
+    grantOn(readable)
   ].join('; ')
   return { sql: statements(scramVerifier(password)), shown: statements('***') }
 }

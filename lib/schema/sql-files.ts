@@ -11,12 +11,16 @@
  *
  * and so on: see placeholders(). Rollups have columns by type of the metric: metric-columns.ts. A file whose first line
  * is AGAIN is safe to repeat, and is run again when the catalogue of metrics grows.
+ *
+ * They create the stream `telemetry`. Other streams are created from the same files, those of OF_STREAMS, under other
+ * names (stream-tables.ts).
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import type { Catalogue, Metric, Stream } from '../../protocol/catalogue.js'
 import { identifier, literal } from '../database/quote.js'
+import { streamSql } from '../database/stream-tables.js'
 import { ROLLUP_LATE_AFTER, ROLLUP_REFRESH_AFTER } from '../upkeep/rollups.js'
 import { COLUMN_TYPES, checkedColumns, columnOf, rollupColumns, type RollupColumn } from '../database/metric-columns.js'
 
@@ -38,6 +42,8 @@ export interface Migration {
 /** From dist/lib/schema. */
 const SQL_DIR = fileURLToPath(new URL('../../../sql', import.meta.url))
 const FILE_NAME = /^((\d{4})-[a-z0-9-]+)\.(common|plain|timescale)\.sql$/
+/** Migrations whose tables, views and functions each stream has. */
+const OF_STREAMS: ReadonlySet<number> = new Set([2, 5, 6, 11])
 const AGAIN = '-- Run again when the catalogue of metrics grows.\n'
 
 type Placeholders = Readonly<Record<string, string>>
@@ -77,7 +83,17 @@ function placeholders (metrics: readonly Metric[], kind: FileKind): Placeholders
  */
 export async function readMigrations (catalogue: Catalogue, directory = SQL_DIR): Promise<Migration[]> {
   const names = (await readdir(directory)).filter(name => name.endsWith('.sql'))
-  return await Promise.all(names.sort().map(name => readMigration(directory, name, catalogue)))
+  return await Promise.all(names.sort().map(name => readMigration(directory, name, catalogue.telemetry)))
+}
+
+/** What creates the tables, views and functions of a stream other than `telemetry`, in order. */
+export async function readStreamMigrations (
+  stream: Stream, kind: Exclude<FileKind, 'common'>, directory = SQL_DIR
+): Promise<Migration[]> {
+  const names = (await readdir(directory)).filter(name => name.endsWith('.sql'))
+  const all = await Promise.all(names.sort().map(name => readMigration(directory, name, stream)))
+  return all.filter((migration) =>
+    OF_STREAMS.has(migration.version) && (migration.kind === kind || migration.kind === 'common'))
 }
 
 /** Those to run again when the catalogue of metrics has grown, in order. */
@@ -85,7 +101,9 @@ export function migrationsToRepeat (known: readonly Migration[]): Migration[] {
   return known.filter(migration => migration.again)
 }
 
-async function readMigration (directory: string, file: string, { metrics }: Catalogue): Promise<Migration> {
+async function readMigration (
+  directory: string, file: string, { name: stream, metrics }: Stream
+): Promise<Migration> {
   const [, name, digits, kind] = FILE_NAME.exec(file) ?? []
   if (name === undefined) throw new TypeError(`sql/${file}: the name is not NNNN-name.{common,plain,timescale}.sql`)
   const text = await readFile(`${directory}/${file}`, 'utf8')
@@ -94,7 +112,8 @@ async function readMigration (directory: string, file: string, { metrics }: Cata
     name,
     kind: kind as FileKind,
     checksum: createHash('sha256').update(text).digest('hex'),
-    sql: fill(text, file, placeholders(metrics, kind as FileKind)),
+    // Renamed before names of metrics come in.
+    sql: fill(streamSql(text, stream), file, placeholders(metrics, kind as FileKind)),
     again: text.startsWith(AGAIN)
   }
 }

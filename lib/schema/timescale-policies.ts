@@ -6,6 +6,7 @@
  */
 import { DAY_MS, HOUR_MS } from '../config/value-types.js'
 import type { Database } from '../database/database.js'
+import { streamSql } from '../database/stream-tables.js'
 
 /** An absent setting is left unchanged. */
 export interface PolicySettings {
@@ -37,22 +38,26 @@ interface Job {
 export const REFRESH_FROM_MS = 2.5 * HOUR_MS
 /** The views add rows of the last seconds; materialising them too early would do the work twice. */
 export const REFRESH_UNTIL_MS = { rollup_10s: 20_000, rollup_1m: 60_000 } as const
+const ROLLUPS = ['rollup_10s', 'rollup_1m'] as const
 
 /** Statements that apply the configuration, in order; none if nothing differs. */
-export async function policyStatements (database: Database, settings: PolicySettings): Promise<string[]> {
+export async function policyStatements (
+  database: Database, streams: readonly string[], settings: PolicySettings
+): Promise<string[]> {
   const { compressAfterMs, chunkIntervalMs, retentionMs } = settings
-  const present = await presentRelations(database)
+  const tables = ['anomalies', ...streams]
+  const rollups = streams.flatMap((stream) => ROLLUPS.map((name) => ({ relation: streamSql(name, stream), name })))
+  const present = await presentRelations(database, [...tables, ...rollups.map(({ relation }) => relation)])
   const jobs = await readJobs(database)
   const wanted = [
     ...compressAfterMs === undefined
       ? []
-      : ['telemetry', 'anomalies'].map(relation => compression(relation, compressAfterMs, chunkIntervalMs)),
-    ...['telemetry', 'anomalies', 'rollup_10s', 'rollup_1m'].map(relation => retention(relation, retentionMs)),
-    refresh('rollup_10s'),
-    refresh('rollup_1m')
+      : tables.map(relation => compression(relation, compressAfterMs, chunkIntervalMs)),
+    ...[...tables, ...rollups.map(({ relation }) => relation)].map(relation => retention(relation, retentionMs)),
+    ...rollups.map(({ relation, name }) => refresh(relation, REFRESH_UNTIL_MS[name]))
   ].filter(policy => present.size === 0 || present.has(policy.relation))
   return [
-    ...chunkIntervalMs === undefined ? [] : await intervalChanges(database, chunkIntervalMs),
+    ...chunkIntervalMs === undefined ? [] : await intervalChanges(database, streams, chunkIntervalMs),
     ...wanted.flatMap(policy => changes(policy, jobs))
   ]
 }
@@ -93,8 +98,7 @@ function retention (relation: string, afterMs: number): Policy {
   }
 }
 
-function refresh (relation: keyof typeof REFRESH_UNTIL_MS): Policy {
-  const untilMs = REFRESH_UNTIL_MS[relation]
+function refresh (relation: string, untilMs: number): Policy {
   return {
     relation,
     procedure: 'policy_refresh_continuous_aggregate',
@@ -107,11 +111,10 @@ function refresh (relation: keyof typeof REFRESH_UNTIL_MS): Policy {
 }
 
 /** Empty before the first migration: then every policy is wanted. */
-async function presentRelations (database: Database): Promise<Set<string>> {
-  const { rows } = await database.query<{ name: string }>(`
-    SELECT relname AS name FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace
-      AND relname IN ('telemetry', 'anomalies', 'rollup_10s', 'rollup_1m')`)
+async function presentRelations (database: Database, relations: readonly string[]): Promise<Set<string>> {
+  const { rows } = await database.query<{ name: string }>(
+    "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1)",
+    [relations])
   return new Set(rows.map(row => row.name))
 }
 
@@ -119,12 +122,14 @@ export async function isInstalled (database: Database): Promise<boolean> {
   return (await database.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'")).rowCount > 0
 }
 
-async function intervalChanges (database: Database, chunkIntervalMs: number): Promise<string[]> {
+async function intervalChanges (
+  database: Database, streams: readonly string[], chunkIntervalMs: number
+): Promise<string[]> {
   const present = await chunkIntervals(database)
   // Anomalies are few: 24 times as long, up to a day.
   const anomalies = Math.max(chunkIntervalMs, Math.min(24 * chunkIntervalMs, DAY_MS))
-  const wanted = { telemetry: chunkIntervalMs, anomalies }
-  return Object.entries(wanted).filter(([relation, ms]) => present.get(relation) !== ms)
+  const wanted = [['anomalies', anomalies] as const, ...streams.map((stream) => [stream, chunkIntervalMs] as const)]
+  return wanted.filter(([relation, ms]) => present.get(relation) !== ms)
     .map(([relation, ms]) => `SELECT set_chunk_time_interval('public.${relation}', ${interval(ms)})`)
 }
 
@@ -133,7 +138,7 @@ async function chunkIntervals (database: Database): Promise<Map<string, number>>
   const { rows } = await database.query<{ name: string, ms: number }>(`
     SELECT hypertable_name::text AS name, (extract(epoch FROM time_interval) * 1000)::double precision AS ms
     FROM timescaledb_information.dimensions
-    WHERE hypertable_schema = 'public' AND hypertable_name IN ('telemetry', 'anomalies') AND dimension_number = 1`)
+    WHERE hypertable_schema = 'public' AND dimension_number = 1`)
   return new Map(rows.map(({ name, ms }) => [name, ms]))
 }
 

@@ -1,11 +1,12 @@
-/** Wires up a simulation: fleet, pacer, transport, run and progress, from start to summary. */
-import type { Catalogue } from '../../protocol/catalogue.js'
+/** Wires up a simulation: for each stream fleet, pacer, transport and run; progress, from start to summary. */
+import { TELEMETRY_ID, type Catalogue } from '../../protocol/catalogue.js'
 import type { BodyFormat } from './send/bodies.js'
 import { HttpTransport } from './send/http-transport.js'
 import { Fleet } from './fleet/model.js'
 import { Pacer } from './pacer.js'
 import { Progress, type ProgressStream } from './progress.js'
 import { Run } from './run.js'
+import { createStats, type Transport } from './send/transport.js'
 import { TruthFile } from './fleet/truth.js'
 import { summarize, type Summary } from './summary.js'
 import { UdpTransport, type UdpTransportOptions } from './send/udp-transport.js'
@@ -17,7 +18,7 @@ export interface SimulationOptions {
   readonly catalogue: Catalogue
   readonly url: URL
   readonly satellites: number
-  /** Points per second of each satellite. */
+  /** Points per second of each satellite, in streams whose interval the catalogue does not give. */
   readonly rate: number
   /** 0: until stopped. */
   readonly durationMs: number
@@ -38,8 +39,16 @@ export interface SimulationOptions {
 /** Points are sent over UDP; the server is asked over HTTP what arrived. */
 export type UdpOptions = Pick<UdpTransportOptions, 'udpUrl' | 'pointsPerPacket' | 'sender'>
 
+/** One stream of the simulation. */
+interface Part {
+  readonly pacer: Pacer
+  readonly transport: Transport
+  readonly run: Run
+}
+
 /**
- * Sends points until the time is up or `stop` is aborted, waits for the responses, and summarizes the run.
+ * Sends points of every stream until the time is up or `stop` is aborted, waits for the responses, and summarizes the
+ * run. A stream whose interval the catalogue gives keeps to that, others to the rate.
  *
  * @param stream receives the progress display
  */
@@ -48,45 +57,62 @@ export async function simulate (
   stream: ProgressStream,
   stop: AbortSignal
 ): Promise<Summary> {
-  const { catalogue } = options
-  const pointsPerSecond = options.satellites * options.rate
   let anomalies = 0
+  let pointsPerSecond = 0
+  let udp: UdpTransport | null = null
   const truth = options.truthFile === null ? null : new TruthFile(options.truthFile)
-  const fleet = new Fleet({
-    ...options,
-    onAnomaly: ({ satellite, metric, value }) => {
-      anomalies++
-      truth?.write(fleet.ids[satellite] ?? '', catalogue.metrics[metric]?.name ?? '', run.pointTimeMs, value)
-    }
-  })
-  const pacer = new Pacer({ pointsPerSecond, durationMs: options.durationMs === 0 ? Infinity : options.durationMs })
-  const { ids } = fleet
-  const { schema } = catalogue
-  const udp = options.udp === null
-    ? null
-    : await UdpTransport.connect({ ...options.udp, url: options.url, token: options.token, ids, schema })
-  const transport = udp ?? new HttpTransport({ ...options, ids, schema })
-  const run = new Run(fleet, pacer, transport)
+  const stats = createStats(options.udp === null)
+  const parts: Part[] = []
+  // Frames of version 1 have no stream.
+  for (const sent of options.udp === null ? options.catalogue.live : [options.catalogue.telemetry]) {
+    const { satellites, url, token } = options
+    const rate = satellites * (sent.intervalMs === null ? options.rate : 1_000 / sent.intervalMs)
+    pointsPerSecond += rate
+    const fleet = new Fleet({
+      ...options,
+      stream: sent,
+      // Of `telemetry` the seed itself: the same values as without other streams.
+      seed: options.seed + sent.id - TELEMETRY_ID,
+      onAnomaly: ({ satellite, metric, value }) => {
+        anomalies++
+        const name = sent.qualify(sent.metrics[metric]?.name ?? '')
+        truth?.write(fleet.ids[satellite] ?? '', name, run.pointTimeMs, value)
+      }
+    })
+    const { ids } = fleet
+    const { schema } = sent
+    if (options.udp !== null) udp = await UdpTransport.connect({ ...options.udp, url, token, ids, schema, stats })
+    const transport = udp ?? new HttpTransport({ ...options, ids, schema, stream: sent.name, stats })
+    const durationMs = options.durationMs === 0 ? Infinity : options.durationMs
+    const pacer = new Pacer({ pointsPerSecond: rate, durationMs })
+    const run = new Run(fleet, pacer, transport)
+    parts.push({ pacer, transport, run })
+  }
+  const sum = (of: (part: Part) => number): number => parts.reduce((total, part) => total + of(part), 0)
+  const sendingMs = (): number => Math.max(...parts.map(({ run }) => run.sendingMs))
   const progress = new Progress(stream, {
-    stats: transport.stats,
-    elapsedMs: () => run.sendingMs,
-    skippedPoints: () => pacer.skippedPoints + run.skippedPoints
+    stats,
+    elapsedMs: sendingMs,
+    skippedPoints: () => sum(({ pacer, run }) => pacer.skippedPoints + run.skippedPoints)
   })
-  stop.addEventListener('abort', () => run.stop())
+  const each = async (work: (part: Part) => Promise<unknown>): Promise<void> => {
+    await Promise.all(parts.map(async (part) => await work(part)))
+  }
+  stop.addEventListener('abort', () => { for (const { run } of parts) run.stop() })
   try {
-    if (!stop.aborted) await run.start()
-    await transport.drain(options.drainDeadlineMs ?? DRAIN_DEADLINE_MS)
+    if (!stop.aborted) await each(async ({ run }) => await run.start())
+    await each(async ({ transport }) => await transport.drain(options.drainDeadlineMs ?? DRAIN_DEADLINE_MS))
   } finally {
     progress.stop()
-    await transport.close()
+    await each(async ({ transport }) => await transport.close())
     await truth?.close()
   }
   return summarize({ seed: options.seed, satellites: options.satellites, pointsPerSecond }, {
-    sendingMs: run.sendingMs,
-    stats: transport.stats,
+    sendingMs: sendingMs(),
+    stats,
     latencies: progress.latencies,
-    skippedLate: pacer.skippedPoints,
-    skippedUnanswered: run.skippedPoints,
+    skippedLate: sum(({ pacer }) => pacer.skippedPoints),
+    skippedUnanswered: sum(({ run }) => run.skippedPoints),
     anomalies,
     udp: udp?.outcome ?? null
   })

@@ -1,4 +1,6 @@
-import type { Logger } from 'pino'
-
 /** The part of pino's logger that the store uses. */
-export type StoreLog = Pick<Logger, 'info' | 'warn' | 'error'>
+export interface StoreLog {
+  info (fields: object, message: string): void
+  warn (fields: object, message: string): void
+  error (fields: object, message: string): void
+}

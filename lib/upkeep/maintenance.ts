@@ -15,6 +15,7 @@
  * dropped, so a clock that jumps ahead costs some empty partitions and no data.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { TELEMETRY } from '../../protocol/catalogue.js'
 import { OperatingError } from '../support/errors.js'
 import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
@@ -24,8 +25,10 @@ import { endBlockingReaders, LockHolders } from '../schema/lock-holders.js'
 import { DAY_MS } from '../config/value-types.js'
 import { dropPartitions, dropRollups, ensurePartitions, expired } from '../schema/partitions.js'
 import type { PartitionSettings } from '../schema/partitions.js'
-import { RollUp, type RollupStatus } from './rollups.js'
+import type { RollupStatus } from './rollups.js'
+import { StreamRollUps } from './stream-rollups.js'
 import { serverTimeMs } from '../database/server-time.js'
+import { inStream, streamSql } from '../database/stream-tables.js'
 import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'
 
@@ -40,6 +43,8 @@ export interface MaintenanceIntervals {
 export interface MaintenanceOptions {
   readonly connect: () => Promise<Database>
   readonly settings: PartitionSettings
+  /** Names. Default: the one that every catalogue has. */
+  readonly streams?: readonly string[]
   readonly log: StoreLog
   /** The server's counters; default: none are stored. */
   readonly steps?: IngestSteps
@@ -108,7 +113,8 @@ class Keeper implements Maintenance {
   /** The current run; runs are serialized. */
   private running: Promise<void> = Promise.resolve()
   private database: Database | null = null
-  private readonly rollUp: RollUp
+  private readonly streams: readonly string[]
+  private readonly rollUp: StreamRollUps
   private readonly holders: LockHolders
   /** Why the last run had no connection or lost it; null: it did not. */
   private cutOff: string | null = null
@@ -118,8 +124,9 @@ class Keeper implements Maintenance {
   constructor (private readonly options: MaintenanceOptions) {
     const { partitionsMs, summariesMs, rollupsMs, statisticsMs, readersMs } = { ...INTERVALS, ...options.intervals }
     const { answerMs = ANSWER_MS, log } = options
-    const { storingIsBehind } = options
-    this.rollUp = new RollUp({ log, ...storingIsBehind === undefined ? {} : { storingIsBehind } })
+    const { storingIsBehind, streams = [TELEMETRY] } = options
+    this.streams = streams
+    this.rollUp = new StreamRollUps(streams, { log, ...storingIsBehind === undefined ? {} : { storingIsBehind } })
     this.holders = new LockHolders(log, options.readerPatienceMs)
     const task = (intervalMs: number, run: Task['run']): Task => ({ ...INITIAL, intervalMs, answerMs, run })
     this.statistics = {
@@ -234,23 +241,26 @@ class Keeper implements Maintenance {
     if (Math.abs(hostMs - serverMs) > DAY_MS) {
       log.warn({ hostMs, serverMs }, 'The clocks of this host and of the database differ by more than a day')
     }
-    const made = await ensurePartitions(database, settings, hostMs)
-    if (made.length > 0) log.info({ partitions: made }, `${made.length} partitions were created`)
+    for (const stream of this.streams) {
+      const made = await ensurePartitions(inStream(database, stream), settings, hostMs)
+      if (made.length > 0) log.info({ partitions: made }, `${made.length} partitions were created`)
+    }
     if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
-    await this.drop(database, Math.min(hostMs, serverMs))
+    for (const stream of this.streams) await this.drop(database, stream, Math.min(hostMs, serverMs))
   }
 
   /** Throws if a table is held for long; the task is then retried. */
-  private async drop (database: Database, nowMs: number): Promise<void> {
+  private async drop (database: Database, stream: string, nowMs: number): Promise<void> {
     const { settings, log } = this.options
-    await this.holders.awaitFree(database, await expired(database, ['telemetry', 'anomalies'], settings, nowMs))
-    const dropped = await dropPartitions(database, settings, nowMs)
+    const session = inStream(database, stream)
+    await this.holders.awaitFree(database, await expired(session, [stream, 'anomalies'], settings, nowMs))
+    const dropped = await dropPartitions(session, settings, nowMs)
     if (dropped.length > 0) {
       log.info({ partitions: dropped }, `${dropped.length} partitions past RETENTION were dropped`)
     }
     for (const width of ['10s', '1m'] as const) {
-      await this.holders.awaitFree(database, await expired(database, [`rollup_${width}`]))
-      await dropRollups(database, width)
+      await this.holders.awaitFree(database, await expired(session, [streamSql(`rollup_${width}`, stream)]))
+      await dropRollups(session, width)
     }
   }
 
@@ -260,7 +270,7 @@ class Keeper implements Maintenance {
 
   /** Only where rows were added since the last time: each call reads the whole revmap of the index. */
   private async summarise (database: Database): Promise<void> {
-    const { rows } = await database.query<{ index: string, inserted: string }>(INDEXES)
+    const { rows } = await database.query<{ index: string, inserted: string }>(INDEXES, [this.streams])
     for (const { index, inserted } of rows) {
       if (this.summarised.get(index) === inserted) continue
       if (await summariseIndex(database, index)) this.summarised.set(index, inserted)
@@ -343,6 +353,7 @@ const INDEXES = `
   JOIN pg_index i ON i.indrelid = h.inhrelid
   JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_am a ON a.oid = c.relam
-  WHERE h.inhparent = 'public.telemetry'::regclass AND a.amname = 'brin' AND s.n_tup_ins > 0
+  WHERE h.inhparent = ANY (SELECT ('public.' || name)::regclass FROM unnest($1::text[]) name)
+    AND a.amname = 'brin' AND s.n_tup_ins > 0
     AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid = h.inhrelid)
   ORDER BY h.inhrelid DESC`

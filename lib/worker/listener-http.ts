@@ -12,14 +12,15 @@ import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
 export const openHttpListener: OpenListener = async (parts) => {
-  const { settings, pipeline, status, tokens, clients, routes, metrics } = parts
+  const { settings, pipelines, status, tokens, clients, routes, metrics } = parts
   const { config, listener, httpEngine, tls } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
   countHttp(metrics, counters)
   const engine = await loadEngine(httpEngine)
   const page = await readPageFiles(PAGE_DIRECTORY)
   const server = await engine.listen(config.host, listener.port, createHandler({
-    intake: pipeline,
+    intake: pipelines.telemetry,
+    streams: new Map(pipelines.all.map((pipeline) => [pipeline.stream.name, pipeline])),
     status,
     config,
     tokens,

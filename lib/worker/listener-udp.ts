@@ -3,9 +3,10 @@ import { listenUdp, type UdpCounters } from '../ingress/udp/listener.js'
 import type { OpenListener } from './listener.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
-export const openUdpListener: OpenListener = async ({ settings, pipeline, metrics, log }) => {
+export const openUdpListener: OpenListener = async ({ settings, pipelines, metrics, log }) => {
   const { config: { host, udpReceiveBufferBytes }, listener: { port }, takesOver } = settings
-  const listener = await listenUdp({ host, port, receiveBufferBytes: udpReceiveBufferBytes, takesOver }, pipeline, log)
+  const options = { host, port, receiveBufferBytes: udpReceiveBufferBytes, takesOver }
+  const listener = await listenUdp(options, pipelines.telemetry, log)
   countUdp(metrics, () => listener.counters())
   return {
     engine: 'udp',

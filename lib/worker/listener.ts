@@ -5,7 +5,7 @@ import type { RouteTable } from '../ingress/http/api/router.js'
 import type { SenderQuery, StatusPort } from '../ingress/http/api/status-port.js'
 import type { TokenCheck } from '../ingress/http/api/tokens.js'
 import type { Log } from '../support/log.js'
-import type { Pipeline } from '../pipeline/pipeline.js'
+import type { Pipelines } from '../pipeline/pipelines.js'
 import type { TlsMaterial } from '../support/tls.js'
 import type { UdpReport, WorkerSettings } from '../messages/messages.js'
 import type { WorkerMetrics } from './worker-metrics.js'
@@ -34,7 +34,7 @@ export interface Listener {
 
 export interface ListenerParts {
   readonly settings: WorkerSettings
-  readonly pipeline: Pipeline
+  readonly pipelines: Pipelines
   readonly status: StatusPort
   readonly tokens: TokenCheck
   readonly clients: ClientBounds

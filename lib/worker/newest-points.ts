@@ -1,16 +1,21 @@
 /**
- * The newest point of each satellite, for the live feed, taken from every offer to the pipeline while somebody watches.
+ * The newest point of each satellite in each stream, for the live feed, taken from every offer to the pipelines while
+ * somebody watches.
  *
- * Costs a few array accesses per point, and nothing while nobody watches. By Satellite.index (satellites.ts):
+ * Costs a few array accesses per point, and nothing while nobody watches. By cell, that is Satellite.index
+ * (satellites.ts) times the number of streams, plus the stream:
  *
  *   times, states   of the newest point, as far as it came while somebody watched
  *   told            the state that the primary was told; UNTOLD: none
  *   queued          bits: waits in `urgent` (its state has changed), waits in `others` (only its time has)
+ *
+ * and by Satellite.index alone:
+ *
  *   watchOf         1 + index in `watches`; 0: nobody watches this satellite
  *
  * Arrays are valid while owners[index] is that same Satellite. Bounds: they grow with the SatelliteTable and are
- * dropped when that begins a new generation; each satellite waits at most once in each queue; one part has at most
- * ENTRIES_MAX satellites of each and VALUES_MAX values, and what is left waits, with the newest value, for the next.
+ * dropped when that begins a new generation; each cell waits at most once in each queue; one part has at most
+ * ENTRIES_MAX cells of each and VALUES_MAX values, and what is left waits, with the newest value, for the next.
  */
 import type { PointColumns } from '../../protocol/columns.js'
 import type { Satellite, SatelliteTable } from '../../protocol/satellites.js'
@@ -27,12 +32,17 @@ export interface GatherWant {
   readonly watched: readonly string[]
 }
 
-/** Id, time of the newest point in milliseconds since 1970, and index of its state in SATELLITE_STATES. */
-export type SatelliteChange = readonly [id: string, timeMs: number, state: number]
+/**
+ * Id, time of the newest point in milliseconds since 1970, index of its state in SATELLITE_STATES, and position of its
+ * stream in the catalogue.
+ */
+export type SatelliteChange = readonly [id: string, timeMs: number, state: number, stream: number]
 
-/** The newest values of a watched satellite. */
+/** The newest values of a watched satellite in one stream. */
 export interface NewestValues {
   readonly satellite: string
+  /** Its position in the catalogue. */
+  readonly stream: number
   readonly timeMs: number
   /** Index in SATELLITE_STATES. */
   readonly state: number
@@ -59,8 +69,8 @@ const UNTOLD = 255
 const URGENT = 1
 const OTHER = 2
 
-/** A watched satellite. */
-class Watch {
+/** A watched satellite, in one stream. */
+class StreamWatch {
   private readonly times: Float64Array
   private readonly values: Float64Array
   private readonly isFresh: Uint8Array
@@ -68,7 +78,9 @@ class Watch {
   private state = 0
   fresh = 0
 
-  constructor (readonly id: string, private readonly metricCount: number) {
+  constructor (
+    private readonly id: string, private readonly stream: number, private readonly metricCount: number
+  ) {
     this.times = new Float64Array(metricCount).fill(-Infinity)
     this.values = new Float64Array(metricCount)
     this.isFresh = new Uint8Array(metricCount)
@@ -100,7 +112,16 @@ class Watch {
     }
     this.isFresh.fill(0)
     this.fresh = 0
-    return { satellite: this.id, timeMs: this.timeMicros / 1000, state: this.state, values }
+    return { satellite: this.id, stream: this.stream, timeMs: this.timeMicros / 1000, state: this.state, values }
+  }
+}
+
+/** A watched satellite. */
+class Watch {
+  readonly streams: readonly StreamWatch[]
+
+  constructor (readonly id: string, metricCounts: readonly number[]) {
+    this.streams = metricCounts.map((metricCount, stream) => new StreamWatch(id, stream, metricCount))
   }
 }
 
@@ -119,14 +140,18 @@ export class NewestPoints {
   private watches: Watch[] = []
   /** 1 + index in `watches`, by id. */
   private readonly watchById = new Map<string, number>()
-  /** Index in `watches` of the first to be asked for the next part. */
+  /** Which of the watches, by satellite and stream, is the first to be asked for the next part. */
   private turn = 0
   private isLossy = false
 
-  constructor (private readonly table: SatelliteTable, private readonly metricCount: number) {}
+  /** @param metricCounts by stream, in the order of the catalogue */
+  constructor (private readonly table: SatelliteTable, private readonly metricCounts: readonly number[]) {}
 
-  /** @param anomalies of the columns; null: none */
-  take (columns: PointColumns, anomalies: AnomalyColumns | null): void {
+  /**
+   * @param anomalies of the columns; null: none
+   * @param stream of the points: its position in the catalogue
+   */
+  take (columns: PointColumns, anomalies: AnomalyColumns | null, stream: number): void {
     if (!this.isWatched) return
     const { generation } = this.table
     if (generation !== this.generation) this.forget(generation)
@@ -138,7 +163,7 @@ export class NewestPoints {
           state = Math.max(state, 1 + Math.floor((anomalies.kinds[anomaly] as number) / ANOMALY_SIDES.length))
         }
       }
-      this.takePoint(columns, point, state)
+      this.takePoint(columns, point, state, stream)
     }
   }
 
@@ -167,43 +192,47 @@ export class NewestPoints {
     return { satellites, more: this.urgent.length + this.others.length, isLossy, points: this.points() }
   }
 
-  private takePoint (columns: PointColumns, point: number, state: number): void {
+  private takePoint (columns: PointColumns, point: number, state: number, stream: number): void {
     const satellite = columns.satellites[point] as Satellite
     const { index } = satellite
     if (this.owners[index] !== satellite) this.learn(satellite)
+    const cell = index * this.metricCounts.length + stream
     const timeMicros = columns.timesMicros[point] as number
-    if (this.allSatellites && timeMicros >= (this.times[index] as number)) {
-      this.times[index] = timeMicros
-      this.states[index] = state
-      const queued = this.queued[index] as number
-      if ((queued & URGENT) === 0 && state !== this.told[index]) {
-        this.urgent.push(index)
-        this.queued[index] = queued | URGENT
+    if (this.allSatellites && timeMicros >= (this.times[cell] as number)) {
+      this.times[cell] = timeMicros
+      this.states[cell] = state
+      const queued = this.queued[cell] as number
+      if ((queued & URGENT) === 0 && state !== this.told[cell]) {
+        this.urgent.push(cell)
+        this.queued[cell] = queued | URGENT
       } else if (queued === 0) {
-        this.others.push(index)
-        this.queued[index] = OTHER
+        this.others.push(cell)
+        this.queued[cell] = OTHER
       }
     }
     const watch = this.watchOf[index] as number
-    if (watch > 0) this.watches[watch - 1]?.take(columns, point, state)
+    if (watch > 0) this.watches[watch - 1]?.streams[stream]?.take(columns, point, state)
   }
 
   private changes (queue: typeof URGENT | typeof OTHER): SatelliteChange[] {
     const waiting = queue === URGENT ? this.urgent : this.others
     const share = queue === URGENT ? waiting.length : Math.max(OTHERS_MIN, Math.ceil(waiting.length * OTHERS_SHARE))
-    return waiting.splice(0, Math.min(share, ENTRIES_MAX)).map((index) => {
-      this.queued[index] = (this.queued[index] as number) & ~queue
-      const state = this.told[index] = this.states[index] as number
-      return [(this.owners[index] as Satellite).id, (this.times[index] as number) / 1000, state]
+    const { length: streams } = this.metricCounts
+    return waiting.splice(0, Math.min(share, ENTRIES_MAX)).map((cell) => {
+      this.queued[cell] = (this.queued[cell] as number) & ~queue
+      const state = this.told[cell] = this.states[cell] as number
+      const { id } = this.owners[Math.floor(cell / streams)] as Satellite
+      return [id, (this.times[cell] as number) / 1000, state, cell % streams]
     })
   }
 
   private points (): NewestValues[] {
     const found: NewestValues[] = []
     let left = VALUES_MAX
-    const { length } = this.watches
+    const watches = this.watches.flatMap(({ streams }) => streams)
+    const { length } = watches
     for (let count = 0; count < length; count++) {
-      const watch = this.watches[this.turn % length] as Watch
+      const watch = watches[this.turn % length] as StreamWatch
       if (watch.fresh > left) break
       this.turn = (this.turn + 1) % length
       if (watch.fresh === 0) continue
@@ -215,7 +244,7 @@ export class NewestPoints {
 
   private replaceWatches (ids: readonly string[]): void {
     const before = new Map(this.watches.map((watch) => [watch.id, watch]))
-    this.watches = ids.map((id) => before.get(id) ?? new Watch(id, this.metricCount))
+    this.watches = ids.map((id) => before.get(id) ?? new Watch(id, this.metricCounts))
     this.watchById.clear()
     this.watchOf.fill(0)
     ids.forEach((id, index) => {
@@ -250,10 +279,12 @@ export class NewestPoints {
   /** A satellite that is new, or new in this generation of its table. */
   private learn (satellite: Satellite): void {
     const { index } = satellite
-    if (index >= this.times.length) this.grow(index + 1)
-    this.times[index] = -Infinity
-    this.told[index] = UNTOLD
-    this.queued[index] = 0
+    const { length: streams } = this.metricCounts
+    if (index >= this.watchOf.length) this.grow(index + 1)
+    const [first, end] = [index * streams, (index + 1) * streams]
+    this.times.fill(-Infinity, first, end)
+    this.told.fill(UNTOLD, first, end)
+    this.queued.fill(0, first, end)
     this.watchOf[index] = this.watches.length === 0 ? 0 : this.watchById.get(satellite.id) ?? 0
     // No holes: an array that once had holes stays slow.
     while (this.owners.length < index) this.owners.push(satellite)
@@ -261,11 +292,12 @@ export class NewestPoints {
   }
 
   private grow (countMin: number): void {
-    const count = Math.max(FIRST_SATELLITES, countMin, this.times.length * 2)
-    this.times = copyOf(new Float64Array(count), this.times)
-    this.states = copyOf(new Uint8Array(count), this.states)
-    this.told = copyOf(new Uint8Array(count), this.told)
-    this.queued = copyOf(new Uint8Array(count), this.queued)
+    const count = Math.max(FIRST_SATELLITES, countMin, this.watchOf.length * 2)
+    const cells = count * this.metricCounts.length
+    this.times = copyOf(new Float64Array(cells), this.times)
+    this.states = copyOf(new Uint8Array(cells), this.states)
+    this.told = copyOf(new Uint8Array(cells), this.told)
+    this.queued = copyOf(new Uint8Array(cells), this.queued)
     this.watchOf = copyOf(new Uint16Array(count), this.watchOf)
   }
 }

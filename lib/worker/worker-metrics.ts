@@ -6,6 +6,7 @@ import { Histogram } from 'prom-client'
 import { ANOMALY_SIDES, SEVERITIES, type Severity } from '../limits/limit-set.js'
 import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
 import type { Lanes } from '../lane/lanes.js'
+import type { Pipelines } from '../pipeline/pipelines.js'
 import type { MetricsJson } from '../messages/messages.js'
 import { MetricRegistry } from '../support/metric-registry.js'
 
@@ -14,10 +15,7 @@ const BATCH_ROWS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 
 export interface WorkerMetricSources {
   readonly slot: number
-  readonly metricNames: readonly string[]
-  /** Pipeline.anomalyCounts. */
-  readonly anomalies: Float64Array
-  readonly limitsVersion: () => number
+  readonly pipelines: Pick<Pipelines, 'all' | 'limitsVersion'>
   readonly lanes: Pick<Lanes, 'snapshot'>
 }
 
@@ -39,6 +37,7 @@ export class WorkerMetrics extends MetricRegistry {
   constructor (sources: WorkerMetricSources) {
     super()
     this.addLanes(sources)
+    this.addStreams(sources)
     this.addLimits(sources)
     this.addProcess(sources)
   }
@@ -95,23 +94,41 @@ export class WorkerMetrics extends MetricRegistry {
     }, (counter) => counter.inc(lanes.snapshot().database.retries))
   }
 
-  private addLimits ({ metricNames, anomalies, limitsVersion, slot }: WorkerMetricSources): void {
+  private addStreams ({ pipelines }: WorkerMetricSources): void {
+    this.counter({
+      name: 'orbitstream_stream_points_total',
+      help: 'Points received by stream, by outcome.',
+      labelNames: ['stream', 'outcome']
+    }, (counter) => {
+      for (const pipeline of pipelines.all) {
+        const { accepted, rejected, shed } = pipeline.snapshot()
+        for (const [outcome, count] of Object.entries({ accepted, rejected, shed })) {
+          counter.inc({ stream: pipeline.stream.name, outcome }, count)
+        }
+      }
+    })
+  }
+
+  private addLimits ({ pipelines, slot }: WorkerMetricSources): void {
     this.counter({
       name: 'orbitstream_anomalies_total',
       help: 'Values beyond a limit.',
       labelNames: ['metric', 'severity']
     }, (counter) => {
-      const countOf = (metric: number, severity: Severity): number =>
-        ANOMALY_SIDES.reduce((sum, side) => sum + (anomalies[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
-      metricNames.forEach((name, metric) => {
-        for (const severity of SEVERITIES) counter.inc({ metric: name, severity }, countOf(metric, severity))
-      })
+      for (const { stream, anomalyCounts } of pipelines.all) {
+        const countOf = (metric: number, severity: Severity): number => ANOMALY_SIDES.reduce(
+          (sum, side) => sum + (anomalyCounts[metric * KINDS_MAX + kindOf(severity, side)] ?? 0), 0)
+        stream.schema.metrics.forEach((name, metric) => {
+          const labels = { metric: stream.qualify(name) }
+          for (const severity of SEVERITIES) counter.inc({ ...labels, severity }, countOf(metric, severity))
+        })
+      }
     })
     this.gauge({
       name: 'orbitstream_limits_version',
       help: 'Version of the limits in force, by worker.',
       labelNames: ['slot']
-    }, (gauge) => gauge.set({ slot: String(slot) }, limitsVersion()))
+    }, (gauge) => gauge.set({ slot: String(slot) }, pipelines.limitsVersion))
   }
 
   private addProcess ({ slot }: WorkerMetricSources): void {

@@ -23,10 +23,9 @@ import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
-import { LimitTable } from '../limits/limit-table.js'
 import { createLogger, type Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
-import { Pipeline } from '../pipeline/pipeline.js'
+import { Pipelines } from '../pipeline/pipelines.js'
 import type { Spool } from '../spool/spool.js'
 import type { TlsMaterial } from '../support/tls.js'
 import { AnomalyFeed } from './anomaly-feed.js'
@@ -114,7 +113,8 @@ class Worker {
   private readonly streams: AnomalyStreams
   private readonly liveFeed: Feed
   private readonly newest: NewestPoints
-  private readonly pipeline: Pipeline
+  private readonly catalogue: Catalogue
+  private readonly pipelines: Pipelines
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
   private readonly orphans: Orphans
@@ -124,8 +124,8 @@ class Worker {
   private stopping = false
 
   constructor (private readonly parts: WorkerParts) {
-    const { settings: { config, slot, limits, metrics, tokens }, log, lifecycle, journal, hooks } = parts
-    const { schema } = new Catalogue(metrics)
+    const { settings: { config, slot, limits, streams, tokens }, log, lifecycle, journal, hooks } = parts
+    const catalogue = this.catalogue = new Catalogue(streams)
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
     this.clients = new ClientBounds(clientSettings(config), this.tokens)
@@ -133,44 +133,45 @@ class Worker {
     this.liveFeed = new Feed({
       anomalies: this.anomalies,
       tokens: this.tokens,
-      metrics: schema.metrics,
+      metrics: catalogue.limitable.metrics,
       tell: (id, want) => send({ type: 'feed-want', id, want })
     })
     const satellites = new SatelliteTable()
-    const newest = this.newest = new NewestPoints(satellites, schema.metricCount)
-    const pipeline = this.pipeline = new Pipeline(journal, { ...config, fullCode }, new LimitTable(limits, schema), {
-      onOffered: (columns, anomalies) => newest.take(columns, anomalies),
-      onAnomalies: (payload) => this.anomalyFeed.take(payload),
-      onClosed: (rows) => this.metrics.observeBatch(rows)
-    }, satellites)
-    this.lanes = new Lanes(pipeline)
-    this.metrics = new WorkerMetrics({
-      slot,
-      metricNames: schema.metrics,
-      lanes: this.lanes,
-      anomalies: pipeline.anomalyCounts,
-      limitsVersion: () => pipeline.limits.version
+    const newest = this.newest = new NewestPoints(
+      satellites, catalogue.streams.map(({ schema }) => schema.metricCount))
+    const pipelines = this.pipelines = new Pipelines({
+      journal,
+      settings: { ...config, fullCode },
+      catalogue,
+      limits,
+      satellites,
+      listener: (_, position) => ({
+        onOffered: (columns, anomalies) => newest.take(columns, anomalies, position),
+        onAnomalies: (payload) => this.anomalyFeed.take(payload),
+        onClosed: (rows) => this.metrics.observeBatch(rows)
+      })
     })
+    this.lanes = new Lanes(pipelines)
+    this.metrics = new WorkerMetrics({ slot, lanes: this.lanes, pipelines })
     this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
     this.orphans = new Orphans({ config, log, hooks, drain: async (spool) => { await this.drainOrphan(spool) } })
     lifecycle.push('the orphaned spools', async () => { await this.orphans.close() })
   }
 
   async start (): Promise<void> {
-    const { pipeline, status, tokens, clients, metrics, parts: { settings, log } } = this
+    const { catalogue, pipelines, status, tokens, clients, metrics, parts: { settings, log } } = this
     if (settings.slotsInUse !== null) await this.orphans.openBeside(settings.slotsInUse)
-    const catalogue = new Catalogue(settings.metrics)
     const reader = new RequestReader(catalogue)
     const exporting = new ExportConnections(settings.databaseUrl, status, log)
     const routes = {
-      ...createDataRoutes(status, this.streams.handle, pipeline.limits.schema),
+      ...createDataRoutes(status, this.streams.handle, catalogue.limitable),
       ...createCatalogueRoute(catalogue, tokens),
       ...createOpenApiRoute(catalogue),
       ...createQueryRoutes(status, reader, new Exports(exporting, reader, tokens).handle),
       '/feed': { name: 'feed', methods: { GET: this.liveFeed.handle } } as const
     }
     const open = OPEN_LISTENER[settings.listener.kind]
-    this.listener = await open({ settings, pipeline, status, tokens, clients, metrics, log, routes })
+    this.listener = await open({ settings, pipelines, status, tokens, clients, metrics, log, routes })
     this.shareClients()
     send({ type: 'ready', engine: this.listener.engine })
   }
@@ -206,9 +207,8 @@ class Worker {
     void this.stop(FAILED_DRAIN_MS, 1)
   }
 
-  /** Takes effect between bodies: points are checked when they are offered, so no body sees two versions. */
   private useLimits (limits: NumberedLimits): void {
-    this.pipeline.limits = new LimitTable(limits, this.pipeline.limits.schema)
+    this.pipelines.useLimits(limits)
     send({ type: 'limits-in-force', version: limits.version })
   }
 
@@ -234,7 +234,7 @@ class Worker {
   private laneOptions (journal: Journal, applicationName: string): LaneOptions {
     const { settings: { databaseUrl, listener, config }, log } = this.parts
     return {
-      schema: this.pipeline.limits.schema,
+      catalogue: this.catalogue,
       journal,
       databaseUrl,
       listener: listener.kind,
@@ -278,7 +278,7 @@ class Worker {
       slot: this.parts.settings.slot,
       pid: process.pid,
       engine: this.listener?.engine ?? '',
-      limitsVersion: this.pipeline.limits.version,
+      limitsVersion: this.pipelines.limitsVersion,
       ...snapshot,
       orphans: this.orphans.slots,
       complaints: [...this.orphans.complaints, ...this.tlsComplaints],
@@ -309,7 +309,7 @@ class Worker {
     const { settings, log, lifecycle } = this.parts
     this.orphans.stop()
     await this.listener?.catchUp()
-    this.pipeline.stop()
+    this.pipelines.stop()
     const closed = this.listener?.close(deadlineMs)
     const outcome = await this.lanes.drain(deadlineMs, settings.config.spoolDir !== 'off')
     const { waiting } = this.lanes.snapshot()

@@ -18,6 +18,7 @@ import { Feed, type FeedView } from './feed.js'
 
 export interface PointEvent {
   readonly satellite: string
+  readonly stream: string
   readonly time_ms: number
   readonly state: string
   /** Time and value by metric. */

@@ -10,7 +10,10 @@ export interface NamedState {
 }
 
 export interface MetricInfo {
+  /** With the stream, unless that is `telemetry`: as limits and anomalies have it. */
   readonly name: string
+  /** Within its stream. */
+  readonly ownName: string
   readonly title: string
   /** '' for a number without a unit. */
   readonly unit: string
@@ -27,6 +30,7 @@ const BOOL_STATES: readonly NamedState[] = [{ name: 'false', value: 0 }, { name:
 
 export interface CatalogueAnswer {
   readonly streams: Readonly<Record<string, {
+    readonly retired?: boolean
     readonly metrics: Readonly<Record<string, {
       readonly id: number
       readonly type?: string
@@ -41,14 +45,20 @@ export interface CatalogueAnswer {
   }>>
 }
 
+/** The name of a metric wherever those of several streams stand together. */
+export function qualified (stream: string, metric: string): string {
+  return stream === 'telemetry' ? metric : `${stream}.${metric}`
+}
+
 /** Metrics that are shown, in the order of their ids. */
 export function metricsOf ({ streams }: CatalogueAnswer): MetricInfo[] {
-  return Object.entries(streams).flatMap(([stream, { metrics }]) => (
+  return Object.entries(streams).filter(([, { retired = false }]) => !retired).flatMap(([stream, { metrics }]) => (
     Object.entries(metrics)
       .filter(([, { retired = false }]) => !retired)
       .sort(([, a], [, b]) => a.id - b.id)
       .map(([name, { title = name, unit = '', description = '', resolution = null, type = 'float', states = {} }]) => ({
-        name,
+        name: qualified(stream, name),
+        ownName: name,
         title,
         unit,
         description,
@@ -79,5 +89,7 @@ export function positionOf (value: Value, { states }: MetricInfo): number | null
 
 /** A metric that the catalogue no longer shows, in an old anomaly for instance. */
 export function unknownMetric (name: string): MetricInfo {
-  return { name, title: name, unit: '', description: '', resolution: null, states: [], isBool: false, stream: '' }
+  return {
+    name, ownName: name, title: name, unit: '', description: '', resolution: null, states: [], isBool: false, stream: ''
+  }
 }

@@ -1,5 +1,5 @@
 /** The last values of one satellite: as the database has them, then as they come. */
-import type { Value } from './catalogue.js'
+import { qualified, type Value } from './catalogue.js'
 import type { MetricLimits } from './limits.js'
 import { stateOf, worst, type LimitState } from './state.js'
 
@@ -38,8 +38,9 @@ export class Readings {
 
   /** Limits always hold; of two values, the later one. */
   setStored ({ streams }: SatelliteAnswer): void {
-    for (const { time, metrics } of Object.values(streams)) {
-      for (const [metric, { value, limits }] of Object.entries(metrics)) {
+    for (const [stream, { time, metrics }] of Object.entries(streams)) {
+      for (const [name, { value, limits }] of Object.entries(metrics)) {
+        const metric = qualified(stream, name)
         const stored = { timeMs: Date.parse(time), value }
         const known = this.byMetric.get(metric)
         const keeps = known !== undefined && (value === null || known.timeMs > stored.timeMs)
@@ -48,6 +49,7 @@ export class Readings {
     }
   }
 
+  /** @param metric qualified */
   addLive (metric: string, timeMs: number, value: Value): void {
     const known = this.byMetric.get(metric)
     if (known === undefined || timeMs >= known.timeMs) this.set(metric, { timeMs, value }, known?.limits ?? {})

@@ -1,5 +1,5 @@
 /** The satellites of the fleet view: last point and state of each, in bounded memory. */
-import { STATES, type LimitState, type State } from './state.js'
+import { STATES, worst, type LimitState, type State } from './state.js'
 
 export interface Satellite {
   readonly id: string
@@ -8,9 +8,9 @@ export interface Satellite {
   readonly state: LimitState
 }
 
-/** The event `satellites`: id, time of the newest point, state by limits. */
+/** The event `satellites`: id, time of the newest point, state by limits, and its stream if it is not `telemetry`. */
 export interface SatelliteChanges {
-  readonly changed: ReadonlyArray<readonly [id: string, timeMs: number, state: string]>
+  readonly changed: ReadonlyArray<readonly [id: string, timeMs: number, state: string, stream?: string]>
 }
 
 /** GET /satellites */
@@ -20,7 +20,7 @@ export interface SatellitePage {
   readonly satellites: ReadonlyArray<{
     readonly satellite_id: string
     readonly state: string
-    readonly streams: Readonly<Record<string, { readonly time: string }>>
+    readonly streams: Readonly<Record<string, { readonly time: string, readonly state: string }>>
   }>
   readonly next: string | null
 }
@@ -36,6 +36,8 @@ export class Satellites {
   /** How many the server knows. */
   total = 0
   private readonly byId = new Map<string, Satellite>()
+  /** By satellite and stream: the newest point. */
+  private readonly byStream = new Map<string, Map<string, LastPoint>>()
   private ids: readonly string[] | null = []
 
   get size (): number {
@@ -54,37 +56,51 @@ export class Satellites {
 
   /** What came live. Of one satellite the later time holds; at the same time, the later news. */
   change ({ changed }: SatelliteChanges): void {
-    for (const [id, timeMs, state] of changed) this.take({ id, timeMs, state: limitState(state) })
+    for (const [id, timeMs, state, stream = TELEMETRY] of changed) {
+      this.take(id, stream, { timeMs, state: limitState(state) }, true)
+    }
     this.total = Math.max(this.total, this.byId.size)
   }
 
   /** What the database has. @param current whether it was judged by the limits in force */
   stored (page: SatellitePage, current: boolean): void {
     this.total = Math.max(page.total, this.byId.size)
-    for (const satellite of satellitesOf(page)) {
-      const known = this.byId.get(satellite.id)
-      if (known === undefined || satellite.timeMs > known.timeMs || (current && satellite.timeMs === known.timeMs)) {
-        this.take(satellite)
+    for (const { satellite_id: id, streams } of page.satellites) {
+      for (const [stream, { time, state }] of Object.entries(streams)) {
+        this.take(id, stream, { timeMs: Date.parse(time), state: limitState(state) }, current)
       }
     }
   }
 
   clear (): void {
     this.byId.clear()
+    this.byStream.clear()
     this.ids = []
     this.total = 0
   }
 
-  private take (satellite: Satellite): void {
-    const known = this.byId.get(satellite.id)
-    if (known !== undefined && known.timeMs > satellite.timeMs) return
-    if (known === undefined) {
-      if (this.byId.size >= SATELLITES_MAX) return
+  /** @param winsTies over what is known of the same time */
+  private take (id: string, stream: string, point: LastPoint, winsTies: boolean): void {
+    let points = this.byStream.get(id)
+    if (points === undefined) {
+      if (this.byStream.size >= SATELLITES_MAX) return
+      points = new Map()
+      this.byStream.set(id, points)
       this.ids = null
     }
-    this.byId.set(satellite.id, satellite)
+    const known = points.get(stream)
+    if (known !== undefined && (winsTies ? known.timeMs > point.timeMs : known.timeMs >= point.timeMs)) return
+    points.set(stream, point)
+    const all = [...points.values()]
+    this.byId.set(id, {
+      id, timeMs: Math.max(...all.map(({ timeMs }) => timeMs)), state: worst(all.map(({ state }) => state))
+    })
   }
 }
+
+type LastPoint = Pick<Satellite, 'timeMs' | 'state'>
+
+const TELEMETRY = 'telemetry'
 
 export function satellitesOf (page: SatellitePage): Satellite[] {
   return page.satellites.map(({ satellite_id: id, state, streams }) => ({

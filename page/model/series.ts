@@ -75,7 +75,7 @@ export class SatelliteSeries {
       beforeMs = timeMs
     }
     const { time_ms: times = [], metrics = {} } = this.answer ?? {}
-    const { values, max, min, last = values, avg = last } = metrics[metric.name] ?? {}
+    const { values, max, min, last = values, avg = last } = metrics[metric.ownName] ?? {}
     times.forEach((timeMs, index) => add(timeMs, max?.[index] ?? null, min?.[index] ?? null,
       positionOf(avg?.[index] ?? null, metric)))
     const [liveTimes, ...columns] = this.live.read(times.at(-1) ?? -Infinity)

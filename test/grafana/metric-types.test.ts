@@ -44,16 +44,16 @@ t.test('every query of generated dashboards', async (t) => {
     charge: 5.25,
     mode: second < 100 ? 'SAFE' : 'NOMINAL'
   }))
-  const columns = new PointColumns(CATALOGUE.schema)
+  const columns = new PointColumns(CATALOGUE.telemetry.schema)
   const body = Buffer.from(JSON.stringify(points))
   t.equal(decodeJsonBatch(body, nowMs * 1000, RULES, new SatelliteTable(), columns), null)
-  await (await columnStore(database, CATALOGUE.schema))(columns)
+  await (await columnStore(database, CATALOGUE.telemetry))(columns)
   await database.query(`
     INSERT INTO anomalies (time, satellite_id, metric, value, limit_value, severity, side, limits_version)
     SELECT time, satellite_id, 'mode', mode, mode, 'warning', 'state', 1 FROM telemetry WHERE mode = 0`)
   await new RollUp().run(database)
   await database.query('SET ROLE orbitstream_reader')
-  const files = generatedFiles(CATALOGUE.live)
+  const files = generatedFiles(CATALOGUE.telemetry.live)
   const answers = new Map<string, Row[]>()
   for (const board of ['fleet', 'satellite']) {
     for (const { title, sql } of queriesOf(JSON.parse(files.get(`dashboards/${board}.json`) ?? '') as Dashboard)) {

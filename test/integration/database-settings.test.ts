@@ -2,7 +2,7 @@
  * Databases as users configure them: whatever the server, the database, the role, the URL or the environment sets, the
  * same points give the same rows and answers. All on one PostgreSQL.
  */
-import { TELEMETRY } from '../support/built-in.js'
+import { BUILT_IN, TELEMETRY } from '../support/built-in.js'
 import t, { type Test } from 'tap'
 import { execFile } from 'node:child_process'
 import { chown, stat } from 'node:fs/promises'
@@ -103,7 +103,7 @@ async function exercise (t: Test, url: string): Promise<object> {
   await migrate(db, SETTINGS)
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1e9 })
   const drain = new Drain({
-    schema: TELEMETRY,
+    catalogue: BUILT_IN,
     journal,
     connect: async () => await connectDurably(url, OPTIONS),
     log,

@@ -37,7 +37,7 @@ const numberOf = ({ type }: Metric, value: unknown): number => {
   return type === 'float32' ? Math.fround(Number(value)) : Number(value)
 }
 
-async function storedPoints (database: Database, { metrics }: Catalogue): Promise<Stored> {
+async function storedPoints (database: Database, { telemetry: { metrics } }: Catalogue): Promise<Stored> {
   const { rows } = await database.query<Row>(
     'SELECT satellite_id || date_part(\'epoch\', "time") * 1000 AS key, * FROM telemetry')
   return rows.map((row) => [row['key'] as string, metrics.map((metric) => numberOf(metric, row[metric.name]))])
@@ -58,7 +58,7 @@ function rolledUp ({ type }: Metric, values: Values): Readonly<Record<string, nu
 
 /** @param points of different times */
 async function checkRollups (
-  t: Test, database: Database, { metrics }: Catalogue, points: readonly TypedPoint[], when: string
+  t: Test, database: Database, { telemetry: { metrics } }: Catalogue, points: readonly TypedPoint[], when: string
 ): Promise<void> {
   for (const [view, widthMs] of [['telemetry_10s', 10_000], ['telemetry_1m', MINUTE_MS]] as const) {
     const { rows } = await database.query<Row>(
@@ -84,7 +84,7 @@ async function checkRollups (
 /** Points of different times, some in the minute before the last, all complete buckets. */
 function samplePoints (catalogue: Catalogue, seed: number): TypedPoint[] {
   const nowMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 3 * MINUTE_MS
-  const [points = []] = fc.sample(anyPoints(catalogue, nowMs, 40), { numRuns: 1, seed })
+  const [points = []] = fc.sample(anyPoints(catalogue.telemetry, nowMs, 40), { numRuns: 1, seed })
   return points.map((point, index) => ({ ...point, timeMs: nowMs - 30_000 + index * 997 }))
 }
 
@@ -93,14 +93,14 @@ async function roundTrip (
 ): Promise<void> {
   t.comment(`SEED=${SEED}`)
   await migrate(database, { ...SCHEMA_SETTINGS, proposed: catalogue })
-  const store = await columnStore(database, catalogue.schema)
+  const store = await columnStore(database, catalogue.telemetry)
   const satellites = new SatelliteTable()
   const sent: TypedPoint[] = []
   for (const [index, [name, decode]] of Object.entries(DECODERS).entries()) {
     const points = samplePoints(catalogue, SEED + index)
       .map((point) => ({ ...point, satellite: `${name} ${point.satellite}` }))
-    const columns = new PointColumns(catalogue.schema)
-    t.equal(decode(catalogue, points, Date.now(), satellites, columns), null, name)
+    const columns = new PointColumns(catalogue.telemetry.schema)
+    t.equal(decode(catalogue.telemetry, points, Date.now(), satellites, columns), null, name)
     await store(columns)
     sent.push(...points)
   }
@@ -112,13 +112,13 @@ async function roundTrip (
   await refreshed(minute(Math.min(...times)), minute(Math.max(...times)) + MINUTE_MS)
   await rollUp(database)
   await checkRollups(t, database, catalogue, sent, 'after rolling up')
-  await typedAnswers(t, database, catalogue, sent)
-  const shown = catalogue.metrics.map(({ name }) => identifier(name)).join(', ')
+  await typedAnswers(t, database, catalogue.telemetry, sent)
+  const shown = catalogue.telemetry.metrics.map(({ name }) => identifier(name)).join(', ')
   const { rows: unknown } = await database.query(`
     SELECT satellite_id, "time", ${shown} FROM satellites_latest
     EXCEPT SELECT satellite_id, "time", ${shown} FROM telemetry`)
   t.same(unknown, [], 'every latest point is a stored one')
-  const states = catalogue.metrics.flatMap(({ name, states }) => states.map((state) => (
+  const states = catalogue.telemetry.metrics.flatMap(({ name, states }) => states.map((state) => (
     { metric: name, value: state.value, name: state.name })))
   const { rows: named } = await database.query<{ metric: string, value: number, name: string }>(
     'SELECT * FROM metric_states')
@@ -129,7 +129,7 @@ async function roundTrip (
 
 t.test('property: plain PostgreSQL', async (t) => {
   const server = await startTestPostgres(t)
-  const anyOther = anyCatalogue.filter(({ metrics }) => metrics.length > 5 && metrics.length < 50)
+  const anyOther = anyCatalogue.filter(({ telemetry: { metrics } }) => metrics.length > 5 && metrics.length < 50)
   for (const catalogue of [ALL_TYPES, ...fc.sample(anyOther, { numRuns: 1, seed: SEED })]) {
     const database = await connect(
       await createTestDatabase(server), { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
@@ -145,14 +145,14 @@ t.test('property: plain PostgreSQL', async (t) => {
 async function widestRows (t: Test, database: Database): Promise<void> {
   const catalogue = catalogueOf(...Array.from({ length: METRICS_MAX }, (_, index) => `m${index}: { id: ${index + 1} }`))
   await migrate(database, { ...SCHEMA_SETTINGS, proposed: catalogue })
-  const store = await columnStore(database, catalogue.schema)
+  const store = await columnStore(database, catalogue.telemetry)
   const timeMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 3 * MINUTE_MS
   const points = [0, 1, 2, 8, 100].flatMap((absent) => {
-    const values = catalogue.metrics.map((_, index) => index < absent ? NaN : 1.5)
+    const values = catalogue.telemetry.metrics.map((_, index) => index < absent ? NaN : 1.5)
     const ids = [4, 8, 15, 16, 22, 23, 24, 25, 64].map((length) => `${absent}`.padEnd(length, 'x'))
     return [...ids, `${absent} ${'😀'.repeat(60)}`].map((satellite) => ({ satellite, timeMs, values, sent: values }))
   })
-  const columns = new PointColumns(catalogue.schema)
+  const columns = new PointColumns(catalogue.telemetry.schema)
   const satellites = new SatelliteTable()
   for (const { satellite, values } of points) {
     const point = columns.push(satellites.byId(satellite) as Satellite, timeMs * 1000)

@@ -1,5 +1,5 @@
 /** Rows that PostgreSQL refuses, into the quarantine and out of it: other rows are stored, and none twice. */
-import { TELEMETRY } from '../support/built-in.js'
+import { BUILT_IN } from '../support/built-in.js'
 import t from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
@@ -146,7 +146,7 @@ t.test('two concurrent retries of many rows store each row once', async (t) => {
   const sums: number[] = []
   const connections = await Promise.all([1, 2].map(async () => await open(url)))
   const outcomes = await Promise.all(connections.map(async (each) =>
-    await retryQuarantined(each, TELEMETRY, 'all', ({ stored }) => sums.push(stored))))
+    await retryQuarantined(each, BUILT_IN, 'all', ({ stored }) => sums.push(stored))))
   await Promise.all(connections.map((each) => each.close()))
   t.equal(outcomes.reduce((sum, { stored }) => sum + stored, 0), 2_500)
   t.match(outcomes, [{ refused: 0, unknown: [] }, { refused: 0, unknown: [] }])

@@ -133,6 +133,9 @@ t.test('points, and an answer from every endpoint', async (t) => {
   await sender.ask(
     '/telemetry/batch', '/telemetry/batch?ack=committed', 'POST', headers, JSON.stringify(points))
   await sender.ask('/telemetry', '/telemetry?ack=committed', 'POST', headers, JSON.stringify(one))
+  const again = { ...one, time: iso(NOW_MS - 6_000) }
+  await sender.ask('/telemetry/{stream}', '/telemetry/telemetry', 'POST', headers, JSON.stringify(again))
+  await sender.ask('/telemetry/{stream}/batch', '/telemetry/telemetry/batch', 'POST', headers, '[]')
   const version = (await sender.ask('/limits', '/limits')).headers.etag as string
   const set = {
     default: { [BATTERY.name]: { low: { warning: 30, critical: 10 } }, [STORAGE.name]: { high: { critical: 95_000 } } }
@@ -247,7 +250,7 @@ t.test('exports are bounded, and cut off with their clients', async (t) => {
       const whole = await request(target, { headers })
       t.match(whole.headers, { 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' })
       const lines = gunzipSync(Buffer.from(await whole.body.arrayBuffer())).toString().trimEnd().split('\n')
-      t.equal(lines.length, DENSE_ROWS + POINTS.length + 2)
+      t.equal(lines.length, DENSE_ROWS + POINTS.length + 3)
 
       const head = await request(target, { method: 'HEAD' })
       t.match(head, { statusCode: 200, headers: { 'content-type': /^text\/csv/ } })

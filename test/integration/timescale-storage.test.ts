@@ -5,7 +5,7 @@ import { migrate, planSettings } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
 import { dropRollups } from '../../lib/schema/partitions.js'
 import { countStored } from '../../lib/lane/stored-points.js'
-import { METRICS, TELEMETRY } from '../support/built-in.js'
+import { METRICS, STREAM } from '../support/built-in.js'
 import { encodeRow } from '../support/rows.js'
 import { RETAINED, storeAnomalies } from '../support/retention.js'
 import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
@@ -34,7 +34,7 @@ t.test('compression loses nothing and accepts late rows', async t => {
   const rows = points.map(({ satellite, timeMs, values }) => (
     encodeRow({ id: Buffer.from(satellite), timeMicros: BigInt(timeMs) * 1000n, values })))
   t.equal(
-    await countStored(database, TELEMETRY, [Buffer.concat(rows)], rows.length), rows.length,
+    await countStored(database, STREAM, [Buffer.concat(rows)]), rows.length,
     'each is found bit by bit')
   await store([{ satellite: 'SAT-0001', timeMs: hourMs - 5 * HOUR_MS + 500, values: [1_000] }])
   const late = await column(database, `SELECT count(*)::int AS value FROM telemetry WHERE ${NAMES[0]!} = 1000`)

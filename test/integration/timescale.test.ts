@@ -4,10 +4,11 @@
  */
 import t from 'tap'
 import type { Database } from '../../lib/database/database.js'
-import { migrate, migrateSchema, planMetrics, planMigrations, planSettings } from '../../lib/schema/migrate.js'
+import { planAdditions } from '../../lib/schema/catalogue-additions.js'
+import { migrate, migrateSchema, planMigrations, planSettings } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
-import { Catalogue, type Metric } from '../../protocol/catalogue.js'
-import { BUILT_IN, METRICS } from '../support/built-in.js'
+import { telemetryOnly, type Metric } from '../../protocol/catalogue.js'
+import { METRICS, STREAM } from '../support/built-in.js'
 import { oddValues } from '../support/odd-values.js'
 import { setBack } from '../support/retention.js'
 import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
@@ -155,7 +156,7 @@ t.test('a program that only uses the database leaves the settings of its server 
   await migrate(database, changed)
   await migrateSchema(database, { log: silentLog })
   t.same(await planSettings(database, 'timescale', changed), [])
-  const next = new Catalogue([...BUILT_IN.metrics, { ...BUILT_IN.metrics[0] as Metric, id: 9, name: 'next' }])
+  const next = telemetryOnly([...STREAM.metrics, { ...STREAM.metrics[0] as Metric, id: 9, name: 'next' }])
   await migrateSchema(database, { log: silentLog, proposed: next, revert: true })
   t.same(await column(database, `
     SELECT count(*)::int AS value FROM pg_attribute WHERE attrelid = 'rollup_1m'::regclass AND attname = 'next_sum'`),
@@ -172,12 +173,12 @@ t.test('a metric new to the catalogue gets its column and rollups', async t => {
     DROP MATERIALIZED VIEW rollup_1m;
     DROP MATERIALIZED VIEW rollup_10s;
     ALTER TABLE telemetry DROP COLUMN ${name} CASCADE`)
-  const plan = await planMetrics(database, await planMigrations(database))
+  const plan = await planAdditions(database, await planMigrations(database))
   t.same(plan?.metrics, [name])
   await migrate(database, SCHEMA_SETTINGS)
   const [minutes] = await column<number>(database, 'SELECT count(*)::int AS value FROM rollup_dirty')
   t.ok(minutes! >= 60, 'every minute of the chunk is noted: telemetry is locked, and not read')
-  t.equal(await planMetrics(database, await planMigrations(database)), null)
+  t.equal(await planAdditions(database, await planMigrations(database)), null)
   await rollUpAll(database)
   t.same(await column(database, `
     SELECT sum(points)::text || ' ' || sum(${name}_count)::text AS value FROM telemetry_1m`), ['60 0'])

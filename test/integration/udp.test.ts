@@ -102,7 +102,9 @@ t.test('the simulator over UDP: everything sent is stored exactly', async (t) =>
     t.comment(`${skipped} points were skipped on a stalled machine, so values cannot be predicted`)
     return
   }
-  const fleet = new Fleet({ catalogue: BUILT_IN, satellites: 20, seed: 7, anomalyRate: 0.01, onAnomaly: () => {} })
+  const fleet = new Fleet({
+    stream: BUILT_IN.telemetry, satellites: 20, seed: 7, anomalyRate: 0.01, onAnomaly: () => {}
+  })
   const values = new Float64Array(METRICS.length)
   const stored = new Map(fleet.ids.map((id) => [id, rows.filter((row) => row.satellite_id === id)]))
   for (let point = 0; point < sent; point++) {

@@ -5,7 +5,7 @@ import { BUILT_IN, THRESHOLDS } from '../../protocol/catalogue.js'
 const ROOT = new URL('../../../', import.meta.url)
 
 t.test('no module but the catalogue names a metric', (t) => {
-  const names = BUILT_IN.schema.metrics
+  const names = BUILT_IN.telemetry.schema.metrics
   const files = ['lib/', 'protocol/', 'sql/', 'grafana/generator/', 'grafana/queries/'].flatMap((folder) =>
     readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' })
       .filter((file) => /\.(ts|sql)$/.test(file)).map((file) => folder + file))

@@ -20,12 +20,13 @@ const packr = new Packr({ useRecords: false })
 const satellites = new SatelliteTable()
 
 t.test('property: every decoder yields the values that were sent, and rows keep them', (t) => {
-  const anyCase = anyCatalogue.chain((catalogue) => fc.tuple(fc.constant(catalogue), anyPoints(catalogue, NOW_MS, 5)))
-  fc.assert(fc.property(anyCase, ([catalogue, points]) => {
-    const { schema, metrics } = catalogue
+  const anyCase = anyCatalogue.chain(({ telemetry }) => (
+    fc.tuple(fc.constant(telemetry), anyPoints(telemetry, NOW_MS, 5))))
+  fc.assert(fc.property(anyCase, ([stream, points]) => {
+    const { schema, metrics } = stream
     for (const [name, decode] of Object.entries(DECODERS)) {
       const columns = new PointColumns(schema, 1)
-      const fault = decode(catalogue, points, NOW_MS, satellites, columns)
+      const fault = decode(stream, points, NOW_MS, satellites, columns)
       if (fault !== null) throw new Error(`${name}: ${JSON.stringify(fault)}`)
       const decoded = columns.values.subarray(0, columns.count * metrics.length)
       const wanted = points.flatMap(({ values }) => values)
@@ -44,7 +45,8 @@ t.test('property: every decoder yields the values that were sent, and rows keep 
 })
 
 t.test('property: what is shown may be sent, and is the same', (t) => {
-  const anyCase = anyCatalogue.chain((catalogue) => fc.tuple(fc.constant(catalogue), anyPoints(catalogue, NOW_MS, 5)))
+  const anyCase = anyCatalogue.chain(({ telemetry }) => (
+    fc.tuple(fc.constant(telemetry), anyPoints(telemetry, NOW_MS, 5))))
   fc.assert(fc.property(anyCase, ([{ typed }, points]) => points.every(({ values }) => (
     typed.every(({ type }, index) => Number.isNaN(values[index]) ||
       Object.is(type.read(JSON.parse(JSON.stringify(type.show(values[index]!)))) + 0, values[index]! + 0))
@@ -57,7 +59,7 @@ t.test('property: what is shown may be sent, and is the same', (t) => {
 const CATALOGUE = catalogueOf(
   'f: { id: 1 }', 'r: { id: 2, type: float32 }', 'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
   's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
-const { schema } = CATALOGUE
+const { schema } = CATALOGUE.telemetry
 
 t.test('a value of another type, or outside its range: 400 with index, field, and what is expected', (t) => {
   const cases: ReadonlyArray<readonly [field: string, value: unknown, message: RegExp]> = [

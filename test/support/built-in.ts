@@ -13,6 +13,7 @@ function limited (metric: Metric): LimitedMetric {
   return { ...metric, limit: { side: low === undefined ? 'high' : 'low', value: (low ?? high)?.critical ?? NaN } }
 }
 
-export const METRICS = BUILT_IN.metrics.map(limited) as [LimitedMetric, LimitedMetric, LimitedMetric]
-export const TELEMETRY = BUILT_IN.schema
+export const METRICS = BUILT_IN.telemetry.metrics.map(limited) as [LimitedMetric, LimitedMetric, LimitedMetric]
+export const STREAM = BUILT_IN.telemetry
+export const TELEMETRY = STREAM.schema
 export const METRIC_COUNT = TELEMETRY.metricCount

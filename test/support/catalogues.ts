@@ -1,10 +1,11 @@
 /** Catalogues of any size. */
 import fc from 'fast-check'
 import {
-  Catalogue, NUMBER_SIMULATIONS, type Metric, type MetricLimits, type NumberSimulation
+  NUMBER_SIMULATIONS, telemetryOnly, type Catalogue, type Metric, type MetricLimits, type NumberSimulation
 } from '../../protocol/catalogue.js'
 import { STATE_MAX, STATE_MIN, type MetricType, type State } from '../../protocol/value-types.js'
-import { RESERVED_NAMES, parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
+import { parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
+import { RESERVED_NAMES } from '../../lib/catalogue/names.js'
 import { anyMetricNames } from './schemas.js'
 
 /** A catalogue of metrics in YAML's short form: `a: { id: 1, unit: V }`. */
@@ -87,7 +88,7 @@ export const anyCatalogue: fc.Arbitrary<Catalogue> = anyMetricNames
       fc.array(anyMetric, { minLength: own.length, maxLength: own.length }),
       fc.infiniteStream(fc.integer({ min: 1, max: 100 }))).map(([metrics, steps]) => {
       let id = 0
-      return new Catalogue(own.map((name, index) => {
+      return telemetryOnly(own.map((name, index) => {
         id += steps.next().value as number
         const alias = names[names.indexOf(name) + 1]
         const aliases = alias !== undefined && isAlias(names.indexOf(alias)) ? [alias] : []

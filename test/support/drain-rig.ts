@@ -1,5 +1,5 @@
 /** A drain between a real journal and a fake database, with the checks that apply at the end of every test. */
-import { TELEMETRY } from './built-in.js'
+import { BUILT_IN } from './built-in.js'
 import assert from 'node:assert/strict'
 import type { Test } from 'tap'
 import { Backoff } from '../../lib/support/backoff.js'
@@ -77,7 +77,7 @@ export class Rig {
     const destination = { write: (line: string) => { this.lines.push(line) } }
     const log = createLogger({ level: 'info', name: 'test', pretty: false, destination })
     this.drain = new Drain({
-      schema: TELEMETRY,
+      catalogue: BUILT_IN,
       journal: this.journal,
       connect: async (statementMsMax) => {
         this.statementMsMax.push(statementMsMax)

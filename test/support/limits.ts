@@ -6,7 +6,7 @@ import { Batcher } from '../../lib/pipeline/batcher.js'
 import { JournalListeners } from '../../lib/journal/journal.js'
 import type { ClosedBatch, Journal } from '../../lib/journal/journal.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from './built-in.js'
+import { METRICS, METRIC_COUNT, STREAM, TELEMETRY } from './built-in.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
 /** One critical limit per metric: above 10. */
@@ -36,7 +36,7 @@ export function payloadOf (points: readonly PlainPoint[], set: LimitSet = ABOVE_
   const journal: Pick<Journal, 'append' | 'idle' | 'listeners'> = {
     idle: true, listeners: new JournalListeners(), append: (batch) => batches.push(batch)
   }
-  const batcher = new Batcher(journal as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, TELEMETRY)
+  const batcher = new Batcher(journal as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, STREAM)
   const anomalies = new AnomalyColumns(1)
   const table = new LimitTable({ version, set }, TELEMETRY)
   for (const point of points) {

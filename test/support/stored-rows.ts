@@ -5,11 +5,12 @@ import { commitRun, enterLedger } from '../../lib/drain/commit.js'
 import { CopySorter } from '../../lib/drain/copy-rows.js'
 import type { Database } from '../../lib/database/database.js'
 import { inspectDirectCompress } from '../../lib/drain/direct-compress.js'
+import { inStream } from '../../lib/database/stream-tables.js'
 import { makePartitions } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT, TELEMETRY } from './built-in.js'
-import type { PointSchema } from '../../protocol/schema.js'
+import { METRIC_COUNT, STREAM, TELEMETRY } from './built-in.js'
+import type { Stream } from '../../protocol/catalogue.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 export interface StoredPoint {
@@ -28,7 +29,7 @@ interface StoreOptions {
 
 /** Stores points as a worker does; each call of the returned function is one COPY. */
 export async function pointStore (db: Database, options: StoreOptions = {}): Promise<StorePoints> {
-  const store = await columnStore(db, TELEMETRY, options)
+  const store = await columnStore(db, STREAM, options)
   const table = new SatelliteTable()
   return async (points) => {
     const columns = new PointColumns(TELEMETRY)
@@ -40,9 +41,9 @@ export async function pointStore (db: Database, options: StoreOptions = {}): Pro
   }
 }
 
-/** The same, of decoded points of any schema. */
+/** The same, of decoded points of any stream. */
 export async function columnStore (
-  db: Database, schema: PointSchema, options: StoreOptions = {}
+  db: Database, stream: Stream, options: StoreOptions = {}
 ): Promise<(columns: PointColumns) => Promise<void>> {
   const compress = options.directCompress === true ? await inspectDirectCompress(db) : null
   const spool = options.spool ?? 'test'
@@ -53,7 +54,7 @@ export async function columnStore (
     const { count } = columns
     const times = Array.from(columns.timesMicros.subarray(0, count), (micros) => Math.floor(micros / 1000))
       .filter((timeMs) => !days.has(Math.floor(timeMs / DAY_MS)))
-    if (times.length > 0) await makePartitions(db, times)
+    if (times.length > 0) await makePartitions(inStream(db, stream.name), times)
     for (const timeMs of times) days.add(Math.floor(timeMs / DAY_MS))
     const buffer = new RowBuffer(1 << 16)
     buffer.append(columns)
@@ -62,7 +63,7 @@ export async function columnStore (
     const frame = { epoch: 1, epochId: null, firstSequence: sequence, lastSequence: sequence }
     const run = { ...frame, rows: count, bytes: payload.length, payloads: [payload] }
     const copy = sorter.sort([payload], count)
-    const rows = { schema, copy, copyRows: count, poison: [], times: sorter.times([payload], count) }
+    const rows = { streams: [{ stream, copy, copyRows: count, times: sorter.times([payload], count) }], poison: [] }
     const stored = await commitRun(db, { spoolId: spool, from, run }, rows, compress)
     if (!stored) throw new Error('the ledger is elsewhere')
     from = { epoch: 1, sequence, epochId: null }

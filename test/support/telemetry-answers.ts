@@ -6,7 +6,7 @@ import { readNewestValues } from '../../lib/queries/newest-values.js'
 import { planBuckets, readSeries, type Series } from '../../lib/queries/series-query.js'
 import { copyStatement } from '../../lib/queries/export-slices.js'
 import { migrate } from '../../lib/schema/migrate.js'
-import { METRICS } from './built-in.js'
+import { METRICS, STREAM } from './built-in.js'
 import { rollUp, SCHEMA_SETTINGS, type RunPolicies } from './same-answers.js'
 import { pointStore, type StoredPoint } from './stored-rows.js'
 
@@ -62,29 +62,34 @@ export async function telemetryAnswers (t: Test, database: Database, settle: Run
   await series(t, database, all, nowMs)
 }
 
+const ALL = { stream: STREAM, metrics: METRICS }
+const NONE = { stream: STREAM, metrics: [] }
+
 async function theLast (t: Test, db: Database, all: readonly StoredPoint[], nowMs: number): Promise<void> {
   const last = (id: string): object => {
     const found = all.filter(({ satellite }) => satellite === id).reduce((a, b) => a.timeMs > b.timeMs ? a : b)
-    return { satellite: id, timeMicros: Math.trunc(found.timeMs * 1000), values: found.values }
+    return { timeMicros: Math.trunc(found.timeMs * 1000), values: found.values }
   }
-  for (const id of [BUSY, RARE, SILENT]) t.strictSame(await readLatestPoint(db, METRICS, id), last(id), id)
-  t.equal(await readLatestPoint(db, METRICS, 'SAT-000'), null)
+  const listed = (satellite: string): object => ({ satellite, points: [last(satellite)] })
+  for (const id of [BUSY, RARE, SILENT]) t.strictSame(await readLatestPoint(db, ALL, id), last(id), id)
+  t.equal(await readLatestPoint(db, ALL, 'SAT-000'), null)
   const page = { match: '', beforeMicros: null, after: '', countMax: 2 }
   t.strictSame(
-    await readSatellitePage(db, METRICS, page), { points: [RARE, BUSY].map(last), total: 3, hasMore: true })
+    await readSatellitePage(db, [ALL], page), { satellites: [RARE, BUSY].map(listed), total: 3, hasMore: true })
   t.strictSame(
-    await readSatellitePage(db, METRICS, { ...page, after: BUSY }),
-    { points: [last(SILENT)], total: 3, hasMore: false })
-  t.strictSame(await readSatellitePage(db, METRICS, { ...page, after: 'z' }), { points: [], total: 3, hasMore: false })
+    await readSatellitePage(db, [ALL], { ...page, after: BUSY }),
+    { satellites: [listed(SILENT)], total: 3, hasMore: false })
+  t.strictSame(
+    await readSatellitePage(db, [ALL], { ...page, after: 'z' }), { satellites: [], total: 3, hasMore: false })
   const matching = async (match: string): Promise<string[]> => (
-    (await readSatellitePage(db, [], { ...page, match })).points.map(({ satellite }) => satellite))
+    (await readSatellitePage(db, [NONE], { ...page, match })).satellites.map(({ satellite }) => satellite))
   t.strictSame(await matching('T-000'), [BUSY, SILENT])
   t.strictSame(await matching('sat-*2'), [SILENT])
   t.strictSame(await matching('*%/a_*'), [RARE])
   t.strictSame(await matching('sat_0002'), [], 'no wildcards of SQL')
   t.strictSame(await matching('SAT-*-'), [])
-  const stale = await readSatellitePage(db, [], { ...page, beforeMicros: (nowMs - 2 * HOUR_MS) * 1000 })
-  t.strictSame(stale.points.map(({ satellite }) => satellite), [SILENT])
+  const stale = await readSatellitePage(db, [NONE], { ...page, beforeMicros: (nowMs - 2 * HOUR_MS) * 1000 })
+  t.strictSame(stale.satellites.map(({ satellite }) => satellite), [SILENT])
 }
 
 /** A range that ends `agoMs` ago. */
@@ -113,7 +118,9 @@ async function series (t: Test, db: Database, all: readonly StoredPoint[], nowMs
   for (const { satellite, rangeMs, agoMs, pointsMax, source, kind } of RANGES) {
     const name = `${satellite}, ${rangeMs} ms in ${pointsMax}`
     const toMicros = (nowMs - agoMs) * 1000
-    const filter = { satellite, metrics: METRICS, fromMicros: toMicros - rangeMs * 1000, toMicros, pointsMax }
+    const filter = {
+      satellite, ...ALL, fromMicros: toMicros - rangeMs * 1000, toMicros, pointsMax
+    }
     const found = await readSeries(db, filter, LEFT_MS)
     t.match(found, { source, kind }, name)
     t.ok(found.timesMicros.length <= pointsMax, `${name}: never more than asked for`)
@@ -154,7 +161,8 @@ async function newestValues (t: Test, db: Database, all: readonly StoredPoint[],
   const asked = [[BUSY, 10, 1], [RARE, 3, 30], [RARE, 100, 30], [SILENT, 1, 24]] as const
   for (const [satellite, countMax, hours] of asked) {
     const fromMicros = toMicros - hours * HOUR_MS * 1000
-    const found = await readNewestValues(db, { satellite, metric: BATTERY, fromMicros, toMicros, countMax }, LEFT_MS)
+    const found = await readNewestValues(
+      db, { satellite, stream: STREAM, metric: BATTERY, fromMicros, toMicros, countMax }, LEFT_MS)
     const expected = all.filter((point) => point.satellite === satellite && point.values[0] !== null &&
       point.timeMs * 1000 <= toMicros && point.timeMs * 1000 >= fromMicros).sort((a, b) => b.timeMs - a.timeMs)
     t.strictSame(found, expected.slice(0, countMax).map(({ timeMs, values }) => (
@@ -164,7 +172,7 @@ async function newestValues (t: Test, db: Database, all: readonly StoredPoint[],
 
 /** COPY needs a connection of its own kind: here the query in it. */
 async function exportLines (t: Test, db: Database, all: readonly StoredPoint[], nowMs: number): Promise<void> {
-  const filter = { satellite: RARE, metrics: METRICS, fromMicros: 0, toMicros: nowMs * 1000 }
+  const filter = { satellite: RARE, ...ALL, fromMicros: 0, toMicros: nowMs * 1000 }
   await db.query('SELECT set_config($1, $2, false)', ['orbitstream.satellite', RARE])
   const [, query = ''] = /^COPY \((.*)\) TO STDOUT/.exec(copyStatement(filter, 0, nowMs * 1000, 'ndjson')) ?? []
   const { rows } = await db.query<{ row_to_json: object }>(query)

@@ -46,7 +46,9 @@ export async function rollUpAll (database: Database): Promise<void> {
 
 /** Points as the simulator sends them by default. @param rate points per second and satellite */
 export function simulated (satellites: number, seconds: number, beginMs: number, rate = 1): StoredPoint[] {
-  const fleet = new Fleet({ catalogue: BUILT_IN, satellites, seed: 7, anomalyRate: 0.01, onAnomaly: () => undefined })
+  const fleet = new Fleet({
+    stream: BUILT_IN.telemetry, satellites, seed: 7, anomalyRate: 0.01, onAnomaly: () => undefined
+  })
   const values = new Float64Array(METRIC_COUNT)
   return Array.from({ length: seconds * rate }, (_, step) => fleet.ids.map((satellite, index) => {
     fleet.sample(index, step / rate, values)

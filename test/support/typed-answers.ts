@@ -5,7 +5,7 @@ import { copyStatement } from '../../lib/queries/export-slices.js'
 import { readLatestPoint, readSatellitePage } from '../../lib/queries/latest-points.js'
 import { readNewestValues } from '../../lib/queries/newest-values.js'
 import { readSeries, type BucketValues } from '../../lib/queries/series-query.js'
-import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import type { Metric, Stream } from '../../protocol/catalogue.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch } from '../../protocol/json/json.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
@@ -19,25 +19,25 @@ const ASKED = [[600, 10_000], [300, 2], [320, 8], [600, 2]] as const
 
 /** @param points of different times, all that are stored */
 export async function typedAnswers (
-  t: Test, db: Database, catalogue: Catalogue, points: readonly TypedPoint[]
+  t: Test, db: Database, stream: Stream, points: readonly TypedPoint[]
 ): Promise<void> {
-  const { metrics } = catalogue
+  const { metrics } = stream
   const bySatellite = new Map<string, TypedPoint[]>()
   for (const point of points.toSorted((a, b) => a.timeMs - b.timeMs)) {
     bySatellite.set(point.satellite, [...bySatellite.get(point.satellite) ?? [], point])
   }
-  const { points: page } = await readSatellitePage(
-    db, metrics, { match: '', beforeMicros: null, after: '', countMax: 1_000 })
-  t.same(page.map(({ satellite, values }) => [satellite, plain(values)]).sort(),
+  const { satellites } = await readSatellitePage(
+    db, [{ stream, metrics }], { match: '', beforeMicros: null, after: '', countMax: 1_000 })
+  t.same(satellites.map(({ satellite, points: [last] }) => [satellite, plain(last?.values)]).sort(),
     Array.from(bySatellite, ([satellite, own]) => [satellite, plain(own.at(-1)?.values)]).sort(), 'last points')
   const busiest = [...bySatellite].sort(([, a], [, b]) => b.length - a.length).slice(0, 2)
   for (const [satellite, own] of busiest) {
-    const last = await readLatestPoint(db, metrics, satellite)
+    const last = await readLatestPoint(db, { stream, metrics }, satellite)
     t.same(plain(last?.values), plain(own.at(-1)?.values), 'the last point')
-    await newest(t, db, metrics, own)
-    for (const [seconds, pointsMax] of ASKED) await series(t, db, catalogue, own, seconds, pointsMax)
+    await newest(t, db, stream, own)
+    for (const [seconds, pointsMax] of ASKED) await series(t, db, stream, own, seconds, pointsMax)
   }
-  await exported(t, db, catalogue, points)
+  await exported(t, db, stream, points)
 }
 
 /** Null for NaN, and no negative zero. */
@@ -46,11 +46,13 @@ function plain (values: ReadonlyArray<number | null> = []): Array<number | null>
 }
 
 async function newest (
-  t: Test, db: Database, metrics: readonly Metric[], own: readonly TypedPoint[]
+  t: Test, db: Database, stream: Stream, own: readonly TypedPoint[]
 ): Promise<void> {
   const toMicros = Math.max(...own.map(({ timeMs }) => timeMs)) * 1000
-  for (const [index, metric] of metrics.slice(0, 10).entries()) {
-    const filter = { satellite: own[0]?.satellite ?? '', metric, fromMicros: toMicros - 600e6, toMicros, countMax: 3 }
+  for (const [index, metric] of stream.metrics.slice(0, 10).entries()) {
+    const filter = {
+      satellite: own[0]?.satellite ?? '', stream, metric, fromMicros: toMicros - 600e6, toMicros, countMax: 3
+    }
     const found = await readNewestValues(db, filter, LEFT_MS)
     const present = own.map(({ values }) => values[index] ?? NaN).filter((value) => !Number.isNaN(value))
     t.same(plain(found.map(({ value }) => value)), plain(present.slice(-3).reverse()), `the newest of ${metric.type}`)
@@ -58,11 +60,13 @@ async function newest (
 }
 
 async function series (
-  t: Test, db: Database, { metrics }: Catalogue, own: readonly TypedPoint[], seconds: number, pointsMax: number
+  t: Test, db: Database, stream: Stream, own: readonly TypedPoint[], seconds: number, pointsMax: number
 ): Promise<void> {
+  const { metrics } = stream
   const endMs = Math.ceil((Math.max(...own.map(({ timeMs }) => timeMs)) + 1) / MINUTE_MS) * MINUTE_MS
   const found = await readSeries(db, {
     satellite: own[0]?.satellite ?? '',
+    stream,
     metrics,
     fromMicros: (endMs - seconds * 1_000) * 1000,
     toMicros: endMs * 1000,
@@ -113,10 +117,10 @@ function allPlain (values: BucketValues): object {
 
 /** COPY needs a connection of its own kind: here the queries in it. */
 async function exported (
-  t: Test, db: Database, catalogue: Catalogue, points: readonly TypedPoint[]
+  t: Test, db: Database, stream: Stream, points: readonly TypedPoint[]
 ): Promise<void> {
-  const { metrics, schema, typed } = catalogue
-  const filter = { satellite: null, metrics, fromMicros: 0, toMicros: 0 }
+  const { metrics, schema, typed } = stream
+  const filter = { satellite: null, stream, metrics, fromMicros: 0, toMicros: 0 }
   const endMicros = (Math.max(...points.map(({ timeMs }) => timeMs)) + 1) * 1000
   const rowsOf = async <Row>(format: 'csv' | 'ndjson'): Promise<Row[]> => {
     const [, query = ''] = /^COPY \((.*)\) TO STDOUT/.exec(copyStatement(filter, 0, endMicros, format)) ?? []

@@ -1,7 +1,7 @@
 /** Random points of a catalogue with metrics of all types, and every way to send them. */
 import fc from 'fast-check'
 import { Packr } from 'msgpackr'
-import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import type { Metric, Stream } from '../../protocol/catalogue.js'
 import type { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch, decodeNdjson } from '../../protocol/json/json.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
@@ -41,7 +41,7 @@ function anyValue ({ type, states }: Metric): fc.Arbitrary<readonly [number, Sen
 }
 
 /** @param nowMs the points are within a few seconds before it */
-export function anyPoints ({ metrics }: Catalogue, nowMs: number, maxLength: number): fc.Arbitrary<TypedPoint[]> {
+export function anyPoints ({ metrics }: Stream, nowMs: number, maxLength: number): fc.Arbitrary<TypedPoint[]> {
   const anyMetrics = fc.tuple(...metrics.map((metric) => fc.option(anyValue(metric), { freq: 3 })))
     .filter((values) => values.some((value) => value !== null))
   return fc.array(
@@ -55,7 +55,7 @@ export function anyPoints ({ metrics }: Catalogue, nowMs: number, maxLength: num
   })))
 }
 
-function objectsOf ({ metrics }: Catalogue, points: readonly TypedPoint[]): object[] {
+function objectsOf ({ metrics }: Stream, points: readonly TypedPoint[]): object[] {
   return points.map(({ satellite, timeMs, sent }) => Object.fromEntries([
     ['satellite_id', satellite], ['time', timeMs], ...metrics.map(({ name }, metric) => [name, sent[metric]])
   ]) as object)
@@ -77,19 +77,19 @@ function packed (points: readonly TypedPoint[]): Buffer {
 }
 
 type Decode = (
-  catalogue: Catalogue, points: readonly TypedPoint[], nowMs: number, satellites: SatelliteTable, columns: PointColumns
+  stream: Stream, points: readonly TypedPoint[], nowMs: number, satellites: SatelliteTable, columns: PointColumns
 ) => unknown
 
-type Encode = (catalogue: Catalogue, points: readonly TypedPoint[]) => Buffer
+type Encode = (stream: Stream, points: readonly TypedPoint[]) => Buffer
 
 const json = (encode: (texts: string[]) => string, decode: typeof decodeJsonBatch): Decode => (
-  catalogue, points, nowMs, satellites, columns
+  stream, points, nowMs, satellites, columns
 ) => decode(
-  Buffer.from(encode(objectsOf(catalogue, points).map((point) => JSON.stringify(point)))), nowMs * 1000, RULES,
+  Buffer.from(encode(objectsOf(stream, points).map((point) => JSON.stringify(point)))), nowMs * 1000, RULES,
   satellites, columns)
 
-const msgpack = (encode: Encode): Decode => (catalogue, points, nowMs, satellites, columns) => {
-  const result = decodePacket(encode(catalogue, points), nowMs * 1000, RULES, satellites, columns)
+const msgpack = (encode: Encode): Decode => (stream, points, nowMs, satellites, columns) => {
+  const result = decodePacket(encode(stream, points), nowMs * 1000, RULES, satellites, columns)
   return result.kind === 'malformed' ? result.fault : null
 }
 
@@ -99,7 +99,7 @@ export const DECODERS: Readonly<Record<string, Decode>> = {
   // An escape, which the fast path leaves to the exact one.
   exact: json((texts) => `[${texts.join().replaceAll('"time', '"\\u0074ime')}]`, decodeJsonBatch),
   ndjson: json((texts) => texts.join('\n'), decodeNdjson),
-  maps: msgpack((catalogue, points) => packr.pack(objectsOf(catalogue, points))),
+  maps: msgpack((stream, points) => packr.pack(objectsOf(stream, points))),
   frame: msgpack((_, points) => encoded(points)),
   frameOfWords: msgpack((_, points) => packed(points))
 }

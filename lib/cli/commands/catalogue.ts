@@ -5,14 +5,16 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { Catalogue } from '../../../protocol/catalogue.js'
-import { catalogueJson, describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
-import { isSameCatalogue } from '../../catalogue/evolution.js'
+import { describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
+import { catalogueJson } from '../../catalogue/catalogue-json.js'
+import { isSameCatalogue, type StreamMetric } from '../../catalogue/evolution.js'
 import { EXAMPLE } from '../../catalogue/example.js'
 import type { Database } from '../../database/database.js'
 import {
   planCatalogue, readCatalogue, readCatalogueHistory, type CataloguePlan
 } from '../../schema/catalogue-versions.js'
-import { migrateSchema, planMetrics, planMigrations } from '../../schema/migrate.js'
+import { planAdditions } from '../../schema/catalogue-additions.js'
+import { migrateSchema, planMigrations } from '../../schema/migrate.js'
 import { systemCode } from '../../support/errors.js'
 import { defineCommand, type CommandContext } from '../command.js'
 import { counted } from '../table.js'
@@ -84,7 +86,7 @@ async function look ({ config, values, print }: Context, action: Action): Promis
       return 0
     }
     for (const { version, changedAt, changedBy, catalogue } of await readCatalogueHistory(db, values.count)) {
-      print(`${String(version).padStart(6)}  ${changedAt}  ${counted(catalogue.live.length, 'metric')}  ${changedBy}`)
+      print(`${String(version).padStart(6)}  ${changedAt}  ${describeSize(catalogue)}  ${changedBy}`)
     }
     return 0
   })
@@ -93,9 +95,8 @@ async function look ({ config, values, print }: Context, action: Action): Promis
 async function useFile (context: Context, action: Action, file: string, proposed: Catalogue): Promise<number> {
   const { config, print } = context
   if (action === 'check') {
-    print(
-      `${file} is valid: ${counted(proposed.live.length, 'metric')} in use, ` +
-      `${proposed.metrics.length - proposed.live.length} retired.`)
+    const retired = proposed.streams.flatMap(({ metrics }) => metrics.filter((metric) => metric.retired))
+    print(`${file} is valid: ${describeSize(proposed)} in use, ${retired.length} retired.`)
     return 0
   }
   const log = errorLog(config, 'catalogue')
@@ -116,18 +117,33 @@ async function useFile (context: Context, action: Action, file: string, proposed
 async function diff ({ print }: Context, db: Database, proposed: Catalogue): Promise<number> {
   const plan = await planMigrations(db, { proposed, revert: true })
   print(describeChange(plan))
-  const addition = plan.pending.length > 0 ? null : await planMetrics(db, plan)
+  const addition = await planAdditions(db, plan)
   for (const sql of addition?.statements ?? []) print(`${sql};`)
   return 0
 }
 
-function describeChange ({ evolution: { added, retired, changed } }: CataloguePlan): string {
+/** "3 streams with 21 metrics" */
+function describeSize ({ live }: Catalogue): string {
+  const metrics = counted(live.reduce((sum, stream) => sum + stream.live.length, 0), 'metric')
+  return live.length === 1 ? metrics : `${counted(live.length, 'stream')} with ${metrics}`
+}
+
+function describeChange ({ evolution }: CataloguePlan): string {
+  const { addedStreams, retiredStreams, changedStreams, added, retired, changed } = evolution
+  const named = ({ stream, metric }: StreamMetric): string => stream.qualify(metric.name)
+  const isRetired = ({ metric }: StreamMetric): boolean => retired.some((each) => each.metric === metric)
   const lines = [
-    ...added.map(({ id, name, unit }) => `+ ${name} (id ${id}${unit === '' ? '' : `, ${unit}`}): a new column`),
-    ...retired.map(({ name }) => `- ${name}: retired; its column and points stay`),
-    ...changed.filter(({ metric }) => !retired.includes(metric))
-      .map(({ metric: { name }, what }) =>
-        `~ ${name}: ${what.map((key) => key === 'simulation' ? 'simulate' : key).join(', ')}`)
+    ...addedStreams.map(({ id, name, metrics }) =>
+      `+ ${name} (id ${id}): a new table, with ${counted(metrics.length, 'metric')}, and its rollups`),
+    ...added.filter(({ stream }) => !addedStreams.includes(stream)).map((each) => {
+      const { id, unit } = each.metric
+      return `+ ${named(each)} (id ${id}${unit === '' ? '' : `, ${unit}`}): a new column`
+    }),
+    ...retiredStreams.map(({ name }) => `- ${name}: retired; its tables and points stay`),
+    ...retired.map((each) => `- ${named(each)}: retired; its column and points stay`),
+    ...changedStreams.map(({ name }) => `~ ${name}: title, interval or retired`),
+    ...changed.filter((each) => !isRetired(each)).map((each) =>
+      `~ ${named(each)}: ${each.what.map((key) => key === 'simulation' ? 'simulate' : key).join(', ')}`)
   ]
   return lines.length === 0 ? 'The catalogue is the one in force.' : lines.join('\n')
 }

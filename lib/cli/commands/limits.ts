@@ -76,7 +76,7 @@ async function readValue ({ complain }: Context, file: string | undefined): Prom
 
 async function show ({ print, values, config }: Context, db: Database): Promise<number> {
   const catalogue = await readCatalogue(db)
-  const stored = await readLimits(db, catalogue.schema)
+  const stored = await readLimits(db, catalogue.limitable)
   if (values.json && stored !== null) print(JSON.stringify(view(stored)))
   // The bare set, as `set` expects it.
   else print(JSON.stringify(stored?.set ?? defaultLimits(config, catalogue), null, 2))
@@ -103,7 +103,7 @@ async function change ({ print, complain, values, config }: Context, db: Databas
   // As stored: the set in force may contain limits that are no longer accepted, which may stay.
   const [inForce] = await readLimitsHistory(db, 1, null)
   const catalogue = await readCatalogue(db)
-  const parsed = parseLimitSet(value, catalogue.schema, inForce?.set ?? null)
+  const parsed = parseLimitSet(value, catalogue.limitable, inForce?.set ?? null)
   if (!parsed.ok) {
     for (const { field, message } of parsed.faults) complain(`error: ${field} ${message}`)
     return 1
@@ -112,7 +112,7 @@ async function change ({ print, complain, values, config }: Context, db: Databas
   await seedLimits(db, defaultLimits(config, catalogue), 'configuration')
   const version = values['if-version'] ?? await readLimitVersion(db)
   const changed = await replaceLimits(
-    db, catalogue.schema, version, set, `limits set: ${userInfo().username}@${hostname()}`)
+    db, catalogue.limitable, version, set, `limits set: ${userInfo().username}@${hostname()}`)
   if (changed === null) {
     complain(
       `error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}; nothing was changed`

@@ -3,8 +3,10 @@ import { isGiven } from '../../config/config.js'
 import type { Config } from '../../config/settings.js'
 import { checkRetention } from '../../schema/adoption.js'
 import type { Database } from '../../database/database.js'
+import { inStream, streamSql } from '../../database/stream-tables.js'
+import { planAdditions } from '../../schema/catalogue-additions.js'
 import {
-  migrate as applyMigrations, planConversion, planMetrics, planMigrations, planSettings, type MigrationPlan
+  migrate as applyMigrations, planConversion, planMigrations, planSettings, type MigrationPlan
 } from '../../schema/migrate.js'
 import { planPartitions } from '../../schema/partitions.js'
 import { planServer } from '../../schema/server-kind.js'
@@ -50,8 +52,8 @@ async function printPlan (
   const { pending, kind, adopts } = plan
   const extension = kind === 'timescale' ? await planServer(db) : null
   const conversion = await planConversion(db, plan)
-  const addition = plan.converts ? null : await planMetrics(db, plan)
-  const partitions = kind === 'plain' ? await planPartitions(db, config, Date.now()) : null
+  const addition = plan.converts ? null : await planAdditions(db, plan)
+  const partitions = kind === 'plain' ? await planAllPartitions(db, plan, config) : []
   const settings = await planSettings(db, kind, config)
   if (extension !== null) print(`${extension};`)
   if (adopts) print('-- The table telemetry exists already: it is adopted with all its rows (0002-telemetry).')
@@ -59,16 +61,30 @@ async function printPlan (
   for (const sql of conversion) print(`${sql};`)
   for (const { name, sql } of pending) print(`-- ${name} (${kind})\n${sql}`)
   if (addition !== null) {
-    print(`-- New metrics: ${addition.metrics.join(', ')}. TimescaleDB rollups are rebuilt ` +
-      'and filled in the background.')
+    const { streams, metrics } = addition
+    if (streams.length > 0) print(`-- New streams: ${streams.join(', ')}.`)
+    if (metrics.length > 0) {
+      print(`-- New metrics: ${metrics.join(', ')}. TimescaleDB rollups are rebuilt and filled in the background.`)
+    }
     for (const sql of addition.statements) print(`${sql};`)
   }
-  if (partitions !== null) print(`-- partitions\n${partitions};`)
+  for (const sql of partitions) print(`-- partitions\n${sql};`)
   if (settings.length > 0) print('-- settings from the configuration')
   for (const { shown } of settings) print(`${shown};`)
   const count = pending.length + settings.length + conversion.length
-  const done = count === 0 && extension === null && addition === null && partitions === null
+  const done = count === 0 && extension === null && addition === null && partitions.length === 0
   print(done
     ? 'The database is up to date.'
     : `-- ${pending.length} migrations and ${settings.length} settings would be applied`)
+}
+
+async function planAllPartitions (
+  db: Database, { catalogue: { streams } }: MigrationPlan, config: Config
+): Promise<string[]> {
+  const all: string[] = []
+  for (const { name } of streams) {
+    const sql = await planPartitions(inStream(db, name), config, Date.now())
+    if (sql !== null) all.push(streamSql(sql, name))
+  }
+  return all
 }

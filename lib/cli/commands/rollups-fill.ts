@@ -1,7 +1,10 @@
 /** `rollups fill`: computes all pending rollups at full speed, with or without running servers. */
 import { sqlState } from '../../database/connection.js'
-import { fillRollups } from '../../upkeep/rollup/fill.js'
-import { describeWaiting } from '../../upkeep/rollup/progress.js'
+import type { Database } from '../../database/database.js'
+import { inStream } from '../../database/stream-tables.js'
+import { readCatalogue } from '../../schema/catalogue-versions.js'
+import { fillRollups, type FillOptions } from '../../upkeep/rollup/fill.js'
+import { describeWaiting, type RollupProgress } from '../../upkeep/rollup/progress.js'
 import { StartupError } from '../../support/startup-error.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
@@ -20,7 +23,7 @@ export const rollupsFill = defineCommand({
     const abort = new AbortController()
     const signals = onSignals(complain, () => abort.abort())
     try {
-      const left = await withDatabase(config, errorLog(config, 'rollups'), async (db) => await fillRollups(db, {
+      const left = await withDatabase(config, errorLog(config, 'rollups'), async (db) => await fillAll(db, {
         signal: abort.signal,
         onProgress: (progress) => { if (progress.waitingMinutes !== 0) print(`${describeWaiting(progress)} left`) },
         onWaiting: () => print('Another process is computing rollups, or just ended; waiting')
@@ -45,3 +48,18 @@ export const rollupsFill = defineCommand({
     }
   }
 })
+
+/** Stream by stream; returns what is left of all. */
+async function fillAll (
+  db: Database, options: FillOptions
+): Promise<Pick<RollupProgress, 'waitingMinutes' | 'failedBuckets' | 'failure'>> {
+  let [waitingMinutes, failedBuckets] = [0, 0]
+  let failure: string | null = null
+  for (const { name } of (await readCatalogue(db)).streams) {
+    const left = await fillRollups(inStream(db, name), options)
+    waitingMinutes += left.waitingMinutes ?? 0
+    failedBuckets += left.failedBuckets
+    failure = left.failure ?? failure
+  }
+  return { waitingMinutes, failedBuckets, failure }
+}

@@ -7,7 +7,7 @@
  *   +6      int64    time of the point, microseconds since 2000-01-01 00:00 UTC
  *   +14     int32    n
  *   +18     n bytes  satellite_id, UTF-8
- *   +18+n   int32 and bytes of the metric's name
+ *   +18+n   int32 and bytes of the metric's name, after that of its stream: Stream.qualify
  *           int32 8 and the value, float64
  *           int32 8 and the limit, float64
  *           int32 and bytes of the severity
@@ -15,6 +15,7 @@
  *           int32 8 and the version of the limits, int64
  */
 import type { PointColumns } from '../../../protocol/columns.js'
+import { STREAM_NAME_BYTES_MAX, type Stream } from '../../../protocol/catalogue.js'
 import { SATELLITE_ID_BYTES_MAX, type Satellite } from '../../../protocol/satellites.js'
 import { NAME_BYTES_MAX, type PointSchema } from '../../../protocol/schema.js'
 import type { AnomalyColumns } from '../../limits/anomaly-columns.js'
@@ -59,7 +60,7 @@ const KIND_FIELDS = SEVERITIES.flatMap((severity) => (
 ))
 const KIND_BYTES_MAX = Math.max(...KIND_FIELDS.map(({ length }) => length))
 /** Bytes of a row without its satellite_id. */
-const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + NAME_BYTES_MAX + KIND_BYTES_MAX
+const ROW_FIXED_BYTES_MAX = ROW_ID_OFFSET + 36 + 4 + STREAM_NAME_BYTES_MAX + 1 + NAME_BYTES_MAX + KIND_BYTES_MAX
 /** Bytes of all anomalies that one point can have: one per metric. */
 export const pointAnomalyBytesMax = ({ metricCount }: PointSchema): number => (
   metricCount * (ROW_FIXED_BYTES_MAX + SATELLITE_ID_BYTES_MAX)
@@ -74,11 +75,13 @@ export class AnomalyRowBuffer {
   bytes = 0
   private buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES)
   private view = new DataView(this.buffer.buffer)
+  private readonly metricCount: number
   /** Names with their lengths, by metric. */
   private readonly metricFields: readonly Buffer[]
 
-  constructor (private readonly schema: PointSchema) {
-    this.metricFields = schema.metrics.map(field)
+  constructor (stream: Stream) {
+    this.metricCount = stream.schema.metricCount
+    this.metricFields = stream.schema.metrics.map((name) => field(stream.qualify(name)))
   }
 
   /**
@@ -112,7 +115,7 @@ export class AnomalyRowBuffer {
     const timeMicros = columns.timesMicros[point] as number
     let at = writeRowHead(view, buffer, this.bytes, ANOMALY_COLUMNS.length, satellite, timeMicros)
     at = put(buffer, at, this.metricFields[metric] as Buffer)
-    at = putFloat(view, at, columns.values[point * this.schema.metricCount + metric] as number)
+    at = putFloat(view, at, columns.values[point * this.metricCount + metric] as number)
     at = putFloat(view, at, limits[index] as number)
     at = put(buffer, at, KIND_FIELDS[kinds[index] as number] as Buffer)
     view.setInt32(at, 8)
@@ -170,13 +173,15 @@ export function readAnomalyRow (row: Buffer): Anomaly {
 
 /** The point of each anomaly. Both lists are in the order in which the points arrived. */
 export function pointsOfAnomalies (
-  points: readonly Buffer[], anomalies: readonly Buffer[], schema: PointSchema
+  points: readonly Buffer[], anomalies: readonly Buffer[], stream: Stream
 ): Buffer[] {
+  const { schema } = stream
+  const indexes = new Map(schema.metrics.map((metric, index) => [stream.qualify(metric), index]))
   let next = 0
   let lastMetric = -1
   return anomalies.map((anomaly) => {
     const { metric: name, value } = readAnomalyRow(anomaly)
-    const known = schema.metrics.indexOf(name)
+    const known = indexes.get(name) ?? -1
     for (; next < points.length; next++, lastMetric = -1) {
       const point = points[next] as Buffer
       if (!haveSameHead(point, anomaly)) continue

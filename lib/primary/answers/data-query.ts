@@ -1,8 +1,7 @@
 /** Parses query parameters for limits and anomalies. */
-import { SEVERITIES } from '../../limits/limit-set.js'
+import { SEVERITIES, type LimitableMetrics } from '../../limits/limit-set.js'
 import type { AnomalyCursor, AnomalyFilter } from '../../queries/anomaly-query.js'
 import { listNames } from '../../../protocol/names.js'
-import type { PointSchema } from '../../../protocol/schema.js'
 import {
   MICROS_MAX, Parameters, isWhole, oneOf, wholeNumber, type Read
 } from '../../ingress/http/query/parameters.js'
@@ -13,7 +12,7 @@ const ANOMALIES_COUNT_MAX = 10_000
 const HISTORY_COUNT = 20
 const HISTORY_COUNT_MAX = 100
 
-export function readAnomalyFilter (query: string, { metrics }: PointSchema): Read<AnomalyFilter> {
+export function readAnomalyFilter (query: string, { metrics }: LimitableMetrics): Read<AnomalyFilter> {
   const parameters = new Parameters(query, ['since', 'until', 'satellite', 'metric', 'severity', 'limit', 'cursor'])
   return parameters.result({
     sinceMicros: parameters.getTime('since'),

@@ -1,12 +1,12 @@
 /** Answers questions about limits and anomalies. Runs in the primary, which alone queries the database for clients. */
 import type { DataQuestion, StatusAnswer, TelemetryQuestion } from '../../ingress/http/api/status-port.js'
+import type { LimitableMetrics } from '../../limits/limit-set.js'
 import { patchMetric } from '../../limits/patch.js'
 import { parseLimitSet } from '../../limits/validate.js'
 import { queryAnomalies } from '../../queries/anomaly-query.js'
 import { readLimitsHistory, type StoredLimits } from '../../queries/limits-store.js'
 import type { QueryPool } from '../../database/query-pool.js'
 import { listNames } from '../../../protocol/names.js'
-import type { PointSchema } from '../../../protocol/schema.js'
 import { errorAnswer, jsonAnswer } from '../../ingress/http/engines/answers.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
 import type { LimitsDistribution } from '../limits-distribution.js'
@@ -14,7 +14,7 @@ import type { LimitsKeeper } from '../limits-keeper.js'
 import type { Answers } from './questions.js'
 
 export interface DataServiceParts {
-  readonly schema: PointSchema
+  readonly metrics: LimitableMetrics
   readonly limits: LimitsKeeper
   readonly distribution: LimitsDistribution
   readonly queries: QueryPool
@@ -53,8 +53,8 @@ export class DataService {
 
   private async replace ({ value, ifMatch, changedBy }: QuestionOf<'replace-limits'>): Promise<StatusAnswer> {
     if (ifMatch === '') return errorAnswer('precondition_required')
-    const { schema, limits } = this.parts
-    const parsed = parseLimitSet(value, schema, limits.current.set)
+    const { metrics, limits } = this.parts
+    const parsed = parseLimitSet(value, metrics, limits.current.set)
     if (!parsed.ok) return errorAnswer('invalid_limits', { details: parsed.faults })
     const version = await this.matchedVersion(ifMatch)
     const changed = version === null ? null : await limits.replace(version, parsed.set, changedBy)
@@ -62,14 +62,14 @@ export class DataService {
   }
 
   private async patch ({ metric, value, ifMatch, changedBy }: QuestionOf<'patch-limits'>): Promise<StatusAnswer> {
-    const { schema, limits } = this.parts
-    if (!schema.metrics.includes(metric)) {
-      return errorAnswer('not_found', { message: `Unknown metric; known metrics are ${listNames(schema.metrics)}.` })
+    const { metrics, limits } = this.parts
+    if (!metrics.metrics.includes(metric)) {
+      return errorAnswer('not_found', { message: `Unknown metric; known metrics are ${listNames(metrics.metrics)}.` })
     }
     for (let tries = 0; tries < PATCH_TRIES_MAX; tries++) {
       const { version, set } = await limits.latest()
       if (ifMatch !== '' && await this.matchedVersion(ifMatch) !== version) return this.conflict()
-      const parsed = parseLimitSet(patchMetric(set, metric, value), schema, set)
+      const parsed = parseLimitSet(patchMetric(set, metric, value), metrics, set)
       if (!parsed.ok) return errorAnswer('invalid_limits', { details: parsed.faults })
       const changed = await limits.replace(version, parsed.set, changedBy)
       if (changed !== null) return await this.changed(changed)
@@ -98,7 +98,7 @@ export class DataService {
   }
 
   private async anomalies (query: string): Promise<StatusAnswer> {
-    const read = readAnomalyFilter(query, this.parts.schema)
+    const read = readAnomalyFilter(query, this.parts.metrics)
     if (!read.ok) return errorAnswer('invalid_query', read)
     const { anomalies, next } = await this.parts.queries.run((db) => queryAnomalies(db, read.value))
     return jsonAnswer({ anomalies, next: next === null ? null : cursorText(next) })

@@ -1,16 +1,18 @@
 /** Answers questions about telemetry: the last points of satellites, and their past. Runs in the primary. */
-import type { Catalogue, TypedMetric } from '../../../protocol/catalogue.js'
+import { strict as assert } from 'node:assert'
+import type { Catalogue, Stream, TypedMetric } from '../../../protocol/catalogue.js'
 import type { Shown, ValueType } from '../../../protocol/value-types.js'
 import { jsonAnswer, errorAnswer } from '../../ingress/http/engines/answers.js'
-import { STREAM, cursorText } from '../../ingress/http/query/requests.js'
+import { cursorText } from '../../ingress/http/query/requests.js'
 import type {
   LatestRequest, SatellitesRequest, SeriesRequest, StatusAnswer, TelemetryQuestion
 } from '../../ingress/http/api/status-port.js'
 import { LimitStates, stateOfValue, worstOf } from '../../limits/limit-states.js'
 import type { NumberedLimits } from '../../limits/limit-set.js'
 import type { QueryPool } from '../../database/query-pool.js'
+import { streamSql } from '../../database/stream-tables.js'
 import { isoTime } from '../../pipeline/rows/rows.js'
-import { readLatestPoint, readSatellitePage, type Value } from '../../queries/latest-points.js'
+import { readLatestPoint, readSatellitePage, type LatestPoint, type Value } from '../../queries/latest-points.js'
 import { readNewestValues, type TimedValue } from '../../queries/newest-values.js'
 import { readSeries, type BucketSeries, type BucketValues, type Series } from '../../queries/series-query.js'
 import { rowsAnswer, type Rows } from './rows-text.js'
@@ -57,58 +59,83 @@ export class TelemetryService {
     const { catalogue, queries } = this.parts
     const now = this.parts.now()
     const { version, set } = this.parts.limits()
-    const { limited } = new LimitStates(set, catalogue.typed.filter(({ metric }) => !metric.retired))
-    const states = new LimitStates(set, limited)
-    const filter = pageFilter(request, now)
-    const { points, total, hasMore } = await queries.run((db) => readSatellitePage(db, plainOf(limited), filter))
-    const found = points.map(({ satellite, timeMicros, values }) => (
-      { id: satellite, time: isoTime(timeMicros), state: states.stateOf(satellite, values) }
-    ))
+    const streams = catalogue.live.map((stream) => {
+      const qualify = (name: string): string => stream.qualify(name)
+      const { limited } = new LimitStates(set, stream.typed.filter(({ metric }) => !metric.retired), qualify)
+      return { stream, metrics: plainOf(limited), states: new LimitStates(set, limited, qualify) }
+    })
+    const { satellites, total, hasMore } = await queries.run((db) =>
+      readSatellitePage(db, streams, pageFilter(request, now)))
+    const found = satellites.map(({ satellite, points }) => ({
+      id: satellite,
+      streams: points.flatMap((point, index) => {
+        const { stream, states } = streams[index] ?? {}
+        if (point === null || stream === undefined || states === undefined) return []
+        return [{
+          name: stream.name, time: isoTime(point.timeMicros), state: states.stateOf(satellite, point.values)
+        }]
+      })
+    }))
     if (format !== 'json') {
       return rowsAnswer(format, {
         columns: ['satellite_id', 'state', 'stream', 'time'],
-        rows: found.map(({ id, time, state }) => [id, state, STREAM, time])
+        rows: found.flatMap(({ id, streams }) => streams.map(({ name, time, state }) => [id, state, name, time]))
       })
     }
     return jsonAnswer({
       now: isoTime(now),
       total,
       limits_version: version,
-      satellites: found.map(({ id, time, state }) => (
-        { satellite_id: id, state, streams: { [STREAM]: { time, state } } }
-      )),
-      next: hasMore ? cursorText(points.at(-1)?.satellite ?? '') : null
+      satellites: found.map(({ id, streams }) => ({
+        satellite_id: id,
+        state: worstOf(streams.map(({ state }) => state)),
+        streams: Object.fromEntries(streams.map(({ name, ...rest }) => [name, rest]))
+      })),
+      next: hasMore ? cursorText(satellites.at(-1)?.satellite ?? '') : null
     })
   }
 
-  private async satellite ({ satellite, metrics: names, format }: QuestionOf<'satellite'>): Promise<StatusAnswer> {
+  private async satellite ({ satellite, streams, format }: QuestionOf<'satellite'>): Promise<StatusAnswer> {
     const now = this.parts.now()
     const { version, set } = this.parts.limits()
-    const metrics = this.metricsOf(names)
-    const point = await this.parts.queries.run((db) => readLatestPoint(db, plainOf(metrics), satellite))
-    if (point === null) return errorAnswer('not_found', { message: 'No point of this satellite is stored.' })
-    const limits = new LimitStates(set, metrics).limitsOf(satellite)
-    const found = metrics.map(({ metric: { name, title, unit, type: typeName }, type }, index) => {
-      const value = point.values[index] ?? null
-      const own = limits[index] ?? {}
-      const state = stateOfValue(value, own, type)
-      return { name, title, unit, type: typeName, value: shown(value, type), state, limits: own }
+    const chosen = streams.map((each) => this.chosen(each.stream, each.metrics))
+    const points = await this.parts.queries.run(async (db) => {
+      const all: Array<LatestPoint | null> = []
+      for (const { stream, metrics } of chosen) {
+        all.push(await readLatestPoint(db, { stream, metrics: plainOf(metrics) }, satellite))
+      }
+      return all
     })
-    const time = isoTime(point.timeMicros)
-    const state = worstOf(found.map((each) => each.state))
+    if (points.every((point) => point === null)) {
+      return errorAnswer('not_found', { message: 'No point of this satellite is stored.' })
+    }
+    const found = chosen.flatMap(({ stream, metrics }, index) => {
+      const point = points[index] ?? null
+      if (point === null) return []
+      const limits = new LimitStates(set, metrics, (name) => stream.qualify(name)).limitsOf(satellite)
+      const described = metrics.map(({ metric: { name, title, unit, type: typeName }, type }, metric) => {
+        const value = point.values[metric] ?? null
+        const own = limits[metric] ?? {}
+        const state = stateOfValue(value, own, type)
+        return { name, title, unit, type: typeName, value: shown(value, type), state, limits: own }
+      })
+      const state = worstOf(described.map((each) => each.state))
+      return [{ name: stream.name, time: isoTime(point.timeMicros), state, metrics: described }]
+    })
     if (format !== 'json') {
       return rowsAnswer(format, {
         columns: ['satellite_id', 'stream', 'time', 'metric', 'unit', 'value', 'state'],
-        rows: found.map((each) => [satellite, STREAM, time, each.name, each.unit, each.value, each.state])
+        rows: found.flatMap(({ name, time, metrics }) => metrics.map((each) => (
+          [satellite, name, time, each.name, each.unit, each.value, each.state])))
       })
     }
-    const byName = Object.fromEntries(found.map(({ name, ...metric }) => [name, metric]))
     return jsonAnswer({
       satellite_id: satellite,
       now: isoTime(now),
-      state,
+      state: worstOf(found.map(({ state }) => state)),
       limits_version: version,
-      streams: { [STREAM]: { time, state, metrics: byName } }
+      streams: Object.fromEntries(found.map(({ name, time, state, metrics }) => (
+        [name, { time, state, metrics: Object.fromEntries(metrics.map(({ name, ...rest }) => [name, rest])) }])))
     })
   }
 
@@ -127,7 +154,7 @@ export class TelemetryService {
       from: isoTime(range.fromMicros),
       to: isoTime(range.toMicros),
       kind: series.kind,
-      source: series.source,
+      source: streamSql(series.source, stream),
       bucket_ms: isRaw ? null : series.widthMicros / 1000,
       time_ms: series.timesMicros.map((micros) => micros / 1000),
       counts: isRaw ? null : series.counts,
@@ -137,11 +164,12 @@ export class TelemetryService {
 
   private async latest (request: LatestRequest): Promise<StatusAnswer> {
     const { satellite, countMax } = request
-    const metrics = plainOf(this.metricsOf([request.metric]))
+    const { stream, metrics: typed } = this.chosen(request.stream, [request.metric])
+    const metrics = plainOf(typed)
     const [metric] = metrics
     if (metric === undefined) return jsonAnswer([])
     const values = await this.parts.queries.run(async (db, leftMs): Promise<TimedValue[]> => {
-      const last = await readLatestPoint(db, metrics, satellite)
+      const last = await readLatestPoint(db, { stream, metrics }, satellite)
       if (last === null) return []
       const { timeMicros, values: [value = null] } = last
       // Nothing is newer than the last point, whatever the clocks of satellites say.
@@ -150,7 +178,7 @@ export class TelemetryService {
       if (countMax === 1 && toMicros === timeMicros && fromMicros <= timeMicros && value !== null) {
         return [{ timeMicros, value }]
       }
-      return await readNewestValues(db, { satellite, metric, fromMicros, toMicros, countMax }, leftMs)
+      return await readNewestValues(db, { satellite, stream, metric, fromMicros, toMicros, countMax }, leftMs)
     })
     return jsonAnswer(values.reverse().map(({ timeMicros, value }) => datum(timeMicros, value)))
   }
@@ -165,17 +193,25 @@ export class TelemetryService {
     }))
   }
 
-  private async read ({ satellite, metrics: names, pointsMax, ...given }: SeriesRequest): Promise<ReadSeries> {
-    const metrics = this.metricsOf(names)
+  private async read (
+    { satellite, stream: name, metrics: names, pointsMax, ...given }: SeriesRequest
+  ): Promise<ReadSeries> {
+    const { stream, metrics } = this.chosen(name, names)
     const toMicros = given.toMicros ?? Math.max(this.parts.now(), (given.fromMicros ?? 0) + 1)
     const range = { fromMicros: given.fromMicros ?? toMicros - RANGE_MICROS, toMicros }
-    const filter = { satellite, metrics: plainOf(metrics), ...range, pointsMax }
+    const filter = { satellite, stream, metrics: plainOf(metrics), ...range, pointsMax }
     return { range, metrics, series: await this.parts.queries.run((db, leftMs) => readSeries(db, filter, leftMs)) }
   }
 
-  private metricsOf (names: readonly string[]): TypedMetric[] {
-    const { typed } = this.parts.catalogue
-    return names.flatMap((name) => typed.find(({ metric }) => metric.name === name) ?? [])
+  /** @param name of a stream that there is: the worker has checked it */
+  private chosen (name: string, names: readonly string[]): {
+    readonly stream: Stream, readonly metrics: readonly TypedMetric[]
+  } {
+    const stream = this.parts.catalogue.stream(name)
+    assert(stream !== null, 'workers have the catalogue of the primary')
+    return {
+      stream, metrics: names.flatMap((each) => stream.typed.find(({ metric }) => metric.name === each) ?? [])
+    }
   }
 }
 

@@ -10,7 +10,8 @@
  * and reported as a gap; satellites wait here up to PENDING_MAX and what one round adds, an event has EVENT_BYTES_MAX,
  * and whatever does not fit waits, merged with what comes later.
  */
-import type { TypedMetric } from '../../../protocol/catalogue.js'
+import { strict as assert } from 'node:assert'
+import { TELEMETRY, type Stream, type TypedMetric } from '../../../protocol/catalogue.js'
 import { SATELLITE_STATES, TICK_MS } from '../../ingress/http/live/feed.js'
 import type { FeedGap, FeedPoint, FeedTick, FeedWant } from '../../ingress/http/live/feed.js'
 import type { GatherWant, NewestPart, NewestValues, SatelliteChange } from '../../worker/newest-points.js'
@@ -27,8 +28,7 @@ const EVENT_BYTES_MAX = 64 * 1024
 export interface FeedHubParts<Worker> {
   readonly run: string
   readonly version: string
-  /** By column. */
-  readonly metrics: readonly TypedMetric[]
+  readonly streams: readonly Stream[]
   /** Those that can answer. */
   readonly ready: () => readonly Worker[]
   readonly ask: (worker: Worker, want: GatherWant | null) => void
@@ -45,7 +45,7 @@ interface Opening<Worker> {
   readonly id: number
 }
 
-/** A satellite's newest values, of all workers. */
+/** A satellite's newest values in one stream, of all workers. */
 class MergedPoint {
   private timeMs = -Infinity
   private state = 0
@@ -61,12 +61,15 @@ class MergedPoint {
     }
   }
 
-  toEvent (satellite: string, metrics: readonly TypedMetric[]): FeedPoint {
+  constructor (private readonly satellite: string, private readonly stream: Stream) {}
+
+  toEvent (): FeedPoint {
+    const { satellite, stream: { name: stream, typed: metrics } } = this
     const values = Object.fromEntries(Array.from(this.values, ([index, [timeMs, value]]) => {
       const { metric, type } = metrics[index] as TypedMetric
       return [metric.name, [timeMs, type.show(value)] as const]
     }))
-    return { satellite, timeMs: this.timeMs, state: SATELLITE_STATES[this.state] ?? 'normal', values }
+    return { satellite, stream, timeMs: this.timeMs, state: SATELLITE_STATES[this.state] ?? 'normal', values }
   }
 }
 
@@ -82,6 +85,7 @@ export class FeedHub<Worker> {
   /** Ticks in flight. */
   private readonly busy = new Set<Worker>()
   private readonly gaps = new Map<Worker, FeedGap[]>()
+  /** By satellite and stream. */
   private pending = new Map<string, SatelliteChange>()
   private points = new Map<string, MergedPoint>()
   /** Satellites that wait in a worker. */
@@ -254,14 +258,18 @@ export class FeedHub<Worker> {
   }
 
   private addSatellite (change: SatelliteChange): void {
-    const [id, timeMs] = change
-    const known = this.pending.get(id)
-    if (known === undefined || timeMs >= known[1]) this.pending.set(id, change)
+    const [id, timeMs, , stream] = change
+    const key = keyOf(id, stream)
+    const known = this.pending.get(key)
+    if (known === undefined || timeMs >= known[1]) this.pending.set(key, change)
   }
 
   private addPoint (point: NewestValues): void {
-    const merged = this.points.get(point.satellite) ?? new MergedPoint()
-    this.points.set(point.satellite, merged)
+    const key = keyOf(point.satellite, point.stream)
+    const stream = this.parts.streams[point.stream]
+    assert(stream !== undefined, 'workers have the catalogue of the primary')
+    const merged = this.points.get(key) ?? new MergedPoint(point.satellite, stream)
+    this.points.set(key, merged)
     merged.add(point)
   }
 
@@ -270,12 +278,14 @@ export class FeedHub<Worker> {
     if (this.pending.size === 0) return null
     const texts: string[] = []
     let bytes = 0
-    for (const [id, [, newestMs, state]] of this.pending) {
-      const text = `[${JSON.stringify(id)},${newestMs},"${SATELLITE_STATES[state] ?? ''}"]`
+    for (const [key, [id, newestMs, state, stream]] of this.pending) {
+      const name = this.parts.streams[stream]?.name ?? ''
+      const text = `[${JSON.stringify(id)},${newestMs},"${SATELLITE_STATES[state] ?? ''}"` +
+        `${name === TELEMETRY ? '' : `,"${name}"`}]`
       bytes += Buffer.byteLength(text) + 1
       if (bytes > EVENT_BYTES_MAX) break
       texts.push(text)
-      this.pending.delete(id)
+      this.pending.delete(key)
     }
     const more = [...this.more.values()].reduce((sum, count) => sum + count, this.pending.size)
     return `{"time_ms":${timeMs},"changed":[${texts.join(',')}],"more":${more}}`
@@ -284,7 +294,7 @@ export class FeedHub<Worker> {
   private takePoints (): FeedPoint[] {
     const { points } = this
     this.points = new Map()
-    return Array.from(points, ([satellite, point]) => point.toEvent(satellite, this.parts.metrics))
+    return Array.from(points.values(), (point) => point.toEvent())
   }
 
   private addGapToAll (gap: FeedGap): void {
@@ -299,4 +309,9 @@ export class FeedHub<Worker> {
     const merged = ticks > 0 ? { cause: gap.cause, ticks } : gap
     this.gaps.set(worker, [...gaps.filter((each) => each !== same), merged])
   }
+}
+
+/** No id has a control character. */
+function keyOf (satellite: string, stream: number): string {
+  return `${satellite}\n${stream}`
 }

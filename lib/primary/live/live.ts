@@ -1,5 +1,5 @@
 /** The live feed in the primary: what is gathered, and what is known without asking. */
-import type { TypedMetric } from '../../../protocol/catalogue.js'
+import type { Stream } from '../../../protocol/catalogue.js'
 import type { Config } from '../../config/settings.js'
 import type { FeedTick } from '../../ingress/http/live/feed.js'
 import type { MetricsJson } from '../../messages/messages.js'
@@ -16,8 +16,7 @@ import { Throughput } from './throughput.js'
 export interface LiveParts {
   readonly run: string
   readonly version: string
-  /** By column. */
-  readonly metrics: readonly TypedMetric[]
+  readonly streams: readonly Stream[]
   readonly config: Config
   readonly databaseKind: string
   readonly workers: () => WorkerSources

@@ -6,7 +6,7 @@
  * readings in discrete steps, within the ranges of the catalogue. With probability `anomalyRate` a point has exactly
  * one metric beyond its limit, which is reported to `onAnomaly`.
  */
-import type { Catalogue } from '../../../protocol/catalogue.js'
+import type { Stream } from '../../../protocol/catalogue.js'
 import { behaviourOf, type Behaviour, type Course, type OrbitView } from './behaviours.js'
 import { Random } from './random.js'
 
@@ -32,7 +32,7 @@ export interface FleetOptions {
   readonly seed: number
   /** Probability that a point has a metric beyond its limit: 0 to 1. */
   readonly anomalyRate: number
-  readonly catalogue: Catalogue
+  readonly stream: Stream
   readonly onAnomaly: (truth: AnomalyTruth) => void
 }
 
@@ -47,7 +47,7 @@ interface Satellite {
 }
 
 export class Fleet {
-  /** Of the catalogue, retired ones included. */
+  /** Of the stream, retired ones included. */
   readonly metricCount: number
   /** SAT-0001, SAT-0002, …; with more digits if the fleet needs them. */
   readonly ids: readonly string[]
@@ -61,9 +61,9 @@ export class Fleet {
   private readonly view: OrbitView = { stepSeconds: 0, sunlit: true, arcShare: 0, elevation: 0 }
 
   constructor (options: FleetOptions) {
-    this.behaviours = options.catalogue.metrics.map((metric) => metric.retired ? null : behaviourOf(metric))
+    this.behaviours = options.stream.metrics.map((metric) => metric.retired ? null : behaviourOf(metric))
     this.breakable = this.behaviours.flatMap((behaviour, index) => behaviour?.beyond == null ? [] : [index])
-    this.metricCount = options.catalogue.metrics.length
+    this.metricCount = options.stream.metrics.length
     this.anomalyRate = options.anomalyRate
     this.onAnomaly = options.onAnomaly
     const digits = Math.max(ID_DIGITS_MIN, String(options.satellites).length)

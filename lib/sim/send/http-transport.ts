@@ -9,12 +9,13 @@
  * refused connections a second would take CPU from a server that is restarting.
  */
 import type { ConnectionOptions } from 'node:tls'
+import { TELEMETRY } from '../../../protocol/catalogue.js'
 import type { PointSchema } from '../../../protocol/schema.js'
 import { systemCode } from '../../support/errors.js'
 import { createBody, type Body, type BodyFormat } from './bodies.js'
 import { CONNECT_TIMEOUT_MS, HttpConnection, requestHead, type HttpTarget, type Outcome } from './http-connection.js'
-import { createLatencies, recordLatency } from '../histogram.js'
-import { countFailure, type Transport, type TransportStats } from './transport.js'
+import { recordLatency } from '../histogram.js'
+import { countFailure, createStats, type Transport, type TransportStats } from './transport.js'
 
 /** An incomplete batch is sent after this time. */
 const PARTIAL_BATCH_MS = 1_000
@@ -40,6 +41,10 @@ export interface HttpTransportOptions {
   /** Ids of the fleet. */
   readonly ids: readonly string[]
   readonly schema: PointSchema
+  /** Its name. Default: `telemetry`. */
+  readonly stream?: string
+  /** Shared with other streams; default: its own. */
+  readonly stats?: TransportStats
   /** Points per request. 1: one JSON object; more: a JSON array. With msgpack: a frame. */
   readonly batchSize: number
   readonly format: BodyFormat
@@ -66,16 +71,7 @@ interface Waiting {
 }
 
 export class HttpTransport implements Transport {
-  readonly stats: TransportStats = {
-    sentMessages: 0,
-    sentPoints: 0,
-    acceptedPoints: 0,
-    failedPoints: 0,
-    failures: new Map(),
-    askedToWait: 0,
-    answered: true,
-    latencies: createLatencies()
-  }
+  readonly stats: TransportStats
 
   private readonly target: HttpTarget
   private readonly body: Body
@@ -100,10 +96,12 @@ export class HttpTransport implements Transport {
   private closed = false
 
   constructor (options: HttpTransportOptions) {
-    const { url, token, tls = {} } = options
+    const { url, token, tls = {}, stream = TELEMETRY } = options
+    this.stats = options.stats ?? createStats(true)
     this.body = createBody(options.format, options.ids, options.schema, options.batchSize)
     const batchSize = this.batchSize = this.body.pointsMax
-    const path = url.pathname.replace(/\/+$/, '') + (options.batchSize > 1 ? '/telemetry/batch' : '/telemetry')
+    const path = `${url.pathname.replace(/\/+$/, '')}/telemetry${stream === TELEMETRY ? '' : `/${stream}`}` +
+      (options.batchSize > 1 ? '/batch' : '')
     const authorization = token === null ? [] : [['Authorization', `Bearer ${token}`] as const]
     const headers = [['Content-Type', this.body.contentType] as const, ...authorization]
     this.target = { url, tls, head: requestHead(url, path, headers) }

@@ -4,7 +4,7 @@
  * Every point passed to send() ends up in exactly one of `acceptedPoints` and `failures`, at the latest when drain()
  * has resolved.
  */
-import type { Latencies } from '../histogram.js'
+import { createLatencies, type Latencies } from '../histogram.js'
 
 /** Points that failed for one cause, and the server's message the first time. */
 export interface Failure {
@@ -44,6 +44,20 @@ export interface Transport {
   /** Sends what is buffered and waits for responses; points still unanswered at the deadline count as failed. */
   drain (deadlineMs: number): Promise<void>
   close (): Promise<void>
+}
+
+/** @param answered see TransportStats */
+export function createStats (answered: boolean): TransportStats {
+  return {
+    sentMessages: 0,
+    sentPoints: 0,
+    acceptedPoints: 0,
+    failedPoints: 0,
+    failures: new Map(),
+    askedToWait: 0,
+    answered,
+    latencies: createLatencies()
+  }
 }
 
 const CAUSES_MAX = 20

@@ -17,7 +17,6 @@ import { PACKET_BYTES_RECOMMENDED, PACKET_BYTES_MAX } from '../../../protocol/pa
 import type { PointSchema } from '../../../protocol/schema.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { frameBytesMax } from './bodies.js'
-import { createLatencies } from '../histogram.js'
 import { codeOf } from './http-transport.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
 import { UdpAccount, type DropAccount, type SenderAccount } from './udp-account.js'
@@ -42,6 +41,7 @@ export interface UdpTransportOptions {
   readonly token: string | null
   readonly ids: readonly string[]
   readonly schema: PointSchema
+  readonly stats: TransportStats
   /** Null: as many as fit into the recommended size, or one if that is larger. */
   readonly pointsPerPacket: number | null
   /** At most 32 characters. */
@@ -68,16 +68,7 @@ export interface UdpOutcome {
 }
 
 export class UdpTransport implements Transport {
-  readonly stats: TransportStats = {
-    sentMessages: 0,
-    sentPoints: 0,
-    acceptedPoints: 0,
-    failedPoints: 0,
-    failures: new Map(),
-    askedToWait: 0,
-    answered: false,
-    latencies: createLatencies()
-  }
+  readonly stats: TransportStats
 
   outcome: UdpOutcome | null = null
   /** Microseconds since 1970 at the start, so that each run's is larger. */
@@ -103,6 +94,7 @@ export class UdpTransport implements Transport {
   private closing: Promise<void> | null = null
 
   private constructor (private readonly socket: Socket, private readonly options: UdpTransportOptions) {
+    this.stats = options.stats
     this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
     this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
     this.bytesMax = options.pointsPerPacket === null

@@ -16,13 +16,13 @@ import { REFRESH_FROM_MS, REFRESH_UNTIL_MS } from '../../schema/timescale-polici
 import { callRefresh, forgetFailed, isolating, MINUTE_MS, type RollupView } from './spans.js'
 
 export interface OverduePolicy {
-  readonly view: RollupView
+  readonly view: string
   /** Since its last successful run, or since this server first saw it. */
   readonly seconds: number
 }
 
 interface PolicyRow {
-  readonly view: RollupView
+  readonly view: string
   /** Null: it never ran. */
   readonly age: number | null
   readonly every: number
@@ -42,7 +42,7 @@ export class PolicyWatch {
   overdue: readonly OverduePolicy[] = []
   private lookDueMs = 0
   /** When policies that never ran were first seen, on the monotonic clock. */
-  private readonly firstSeenMs = new Map<RollupView, number>()
+  private readonly firstSeenMs = new Map<string, number>()
   /** By view, where its refresh continues; empty: none is in progress. */
   private readonly cursors = new Map<RollupView, number>()
 
@@ -120,8 +120,9 @@ export class PolicyWatch {
 
 /** Depending on the version, a rollup's job names the view or the hypertable behind it. */
 async function readPolicies (database: Database): Promise<PolicyRow[]> {
-  const { rows } = await database.query<PolicyRow>(`
-    SELECT * FROM (
+  // Literals, which stand for the views of the session's stream.
+  const { rows } = await database.query<Omit<PolicyRow, 'view'> & { readonly width: string }>(`
+    SELECT CASE view WHEN 'rollup_10s' THEN '10s' ELSE '1m' END AS width, age, every, running FROM (
       SELECT coalesce(c.view_name, j.hypertable_name)::text AS view,
              extract(epoch FROM now() - nullif(s.last_successful_finish, '-infinity'))::double precision AS age,
              extract(epoch FROM j.schedule_interval)::double precision AS every,
@@ -133,6 +134,6 @@ async function readPolicies (database: Database): Promise<PolicyRow[]> {
         AND c.materialization_hypertable_name = j.hypertable_name
       WHERE j.proc_name = 'policy_refresh_continuous_aggregate' AND j.scheduled
         AND 'public' IN (j.hypertable_schema, c.view_schema)
-    ) policies WHERE view = ANY ($1)`, [VIEWS])
-  return rows
+    ) policies WHERE view IN ('rollup_10s', 'rollup_1m')`)
+  return rows.map(({ width, ...row }) => ({ ...row, view: `rollup_${width}` }))
 }

@@ -1,6 +1,6 @@
 /** What a satellite sends: its last values, and series of the chosen metrics, from the database and then live. */
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { MetricInfo } from '../../model/catalogue.js'
+import { qualified, type MetricInfo } from '../../model/catalogue.js'
 import { Readings, type SatelliteAnswer } from '../../model/readings.js'
 import { RANGE_MS, type Range } from '../../model/route.js'
 import { SatelliteSeries, type SeriesAnswer } from '../../model/series.js'
@@ -36,9 +36,11 @@ export function useReadings (id: string): Loaded<Readings> {
     })
     const stop = page.watch({
       onGap: refresh.note,
-      onPoint: ({ satellite, values }) => {
+      onPoint: ({ satellite, stream, values }) => {
         if (satellite !== id) return
-        for (const [metric, [timeMs, reading]] of Object.entries(values)) value.addLive(metric, timeMs, reading)
+        for (const [metric, [timeMs, reading]] of Object.entries(values)) {
+          value.addLive(qualified(stream, metric), timeMs, reading)
+        }
       }
     })
     return () => {
@@ -54,7 +56,7 @@ export function useSeries (
   id: string, stream: string, metrics: readonly MetricInfo[], range: Range
 ): Loaded<SatelliteSeries> {
   const page = usePage()
-  const names = metrics.map(({ name }) => name).join(',')
+  const names = metrics.map(({ ownName }) => ownName).join(',')
   const value = useMemo(() => new SatelliteSeries(metrics), [id, stream, names, range, page.catalogue])
   const [state, setState] = useState({ loading: true, failure: null as string | null })
   useEffect(() => {
@@ -73,8 +75,9 @@ export function useSeries (
     })
     const stop = page.watch({
       onGap: refresh.note,
-      onPoint: ({ satellite, time_ms: timeMs, values }) => {
-        if (satellite === id) value.addLive(timeMs, value.metrics.map(({ name }) => values[name]?.[1] ?? null))
+      onPoint: ({ satellite, stream: from, time_ms: timeMs, values }) => {
+        if (satellite !== id || from !== stream) return
+        value.addLive(timeMs, value.metrics.map(({ ownName }) => values[ownName]?.[1] ?? null))
       }
     })
     const everyMs = Math.min(REFRESH_MS_MAX, Math.max(REFRESH_MS_MIN, RANGE_MS[range] * REFRESH_PART))

@@ -4,9 +4,9 @@ import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { BUILT_IN, type NumberSimulation } from '../../../protocol/catalogue.js'
-import {
-  FILE_BYTES_MAX, RESERVED_NAMES, catalogueJson, parseCatalogue
-} from '../../../lib/catalogue/catalogue-file.js'
+import { FILE_BYTES_MAX, parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
+import { catalogueJson } from '../../../lib/catalogue/catalogue-json.js'
+import { RESERVED_NAMES } from '../../../lib/catalogue/names.js'
 import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
 import { EXAMPLE } from '../../../lib/catalogue/example.js'
 import { anyCatalogue } from '../../support/catalogues.js'
@@ -30,7 +30,7 @@ t.test('the example is valid, and fits the published schema', (t) => {
   t.ok(parsed.ok)
   if (!parsed.ok) return t.end()
   t.strictSame(
-    parsed.catalogue.live.map(({ name }) => name),
+    parsed.catalogue.telemetry.live.map(({ name }) => name),
     [
       'battery_charge_percent', 'bus_voltage', 'panel_temperature', 'transmitter_power', 'frames_lost',
       'mode', 'heater_on'
@@ -122,6 +122,37 @@ t.test('names that PostgreSQL, our SQL or every object has are reserved, in the 
   t.end()
 })
 
+t.test('streams: ids, names, and what a catalogue must have', (t) => {
+  const streams = (...more: string[]): string => (
+    `{ catalogue: 1, streams: { telemetry: { metrics: { a: { id: 1 } } }, ${more.join(', ')} } }`)
+  const of = (name: string, rest: string): string => `${name}: { ${rest}, metrics: { a: { id: 1 } } }`
+  const parsed = parseCatalogue(streams(of('radio', 'id: 255, interval: 2s, title: R'), of('power', 'id: 2')))
+  t.ok(parsed.ok)
+  if (!parsed.ok) return t.end()
+  t.strictSame(
+    parsed.catalogue.streams.map(({ id, name, title, intervalMs }) => [id, name, title, intervalMs]),
+    [[1, 'telemetry', 'Telemetry', null], [2, 'power', 'Power', null], [255, 'radio', 'R', 2_000]])
+  t.ok(fits(JSON.parse(JSON.stringify(catalogueJson(parsed.catalogue)))), JSON.stringify(fits.errors))
+  t.match(faultsOf(streams(of('power', 'title: x'))), [/streams\.power has no id/])
+  t.match(faultsOf(streams(of('power', 'id: 1'))), [/power\.id must be a whole number from 2 to 255/])
+  t.match(faultsOf(streams(of('power', 'id: 2'), of('radio', 'id: 2'))), [/radio\.id 2 is the id of power already/])
+  t.match(faultsOf(streams(of('power', 'id: 2, interval: 5'))), [/interval must be a time from 1ms to 1d/])
+  t.match(
+    faultsOf('{ catalogue: 1, streams: { power: { id: 2, metrics: { a: { id: 1 } } } } }'), [/must have the stream/])
+  for (const name of ['Power', '1a', 'x'.repeat(25), 'a-b']) {
+    t.match(faultsOf(streams(of(name, 'id: 2'))), [/is not a name for a stream/], name)
+  }
+  for (const name of [
+    'anomalies', 'rollup_10s', 'x_10s', 'x_late', 'x_p20261128', 'a_rollup', 'limits', 'order', 'user', 'batch',
+    'telemetry_1m', 'satellites', 'orbitstream_x', 'pg_x', 'catalogue'
+  ]) t.match(faultsOf(streams(of(name, 'id: 2'))), [/is a name that a table, a path or SQL has already/], name)
+  const many = (count: number): string => (
+    streams(...Array.from({ length: count }, (_, at) => of(`s${at}`, `id: ${at + 2}`))))
+  t.strictSame(faultsOf(many(31)), [])
+  t.match(faultsOf(many(32)), [/must have at most 32 streams, not 33/])
+  t.end()
+})
+
 t.test('text and numbers that the database would give back otherwise', (t) => {
   for (const escape of ['\\ud800', '\\udc00x', '\\u0000', '\\n']) {
     t.match(faultsOf(file(`a: { id: 1, title: "x${escape}" }`)), [/title must be text/], escape)
@@ -151,7 +182,7 @@ t.test('limits as large as numbers get still give a simulation that can be store
       const parsed = parseCatalogue(file(`a: { id: 1, type: ${type}, limits: { ${limits} } }`))
       t.ok(parsed.ok)
       if (!parsed.ok) continue
-      const { between, beyond } = parsed.catalogue.metrics[0]!.simulation as NumberSimulation
+      const { between, beyond } = parsed.catalogue.telemetry.metrics[0]!.simulation as NumberSimulation
       const isOfType = type === 'int' ? Number.isSafeInteger : Number.isFinite
       t.ok([...between, ...beyond ?? []].every(isOfType), `${type} ${limits}`)
       const again = parseCatalogue(JSON.stringify(catalogueJson(parsed.catalogue)))
@@ -168,10 +199,10 @@ t.test('what is no catalogue at all', (t) => {
   t.match(faultsOf('catalogue: 1\nstreams: { telemetry: { metrics: {} } }'), [/must have 1 to 250 metrics, not 0/])
   t.match(
     faultsOf('catalogue: 1\nstreams: { power: { metrics: {} }, telemetry: { metrics: { a: { id: 1 } } } }'),
-    [/streams\.power is not supported/])
+    [/streams\.power\.metrics must have 1 to 250 metrics, not 0/])
   t.match(faultsOf('catalogue: [1\n'), [/is not valid YAML/])
   t.match(faultsOf('a: 1\na: 2'), [/2:1 .*has the key a twice/])
-  t.match(faultsOf(`# ${'x'.repeat(FILE_BYTES_MAX)}`), [/has more than 1048576 bytes/])
+  t.match(faultsOf(`# ${'x'.repeat(FILE_BYTES_MAX)}`), [new RegExp(`has more than ${FILE_BYTES_MAX} bytes`)])
   const manyAliases = faultsOf(`catalogue: 1\nx: &x [${'1,'.repeat(1_000)}]\ny: [${'*x,'.repeat(1_000)}]\nstreams: {}`)
   t.equal(manyAliases.length, 100)
   t.match(manyAliases[1], /3:8 .*must have no YAML aliases: write what \*x stands for/)

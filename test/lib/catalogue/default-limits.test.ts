@@ -32,7 +32,8 @@ t.test('one that does not fit the other limits is refused by name', (t) => {
 
 t.test('limits of new metrics join those in force, if together they are a valid set', (t) => {
   const catalogue = catalogueOf('a: { id: 1 }', 'b: { id: 2, limits: { low: { critical: 3 } } }')
-  const added = catalogue.metrics.slice(1)
+  const stream = catalogue.telemetry
+  const added = stream.metrics.slice(1).map((metric) => ({ stream, metric }))
   // Those of a newer host's metric stay.
   const inForce = { default: { newer: { high: { warning: 1 } } }, overrides: { X: { a: { low: { critical: 1 } } } } }
   t.same(withLimitsOf(added, inForce, catalogue), {
@@ -40,6 +41,7 @@ t.test('limits of new metrics join those in force, if together they are a valid 
   })
   t.same(withLimitsOf(added, { default: { b: {} }, overrides: {} }, catalogue).default, { b: {} }, 'those in force win')
   const costly = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`*a*${index}*b*`, {}]))
-  t.throws(() => withLimitsOf(added, { default: {}, overrides: costly }, catalogue), /cannot be added to those in force/)
+  t.throws(
+    () => withLimitsOf(added, { default: {}, overrides: costly }, catalogue), /cannot be added to those in force/)
   t.end()
 })

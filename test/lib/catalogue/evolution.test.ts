@@ -1,9 +1,11 @@
 import t from 'tap'
-import type { Metric } from '../../../protocol/catalogue.js'
-import { compareCatalogues, isSameCatalogue } from '../../../lib/catalogue/evolution.js'
+import type { Catalogue, Metric } from '../../../protocol/catalogue.js'
+import { parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
+import { NO_CHANGE, compareCatalogues, isSameCatalogue, type StreamMetric } from '../../../lib/catalogue/evolution.js'
 import { catalogueOf as catalogue } from '../../support/catalogues.js'
 
 const names = (metrics: readonly Metric[]): string[] => metrics.map(({ name }) => name)
+const named = (metrics: readonly StreamMetric[]): string[] => names(metrics.map(({ metric }) => metric))
 
 t.test('adding, retiring and describing are changes', (t) => {
   const before = catalogue('a: { id: 1, unit: V }', 'b: { id: 3 }')
@@ -11,13 +13,13 @@ t.test('adding, retiring and describing are changes', (t) => {
     'c: { id: 4 }', 'b: { id: 3, retired: true }', 'a: { id: 1, unit: mV, title: Volts, aliases: [volts] }')
   const evolution = compareCatalogues(before, after)
   t.strictSame(evolution.faults, [])
-  t.strictSame(names(evolution.added), ['c'])
-  t.strictSame(names(evolution.retired), ['b'])
+  t.strictSame(named(evolution.added), ['c'])
+  t.strictSame(named(evolution.retired), ['b'])
   t.strictSame(
     evolution.changed.map(({ metric, what }) => [metric.name, what]),
     [['a', ['aliases', 'title', 'unit']], ['b', ['retired']]])
-  t.strictSame(names(after.metrics), ['a', 'b', 'c'], 'by id, whatever the order in the file')
-  t.strictSame(names(after.live), ['a', 'c'])
+  t.strictSame(names(after.telemetry.metrics), ['a', 'b', 'c'], 'by id, whatever the order in the file')
+  t.strictSame(names(after.telemetry.live), ['a', 'c'])
   t.end()
 })
 
@@ -52,7 +54,7 @@ t.test('the same catalogue is the same, in any order', (t) => {
   const one = catalogue('a: { id: 1 }', 'b: { id: 2 }')
   const other = catalogue('b: { id: 2 }', 'a: { id: 1 }')
   t.ok(isSameCatalogue(one, other))
-  t.strictSame(compareCatalogues(one, other), { faults: [], added: [], retired: [], changed: [] })
+  t.strictSame(compareCatalogues(one, other), NO_CHANGE)
   t.notOk(isSameCatalogue(one, catalogue('a: { id: 1 }', 'b: { id: 2, unit: V }')))
   t.end()
 })
@@ -68,5 +70,31 @@ t.test('a name that senders may still use never comes to mean another metric', (
     t.match(compareCatalogues(inForce, proposed, [first]).faults, [/^x was another name of a \(id 1\)/])
   }
   t.strictSame(compareCatalogues(inForce, first, [first]).faults, [], 'its own metric may have it again')
+  t.end()
+})
+
+t.test('streams may be added and retired; their ids, names and metrics stay', (t) => {
+  const of = (...streams: string[]): Catalogue => {
+    const parsed = parseCatalogue(
+      `{ catalogue: 1, streams: { telemetry: { metrics: { a: { id: 1 } } }, ${streams.join(', ')} } }`)
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+    return parsed.catalogue
+  }
+  const before = of('power: { id: 5, metrics: { a: { id: 1 } } }')
+  const after = of('power: { id: 5, retired: true, metrics: { a: { id: 1 }, b: { id: 2 } } }',
+    'radio: { id: 6, metrics: { a: { id: 1 } } }')
+  const evolution = compareCatalogues(before, after)
+  t.strictSame(evolution.faults, [])
+  t.strictSame(evolution.addedStreams.map(({ name }) => name), ['radio'])
+  t.strictSame(evolution.retiredStreams.map(({ name }) => name), ['power'])
+  t.strictSame(evolution.added.map(({ stream, metric }) => stream.qualify(metric.name)), ['power.b', 'radio.a'])
+  t.match(compareCatalogues(before, of()).faults, [/the stream power \(id 5\) is missing/])
+  t.match(
+    compareCatalogues(before, of('radio: { id: 5, metrics: { a: { id: 1 } } }')).faults,
+    [/the stream with the id 5 is power, not radio/])
+  t.match(
+    compareCatalogues(before, of(
+      'power: { id: 5, metrics: { a: { id: 1, type: int } } }', 'radio: { id: 2, metrics: { a: { id: 1 } } }')).faults,
+    [/radio \(id 2\) is new: .* 6 or more/, /power\.a \(id 1\) is of the type float/])
   t.end()
 })

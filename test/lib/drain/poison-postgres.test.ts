@@ -1,7 +1,7 @@
 /** Rows that a real PostgreSQL refuses, for what its owner has made: each is found, on the drain's one connection. */
-import { PointSchema } from '../../../protocol/schema.js'
+import { telemetryOnly, type Catalogue } from '../../../protocol/catalogue.js'
 import { retryQuarantined, type RetryOutcome } from '../../../lib/operations/quarantine.js'
-import { TELEMETRY } from '../../support/built-in.js'
+import { BUILT_IN, TELEMETRY } from '../../support/built-in.js'
 import t, { type Test } from 'tap'
 import { createLogger } from '../../../lib/support/log.js'
 import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
@@ -33,14 +33,14 @@ interface Outcome {
 
 /** Stores points as a worker would, after `change`, which is undone at the end. */
 async function store (
-  t: Test, points: readonly PlainPoint[], change: string, undo: string, schema = TELEMETRY
+  t: Test, points: readonly PlainPoint[], change: string, undo: string, catalogue: Catalogue = BUILT_IN
 ): Promise<Outcome> {
   await db.query(`TRUNCATE telemetry, quarantined_rows, ingest_ledger; ${change}`)
   t.teardown(async () => await db.query(`TRUNCATE telemetry; ${undo}`))
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1e9 })
   let connections = 0
   const drain = new Drain({
-    schema,
+    catalogue,
     journal,
     connect: async () => {
       connections++
@@ -91,16 +91,16 @@ for (const when of ['at once', 'at COMMIT']) {
 }
 
 t.test('rows of a later catalogue are quarantined with what to do, and stored once it is in force', async (t) => {
-  const earlier = new PointSchema(TELEMETRY.metrics.slice(0, 2))
+  const earlier = telemetryOnly(BUILT_IN.telemetry.metrics.slice(0, 2))
   const late: readonly PlainPoint[] = [['A', NOW, 1, 11, 12], ['B', NOW, NaN, 3, 13], ['B', NOW, NaN, 3, 13]]
   const { reasons, ...rest } = await store(t, late, 'TRUNCATE anomalies', '', earlier)
   t.strictSame(rest, { connections: 1, retries: 0, stored: 0 })
   t.equal(reasons.length, late.length + 4, 'points, and their anomalies')
   t.match(reasons[0], /^a row has 3 metrics, and the catalogue in force 2: .*catalogue apply.*quarantine retry/)
-  const retry = async (schema: PointSchema): Promise<RetryOutcome> =>
-    await retryQuarantined(db, schema, 'all', () => undefined)
+  const retry = async (catalogue: Catalogue): Promise<RetryOutcome> =>
+    await retryQuarantined(db, catalogue, 'all', () => undefined)
   t.match(await retry(earlier), { stored: 0 })
-  t.match(await retry(TELEMETRY), { stored: late.length })
+  t.match(await retry(BUILT_IN), { stored: late.length })
   const { rows } = await db.query(`SELECT satellite_id, ${TELEMETRY.metrics[2]} AS last FROM telemetry ORDER BY 1`)
   t.strictSame(rows, [{ satellite_id: 'A', last: 12 }, ...Array(2).fill({ satellite_id: 'B', last: 13 }) as object[]])
 })

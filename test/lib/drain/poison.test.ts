@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRICS, TELEMETRY } from '../../support/built-in.js'
+import { METRICS, STREAM } from '../../support/built-in.js'
 import { isDataError, separatePoison, splitRows } from '../../../lib/drain/poison.js'
 import { connectionLost, FakeServer, serverError } from '../../support/fake-database.js'
 import { decodeRows, encodeRow, type PlainRow } from '../../support/rows.js'
@@ -33,7 +33,7 @@ t.test('finds exactly the refused rows, stores nothing, and leaves the connectio
   await fc.assert(fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 40 }), async (refused) => {
     const server = new FakeServer()
     server.refuses = (row) => refused[valueOf(row)] === true ? serverError('22021', `row ${valueOf(row)}`) : null
-    const { good, poison } = await separatePoison(await server.connect(), TELEMETRY, refused.map((_, i) => rowOf(i)))
+    const { good, poison } = await separatePoison(await server.connect(), STREAM, refused.map((_, i) => rowOf(i)))
     const indexes = [...refused.keys()]
     assert.deepEqual(valuesOf(good), indexes.filter((i) => refused[i] === false), 'good rows, in order')
     assert.deepEqual(valuesOf(poison.map(({ bytes }) => bytes)), indexes.filter((i) => refused[i]), 'poison, in order')
@@ -51,7 +51,7 @@ t.test('a poison row is shown as JSON, or not where jsonb takes none', async (t)
   const server = new FakeServer()
   server.refuses = () => serverError('22021', 'no')
   const rows = [rowOf(1), rowOf(2, 'A\0B'), rowOf(3, Buffer.from([0xff])), rowOf(Infinity)]
-  const { poison } = await separatePoison(await server.connect(), TELEMETRY, rows)
+  const { poison } = await separatePoison(await server.connect(), STREAM, rows)
   t.strictSame(poison.map(({ bytes }) => bytes), rows)
   t.strictSame(poison.map(({ sqlState }) => sqlState), ['22021', '22021', '22021', '22021'])
   const shown = poison.map(({ json }) => json === null ? null : JSON.parse(json) as Record<string, unknown>)
@@ -66,7 +66,7 @@ t.test('a row with a time that no calendar has is poison like any other', async 
   server.refuses = (row) => row.timeMicros === TIME ? null : serverError('22008', 'timestamp out of range')
   const timeMicros = 946_684_800_000_000n + 2n ** 62n
   const wild = encodeRow({ id: Buffer.from('A'), timeMicros, values: [1, null, null] })
-  const { good, poison } = await separatePoison(await server.connect(), TELEMETRY, [rowOf(1), wild, rowOf(2)])
+  const { good, poison } = await separatePoison(await server.connect(), STREAM, [rowOf(1), wild, rowOf(2)])
   t.strictSame(valuesOf(good), [1, 2])
   t.match(poison, [{ sqlState: '22008', bytes: wild }])
 })
@@ -78,7 +78,7 @@ t.test('anything else than a data error is thrown', async (t) => {
       server.refuses = (row) => valueOf(row) === 1 ? serverError('22021') : null
       const db = await server.connect()
       server.faults.push({ on, times: 1, effect: 'before', error: () => error })
-      await t.rejects(separatePoison(db, TELEMETRY, [rowOf(1), rowOf(2)]), error)
+      await t.rejects(separatePoison(db, STREAM, [rowOf(1), rowOf(2)]), error)
     }
   }
 })
@@ -88,7 +88,7 @@ t.test('as many rows as a run may hold', async (t) => {
   const bad = 100_001
   server.refuses = (row) => valueOf(row) === bad ? serverError('23514') : null
   const rows = Array.from({ length: 200_000 }, (_, i) => rowOf(i, 'A'))
-  const { good, poison } = await separatePoison(await server.connect(), TELEMETRY, rows)
+  const { good, poison } = await separatePoison(await server.connect(), STREAM, rows)
   t.equal(good.length, rows.length - 1)
   t.strictSame(valuesOf(poison.map(({ bytes }) => bytes)), [bad])
 })

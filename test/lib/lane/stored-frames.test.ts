@@ -1,5 +1,5 @@
 /** The border between the frames that a database has and those that it does not, wherever it lies. */
-import { TELEMETRY } from '../../support/built-in.js'
+import { BUILT_IN } from '../../support/built-in.js'
 import t from 'tap'
 import { findStoredFrames } from '../../../lib/lane/stored-frames.js'
 import { POSITION_START } from '../../../lib/spool/format/position.js'
@@ -68,7 +68,7 @@ t.test('the boundary is found everywhere, within parts and between them', async 
     if (stored > 0) for (const id of ['A', 'B']) await store(stored, id)
     const through = stored === 0 ? null : { epoch: EPOCH, sequence: stored }
     t.same(
-      await findStoredFrames(db, TELEMETRY, parts()), { through, rows: 2 * stored, rowsBehind: 0 }, `${stored} frames`)
+      await findStoredFrames(db, BUILT_IN, parts()), { through, rows: 2 * stored, rowsBehind: 0 }, `${stored} frames`)
   }
 })
 
@@ -78,7 +78,7 @@ t.test('rows like those of a later frame are counted, and do not move the bounda
   await store(6, 'A')
   await store(8, 'A')
   t.same(
-    await findStoredFrames(db, TELEMETRY, parts()),
+    await findStoredFrames(db, BUILT_IN, parts()),
     { through: { epoch: EPOCH, sequence: 5 }, rows: 10, rowsBehind: 2 })
 })
 
@@ -86,5 +86,5 @@ t.test('a row that differs in a value is another one', async (t) => {
   await db.query('TRUNCATE telemetry')
   for (const id of ['A', 'B']) await store(1, id)
   await db.query("UPDATE telemetry SET battery_charge_percent = NULL WHERE satellite_id = 'B'")
-  t.same(await findStoredFrames(db, TELEMETRY, parts()), { through: null, rows: 0, rowsBehind: 1 })
+  t.same(await findStoredFrames(db, BUILT_IN, parts()), { through: null, rows: 0, rowsBehind: 1 })
 })

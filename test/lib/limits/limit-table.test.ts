@@ -54,7 +54,8 @@ t.test('memory: rows are forgotten at their bound, and everybody is still judged
   const overrides = Object.fromEntries(ids.map((id, index) => [id, { [BATTERY]: limits(index + 1) }]))
   const satellites = new SatelliteTable()
   const table = new LimitTable(
-    { version: 1, set: { default: { [BATTERY]: limits(0) }, overrides } }, TELEMETRY, 10 * METRIC_COUNT * 60)
+    { version: 1, set: { default: { [BATTERY]: limits(0) }, overrides } }, TELEMETRY, TELEMETRY.metrics,
+    10 * METRIC_COUNT * 60)
   const anomalies = new AnomalyColumns(1)
   for (let round = 0; round < 3; round++) {
     // In any order, also several points of one satellite around the bound.
@@ -104,7 +105,7 @@ t.test('one anomaly per metric of a point', (t) => {
 })
 
 t.test('states and bools: the listed values are anomalies, by satellite', (t) => {
-  const { schema } = catalogueOf(
+  const { telemetry: { schema } } = catalogueOf(
     'mode: { id: 1, type: state, states: { OFF: 0, SAFE: 1, LOST: -3, NOMINAL: 7 } }', 'on: { id: 2, type: bool }',
     'volts: { id: 3 }')
   const set: LimitSet = {

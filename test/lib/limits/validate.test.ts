@@ -125,7 +125,7 @@ t.test('the size of a set is limited', (t) => {
 })
 
 t.test('states and bools have lists of values', (t) => {
-  const { schema } = catalogueOf(
+  const { telemetry: { schema } } = catalogueOf(
     'mode: { id: 1, type: state, states: { OFF: 0, SAFE: 1, LOST: -3 } }', 'on: { id: 2, type: bool }',
     'volts: { id: 3 }')
   const faults = (metric: string, limits: unknown): unknown[] => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { PointColumns } from '../../../protocol/columns.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
-import { METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
+import { METRIC_COUNT, STREAM, TELEMETRY } from '../../support/built-in.js'
 import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { anomalyRowEnd, pointsOfAnomalies } from '../../../lib/pipeline/rows/anomaly-rows.js'
 import { BATCH_BYTES_MAX, Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
@@ -36,7 +36,7 @@ function rig (settings: Partial<BatcherSettings> = {}): Rig {
   const journal = new ManualJournal()
   const closed: number[] = []
   const refused: number[] = []
-  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings }, TELEMETRY, {
+  const batcher = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS, ...settings }, STREAM, {
     onClosed: (rows) => closed.push(rows),
     onRefused: (rows) => refused.push(rows)
   })
@@ -213,7 +213,7 @@ t.test('a body larger than a batch is split, and acknowledged with its last batc
     t.equal(decodeRows(telemetryOf(payload)).length, rows)
     t.equal(anomalyCountOf(payload), rows * METRIC_COUNT)
     const anomalyRows = rowsOf(anomaliesOf(payload), anomalyRowEnd)
-    const points = pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), anomalyRows, TELEMETRY)
+    const points = pointsOfAnomalies(rowsOf(telemetryOf(payload), rowEnd), anomalyRows, STREAM)
     t.equal(points.length, rows * METRIC_COUNT)
   }
   for (const batch of batches.slice(0, -1)) batch.spooled(null)

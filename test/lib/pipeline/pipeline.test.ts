@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { TELEMETRY } from '../../support/built-in.js'
+import { STREAM, TELEMETRY } from '../../support/built-in.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import type { FrameRun, Journal } from '../../../lib/journal/journal.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
@@ -31,7 +31,7 @@ function fillColumns (pipeline: Pipeline, count: number): void {
 
 t.test('refuses points when the journal is full, and after stop', (t) => {
   const journal = new ManualJournal()
-  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
+  const pipeline = new Pipeline(journal, SETTINGS, STREAM, NO_LIMITS)
   t.equal(pipeline.refusal('spooled'), null)
   journal.pressureNow = 'soft'
   t.equal(pipeline.refusal('spooled')?.code, 'too_busy')
@@ -44,7 +44,7 @@ t.test('refuses points when the journal is full, and after stop', (t) => {
 
 t.test('the number of requests waiting for a commit is bounded; others are still accepted', (t) => {
   const journal = new ManualJournal()
-  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
+  const pipeline = new Pipeline(journal, SETTINGS, STREAM, NO_LIMITS)
   let told = 0
   for (let index = 0; index < COMMIT_WAITERS_MAX; index++) {
     t.equal(pipeline.refusal('committed'), null)
@@ -63,7 +63,7 @@ t.test('the number of requests waiting for a commit is bounded; others are still
 })
 
 t.test('satellites of accepted points are kept, others are not', (t) => {
-  const pipeline = new Pipeline(new ManualJournal(), SETTINGS, NO_LIMITS)
+  const pipeline = new Pipeline(new ManualJournal(), SETTINGS, STREAM, NO_LIMITS)
   const { satellites } = pipeline
   const indexOf = (id: string): number | undefined => {
     satellites.begin()
@@ -83,7 +83,7 @@ t.test('satellites of accepted points are kept, others are not', (t) => {
 
 t.test('no points: accepted at once, without a batch', (t) => {
   const journal = new ManualJournal()
-  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
+  const pipeline = new Pipeline(journal, SETTINGS, STREAM, NO_LIMITS)
   const told: unknown[] = []
   pipeline.offer('committed', (error) => told.push(error))
   t.strictSame(told, [null])
@@ -95,7 +95,7 @@ t.test('no points: accepted at once, without a batch', (t) => {
 t.test('stop closes the open batch', (t) => {
   const journal = new ManualJournal()
   journal.idle = false
-  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
+  const pipeline = new Pipeline(journal, SETTINGS, STREAM, NO_LIMITS)
   fillColumns(pipeline, 3)
   pipeline.offer('spooled', () => {})
   t.equal(waitingOf(pipeline, journal), 3)
@@ -107,7 +107,7 @@ t.test('stop closes the open batch', (t) => {
 
 t.test('points offered after stop are refused at every level: none are acknowledged and then dropped', (t) => {
   const journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 1000 })
-  const pipeline = new Pipeline(journal, SETTINGS, NO_LIMITS)
+  const pipeline = new Pipeline(journal, SETTINGS, STREAM, NO_LIMITS)
   pipeline.stop()
   journal.end()
   const told: unknown[] = []
@@ -143,7 +143,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
 /** A pipeline, a drain played by hand, and how often each offer was acknowledged. */
 class Plant {
   readonly journal = new MemoryJournal({ spoolId: 'test/0', epoch: 1, bytesMax: 100_000 })
-  readonly pipeline = new Pipeline(this.journal, SETTINGS, NO_LIMITS)
+  readonly pipeline = new Pipeline(this.journal, SETTINGS, STREAM, NO_LIMITS)
   readonly told: number[] = []
   private out: FrameRun | null = null
   private released = 0

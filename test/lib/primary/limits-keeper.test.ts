@@ -36,7 +36,7 @@ function keeperOf (t: Test, url: string, options: Partial<LimitsKeeperOptions> =
       events.emit('connected')
       return db
     },
-    schema: TELEMETRY,
+    metrics: TELEMETRY,
     configured: setOf(10),
     variables: [{ env: 'ANOMALY_THRESHOLD_BATTERY', metric: METRICS[0].name }],
     log: createLogger({ level: 'info', name: 'test', destination: { write: (line) => { lines.push(line) } } }),

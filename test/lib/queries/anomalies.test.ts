@@ -10,7 +10,7 @@ import { createLogger } from '../../../lib/support/log.js'
 import { dropPartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
 import { QueryPool } from '../../../lib/database/query-pool.js'
-import { METRICS, TELEMETRY } from '../../support/built-in.js'
+import { BUILT_IN, METRICS } from '../../support/built-in.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
 
@@ -40,7 +40,7 @@ async function rig (t: Test): Promise<Rig> {
     const journal = new MemoryJournal({ spoolId: 'test/0', epoch: ++epoch, bytesMax: 1e9 })
     const sum = { stored: 0, quarantined: 0 }
     const drain = new Drain({
-      schema: TELEMETRY,
+      catalogue: BUILT_IN,
       journal,
       connect: open,
       log,

@@ -3,7 +3,7 @@ import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import { QUERY_SETTINGS } from '../../../lib/database/query-pool.js'
 import { csvHeader, exportRows } from '../../../lib/queries/export-slices.js'
-import { METRICS } from '../../support/built-in.js'
+import { METRICS, STREAM } from '../../support/built-in.js'
 import { startTestPostgres } from '../../support/postgres.js'
 import { telemetryAnswers } from '../../support/telemetry-answers.js'
 
@@ -24,7 +24,9 @@ t.test('every answer is what was stored', async (t) => {
       SELECT now() - interval '20 minutes' + i * interval '10 us', 'DENSE-' || i % 7, i
       FROM generate_series(1, 90000) i`)
     await db.query(QUERY_SETTINGS)
-    const filter = { satellite: null, metrics: METRICS, fromMicros: -60e15, toMicros: (Date.now() + 60_000) * 1000 }
+    const filter = {
+      satellite: null, stream: STREAM, metrics: METRICS, fromMicros: -60e15, toMicros: (Date.now() + 60_000) * 1000
+    }
     let text = ''
     for await (const chunk of exportRows(db, filter, 'csv')) text += chunk.toString()
     const lines = text.trimEnd().split('\n')

@@ -57,7 +57,7 @@ async function columnsOf (database: Database, table: string): Promise<string[]> 
 }
 
 async function inForce (database: Database): Promise<string[]> {
-  return (await readCatalogue(database)).metrics.map(({ name }) => name)
+  return (await readCatalogue(database)).telemetry.metrics.map(({ name }) => name)
 }
 
 t.test('a new database gets the tables of the proposed catalogue, and keeps it', async (t) => {
@@ -129,7 +129,7 @@ t.test('a connection that is lost at any change leaves the old catalogue or the 
       .then(() => true, () => false)
     const names = await inForce(database)
     t.same((await columnsOf(database, 'telemetry')).slice(2), names, `statement ${statement}`)
-    if (names.length === ONE.metrics.length) continue
+    if (names.length === ONE.telemetry.metrics.length) continue
     t.ok(isSameCatalogue((await migrate(database, { ...SETTINGS, proposed: TWO })).catalogue, TWO));
     ({ database, open } = await emptyDatabase())
   }

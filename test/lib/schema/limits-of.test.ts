@@ -37,7 +37,7 @@ function expected (set: LimitSet, ids: readonly string[]): string[] {
   return lines([...new Set(ids)].flatMap((id) => {
     resolver.resolve(id, chosen)
     return METRICS.flatMap(({ name }, metric) => {
-      const limits: MetricLimits | undefined = resolver.entries[chosen[metric]!]![metric]
+      const limits: MetricLimits | undefined = resolver.entries[chosen[metric]!]!.get(metric)
       return limits === undefined
         ? []
         : [{

@@ -21,7 +21,7 @@ function rig (max = 200_000): { newest: NewestPoints, offer: (...points: Plain[]
   const table = new SatelliteTable(max)
   const columns = new PointColumns(TELEMETRY)
   const anomalies = new AnomalyColumns()
-  const newest = new NewestPoints(table, METRIC_COUNT)
+  const newest = new NewestPoints(table, [METRIC_COUNT])
   const offer = (...points: Plain[]): void => {
     table.begin()
     columns.clear()
@@ -31,7 +31,7 @@ function rig (max = 200_000): { newest: NewestPoints, offer: (...points: Plain[]
     }
     table.keep()
     LIMITS.judge(columns, table.generation, anomalies)
-    newest.take(columns, anomalies.count === 0 ? null : anomalies)
+    newest.take(columns, anomalies.count === 0 ? null : anomalies, 0)
   }
   return { newest, offer }
 }
@@ -47,13 +47,13 @@ t.test('nothing is remembered while nobody watches', (t) => {
 t.test('the newest point of each satellite, with the state of its worst metric', (t) => {
   const { newest, offer } = rig()
   newest.watch(ALL)
-  offer(['A', 2, 1], ['B', 1, 15], ['A', 1, 25], ['C', 1, 30])
-  t.strictSame(newest.part(false).satellites, [['A', 2000, 0], ['B', 1000, 1], ['C', 1000, 2]])
+  offer(['A', 2, 1, 0], ['B', 1, 15], ['A', 1, 25], ['C', 1, 30])
+  t.strictSame(newest.part(false).satellites, [['A', 2000, 0, 0], ['B', 1000, 1, 0], ['C', 1000, 2, 0]])
   t.strictSame(newest.part(false).satellites, [])
   offer(['A', 1.5, 25])
   t.strictSame(newest.part(false).satellites, [], 'an older point is no news')
-  offer(['A', 3, 1], ['C', 2, 1])
-  t.strictSame(newest.part(false).satellites, [['C', 2000, 0], ['A', 3000, 0]], 'changes of state come first')
+  offer(['A', 3, 1, 0], ['C', 2, 1])
+  t.strictSame(newest.part(false).satellites, [['C', 2000, 0, 0], ['A', 3000, 0, 0]], 'changes of state come first')
   t.end()
 })
 
@@ -75,20 +75,20 @@ t.test('times alone come a quarter at a time, states at once; a full primary is 
   t.equal(heard.size, 800, 'in turn')
   offer(['S-700', 9, 99])
   t.match(newest.part(true), { satellites: [], more: 601 })
-  t.strictSame(newest.part(false).satellites[0], ['S-700', 9000, 2])
+  t.strictSame(newest.part(false).satellites[0], ['S-700', 9000, 2, 0])
   t.end()
 })
 
 t.test('watched satellites: for each metric its newest value, and the state of the newest point', (t) => {
   const { newest, offer } = rig()
-  offer(['A', 1, 1], ['B', 1, 1])
+  offer(['A', 1, 1, 0], ['B', 1, 1])
   newest.watch({ satellites: false, isFull: false, watched: ['B', 'NEW'] })
-  offer(['A', 2, 2], ['B', 2, 12, 5], ['B', 1.5, 7, 6])
+  offer(['A', 2, 2, 0], ['B', 2, 12, 5], ['B', 1.5, 7, 6])
   t.strictSame(newest.part(false), {
     satellites: [],
     more: 0,
     isLossy: false,
-    points: [{ satellite: 'B', timeMs: 2000, state: 1, values: [[0, 2000, 12], [1, 2000, 5]] }]
+    points: [{ satellite: 'B', stream: 0, timeMs: 2000, state: 1, values: [[0, 2000, 12], [1, 2000, 5]] }]
   })
   t.strictSame(newest.part(false).points, [])
   offer(['B', 3, NaN, NaN, 4], ['NEW', 3, 1])
@@ -96,7 +96,7 @@ t.test('watched satellites: for each metric its newest value, and the state of t
     ['B', [[2, 3000, 4]]], ['NEW', [[0, 3000, 1]]]
   ])
   newest.watch({ satellites: true, isFull: false, watched: ['A'] })
-  offer(['A', 4, 1], ['B', 4, 1])
+  offer(['A', 4, 1, 0], ['B', 4, 1])
   t.strictSame(newest.part(false).points.map(({ satellite }) => satellite), ['A'])
   newest.watch(null)
   offer(['A', 5, 1])

@@ -10,9 +10,8 @@ interface Metric {
 
 t.test('memory use that cannot be read keeps its last value', async (t) => {
   const snapshot = (): ReturnType<WorkerMetricSources['lanes']['snapshot']> => reportOf()
-  const anomalies = new Float64Array(1_000)
   const metrics = new WorkerMetrics({
-    slot: 0, metricNames: [], anomalies, limitsVersion: () => 1, lanes: { snapshot }
+    slot: 0, pipelines: { all: [], limitsVersion: 1 }, lanes: { snapshot }
   })
   const readBytes = async (): Promise<number> => {
     const all = await metrics.toJson() as readonly Metric[]

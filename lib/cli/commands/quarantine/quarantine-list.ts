@@ -13,11 +13,12 @@ function describePoint (point: QuarantinedRow['point']): string {
 
 function listText (rows: readonly QuarantinedRow[], total: number): string {
   if (total === 0) return 'The quarantine is empty.'
-  const lines = rows.map(({ id, quarantinedAt, sqlState, point, reason }) => [
-    id, quarantinedAt.toISOString(), sqlState, reason, describePoint(point)
+  const lines = rows.map(({ id, quarantinedAt, stream, sqlState, point, reason }) => [
+    id, quarantinedAt.toISOString(), stream, sqlState, reason, describePoint(point)
   ])
   const shown = rows.length < total ? `The newest ${rows.length} of ` : ''
-  return `${table([['id', 'since', 'sqlstate', 'reason', 'point'], ...lines])}\n\n${shown}${counted(total, 'row')}.`
+  const head = ['id', 'since', 'stream', 'sqlstate', 'reason', 'point']
+  return `${table([head, ...lines])}\n\n${shown}${counted(total, 'row')}.`
 }
 
 export const quarantineList = defineCommand({
@@ -30,7 +31,7 @@ export const quarantineList = defineCommand({
   settings: QUARANTINE_SETTINGS,
   async run ({ config, values, print }) {
     const { rows, total } = await withQuarantine(
-      config, async (db, schema) => await listQuarantined(db, schema, values.limit))
+      config, async (db, catalogue) => await listQuarantined(db, catalogue, values.limit))
     print(values.json
       ? JSON.stringify({
         total,

@@ -24,8 +24,8 @@ export const quarantineRetry = defineCommand({
       shownMs = performance.now()
       print(`${counted(soFar.stored, 'row')} stored, ${counted(soFar.refused, 'row')} refused so far`)
     }
-    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (db, schema) =>
-      await retryQuarantined(db, schema, selected.rows, progress))
+    const { stored, refused, reasons, unknown } = await withQuarantine(config, async (db, catalogue) =>
+      await retryQuarantined(db, catalogue, selected.rows, progress))
     print(`${counted(stored, 'row')} stored, ${counted(refused, 'row')} still refused.`)
     for (const [reason, rows] of reasons) complain(`error: ${counted(rows, 'row')}: ${printable(reason)}`)
     if (unknown.length > 0) complain(unknownLine(unknown))

@@ -1,5 +1,5 @@
 /** Shared by the quarantine commands: row selection, and a database that has the table. */
-import type { PointSchema } from '../../../../protocol/schema.js'
+import type { Catalogue } from '../../../../protocol/catalogue.js'
 import { readCatalogue } from '../../../schema/catalogue-versions.js'
 import type { Config } from '../../../config/settings.js'
 import { sqlState } from '../../../database/connection.js'
@@ -35,11 +35,11 @@ export function selectRows (
 }
 
 export async function withQuarantine<T> (
-  config: Config, work: (db: Database, schema: PointSchema) => Promise<T>
+  config: Config, work: (db: Database, catalogue: Catalogue) => Promise<T>
 ): Promise<T> {
   try {
     return await withDatabase(
-      config, errorLog(config, 'quarantine'), async (db) => await work(db, (await readCatalogue(db)).schema))
+      config, errorLog(config, 'quarantine'), async (db) => await work(db, await readCatalogue(db)))
   } catch (error) {
     if (sqlState(error) !== UNDEFINED_TABLE) throw error
     throw new StartupError(

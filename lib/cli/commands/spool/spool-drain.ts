@@ -26,9 +26,9 @@ async function prepare (
   const databaseUrl = await openDatabase(config, log, lifecycle)
   const db = await connect(databaseUrl, { applicationName: 'orbitstream drain', connectTimeoutMs: CONNECT_TIMEOUT_MS })
   try {
-    const { catalogue: { schema } } = await migrateSchema(db, { log, proposed })
+    const { catalogue } = await migrateSchema(db, { log, proposed })
     const slots = await listSlots(realFiles, spoolDirectory)
-    return new SpoolDrain({ config, databaseUrl, schema, spoolDirectory, slots, log })
+    return new SpoolDrain({ config, databaseUrl, catalogue, spoolDirectory, slots, log })
   } finally {
     await db.close()
   }

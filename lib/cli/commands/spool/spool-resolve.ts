@@ -3,7 +3,6 @@
  * prints how many would be stored, and with --yes sets the ledger accordingly. Without --yes it changes nothing.
  */
 import type { Catalogue } from '../../../../protocol/catalogue.js'
-import type { PointSchema } from '../../../../protocol/schema.js'
 import { readProposed } from '../catalogue-proposal.js'
 import type { Config } from '../../../config/settings.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
@@ -38,7 +37,7 @@ type Context = CommandContext<typeof OPTIONS>
 /** Resources of one run of the command. */
 interface Session {
   readonly db: Database
-  readonly schema: PointSchema
+  readonly catalogue: Catalogue
   readonly lifecycle: Lifecycle
   /** SPOOL_DIR. */
   readonly directory: string
@@ -64,7 +63,7 @@ async function slotsOf ({ directory }: Session, wanted: number | undefined): Pro
  * has outlived its server may still be writing to it.
  */
 async function examine (
-  { db, schema, lifecycle, directory: spoolDirectory }: Session, slot: number
+  { db, catalogue, lifecycle, directory: spoolDirectory }: Session, slot: number
 ): Promise<Case | null> {
   const directory = slotDirectory(spoolDirectory, slot)
   const spoolId = await identifySpool(realFiles, directory)
@@ -73,7 +72,7 @@ async function examine (
   lifecycle.push('the spool slot lock', () => lock.release())
   const ledger = await lookUpLedger(db, spoolId)
   const resolution = await planResolution({
-    files: realFiles, directory, spoolId, rowFormat: ROW_FORMAT, find: (parts) => findStoredFrames(db, schema, parts)
+    files: realFiles, directory, spoolId, rowFormat: ROW_FORMAT, find: (parts) => findStoredFrames(db, catalogue, parts)
   }, ledger?.position ?? null)
   return resolution === null ? null : { slot, spoolId, ledger, resolution }
 }
@@ -168,8 +167,8 @@ async function withSession<T> (
     const db = await connect(url, { applicationName: 'orbitstream resolve', connectTimeoutMs: CONNECT_TIMEOUT_MS })
     lifecycle.push('the connection', () => db.close())
     // A database that replaces a lost one may be empty.
-    const { catalogue: { schema } } = await migrateSchema(db, { log, proposed })
-    return await work({ db, schema, lifecycle, directory })
+    const { catalogue } = await migrateSchema(db, { log, proposed })
+    return await work({ db, catalogue, lifecycle, directory })
   } finally {
     await lifecycle.release()
   }

@@ -1,6 +1,6 @@
 /** GET /catalogue: the catalogue in force, in the form of the catalogue file. */
 import type { Catalogue } from '../../../../protocol/catalogue.js'
-import { catalogueJson } from '../../../catalogue/catalogue-file.js'
+import { catalogueJson } from '../../../catalogue/catalogue-json.js'
 import type { Headers } from '../engines/engine.js'
 import type { RouteTable } from './router.js'
 import type { TokenCheck } from './tokens.js'

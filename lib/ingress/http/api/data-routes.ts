@@ -1,6 +1,6 @@
 /** Routes for limits and anomalies: the worker reads the request, the primary answers it. */
 import { parseJsonText, type TextBounds } from '../../../../protocol/json/json-exact.js'
-import type { PointSchema } from '../../../../protocol/schema.js'
+import type { LimitableMetrics } from '../../../limits/limit-set.js'
 import { LIMIT_SET_BYTES_MAX, limitSetPartsMax } from '../../../limits/validate.js'
 import { headerText } from '../engines/header-text.js'
 import type { HttpRequest } from '../engines/engine.js'
@@ -15,9 +15,9 @@ const UNNAMED = 'http'
 const BY_TOKEN = 'token: '
 
 /** @param stream answers GET /anomalies/stream */
-export function createDataRoutes (port: DataPort, stream: RouteHandler, schema: PointSchema): RouteTable {
+export function createDataRoutes (port: DataPort, stream: RouteHandler, metrics: LimitableMetrics): RouteTable {
   // Those of a whole set, the larger of the two bodies.
-  const bounds = { partsMax: limitSetPartsMax(schema), bytesMax: LIMIT_SET_BYTES_MAX }
+  const bounds = { partsMax: limitSetPartsMax(metrics), bytesMax: LIMIT_SET_BYTES_MAX }
   return {
     '/limits': {
       name: 'limits',

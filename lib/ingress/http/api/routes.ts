@@ -1,4 +1,5 @@
 /** The HTTP interface of a worker: its paths and their handlers. */
+import { noSuchStream } from '../../../../protocol/names.js'
 import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
 import { OriginCheck } from '../engines/origins.js'
 import { createPointHandler } from './points.js'
@@ -18,7 +19,10 @@ import type { TokenCheck } from './tokens.js'
 import type { ClientBounds } from '../clients/bounds.js'
 
 export interface HandlerParts {
+  /** Of the stream `telemetry`. */
   readonly intake: Intake
+  /** By stream, `telemetry` included. */
+  readonly streams: ReadonlyMap<string, Intake>
   readonly status: StatusPort
   readonly config: Pick<Config, 'maxBodyBytes' | 'allowedOrigins'>
   readonly tokens: TokenCheck
@@ -34,11 +38,19 @@ export interface HandlerParts {
 }
 
 export function createHandler (parts: HandlerParts): HttpHandler {
-  const { intake, status, config, tokens, counters, now } = parts
-  const context: PointContext = { intake, counters, now, maxBodyBytes: config.maxBodyBytes }
+  const { intake, streams, status, config, tokens, counters, now } = parts
+  const contextOf = (intake: Intake): PointContext => ({ intake, counters, now, maxBodyBytes: config.maxBodyBytes })
+  const context = contextOf(intake)
+  const byStream = (create: (context: PointContext, batchPath: string) => RouteHandler): RouteHandler => (
+    createStreamHandler(new Map(Array.from(streams, ([name, each]) => (
+      [name, create(contextOf(each), `/telemetry/${name}/batch`)])))))
   const routes: RouteTable = {
-    '/telemetry': { name: 'telemetry', writer: 'ingest', methods: { POST: createPointRoute(context) } },
+    '/telemetry': {
+      name: 'telemetry', writer: 'ingest', methods: { POST: createPointRoute(context, '/telemetry/batch') }
+    },
     '/telemetry/batch': { name: 'batch', writer: 'ingest', methods: { POST: createBatchRoute(context) } },
+    '/telemetry/{stream}': { name: 'telemetry', writer: 'ingest', methods: { POST: byStream(createPointRoute) } },
+    '/telemetry/{stream}/batch': { name: 'batch', writer: 'ingest', methods: { POST: byStream(createBatchRoute) } },
     ...createProbeRoutes(intake),
     '/health': { name: 'health', open: true, methods: { GET: createHealthRoute(status, tokens) } },
     '/metrics': { name: 'metrics', methods: { GET: (call) => call.answerWith(status.metrics()) } },
@@ -51,11 +63,22 @@ export function createHandler (parts: HandlerParts): HttpHandler {
   return createRouter(table, { tokens, origins, clients: parts.clients ?? null }, counters)
 }
 
-function createPointRoute (context: PointContext): RouteHandler {
+/** Leaves the request to the handler of the stream in its path. */
+function createStreamHandler (handlers: ReadonlyMap<string, RouteHandler>): RouteHandler {
+  return (call) => {
+    const [stream = ''] = call.parameters
+    const handler = handlers.get(stream)
+    if (handler === undefined) call.fail('not_found', { message: noSuchStream(stream, [...handlers.keys()]) })
+    else handler(call)
+  }
+}
+
+/** @param batchPath where many points go */
+function createPointRoute (context: PointContext, batchPath: string): RouteHandler {
   const answers = new PointAnswers()
   return createPointHandler(context, {
     formats: new FormatTable(POINT_FORMATS),
-    hint: '; bodies of many points go to /telemetry/batch',
+    hint: `; bodies of many points go to ${batchPath}`,
     answer: (columns) => {
       const satellite = columns.satellites[0]
       if (columns.count !== 1 || satellite === undefined) throw new RangeError('not exactly one point was decoded')

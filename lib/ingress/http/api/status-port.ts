@@ -46,11 +46,18 @@ export interface SeriesRequest {
 /** The newest values of a metric, up to and including a time. */
 export interface LatestRequest {
   readonly satellite: string
+  readonly stream: string
   readonly metric: string
   /** Microseconds since 1970, inclusive; null: any. */
   readonly fromMicros: number | null
   readonly toMicros: number | null
   readonly countMax: number
+}
+
+/** Metrics of one stream, by name, in the order of the catalogue. */
+export interface ChosenMetrics {
+  readonly stream: string
+  readonly metrics: readonly string[]
 }
 
 /** Questions about telemetry. */
@@ -59,7 +66,7 @@ export type TelemetryQuestion =
   | {
     readonly kind: 'satellite'
     readonly satellite: string
-    readonly metrics: readonly string[]
+    readonly streams: readonly ChosenMetrics[]
     readonly format: AnswerFormat
   }
   | { readonly kind: 'series', readonly request: SeriesRequest, readonly format: AnswerFormat }

@@ -7,6 +7,7 @@
  * A client that reads too slowly is skipped, tick by tick, and told how many it missed. What holds until it changes
  * (problems, version of the limits) is sent again with the next tick that it takes.
  */
+import { qualified } from '../../../../protocol/catalogue.js'
 import type { Shown } from '../../../../protocol/value-types.js'
 import { EventStreams, eventText, NOTHING_NEW } from './event-streams.js'
 import { readFeedQuery, type FeedView } from './feed-query.js'
@@ -29,9 +30,10 @@ export interface FeedWant {
 export const SATELLITE_STATES = ['normal', 'warning', 'critical'] as const
 export type SatelliteState = typeof SATELLITE_STATES[number]
 
-/** The newest values of a watched satellite since the last tick. */
+/** The newest values of a watched satellite in one stream since the last tick. */
 export interface FeedPoint {
   readonly satellite: string
+  readonly stream: string
   /** Of the newest point; milliseconds since 1970. */
   readonly timeMs: number
   readonly state: SatelliteState
@@ -73,7 +75,7 @@ const ADMIT_TIMEOUT_MS = 2_000
 export interface FeedOptions {
   readonly anomalies: LiveAnomalies
   readonly tokens: TokenCheck
-  /** Names in the catalogue. */
+  /** Names in the catalogue, those of other streams than `telemetry` with the stream. */
   readonly metrics: readonly string[]
   /** Tells the primary what the clients want. @param id of a new request among them, which a tick answers; 0: none */
   readonly tell: (id: number, want: FeedWant) => void
@@ -84,27 +86,27 @@ class TickTexts {
   readonly fleet: string
   readonly satellites: string
   readonly gaps: string
-  private readonly points: ReadonlyMap<string, FeedPoint>
+  /** By satellite. */
+  private readonly points: ReadonlyMap<string, readonly FeedPoint[]>
 
   constructor (readonly tick: FeedTick) {
     this.fleet = tick.fleet === null ? '' : eventText('fleet', tick.fleet)
     this.satellites = tick.satellites === null ? '' : eventText('satellites', tick.satellites)
     this.gaps = tick.gaps.map((gap) => eventText('gap', JSON.stringify(gap))).join('')
-    this.points = new Map(tick.points.map((point) => [point.satellite, point]))
+    const points = new Map<string, FeedPoint[]>()
+    for (const point of tick.points) points.set(point.satellite, [...points.get(point.satellite) ?? [], point])
+    this.points = points
   }
 
   point ({ satellite, metrics }: FeedView): string {
-    const point = satellite === null ? undefined : this.points.get(satellite)
-    if (point === undefined) return ''
-    const chosen = Object.entries(point.values).filter(([name]) => metrics === null || metrics.has(name))
-    if (chosen.length === 0) return ''
-    return eventText('point', JSON.stringify({
-      satellite,
-      stream: 'telemetry',
-      time_ms: point.timeMs,
-      state: point.state,
-      values: Object.fromEntries(chosen)
-    }))
+    const points = satellite === null ? [] : this.points.get(satellite) ?? []
+    return points.map(({ stream, timeMs, state, values }) => {
+      const chosen = Object.entries(values).filter(([name]) => metrics === null || metrics.has(qualified(stream, name)))
+      if (chosen.length === 0) return ''
+      return eventText('point', JSON.stringify({
+        satellite, stream, time_ms: timeMs, state, values: Object.fromEntries(chosen)
+      }))
+    }).join('')
   }
 }
 

@@ -3,10 +3,11 @@ import {
   QUERY_ERRORS, header, inPath, integer, json, listQuery, query, rows, text, timeQuery, type Operation
 } from './operations.js'
 import { ref, type Schema } from './schemas.js'
+import { TELEMETRY } from '../../../../protocol/catalogue.js'
 import { LIMIT_STATES } from '../../../limits/limit-states.js'
 import { SEVERITIES } from '../../../limits/limit-set.js'
 import {
-  POINTS, POINTS_MAX, POINTS_MIN, SATELLITES_COUNT, SATELLITES_COUNT_MAX, STREAM
+  POINTS, POINTS_MAX, POINTS_MIN, SATELLITES_COUNT, SATELLITES_COUNT_MAX
 } from '../query/requests.js'
 
 export type Operations = Readonly<Record<string, Readonly<Record<string, Operation>>>>
@@ -15,10 +16,12 @@ const SATELLITE = inPath('id', 'Id of a satellite, percent-encoded.')
 const satelliteQuery = (required: boolean): Schema => (
   query('satellite', { type: 'string' }, 'Id of a satellite.', required))
 const METRICS = listQuery('metrics', 'Names or aliases; all that are not retired if absent.')
+const STREAM = query('stream', { type: 'string', default: TELEMETRY }, 'A stream of the catalogue.')
+const STREAM_IN_PATH = inPath('stream', `A stream of the catalogue, such as ${TELEMETRY}.`)
 const HISTORY_PARAMETERS = [
   satelliteQuery(true),
   query('metric', { type: 'string' }, 'Name or alias of a metric.', true),
-  query('stream', { enum: [STREAM], default: STREAM }, ''),
+  STREAM,
   timeQuery('start', 'Inclusive.'),
   timeQuery('end', '')
 ]
@@ -33,34 +36,54 @@ const POINT_ERRORS = [
   'spool_failed', 'outcome_unknown', 'shutting_down'
 ] as const
 
-const points: Operations = {
-  '/telemetry': {
-    POST: {
-      id: 'sendPoint',
-      tag: 'points',
-      summary: 'Sends one point.',
-      role: 'ingest',
-      parameters: [ACK, header('Content-Encoding', 'gzip')],
-      body: { ...json(ref('Point')), ...text('application/msgpack', 'A map, or a frame of one point.') },
-      answers: { 202: { description: 'Taken: what that is worth, `ack` says.', content: json(ref('AcceptedPoint')) } },
-      errors: POINT_ERRORS
-    }
+const onePoint: Operation = {
+  id: 'sendPoint',
+  tag: 'points',
+  summary: 'Sends one point.',
+  role: 'ingest',
+  parameters: [ACK, header('Content-Encoding', 'gzip')],
+  body: { ...json(ref('Point')), ...text('application/msgpack', 'A map, or a frame of one point.') },
+  answers: { 202: { description: 'Taken: what that is worth, `ack` says.', content: json(ref('AcceptedPoint')) } },
+  errors: POINT_ERRORS
+}
+
+const manyPoints: Operation = {
+  id: 'sendPoints',
+  tag: 'points',
+  summary: 'Sends many points; all of them are taken, or none.',
+  role: 'ingest',
+  parameters: [ACK, header('Content-Encoding', 'gzip')],
+  body: {
+    ...json(ref('Points')),
+    ...text('application/x-ndjson', 'A point a line.'),
+    ...text('application/msgpack', 'An array of maps, or a frame.')
   },
-  '/telemetry/batch': {
-    POST: {
-      id: 'sendPoints',
-      tag: 'points',
-      summary: 'Sends many points; all of them are taken, or none.',
-      role: 'ingest',
-      parameters: [ACK, header('Content-Encoding', 'gzip')],
-      body: {
-        ...json(ref('Points')),
-        ...text('application/x-ndjson', 'A point a line.'),
-        ...text('application/msgpack', 'An array of maps, or a frame.')
-      },
-      answers: { 202: { description: 'Taken: what that is worth, `ack` says.', content: json(ref('AcceptedPoints')) } },
-      errors: POINT_ERRORS
-    }
+  answers: { 202: { description: 'Taken: what that is worth, `ack` says.', content: json(ref('AcceptedPoints')) } },
+  errors: POINT_ERRORS
+}
+
+/** The same for any stream. */
+function ofStream (operation: Operation, id: string, summary: string, body: Schema): Operation {
+  return {
+    ...operation,
+    id,
+    summary,
+    parameters: [STREAM_IN_PATH, ...operation.parameters ?? []],
+    body: { ...operation.body, ...json(body) },
+    errors: [...operation.errors ?? [], 'not_found']
+  }
+}
+
+const points: Operations = {
+  '/telemetry': { POST: onePoint },
+  '/telemetry/batch': { POST: manyPoints },
+  '/telemetry/{stream}': {
+    POST: ofStream(onePoint, 'sendStreamPoint', 'Sends one point of a stream.', ref('StreamPoint'))
+  },
+  '/telemetry/{stream}/batch': {
+    POST: ofStream(
+      manyPoints, 'sendStreamPoints', 'Sends many points of a stream; all of them are taken, or none.',
+      ref('StreamPoints'))
   }
 }
 
@@ -100,7 +123,7 @@ const telemetry: Operations = {
       description: 'Never more than `points` entries, and `kind` says which. Empty buckets are left out.',
       role: 'read',
       parameters: [
-        SATELLITE, inPath('stream', STREAM), METRICS,
+        SATELLITE, STREAM_IN_PATH, METRICS,
         timeQuery('from', 'Inclusive; 15 minutes before `to` if absent.'),
         timeQuery('to', 'Exclusive; now if absent.'),
         query('points', integer(POINTS_MIN, POINTS_MAX, POINTS), 'Times the number of metrics at most 100,000.')
@@ -145,7 +168,7 @@ const telemetry: Operations = {
       description: 'A connection that is closed before the last chunk means that the export is incomplete.',
       role: 'read',
       parameters: [
-        query('stream', { enum: [STREAM], default: STREAM }, ''),
+        STREAM,
         timeQuery('from', 'Inclusive.', true), timeQuery('to', 'Exclusive; now if absent.'),
         satelliteQuery(false), METRICS
       ],

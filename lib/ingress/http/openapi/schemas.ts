@@ -2,14 +2,13 @@
  * JSON schemas (2020-12) of everything that goes over HTTP, by name. Objects are open to more fields: a client that
  * refuses fields it does not know breaks when some are added.
  */
-import type { Catalogue, Metric } from '../../../../protocol/catalogue.js'
+import type { Catalogue, Metric, Stream } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../../../../protocol/satellites.js'
 import { METRIC_TYPES } from '../../../../protocol/value-types.js'
 import { ERRORS } from '../../../support/errors.js'
 import { LIMIT_STATES } from '../../../limits/limit-states.js'
 import { ANOMALY_SIDES, LIMIT_SIDES, SEVERITIES } from '../../../limits/limit-set.js'
 import { POINTS_MAX } from '../../../../protocol/columns.js'
-import { STREAM } from '../query/requests.js'
 
 export type Schema = Readonly<Record<string, unknown>>
 
@@ -47,6 +46,7 @@ const ACCEPTED = string('spooled: ack=committed was asked for, and the database 
 })
 
 export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Schema>> {
+  const others = catalogue.streams.filter((stream) => stream !== catalogue.telemetry)
   return {
     Error: object({
       error: object({
@@ -57,8 +57,11 @@ export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Sc
         }, ['index', 'field']))
       }, ['details'])
     }),
-    Point: pointSchema(catalogue),
+    Point: pointSchema(catalogue.telemetry),
     Points: { type: 'array', items: ref('Point'), maxItems: POINTS_MAX },
+    ...Object.fromEntries(others.map((stream) => [pointName(stream), pointSchema(stream)])),
+    StreamPoint: { anyOf: [ref('Point'), ...others.map((stream) => ref(pointName(stream)))] },
+    StreamPoints: { type: 'array', items: ref('StreamPoint'), maxItems: POINTS_MAX },
     AcceptedPoint: object({ status: ACCEPTED, satellite_id: ID }),
     AcceptedPoints: object({ status: ACCEPTED, count: count('Points taken.') }),
     Index: object({ name: { const: 'OrbitStream' }, endpoints: array(string('Method and path.')) }),
@@ -73,7 +76,12 @@ export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Sc
   }
 }
 
-function pointSchema ({ metrics }: Catalogue): Schema {
+/** Of the schema of a stream's points. */
+function pointName ({ name }: Stream): string {
+  return `Point_${name}`
+}
+
+function pointSchema ({ metrics }: Stream): Schema {
   const value = (metric: Metric, isAlias: boolean): Schema => {
     const { title, unit, retired } = metric
     return {
@@ -213,7 +221,7 @@ function anomalySchemas (): Record<string, Schema> {
 function satelliteSchemas (): Record<string, Schema> {
   const last = { time: time('Of the last point.'), state: STATE }
   const metric = { title: string(''), unit: string('Empty for a number without a unit.'), type: TYPE }
-  const byStream = (stream: Schema): Schema => map(stream, `By stream; today only ${STREAM}.`)
+  const byStream = (stream: Schema): Schema => map(stream, 'By stream: those where the satellite has a point.')
   return {
     Satellites: object({
       now: time('Of the server, for ages.'),
@@ -239,9 +247,9 @@ function satelliteSchemas (): Record<string, Schema> {
     }),
     Series: { oneOf: [ref('RawSeries'), ref('BucketSeries')] },
     RawSeries: seriesSchema(
-      'raw', { enum: [STREAM] }, { type: 'null' }, { type: 'null' }, object({ ...metric, values: VALUES })),
+      'raw', string(''), { type: 'null' }, { type: 'null' }, object({ ...metric, values: VALUES })),
     BucketSeries: seriesSchema(
-      'buckets', { enum: [STREAM, `${STREAM}_10s`, `${STREAM}_1m`] }, number('Width of a bucket.'),
+      'buckets', string(''), number('Width of a bucket.'),
       array(count('Points in the bucket.')), {
         ...object({
           ...metric, min: VALUES, max: VALUES, avg: NUMBERS, count: array(count('Values in the bucket.')), last: VALUES
@@ -258,7 +266,7 @@ function satelliteSchemas (): Record<string, Schema> {
 function seriesSchema (kind: string, source: Schema, width: Schema, counts: Schema, metric: Schema): Schema {
   return object({
     satellite_id: ID,
-    stream: { const: STREAM },
+    stream: string(''),
     from: time('Inclusive.'),
     to: time('Exclusive.'),
     kind: { const: kind },
@@ -298,7 +306,13 @@ function catalogueSchemas (): Record<string, Schema> {
   return {
     Catalogue: object({
       catalogue: { const: 1 },
-      streams: map(object({ metrics: map(metric, 'By name.') }), 'By stream.')
+      streams: map(object({
+        id: { type: 'integer', minimum: 1 },
+        title: string(''),
+        interval: string('Usual time between two points of a satellite, such as 10s.'),
+        retired: { type: 'boolean' },
+        metrics: map(metric, 'By name.')
+      }, ['interval']), 'By stream.')
     })
   }
 }

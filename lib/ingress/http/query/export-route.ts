@@ -64,7 +64,7 @@ export class Exports {
       ['content-type', CONTENT_TYPES[format]],
       ['cache-control', 'no-store'],
       ['vary', 'accept, accept-encoding'],
-      ['content-disposition', `attachment; filename="telemetry.${format}"`],
+      ['content-disposition', `attachment; filename="${read.value.stream.name}.${format}"`],
       ...isCompressed ? [['content-encoding', 'gzip'] as const] : []
     ]
     if (request.method === 'HEAD') {

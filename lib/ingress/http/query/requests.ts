@@ -1,13 +1,11 @@
 /** Reads requests for telemetry. Every bound of an answer is here. */
-import type { Catalogue, Metric } from '../../../../protocol/catalogue.js'
+import { strict as assert } from 'node:assert'
+import { TELEMETRY, type Catalogue, type Metric, type Stream } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX, SATELLITE_ID_RULE, isSatelliteId } from '../../../../protocol/satellites.js'
-import { listNames } from '../../../../protocol/names.js'
+import { listNames, noSuchStream } from '../../../../protocol/names.js'
 import { parseDuration } from '../../../config/value-types.js'
-import type { LatestRequest, SatellitesRequest, SeriesRequest } from '../api/status-port.js'
+import type { ChosenMetrics, LatestRequest, SatellitesRequest, SeriesRequest } from '../api/status-port.js'
 import { Parameters, wholeNumber, type Read } from './parameters.js'
-
-/** The only one so far. */
-export const STREAM = 'telemetry'
 
 export const SATELLITES_COUNT = 100
 export const SATELLITES_COUNT_MAX = 1_000
@@ -25,6 +23,7 @@ const DAYS_MAX_MS = 100_000 * 86_400e3
 export interface ExportRequest {
   /** Null: all satellites. */
   readonly satellite: string | null
+  readonly stream: Stream
   readonly metrics: readonly Metric[]
   /** Microseconds since 1970, inclusive. */
   readonly fromMicros: number
@@ -32,17 +31,45 @@ export interface ExportRequest {
   readonly toMicros: number | null
 }
 
-export class RequestReader {
-  /** Metrics that are not retired. */
-  private readonly live: readonly Metric[]
+/** The metrics of a stream, for requests. */
+class KnownStream {
+  /** Those that are not retired. */
+  readonly live: readonly Metric[]
   /** By name or alias, with the position in the catalogue. */
   private readonly metrics = new Map<string, { readonly metric: Metric, readonly position: number }>()
 
-  constructor (catalogue: Catalogue) {
-    this.live = catalogue.live
-    catalogue.metrics.forEach((metric, position) => {
+  constructor (readonly stream: Stream) {
+    this.live = stream.live
+    stream.metrics.forEach((metric, position) => {
       for (const each of [metric.name, ...metric.aliases]) this.metrics.set(each, { metric, position })
     })
+  }
+
+  metric (name: string): Metric | null {
+    return this.metrics.get(name)?.metric ?? null
+  }
+
+  /** In the order of the catalogue, each once; null: one is not known. */
+  choose (names: readonly string[]): readonly Metric[] | null {
+    const found = names.map((name) => this.metrics.get(name))
+    if (found.includes(undefined)) return null
+    const known = found.filter((each) => each !== undefined).sort((a, b) => a.position - b.position)
+    return [...new Set(known.map(({ metric }) => metric))]
+  }
+}
+
+export class RequestReader {
+  private readonly streams: ReadonlyMap<string, KnownStream>
+  private readonly live: readonly KnownStream[]
+
+  constructor (catalogue: Catalogue) {
+    this.streams = new Map(catalogue.streams.map((stream) => [stream.name, new KnownStream(stream)]))
+    this.live = catalogue.live.flatMap(({ name }) => this.streams.get(name) ?? [])
+  }
+
+  /** The message about a stream that is not in the catalogue; null: it is. */
+  strangeStream (name: string): string | null {
+    return this.streams.has(name) ? null : noSuchStream(name, [...this.streams.keys()])
   }
 
   satellites (query: string): Read<SatellitesRequest> {
@@ -56,70 +83,108 @@ export class RequestReader {
     })
   }
 
-  satellite (id: string, query: string): Read<{ readonly satellite: string, readonly metrics: readonly string[] }> {
+  satellite (
+    id: string, query: string
+  ): Read<{ readonly satellite: string, readonly streams: readonly ChosenMetrics[] }> {
     const parameters = new Parameters(query, ['metrics'])
     checkId(parameters, id)
-    return parameters.result({ satellite: id, metrics: namesOf(this.readMetrics(parameters)) })
+    const all = this.live.map(({ stream, live }) => ({ stream: stream.name, metrics: namesOf(live) }))
+    const streams = parameters.get('metrics', all, (text) => this.chooseOfAll(text), 'must be names of metrics, ' +
+      'separated by commas; those of another stream than telemetry begin with its name and a dot; ' +
+      `known metrics are ${listNames(this.live.flatMap(({ stream, live }) =>
+        live.map(({ name }) => stream.qualify(name))))}`)
+    return parameters.result({ satellite: id, streams })
   }
 
-  series (satellite: string, stream: string, query: string): Read<SeriesRequest> {
+  /** @param name of a stream that there is */
+  series (satellite: string, name: string, query: string): Read<SeriesRequest> {
     const parameters = new Parameters(query, ['metrics', 'from', 'to', 'points'])
     checkId(parameters, satellite)
-    const metrics = namesOf(this.readMetrics(parameters))
+    const metrics = namesOf(readMetrics(parameters, this.known(name)))
     const most = Math.min(POINTS_MAX, Math.floor(CELLS_MAX / Math.max(metrics.length, 1)))
     const pointsMax = parameters.get('points', Math.min(POINTS, most), wholeNumber(POINTS_MIN, most),
       `must be a whole number from ${POINTS_MIN} to ${most}` +
       (most < POINTS_MAX ? ` with ${metrics.length} metrics: choose some with metrics=` : ''))
-    return parameters.result({ satellite, stream, metrics, ...readRange(parameters, 'from', 'to'), pointsMax })
+    return parameters.result({ satellite, stream: name, metrics, ...readRange(parameters, 'from', 'to'), pointsMax })
   }
 
   latest (query: string): Read<LatestRequest> {
     const parameters = new Parameters(query, HISTORY_PARAMETERS)
-    const { satellite, metric } = this.readHistory(parameters)
+    const { satellite, stream, metric } = this.readHistory(parameters)
     const range = readRange(parameters, 'start', 'end')
-    return parameters.result({ satellite, metric, ...range, countMax: parameters.getCount('size', 1, SIZE_MAX) })
+    const countMax = parameters.getCount('size', 1, SIZE_MAX)
+    return parameters.result({ satellite, stream, metric, ...range, countMax })
   }
 
   /** Open MCT's size is a number of buckets, each with a minimum and a maximum. */
   minmax (query: string): Read<SeriesRequest> {
     const parameters = new Parameters(query, HISTORY_PARAMETERS)
-    const { satellite, metric } = this.readHistory(parameters)
+    const { satellite, stream, metric } = this.readHistory(parameters)
     const pointsMax = parameters.get('size', POINTS, wholeNumber(POINTS_MIN, POINTS_MAX),
       `must be a whole number from ${POINTS_MIN} to ${POINTS_MAX}`)
     const range = readRange(parameters, 'start', 'end')
-    return parameters.result({ satellite, stream: STREAM, metrics: [metric], ...range, pointsMax })
+    return parameters.result({ satellite, stream, metrics: [metric], ...range, pointsMax })
   }
 
   export (query: string): Read<ExportRequest> {
     const parameters = new Parameters(query, ['stream', 'from', 'to', 'satellite', 'metrics'])
-    readStream(parameters)
+    const known = this.readStream(parameters)
     const { fromMicros, toMicros } = readRange(parameters, 'from', 'to')
     if (!parameters.has('from')) parameters.problems.push('from is required: the time of the first point')
     const satellite = parameters.get('satellite', null, (text) => isSatelliteId(text) ? text : null, SATELLITE_ID_RULE)
-    const metrics = this.readMetrics(parameters)
-    return parameters.result({ satellite, metrics, fromMicros: fromMicros ?? 0, toMicros })
+    const metrics = readMetrics(parameters, known)
+    return parameters.result({ satellite, stream: known.stream, metrics, fromMicros: fromMicros ?? 0, toMicros })
   }
 
-  private readMetrics (parameters: Parameters): readonly Metric[] {
-    return parameters.get('metrics', this.live, (text) => {
-      const found = text.split(',').map((name) => this.metrics.get(name.trim()))
-      if (found.includes(undefined)) return null
-      const known = found.filter((each) => each !== undefined).sort((a, b) => a.position - b.position)
-      return [...new Set(known.map(({ metric }) => metric))]
-    }, `must be names of metrics, separated by commas; known metrics are ${listNames(namesOf(this.live))}`)
+  private known (stream: string): KnownStream {
+    const known = this.streams.get(stream)
+    assert(known !== undefined, 'the stream is in the catalogue')
+    return known
   }
 
-  private readHistory (parameters: Parameters): { readonly satellite: string, readonly metric: string } {
-    readStream(parameters)
+  private readStream (parameters: Parameters): KnownStream {
+    const names = [...this.streams.keys()]
+    return parameters.get(
+      'stream', this.known(TELEMETRY), (text) => this.streams.get(text) ?? null,
+      names.length === 1 ? `must be ${TELEMETRY}` : `must be one of ${listNames(names)}`)
+  }
+
+  /** By stream, in the order of the catalogue; null: a name is not known. */
+  private chooseOfAll (text: string): ChosenMetrics[] | null {
+    const names = text.split(',').map((name) => name.trim())
+    const chosen: ChosenMetrics[] = []
+    let found = 0
+    for (const known of this.streams.values()) {
+      const prefix = known.stream.qualify('')
+      const theirs = names.filter((name) => prefix === '' ? !name.includes('.') : name.startsWith(prefix))
+      if (theirs.length === 0) continue
+      found += theirs.length
+      const metrics = known.choose(theirs.map((name) => name.slice(prefix.length)))
+      if (metrics === null) return null
+      chosen.push({ stream: known.stream.name, metrics: namesOf(metrics) })
+    }
+    return found === names.length ? chosen : null
+  }
+
+  private readHistory (parameters: Parameters): {
+    readonly satellite: string, readonly stream: string, readonly metric: string
+  } {
+    const known = this.readStream(parameters)
     for (const name of ['satellite', 'metric']) {
       if (!parameters.has(name)) parameters.problems.push(`${name} is required`)
     }
     return {
       satellite: parameters.get('satellite', '', (text) => isSatelliteId(text) ? text : null, SATELLITE_ID_RULE),
-      metric: parameters.get('metric', '', (text) => this.metrics.get(text)?.metric.name ?? null,
-        `must be a metric; known metrics are ${listNames(namesOf(this.live))}`)
+      stream: known.stream.name,
+      metric: parameters.get('metric', '', (text) => known.metric(text)?.name ?? null,
+        `must be a metric; known metrics are ${listNames(namesOf(known.live))}`)
     }
   }
+}
+
+function readMetrics (parameters: Parameters, known: KnownStream): readonly Metric[] {
+  return parameters.get('metrics', known.live, (text) => known.choose(text.split(',').map((name) => name.trim())),
+    `must be names of metrics, separated by commas; known metrics are ${listNames(namesOf(known.live))}`)
 }
 
 const HISTORY_PARAMETERS = ['satellite', 'metric', 'stream', 'start', 'end', 'size']
@@ -151,10 +216,6 @@ function readStale (text: string): number | null {
 
 function checkId (parameters: Parameters, id: string): void {
   if (!isSatelliteId(id)) parameters.problems.push(`the satellite in the path ${SATELLITE_ID_RULE}`)
-}
-
-function readStream (parameters: Parameters): void {
-  parameters.get('stream', STREAM, (text) => text === STREAM ? text : null, `must be ${STREAM}`)
 }
 
 function readRange (

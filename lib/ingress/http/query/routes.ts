@@ -4,16 +4,21 @@ import type { RouteHandler, RouteTable } from '../api/router.js'
 import type { DataPort, DataQuestion } from '../api/status-port.js'
 import { chooseFormat } from './accept.js'
 import type { Read } from './parameters.js'
-import { STREAM, type RequestReader } from './requests.js'
+import type { RequestReader } from './requests.js'
 
 const FORMATS = ['json', 'csv', 'ndjson'] as const
 
+/** What the path names does not exist. */
+interface Missing {
+  readonly missing: string
+}
+
 /** @param exporting answers GET /export */
 export function createQueryRoutes (port: DataPort, reader: RequestReader, exporting: RouteHandler): RouteTable {
-  const get = (questionOf: (call: RouteCall) => Read<DataQuestion> | null): RouteTable[string]['methods'] => ({
+  const get = (questionOf: (call: RouteCall) => Read<DataQuestion> | Missing): RouteTable[string]['methods'] => ({
     GET: (call) => {
       const question = questionOf(call)
-      if (question === null) call.fail('not_found', { message: `There is no such stream; the streams are ${STREAM}.` })
+      if ('missing' in question) call.fail('not_found', { message: question.missing })
       else if (!question.ok) call.fail('invalid_query', question)
       else call.answerWith(port.ask(question.value))
     }
@@ -36,7 +41,8 @@ export function createQueryRoutes (port: DataPort, reader: RequestReader, export
     '/satellites/{id}/{stream}': {
       name: 'satellites',
       methods: get(({ request, parameters: [id = '', stream = ''] }) => {
-        if (stream !== STREAM) return null
+        const missing = reader.strangeStream(stream)
+        if (missing !== null) return { missing }
         const read = reader.series(id, stream, request.query)
         return read.ok ? ok({ kind: 'series', request: read.value, format: formatOf(request) }) : read
       })

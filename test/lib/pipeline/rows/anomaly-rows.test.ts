@@ -5,7 +5,7 @@ import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../../../../li
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../../lib/pipeline/rows/payload.js'
 import { rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { splitRows } from '../../../../lib/drain/poison.js'
-import { METRICS, TELEMETRY } from '../../../support/built-in.js'
+import { METRICS, STREAM, TELEMETRY } from '../../../support/built-in.js'
 import { payloadOf, type PlainPoint } from '../../../support/limits.js'
 
 const TIME = 1_700_000_000_000_001
@@ -39,7 +39,7 @@ t.test('property: a payload has its points, and one anomaly per value beyond a l
     ))
     if (rows.length !== points.length || anomalies.length !== expected.length) return false
     if (anomalyCountOf(payload) !== anomalies.length) return false
-    const owners = pointsOfAnomalies(rows, anomalies, TELEMETRY)
+    const owners = pointsOfAnomalies(rows, anomalies, STREAM)
     return anomalies.every((anomaly, at) => {
       const { metric, value } = readAnomalyRow(anomaly)
       const { index, metric: wanted, each } = expected[at]!
@@ -55,7 +55,7 @@ t.test('property: a payload has its points, and one anomaly per value beyond a l
 t.test('identical points keep their own anomalies', (t) => {
   const payload = payloadOf([['A', TIME, 11, 12], ['A', TIME, 11, 12], ['B', TIME, 1], ['A', TIME, 11, 12, 13]])
   const rows = splitRows([telemetryOf(payload)])
-  const owners = pointsOfAnomalies(rows, anomalyRows(payload), TELEMETRY)
+  const owners = pointsOfAnomalies(rows, anomalyRows(payload), STREAM)
   t.strictSame(owners.map((row) => rows.indexOf(row)), [0, 0, 1, 1, 3, 3, 3])
   t.end()
 })
@@ -63,7 +63,7 @@ t.test('identical points keep their own anomalies', (t) => {
 t.test('an anomaly without its point and a truncated payload throw', (t) => {
   const payload = payloadOf([['A', TIME, 11]])
   const others = splitRows([telemetryOf(payloadOf([['B', TIME, 11]]))])
-  t.throws(() => pointsOfAnomalies(others, anomalyRows(payload), TELEMETRY), /without its point/)
+  t.throws(() => pointsOfAnomalies(others, anomalyRows(payload), STREAM), /without its point/)
   t.throws(() => telemetryOf(payload.subarray(0, 20)), RangeError)
   t.end()
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
+import { METRIC_COUNT, STREAM, TELEMETRY } from '../../../support/built-in.js'
 import { PointColumns } from '../../../../protocol/columns.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import { Batcher } from '../../../../lib/pipeline/batcher.js'
@@ -75,7 +75,7 @@ const WAITING_ROWS_MAX = 20_000
  * when it is read again.
  */
 async function passThrough (journal: Journal, random: (below: number) => number): Promise<void> {
-  const batcher = new Batcher(journal, { batchSize: 400, batchTimeoutMs: 60_000 }, TELEMETRY)
+  const batcher = new Batcher(journal, { batchSize: 400, batchTimeoutMs: 60_000 }, STREAM)
   assert.equal(journal.resume(null), null)
   let appended = 0
   let stored = 0
@@ -131,7 +131,7 @@ t.test('no row changes before it is stored: on disk, within and beyond the memor
 
 t.test('memory is reused: a journal that keeps up needs only a few buffers', async (t) => {
   const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
-  const batcher = new Batcher(spool, { batchSize: 1000, batchTimeoutMs: 60_000 }, TELEMETRY)
+  const batcher = new Batcher(spool, { batchSize: 1000, batchTimeoutMs: 60_000 }, STREAM)
   spool.resume(null)
   const memories = new Set<ArrayBufferLike>()
   for (let round = 0; round < 50; round++) {

@@ -1,5 +1,6 @@
 /** Every decoder turns points of any schema into the same rows, with the values sent. */
 import t from 'tap'
+import { catalogueOf } from '../../../support/catalogues.js'
 import fc from 'fast-check'
 import { Packr } from 'msgpackr'
 import { PointColumns } from '../../../../protocol/columns.js'
@@ -159,11 +160,12 @@ t.test('a metric under two of its names is refused, whatever reads it', (t) => {
 
 t.test('the widest points with an anomaly in each value never make a batch too large', (t) => {
   const names = Array.from({ length: 250 }, (_, index) => `m${String(index).padStart(40, '0')}`)
-  const schema = new PointSchema(names)
+  const stream = catalogueOf(...names.map((name, index) => `${name}: { id: ${index + 1} }`)).telemetry
+  const { schema } = stream
   const batches: ClosedBatch[] = []
   const append = (batch: ClosedBatch): void => { batches.push(batch) }
   const journal = { idle: false, listeners: new JournalListeners(), append }
-  const batcher = new Batcher(journal as unknown as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, schema)
+  const batcher = new Batcher(journal as unknown as Journal, { batchSize: 1e6, batchTimeoutMs: 1e6 }, stream)
   const everyMetric = Object.fromEntries(names.map((name) => [name, { high: { critical: 0 } }]))
   const limits = new LimitTable({ version: 1, set: { default: everyMetric, overrides: {} } }, schema)
   const [columns, anomalies] = [new PointColumns(schema), new AnomalyColumns()]

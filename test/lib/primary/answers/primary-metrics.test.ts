@@ -7,8 +7,6 @@ import { Reconciliation } from '../../../../lib/primary/reconciliation.js'
 import { PrimaryMetrics, type PrimaryMetricSources } from '../../../../lib/primary/answers/primary-metrics.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { WorkerMetrics } from '../../../../lib/worker/worker-metrics.js'
-import { KINDS_MAX } from '../../../../lib/limits/limit-table.js'
-import { METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
 import { PointCounters } from '../../../../lib/pipeline/pipeline.js'
 import { silentLog } from '../../../support/postgres.js'
 import { reportOf, slotOf } from '../../../support/slots.js'
@@ -24,9 +22,7 @@ class FakeWorker {
   constructor (readonly slot: number) {
     this.metrics = new WorkerMetrics({
       slot,
-      metricNames: TELEMETRY.metrics,
-      anomalies: new Float64Array(METRIC_COUNT * KINDS_MAX),
-      limitsVersion: () => 1,
+      pipelines: { all: [], limitsVersion: 1 },
       lanes: {
         snapshot: () => reportOf({
           points: this.points,

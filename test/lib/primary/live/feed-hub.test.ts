@@ -28,7 +28,7 @@ class Rig {
     this.hub = new FeedHub<string>({
       run: 'run',
       version: '1',
-      metrics: catalogueOf('x: { id: 1 }', 'y: { id: 2 }').typed,
+      streams: catalogueOf('x: { id: 1 }', 'y: { id: 2 }').streams,
       ready: () => ['a', 'b'],
       ask: (worker, asked) => {
         this.asked.push({ worker, want: asked })
@@ -80,21 +80,23 @@ t.test('what workers have is merged by time, and sent to those that want it', as
   const rig = new Rig()
   rig.answers.set('a', () => ({
     ...NOTHING,
-    satellites: [['A', 2, 0], ['B', 5, 2]],
+    satellites: [['A', 2, 0, 0], ['B', 5, 2, 0]],
     more: 3,
-    points: [{ satellite: 'A', timeMs: 2, state: 0, values: [[0, 2, 1], [1, 2, 1]] }]
+    points: [{ satellite: 'A', stream: 0, timeMs: 2, state: 0, values: [[0, 2, 1], [1, 2, 1]] }]
   }))
   rig.answers.set('b', () => ({
     ...NOTHING,
-    satellites: [['A', 3, 1], ['B', 4, 0]],
-    points: [{ satellite: 'A', timeMs: 3, state: 1, values: [[0, 3, 9]] }]
+    satellites: [['A', 3, 1, 0], ['B', 4, 0, 0]],
+    points: [{ satellite: 'A', stream: 0, timeMs: 3, state: 1, values: [[0, 3, 9]] }]
   }))
   const [toA, toB] = [rig.tick('a'), rig.tick('b')]
   rig.hub.want('a', 1, want({ satellites: true }))
   rig.hub.want('b', 1, want({ watched: ['A'] }))
   t.match(JSON.parse((await toA).satellites ?? ''), { changed: [['A', 3, 'warning'], ['B', 5, 'critical']], more: 3 })
   t.strictSame((await toA).points, [])
-  t.strictSame((await toB).points, [{ satellite: 'A', timeMs: 3, state: 'warning', values: { x: [3, 9], y: [2, 1] } }])
+  t.strictSame((await toB).points, [
+    { satellite: 'A', stream: 'telemetry', timeMs: 3, state: 'warning', values: { x: [3, 9], y: [2, 1] } }
+  ])
   t.equal((await toB).satellites, null)
   t.strictSame(rig.asked[0]?.want, { satellites: true, isFull: false, watched: ['A'] })
 })
@@ -133,7 +135,9 @@ t.test('bounds: clients in all, satellites of an event', async (t) => {
   let part = 0
   const crowd = (): NewestPart => {
     part++
-    return { ...NOTHING, satellites: Array.from({ length: 1_000 }, (_, index) => [id(part * 1_000 + index), 1, 2]) }
+    return {
+      ...NOTHING, satellites: Array.from({ length: 1_000 }, (_, index) => [id(part * 1_000 + index), 1, 2, 0])
+    }
   }
   rig.answers.set('a', crowd).set('b', crowd)
   let isFull = false

@@ -12,14 +12,14 @@ function course (
 ): { points: number[][][], truths: AnomalyTruth[] } {
   const truths: AnomalyTruth[] = []
   const fleet = new Fleet({
-    catalogue: BUILT_IN,
+    stream: BUILT_IN.telemetry,
     satellites: 3,
     seed: 7,
     anomalyRate: 0,
     onAnomaly: truth => truths.push(truth),
     ...options
   })
-  const values = new Float64Array((options.catalogue ?? BUILT_IN).metrics.length)
+  const values = new Float64Array((options.stream ?? BUILT_IN.telemetry).metrics.length)
   const points = fleet.ids.map((_, satellite) => moments.map(seconds => {
     fleet.sample(satellite, seconds, values)
     return [...values]
@@ -32,7 +32,7 @@ const every = (stepSeconds: number, untilSeconds: number): number[] =>
 
 t.test('ids have four digits, or more if the fleet needs them', t => {
   const ids = (satellites: number): readonly string[] =>
-    new Fleet({ catalogue: BUILT_IN, satellites, seed: 1, anomalyRate: 0, onAnomaly: () => {} }).ids
+    new Fleet({ stream: BUILT_IN.telemetry, satellites, seed: 1, anomalyRate: 0, onAnomaly: () => {} }).ids
   t.same(ids(2), ['SAT-0001', 'SAT-0002'])
   t.equal(ids(9_999).at(-1), 'SAT-9999')
   t.equal(ids(10_000)[0], 'SAT-00001')
@@ -52,7 +52,7 @@ t.test('the same seed repeats the values, another does not', t => {
 t.test('a satellite does not depend on when the others are sampled', t => {
   const onAnomaly = (): void => {}
   const [alone, together] = [1, 2].map(() => new Fleet({
-    catalogue: BUILT_IN, satellites: 2, seed: 3, anomalyRate: 0.1, onAnomaly
+    stream: BUILT_IN.telemetry, satellites: 2, seed: 3, anomalyRate: 0.1, onAnomaly
   }))
   const [a, b] = [new Float64Array(METRIC_COUNT), new Float64Array(METRIC_COUNT)]
   for (const seconds of every(7, 700)) {
@@ -128,29 +128,29 @@ t.test('anomalies have the requested share, violate exactly the reported limit, 
 })
 
 t.test('a metric of which the catalogue does not say how it moves walks within its limits', t => {
-  const catalogue = catalogueOf(
+  const { telemetry: stream } = catalogueOf(
     'pressure: { id: 1, limits: { high: { critical: 22 } } }', 'margin: { id: 2, limits: { low: { critical: -40 } } }')
   const moments = every(1, 5_000)
-  const calm = course({ catalogue }, moments).points.flat()
+  const calm = course({ stream }, moments).points.flat()
   t.ok(calm.every(([pressure, margin]) => pressure! < 22 && margin! > -40))
   t.ok(new Set(calm.map(([pressure]) => pressure)).size > 100, 'it moves')
-  const { points, truths } = course({ catalogue, anomalyRate: 1 }, moments)
+  const { points, truths } = course({ stream, anomalyRate: 1 }, moments)
   t.equal(truths.length, points.flat().length)
   t.ok(points.flat().every(([pressure, margin]) => (pressure! > 22) !== (margin! < -40)))
   t.end()
 })
 
 t.test('metrics of every type: whole numbers, 32-bit floats, healthy states and, as anomalies, the others', t => {
-  const catalogue = catalogueOf(
+  const { telemetry: stream } = catalogueOf(
     'i: { id: 1, type: int, limits: { high: { critical: 3 } } }', 'r: { id: 2, type: float32 }',
     'b: { id: 3, type: bool, limits: { states: { critical: [true] } } }',
     's: { id: 4, type: state, states: { OFF: 0, ON: 1, LOST: 9 }, limits: { states: { warning: [LOST] } } }')
   const moments = every(30, 86_400)
-  const calm = course({ catalogue }, moments).points.flat()
+  const calm = course({ stream }, moments).points.flat()
   t.ok(calm.every(([i, r]) => Number.isInteger(i) && i! <= 3 && Math.fround(r!) === r))
   t.ok(calm.every(([, , b]) => b === 0))
   t.same([...new Set(calm.map(([, , , s]) => s))].sort(), [0, 1])
-  const { points, truths } = course({ catalogue, anomalyRate: 1 }, moments)
+  const { points, truths } = course({ stream, anomalyRate: 1 }, moments)
   t.equal(truths.length, points.flat().length)
   t.ok(points.flat().every(([i, , b, s]) => [i! > 3, b === 1, s === 9].filter(Boolean).length === 1))
   t.ok(points.flat().every(([i]) => Number.isInteger(i)))
@@ -158,14 +158,14 @@ t.test('metrics of every type: whole numbers, 32-bit floats, healthy states and,
 })
 
 t.test('every kind stays where the catalogue says, in steps of its resolution; retired metrics are not sent', t => {
-  const catalogue = catalogueOf(
+  const { telemetry: stream } = catalogueOf(
     ...NUMBER_SIMULATIONS.map((kind, index) => (
       `${kind}: { id: ${index + 1}, resolution: 0.005, simulate: { kind: ${kind}, between: [-3, 7] } }`)),
     'old: { id: 90, retired: true }',
     'fixed: { id: 91, resolution: 3, simulate: { kind: constant, between: [9, 10] } }')
-  const { points, truths } = course({ catalogue, anomalyRate: 1 }, every(30, 86_400))
+  const { points, truths } = course({ stream, anomalyRate: 1 }, every(30, 86_400))
   t.same(truths, [], 'none of them can break a limit')
-  for (const [metric, { name, resolution }] of catalogue.metrics.entries()) {
+  for (const [metric, { name, resolution }] of stream.metrics.entries()) {
     const values = points.flatMap(ofSatellite => ofSatellite.map(point => point[metric]!))
     if (name === 'old') t.ok(values.every(Number.isNaN))
     else if (name === 'fixed') t.ok(values.every(value => value === 9 || value === 12), String(values[0]))
@@ -180,17 +180,17 @@ t.test('every kind stays where the catalogue says, in steps of its resolution; r
 })
 
 t.test('rounding to the resolution moves no value across a limit, whatever the sizes', t => {
-  const catalogue = catalogueOf(
+  const { telemetry: stream } = catalogueOf(
     'coarse: { id: 1, resolution: 5, limits: { low: { warning: 27, critical: 24 } }, simulate: { between: [28, 40] } }',
     'fine: { id: 2, limits: { high: { critical: 5e-9 } }, simulate: { between: [1e-10, 4e-9], beyond: [6e-9, 7e-9] } }',
     'huge: { id: 3, resolution: 0.01, limits: { high: { critical: 1.7e308 } } }',
     'near: { id: 4, resolution: 1, limits: { low: { critical: 9.6 } }, ' +
       'simulate: { between: [9.7, 20], beyond: [9, 9.5] } }',
     'noisy: { id: 5, limits: { low: { critical: 19.9999 } }, simulate: { kind: charge, between: [20, 21] } }')
-  const limits = catalogue.metrics.map(({ limits: { low, high } }) => [
+  const limits = stream.metrics.map(({ limits: { low, high } }) => [
     low?.warning ?? low?.critical ?? -Infinity, high?.warning ?? high?.critical ?? Infinity
   ] as const)
-  const { points, truths } = course({ catalogue, anomalyRate: 0.5 }, every(30, 86_400))
+  const { points, truths } = course({ stream, anomalyRate: 0.5 }, every(30, 86_400))
   const broken = points.flat().flatMap(point => point.filter((value, metric) => {
     const [low, high] = limits[metric] ?? [NaN, NaN]
     return !Number.isFinite(value) || value < low || value > high
@@ -201,7 +201,7 @@ t.test('rounding to the resolution moves no value across a limit, whatever the s
 })
 
 t.test('a satellite outside of the fleet is a mistake', t => {
-  const fleet = new Fleet({ catalogue: BUILT_IN, satellites: 1, seed: 1, anomalyRate: 0, onAnomaly: () => {} })
+  const fleet = new Fleet({ stream: BUILT_IN.telemetry, satellites: 1, seed: 1, anomalyRate: 0, onAnomaly: () => {} })
   t.throws(() => fleet.sample(1, 0, new Float64Array(METRIC_COUNT)), RangeError)
   t.end()
 })

@@ -8,6 +8,7 @@ import { SenderTable } from '../../../../lib/ingress/udp/senders.js'
 import { Fleet } from '../../../../lib/sim/fleet/model.js'
 import { simulate, type SimulationOptions } from '../../../../lib/sim/simulate.js'
 import { summaryText, type Summary } from '../../../../lib/sim/summary.js'
+import { createStats } from '../../../../lib/sim/send/transport.js'
 import { UdpTransport } from '../../../../lib/sim/send/udp-transport.js'
 import { PointColumns } from '../../../../protocol/columns.js'
 import { BUILT_IN, METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
@@ -119,7 +120,9 @@ t.test('every point arrives with its values, in packets that fit an Ethernet fra
   t.ok(receiver.packets.every(({ bytes, points }) => bytes <= 1400 && points <= 25))
   t.equal(receiver.packets.at(-1)?.points, 0, 'a final heartbeat')
   if (summary.skipped_late === 0) {
-    const fleet = new Fleet({ catalogue: BUILT_IN, satellites: 10, seed: 42, anomalyRate: 0.1, onAnomaly: () => {} })
+    const fleet = new Fleet({
+      stream: BUILT_IN.telemetry, satellites: 10, seed: 42, anomalyRate: 0.1, onAnomaly: () => {}
+    })
     const values = new Float64Array(METRIC_COUNT)
     for (const [index, point] of receiver.points.entries()) {
       fleet.sample(index % 10, index / 2000, values)
@@ -168,6 +171,7 @@ t.test('no receiver, and no report', async (t) => {
 t.test('an incomplete packet is sent within a second, and idle time produces heartbeats', async (t) => {
   const receiver = await startReceiver(t)
   const transport = await UdpTransport.connect({
+    stats: createStats(false),
     ...receiver,
     token: null,
     ids: ['SAT-0001'],
@@ -185,6 +189,7 @@ t.test('an incomplete packet is sent within a second, and idle time produces hea
 t.test('packets end at the recommended size if ids are long', async (t) => {
   const receiver = await startReceiver(t)
   const transport = await UdpTransport.connect({
+    stats: createStats(false),
     ...receiver,
     token: null,
     ids: ['x'.repeat(64)],
@@ -202,7 +207,13 @@ t.test('packets end at the recommended size if ids are long', async (t) => {
 t.test('a point of 250 float64 values takes a packet of its own', async (t) => {
   const receiver = await startReceiver(t, undefined, WIDEST)
   const transport = await UdpTransport.connect({
-    ...receiver, token: null, ids: ['SAT-0001'], schema: WIDEST, pointsPerPacket: null, sender: 'wide'
+    stats: createStats(false),
+    ...receiver,
+    token: null,
+    ids: ['SAT-0001'],
+    schema: WIDEST,
+    pointsPerPacket: null,
+    sender: 'wide'
   })
   t.teardown(async () => { await transport.close() })
   const values = new Float64Array(WIDEST.metricCount).fill(0.1)

@@ -40,6 +40,8 @@ const TOKENS = [
 const ENDPOINTS: ReadonlyArray<readonly [method: string, path: string, role: Role | null, status?: number]> = [
   ['POST', '/telemetry', 'ingest'],
   ['POST', '/telemetry/batch', 'ingest'],
+  ['POST', '/telemetry/{stream}', 'ingest'],
+  ['POST', '/telemetry/{stream}/batch', 'ingest'],
   ['GET', '/live', null],
   ['GET', '/ready', null],
   ['GET', '/health', null],
@@ -99,9 +101,10 @@ async function accessRig (
   rig.status.answer = { ...answer, body: '{"status":"degraded","reasons":["a secret"]}' }
   const ask = async (method: string, path: string, authorization: string): Promise<Answer> => {
     const body = method === 'POST' ? POINT : method === 'PUT' || method === 'PATCH' ? '{}' : null
-    const sent = path === '/telemetry/batch' ? `[${POINT}]` : body
+    const sent = path.endsWith('/batch') ? `[${POINT}]` : body
     const headers = authorization === '' ? {} : { authorization }
-    return await rig.send(path.replace('{metric}', 'x'), { method, body: sent, headers })
+    const target = path.replace('{metric}', 'x').replace('{stream}', 'telemetry')
+    return await rig.send(target, { method, body: sent, headers })
   }
   return { ...rig, check, ask }
 }

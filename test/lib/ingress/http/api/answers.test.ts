@@ -237,7 +237,8 @@ onBothEngines('GET / lists every endpoint', async (t, engine) => {
   const answer = await send('/', { method: 'GET' })
   t.equal(answer.status, 200)
   const endpoints = [
-    'POST /telemetry', 'POST /telemetry/batch', 'GET /live', 'GET /ready', 'GET /health', 'GET /metrics',
+    'POST /telemetry', 'POST /telemetry/batch', 'POST /telemetry/{stream}', 'POST /telemetry/{stream}/batch',
+    'GET /live', 'GET /ready', 'GET /health', 'GET /metrics',
     'GET /udp/senders'
   ]
   t.same(JSON.parse(answer.text), { name: 'OrbitStream', endpoints })

@@ -38,7 +38,7 @@ async function rig (t: Test, engine: HttpEngine, apiTokens: readonly string[] = 
   const config = { maxBodyBytes: 1_000, allowedOrigins: [] }
   const [intake, status] = [{} as Intake, {} as StatusPort]
   const tokens = tokenCheckOf(apiTokens)
-  const handler = createHandler({ intake, status, config, tokens, counters, now: () => 0, routes })
+  const handler = createHandler({ intake, streams: new Map(), status, config, tokens, counters, now: () => 0, routes })
   const server = await startServer(t, engine, handler)
   const client = new Client(`http://127.0.0.1:${server.port}`)
   t.teardown(async () => await client.destroy())

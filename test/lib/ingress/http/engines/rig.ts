@@ -197,7 +197,16 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
   const page = options.page === undefined ? {} : { page: options.page }
   const clients = options.clients === undefined ? {} : { clients: options.clients }
   const handler = createHandler({
-    intake, status, config, tokens, counters, now: () => NOW_MICROS, routes, ...clients, ...page
+    intake,
+    streams: new Map([['telemetry', intake]]),
+    status,
+    config,
+    tokens,
+    counters,
+    now: () => NOW_MICROS,
+    routes,
+    ...clients,
+    ...page
   })
   const server = await startServer(t, engine, handler, {
     tls,

@@ -22,7 +22,7 @@ const now = (): number => {
 const counters = new HttpCounters(() => {})
 const config = { maxBodyBytes: 1_000_000, allowedOrigins: [] }
 const tokens = new TokenCheck(null, { readOpen: false })
-const handler = createHandler({ intake, status, config, tokens, counters, now })
+const handler = createHandler({ intake, streams: new Map(), status, config, tokens, counters, now })
 const engine = await loadEngine(kind === 'uws' ? 'uws' : 'node')
 const server = await engine.listen('127.0.0.1', 0, handler)
 process.once('SIGTERM', () => { server.close(10_000).catch((error: unknown) => console.error(error)) })

@@ -131,7 +131,9 @@ class Client {
 
 onBothEngines('the events that a client asked for, in order', async (t, engine) => {
   const { primary, rig } = await rigOf(t, engine)
-  const point = { satellite: 'A', timeMs: 7, state: 'warning', values: { [X!]: [7, 1], [Y!]: [6, 2] } } as const
+  const point = {
+    satellite: 'A', stream: 'telemetry', timeMs: 7, state: 'warning', values: { [X!]: [7, 1], [Y!]: [6, 2] }
+  } as const
   const everything = { fleet: '{"f":1}', satellites: '{"s":1}', points: [point] }
   const plain = await Client.open(t, rig, '')
   t.strictSame(await plain.take(2), [

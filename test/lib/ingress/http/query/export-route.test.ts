@@ -10,8 +10,7 @@ import type { HttpExchange, HttpRequest } from '../../../../../lib/ingress/http/
 import { Exports, type ExportSource, type OpenExport } from '../../../../../lib/ingress/http/query/export-route.js'
 import { RequestReader } from '../../../../../lib/ingress/http/query/requests.js'
 import { OperatingError } from '../../../../../lib/support/errors.js'
-import { Catalogue } from '../../../../../protocol/catalogue.js'
-import { METRICS } from '../../../../support/built-in.js'
+import { BUILT_IN } from '../../../../support/built-in.js'
 
 /** Yields nothing until it is closed. */
 class SilentSource implements ExportSource {
@@ -70,7 +69,7 @@ function ask (source: ExportSource, client: FakeClient, acceptEncoding = '', tok
     address: () => ''
   }
   const counters = new RouteCounters()
-  new Exports(source, new RequestReader(new Catalogue(METRICS)), tokens).handle(
+  new Exports(source, new RequestReader(BUILT_IN), tokens).handle(
     new RouteCall(request, client.exchange, counters))
   return counters
 }

@@ -1,0 +1,26 @@
+/** A catalogue as the database keeps it: the file's form without what is left to defaults. */
+import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import { formatDuration } from '../config/value-types.js'
+
+/** The one form of the file. */
+export const FORM = 1
+
+export function catalogueJson ({ streams }: Catalogue): object {
+  const entries = streams.map(({ id, name, title, intervalMs, metrics, retired }) => [name, {
+    id,
+    title,
+    interval: intervalMs === null ? undefined : formatDuration(intervalMs),
+    retired,
+    metrics: Object.fromEntries(metrics.map(metricEntry))
+  }])
+  return { catalogue: FORM, streams: Object.fromEntries(entries) as object }
+}
+
+function metricEntry ({ name, states, simulation, ...metric }: Metric): readonly [string, object] {
+  return [name, {
+    ...metric,
+    states: states.length === 0 ? undefined : Object.fromEntries(states.map(({ name, value }) => [name, value])),
+    resolution: metric.resolution ?? undefined,
+    simulate: simulation
+  }]
+}

@@ -1,0 +1,105 @@
+/**
+ * The tables, views and functions of a stream. All streams have the same, under names of their own: what the statements
+ * of this program call telemetry, rollup_10s or orbitstream_roll_up is thermal, thermal_rollup_10s and
+ * orbitstream_thermal_roll_up for the stream `thermal`.
+ *
+ *   telemetry, telemetry_…                  thermal, thermal_…
+ *   rollup_…                                thermal_rollup_…
+ *   satellites_last, _late, _latest         thermal_last, _late, _latest
+ *   orbitstream_…                           orbitstream_thermal_…     but for the role and orbitstream_limits_of
+ *
+ * Names of streams are valid identifiers without quotes and collide with none of ours (lib/catalogue/names.ts).
+ */
+import { TELEMETRY } from '../../protocol/catalogue.js'
+import type { Database, QueryOutcome } from './database.js'
+import type { PipedOutcome } from './piped-copy.js'
+
+/** Of objects, not of the placeholders of migrations. */
+const NAMES = new RegExp(
+  '(?<!\\{\\{)\\b(?:(telemetry)(?=\\b|_)|(rollup_)|satellites_(last|late|latest)\\b|' +
+  'orbitstream_(?!reader\\b|limits_of\\b))', 'g')
+
+/** A statement of ours about `telemetry`, for another stream. It must not contain names of metrics. */
+export function streamSql (sql: string, stream: string): string {
+  if (stream === TELEMETRY) return sql
+  return sql.replaceAll(NAMES, (_, telemetry?: string, rollup?: string, last?: string) => {
+    if (telemetry !== undefined) return stream
+    if (rollup !== undefined) return `${stream}_rollup_`
+    return last === undefined ? `orbitstream_${stream}_` : `${stream}_${last}`
+  })
+}
+
+/** Tables and views of a stream, for statements that contain names of metrics. */
+export interface StreamTables {
+  readonly points: string
+  readonly tens: string
+  readonly minutes: string
+  readonly latest: string
+  readonly last: string
+  readonly late: string
+  readonly rollupState: string
+}
+
+export function tablesOf (stream: string): StreamTables {
+  const named = (name: string): string => `public.${streamSql(name, stream)}`
+  return {
+    points: named('telemetry'),
+    tens: named('telemetry_10s'),
+    minutes: named('telemetry_1m'),
+    latest: named('satellites_latest'),
+    last: named('satellites_last'),
+    late: named('satellites_late'),
+    rollupState: named('rollup_state')
+  }
+}
+
+/** A session whose statements about `telemetry` are for another stream. Parameters are as they are. */
+export function inStream (database: Database, stream: string): Database {
+  return stream === TELEMETRY ? database : new StreamSession(database, stream)
+}
+
+class StreamSession implements Database {
+  constructor (private readonly database: Database, private readonly stream: string) {}
+
+  get alive (): boolean {
+    return this.database.alive
+  }
+
+  get backendPid (): number {
+    return this.database.backendPid
+  }
+
+  get onLost (): (error: Error) => void {
+    return this.database.onLost
+  }
+
+  set onLost (callback: (error: Error) => void) {
+    this.database.onLost = callback
+  }
+
+  async query <Row extends object = Record<string, unknown>> (
+    text: string, values?: readonly unknown[]
+  ): Promise<QueryOutcome<Row>> {
+    return await this.database.query<Row>(this.sql(text), values)
+  }
+
+  async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
+    return await this.database.copyIn(this.sql(sql), chunks)
+  }
+
+  async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
+    return await this.database.copyAfter(statements.map((each) => this.sql(each)), this.sql(sql), chunks)
+  }
+
+  async close (): Promise<void> {
+    await this.database.close()
+  }
+
+  destroy (): void {
+    this.database.destroy()
+  }
+
+  private sql (text: string): string {
+    return streamSql(text, this.stream)
+  }
+}
