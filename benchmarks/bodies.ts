@@ -6,7 +6,8 @@
  */
 import { gzipSync } from 'node:zlib'
 import { PacketEncoder } from '../protocol/packet/packet-encoder.js'
-import type { BenchPoint } from './points.js'
+import { pointsOf, type BenchPoint, type PointSet } from './points.js'
+import { wideJson } from './wide/wide-points.js'
 
 export type Format = 'json' | 'ndjson' | 'msgpack' | 'gzip' | 'line'
 
@@ -36,6 +37,8 @@ export interface Target {
   readonly path: string
   readonly format: Format
   readonly headers?: Readonly<Record<string, string>>
+  /** Whether the server speaks TLS, with any certificate. */
+  readonly tls?: boolean
 }
 
 export interface PreparedRequest {
@@ -50,7 +53,18 @@ export interface PreparedRequest {
 
 /** One request; `single` is a bare object rather than an array of one. */
 export function prepareRequest (target: Target, points: readonly BenchPoint[], single: boolean): PreparedRequest {
-  const body = encodeBody(target.format, points, single)
+  return requestOf(target, encodeBody(target.format, points, single), points)
+}
+
+/** A request of a set's body. */
+export function prepareBody (target: Target, set: PointSet, body: number, single: boolean): PreparedRequest {
+  const points = pointsOf(set, body)
+  return set.wide === undefined
+    ? prepareRequest(target, points, single)
+    : requestOf(target, Buffer.from(wideJson(set, set.wide, body, TIME_FIELD)), points)
+}
+
+function requestOf (target: Target, body: Buffer, points: readonly BenchPoint[]): PreparedRequest {
   const head = [
     `POST ${target.path} HTTP/1.1`,
     `Host: ${target.host}:${target.port}`,

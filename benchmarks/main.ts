@@ -14,6 +14,7 @@ import { ratiosOf } from './ratios.js'
 import { renderTable } from './report/table.js'
 import type { Report, Verdict } from './result.js'
 import { runRounds } from './rounds.js'
+import { requirementVerdicts } from './requirements.js'
 import { takeComplaints } from './servers.js'
 import { closeSession, openSession, Results } from './session.js'
 import { targetsOf, verdictsOf } from './verdicts.js'
@@ -66,6 +67,7 @@ class Bench {
       ...endVerdicts(failure, takeComplaints()),
       ...diskVerdicts(this.origin.machine),
       ...verdictsOf(measurements, plan),
+      ...requirementVerdicts(measurements, ratios, plan),
       ...options.check ? checkRatios(await readBaseline(BASELINE), plan, ratios) : []
     ]
     const seconds = (performance.now() - this.startMs) / 1000

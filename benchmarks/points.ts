@@ -18,6 +18,15 @@ export interface PointSet {
   readonly bodies: number
   /** Points per body. */
   readonly batch: number
+  /** Of other metrics than the built-in ones. */
+  readonly wide?: Wide
+}
+
+/** Points of many metrics, see wide/wide-points.ts. */
+export interface Wide {
+  readonly metrics: number
+  /** One value in so many is there. */
+  readonly oneIn: number
 }
 
 export interface BenchPoint {

@@ -93,6 +93,11 @@ export function childrenOf (parent: number): number[] {
   return names.filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => statOf(pid)?.parent === parent)
 }
 
+/** Pids of a process and of all below it. */
+export function treeOf (root: number): number[] {
+  return [root, ...childrenOf(root).flatMap(treeOf)]
+}
+
 /** "postgres: user database host(port) COPY" is a session; all others are background processes. */
 const SESSION = /^postgres: \S+ \S+ \S+\(\d+\)/
 
@@ -123,10 +128,28 @@ export function resetPeaks (pids: Iterable<number>): void {
 
 /** Largest peak of resident memory per kind, in bytes. */
 export function peakBytes (roles: Roles): ByProcess {
-  const peaks: Record<string, number> = {}
-  for (const [pid, role] of roles) {
-    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readOrNull(`/proc/${pid}/status`) ?? '')?.[1]
-    if (kilobytes !== undefined) peaks[role] = Math.max(peaks[role] ?? 0, Number(kilobytes) * 1024)
-  }
-  return peaks
+  return largestOf(roles, (status) => fieldBytes(status, 'VmHWM'))
+}
+
+/** Most resident memory now per kind, in bytes, without memory that processes share. */
+export function ownBytes (roles: Roles): ByProcess {
+  return largestOf(roles, (status) => fieldBytes(status, 'VmRSS') - fieldBytes(status, 'RssShmem'))
+}
+
+/** @param bytesOf what counts of /proc/<pid>/status; NaN: unknown */
+function largestOf (roles: Roles, bytesOf: (status: string) => number): ByProcess {
+  return [...roles].map(([pid, role]): ByProcess => {
+    const bytes = bytesOf(readOrNull(`/proc/${pid}/status`) ?? '')
+    return Number.isNaN(bytes) ? {} : { [role]: bytes }
+  }).reduce(largest, {})
+}
+
+function fieldBytes (status: string, field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? NaN) * 1024
+}
+
+/** The larger of two, by kind. */
+export function largest (one: ByProcess, other: ByProcess): ByProcess {
+  const kinds = new Set([...Object.keys(one), ...Object.keys(other)])
+  return Object.fromEntries([...kinds].map((kind) => [kind, Math.max(one[kind] ?? 0, other[kind] ?? 0)]))
 }

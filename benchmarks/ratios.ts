@@ -20,6 +20,18 @@ interface Pair {
   readonly lower?: boolean
 }
 
+const METRICS: readonly Group[] = ['metrics']
+/** As a share of raw COPY of the same rows. */
+const METRICS_OF_COPY = [3, 20, 50, 250].flatMap((metrics): Pair[] => [
+  { suffix: '', filled: '' }, { suffix: '_sparse', filled: ', one value in ten' }
+].map(({ suffix, filled }) => ({
+  name: `metrics_${metrics}${suffix}_of_copy`,
+  title: `${metrics} metrics${filled}, JSON stored ÷ raw COPY`,
+  of: `metrics_json_${metrics}${suffix}`,
+  by: `metrics_copy_${metrics}${suffix}`,
+  groups: METRICS
+})).filter(({ name }) => name !== 'metrics_3_sparse_of_copy'))
+
 const HTTP: readonly Group[] = ['ceilings', 'http']
 const AGGREGATES: readonly Group[] = ['aggregates']
 
@@ -137,6 +149,37 @@ const PAIRS: readonly Pair[] = [
     by: 'ceiling_udp',
     groups: ['ceilings', 'udp'],
     thorough: true
+  },
+  ...METRICS_OF_COPY,
+  {
+    name: 'metrics_50_of_3',
+    title: 'JSON, values a second, 50 metrics ÷ 3',
+    of: 'metrics_json_50',
+    by: 'metrics_json_3',
+    groups: METRICS
+  },
+  {
+    name: 'metrics_limits',
+    title: '250 metrics, JSON stored with limits and 1,000 overrides ÷ without limits',
+    of: 'metrics_limits',
+    by: 'metrics_limits_off',
+    groups: METRICS
+  },
+  {
+    name: 'api_export_p99',
+    title: '202 at 10,000 points/s, p99 beside an export ÷ without',
+    of: 'api_incoming_export',
+    by: 'api_incoming',
+    groups: ['api'],
+    figure: ({ latency }) => latency?.p99 ?? NaN,
+    lower: true
+  },
+  {
+    name: 'access_tls',
+    title: 'JSON, 1000 a request, stored over TLS ÷ without',
+    of: 'access_tls',
+    by: 'access_plain',
+    groups: ['access']
   }
 ]
 

@@ -3,12 +3,16 @@ import { measureDrop } from './ceilings/http-drop.js'
 import { measureFdatasync } from './ceilings/fdatasync.js'
 import { measureCopy } from './ceilings/raw-copy.js'
 import type { Group } from './plan.js'
+import { measureAccess } from './scenarios/access/access.js'
 import { measureAggregates } from './scenarios/aggregates.js'
+import { measureApi } from './scenarios/api/api.js'
 import { measureDashboards } from './scenarios/dashboards.js'
 import { measureFreshness } from './scenarios/freshness.js'
 import { measureGrowth } from './scenarios/growth.js'
 import { measureHttp } from './scenarios/http.js'
 import { measureLatency } from './scenarios/latency.js'
+import { measureMetrics } from './scenarios/metrics/metrics.js'
+import { measurePage } from './scenarios/page/page.js'
 import { measureQueries } from './scenarios/queries.js'
 import { measureRollups } from './scenarios/rollups.js'
 import { measureSpool } from './scenarios/spool.js'
@@ -61,7 +65,11 @@ const MEASURES: Steps['measures'] = {
   rollups: measureRollups,
   aggregates: measureAggregates,
   dashboards: measureDashboards,
-  freshness: measureFreshness
+  freshness: measureFreshness,
+  api: measureApi,
+  metrics: measureMetrics,
+  page: measurePage,
+  access: measureAccess
 }
 
 export interface Steps {

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { Agent, request } from 'undici'
 import { connect } from '../lib/database/connection.js'
 import type { Database } from '../lib/database/database.js'
 import { embeddedUrl } from '../lib/embedded/embedded.js'
@@ -38,6 +39,8 @@ const CONNECT_TIMEOUT_MS = 5_000
 const DATABASE_STOP_DEADLINE_MS = 10_000
 const DATABASE_POLL_MS = 20
 const LOG_LINES_MAX = 10_000
+/** The benchmark makes its own. */
+const ANY_CERTIFICATE = new Agent({ connect: { rejectUnauthorized: false } })
 /** The program's settings must not leak in from the benchmark's environment. */
 const ENVIRONMENT_KEPT = [
   'PATH', 'HOME', 'LANG', 'TMPDIR', 'USER', 'LD_LIBRARY_PATH', 'NODE_OPTIONS', 'UWS_HTTP_MAX_HEADERS_SIZE'
@@ -53,7 +56,12 @@ export class Server {
   private stopping: Promise<void> | null = null
   private readonly watchers = new Set<() => void>()
 
-  private constructor (readonly dataDir: string, private readonly child: ChildProcess) {}
+  private constructor (
+    readonly dataDir: string,
+    /** Whether it speaks TLS. */
+    readonly tls: boolean,
+    private readonly child: ChildProcess
+  ) {}
 
   /** Starts the program and waits until it is ready. */
   static async start (options: ServerOptions): Promise<Server> {
@@ -80,14 +88,14 @@ export class Server {
     ], {
       cwd: dataDir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, UDP_PORT: '0', ...env }, detached: true
     })
-    const server = new Server(dataDir, child)
+    const server = new Server(dataDir, env?.['TLS_CERT'] !== undefined, child)
     addServer(server)
     server.listen()
     return server
   }
 
   get url (): string {
-    return `http://127.0.0.1:${this.port}`
+    return `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.port}`
   }
 
   get port (): number {
@@ -111,8 +119,8 @@ export class Server {
     readonly status: string,
     readonly workers: ReadonlyArray<{ readonly pid: number, readonly engine: string }>
   }> {
-    const answer = await fetch(`${this.url}/health`)
-    return await answer.json() as Awaited<ReturnType<Server['health']>>
+    const { body } = await request(`${this.url}/health`, { dispatcher: ANY_CERTIFICATE })
+    return await body.json() as Awaited<ReturnType<Server['health']>>
   }
 
   /** All its processes by kind. @param except pids of database sessions that are not the program's */

@@ -118,7 +118,8 @@ function total (cpuSeconds: ByProcess): number {
   return Object.values(cpuSeconds).reduce((sum, seconds) => sum + seconds, 0)
 }
 
-async function rolesOf ({ server, db }: Session): Promise<Roles> {
+/** The processes of the server, without the session of the benchmark. */
+export async function rolesOf ({ server, db }: Session): Promise<Roles> {
   return await server.roles(new Set([db.backendPid]))
 }
 

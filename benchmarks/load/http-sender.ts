@@ -3,10 +3,9 @@
  * up; then outstanding responses are awaited, up to a deadline, so that every request has a known outcome.
  */
 import { createLatencies, recordLatency } from '../../lib/sim/histogram.js'
-import { prepareRequest, type PreparedRequest } from '../bodies.js'
+import { prepareBody, type PreparedRequest } from '../bodies.js'
 import { clockMs } from '../clock.js'
 import { outcomeOf } from '../outcomes.js'
-import { pointsOf } from '../points.js'
 import { latencyOfHistogram } from '../statistics.js'
 import { serveLoad } from './child.js'
 import { ANSWER_DEADLINE_MS, type HttpJob, type HttpResult } from './jobs.js'
@@ -48,9 +47,9 @@ class HttpSender {
   static async prepare (job: HttpJob): Promise<HttpSender> {
     const { points, target, single, connections } = job
     const requests = Array.from({ length: points.bodies }, (_, body) =>
-      prepareRequest(target, pointsOf(points, body), single))
+      prepareBody(target, points, body, single))
     const open = await Promise.all(
-      Array.from({ length: connections }, () => RawConnection.open(target.host, target.port))
+      Array.from({ length: connections }, () => RawConnection.open(target))
     )
     return new HttpSender(job, requests, open)
   }

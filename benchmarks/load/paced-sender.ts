@@ -4,10 +4,9 @@
  * (coordinated omission). Node.js timers fire up to a millisecond late; the figures include that.
  */
 import { createLatencies, recordLatency } from '../../lib/sim/histogram.js'
-import { prepareRequest, type PreparedRequest } from '../bodies.js'
+import { prepareBody, type PreparedRequest } from '../bodies.js'
 import { clockMs } from '../clock.js'
 import { outcomeOf } from '../outcomes.js'
-import { pointsOf } from '../points.js'
 import { latencyOfHistogram } from '../statistics.js'
 import { serveLoad } from './child.js'
 import { ANSWER_DEADLINE_MS, type PacedJob, type PacedResult } from './jobs.js'
@@ -54,9 +53,9 @@ class PacedSender {
   static async prepare (job: PacedJob): Promise<PacedSender> {
     const { points, target, single, connections } = job
     const requests = Array.from({ length: points.bodies }, (_, body) =>
-      prepareRequest(target, pointsOf(points, body), single))
+      prepareBody(target, points, body, single))
     const lanes = await Promise.all(Array.from({ length: connections }, async () => {
-      return { connection: await RawConnection.open(target.host, target.port), dueMs: 0, body: 0 }
+      return { connection: await RawConnection.open(target), dueMs: 0, body: 0 }
     }))
     return new PacedSender(job, requests, lanes, await ProbeSender.open(job))
   }

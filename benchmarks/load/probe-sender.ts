@@ -23,11 +23,10 @@ export class ProbeSender {
   }
 
   static async open (job: PacedJob): Promise<ProbeSender> {
-    const { host, port } = job.target
     const count = job.probesPerSecond > 0 ? CONNECTIONS : 0
     return new ProbeSender(
       job,
-      await Promise.all(Array.from({ length: count }, async () => await RawConnection.open(host, port)))
+      await Promise.all(Array.from({ length: count }, async () => await RawConnection.open(job.target)))
     )
   }
 

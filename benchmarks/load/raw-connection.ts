@@ -4,7 +4,9 @@
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { readAnswer } from '../../lib/sim/send/http-answer.js'
+import type { Target } from '../bodies.js'
 
 const READ_BYTES = 4096
 
@@ -18,7 +20,7 @@ export class RawConnection {
   private waiting = false
   private lost = false
 
-  private constructor (host: string, port: number) {
+  private constructor ({ host, port, tls = false }: Pick<Target, 'host' | 'port' | 'tls'>) {
     // Reads into one buffer: no stream, and no allocation per response.
     const onread = {
       buffer: Buffer.allocUnsafe(READ_BYTES),
@@ -27,14 +29,20 @@ export class RawConnection {
         return true
       }
     }
-    this.socket = connect({ host, port, noDelay: true, onread })
+    if (tls) {
+      // The certificate is the benchmark's own. TLS sockets do not read into a buffer of ours.
+      const socket = connectTls({ host, port, rejectUnauthorized: false })
+      this.socket = socket.setNoDelay().on('data', (chunk: Buffer) => this.read(chunk))
+    } else {
+      this.socket = connect({ host, port, noDelay: true, onread })
+    }
     this.socket.on('error', () => this.lose())
     this.socket.on('close', () => this.lose())
   }
 
-  static async open (host: string, port: number): Promise<RawConnection> {
-    const connection = new RawConnection(host, port)
-    await once(connection.socket, 'connect')
+  static async open (target: Pick<Target, 'host' | 'port' | 'tls'>): Promise<RawConnection> {
+    const connection = new RawConnection(target)
+    await once(connection.socket, target.tls === true ? 'secureConnect' : 'connect')
     return connection
   }
 

@@ -97,11 +97,12 @@ function busyOf (runs: readonly RunRecord[]): string {
 }
 
 function loopOf ({ name, group }: Measurement): string {
-  if (group === 'latency' || group === 'aggregates' || name.startsWith('rollups_rate')) return 'open'
-  return CLOSED.includes(group) || name.startsWith('ceiling_drop') ? 'closed' : ''
+  if (group === 'latency' || group === 'aggregates' || OPEN.test(name)) return 'open'
+  return CLOSED.includes(group) || /^(ceiling_drop|access_(plain|tls))/.test(name) ? 'closed' : ''
 }
 
-const CLOSED: readonly string[] = ['http', 'spool', 'growth', 'rollups', 'sustained']
+const OPEN = /^(rollups_rate|api_incoming|page_(none|silent|tabs)|access_(honest|attacked))/
+const CLOSED: readonly string[] = ['http', 'spool', 'growth', 'rollups', 'sustained', 'metrics']
 
 export const COLUMNS: ReadonlyArray<{ readonly key: keyof Row, readonly title: string }> = [
   { key: 'title', title: 'measurement' },

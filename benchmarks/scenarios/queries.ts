@@ -1,20 +1,15 @@
 /** Typical queries during ingest: times of four queries, while 10,000 points/s of 1,000 satellites arrive. */
-import { compare } from '../comparison.js'
-import { held } from '../held.js'
-import { prepareLoad } from '../load/child.js'
-import type { PacedJob, PacedResult } from '../load/jobs.js'
-import { pacedProblems, pointsIn } from '../outcomes.js'
+import { askInTurn } from '../rigs/asking.js'
+import { runIncoming, TEN_THOUSAND } from '../rigs/incoming.js'
 import { satelliteOf } from '../points.js'
 import type { Results, Session } from '../session.js'
 import { latencyOf } from '../statistics.js'
-import { empty, ledgerTotal, settle } from '../stored.js'
+import { empty } from '../stored.js'
 import { fillTable } from './fill.js'
 
-const SATELLITES = 1_000
-const BATCH = 100
-const REQUESTS_PER_SECOND = 100
+const SATELLITES = TEN_THOUSAND.satellites
 /** The arrival rate. */
-const FILL_ROWS_PER_SECOND = BATCH * REQUESTS_PER_SECOND
+const FILL_ROWS_PER_SECOND = TEN_THOUSAND.batch * TEN_THOUSAND.requestsPerSecond
 
 const QUERIES = [
   {
@@ -52,57 +47,24 @@ export async function measureQueries (session: Session, results: Results): Promi
     satellites: SATELLITES,
     spanSeconds: plan.queryRows / FILL_ROWS_PER_SECOND
   })
-  const job: PacedJob = {
-    target: { host: '127.0.0.1', port: server.port, path: '/telemetry/batch', format: 'json' },
-    points: { satellites: SATELLITES, bodies: 60, batch: BATCH },
-    single: false,
-    connections: 32,
-    seconds: plan.latencySeconds,
-    requestsPerSecond: REQUESTS_PER_SECOND,
-    probesPerSecond: 0,
-    probePath: ''
-  }
-  const load = await prepareLoad<PacedResult>('./paced-sender.js', job)
-  const before = await ledgerTotal(db)
   const asker = await server.connect()
   try {
-    const beside = { running: true }
-    const sinceMs = Date.now()
-    const sending = held(load.run().finally(() => { beside.running = false }))
-    const times = QUERIES.map((): number[] => [])
-    while (beside.running) {
-      for (const [position, { sql }] of QUERIES.entries()) {
-        const startMs = performance.now()
-        await asker.query(sql)
-        times[position]?.push(performance.now() - startMs)
-      }
-    }
-    const result = await sending
-    const acknowledged = pointsIn(result.acknowledged, BATCH)
-    const sent = pointsIn(result.sent, BATCH)
-    const settled = await settle(db, before, { acknowledged, sent })
-    const { stored, problems } = await compare(db, {
-      points: job.points,
-      acknowledged: result.acknowledged,
-      sent: result.sent,
-      sinceMs
+    let times: number[][] = []
+    const load = { ...TEN_THOUSAND, seconds: plan.latencySeconds }
+    const { seconds, sent, acknowledged, stored, problems } = await runIncoming(session, load, async (sending) => {
+      times = await askInTurn(QUERIES.map(({ sql }) => async () => { await asker.query(sql) }), sending)
+      return 0
     })
-    const counts = {
-      sent,
-      acknowledged,
-      stored,
-      seconds: (settled.atMs - result.startedAtMs) / 1000,
-      problems: [
-        ...problems,
-        ...pacedProblems(result, REQUESTS_PER_SECOND * job.seconds)
-      ]
-    }
     for (const [position, { name, title }] of QUERIES.entries()) {
       const own = times[position] ?? []
       results.add('queries', name, title, 'queries/s', {
-        rate: own.length / result.seconds,
+        rate: own.length / seconds,
+        seconds,
+        sent,
+        acknowledged,
+        stored,
         latency: latencyOf(own),
-        ...counts
+        problems
       })
     }
   } finally {

@@ -1,6 +1,6 @@
 /** One throughput run over HTTP: send, wait until everything is stored, compare, count. */
 import type { Format } from '../bodies.js'
-import { compare } from '../comparison.js'
+import { compare, type Comparison } from '../comparison.js'
 import { prepareLoad } from '../load/child.js'
 import type { HttpJob, HttpResult } from '../load/jobs.js'
 import { closedLoopProblems, pointsIn } from '../outcomes.js'
@@ -57,10 +57,25 @@ function bodiesPerConnection (batch: number, connections: number, satellites: nu
 
 export async function runThroughput (session: Session, throughput: Throughput): Promise<RunRecord> {
   const { db, server } = session
+  const { keepRows = false } = throughput
   const job = httpJob(server.port, throughput)
-  const { batch } = job.points
-  if (throughput.keepRows !== true) await empty(db)
-  const load = await prepareLoad<HttpResult>('./http-sender.js', job)
+  if (!keepRows) await empty(db)
+  return await runJob(session, job, async ({ acknowledged, sent }, sinceMs) => (
+    await compare(db, { points: job.points, acknowledged, sent, ...keepRows ? { sinceMs } : {} })))
+}
+
+/**
+ * Sends, and waits until everything is stored.
+ * @param check compares what is stored with what was sent; `sinceMs` is the time of the first request
+ */
+export async function runJob (
+  session: Session,
+  job: HttpJob,
+  check: (result: HttpResult, sinceMs: number) => Promise<Comparison>
+): Promise<RunRecord> {
+  const { db, server: { tls } } = session
+  const { points: { batch } } = job
+  const load = await prepareLoad<HttpResult>('./http-sender.js', { ...job, target: { ...job.target, tls } })
   const before = await ledgerTotal(db)
   const costs = await Costs.begin(session)
   const sinceMs = Date.now()
@@ -70,12 +85,7 @@ export async function runThroughput (session: Session, throughput: Throughput): 
   const settled = await settle(db, before, { acknowledged, sent })
   const seconds = (settled.atMs - result.startedAtMs) / 1000
   const cost = await costs.end(load.cpuSeconds)
-  const { stored, problems } = await compare(db, {
-    points: job.points,
-    acknowledged: result.acknowledged,
-    sent: result.sent,
-    ...throughput.keepRows === true ? { sinceMs } : {}
-  })
+  const { stored, problems } = await check(result, sinceMs)
   return {
     rate: stored / seconds,
     seconds,

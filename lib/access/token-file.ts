@@ -1,19 +1,24 @@
 /**
- * The file of API_TOKENS_FILE:
+ * The file of API_TOKENS_FILE, YAML or JSON, which is YAML too:
  *
- *   { "tokens": [
- *     { "name": "bench", "sha256": "<64 hexadecimal digits>", "roles": ["ingest"] },
- *     { "name": "mission-7", "sha256": "…", "roles": ["ingest", "read"],
- *       "satellites": ["SAT-00*"], "satellites_max": 100, "requests_per_second": 50, "points_per_second": 5000,
- *       "expires": "2027-01-01T00:00:00Z" }
- *   ] }
+ *   tokens:
+ *     - { "name": "bench", "sha256": "<64 hexadecimal digits>", "roles": ["ingest"] }
+ *     - name: mission-7
+ *       sha256: …
+ *       roles: [ingest, read]
+ *       satellites: ["SAT-00*"]
+ *       satellites_max: 100
+ *       requests_per_second: 50
+ *       points_per_second: 5000
+ *       expires: 2027-01-01T00:00:00Z
  *
  * The file is accepted as a whole or not at all, and all faults are listed: a token with a misspelt `expires` would
  * never expire.
  */
-import { readFile, stat } from 'node:fs/promises'
+import { parseYaml } from '../catalogue/yaml-document.js'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { parseIsoTime } from '../../protocol/time.js'
+import { readBounded } from '../config/bounded-file.js'
 import { RATE_MAX } from '../config/settings.js'
 import { nearest } from '../config/value-types.js'
 import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
@@ -45,32 +50,18 @@ export type ReadTokens =
 export async function readTokens (apiTokens: readonly string[], file: string | null): Promise<ReadTokens> {
   const own = tokensFromSetting(apiTokens)
   if (file === null) return { ok: true, tokens: own.length === 0 ? null : own }
-  let text
-  try {
-    text = await readBounded(file)
-  } catch (error) {
-    return { ok: false, faults: [`cannot be read: ${(error as Error).message}`] }
-  }
-  if (text !== null) return parseTokenFile(text, own)
-  return { ok: false, faults: [`is not a regular file, or larger than ${FILE_BYTES_MAX} bytes`] }
-}
-
-/** Null: not a regular file, or too large. */
-async function readBounded (path: string): Promise<string | null> {
-  const stats = await stat(path)
-  return stats.isFile() && stats.size <= FILE_BYTES_MAX ? await readFile(path, 'utf8') : null
+  const { text, problem } = await readBounded(file, FILE_BYTES_MAX)
+  return problem === null ? parseTokenFile(text, own) : { ok: false, faults: [problem] }
 }
 
 /** @param others valid in addition to those in the file; they come first in the result */
 export function parseTokenFile (text: string, others: readonly Token[] = []): ReadTokens {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    return { ok: false, faults: [`is not valid JSON: ${(error as Error).message}`] }
+  const parsed = parseYaml(text)
+  if (!parsed.ok) {
+    return { ok: false, faults: parsed.faults.map(({ line, message }) => `${message} (line ${line})`) }
   }
   const reader = new TokenFileReader(others)
-  const tokens = reader.read(value)
+  const tokens = reader.read(parsed.document.value)
   if (reader.faults.length > 0) return { ok: false, faults: reader.faults }
   return { ok: true, tokens: [...others, ...tokens] }
 }

@@ -44,9 +44,9 @@ import { isPairOf, pairRule, simulationOf, type Pair } from './simulation.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
 export const FILE_BYTES_MAX = 4 * 1024 * 1024
-const TITLE_MAX = 80
-const UNIT_MAX = 24
-const DESCRIPTION_MAX = 500
+export const TITLE_MAX = 80
+export const UNIT_MAX = 24
+export const DESCRIPTION_MAX = 500
 const CONTROL = /\p{Cc}/u
 
 const STREAM_KEYS = ['id', 'title', 'interval', 'metrics', 'retired'] as const

@@ -8,7 +8,7 @@ const BETWEEN = [0, 100] as const
 export type Pair = readonly [low: number, high: number]
 
 /** Largest simulated value: of the type, and differences of two, and multiples of them, must stay finite. */
-function simulatedMax (type: MetricType): number {
+export function simulatedMax (type: MetricType): number {
   return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 

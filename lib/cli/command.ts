@@ -26,6 +26,12 @@ export interface Command<O extends readonly Option[] = readonly Option[]> {
   run (context: CommandContext<O>): Promise<number>
 }
 
+/** Says what is wrong with a command line. Returns the exit code. */
+export function misused (command: string, { complain }: Output, problem: string): number {
+  complain(`error: ${problem}\nTry: orbitstream-ingest ${command} --help`)
+  return 2
+}
+
 /** Lets the compiler infer the option value types. */
 export function defineCommand<const O extends readonly Option[]> (command: Command<O>): Command<O> {
   return command

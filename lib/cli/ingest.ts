@@ -28,6 +28,7 @@ import { spoolInspect } from './commands/spool/spool-inspect.js'
 import { spoolResolve } from './commands/spool/spool-resolve.js'
 import { start } from './commands/start.js'
 import { tokenCreate } from './commands/token-create.js'
+import { udpKeyCreate } from './commands/udp-key-create.js'
 import { demo } from './demo.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
@@ -54,7 +55,8 @@ const INGEST: CommandProgram = { name: 'orbitstream-ingest', others: [] }
  */
 const COMMANDS: readonly Command[] = [
   start, reload, restart, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain,
-  spoolResolve, quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate
+  spoolResolve, quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate,
+  udpKeyCreate
 ]
 
 /** Settings as options. Parsed as text: loadConfig knows the types and reports all problems. */

@@ -1,6 +1,6 @@
 /**
- * SIGHUP reloads API_TOKENS_FILE and the files of TLS. On a terminal and with none of them, the signal keeps its usual
- * meaning: the terminal was closed, and its programs end.
+ * SIGHUP reloads API_TOKENS_FILE, UDP_KEYS_FILE and the files of TLS. On a terminal and with none of them, the signal
+ * keeps its usual meaning: the terminal was closed, and its programs end.
  */
 import type { Primary } from '../primary/primary.js'
 import type { Config } from '../config/settings.js'
@@ -32,6 +32,6 @@ export class ReloadSignal {
   }
 }
 
-export function canReload ({ apiTokensFile, tlsCert }: Config): boolean {
-  return apiTokensFile !== null || tlsCert !== null
+export function canReload ({ apiTokensFile, udpKeysFile, tlsCert }: Config): boolean {
+  return apiTokensFile !== null || udpKeysFile !== null || tlsCert !== null
 }

@@ -11,6 +11,7 @@ import { SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
 import { waitForServer } from '../sim/server-check.js'
 import { simulate, type SimulationOptions, type UdpOptions } from '../sim/simulate.js'
 import { describeCause, summaryText, verdictText } from '../sim/summary.js'
+import { UDP_KEY_VARIABLE } from '../config/settings.js'
 import { formatCount, url as urlType } from '../config/value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import type { OptionValues } from './options.js'
@@ -18,6 +19,7 @@ import { end, STANDARD_OUTPUT } from './output.js'
 import { onSignals } from './signals.js'
 import { CHECK_COMMAND, check } from './simulator/sim-check.js'
 import { ADMISSION_OPTIONS, API_URL_OPTION, readServer } from './simulator/sim-server.js'
+import { readUdpKey, UDP_KEY_OPTIONS } from './simulator/sim-udp-key.js'
 
 const { print, complain } = STANDARD_OUTPUT
 /** As typed; `orbitstream sim` is the same program. */
@@ -106,6 +108,7 @@ const SPEC = {
       help: 'Sender name for the server\'s packet accounting; must be unique among concurrent simulators.',
       note: 'default: unique to this process'
     },
+    ...UDP_KEY_OPTIONS,
     {
       name: 'seed',
       type: 'integer',
@@ -200,7 +203,8 @@ function readUdp (values: OptionValues<typeof SPEC.options>, apiUrl: URL): UdpOp
     transport, format, sender = defaultSender(), 'udp-url': udpUrl, 'points-per-packet': pointsPerPacket = null
   } = values
   if (transport === 'http') {
-    const stray = (['udp-url', 'points-per-packet', 'sender'] as const).find(name => values[name] !== undefined)
+    const names = ['udp-url', 'points-per-packet', 'sender', 'udp-key', 'udp-key-file'] as const
+    const stray = names.find(name => values[name] !== undefined)
     return stray === undefined ? null : `--${stray} needs --transport udp`
   }
   if (format === 'json') return '--format json needs --transport http: UDP packets are msgpack'
@@ -209,7 +213,8 @@ function readUdp (values: OptionValues<typeof SPEC.options>, apiUrl: URL): UdpOp
   const url = urlType(['udp']).parse(udpUrl ?? `udp://${apiUrl.hostname}:${UDP_PORT}`)
   if (!url.ok) return `--udp-url: ${url.message}`
   if (new URL(url.value).port === '') return '--udp-url: needs a port, as in udp://127.0.0.1:8081'
-  return { udpUrl: new URL(url.value), pointsPerPacket, sender }
+  const key = readUdpKey(values['udp-key'], values['udp-key-file'], process.env[UDP_KEY_VARIABLE])
+  return 'problem' in key ? key.problem : { udpUrl: new URL(url.value), pointsPerPacket, sender, key: key.text }
 }
 
 function defaultSender (): string {

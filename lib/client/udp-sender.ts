@@ -16,10 +16,12 @@ export interface UdpSenderOptions {
   readonly url: string
   /** Name of this sender, at most 32 characters; no other sender has it. */
   readonly sender: string
-  /** Distinguishes this start of the sender from earlier ones; default: microseconds since 1970. */
+  /** Greater than at every earlier start of this sender; default: microseconds since 1970. */
   readonly epoch?: number
   /** Largest packet; default: what fits into one frame of any network. */
   readonly packetBytesMax?: number
+  /** ID:SECRET, as `udp-key create` prints it, for servers with UDP_KEYS_FILE. */
+  readonly key?: string
 }
 
 const MICROS_PER_MS = 1_000
@@ -39,20 +41,21 @@ export class UdpSender {
   /** Sent since the last tick. */
   private isActive = false
 
-  private constructor (private readonly socket: Socket, { sender, epoch, packetBytesMax }: UdpSenderOptions) {
+  private constructor (private readonly socket: Socket, encoder: PacketEncoder, { sender, epoch }: UdpSenderOptions) {
     this.sender = sender
     this.epoch = epoch ?? Date.now() * MICROS_PER_MS
-    this.encoder = new PacketEncoder(packetBytesMax ?? PACKET_BYTES_RECOMMENDED)
+    this.encoder = encoder
     this.encoder.begin(sender, this.epoch, this.seq)
     this.timer = setInterval(() => this.tick(), PACKET_MS)
     // Errors that belong to no packet, such as ICMP messages.
     socket.on('error', () => {})
   }
 
-  /** @throws {Error} if the name of the host cannot be resolved, or the URL is not one of UDP */
+  /** @throws {Error} if the name of the host cannot be resolved, or the URL is not one of UDP, or the key is none */
   static async open (options: UdpSenderOptions): Promise<UdpSender> {
     const { protocol, hostname, port } = new URL(options.url)
     if (protocol !== 'udp:' || port === '') throw new TypeError(`${options.url} is not like udp://host:8081`)
+    const encoder = new PacketEncoder(options.packetBytesMax ?? PACKET_BYTES_RECOMMENDED, options.key ?? null)
     const { address, family } = await lookup(hostname.replace(/^\[|\]$/g, ''))
     const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
     await new Promise<void>((resolve, reject) => {
@@ -62,7 +65,7 @@ export class UdpSender {
         resolve()
       })
     })
-    return new UdpSender(socket, options)
+    return new UdpSender(socket, encoder, options)
   }
 
   /**

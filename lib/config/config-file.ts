@@ -10,9 +10,9 @@
  * accepted as a whole or not at all: a misspelt name would leave its setting at the default. Messages never contain
  * text of the file but names, because its values may be secret.
  */
-import { open } from 'node:fs/promises'
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
 import { describeSettings, type SettingsFile, type SettingSummary } from './config.js'
+import { readBounded } from './bounded-file.js'
 import { nearest } from './value-types.js'
 import { nestsDeeper } from './yaml-depth.js'
 
@@ -39,33 +39,16 @@ export type ReadConfigFile =
 
 /** Reads a file, which may be a pipe, once. */
 export async function readConfigFile (path: string): Promise<ReadConfigFile> {
-  const read = await readBounded(path)
-  if ('problem' in read) return { ok: false, problems: [`${path}: ${read.problem}`], warnings: [] }
+  const read = await readBounded(path, FILE_BYTES_MAX, 'any')
+  if (read.problem !== null) return { ok: false, problems: [`${path}: ${read.problem}`], warnings: [] }
   const { values, problems } = parseConfigFile(read.text)
   if (problems.length > 0) return { ok: false, problems: problems.map(problem => `${path}: ${problem}`), warnings: [] }
   const secrets = describeSettings().filter(({ secret, fileKey }) => secret && values.has(fileKey))
-  const warnings = read.isOpenToAll && secrets.length > 0
+  const warnings = (read.mode & READABLE_BY_ALL) !== 0 && secrets.length > 0
     ? [`${path} contains ${secrets.map(({ fileKey }) => fileKey).join(', ')} and is readable by every user of this ` +
       'machine; close it with chmod o-r']
     : []
   return { ok: true, file: { path, values }, warnings }
-}
-
-type Bounded = { readonly text: string, readonly isOpenToAll: boolean } | { readonly problem: string }
-
-async function readBounded (path: string): Promise<Bounded> {
-  try {
-    const file = await open(path)
-    const { mode } = await file.stat()
-    const chunks: Buffer[] = []
-    // Closes the file. `end` is the last byte that is read.
-    for await (const chunk of file.createReadStream({ end: FILE_BYTES_MAX })) chunks.push(chunk as Buffer)
-    const bytes = Buffer.concat(chunks)
-    if (bytes.length > FILE_BYTES_MAX) return { problem: `is larger than ${FILE_BYTES_MAX} bytes` }
-    return { text: bytes.toString('utf8'), isOpenToAll: (mode & READABLE_BY_ALL) !== 0 }
-  } catch (error) {
-    return { problem: `cannot be read: ${(error as Error).message}` }
-  }
 }
 
 export interface ParsedConfigFile {

@@ -5,7 +5,7 @@
  * counts as unset.
  */
 import {
-  KEYS, RULES, SETTINGS, TOKEN_VARIABLE, type Config, type Environment, type Key, type Setting
+  KEYS, RULES, SETTINGS, TOKEN_VARIABLE, UDP_KEY_VARIABLE, type Config, type Environment, type Key, type Setting
 } from './settings.js'
 import { nearest, type Parsed } from './value-types.js'
 
@@ -79,7 +79,7 @@ function defaultOf<T> (setting: Setting<T>): Parsed<T> {
 function misspelt (env: Environment): string[] {
   const names = KEYS.map(key => SETTINGS[key].env)
   // Short names have unrelated neighbours: HOME is two letters from HOST, PGDATA_DIR from DATA_DIR.
-  const others = [...names, TOKEN_VARIABLE]
+  const others = [...names, TOKEN_VARIABLE, UDP_KEY_VARIABLE]
   const [short, long] = [names.filter(name => name.length < 9), names.filter(name => name.length >= 9)]
   return Object.keys(env).filter(name => !others.includes(name)).flatMap(name => {
     const meant = nearest(name, long, 2) ?? nearest(name, short, 1)

@@ -57,6 +57,10 @@ export interface Config extends ThresholdSettings {
   readonly apiTokensFile: string | null
   /** Whether reading is allowed without a token even if tokens are configured. */
   readonly readOpen: 'on' | 'off'
+  /** Absolute path of the file of UDP senders' keys; null: none is required. */
+  readonly udpKeysFile: string | null
+  /** Whether packets without a key are accepted even if keys are configured. */
+  readonly udpOpen: 'on' | 'off'
   /** Absolute path of the certificate, with those that lead to its root; null: plain HTTP. */
   readonly tlsCert: string | null
   /** Absolute path of its key; null if and only if there is no certificate. */
@@ -118,6 +122,8 @@ export const RATE_MAX = 100_000_000
 const TOKEN_LENGTH_MIN = 16
 /** The token that client programs send. */
 export const TOKEN_VARIABLE = 'API_TOKEN'
+/** The key that client programs authenticate packets with. */
+export const UDP_KEY_VARIABLE = 'UDP_KEY'
 const UDP_PORTS_MAX = 16
 /** Smallest spool of a worker: a frame of the largest batch, its segment's header, and space to start the next one. */
 export const SLOT_SPOOL_BYTES_MIN = 5 * 1024 * 1024
@@ -220,9 +226,14 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'Tokens with full access; requests must send one as Authorization: Bearer.',
     { mask: tokens => tokens.map(() => '***').join(',') }),
   apiTokensFile: setting('API_TOKENS_FILE', file(), { value: () => null, label: 'none' },
-    'JSON file of further tokens, with roles; `token create` prints entries for it, SIGHUP reloads it.'),
+    'YAML or JSON file of further tokens, with roles; `token create` prints entries for it, SIGHUP reloads it.'),
   readOpen: setting('READ_OPEN', oneOf(['on', 'off']), 'off',
     'Whether reading is allowed without a token even if tokens are configured.'),
+  udpKeysFile: setting('UDP_KEYS_FILE', file(), { value: () => null, label: 'none: no key is required' },
+    'YAML or JSON file of keys that authenticate UDP senders; `udp-key create` prints entries for it, SIGHUP reloads ' +
+    'it.'),
+  udpOpen: setting('UDP_OPEN', oneOf(['on', 'off']), 'off',
+    'Whether UDP packets without a key are accepted even if keys are configured: while senders get theirs.'),
   tlsCert: setting('TLS_CERT', file(), { value: () => null, label: 'none: plain HTTP' },
     'Certificate in PEM, followed by its intermediate certificates; HTTP is then served over TLS only. SIGHUP ' +
     'reloads it.'),

@@ -13,6 +13,7 @@
  *
  * bigint columns are returned as strings, as in node-postgres: they may not fit into a number.
  */
+import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Client, DatabaseError } from 'pg'
@@ -40,8 +41,16 @@ export interface ConnectOptions {
    * COMMIT is not cancelled. Default: no limit.
    */
   readonly statementMsMax?: number
+  /** Of several hosts, the one that served last is tried first. Default: in the order of the URL. */
+  readonly lastHost?: LastHost
   /** For tests; default: SILENCE_MS. */
   readonly silenceMs?: number
+}
+
+/** Remembers which of the hosts of a URL served last, for callers who connect often. */
+export interface LastHost {
+  /** Position in the URL. */
+  position: number
 }
 
 const CLOSE_DEADLINE_MS = 5_000
@@ -140,10 +149,13 @@ export async function connect (url: string, options: ConnectOptions): Promise<Da
   const target = parseTarget(url)
   if (!target.ok) throw new StartupError(`The URL of the database ${target.message}`)
   const { hosts } = target.value
+  const { lastHost = { position: 0 } } = options
   const failures: string[] = []
-  for (const host of hosts) {
+  for (const host of [...hosts.slice(lastHost.position), ...hosts.slice(0, lastHost.position)]) {
     try {
-      return await connectTo(target.value, host, options)
+      const connection = await connectTo(target.value, host, options)
+      lastHost.position = hosts.indexOf(host)
+      return connection
     } catch (error) {
       if (hosts.length === 1 || !isConnectionError(error)) throw error
       failures.push(`${shownHost(host)}: ${messageOf(error instanceof OperatingError ? error.cause : error)}`)
@@ -235,7 +247,7 @@ function clientConfig (
 interface ClientInternals {
   readonly processID: number | null
   readonly connectionParameters: object
-  readonly connection: { readonly stream: { destroy: () => void } }
+  readonly connection: { readonly stream: Pick<Socket, 'destroy' | 'remoteAddress' | 'remotePort'> }
 }
 
 /** A host to be given up if it falls silent, because there are others. */
@@ -361,8 +373,11 @@ class PgConnection implements DatabaseConnection {
   }
 
   /** Returns a function that ends it. */
-  private watchHost ({ host, silenceMs }: Watch): () => void {
+  private watchHost ({ host: named, silenceMs }: Watch): () => void {
     const watched = { over: false }
+    // Its name may lead to another server meanwhile. A socket of this machine has no address but its name.
+    const { remoteAddress, remotePort } = this.internals.connection.stream
+    const host = remoteAddress === undefined ? named : { host: remoteAddress, port: remotePort ?? named.port }
     const look = async (): Promise<void> => {
       const isThere = await answers(host, PROBE_MS)
       if (watched.over) return

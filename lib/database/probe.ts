@@ -13,7 +13,10 @@ import type { TargetHost } from './connection-target.js'
 /** Length, and the number of the request. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])
 
-/** Resolves with false if there is no answer within the time. */
+/**
+ * Resolves with false if there is no answer within the time.
+ * @param host an address, since a name may lead to another server than the connection's
+ */
 export async function answers ({ host, port }: TargetHost, timeoutMs: number): Promise<boolean> {
   const socket = connect(host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })
   const timer = setTimeout(() => socket.destroy(), timeoutMs)

@@ -10,8 +10,8 @@ import type { AnomalyEvents, StreamStart } from '../ingress/http/live/anomaly-st
 import type { FeedTick, FeedWant } from '../ingress/http/live/feed.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/api/status-port.js'
-import type { UdpCounters } from '../ingress/udp/listener.js'
-import type { SavedSenders, SenderPage } from '../ingress/udp/senders.js'
+import type { HandedSenders, UdpCounters } from '../ingress/udp/listener.js'
+import type { SenderPage } from '../ingress/udp/senders.js'
 import type { DrainState } from '../drain/drain.js'
 import type { JournalBacklog } from '../journal/journal.js'
 import type { PointCounters } from '../pipeline/pipeline.js'
@@ -20,6 +20,7 @@ import type { GatherWant, NewestPart } from '../worker/newest-points.js'
 import type { Pressure } from '../journal/pressure.js'
 import type { Config } from '../config/settings.js'
 import type { Token } from '../access/token.js'
+import type { UdpKey } from '../access/udp-key.js'
 import type { TlsMaterial } from '../support/tls.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 
@@ -51,6 +52,8 @@ export interface WorkerSettings {
   readonly tokens: readonly Token[] | null
   /** Certificate to start with; null: plain HTTP. */
   readonly tls: TlsMaterial | null
+  /** Keys of UDP senders to start with; null: none required, or no UDP worker. */
+  readonly udpKeys: readonly UdpKey[] | null
 }
 
 /** Metrics as returned by prom-client's getMetricsAsJSON. */
@@ -115,6 +118,8 @@ interface ToWorkerTable {
   limits: { readonly limits: NumberedLimits }
   /** New tokens, in force from now on. */
   tokens: { readonly tokens: readonly Token[] | null }
+  /** New keys of UDP senders, in force from now on; for UDP workers. */
+  'udp-keys': { readonly keys: readonly UdpKey[] | null }
   /** What clients have sent to another worker. */
   'client-news': { readonly news: ClientNews }
   /** Another certificate, for new connections from now on. */
@@ -135,7 +140,7 @@ interface ToWorkerTable {
   /** Let the worker that takes over have everything new; finish what was begun, then exit with code 0. */
   retire: unknown
   /** The senders of the worker that retires, for the one that takes over from it. */
-  'take-over': { readonly senders: SavedSenders }
+  'take-over': { readonly senders: HandedSenders }
   /** Finish what was accepted, then exit with code 0. */
   stop: { readonly deadlineMs: number }
 }
@@ -171,7 +176,7 @@ interface ToPrimaryTable {
   /** Replies to `senders?`. */
   senders: { readonly id: number, readonly page: SenderPage }
   /** A UDP worker that retires has stopped reading; this is what it knows of senders. */
-  left: { readonly senders: SavedSenders }
+  left: { readonly senders: HandedSenders }
   /** Why the worker is about to exit. */
   fatal: { readonly message: string }
 }

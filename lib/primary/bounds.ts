@@ -6,12 +6,17 @@
  *
  *   question ──► wait for a connection + query (RUN_MS_MAX) ──► answer, all within DATA_TIMEOUT_MS
  *
+ *   answer (ANSWER_BYTES_MAX) ──► all to workers (PASSING_BYTES_MAX)
+ *                            └──► all unread by clients of a worker (UNREAD_BYTES_MAX)
+ *
  * The batcher splits a body that exceeds a batch. So a point must fit a batch, and a batch must fit everything behind
  * it.
  */
 import { strict as assert } from 'node:assert'
 import { SLOT_SPOOL_BYTES_MIN } from '../config/settings.js'
 import { RUN_MS_MAX } from '../database/query-pool.js'
+import { UNREAD_BYTES_MAX } from '../ingress/http/engines/unread-total.js'
+import { LIMIT_SET_BYTES_MAX } from '../limits/validate.js'
 import { BATCH_BYTES_MAX, pointBytesMax } from '../pipeline/batcher.js'
 import { pointAnomalyBytesMax } from '../pipeline/rows/anomaly-rows.js'
 import { rowBytesMax } from '../pipeline/rows/rows.js'
@@ -23,6 +28,7 @@ import type { PointSchema } from '../../protocol/schema.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
 import { COPY_BYTES_MAX } from '../lane/lane.js'
 import { DATA_TIMEOUT_MS } from '../worker/ask-primary.js'
+import { ANSWER_BYTES_MAX, PASSING_BYTES_MAX } from './answers/passing-answers.js'
 
 /** Smallest row in a packet without its values: the array's head, an id of one character, and a time of one byte. */
 const PACKET_ROW_HEAD_BYTES_MIN = 4
@@ -41,6 +47,9 @@ export function assertBounds (schema: PointSchema): void {
   assert(SEGMENT_HEADER_BYTES + frameBytesMax <= SLOT_SPOOL_BYTES_MIN, 'a frame fits the smallest spool of a slot')
   assert(BATCH_BYTES_MAX <= COPY_BYTES_MAX.http, 'a batch fits a COPY')
   assert(RUN_MS_MAX + MESSAGES_MS < DATA_TIMEOUT_MS, 'a worker waits until its query has timed out')
+  assert(ANSWER_BYTES_MAX <= PASSING_BYTES_MAX, 'the largest answer reaches its worker')
+  assert(ANSWER_BYTES_MAX <= UNREAD_BYTES_MAX, 'a worker can keep the largest answer for its client')
+  assert(LIMIT_SET_BYTES_MAX < ANSWER_BYTES_MAX, 'the largest set of limits can be read')
   // COPYs of UDP workers are smaller: a larger batch becomes a COPY by itself.
   assert(packetStoredBytesMax(schema) <= 8 * BATCH_BYTES_MAX, 'a packet is a few batches at most')
 }

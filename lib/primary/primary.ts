@@ -7,13 +7,13 @@
  * handles a point. On a graceful shutdown the workers first store what they accepted.
  */
 import { strict as assert } from 'node:assert'
-import { createServer, type AddressInfo } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
 import type { Token } from '../access/token.js'
 import type { TlsFiles } from '../access/tls-files.js'
+import type { UdpKey } from '../access/udp-key.js'
+import { describeOpenUdp } from '../access/udp-key-file.js'
 import { queryConnectionsOf, type Config } from '../config/settings.js'
-import { freeUdpPorts } from '../ingress/udp/bind.js'
 import { chooseEngine, loadEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
@@ -28,6 +28,7 @@ import type { TlsMaterial } from '../support/tls.js'
 import { version } from '../support/version.js'
 import { assertBounds } from './bounds.js'
 import { healthAnswer, NO_WORKERS } from './answers/health.js'
+import { freePorts } from './free-ports.js'
 import { IngestStepCutter } from './ingest-steps.js'
 import { lockInstance, readInstanceId } from './instance.js'
 import { LimitsKeeper } from './limits-keeper.js'
@@ -55,6 +56,8 @@ export interface PrimaryOptions {
   readonly tokens: readonly Token[] | null
   /** Null: plain HTTP. */
   readonly tls: TlsFiles | null
+  /** Of UDP senders; null: none required. */
+  readonly udpKeys: readonly UdpKey[] | null
   /** RETENTION is not set explicitly. */
   readonly retentionIsDefault: boolean
   readonly log: Log
@@ -70,7 +73,7 @@ export interface Primary {
   readonly done: Promise<number>
   /** Shuts down gracefully. Further calls have no effect. */
   stop (reason: string): void
-  /** Takes up API_TOKENS_FILE and the files of TLS again; the log and /health say what was wrong. */
+  /** Takes up the files of tokens, UDP keys and TLS again; the log and /health say what was wrong. */
   reload (): void
   /** Replaces all workers one by one. Never rejects. */
   restartWorkers (): Promise<RestartOutcome>
@@ -99,6 +102,7 @@ class RunningPrimary implements Primary {
   private readonly startedMs = performance.now()
   private tokens: readonly Token[] | null
   private tls: TlsFiles | null
+  private udpKeys: readonly UdpKey[] | null
   private readonly reloads: Reloads
   private lastEpoch = 0
   private stopping = false
@@ -119,9 +123,11 @@ class RunningPrimary implements Primary {
     this.port = options.config.port
     this.tokens = options.tokens
     this.tls = options.tls
+    this.udpKeys = options.udpKeys
     this.reloads = new Reloads({
       ...options,
       useTokens: (tokens) => this.useTokens(tokens),
+      useUdpKeys: (keys) => this.useUdpKeys(keys),
       useTls: async (tls) => { await this.useTls(tls) }
     })
     this.done = new Promise((resolve) => { this.settleDone = resolve })
@@ -131,7 +137,10 @@ class RunningPrimary implements Primary {
     const { lifecycle, options: { config, log } } = this
     await lockInstance(config, log, lifecycle, true)
     const instanceId = await readInstanceId(config.dataDir, log)
-    await this.checkPorts()
+    const ports = await freePorts(config)
+    this.port = ports.port
+    this.udpPorts = ports.udpPorts
+    if (this.openUdp !== null) log.warn(this.openUdp)
     const tls = this.tls?.material ?? null
     logTls(log, this.tls, 'HTTP is served over TLS')
     const engine = this.httpEngine = await chooseHttpEngine(config, log, tls)
@@ -196,6 +205,15 @@ class RunningPrimary implements Primary {
     this.workers?.useTokens(tokens)
   }
 
+  private useUdpKeys (keys: readonly UdpKey[] | null): void {
+    this.udpKeys = keys
+    this.workers?.useUdpKeys(keys)
+  }
+
+  private get openUdp (): string | null {
+    return describeOpenUdp(this.options.config, this.tokens !== null, this.udpKeys !== null)
+  }
+
   private async useTls (tls: TlsFiles): Promise<void> {
     const { httpEngine, options: { config } } = this
     if (httpEngine === null) return
@@ -206,16 +224,6 @@ class RunningPrimary implements Primary {
     this.tls = tls
     // Unchanged too: a worker may have failed to take it up.
     this.workers?.useTls(tls.material)
-  }
-
-  private async checkPorts (): Promise<void> {
-    const { host, port, udpPorts } = this.options.config
-    this.port = await freePort(host, port)
-    try {
-      this.udpPorts = await freeUdpPorts(host, udpPorts)
-    } catch (cause) {
-      throw new StartupError((cause as Error).message, { cause })
-    }
   }
 
   private async openDatabase (): Promise<OpenedDatabase> {
@@ -294,7 +302,8 @@ class RunningPrimary implements Primary {
         instanceId,
         epoch: this.nextEpoch(),
         tokens: this.tokens,
-        tls: this.tls?.material ?? null
+        tls: this.tls?.material ?? null,
+        udpKeys: this.udpKeys
       }),
       limits,
       queries,
@@ -304,7 +313,8 @@ class RunningPrimary implements Primary {
         maintenanceError: maintenance.lastError,
         reloadFaults: this.reloads.faults,
         restartFault: workers.restartFault,
-        tlsExpiresMs: this.tls?.expiresMs ?? null
+        tlsExpiresMs: this.tls?.expiresMs ?? null,
+        openUdp: this.openUdp
       }),
       reloads: this.reloads,
       onGiveUp: (reason) => this.giveUp(reason)
@@ -357,7 +367,8 @@ class RunningPrimary implements Primary {
       rollups: maintenance?.rollups ?? null,
       reloadFaults: this.reloads.faults,
       restartFault: workers?.restartFault ?? null,
-      tlsExpiresMs: this.tls?.expiresMs ?? null
+      tlsExpiresMs: this.tls?.expiresMs ?? null,
+      openUdp: this.openUdp
     })
   }
 }
@@ -376,22 +387,4 @@ async function chooseHttpEngine (
   } catch (cause) {
     throw new StartupError((cause as Error).message, { cause })
   }
-}
-
-/**
- * The port, after checking that nobody listens on it: workers share it through SO_REUSEPORT, and so could, unnoticed,
- * another deployment. Port 0 becomes a free port.
- */
-async function freePort (host: string, port: number): Promise<number> {
-  const probe = createServer()
-  return await new Promise((resolve, reject) => {
-    probe.once('error', (cause: NodeJS.ErrnoException) => {
-      const inUse = `Port ${port} is in use by another program: stop it, or choose another port with PORT or --port.`
-      reject(cause.code === 'EADDRINUSE' ? new StartupError(inUse, { cause }) : cause)
-    })
-    probe.listen({ host, port, exclusive: true }, () => {
-      const { port: bound } = probe.address() as AddressInfo
-      probe.close(() => resolve(bound))
-    })
-  })
 }

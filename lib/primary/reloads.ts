@@ -1,10 +1,12 @@
 /**
- * Takes up API_TOKENS_FILE and the files of TLS again, while the server runs. Each of the two is taken up as a whole or
- * not at all, and a fault in one does not hold up the other. Until the next reload, /health names what was wrong.
+ * Takes up API_TOKENS_FILE, UDP_KEYS_FILE and the files of TLS again, while the server runs. Each is taken up whole or
+ * not at all, and a fault in one does not hold up the others. Until the next reload, /health names what was wrong.
  */
 import { readTokens } from '../access/token-file.js'
 import { readTls, type TlsFiles } from '../access/tls-files.js'
 import type { Token } from '../access/token.js'
+import type { UdpKey } from '../access/udp-key.js'
+import { readUdpKeys } from '../access/udp-key-file.js'
 import type { Config } from '../config/settings.js'
 import type { Log } from '../support/log.js'
 
@@ -12,6 +14,7 @@ export interface ReloadsOptions {
   readonly config: Config
   readonly log: Log
   readonly useTokens: (tokens: readonly Token[] | null) => void
+  readonly useUdpKeys: (keys: readonly UdpKey[] | null) => void
   /** Rejects if the HTTP engine cannot use it. */
   readonly useTls: (tls: TlsFiles) => Promise<void>
 }
@@ -32,11 +35,11 @@ export class Reloads {
 
   private async run (): Promise<void> {
     const { config, log } = this.options
-    if (config.apiTokensFile === null && config.tlsCert === null) {
-      log.warn('nothing to reload: neither API_TOKENS_FILE nor TLS_CERT is set')
+    if (config.apiTokensFile === null && config.udpKeysFile === null && config.tlsCert === null) {
+      log.warn('nothing to reload: none of API_TOKENS_FILE, UDP_KEYS_FILE and TLS_CERT is set')
       return
     }
-    this.faults = [...await this.reloadTokens(), ...await this.reloadTls()]
+    this.faults = [...await this.reloadTokens(), ...await this.reloadUdpKeys(), ...await this.reloadTls()]
     if (this.faults.length === 0) this.ok++
     else this.failed++
   }
@@ -51,6 +54,21 @@ export class Reloads {
     }
     useTokens(read.tokens)
     log.info({ file, count: read.tokens?.length ?? 0 }, 'API_TOKENS_FILE reloaded')
+    return []
+  }
+
+  private async reloadUdpKeys (): Promise<readonly string[]> {
+    const { config, log, useUdpKeys } = this.options
+    const file = config.udpKeysFile
+    if (file === null) return []
+    const read = await readUdpKeys(config)
+    if (!read.ok) {
+      log.error({ file, faults: read.faults }, 'UDP_KEYS_FILE is invalid; the previous keys stay in force')
+      return read.faults
+    }
+    useUdpKeys(read.keys)
+    log.info({ file, count: read.keys?.length ?? 0 }, 'UDP_KEYS_FILE reloaded')
+    for (const warning of read.warnings) log.warn(warning)
     return []
   }
 

@@ -140,9 +140,14 @@ export class Slots {
     for (const slot of this.all) this.fork(slot)
   }
 
-  /** @param onSent called when the message has left this process or can no longer; never called without a worker */
-  send (slot: Slot, message: ToWorker, onSent: () => void = () => {}): void {
-    if (slot.worker?.isConnected() === true) slot.worker.send(message, () => onSent())
+  /**
+   * @param onSent called when the message has left this process or can no longer
+   * @returns false: there is no worker, and onSent is never called
+   */
+  send (slot: Slot, message: ToWorker, onSent: () => void = () => {}): boolean {
+    const isConnected = slot.worker?.isConnected() === true
+    if (isConnected) slot.worker?.send(message, () => onSent())
+    return isConnected
   }
 
   sendToAll (message: ToWorker): void {

@@ -7,9 +7,10 @@ import { strict as assert } from 'node:assert'
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import type { Token } from '../access/token.js'
+import type { UdpKey } from '../access/udp-key.js'
 import { queryConnectionsOf, writersOf, type Config } from '../config/settings.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
-import type { SavedSenders } from '../ingress/udp/senders.js'
+import type { HandedSenders } from '../ingress/udp/listener.js'
 import type { Log } from '../support/log.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { QueryPool } from '../database/query-pool.js'
@@ -27,6 +28,7 @@ import type { Gathered, ListenerSettings, MetricsJson, PrimaryHandlers, ToPrimar
 import type { WorkerReport, WorkerSettings } from '../messages/messages.js'
 import type { TlsMaterial } from '../support/tls.js'
 import { PrimaryMetrics, type ReloadCounts } from './answers/primary-metrics.js'
+import { PassingAnswers } from './answers/passing-answers.js'
 import { answerQuestion, type Answers } from './answers/questions.js'
 import { SenderPages } from './answers/sender-pages.js'
 import { RollingRestart, type RestartOutcome } from './rolling/rolling-restart.js'
@@ -46,7 +48,7 @@ export interface WorkersOptions {
   readonly listeners: readonly ListenerSettings[]
   /** Called for each new worker. */
   readonly settingsFor: () => Pick<WorkerSettings,
-    'httpEngine' | 'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls'>
+    'httpEngine' | 'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls' | 'udpKeys'>
   readonly limits: LimitsKeeper
   readonly queries: QueryPool
   readonly health: () => StatusAnswer
@@ -74,6 +76,7 @@ export class Workers {
   private readonly leases: ExportLeases<Slot>
   private readonly live: Live
   private readonly rolling: RollingRestart
+  private readonly passing = new PassingAnswers()
   private readonly reconciliation: Reconciliation
   private readonly retired = new PointCounters()
   private readonly retiredUdp = new UdpTotals()
@@ -105,6 +108,7 @@ export class Workers {
       slots: slots.all,
       restarts: () => slots.restarts,
       reconciliation,
+      passing: this.passing,
       version,
       databaseKind,
       rollups: () => conditions().rollups,
@@ -174,6 +178,13 @@ export class Workers {
     this.slots.sendToAll({ type: 'tokens', tokens })
   }
 
+  /** Puts keys of UDP senders into force. @param keys null: none required */
+  useUdpKeys (keys: readonly UdpKey[] | null): void {
+    for (const slot of this.slots.all) {
+      if (slot.listener.kind === 'udp') this.slots.send(slot, { type: 'udp-keys', keys })
+    }
+  }
+
   /** Puts another certificate into force. */
   useTls (tls: TlsMaterial): void {
     this.slots.sendToAll({ type: 'tls', tls })
@@ -208,6 +219,7 @@ export class Workers {
   private settingsFor (slot: Slot): WorkerSettings {
     const { slots: { all }, options: { config, catalogue: { definitions: streams }, settingsFor } } = this
     const { number, listener } = slot
+    const { udpKeys, ...settings } = settingsFor()
     return {
       slot: number,
       config,
@@ -216,12 +228,14 @@ export class Workers {
       slotsInUse: all[0] === slot ? all.map((each) => each.number) : null,
       streams,
       limits: this.distribution.startWith(number),
-      ...settingsFor()
+      ...settings,
+      // Secrets stay where they are needed.
+      udpKeys: listener.kind === 'udp' ? udpKeys : null
     }
   }
 
   /** What a UDP worker knew of its senders goes to the one that has taken over from it. */
-  private left (slot: Slot, senders: SavedSenders): void {
+  private left (slot: Slot, senders: HandedSenders): void {
     const successor = this.slots.all.find((each) => each !== slot && each.listener === slot.listener)
     if (successor !== undefined) this.slots.send(successor, { type: 'take-over', senders })
   }
@@ -279,7 +293,8 @@ export class Workers {
     const { worker } = slot
     const answer = await answerQuestion(this.answers, question, this.options.log)
     // The ids of the worker that replaced a dead one start over.
-    if (slot.worker === worker) this.slots.send(slot, { type: 'answer', id, answer })
+    if (slot.worker !== worker) return
+    this.passing.pass(answer, (passed, onSent) => this.slots.send(slot, { type: 'answer', id, answer: passed }, onSent))
   }
 
   private reported (slot: Slot, round: number, report: WorkerReport): void {

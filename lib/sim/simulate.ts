@@ -37,7 +37,7 @@ export interface SimulationOptions {
 }
 
 /** Points are sent over UDP; the server is asked over HTTP what arrived. */
-export type UdpOptions = Pick<UdpTransportOptions, 'udpUrl' | 'pointsPerPacket' | 'sender'>
+export type UdpOptions = Pick<UdpTransportOptions, 'udpUrl' | 'pointsPerPacket' | 'sender' | 'key'>
 
 /** One stream of the simulation. */
 interface Part {

@@ -125,10 +125,9 @@ function latencyLine (latency: Summary['latency_ms']): Line {
 }
 
 function packetLines (
-  { sender, epoch, sent, received, missing, not_sent: notSent, kernel_drops: kernelDrops, shed, malformed }: UdpOutcome
+  { sender, epoch, sent, received, missing, not_sent: notSent, kernel_drops: kernelDrops, ...others }: UdpOutcome
 ): Line[] {
   const name = `sender ${sender}, epoch ${epoch}`
-  if (received === null || missing === null) return [['Received', `unknown: the server did not report on ${name}`]]
   const some = (packets: number | null, words: string): string[] => packets === null || packets === 0
     ? []
     : [`${formatCount(packets)} ${words}`]
@@ -137,15 +136,16 @@ function packetLines (
     ...some(kernelDrops, 'dropped by the server\'s kernel (all senders)')
   ]
   const unused = [
-    ...some(shed, 'dropped because buffers were full (all senders)'),
-    ...some(malformed, 'refused (all senders)')
+    ...some(others.shed, 'dropped because buffers were full (all senders)'),
+    ...some(others.malformed, 'refused (all senders)'),
+    ...some(others.denied, 'denied for their key, sender or satellites (all senders)')
   ]
+  const uses = unused.length === 0 ? '' : `; ${unused.join(', ')}`
+  if (received === null || missing === null) {
+    return [['Received', `unknown: the server did not report on ${name}${uses}`]]
+  }
   return [
-    [
-      'Received',
-      `${formatCount(received)} of ${formatCount(sent)} packets of ` +
-        `${name}${unused.length === 0 ? '' : `; ${unused.join(', ')}`}`
-    ],
+    ['Received', `${formatCount(received)} of ${formatCount(sent)} packets of ${name}${uses}`],
     ['Missing', `${formatCount(missing)} packets${causes.length === 0 ? '' : `: ${causes.join(', ')}`}`]
   ]
 }

@@ -144,6 +144,11 @@ export const ERRORS = {
     retryable: true,
     message: 'This process has reached its limit of connections (open files); reuse a connection, or raise `ulimit -n`.'
   },
+  answers_unread: {
+    status: 503,
+    retryable: true,
+    message: 'Too many large answers wait for their clients to read them; retry later, or ask for less.'
+  },
   too_many_streams: {
     status: 503,
     retryable: true,

@@ -21,7 +21,7 @@ export interface LogOptions {
   readonly destination?: DestinationStream
 }
 
-const SECRET_FIELDS = ['password', 'authorization', 'token', 'apiTokens']
+const SECRET_FIELDS = ['password', 'authorization', 'token', 'apiTokens', 'secret']
 const URL_PASSWORD = /(postgres(?:ql)?:\/\/[^\s:@/"]*:)[^\s@"]*@/g
 const QUERY_PASSWORD = /([?&](?:ssl)?password=)[^\s&"]*/g
 

@@ -3,7 +3,7 @@
  * it, because its bytes would otherwise cross two processes; never the connection that stores points. The primary
  * grants leases, so that all workers together have a bounded number of them.
  */
-import { isConnectionError, isUnanswered, connect } from '../database/connection.js'
+import { isConnectionError, isUnanswered, connect, type LastHost } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
 import { QUERY_SETTINGS } from '../database/query-pool.js'
 import type { ExportSource, OpenExport } from '../ingress/http/query/export-route.js'
@@ -18,6 +18,9 @@ const CONNECT_MS_MAX = 5_000
 const SLICE_MS_MAX = 60_000
 
 export class ExportConnections implements ExportSource {
+  /** A host that is gone costs one export its timeout, not each. */
+  private readonly lastHost: LastHost = { position: 0 }
+
   constructor (
     private readonly databaseUrl: string,
     private readonly leases: Pick<PrimaryStatus, 'lease' | 'endLease'>,
@@ -51,7 +54,10 @@ export class ExportConnections implements ExportSource {
 
   private async connect (): Promise<DatabaseConnection> {
     const db = await connect(this.databaseUrl, {
-      applicationName: 'orbitstream export', connectTimeoutMs: CONNECT_MS_MAX, statementMsMax: SLICE_MS_MAX
+      applicationName: 'orbitstream export',
+      connectTimeoutMs: CONNECT_MS_MAX,
+      statementMsMax: SLICE_MS_MAX,
+      lastHost: this.lastHost
     })
     try {
       await db.query(QUERY_SETTINGS)

@@ -1,5 +1,6 @@
 /** A worker's HTTP server: engine, routes, and their counters as metrics. */
 import { HttpCounters } from '../ingress/http/api/counters.js'
+import { UnreadTotal } from '../ingress/http/engines/unread-total.js'
 import { loadEngine } from '../ingress/http/engines/load-engine.js'
 import { createHandler } from '../ingress/http/api/routes.js'
 import { createPageRoutes } from '../ingress/http/page/page-routes.js'
@@ -15,7 +16,9 @@ export const openHttpListener: OpenListener = async (parts) => {
   const { settings, pipelines, status, tokens, clients, routes, metrics } = parts
   const { config, listener, httpEngine, tls } = settings
   const counters = new HttpCounters((milliseconds) => metrics.observeAck(milliseconds))
+  const unread = new UnreadTotal()
   countHttp(metrics, counters)
+  countUnread(metrics, unread)
   const engine = await loadEngine(httpEngine)
   const page = await readPageFiles(PAGE_DIRECTORY)
   const server = await engine.listen(config.host, listener.port, createHandler({
@@ -33,6 +36,7 @@ export const openHttpListener: OpenListener = async (parts) => {
     tls: tls === null ? null : { material: tls, directory: config.dataDir },
     connectionsMax: await findConnectionsMax(),
     connectionsByAddress: connectionsByAddress(config),
+    unread,
     onRefused: (code) => { counters.refused[code]++ }
   })
   return {
@@ -41,6 +45,7 @@ export const openHttpListener: OpenListener = async (parts) => {
     udp: () => null,
     senders: ({ offset }) => ({ total: 0, offset, senders: [] }),
     useTls: async (tls) => { await server.useTls(tls) },
+    useUdpKeys: () => {},
     // Clients resend a request that was not answered.
     catchUp: async () => { await Promise.resolve() },
     takeOver: () => {},
@@ -88,4 +93,19 @@ export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
     name: 'orbitstream_http_body_bytes_total',
     help: 'Bytes of request bodies as received from the network.'
   }, (counter) => counter.inc(http.bodyBytes))
+}
+
+function countUnread (metrics: WorkerMetrics, unread: UnreadTotal): void {
+  metrics.gauge({
+    name: 'orbitstream_http_unread_bytes',
+    help: 'Answers and chunks of streams that workers keep because clients have not read them.'
+  }, (gauge) => gauge.set(unread.bytes))
+  metrics.counter({
+    name: 'orbitstream_http_unread_total',
+    help: 'What was done so that unread answers stay bounded: large answers refused, connections cut, events dropped.',
+    labelNames: ['outcome']
+  }, (counter) => {
+    const { refused, cut, dropped } = unread
+    for (const [outcome, count] of Object.entries({ refused, cut, dropped })) counter.inc({ outcome }, count)
+  })
 }

@@ -1,12 +1,18 @@
 /** A worker's UDP socket, and its counters as metrics. */
 import { listenUdp, type UdpCounters } from '../ingress/udp/listener.js'
 import type { OpenListener } from './listener.js'
+import { readSenderMarks, SenderMarksFile } from './sender-marks.js'
 import type { WorkerMetrics } from './worker-metrics.js'
 
 export const openUdpListener: OpenListener = async ({ settings, pipelines, metrics, log }) => {
-  const { config: { host, udpReceiveBufferBytes }, listener: { port }, takesOver } = settings
-  const options = { host, port, receiveBufferBytes: udpReceiveBufferBytes, takesOver }
-  const listener = await listenUdp(options, pipelines.telemetry, log)
+  const { config: { host, dataDir, udpReceiveBufferBytes, udpOpen }, listener: { port }, takesOver } = settings
+  const { udpKeys: keys } = settings
+  const marks = keys === null ? [] : await readSenderMarks(dataDir, log)
+  const isOpen = udpOpen === 'on'
+  const listener = await listenUdp(
+    { host, port, receiveBufferBytes: udpReceiveBufferBytes, takesOver, keys, isOpen, marks },
+    pipelines.telemetry, log)
+  const file = keys === null ? null : new SenderMarksFile(dataDir, port, listener, log)
   countUdp(metrics, () => listener.counters())
   return {
     engine: 'udp',
@@ -17,17 +23,24 @@ export const openUdpListener: OpenListener = async ({ settings, pipelines, metri
     },
     senders: ({ offset, limit, sender }) => listener.listSenders(offset, limit, sender),
     useTls: async () => { await Promise.resolve() },
+    useUdpKeys: (keys) => { listener.useKeys(keys) },
     catchUp: async () => { await listener.catchUp() },
     takeOver: (senders) => { listener.takeOver(senders) },
-    retire: async () => await listener.leave(),
-    close: async () => { await listener.close() }
+    retire: async () => {
+      await file?.stop()
+      return await listener.leave()
+    },
+    close: async () => {
+      await listener.close()
+      await file?.close()
+    }
   }
 }
 
 /** The outcomes add up to all packets read. */
-function packetOutcomes ({ taken, malformed, duplicates, stale, shed }: UdpCounters): Record<string, number> {
-  const malformedPackets = Object.values(malformed).reduce((sum, packets) => sum + packets, 0)
-  return { taken, malformed: malformedPackets, duplicate: duplicates, stale, shed }
+function packetOutcomes ({ taken, denied, malformed, duplicates, stale, shed }: UdpCounters): Record<string, number> {
+  const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0)
+  return { taken, denied: sum(denied), malformed: sum(malformed), duplicate: duplicates, stale, shed }
 }
 
 function countUdp (metrics: WorkerMetrics, read: () => UdpCounters): void {
@@ -48,6 +61,14 @@ function countUdp (metrics: WorkerMetrics, read: () => UdpCounters): void {
   }, (counter) => {
     for (const [reason, packets] of Object.entries(read().malformed)) counter.inc({ reason }, packets)
   })
+  metrics.counter({
+    name: 'orbitstream_udp_denied_packets_total',
+    help: 'UDP packets denied for who sent them, by reason: keys, senders, satellites.',
+    labelNames: ['reason']
+  }, (counter) => {
+    for (const [reason, packets] of Object.entries(read().denied)) counter.inc({ reason }, packets)
+  })
+  count('authenticated_packets', 'UDP packets with a valid key.', ({ authenticated }) => authenticated)
   count('points', 'Points taken from UDP packets.', ({ points }) => points)
   count('bytes', 'Bytes of UDP packets read.', ({ bytes }) => bytes)
   count('heartbeats', 'Packets without points.', ({ heartbeats }) => heartbeats)

@@ -91,6 +91,7 @@ class Worker {
     tokens: ({ tokens }) => this.tokens.replace(tokens),
     'client-news': ({ news }) => this.clients.learn(news),
     tls: ({ tls }) => { void this.useTls(tls) },
+    'udp-keys': ({ keys }) => this.listener?.useUdpKeys(keys),
     watched: ({ id, start }) => this.status.watched(id, start),
     leased: ({ id, granted }) => this.status.leased(id, granted),
     anomalies: ({ events }) => this.anomalies.add(events),

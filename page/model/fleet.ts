@@ -41,6 +41,7 @@ export interface FleetTick {
     readonly stale: number
     readonly shed: number
     readonly duplicates: number
+    readonly denied: Readonly<Record<string, number>>
     readonly malformed: Readonly<Record<string, number>>
   }
   readonly database: {
@@ -92,11 +93,12 @@ export interface Loss {
 
 /** UDP packets that were lost or refused, by cause. */
 export function udpLosses ({ udp }: FleetTick): Loss[] {
-  const malformed = Object.values(udp.malformed).reduce((sum, count) => sum + count, 0)
+  const all = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0)
   return [
     { cause: 'never arrived', count: udp.missing },
     { cause: 'dropped by the kernel', count: udp.kernel_drops },
-    { cause: 'malformed', count: malformed },
+    { cause: 'denied', count: all(udp.denied) },
+    { cause: 'malformed', count: all(udp.malformed) },
     { cause: 'stale', count: udp.stale },
     { cause: 'shed', count: udp.shed }
   ]

@@ -30,11 +30,6 @@ export class Ring {
     return true
   }
 
-  clear (): void {
-    this.next = 0
-    this.used = 0
-  }
-
   /** Columns from oldest to newest, times first, of the rows after `since`; null where there is no value. */
   read (since = -Infinity): [number[], ...Array<Array<number | null>>] {
     const times: number[] = []

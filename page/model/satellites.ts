@@ -72,13 +72,6 @@ export class Satellites {
     }
   }
 
-  clear (): void {
-    this.byId.clear()
-    this.byStream.clear()
-    this.ids = []
-    this.total = 0
-  }
-
   /** @param winsTies over what is known of the same time */
   private take (id: string, stream: string, point: LastPoint, winsTies: boolean): void {
     let points = this.byStream.get(id)

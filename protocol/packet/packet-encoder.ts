@@ -1,5 +1,5 @@
 /**
- * Encodes frames. packet.ts has the grammar.
+ * Encodes frames, with a key authenticated ones. packet.ts and packet-key.ts have the grammar.
  *
  *   begin → add, add, … → finish → begin → …        finish without add: a heartbeat
  *
@@ -8,7 +8,12 @@
  * Text and numbers are not validated: the receiver does that.
  */
 import { POINTS_MAX } from '../columns.js'
-import { FRAME_VERSION, PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX } from './packet.js'
+import {
+  FRAME_ELEMENTS, FRAME_VERSION, KEYED_FRAME_ELEMENTS, PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX
+} from './packet.js'
+import {
+  CODE_ELEMENT_BYTES, KEYED_FRAME_VERSION, KEY_ID_CHARACTERS_MAX, KEY_RULE, PacketSigner, parsePacketKey
+} from './packet-key.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../satellites.js'
 import { METRICS_MAX } from '../schema.js'
 
@@ -28,6 +33,8 @@ const POINTS_HEAD_BYTES = 3
 const SENDER_BYTES_MAX = TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX
 const SATELLITE_ID_BYTES_MAX = TEXT_HEAD_BYTES_MAX + SATELLITE_ID_UNITS_MAX * UNIT_BYTES_MAX
 const HEADER_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SENDER_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
+/** What a key adds to a frame. */
+export const KEYED_BYTES_MAX = TEXT_HEAD_BYTES_MAX + KEY_ID_CHARACTERS_MAX + CODE_ELEMENT_BYTES
 const ROW_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SATELLITE_ID_BYTES_MAX + (1 + METRICS_MAX) * NUMBER_BYTES_MAX
 
 const TWO_32 = 4_294_967_296
@@ -39,10 +46,24 @@ export class PacketEncoder {
   private at = 0
   private pointsAt = 0
   private count = 0
+  private readonly keyId: string
+  private readonly signer: PacketSigner | null
+  /** Of rows and what precedes them. */
+  private readonly rowsEndMax: number
 
-  /** @param bytesMax largest packet; PACKET_BYTES_RECOMMENDED for networks other than loopback */
-  constructor (private readonly bytesMax: number = PACKET_BYTES_MAX) {
-    if (!(bytesMax >= HEADER_BYTES_MAX)) throw new RangeError(`bytesMax must be at least ${HEADER_BYTES_MAX}`)
+  /**
+   * @param bytesMax largest packet; PACKET_BYTES_RECOMMENDED for networks other than loopback
+   * @param key as ID:SECRET, for servers that require one; null: frames are not authenticated
+   * @throws {TypeError} if the key is none
+   */
+  constructor (bytesMax: number = PACKET_BYTES_MAX, key: string | null = null) {
+    const parsed = key === null ? null : parsePacketKey(key)
+    if (key !== null && parsed === null) throw new TypeError(`the key ${KEY_RULE}`)
+    const bytesMin = HEADER_BYTES_MAX + (parsed === null ? 0 : KEYED_BYTES_MAX)
+    if (!(bytesMax >= bytesMin)) throw new RangeError(`bytesMax must be at least ${bytesMin}`)
+    this.keyId = parsed?.id ?? ''
+    this.signer = parsed === null ? null : new PacketSigner(parsed.secret)
+    this.rowsEndMax = bytesMax - (parsed === null ? 0 : CODE_ELEMENT_BYTES)
     // Space for one more row: a row is written first, and undone if it does not fit.
     this.bytes = Buffer.alloc(bytesMax + ROW_BYTES_MAX)
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length)
@@ -65,8 +86,10 @@ export class PacketEncoder {
     }
     this.at = 0
     this.count = 0
-    this.bytes[this.at++] = 0x95
-    this.bytes[this.at++] = FRAME_VERSION
+    const isKeyed = this.signer !== null
+    this.writeArrayHead(isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS)
+    this.bytes[this.at++] = isKeyed ? KEYED_FRAME_VERSION : FRAME_VERSION
+    if (isKeyed) this.writeText(this.keyId)
     this.writeText(sender)
     this.writeWhole(epoch)
     this.writeWhole(seq)
@@ -92,7 +115,7 @@ export class PacketEncoder {
     if (timeMicros === null) this.bytes[this.at++] = NIL
     else this.writeWhole(timeMicros)
     for (let metric = 0; metric < metrics.length; metric++) this.writeNumber(metrics[metric] ?? NaN)
-    if (this.at > this.bytesMax) {
+    if (this.at > this.rowsEndMax) {
       this.at = start
       return false
     }
@@ -104,7 +127,7 @@ export class PacketEncoder {
   finish (): Buffer {
     this.view.setUint8(this.pointsAt, 0xdc)
     this.view.setUint16(this.pointsAt + 1, this.count)
-    return this.bytes.subarray(0, this.at)
+    return this.bytes.subarray(0, this.signer === null ? this.at : this.signer.sign(this.bytes, this.at))
   }
 
   private writeArrayHead (elements: number): void {

@@ -7,6 +7,9 @@
  *   row     = [ satellite_id, time, metric … ]      metrics in the order of the catalogue, missing ones at the end: nil
  *   time    = µs since 1970-01-01 UTC as an int, or a float64 with an integer value; nil: the time of receipt
  *
+ * An authenticated frame (packet-key.ts) has two more elements. It is decoded without its code, by the receiver that
+ * has checked it.
+ *
  * An array whose first element is a number is a frame. Its version is read before anything else, so that later versions
  * are free to change what follows.
  *
@@ -19,10 +22,11 @@ import { tooManyPoints, tooMuch, type DecodeFault } from '../faults.js'
 import { MsgpackReader, NOT_A_NUMBER, SKIPPED_MAX } from './msgpack-reader.js'
 import { readPlainPoints } from './packet-plain.js'
 import { explainRow, readRow } from './packet-row.js'
+import { KEYED_FRAME_VERSION } from './packet-key.js'
 import { PointReader, type DecodeRules } from '../point.js'
 import { SatelliteTable } from '../satellites.js'
 
-/** The supported frame version. */
+/** The frame version without a code. */
 export const FRAME_VERSION = 1
 /** Longest sender, in Unicode code points. Otherwise, the rule for satellite ids applies. */
 export const SENDER_CHARACTERS_MAX = 32
@@ -83,7 +87,9 @@ const SENDER_RULE = `must be text of 1 to ${SENDER_CHARACTERS_MAX} characters, `
   'without control characters or white space at either end'
 const COUNT_RULE = 'must be an integer from 0, below 2^53'
 const FRAME_SHAPE = '[version, sender, epoch, seq, points]'
-const HEADER_ELEMENTS = 5
+export const FRAME_ELEMENTS = 5
+/** With key id and code. */
+export const KEYED_FRAME_ELEMENTS = 7
 /** Sender names cached as strings; the cache is cleared when full. */
 const SENDER_NAMES_MAX = 10_000
 
@@ -109,11 +115,14 @@ class PacketDecoder {
   /** Returned every time. */
   private readonly frame = { kind: 'frame' as const, sender: '', epoch: 0, seq: 0 }
 
+  private isKeyed = false
+
   decode (
-    bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
+    bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns,
+    isKeyed: boolean
   ): PacketResult {
     const reader = this.reader
-
+    this.isKeyed = isKeyed
     reader.reset(bytes)
     columns.clear()
     satellites.begin()
@@ -171,13 +180,15 @@ class PacketDecoder {
     let start = reader.at
     const version = reader.readInteger()
     if (version === NOT_A_NUMBER) return this.badHeader(start, 'version must be an integer')
-    if (version !== FRAME_VERSION) {
-      const message = `Frames of version ${version} are not supported, only version ${FRAME_VERSION}.`
+    if (version !== (this.isKeyed ? KEYED_FRAME_VERSION : FRAME_VERSION)) {
+      const message = `Frames of version ${version} are not supported here, only version ${FRAME_VERSION}.`
       return malformed('unknown_version', message)
     }
-    if (elements !== HEADER_ELEMENTS) {
+    if (elements !== (this.isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS)) {
       return malformed('bad_header', `A frame is ${FRAME_SHAPE}, but this array has ${elements} elements.`)
     }
+    // The key id, by which the packet was authenticated.
+    if (this.isKeyed && !reader.skip()) return notMsgpack()
     start = reader.at
     const sender = this.readSender()
     if (sender === null) return this.badHeader(start, `sender ${SENDER_RULE}`)
@@ -241,9 +252,11 @@ const decoder = new PacketDecoder()
  * Decodes a body or packet, and uses `bytes` only during the call. Clears `columns` first; they have all points after
  * 'plain' and 'frame', and none after 'malformed'. To keep the points' satellites, call satellites.keep(). `nowMicros`
  * is the time of receipt in whole µs since 1970-01-01 UTC. The result is valid until the next call.
+ * @param isKeyed it is a frame of version 2 that was authenticated; `bytes` are all that precede its code element
  */
 export function decodePacket (
-  bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns
+  bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns,
+  isKeyed = false
 ): PacketResult {
-  return decoder.decode(bytes, nowMicros, rules, satellites, columns)
+  return decoder.decode(bytes, nowMicros, rules, satellites, columns, isKeyed)
 }

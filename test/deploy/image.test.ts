@@ -108,7 +108,9 @@ async function strictContext (owner: Owner): Promise<string> {
 
 t.test('what the image does', async t => {
   const [context, root] = [await strictContext(t), await temporaryDirectory(t)]
-  const [image] = (await build(STAGES, context, root, ACCOUNT)).slice(-1)
+  // The packages of the first stage are those of this checkout, by the same lock file; `npm ci` runs in the second one.
+  const installed = join(ROOT, 'node_modules')
+  const [image] = (await build(STAGES, context, root, ACCOUNT, installed)).slice(-1)
   if (image === undefined) throw new Error('no stage')
   const health = wordsOf(only(image.stage, 'HEALTHCHECK'))
 

@@ -97,6 +97,7 @@ t.test('ports, probes, paths and the user agree with the image and the settings'
   const paths = new Map(mounts.map(({ name, mountPath }) => [name, mountPath]))
   t.equal(paths.get('data'), /^ENV DATA_DIR=(.*)$/m.exec(image)?.[1])
   t.equal(join(paths.get('secret') ?? '', 'tokens.json'), config.apiTokensFile)
+  t.equal(join(paths.get('secret') ?? '', 'udp-keys.yaml'), config.udpKeysFile)
   t.match(image, /^USER node$/m)
   t.equal(inPod('securityContext.runAsUser'), 1000, 'the user node of the image')
   t.end()

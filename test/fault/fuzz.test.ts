@@ -9,7 +9,7 @@ const CPU_MS_MAX = 300
 
 t.setTimeout(600_000)
 for (const engine of ['uws', 'node'] as const) {
-  t.test(`${engine}: mutated bodies, packets and raw requests end nothing, and are stored or refused`, async (t) => {
+  t.test(`${engine}: mutated and forged input ends nothing, and is stored or refused`, async (t) => {
     t.strictSame(
       await fuzz(
         t,
@@ -19,6 +19,7 @@ for (const engine of ['uws', 'node'] as const) {
           bodies: 1_500,
           packets: 2_000,
           raw: 200,
+          forged: 2_000,
           cpuMsMax: CPU_MS_MAX,
           print: (line) => t.comment(line)
         }),

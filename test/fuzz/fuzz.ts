@@ -1,8 +1,10 @@
 /**
- * Sends seeded, mutated bodies, packets and raw requests to a real server, and reports what goes wrong:
+ * Sends seeded, mutated bodies, packets, raw requests and forgeries of authenticated packets to a real server, and
+ * reports what goes wrong:
  *
  *   a process that died, a 5xx that is not an operating error, an answer that is not HTTP or not our JSON,
- *   points accepted but not stored, stored although refused, stored twice or never sent, memory above a limit, or one
+ *   points accepted but not stored, stored although refused, stored twice or never sent, a number of an authenticated
+ *   sender that was changed by somebody else, memory above a limit, or one
  *   request or packet that costs more CPU time than a limit (measured for groups, and for each member of a group above
  *   it).
  *
@@ -21,12 +23,14 @@ import { conservationErrorPoints, drained, type Health } from '../support/health
 import type { Owner } from '../support/owner.js'
 import { answerFault, answersOf } from './answers.js'
 import { dearBodies, dearPackets, type Dear } from './dear.js'
+import { dearForgery, Forgeries, HONEST, type Numbers } from './forged.js'
 import { Inputs, type Body, type Raw } from './inputs.js'
 import { ExpectedRows, keyOf, rowsOf } from './oracle.js'
 import { COSTLY_LIMITS, each, RESIDENT_BYTES_MAX, Target } from './target.js'
 
 /** Upper limits per round. */
-const ROUND = { bodies: 25_000, packets: 25_000, raw: 5_000 } as const
+const ROUND = { bodies: 25_000, packets: 25_000, raw: 5_000, forged: 100_000 } as const
+const HONEST_PACKETS = 50
 const GROUP = 60
 const PACKET_GROUP = 200
 const CONNECTIONS = 16
@@ -44,6 +48,7 @@ export interface Counts {
   readonly bodies: number
   readonly packets: number
   readonly raw: number
+  readonly forged: number
 }
 
 export interface FuzzOptions extends Counts {
@@ -79,6 +84,7 @@ interface Kind<T> {
 class Run {
   private readonly nowMs = Date.now()
   private readonly inputs: Inputs
+  private readonly forgeries: Forgeries
   private readonly pool: Pool
   private readonly udp: UdpSocket = createSocket('udp4')
   private readonly faults: string[] = []
@@ -104,6 +110,14 @@ class Run {
     anew: (packet) => this.inputs.anew(packet)
   }
 
+  private readonly forged: Kind<Buffer> = {
+    name: 'forged packets',
+    groupSize: PACKET_GROUP,
+    make: () => this.forgeries.forge(),
+    send: async (group) => { await this.sendPackets(group) },
+    bytesOf: (packet) => packet
+  }
+
   private readonly raw: Kind<Raw> = {
     name: 'raw requests',
     groupSize: GROUP,
@@ -114,6 +128,7 @@ class Run {
 
   constructor (private readonly target: Target, private readonly options: FuzzOptions) {
     this.inputs = new Inputs(options.seed, this.nowMs)
+    this.forgeries = new Forgeries(options.seed, this.nowMs, (bytes) => this.inputs.changeBytes(bytes))
     this.pool = new Pool(target.ingest.url, { connections: CONNECTIONS, pipelining: 1 })
   }
 
@@ -126,28 +141,33 @@ class Run {
     const { print, engine, seed, minutes = Infinity } = this.options
     print(`${engine}, seed ${seed}`)
     const startedMs = performance.now()
-    const left = { bodies: this.options.bodies, packets: this.options.packets, raw: this.options.raw }
-    const sent = { bodies: 0, packets: 0, raw: 0 }
+    const { bodies: bodyCount, packets: packetCount, raw, forged } = this.options
+    const left = { bodies: bodyCount, packets: packetCount, raw, forged }
+    const sent = { bodies: 0, packets: 0, raw: 0, forged: 0 }
+    await this.sendHonest()
+    this.forgeries.restart()
     const bodies = dearBodies(this.nowMs, engine === 'uws' ? 0 : 1)
     await this.dearest('body', bodies, async (body) => { await this.sendBody(body, true) }, ({ bytes }) => bytes)
     if (this.acknowledged === 0) this.fault('none of the costliest bodies was accepted')
-    const packets = dearPackets(this.nowMs)
+    const packets = [...dearPackets(this.nowMs), dearForgery()]
     await this.dearest('packet', packets, async (packet) => { await this.sendPackets([packet]) }, (packet) => packet)
     await this.compare()
     const isOver = (): boolean => (
       this.faults.length >= FAULTS_MAX || performance.now() - startedMs >= minutes * 60_000)
-    while (Math.max(left.bodies, left.packets, left.raw) > 0 && !isOver()) {
-      for (const name of ['bodies', 'packets', 'raw'] as const) {
+    while (Math.max(...Object.values(left)) > 0 && !isOver()) {
+      await this.sendHonest()
+      for (const name of ['bodies', 'packets', 'raw', 'forged'] as const) {
         const count = Math.min(ROUND[name], left[name])
         await this.inGroups<unknown>(this[name], count)
         left[name] -= count
         sent[name] += count
       }
       await this.compare()
+      await this.seeNumbers()
       const tookSeconds = ((performance.now() - startedMs) / 1000).toFixed(0)
       const residentMegabytes = Math.round(this.target.residentBytes() / 1024 / 1024)
-      print(`${engine}: ${sent.bodies} bodies, ${sent.packets} packets, ${sent.raw} raw requests ` +
-        `in ${tookSeconds} s; ` +
+      print(`${engine}: ${sent.bodies} bodies, ${sent.packets} packets, ${sent.raw} raw requests, ` +
+        `${sent.forged} forgeries in ${tookSeconds} s; ` +
         `${this.acknowledged} points acknowledged, ${this.stored} stored; ` +
         `at most ${this.dearestMs.toFixed(0)} ms of CPU time, ${residentMegabytes} MB`)
     }
@@ -242,6 +262,26 @@ class Run {
       if (index % 100 === 99) await this.target.packetsRead()
     }
     await this.target.packetsRead()
+  }
+
+  /** Packets of the sender with a key, all of which must be stored. */
+  private async sendHonest (): Promise<void> {
+    for (const { packet, row } of this.forgeries.honest(HONEST_PACKETS)) {
+      await this.sendPackets([packet])
+      this.expected.mustBe([row])
+      this.acknowledged++
+    }
+  }
+
+  /** The numbers of that sender are those of its own packets. */
+  private async seeNumbers (): Promise<void> {
+    const response = await fetch(`${this.target.ingest.url}/udp/senders?sender=${HONEST}`)
+    const { senders } = await response.json() as { senders: Array<Numbers & { key: string | null }> }
+    const known = senders.filter(({ key }) => key !== null)
+    const { numbers } = this.forgeries
+    const isSame = known.length === 1 && Object.entries(numbers).every(([name, value]) => (
+      known[0]?.[name as keyof Numbers] === value))
+    if (!isSame) this.fault(`the sender must have ${JSON.stringify(numbers)}, not ${JSON.stringify(known)}`)
   }
 
   /** What was answered with 202 is stored, what was refused is not; without an answer, either may be. */

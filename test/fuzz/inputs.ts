@@ -233,7 +233,8 @@ export class Inputs {
     return this.chance(0.3) ? this.changeBytes(bytes) : bytes
   }
 
-  private changeBytes (bytes: Buffer): Buffer {
+  /** Changes, removes, inserts or repeats some at random. */
+  changeBytes (bytes: Buffer): Buffer {
     let changed = Buffer.from(bytes)
     do {
       const at = this.below(changed.length + 1)

@@ -2,7 +2,7 @@
  * Hostile input for any length of time, or an honest client beside attackers:
  *
  *   npm run test:fuzz -- --minutes 15 --seed 7
- *   npm run test:fuzz -- --bodies 1000000 --packets 1000000 --raw 200000
+ *   npm run test:fuzz -- --bodies 1000000 --packets 1000000 --raw 200000 --forged 1000000
  *   npm run test:fuzz -- --attacks 10          seconds per attack
  *
  * Minutes and counts are for both engines together. Exit code 0: no faults.
@@ -19,7 +19,14 @@ const option = { type: 'string' } as const
 
 const { values } = parseArgs({
   options: {
-    attacks: option, minutes: option, seed: option, bodies: option, packets: option, raw: option, cpu: option
+    attacks: option,
+    minutes: option,
+    seed: option,
+    bodies: option,
+    packets: option,
+    raw: option,
+    forged: option,
+    cpu: option
   }
 })
 const print = (line: string): void => { process.stdout.write(`${line}\n`) }
@@ -29,7 +36,10 @@ function share (text: string | undefined, otherwise: number): number {
   return Math.ceil(Number(text ?? (values.minutes === undefined ? otherwise : Infinity)) / ENGINES.length)
 }
 const counts = {
-  bodies: share(values.bodies, 1_000_000), packets: share(values.packets, 1_000_000), raw: share(values.raw, 200_000)
+  bodies: share(values.bodies, 1_000_000),
+  packets: share(values.packets, 1_000_000),
+  raw: share(values.raw, 200_000),
+  forged: share(values.forged, 1_000_000)
 }
 const minutes = Number(values.minutes ?? Infinity) / ENGINES.length
 const cpuMsMax = Number(values.cpu ?? CPU_MS_MAX)

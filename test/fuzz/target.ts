@@ -1,5 +1,5 @@
 /** A real server with one worker of each kind, and what fuzzing costs it in CPU time and memory. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { request } from 'undici'
@@ -9,6 +9,7 @@ import { readHealth } from '../support/health.js'
 import type { Owner } from '../support/owner.js'
 import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
 import { startIngest, type Ingest } from '../support/program.js'
+import { KEYS_FILE } from './forged.js'
 
 /** An idle process takes some 90 MB; no input may make it grow beyond this. */
 export const RESIDENT_BYTES_MAX = 500 * 1024 * 1024
@@ -22,11 +23,15 @@ export class Target {
 
   static async start (owner: Owner, engine: 'uws' | 'node'): Promise<Target> {
     const postgres = await startTestPostgres(owner)
+    const dataDir = await temporaryDirectory(owner)
+    const keys = join(dataDir, 'udp-keys.json')
+    writeFileSync(keys, KEYS_FILE, { mode: 0o600 })
     const ingest = await startIngest(owner, {
-      dataDir: await temporaryDirectory(owner),
+      dataDir,
       databaseUrl: postgres.url,
       udpPort: '0',
-      args: ['--workers', '1'],
+      // Open, so that packets without a key get as far as ever.
+      args: ['--workers', '1', '--udp-keys-file', keys, '--udp-open', 'on'],
       // One engine ignores what the other rejects, to cover both paths of the decoders.
       env: { HTTP_ENGINE: engine, UNKNOWN_FIELDS: engine === 'node' ? 'ignore' : 'reject' }
     })

@@ -94,7 +94,7 @@ t.test('a faulty file: every fault with its place, exit code 2, nothing changed'
     await runIngest(['start', '--catalogue', file, '--data-dir', join(directory, 'data')]), { code: 2, err: wanted })
   t.match(
     await runIngest(['catalogue', 'check', join(directory, 'none.yaml')]), { code: 2, err: /cannot be read: ENOENT/ })
-  t.match(await runIngest(['catalogue', 'chekc', file]), { code: 2, err: /is not one of init, check/ })
+  t.match(await runIngest(['catalogue', 'chekc', file]), { code: 2, err: /is not one of init, import, check/ })
   await t.rejects(readFile(join(directory, 'data', 'spool')), { code: 'ENOENT' })
 })
 

@@ -99,7 +99,7 @@ t.test('what a client asked for, from points to limits', async (t) => {
     changed.some(([changedId, , changedState]) => changedId === id && changedState === state))
   await Promise.all([
     all.first('satellites', stateOf('A/1', 'critical'), 0),
-    all.first('satellites', stateOf('B', 'normal'), 0),
+    all.first('satellites', stateOf('B', 'ok'), 0),
     all.first<Record<string, unknown>>('anomaly', (anomaly) => anomaly['satellite_id'] === 'A/1', 0)
   ])
   const point = await one.first<{ values: object }>('point', () => true, 0)

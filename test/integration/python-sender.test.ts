@@ -20,6 +20,17 @@ async function runExample (word: string, port: number): Promise<number> {
   return code
 }
 
+t.test('the frame form with a key', { skip }, async t => {
+  const [, id = '', secret = ''] = /"(ground-7):(\w+)"/.exec(spec) ?? []
+  const keys = [{ id, secret, senders: ['python'], satellites: ['SAT-0001'], port: null }]
+  const { intake, listener } = await openBench(t, 1_000_000, 100, false, { keys })
+  t.equal(await runExample('send_keyed', listener.port), 0)
+  await arrived(listener, 11)
+  t.match(listener.counters(), { taken: 11, authenticated: 11, heartbeats: 1 })
+  t.match(intake.stored.at(-1), { id: 'SAT-0001', values: [9.25, NaN, NaN] })
+  t.match(listener.listSenders(0, 1).senders, [{ sender: 'python', key: 'ground-7', highest: 10, missing: 0 }])
+})
+
 t.test('the plain form', { skip }, async t => {
   const { intake, listener } = await openBench(t)
   t.equal(await runExample('point = {', listener.port), 0)

@@ -4,7 +4,7 @@
  * is replaced by one of this machine. Only the instructions and forms that this Dockerfile uses are supported.
  */
 import { execFile } from 'node:child_process'
-import { cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, symlink } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -73,8 +73,16 @@ export class Image {
   }
 }
 
-/** Carries out the stages in directories below `root`; returns the images. */
-export async function build (stages: Stage[], context: string, root: string, user: Account | null): Promise<Image[]> {
+/** Installs all packages, those of development too. */
+const INSTALL_ALL = 'npm ci --ignore-scripts'
+
+/**
+ * Carries out the stages in directories below `root`; returns the images.
+ * @param installed what INSTALL_ALL would install: it is linked instead
+ */
+export async function build (
+  stages: Stage[], context: string, root: string, user: Account | null, installed: string
+): Promise<Image[]> {
   const images = stages.map((stage) => new Image(stage, join(root, stage.name), user))
   // Packages that this machine already has need not be downloaded again.
   const cache = process.env['npm_config_cache'] ?? join(process.env['HOME'] ?? '', '.npm')
@@ -88,6 +96,8 @@ export async function build (stages: Stage[], context: string, root: string, use
           const into = image.path(target.endsWith('/') ? target + basename(source) : target)
           await cp(other?.path(source) ?? join(context, source), into, { recursive: true, verbatimSymlinks: true })
         }
+      } else if (instruction === 'RUN' && text === INSTALL_ALL) {
+        await symlink(installed, image.path('node_modules'))
       } else if (instruction === 'RUN') {
         const options = image.options({ npm_config_prefer_offline: 'true', npm_config_cache: cache }, null)
         await promisify(execFile)('sh', ['-c', image.localise(text)], { ...options, timeout: RUN_TIMEOUT_MS })

@@ -2,6 +2,7 @@
 import type { WorkerReport } from '../../lib/messages/messages.js'
 import type { UdpCounters } from '../../lib/ingress/udp/listener.js'
 import { MALFORMED_REASONS } from '../../protocol/packet/packet.js'
+import { DENIED_REASONS } from '../../lib/ingress/udp/key-ring.js'
 import type { Slot } from '../../lib/primary/slots.js'
 import { PointCounters } from '../../lib/pipeline/pipeline.js'
 
@@ -56,6 +57,8 @@ export function udpCountersOf (changes: Partial<UdpCounters> = {}): UdpCounters 
     taken: 0,
     heartbeats: 0,
     points: 0,
+    authenticated: 0,
+    denied: Object.fromEntries(DENIED_REASONS.map((reason) => [reason, 0])) as UdpCounters['denied'],
     malformed: Object.fromEntries(MALFORMED_REASONS.map((reason) => [reason, 0])) as UdpCounters['malformed'],
     rejectedPoints: 0,
     duplicatePoints: 0,

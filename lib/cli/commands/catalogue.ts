@@ -1,4 +1,4 @@
-/** `catalogue`: write, check and compare catalogue files, put one into force, and see what is in force. */
+/** `catalogue`: write, import, check and compare catalogue files, put one into force, and see what is in force. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -9,6 +9,7 @@ import { describeFault, readCatalogueFile } from '../../catalogue/catalogue-file
 import { catalogueJson } from '../../catalogue/catalogue-json.js'
 import { isSameCatalogue, type StreamMetric } from '../../catalogue/evolution.js'
 import { EXAMPLE } from '../../catalogue/example.js'
+import { IMPORT_FORMATS } from '../../catalogue/import/import-catalogue.js'
 import type { Database } from '../../database/database.js'
 import {
   planCatalogue, readCatalogue, readCatalogueHistory, type CataloguePlan
@@ -16,17 +17,21 @@ import {
 import { planAdditions } from '../../schema/catalogue-additions.js'
 import { migrateSchema, planMigrations } from '../../schema/migrate.js'
 import { systemCode } from '../../support/errors.js'
-import { defineCommand, type CommandContext } from '../command.js'
+import { defineCommand, misused, type CommandContext } from '../command.js'
 import { counted } from '../table.js'
+import { importFile } from './catalogue-import.js'
 import { errorLog, withDatabase } from './database.js'
 
-const ACTIONS = ['init', 'check', 'diff', 'apply', 'show', 'history'] as const
+const ACTIONS = ['init', 'import', 'check', 'diff', 'apply', 'show', 'history'] as const
 type Action = typeof ACTIONS[number]
-const FILE_ACTIONS: ReadonlySet<Action> = new Set(['init', 'check', 'diff', 'apply'])
+const FILE_ACTIONS: ReadonlySet<Action> = new Set(['init', 'import', 'check', 'diff', 'apply'])
 const INIT_FILE = 'catalogue.yaml'
 const SCHEMA_FILE = 'catalogue.schema.json'
 const SCHEMA = fileURLToPath(new URL(`../../../../protocol/${SCHEMA_FILE}`, import.meta.url))
 const OPTIONS = [
+  { name: 'from', type: 'enum', values: IMPORT_FORMATS, help: 'import: what the file is.' },
+  { name: 'out', type: 'string', placeholder: 'file', help: 'import: file to write; default: standard output.' },
+  { name: 'stream', type: 'texts', placeholder: 'name', help: 'import: only this packet; may be repeated.' },
   { name: 'count', type: 'integer', min: 1, max: 1_000, default: 20, help: 'history: how many versions.' },
   { name: 'json', type: 'boolean', help: 'show: print JSON instead of YAML.' }
 ] as const
@@ -36,18 +41,22 @@ type Context = CommandContext<typeof OPTIONS>
 export const catalogue = defineCommand({
   name: 'catalogue',
   summary:
-    'Write an example catalogue of metrics; check, compare or apply a file; show the one in force and its history.',
+    'Write an example catalogue of metrics, or import one; check, compare or apply a file; show the one in force and ' +
+    'its history.',
   options: OPTIONS,
   settings: ['dataDir', 'databaseUrl', 'logLevel'],
-  positionals: { usage: '<init [FILE]|check FILE|diff FILE|apply FILE|show|history>', min: 1, max: 2 },
+  positionals: { usage: '<init [FILE]|import FILE|check FILE|diff FILE|apply FILE|show|history>', min: 1, max: 2 },
   async run (context) {
     const [word, file] = context.positionals
     const action = ACTIONS.find((known) => known === word)
-    if (action === undefined) return misused(context, `"${String(word)}" is not one of ${ACTIONS.join(', ')}`)
-    if (!FILE_ACTIONS.has(action) && file !== undefined) return misused(context, `${action} takes no file`)
+    if (action === undefined) {
+      return misused('catalogue', context, `"${String(word)}" is not one of ${ACTIONS.join(', ')}`)
+    }
+    if (!FILE_ACTIONS.has(action) && file !== undefined) return misused('catalogue', context, `${action} takes no file`)
     if (action === 'init') return await init(context, file ?? INIT_FILE)
     if (!FILE_ACTIONS.has(action)) return await look(context, action)
-    if (file === undefined) return misused(context, `${action} needs a file`)
+    if (file === undefined) return misused('catalogue', context, `${action} needs a file`)
+    if (action === 'import') return await importInto(context, file)
     const read = await readCatalogueFile(file)
     if (!read.ok) {
       for (const fault of read.faults) context.complain(`error: ${describeFault(file, fault)}`)
@@ -57,9 +66,13 @@ export const catalogue = defineCommand({
   }
 })
 
-function misused ({ complain }: Context, problem: string): number {
-  complain(`error: ${problem}\nTry: orbitstream-ingest catalogue --help`)
-  return 2
+async function importInto (context: Context, file: string): Promise<number> {
+  const { from, out, stream: streams } = context.values
+  const format = IMPORT_FORMATS.find((known) => known === from)
+  if (format === undefined) {
+    return misused('catalogue', context, `import needs --from with one of ${IMPORT_FORMATS.join(', ')}`)
+  }
+  return await importFile({ file, format, out, streams }, context)
 }
 
 /** Never overwrites a catalogue, which is somebody's work; replaces the schema beside it. */

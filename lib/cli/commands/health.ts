@@ -68,7 +68,7 @@ export const health = defineCommand({
     }
     if (tls !== null) useForRequests(tls)
     const origin = `http${tls === null ? '' : 's'}://${reachable(config.host)}:${config.port}`
-    const found = await ask(origin, read.token, values.timeout)
+    const found = await ask(origin, read.text, values.timeout)
     if ('problem' in found) {
       complain(`error: ${found.problem}`)
       return 1

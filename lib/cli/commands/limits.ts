@@ -7,10 +7,11 @@ import { defaultLimits } from '../../catalogue/default-limits.js'
 import { parseLimitSet } from '../../limits/validate.js'
 import { isConnectionError, sqlState } from '../../database/connection.js'
 import type { Database } from '../../database/database.js'
+import { UNDEFINED_TABLE } from '../../database/sqlstates.js'
 import {
   readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits
 } from '../../queries/limits-store.js'
-import { defineCommand, type CommandContext } from '../command.js'
+import { defineCommand, misused, type CommandContext } from '../command.js'
 import { errorLog, withDatabase } from './database.js'
 
 const ACTIONS = ['get', 'set', 'history'] as const
@@ -25,8 +26,6 @@ const OPTIONS = [
   { name: 'count', type: 'integer', min: 1, max: 1_000, default: 20, help: 'history: number of versions to show.' },
   { name: 'json', type: 'boolean', help: 'get, history: print JSON with complete sets.' }
 ] as const
-/** undefined_table */
-const NO_TABLE = '42P01'
 
 type Context = CommandContext<typeof OPTIONS>
 
@@ -39,9 +38,9 @@ export const limits = defineCommand({
   async run (context) {
     const [action, file] = context.positionals
     if (!ACTIONS.some((known) => known === action)) {
-      return misused(context, `"${String(action)}" is not one of ${ACTIONS.join(', ')}`)
+      return misused('limits', context, `"${String(action)}" is not one of ${ACTIONS.join(', ')}`)
     }
-    if (action !== 'set' && file !== undefined) return misused(context, `${String(action)} takes no file`)
+    if (action !== 'set' && file !== undefined) return misused('limits', context, `${String(action)} takes no file`)
     const value = action === 'set' ? await readValue(context, file) : null
     if (value === undefined) return 1
     const log = errorLog(context.config, 'limits')
@@ -51,17 +50,12 @@ export const limits = defineCommand({
         return action === 'get' ? await show(context, db) : await showHistory(context, db)
       })
     } catch (error) {
-      if (sqlState(error) !== NO_TABLE || isConnectionError(error)) throw error
+      if (sqlState(error) !== UNDEFINED_TABLE || isConnectionError(error)) throw error
       context.complain('error: the database has no limits yet: run start or migrate first')
       return 1
     }
   }
 })
-
-function misused ({ complain }: Context, problem: string): number {
-  complain(`error: ${problem}\nTry: orbitstream-ingest limits --help`)
-  return 2
-}
 
 /** JSON from a file or standard input; undefined after reporting that it is invalid. */
 async function readValue ({ complain }: Context, file: string | undefined): Promise<unknown> {

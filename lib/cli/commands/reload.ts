@@ -5,23 +5,26 @@
  */
 import { readTls } from '../../access/tls-files.js'
 import { readTokens } from '../../access/token-file.js'
+import { readUdpKeys } from '../../access/udp-key-file.js'
 import { findServer } from '../../host/data-directory.js'
 import { defineCommand } from '../command.js'
 import { canReload } from '../reload.js'
 
 export const reload = defineCommand({
   name: 'reload',
-  summary: 'Have the running server reload API_TOKENS_FILE and the TLS files (as SIGHUP does), if they are valid.',
+  summary: 'Have the running server reload its files of tokens, UDP keys and TLS (as SIGHUP does), if they are valid.',
   options: [],
-  settings: ['dataDir', 'apiTokensFile', 'tlsCert', 'tlsKey', 'tlsClientCa'],
+  settings: ['dataDir', 'apiTokensFile', 'udpKeysFile', 'udpPorts', 'tlsCert', 'tlsKey', 'tlsClientCa'],
   async run ({ config, print, complain }) {
     if (!canReload(config)) {
-      complain('error: nothing to reload: set API_TOKENS_FILE or TLS_CERT as for the server')
+      complain('error: nothing to reload: set API_TOKENS_FILE, UDP_KEYS_FILE or TLS_CERT as for the server')
       return 1
     }
-    const [tokens, tls] = [await readTokens(config.apiTokens, config.apiTokensFile), await readTls(config)]
+    const tokens = await readTokens(config.apiTokens, config.apiTokensFile)
+    const [udpKeys, tls] = [await readUdpKeys(config), await readTls(config)]
     const faults = [
       ...tokens.ok ? [] : tokens.faults.map((fault) => `API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`),
+      ...udpKeys.ok ? [] : udpKeys.faults,
       ...tls.ok ? [] : tls.faults
     ]
     for (const fault of faults) complain(`error: ${fault}`)

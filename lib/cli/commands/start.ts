@@ -1,6 +1,7 @@
 /** `start`: the server, until a signal or a failure ends it. */
 import { readTls } from '../../access/tls-files.js'
 import { readTokens } from '../../access/token-file.js'
+import { readUdpKeys } from '../../access/udp-key-file.js'
 import { startPrimary, type Primary } from '../../primary/primary.js'
 import { RestartRequests } from '../../primary/rolling/restart-requests.js'
 import { isGiven } from '../../config/config.js'
@@ -14,7 +15,7 @@ import { welcome } from '../welcome.js'
 
 export const start = defineCommand({
   name: 'start',
-  summary: 'Run the server until Ctrl-C or SIGTERM; a second signal kills it. SIGHUP reloads tokens and TLS files.',
+  summary: 'Run the server until Ctrl-C or SIGTERM; a second signal kills it. SIGHUP reloads tokens, keys and TLS.',
   options: [],
   settings: 'all',
   async run ({ config, sources, print, complain }) {
@@ -23,15 +24,18 @@ export const start = defineCommand({
       for (const fault of read.faults) complain(`error: API_TOKENS_FILE ${String(config.apiTokensFile)}: ${fault}`)
       return 2
     }
+    const readKeys = await readUdpKeys(config)
     const readFiles = await readTls(config)
-    if (!readFiles.ok) {
-      for (const fault of readFiles.faults) complain(`error: ${fault}`)
+    if (!readKeys.ok || !readFiles.ok) {
+      const faults = [readKeys, readFiles].flatMap((read) => read.ok ? [] : read.faults)
+      for (const fault of faults) complain(`error: ${fault}`)
       return 2
     }
     const proposed = await readProposed(config, complain)
     if (proposed === undefined) return 2
     const reportReady = takeServiceManager()
     const log = createLogger({ level: config.logLevel, name: 'primary' })
+    for (const warning of readKeys.warnings) log.warn(warning)
     const abort = new AbortController()
     let primary: Primary | null = null
     const signals = onSignals(complain, (signal) => {
@@ -46,6 +50,7 @@ export const start = defineCommand({
         proposed,
         tokens: read.tokens,
         tls: readFiles.tls,
+        udpKeys: readKeys.keys,
         retentionIsDefault: !isGiven('retentionMs', sources),
         log,
         signal: abort.signal

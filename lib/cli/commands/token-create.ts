@@ -72,5 +72,6 @@ Entry for the "tokens" list in ${file ?? 'API_TOKENS_FILE'}:
 
   ${line}
 
-A new file contains {"tokens":[<line>,<line>]}. A running server takes it up with "orbitstream reload".`
+In YAML, put a dash before it; a new file begins with "tokens:". In JSON, {"tokens":[<entry>,<entry>]}.
+A running server takes it up with "orbitstream reload".`
 }

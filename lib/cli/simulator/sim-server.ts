@@ -55,5 +55,5 @@ export function readServer (values: ServerValues): Server | string {
   const tls = readClientTls(values)
   if (typeof tls === 'string') return tls
   useForRequests(tls)
-  return { url: new URL(url.value), token: read.token, tls }
+  return { url: new URL(url.value), token: read.text, tls }
 }

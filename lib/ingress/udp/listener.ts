@@ -1,28 +1,34 @@
 /**
  * The UDP listener: offers the points of datagrams to the pipeline, and counts everything else by cause.
  *
- *   datagram → decode → place in the sender's sequence → journal full? → offer
- *                │              │                          │
- *            malformed   duplicate, stale                shed
+ *   datagram → key? → decode → place in the sender's sequence → journal full? → offer
+ *               │        │              │                          │
+ *            denied  malformed   duplicate, stale                shed
  *
  * A listener that takes over from another process reads the same socket while that one still does. It holds what it
  * reads until it gets the table of senders, so that sequences go on as if one process had read everything.
  *
  * Nothing is ever answered. Every packet ends up in exactly one counter:
  *
- *   packets = taken + malformed (all reasons) + duplicates + stale + shed
+ *   packets = taken + denied + malformed (each all reasons) + duplicates + stale + shed
  *
- * The hot path allocates no object per packet beyond those of dgram.
+ * The hot path allocates no object per packet beyond those of dgram, and those of an HMAC if there are keys.
  */
 import type { Socket } from 'node:dgram'
 import type { ErrorCode } from '../../support/errors.js'
 import type { Ack, Intake } from '../../pipeline/intake.js'
+import type { UdpKey } from '../../access/udp-key.js'
 import {
   MALFORMED_REASONS, decodePacket, type FrameHeader, type MalformedPacket, type MalformedReason
 } from '../../../protocol/packet/packet.js'
+import { CODE_ELEMENT_BYTES } from '../../../protocol/packet/packet-key.js'
 import { Lifecycle } from '../../support/lifecycle.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
+import {
+  DENIED_REASONS, KeyRing, hasOthers, type DeniedReason, type RingKey, type RingMarks, type SavedKeyRing
+} from './key-ring.js'
+import { pageOf } from './sender-page.js'
 import { SenderTable, type SavedSenders, type SenderPage, type SequenceTotals } from './senders.js'
 
 /** How often the kernel's drop count is read. */
@@ -45,6 +51,18 @@ export interface UdpSettings {
   readonly sendersMax?: number
   /** Another process has the socket, and hands over its table of senders. */
   readonly takesOver?: boolean
+  /** Keys to start with; null or without: none are required. */
+  readonly keys?: readonly UdpKey[] | null
+  /** Packets without a key are accepted even if there are keys. */
+  readonly isOpen?: boolean
+  /** What an earlier process knew of senders with keys. */
+  readonly marks?: RingMarks
+}
+
+/** What a process that takes over needs to know. */
+export interface HandedSenders {
+  readonly unkeyed: SavedSenders
+  readonly keyed: SavedKeyRing
 }
 
 interface HeldPacket {
@@ -67,8 +85,11 @@ export interface UdpCounters extends SequenceTotals {
   heartbeats: number
   /** Points the pipeline accepted. */
   points: number
+  /** Packets with a key that were authentic, whatever became of them. */
+  authenticated: number
+  denied: Record<DeniedReason, number>
   malformed: Record<MalformedReason, number>
-  /** Points of malformed packets, as far as they could be counted. */
+  /** Points of malformed packets, and of those denied after decoding, as far as they could be counted. */
   rejectedPoints: number
   duplicatePoints: number
   stalePoints: number
@@ -90,10 +111,14 @@ export interface UdpListener {
   listSenders (offset: number, limit: number, name?: string | null): SenderPage
   /** Reads what the kernel has already received, since nobody resends it. Takes CATCH_UP_MS at most. */
   catchUp (): Promise<void>
+  /** Puts keys into force. @param keys null: none are required */
+  useKeys (keys: readonly UdpKey[] | null): void
+  /** What must outlive this process, so that captured packets are not accepted again. */
+  marks (): RingMarks
   /** The table of the process that had the socket before. Ignored if it comes too late. */
-  takeOver (senders: SavedSenders): void
+  takeOver (senders: HandedSenders): void
   /** Stops reading at once, so that whatever comes is left to the process that takes over; returns what it needs. */
-  leave (): Promise<SavedSenders>
+  leave (): Promise<HandedSenders>
   /** Stops receiving; resolves when the socket is closed. */
   close (): Promise<void>
 }
@@ -131,6 +156,8 @@ class DgramListener implements UdpListener {
     taken: 0,
     heartbeats: 0,
     points: 0,
+    authenticated: 0,
+    denied: Object.fromEntries(DENIED_REASONS.map(reason => [reason, 0])) as Record<DeniedReason, number>,
     malformed: Object.fromEntries(MALFORMED_REASONS.map(reason => [reason, 0])) as Record<MalformedReason, number>,
     rejectedPoints: 0,
     duplicatePoints: 0,
@@ -141,6 +168,7 @@ class DgramListener implements UdpListener {
   }
 
   private readonly senders: SenderTable
+  private readonly keys: KeyRing
   private readonly kernelDrops: KernelDrops
   private readonly lifecycle = new Lifecycle()
   /** Null: none are held, or no longer. */
@@ -153,6 +181,9 @@ class DgramListener implements UdpListener {
     this.port = socket.address().port
     this.receiveBufferBytes = setReceiveBuffer(socket, settings.receiveBufferBytes, log)
     this.senders = new SenderTable(settings.sendersMax)
+    this.keys = new KeyRing(this.port, settings.isOpen ?? false, this.senders.totals)
+    this.keys.replace(settings.keys ?? null)
+    this.keys.restore(settings.marks ?? [])
     this.kernelDrops = new KernelDrops(this.port, settings.takesOver)
     this.open(log)
     if (settings.takesOver === true) this.hold(log)
@@ -168,14 +199,18 @@ class DgramListener implements UdpListener {
     const timer = setInterval(() => { void this.refreshKernelDrops() }, KERNEL_DROPS_INTERVAL_MS).unref()
     lifecycle.push('the kernel drop timer', () => { clearInterval(timer) })
     socket.on('message', (bytes, { address }) => {
-      if (this.held === null) this.receive(bytes, address, Date.now())
-      else this.holdOne(this.held, { bytes, address, nowMs: Date.now() })
+      const nowMs = Date.now()
+      const { held } = this
+      // What is denied needs no table, and must not use up the space for what does.
+      if (held !== null && typeof this.keys.check(bytes) !== 'string') this.holdOne(held, { bytes, address, nowMs })
+      else this.receive(bytes, address, nowMs)
     })
     lifecycle.push('receiving', () => { socket.removeAllListeners('message') })
   }
 
   counters (): UdpCounters {
-    return { ...this.count, malformed: { ...this.count.malformed }, ...this.senders.totals }
+    const { denied, malformed } = this.count
+    return { ...this.count, denied: { ...denied }, malformed: { ...malformed }, ...this.senders.totals }
   }
 
   async refreshKernelDrops (): Promise<void> {
@@ -185,7 +220,15 @@ class DgramListener implements UdpListener {
   }
 
   listSenders (offset: number, limit: number, name: string | null = null): SenderPage {
-    return this.senders.list(offset, limit, name)
+    return pageOf(this.senders, this.keys, offset, limit, name)
+  }
+
+  useKeys (keys: readonly UdpKey[] | null): void {
+    this.keys.replace(keys)
+  }
+
+  marks (): RingMarks {
+    return this.keys.saveMarks()
   }
 
   async catchUp (): Promise<void> {
@@ -200,17 +243,18 @@ class DgramListener implements UdpListener {
     }
   }
 
-  takeOver (senders: SavedSenders): void {
+  takeOver ({ unkeyed, keyed }: HandedSenders): void {
     if (this.held === null) return
-    this.senders.load(senders)
+    this.senders.load(unkeyed)
+    this.keys.load(keyed)
     this.letGo()
   }
 
-  async leave (): Promise<SavedSenders> {
+  async leave (): Promise<HandedSenders> {
     this.letGo()
     await this.closeSocket()
     await this.refreshKernelDrops()
-    return this.senders.save()
+    return { unkeyed: this.senders.save(), keyed: this.keys.save() }
   }
 
   async close (): Promise<void> {
@@ -249,15 +293,25 @@ class DgramListener implements UdpListener {
     const { count, intake } = this
     count.packets++
     count.bytes += bytes.length
-    const result = decodePacket(bytes, nowMs * 1000, intake.rules, intake.satellites, intake.columns)
-    const points = intake.columns.count
+    const key = this.keys.check(bytes)
+    if (typeof key === 'string') {
+      count.denied[key]++
+      return
+    }
+    if (key !== null) count.authenticated++
+    const signed = key === null ? bytes : bytes.subarray(0, bytes.length - CODE_ELEMENT_BYTES)
+    const { rules, satellites, columns } = intake
+    const result = decodePacket(signed, nowMs * 1000, rules, satellites, columns, key !== null)
+    const points = columns.count
     switch (result.kind) {
       case 'plain':
         this.offer(points)
         break
       case 'frame':
-        if (!this.isNew(result, points, address, nowMs)) return
-        if (points > 0) {
+        if (!this.isNew(result, points, key, address, nowMs)) return
+        if (key !== null && key.satellites !== null && hasOthers(key.satellites, columns)) {
+          this.deny('satellite_forbidden', points)
+        } else if (points > 0) {
           this.offer(points)
         } else {
           count.heartbeats++
@@ -265,13 +319,28 @@ class DgramListener implements UdpListener {
         }
         break
       case 'malformed':
-        this.reject(result, address, nowMs)
+        this.reject(result, key, address, nowMs)
     }
   }
 
-  /** Whether to accept a packet, by its place in the sequence; counts its points if not. */
-  private isNew ({ sender, epoch, seq }: FrameHeader, points: number, address: string, nowMs: number): boolean {
-    const verdict = this.senders.observe(sender, epoch, seq, address, nowMs)
+  /** Denies a packet that was decoded. */
+  private deny (reason: DeniedReason, points: number): void {
+    this.count.denied[reason]++
+    this.count.rejectedPoints += points
+    this.intake.reject(points)
+  }
+
+  /** Whether to accept a packet, by its sender and its place in the sequence; counts it if not. */
+  private isNew (
+    { sender, epoch, seq }: FrameHeader, points: number, key: RingKey | null, address: string, nowMs: number
+  ): boolean {
+    if (key !== null && key.senders?.matches(sender) === false) {
+      this.deny('sender_forbidden', points)
+      return false
+    }
+    const verdict = key === null
+      ? this.senders.observe(sender, epoch, seq, address, nowMs)
+      : key.table.observe(sender, epoch, seq, nowMs)
     if (verdict === 'duplicate') this.count.duplicatePoints += points
     else if (verdict === 'stale') this.count.stalePoints += points
     else return true
@@ -301,9 +370,11 @@ class DgramListener implements UdpListener {
 
   private readonly onAck = (ack: Ack): void => { this.offerError = ack }
 
-  private reject ({ header, reason, fault }: MalformedPacket, address: string, nowMs: number): void {
+  private reject (
+    { header, reason, fault }: MalformedPacket, key: RingKey | null, address: string, nowMs: number
+  ): void {
     // The packet arrived, so it must not count as missing, whatever its points are like.
-    if (header !== null && !this.isNew(header, fault.points, address, nowMs)) return
+    if (header !== null && !this.isNew(header, fault.points, key, address, nowMs)) return
     this.count.malformed[reason]++
     this.count.rejectedPoints += fault.points
     this.intake.reject(fault.points)

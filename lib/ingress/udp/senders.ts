@@ -1,9 +1,9 @@
 /**
  * The senders of one port, and what became of their packets: received, missing, late, duplicate, stale.
  *
- * Senders are not authenticated: any packet may carry any name, epoch and number, and a forged source address. So no
- * single packet may affect how others are treated, and a packet is dropped only if it was, or may have been, seen
- * before. Windows decide that (window.ts); lives are what is reported (life.ts).
+ * These senders are not authenticated (keyed-senders.ts has those that are): any packet may carry any name, epoch and
+ * number, and a forged source address. So no single packet may affect how others are treated, and a packet is dropped
+ * only if it was, or may have been, seen before. Windows decide that (window.ts); lives are what is reported (life.ts).
  *
  * A sender is
  *
@@ -50,6 +50,8 @@ export interface SequenceTotals {
 /** A sender as `/udp/senders` shows it: its confirmed life heard last, else the one on trial. */
 export interface SenderSummary extends LifeSummary {
   readonly sender: string
+  /** Id of the key that authenticates it; null: none does. */
+  readonly key: string | null
   readonly restarts: number
   /** Everything else known under its name: an earlier life, or packets from somebody else. */
   readonly other_lives: readonly LifeSummary[]
@@ -132,7 +134,7 @@ class Sender {
     const current = lives.find(({ isConfirmed }) => isConfirmed) ?? lives[0]
     if (current === undefined) return []
     const others = lives.filter((life) => life !== current).map((life) => life.summary())
-    return [{ sender: this.name, ...current.summary(), restarts: this.restarts, other_lives: others }]
+    return [{ sender: this.name, key: null, ...current.summary(), restarts: this.restarts, other_lives: others }]
   }
 
   save (): SavedSender {
@@ -229,9 +231,25 @@ export class SenderTable {
     this.changed = true
   }
 
+  /** Names of all senders, sorted. */
+  get names (): readonly string[] {
+    const nowMs = performance.now()
+    if (this.changed && (this.size <= SORTED_AT_ONCE_MAX || nowMs - this.sortedMs >= SORTED_MS)) {
+      this.sorted = [...this.newcomers.keys(), ...this.established.keys()].sort()
+      this.sortedMs = nowMs
+      this.changed = false
+    }
+    return this.sorted
+  }
+
+  /** One sender; none if it is unknown. */
+  summary (name: string): SenderSummary[] {
+    return this.find(name)?.summary() ?? []
+  }
+
   /** Senders by name, so that pages stay in place while packets arrive; with a name, that sender alone. */
   list (offset: number, limit: number, name: string | null = null): SenderPage {
-    const names = name === null ? this.names() : [name].filter((each) => this.find(each) !== undefined)
+    const names = name === null ? this.names : [name].filter((each) => this.find(each) !== undefined)
     const senders = names.slice(offset, offset + limit).flatMap((each) => this.find(each)?.summary() ?? [])
     return { total: names.length, offset, senders }
   }
@@ -298,16 +316,6 @@ export class SenderTable {
 
   private find (name: string): Sender | undefined {
     return this.established.get(name) ?? this.newcomers.get(name)
-  }
-
-  private names (): readonly string[] {
-    const nowMs = performance.now()
-    if (this.changed && (this.size <= SORTED_AT_ONCE_MAX || nowMs - this.sortedMs >= SORTED_MS)) {
-      this.sorted = [...this.newcomers.keys(), ...this.established.keys()].sort()
-      this.sortedMs = nowMs
-      this.changed = false
-    }
-    return this.sorted
   }
 
   /** Finds or admits a sender, and makes it the one heard last. */

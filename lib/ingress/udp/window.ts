@@ -82,12 +82,17 @@ export class Window {
     // Not assert(): its call would cost every packet more than the comparison.
     const by = seq - this.highest
     if (by <= 0 || by > JUMP_MAX) throw new AssertionError({ message: 'a window advances by 1 to JUMP_MAX' })
-    for (let next = this.highest + 1; next < seq; next++) {
-      const bit = next & (SEQUENCE_WINDOW - 1)
-      this.seen[bit >>> 5] = (this.seen[bit >>> 5] ?? 0) & ~(1 << (bit & 31))
+    this.moveTo(seq)
+  }
+
+  /** Advances by any number, for a sender whose numbers are believed. */
+  leap (seq: number): void {
+    assert(seq > this.highest, 'a window advances')
+    if (seq - this.highest >= SEQUENCE_WINDOW) {
+      this.seen.fill(0)
+      this.highest = seq - 1
     }
-    this.mark(seq)
-    this.highest = seq
+    this.moveTo(seq)
   }
 
   /** Extends down to seq. */
@@ -95,5 +100,14 @@ export class Window {
     assert(seq < this.first && seq > this.highest - SEQUENCE_WINDOW, 'a window extends down within its bitmap')
     this.first = seq
     this.mark(seq)
+  }
+
+  private moveTo (seq: number): void {
+    for (let next = this.highest + 1; next < seq; next++) {
+      const bit = next & (SEQUENCE_WINDOW - 1)
+      this.seen[bit >>> 5] = (this.seen[bit >>> 5] ?? 0) & ~(1 << (bit & 31))
+    }
+    this.mark(seq)
+    this.highest = seq
   }
 }

@@ -39,6 +39,8 @@ export interface HealthSources extends WorkerSources {
   readonly restartFault: string | null
   /** When the certificate expires, in milliseconds since 1970; null: no TLS. */
   readonly tlsExpiresMs: number | null
+  /** Why UDP is open although HTTP is not; null: it is not. */
+  readonly openUdp: string | null
 }
 
 /** Before the workers are forked. */

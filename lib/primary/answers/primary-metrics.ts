@@ -9,6 +9,7 @@ import type { Reconciliation } from '../reconciliation.js'
 import type { MetricsJson } from '../../messages/messages.js'
 import { MetricRegistry } from '../../support/metric-registry.js'
 import type { Slot } from '../slots.js'
+import type { PassingAnswers } from './passing-answers.js'
 
 /** Reloads on SIGHUP by outcome. */
 export interface ReloadCounts {
@@ -21,6 +22,7 @@ export interface PrimaryMetricSources {
   /** Workers that died and were replaced. */
   readonly restarts: () => number
   readonly reconciliation: Reconciliation
+  readonly passing: PassingAnswers
   readonly version: string
   readonly databaseKind: string
   readonly rollups: () => RollupStatus
@@ -38,6 +40,7 @@ export class PrimaryMetrics extends MetricRegistry {
     this.addWorkers(sources)
     this.addRollups(sources)
     this.addReloads(sources)
+    this.addAnswers(sources)
   }
 
   /** The answer to GET /metrics. */
@@ -99,7 +102,7 @@ export class PrimaryMetrics extends MetricRegistry {
   private addReloads ({ reloads, tlsExpiresMs }: PrimaryMetricSources): void {
     this.counter({
       name: 'orbitstream_reloads_total',
-      help: 'Reloads of tokens and TLS certificate, by outcome; what is not ok stays as it was.',
+      help: 'Reloads of tokens, UDP keys and TLS certificate, by outcome; what is not ok stays as it was.',
       labelNames: ['outcome']
     }, (counter) => {
       counter.inc({ outcome: 'ok' }, reloads.ok)
@@ -109,6 +112,17 @@ export class PrimaryMetrics extends MetricRegistry {
       name: 'orbitstream_tls_certificate_expiry_timestamp_seconds',
       help: 'When the TLS certificate expires, in seconds since 1970; 0: no TLS.'
     }, (gauge) => gauge.set((tlsExpiresMs() ?? 0) / 1000))
+  }
+
+  private addAnswers ({ passing }: PrimaryMetricSources): void {
+    this.gauge({
+      name: 'orbitstream_answers_passing_bytes',
+      help: 'Large answers that the primary keeps until its workers take them.'
+    }, (gauge) => gauge.set(passing.bytes))
+    this.counter({
+      name: 'orbitstream_answers_refused_total',
+      help: 'Large answers that the primary refused because too many were on their way to workers.'
+    }, (counter) => counter.inc(passing.refused))
   }
 
   private addRollups ({ rollups }: PrimaryMetricSources): void {

@@ -8,7 +8,7 @@ import type { Slot } from '../slots.js'
 export type ProblemCode = 'worker_down' | 'worker_restarted' | 'spool_nearly_full' | 'spool_full' | 'worker_complaint' |
   'database_away' | 'ledger_fault' | 'starting' | 'maintenance_failing' | 'rollups_overdue' | 'rollups_failed' |
   'rollups_filling' | 'limits_not_in_force' | 'not_reloaded' | 'not_replaced' |
-  'certificate_expired'
+  'certificate_expired' | 'udp_open'
 
 export interface Problem {
   readonly code: ProblemCode
@@ -33,11 +33,14 @@ export interface ProblemSources {
   readonly restartFault: string | null
   /** When the certificate expires, in milliseconds since 1970; null: no TLS. */
   readonly tlsExpiresMs: number | null
+  /** Why UDP is open although HTTP is not; null: it is not. */
+  readonly openUdp: string | null
 }
 
 /** What the primary knows beside its workers. */
 export interface HostConditions
-  extends Pick<ProblemSources, 'maintenanceError' | 'reloadFaults' | 'restartFault' | 'tlsExpiresMs'> {
+  extends Pick<ProblemSources,
+    'maintenanceError' | 'reloadFaults' | 'restartFault' | 'tlsExpiresMs' | 'openUdp'> {
   readonly rollups: RollupStatus
 }
 
@@ -53,7 +56,8 @@ export function problemsOf (sources: ProblemSources): Problem[] {
     ...sources.reloadFaults.map((fault) =>
       problem('not_reloaded', `not reloaded, the previous one stays in force: ${fault}`, fault)),
     ...problemIf('not_replaced', replacementProblem(sources)),
-    ...certificateProblems(sources)
+    ...certificateProblems(sources),
+    ...problemIf('udp_open', sources.openUdp)
   ]
 }
 

@@ -11,7 +11,7 @@ import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 import type { TokenCheck } from '../../ingress/http/api/tokens.js'
 import { errorAnswer } from '../../ingress/http/engines/answers.js'
 import { IDLE_MS } from '../../ingress/http/engines/engine.js'
-import { secureOptions } from '../../ingress/http/engines/node.js'
+import { secureOptions } from '../../ingress/http/engines/node/node.js'
 import type { TlsMaterial } from '../../support/tls.js'
 
 /** Requests are few and short. */
@@ -20,7 +20,7 @@ const NOT_READY = errorAnswer('not_ready')
 const LIVE: StatusAnswer = { status: 200, contentType: 'application/json', body: LIVE_BODY }
 const READY: StatusAnswer = { ...NOT_READY, body: readyBody('not_ready') }
 
-/** @param path of a GET; '' for other methods */
+/** @param path of a GET or HEAD; '' for other methods */
 function answerTo (path: string, health: () => StatusAnswer): StatusAnswer {
   switch (path) {
     case '/live': return LIVE
@@ -41,22 +41,27 @@ export class StartingListener {
     })
   }
 
-  /** @param tls null: plain HTTP */
+  /**
+   * @param tls null: plain HTTP
+   * @param idleMs for a head; idle connections must not keep out probes, which would have the server restarted
+   */
   static async open (
-    host: string, port: number, health: () => StatusAnswer, tokens: TokenCheck, tls: TlsMaterial | null
+    host: string, port: number, health: () => StatusAnswer, tokens: TokenCheck, tls: TlsMaterial | null,
+    idleMs = IDLE_MS
   ): Promise<StartingListener> {
     const answerRequest: RequestListener = (request, response) => {
       const header = (name: string): string => String(request.headers[name] ?? '')
       const isReader = (): boolean => typeof tokens.check({ header }, 'read') !== 'string'
-      const path = request.method === 'GET' ? request.url?.split('?', 1)[0] : ''
+      const path = ['GET', 'HEAD'].includes(request.method ?? '') ? request.url?.split('?', 1)[0] : ''
       const answer = answerTo(path ?? '', () => isReader() ? health() : withoutDetails(health()))
       const retry = answer.status === 503 ? { 'retry-after': '1' } : {}
       response.writeHead(answer.status, { 'content-type': answer.contentType, connection: 'close', ...retry })
       response.end(answer.body)
     }
+    const timeouts = { headersTimeout: idleMs, requestTimeout: idleMs, connectionsCheckingInterval: idleMs / 5 }
     const server = tls === null
-      ? createServer(answerRequest)
-      : createTlsServer({ ...secureOptions(tls), handshakeTimeout: IDLE_MS }, answerRequest)
+      ? createServer(timeouts, answerRequest)
+      : createTlsServer({ ...timeouts, ...secureOptions(tls), handshakeTimeout: idleMs }, answerRequest)
     server.maxConnections = CONNECTIONS_MAX
     const listener = new StartingListener(server)
     server.listen({ host, port, exclusive: true })

@@ -1,19 +1,21 @@
 /** Sums of the counters of all UDP workers, past and present: the `udp` of /health. */
 import { MALFORMED_REASONS } from '../../../protocol/packet/packet.js'
+import { DENIED_REASONS } from '../../ingress/udp/key-ring.js'
 import type { UdpCounters } from '../../ingress/udp/listener.js'
 import type { UdpReport } from '../../messages/messages.js'
 
-type Numbers = { -readonly [K in Exclude<keyof UdpCounters, 'malformed' | 'kernelDrops'>]: number }
+type Numbers = { -readonly [K in Exclude<keyof UdpCounters, 'denied' | 'malformed' | 'kernelDrops'>]: number }
 
 const NAMES = [
-  'packets', 'bytes', 'taken', 'heartbeats', 'points', 'rejectedPoints', 'duplicates', 'duplicatePoints', 'stale',
-  'stalePoints', 'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
+  'packets', 'bytes', 'taken', 'heartbeats', 'points', 'authenticated', 'rejectedPoints', 'duplicates',
+  'duplicatePoints', 'stale', 'stalePoints', 'shed', 'shedPoints', 'gaps', 'late', 'restarts', 'strays', 'evicted'
 ] as const satisfies ReadonlyArray<keyof Numbers>
 
 /** All sums by name, and the sockets. */
 export interface UdpView {
   readonly points: number
   readonly missing: number
+  readonly denied: UdpCounters['denied']
   readonly malformed: UdpCounters['malformed']
   readonly kernel_drops: number | null
   readonly sockets: readonly object[]
@@ -21,6 +23,7 @@ export interface UdpView {
 
 export class UdpTotals {
   private readonly numbers: Numbers
+  private readonly denied: UdpCounters['denied']
   private readonly malformed: UdpCounters['malformed']
   /** Null: no kernel has reported it. */
   private kernelDrops: number | null = null
@@ -28,11 +31,13 @@ export class UdpTotals {
 
   constructor () {
     this.numbers = Object.fromEntries(NAMES.map((name) => [name, 0])) as Numbers
+    this.denied = Object.fromEntries(DENIED_REASONS.map((reason) => [reason, 0])) as UdpCounters['denied']
     this.malformed = Object.fromEntries(MALFORMED_REASONS.map((reason) => [reason, 0])) as UdpCounters['malformed']
   }
 
   add (counters: Readonly<UdpCounters>): void {
     for (const name of NAMES) this.numbers[name] += counters[name]
+    for (const reason of DENIED_REASONS) this.denied[reason] += counters.denied[reason]
     for (const reason of MALFORMED_REASONS) this.malformed[reason] += counters.malformed[reason]
     if (counters.kernelDrops !== null) this.kernelDrops = (this.kernelDrops ?? 0) + counters.kernelDrops
   }
@@ -49,7 +54,8 @@ export class UdpTotals {
   }
 
   private counters (): UdpCounters {
-    return { ...this.numbers, malformed: this.malformed, kernelDrops: this.kernelDrops }
+    const { numbers, denied, malformed, kernelDrops } = this
+    return { ...numbers, denied, malformed, kernelDrops }
   }
 
   private show (): UdpView {
@@ -58,6 +64,7 @@ export class UdpTotals {
       ...numbers,
       points: this.numbers.points,
       missing: this.numbers.gaps - this.numbers.late,
+      denied: this.denied,
       malformed: this.malformed,
       kernel_drops: this.kernelDrops,
       sockets: this.sockets

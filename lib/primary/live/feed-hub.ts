@@ -69,7 +69,7 @@ class MergedPoint {
       const { metric, type } = metrics[index] as TypedMetric
       return [metric.name, [timeMs, type.show(value)] as const]
     }))
-    return { satellite, stream, timeMs: this.timeMs, state: SATELLITE_STATES[this.state] ?? 'normal', values }
+    return { satellite, stream, timeMs: this.timeMs, state: SATELLITE_STATES[this.state] ?? 'ok', values }
   }
 }
 

@@ -8,7 +8,6 @@
  *
  * Stops at the first worker that cannot be replaced, which then serves on.
  */
-import { strict as assert } from 'node:assert'
 import { migratesConnections } from '../../host/connection-migration.js'
 import type { Log } from '../../support/log.js'
 import { versionOnDisk, version } from '../../support/version.js'
@@ -45,7 +44,6 @@ function diskHindrance (): string | null {
 }
 
 export class RollingRestart {
-  private isRunning = false
   /** Slots that were left with points in this restart; reports name them once they are being drained. */
   private readonly leftOver = new Set<number>()
   /** Why the last one stopped; null: it did not. */
@@ -53,16 +51,10 @@ export class RollingRestart {
 
   constructor (private readonly parts: RollingParts) {}
 
-  /** Never rejects. One at a time. */
+  /** Never rejects. One at a time: restart-requests.ts. */
   async run (): Promise<RestartOutcome> {
     const { log } = this.parts
-    assert(!this.isRunning, 'one rolling restart runs at a time')
-    this.isRunning = true
-    try {
-      this.fault = await this.replaceAll()
-    } finally {
-      this.isRunning = false
-    }
+    this.fault = await this.replaceAll()
     if (this.fault !== null) {
       log.error({ cause: this.fault }, 'the rolling restart stopped; the workers that are left serve on')
       return { ok: false, message: this.fault }

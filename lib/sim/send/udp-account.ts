@@ -17,6 +17,7 @@ export interface DropAccount {
   readonly kernelDrops: number
   readonly shed: number
   readonly malformed: number
+  readonly denied: number
 }
 
 export class UdpAccount {
@@ -45,11 +46,12 @@ export class UdpAccount {
   async ofDrops (): Promise<DropAccount | null> {
     const udp = fieldOf(await this.ask('/health'), 'udp')
     if (udp === undefined) return null
-    const malformed = fieldOf(udp, 'malformed')
-    const malformedPackets = typeof malformed === 'object' && malformed !== null
-      ? Object.values(malformed).reduce((sum: number, packets) => sum + Number(packets), 0)
-      : 0
-    return { kernelDrops: numberOf(udp, 'kernel_drops'), shed: numberOf(udp, 'shed'), malformed: malformedPackets }
+    return {
+      kernelDrops: numberOf(udp, 'kernel_drops'),
+      shed: numberOf(udp, 'shed'),
+      malformed: sumOf(udp, 'malformed'),
+      denied: sumOf(udp, 'denied')
+    }
   }
 
   private async ask (path: string): Promise<unknown> {
@@ -77,4 +79,11 @@ function listOf (value: unknown): readonly unknown[] {
 function numberOf (value: unknown, name: string): number {
   const field = fieldOf(value, name)
   return typeof field === 'number' ? field : 0
+}
+
+/** Of the counts by reason in a field. */
+function sumOf (value: unknown, name: string): number {
+  const counts = fieldOf(value, name)
+  if (typeof counts !== 'object' || counts === null) return 0
+  return Object.values(counts).reduce((sum: number, count) => sum + Number(count), 0)
 }

@@ -15,7 +15,7 @@ import { lookup } from 'node:dns/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { PACKET_BYTES_RECOMMENDED, PACKET_BYTES_MAX } from '../../../protocol/packet/packet.js'
 import type { PointSchema } from '../../../protocol/schema.js'
-import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
+import { KEYED_BYTES_MAX, PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { frameBytesMax } from './bodies.js'
 import { codeOf } from './http-transport.js'
 import { countFailure, type Transport, type TransportStats } from './transport.js'
@@ -46,6 +46,8 @@ export interface UdpTransportOptions {
   readonly pointsPerPacket: number | null
   /** At most 32 characters. */
   readonly sender: string
+  /** ID:SECRET; null: packets are not authenticated. */
+  readonly key: string | null
 }
 
 /** What became of the packets; the keys are those of --json. */
@@ -65,6 +67,8 @@ export interface UdpOutcome {
   readonly shed: number | null
   /** Received, but refused; all senders. */
   readonly malformed: number | null
+  /** Received, but denied for who sent them; all senders. */
+  readonly denied: number | null
 }
 
 export class UdpTransport implements Transport {
@@ -97,11 +101,12 @@ export class UdpTransport implements Transport {
     this.stats = options.stats
     this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
     this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
+    const largestPoint = frameBytesMax(options.schema) + (options.key === null ? 0 : KEYED_BYTES_MAX)
     this.bytesMax = options.pointsPerPacket === null
-      ? Math.max(PACKET_BYTES_RECOMMENDED, frameBytesMax(options.schema))
+      ? Math.max(PACKET_BYTES_RECOMMENDED, largestPoint)
       : PACKET_BYTES_MAX
     this.fitting = this.pointsPerPacket
-    this.free = Array.from({ length: PACKETS_MAX }, () => new PacketEncoder(this.bytesMax))
+    this.free = Array.from({ length: PACKETS_MAX }, () => this.encoder())
     this.timer = setInterval(() => this.beat(), PARTIAL_PACKET_MS)
     // Errors not tied to a send(), such as ICMP messages.
     socket.on('error', () => {})
@@ -159,8 +164,12 @@ export class UdpTransport implements Transport {
     await this.closing
   }
 
+  private encoder (): PacketEncoder {
+    return new PacketEncoder(this.bytesMax, this.options.key)
+  }
+
   private begin (): PacketEncoder {
-    const packet = this.free.pop() ?? new PacketEncoder(this.bytesMax)
+    const packet = this.free.pop() ?? this.encoder()
     packet.begin(this.options.sender, this.epoch, this.seq++)
     this.open = packet
     return packet
@@ -213,7 +222,7 @@ export class UdpTransport implements Transport {
   /** Repeats the last heartbeat until the server has it and nothing more arrives. */
   private async waitForAccount (deadlineAtMs: number): Promise<SenderAccount | null> {
     const last = this.seq
-    const heartbeat = new PacketEncoder()
+    const heartbeat = this.encoder()
     heartbeat.begin(this.options.sender, this.epoch, this.seq++)
     this.stats.sentMessages++
     const bytes = heartbeat.finish()
@@ -254,7 +263,8 @@ export class UdpTransport implements Transport {
       not_sent: this.refusedPackets,
       kernel_drops: grown('kernelDrops'),
       shed: grown('shed'),
-      malformed: grown('malformed')
+      malformed: grown('malformed'),
+      denied: grown('denied')
     }
   }
 }

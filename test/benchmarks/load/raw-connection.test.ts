@@ -10,7 +10,7 @@ t.test('reads a response in pieces, and reports a lost connection as 0', async t
   t.teardown(() => server.close())
   await once(server, 'listening')
   const accepted = once(server, 'connection')
-  const connection = await RawConnection.open('127.0.0.1', (server.address() as AddressInfo).port)
+  const connection = await RawConnection.open({ host: '127.0.0.1', port: (server.address() as AddressInfo).port })
   const [socket] = await accepted as [Socket]
   t.teardown(() => connection.close())
   const answer = async (): Promise<number> => await new Promise((resolve) => { connection.onAnswer = resolve })
@@ -66,5 +66,5 @@ t.test('rejects if nothing is listening', async t => {
   const { port } = server.address() as AddressInfo
   server.close()
   await once(server, 'close')
-  await t.rejects(RawConnection.open('127.0.0.1', port))
+  await t.rejects(RawConnection.open({ host: '127.0.0.1', port }))
 })

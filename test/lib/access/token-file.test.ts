@@ -94,7 +94,10 @@ t.test('each fault is reported with its position', t => {
     t.equal(faults.length, 1, JSON.stringify(value))
     t.match(faults[0], expected)
   }
-  t.match(parseTokenFile('{"tokens":'), { ok: false, faults: [/^is not valid JSON: /] })
+  t.match(parseTokenFile('{"tokens":'), { ok: false, faults: [/^is not valid YAML: .* \(line 1\)$/] })
+  const twice = 'tokens:\n  - name: a\n    expires: 2027-01-01T00:00:00Z\n    expires: 2099-01-01T00:00:00Z\n'
+  t.match(parseTokenFile(twice), { ok: false, faults: ['has the key expires twice (line 4)'] })
+  t.match(parseTokenFile('tokens: '.padEnd(10_000, '[')), { ok: false, faults: [/nested too deeply/] })
   t.end()
 })
 
@@ -131,4 +134,22 @@ t.test('an unreadable file is a fault', async t => {
   t.match(await readTokens([], file), notRegular)
   writeFileSync(join(directory, 'large'), ' '.repeat(1024 * 1024 + 1))
   t.match(await readTokens([], join(directory, 'large')), notRegular)
+})
+
+t.test('YAML', t => {
+  const text = [
+    '# Senders of mission 7.', 'tokens:', '  - name: bench', `    sha256: ${SHA}`, '    roles: [ingest]',
+    '    satellites:', '      - "SAT-00*"', '    expires: 2027-01-01T00:00:00Z',
+    `  - ${JSON.stringify({ ...ENTRY, name: 'as-printed', sha256: OTHER })}`
+  ].join('\n')
+  const common = { roles: ['ingest'], satellitesMax: null, rates: null }
+  t.strictSame(parseTokenFile(text), {
+    ok: true,
+    tokens: [
+      { name: 'bench', sha256: SHA, ...common, satellites: ['SAT-00*'], expiresMs: Date.UTC(2027, 0, 1) },
+      { name: 'as-printed', sha256: OTHER, ...common, satellites: null, expiresMs: null }
+    ]
+  })
+  t.match(parseTokenFile('tokens:\n  - satellites: [*]'), { ok: false, faults: [/\(line 2\)$/] })
+  t.end()
 })

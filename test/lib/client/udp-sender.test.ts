@@ -4,16 +4,17 @@ import { createSocket } from 'node:dgram'
 import { EventEmitter, once } from 'node:events'
 import { unpack } from 'msgpackr'
 import { UdpSender } from '../../../lib/client/client.js'
+import { keyIdOf, PacketSigner } from '../../../protocol/packet/packet-key.js'
 
 type Frame = readonly [version: number, sender: string, epoch: number, seq: number, rows: readonly unknown[]]
 
 const socket = createSocket('udp4')
 const frames: Frame[] = []
-const sizes: number[] = []
+const packets: Buffer[] = []
 const events = new EventEmitter()
 socket.on('message', (packet) => {
   frames.push(unpack(packet) as Frame)
-  sizes.push(packet.length)
+  packets.push(packet)
   events.emit('frame')
 })
 socket.bind(0, '127.0.0.1')
@@ -34,7 +35,7 @@ t.test('full packets at once, others after a second, heartbeats when idle and at
   sender.add('SAT-last', null, [1])
   await sender.close()
   await received(() => frames.slice(-4).every(([, , , seq, rows]) => rows.length === 0 && seq === frames.at(-1)?.[3]))
-  t.ok(sizes.every((bytes) => bytes <= 300))
+  t.ok(packets.every(({ length }) => length <= 300))
   t.ok(frames.every(([version, name, epoch]) => version === 1 && name === 'bench' && epoch === 7))
   const numbers = frames.slice(0, -3).map(([, , , seq]) => seq)
   t.same(numbers, numbers.map((_, index) => index))
@@ -44,7 +45,18 @@ t.test('full packets at once, others after a second, heartbeats when idle and at
   t.equal(sender.failed, 0)
 })
 
+t.test('with a key, every packet is authenticated', async (t) => {
+  const [from, secret] = [packets.length, 's'.repeat(40)]
+  const sender = await UdpSender.open({ url, sender: 'bench', packetBytesMax: 400, key: `k:${secret}` })
+  for (let point = 0; point < 30; point++) sender.add(`SAT-${point}`, 1_800_000_000_000_000, [1.5, NaN, point])
+  await sender.close()
+  await received(() => packets.length >= from + 7)
+  const signer = new PacketSigner(secret)
+  t.ok(packets.slice(from).every((packet) => packet.length <= 400 && keyIdOf(packet) === 'k' && signer.accepts(packet)))
+})
+
 t.test('what cannot be sent', async (t) => {
+  await t.rejects(UdpSender.open({ url, sender: 'x', key: 'k:short' }), /^the key must be ID:SECRET/)
   await t.rejects(UdpSender.open({ url: 'http://127.0.0.1:1', sender: 'x' }), /is not like udp/)
   await t.rejects(UdpSender.open({ url: 'udp://127.0.0.1', sender: 'x' }), /is not like udp/)
   const sender = await UdpSender.open({ url, sender: 'small', packetBytesMax: 300 })

@@ -43,6 +43,8 @@ t.test('without sources every setting has its default', t => {
     apiTokens: [],
     apiTokensFile: null,
     readOpen: 'off',
+    udpKeysFile: null,
+    udpOpen: 'off',
     tlsCert: null,
     tlsKey: null,
     tlsClientCa: null,

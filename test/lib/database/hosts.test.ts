@@ -1,4 +1,5 @@
 /** Several hosts in DATABASE_URL: which one connect() uses. */
+import dns from 'node:dns'
 import { once } from 'node:events'
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from 'node:net'
 import t from 'tap'
@@ -121,6 +122,51 @@ t.test('a host that is gone in the middle of a statement is given up; a slow one
   t.ok(isConnectionError(error))
   t.notOk(isUnanswered(error), 'no statement took too long')
   t.notOk(through.alive)
+})
+
+t.test('the connection\'s own address is asked for a sign of life, wherever its name leads by then', async (t) => {
+  const way = await startWay(t, first)
+  const port = Number(way.host.split(':')[1])
+  let address = '127.0.0.1'
+  const { lookup } = dns
+  t.teardown(() => { dns.lookup = lookup })
+  const found: unknown = (name: string, options: dns.LookupOptions, done: (...results: unknown[]) => void) => {
+    if (name !== 'name.test') lookup(name, options, done as never)
+    else if (options.all === true) done(null, [{ address, family: 4 }])
+    else done(null, address, 4)
+  }
+  dns.lookup = found as typeof dns.lookup
+  const db = await connect(urlOf([`name.test:${port}`, second]), { ...OPTIONS, silenceMs: 100 })
+  t.teardown(() => db.destroy())
+  way.cut()
+  // Another server, at the same port of another address.
+  const other = createServer((socket) => socket.end('N')).listen(port, '127.0.0.2')
+  t.teardown(() => other.close())
+  await once(other, 'listening')
+  address = '127.0.0.2'
+  const error: unknown = await db.query('SELECT 1').then(() => null, (reason: unknown) => reason)
+  t.ok(isConnectionError(error))
+})
+
+t.test('whoever connects often begins with the host that served last', async (t) => {
+  const lastHost = { position: 0 }
+  const away = await nobody()
+  const db = await connect(urlOf([away, second, first]), { ...OPTIONS, lastHost })
+  t.equal(lastHost.position, 2)
+  await db.close()
+  let tried = 0
+  const counting = createServer((socket) => {
+    tried++
+    socket.destroy()
+  }).listen(Number(away.split(':')[1]), '127.0.0.1')
+  t.teardown(() => counting.close())
+  await once(counting, 'listening')
+  const again = await connect(urlOf([away, second, first]), { ...OPTIONS, lastHost })
+  await again.close()
+  t.equal(tried, 0)
+  const others = await connect(urlOf([first, second, away]), { ...OPTIONS, lastHost })
+  await others.close()
+  t.same([tried, lastHost.position], [1, 0], 'the others follow')
 })
 
 t.test('read-only by setting, and promoted', async (t) => {

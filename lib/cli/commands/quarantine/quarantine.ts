@@ -4,12 +4,12 @@ import { readCatalogue } from '../../../schema/catalogue-versions.js'
 import type { Config } from '../../../config/settings.js'
 import { sqlState } from '../../../database/connection.js'
 import type { Database } from '../../../database/database.js'
+import { UNDEFINED_TABLE } from '../../../database/sqlstates.js'
 import type { QuarantineSelection } from '../../../operations/quarantine.js'
 import { StartupError } from '../../../support/startup-error.js'
 import type { Option } from '../../options.js'
 import { errorLog, withDatabase } from '../database.js'
 
-const UNDEFINED_TABLE = '42P01'
 const ID_MAX = 2n ** 63n - 1n
 
 export const ALL_OPTION = {

@@ -22,9 +22,7 @@ import { lookUpLedger, setLedger, type LedgerEntry } from '../../../operations/l
 import { StartupError } from '../../../support/startup-error.js'
 import { defineCommand, type CommandContext } from '../../command.js'
 import { counted } from '../../table.js'
-import { errorLog, existingSpoolDirectory } from '../database.js'
-
-const CONNECT_TIMEOUT_MS = 5_000
+import { CONNECT_TIMEOUT_MS, errorLog, existingSpoolDirectory } from '../database.js'
 
 const OPTIONS = [
   { name: 'slot', type: 'integer', min: 0, help: 'This slot only.', note: 'default: all that do not fit' },

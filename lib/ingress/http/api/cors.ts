@@ -35,8 +35,8 @@ export class CorsExchange implements HttpExchange {
     this.exchange.readBody(bytesMax, onBody, onFailure)
   }
 
-  reply (status: number, headers: Headers, body: string | Buffer): void {
-    this.exchange.reply(status, [...headers, ...this.headers], body)
+  reply (status: number, headers: Headers, body: string | Buffer): boolean {
+    return this.exchange.reply(status, [...headers, ...this.headers], body)
   }
 
   stream (status: number, headers: Headers, onClose: () => void, whenClosing?: StreamEnding): HttpStream {

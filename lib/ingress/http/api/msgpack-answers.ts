@@ -32,14 +32,11 @@ export class MsgpackExchange implements HttpExchange {
     this.exchange.readBody(bytesMax, onBody, onFailure)
   }
 
-  reply (status: number, headers: Headers, body: string | Buffer): void {
+  reply (status: number, headers: Headers, body: string | Buffer): boolean {
     const isJson = headers.some(([name, value]) => name === 'content-type' && value.startsWith(JSON_TYPE))
-    if (!isJson || typeof body !== 'string') {
-      this.exchange.reply(status, headers, body)
-      return
-    }
+    if (!isJson || typeof body !== 'string') return this.exchange.reply(status, headers, body)
     const others = headers.filter(([name]) => name !== 'content-type')
-    this.exchange.reply(status, [['content-type', MSGPACK_TYPE], ...others], packr.pack(JSON.parse(body)))
+    return this.exchange.reply(status, [['content-type', MSGPACK_TYPE], ...others], packr.pack(JSON.parse(body)))
   }
 
   stream (status: number, headers: Headers, onClose: () => void, whenClosing?: StreamEnding): HttpStream {

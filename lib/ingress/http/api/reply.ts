@@ -1,6 +1,7 @@
 /** One request on its way through a route, and every way to answer it; answers are counted. */
 import { OperatingError } from '../../../support/errors.js'
 import { errorAnswer } from '../engines/answers.js'
+import { IDLE_MS } from '../engines/engine.js'
 import type { ErrorCode } from '../../../support/errors.js'
 import type { Satellite } from '../../../../protocol/satellites.js'
 import type { RouteCounters } from './counters.js'
@@ -44,11 +45,15 @@ export class RouteCall {
   }
 
   reply (status: number, headers: Headers, body: string | Buffer): void {
-    if (this.exchange.aborted) this.counters.aborted++
+    const { aborted } = this.exchange
+    if (!this.exchange.reply(status, headers, body)) {
+      this.fail('answers_unread', { retryAfterSeconds: IDLE_MS / 1000 })
+      return
+    }
+    if (aborted) this.counters.aborted++
     else if (status < 400) this.counters.ok++
     else if (status < 500) this.counters.clientError++
     else this.counters.serverError++
-    this.exchange.reply(status, headers, body)
   }
 
   accept (body: string): void {

@@ -205,3 +205,8 @@ export class HeldAnswer implements Watched {
     if (this.ticks.next()) this.onStalled()
   }
 }
+
+/** Text as UTF-8; a buffer is not copied. */
+export function bytesOf (body: string | Buffer): Buffer {
+  return typeof body === 'string' ? Buffer.from(body) : body
+}

@@ -1,6 +1,6 @@
 /**
- * The interface between OrbitStream and an HTTP server. There are two engines: uWebSockets.js (uws.ts) and node:http
- * (node.ts). The same conformance suite runs on both.
+ * The interface between OrbitStream and an HTTP server. There are two engines: uWebSockets.js (uws/) and node:http
+ * (node/). The same conformance suite runs on both.
  *
  * Both promise:
  * - A head that leaves the end of its request ambiguous (RFC 9112, 6.3: several lengths, a length together with chunks,
@@ -10,7 +10,8 @@
  *   seconds at most, so that a client with a persistent connection can continue with its next request.
  * - A head that is incomplete ten seconds after the connection was opened or the last answer sent ends its connection.
  *   A body slower than BODY_BYTES_PER_SECOND_MIN over BODY_STALL_MS fails with 'request_timeout', and the connection is
- *   closed after the answer. So is the connection of a client that does not read its answer.
+ *   closed after the answer. A client that reads nothing of its answer for as long is cut off.
+ * - What clients have not read yet is bounded in sum (unread.ts).
  * - HEAD is answered with the head only, whatever the handler replies.
  * - With TLS, a connection that does not complete its handshake in ten seconds, or does not speak TLS, is closed.
  *
@@ -21,6 +22,7 @@
  */
 import type { ErrorCode } from '../../../support/errors.js'
 import type { TlsMaterial } from '../../../support/tls.js'
+import type { UnreadTotal } from './unread-total.js'
 
 /** Request line and headers together: the default of Node.js, and four times that of uWebSockets.js. */
 export const HEAD_BYTES_MAX = 16 * 1024
@@ -67,8 +69,11 @@ export interface HttpExchange {
   readonly aborted: boolean
   /** Reads the body. Call it at most once, before the handler returns. `body` is valid only during onBody. */
   readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void
-  /** Sends the complete answer. Calls after the first have no effect. */
-  reply (status: number, headers: Headers, body: string | Buffer): void
+  /**
+   * Sends the complete answer. Calls after the first have no effect. False: it is large, and too much already waits for
+   * clients to read it; nothing was sent, and the caller answers that instead.
+   */
+  reply (status: number, headers: Headers, body: string | Buffer): boolean
   /**
    * Starts an unbounded answer (Server-Sent Events, exports), at once or later. The head may be sent with the first
    * chunk. onClose is called once, when the client has disconnected or the server closes, but not after end() or cut().
@@ -80,7 +85,10 @@ export interface HttpExchange {
 export type StreamEnding = 'end' | 'cut'
 
 export interface HttpStream {
-  /** False: the client reads too slowly or has disconnected, and the chunk was dropped. */
+  /**
+   * False: the chunk was dropped, because the client reads too slowly or has disconnected, or, if the stream may end at
+   * any time, because too much waits for other clients to read it.
+   */
   write (chunk: string | Buffer): boolean
   /** Resolves when the next chunk will be taken, or the stream is over. One caller at a time. */
   writable (): Promise<void>
@@ -136,6 +144,8 @@ export interface ListenOptions {
   readonly connectionsMax?: number
   /** Default: an address may have any number. For node:http only; uWebSockets.js does not say whose was closed. */
   readonly connectionsByAddress?: AddressBound | null
+  /** Counts what clients have not read yet. Default: one of its own. */
+  readonly unread?: UnreadTotal
   /** Called for each request or connection that the engine itself refuses. */
   readonly onRefused?: (code: RefusalCode) => void
 }

@@ -2,8 +2,8 @@
  * Chooses the HTTP engine: uWebSockets.js if a binary loads that serves safely, otherwise node:http. Reports once what
  * the chosen engine cannot do, and the alternatives.
  */
-import { loadUws } from './uws.js'
-import { nodeEngine } from './node.js'
+import { loadUws } from './uws/uws.js'
+import { nodeEngine } from './node/node.js'
 import { checkEngine } from './self-check/check.js'
 import type { HttpEngine, ServerTls } from './engine.js'
 import type { EngineFindings } from './self-check/check.js'

@@ -1,6 +1,7 @@
 /** What the servers of both engines share: their limits, the exchanges under way, retiring, and closing once. */
 import { BODY_STALL_MS } from './engine.js'
 import { BodyWatch } from './body.js'
+import { UnreadTotal } from './unread-total.js'
 import { Roster, type Listed } from '../../../support/roster.js'
 import type { TlsMaterial } from '../../../support/tls.js'
 import type { AddressBound, HttpServer, ListenOptions, RefusalCode, StreamEnding } from './engine.js'
@@ -15,6 +16,7 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
   /** Once retire() or close() was called, every answer closes its connection. */
   stopping = false
   readonly watch: BodyWatch
+  readonly unread: UnreadTotal
   readonly onRefused: (code: RefusalCode) => void
   protected readonly connectionsMax: number
   protected readonly byAddress: AddressBound | null
@@ -24,6 +26,7 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
 
   constructor (options: ListenOptions) {
     this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
+    this.unread = options.unread ?? new UnreadTotal()
     this.onRefused = options.onRefused ?? (() => {})
     this.connectionsMax = options.connectionsMax ?? Infinity
     this.byAddress = options.connectionsByAddress ?? null

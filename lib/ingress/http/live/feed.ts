@@ -26,8 +26,8 @@ export interface FeedWant {
   readonly watched: readonly string[]
 }
 
-/** States of a satellite's newest point by the limits, in the order of their codes. */
-export const SATELLITE_STATES = ['normal', 'warning', 'critical'] as const
+/** States of a satellite's newest point by the limits, in the order of their codes; `ok` also without any limit. */
+export const SATELLITE_STATES = ['ok', 'warning', 'critical'] as const
 export type SatelliteState = typeof SATELLITE_STATES[number]
 
 /** The newest values of a watched satellite in one stream since the last tick. */

@@ -21,8 +21,8 @@ export interface Operation {
 
 const TIMES = { type: ['string', 'number'], description: 'ISO 8601 with a time zone, or milliseconds since 1970.' }
 const ANY_ERRORS: readonly ErrorCode[] = [
-  'internal', 'too_many_connections', 'not_ready', 'head_too_large', 'malformed_request', 'expectation_failed',
-  'unsupported_transfer_encoding'
+  'internal', 'too_many_connections', 'not_ready', 'answers_unread', 'head_too_large', 'malformed_request',
+  'expectation_failed', 'unsupported_transfer_encoding'
 ]
 const TOKEN_ERRORS: readonly ErrorCode[] = ['unauthorized', 'token_expired', 'forbidden', 'rate_limited']
 const BODY_ERRORS: readonly ErrorCode[] = ['request_timeout', 'length_required', 'body_too_large', 'too_busy']

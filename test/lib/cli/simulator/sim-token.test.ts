@@ -1,17 +1,18 @@
-/** Sources of the simulator's token. */
+/** Sources of the simulator's token and key. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readToken } from '../../../../lib/cli/simulator/sim-token.js'
+import { readUdpKey } from '../../../../lib/cli/simulator/sim-udp-key.js'
 
 t.test('option, file, variable; the variable never conflicts with the others', t => {
   const file = join(t.testdir(), 'token')
   writeFileSync(file, ' a-token-of-a-file \r\nsecond line\n')
-  t.strictSame(readToken(undefined, undefined, undefined), { token: null })
-  t.strictSame(readToken(undefined, undefined, ''), { token: null })
-  t.strictSame(readToken(undefined, undefined, 'of-the-environment'), { token: 'of-the-environment' })
-  t.strictSame(readToken(undefined, file, 'of-the-environment'), { token: 'a-token-of-a-file' })
-  t.strictSame(readToken('given', undefined, 'of-the-environment'), { token: 'given' })
+  t.strictSame(readToken(undefined, undefined, undefined), { text: null })
+  t.strictSame(readToken(undefined, undefined, ''), { text: null })
+  t.strictSame(readToken(undefined, undefined, 'of-the-environment'), { text: 'of-the-environment' })
+  t.strictSame(readToken(undefined, file, 'of-the-environment'), { text: 'a-token-of-a-file' })
+  t.strictSame(readToken('given', undefined, 'of-the-environment'), { text: 'given' })
   t.end()
 })
 
@@ -23,6 +24,21 @@ t.test('problems name the source, never the token', t => {
   for (const [token, variable] of [['geheim ü', undefined], [undefined, 'geheim ü']] as const) {
     const read = readToken(token, undefined, variable)
     t.match(read, { problem: /visible ASCII/ })
+    t.notMatch(read, { problem: /geheim/ })
+  }
+  t.end()
+})
+
+t.test('a key for UDP has the same sources', t => {
+  const key = `bench:${'s'.repeat(32)}`
+  const file = join(t.testdir({ key: `${key}\n` }), 'key')
+  t.strictSame(readUdpKey(undefined, undefined, undefined), { text: null })
+  t.strictSame(readUdpKey(undefined, file, 'x'), { text: key })
+  t.strictSame(readUdpKey(undefined, undefined, key), { text: key })
+  t.match(readUdpKey(key, file, undefined), { problem: '--udp-key and --udp-key-file are mutually exclusive' })
+  for (const [given, variable] of [['geheim', undefined], [undefined, 'geheim']] as const) {
+    const read = readUdpKey(given, undefined, variable)
+    t.match(read, { problem: /^(--udp-key|UDP_KEY): must be ID:SECRET, with a secret of 32 or more/ })
     t.notMatch(read, { problem: /geheim/ })
   }
   t.end()

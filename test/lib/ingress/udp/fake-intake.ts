@@ -6,7 +6,7 @@ import { PointColumns } from '../../../../protocol/columns.js'
 import { METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import type { ErrorCode } from '../../../../lib/support/errors.js'
-import { listenUdp, type UdpListener } from '../../../../lib/ingress/udp/listener.js'
+import { listenUdp, type UdpListener, type UdpSettings } from '../../../../lib/ingress/udp/listener.js'
 import type { AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 
 export interface StoredPoint {
@@ -62,12 +62,12 @@ export interface Bench {
 
 /** A listener on a free loopback port, with a sender; both are closed after the test. */
 export async function openBench (
-  t: Test, receiveBufferBytes = 65_536, sendersMax = 100, takesOver = false
+  t: Test, receiveBufferBytes = 65_536, sendersMax = 100, takesOver = false, more: Partial<UdpSettings> = {}
 ): Promise<Bench> {
   const intake = new FakeIntake()
   const warnings: string[] = []
   const log = { warn: (message: string): void => { warnings.push(message) } }
-  const settings = { host: '127.0.0.1', port: 0, receiveBufferBytes, sendersMax, takesOver }
+  const settings = { host: '127.0.0.1', port: 0, receiveBufferBytes, sendersMax, takesOver, ...more }
   const listener = await listenUdp(settings, intake, log)
   t.teardown(() => listener.close())
   const socket = createSocket('udp4')

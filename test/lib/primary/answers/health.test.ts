@@ -34,6 +34,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     reloadFaults: [],
     restartFault: null,
     tlsExpiresMs: null,
+    openUdp: null,
     limits: { version: 3, complaint: null },
     ...changes
   })
@@ -82,6 +83,7 @@ t.test('degraded: points are accepted, and reasons say what is wrong', (t) => {
     ['the hard limit of one of two',
       withOther({ report: reportOf({ pressure: 'hard' }) }),
       /^worker 1 is full \(hard limit\)$/],
+    ['UDP is open, HTTP is not', { openUdp: 'HTTP needs a token, but UDP' }, /^HTTP needs a token, but UDP$/],
     ['the database is down',
       { slots: [withReport({ database: database('retrying', 'refused') })] },
       /^database writes are failing: refused$/],

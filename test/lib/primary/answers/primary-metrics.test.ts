@@ -3,6 +3,7 @@ import t from 'tap'
 import { HttpCounters } from '../../../../lib/ingress/http/api/counters.js'
 import { countHttp } from '../../../../lib/worker/listener-http.js'
 import type { MetricsJson } from '../../../../lib/messages/messages.js'
+import { PassingAnswers } from '../../../../lib/primary/answers/passing-answers.js'
 import { Reconciliation } from '../../../../lib/primary/reconciliation.js'
 import { PrimaryMetrics, type PrimaryMetricSources } from '../../../../lib/primary/answers/primary-metrics.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
@@ -73,6 +74,7 @@ function metricsOf (slots: readonly Slot[], changes: Partial<PrimaryMetricSource
     slots,
     restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
     reconciliation: new Reconciliation(silentLog),
+    passing: new PassingAnswers(),
     version: '1',
     databaseKind: 'plain',
     rollups: () => ({ waitingMinutes: null, remainingSeconds: null, failedBuckets: 0, failure: null, overdue: [] }),

@@ -19,7 +19,7 @@ t.test('503 for everything, with the reason on /health; then the port is free', 
   }
   const listener = await StartingListener.open('127.0.0.1', port, health, tokens, null)
   t.teardown(() => listener.close())
-  const ask = async (path: string, method: 'GET' | 'POST'): Promise<object> => {
+  const ask = async (path: string, method: 'GET' | 'HEAD' | 'POST'): Promise<object> => {
     const { statusCode, headers, body } = await request(`http://127.0.0.1:${port}${path}`, { method })
     return { statusCode, retryAfter: headers['retry-after'], body: await body.text() }
   }
@@ -28,6 +28,8 @@ t.test('503 for everything, with the reason on /health; then the port is free', 
   reason = 'waits for something else'
   t.match(await ask('/health?x=1', 'GET'), { body: /waits for something else/ })
   t.strictSame(await ask('/live', 'GET'), { statusCode: 200, retryAfter: undefined, body: '{"status":"live"}' })
+  t.match(await ask('/live', 'HEAD'), { statusCode: 200, body: '' })
+  t.match(await ask('/telemetry', 'HEAD'), { statusCode: 503, body: '' })
   t.strictSame(await ask('/ready', 'GET'), { statusCode: 503, retryAfter: '1', body: '{"status":"not_ready"}' })
   tokens.replace([])
   const withoutDetails = { statusCode: 503, body: '{"status":"unhealthy"}' }
@@ -37,6 +39,19 @@ t.test('503 for everything, with the reason on /health; then the port is free', 
   const next = createServer().listen(port, '127.0.0.1')
   await once(next, 'listening')
   next.close()
+})
+
+t.test('clients that send nothing do not keep out probes', async (t) => {
+  const port = await freePort()
+  const health = (): StatusAnswer => ({ status: 503, contentType: 'text/plain', body: 'waits' })
+  const tokens = new TokenCheck(null, { readOpen: false })
+  const listener = await StartingListener.open('127.0.0.1', port, health, tokens, null, 200)
+  t.teardown(() => listener.close())
+  const silent = Array.from({ length: 100 }, () => connect(port, '127.0.0.1').on('error', () => {}).resume())
+  t.teardown(() => { for (const socket of silent) socket.destroy() })
+  await Promise.all(silent.map(async (socket) => { await once(socket, 'close') }))
+  const { body } = await request(`http://127.0.0.1:${port}/live`)
+  t.equal(await body.text(), '{"status":"live"}')
 })
 
 t.test('over TLS: a client that never completes its handshake does not delay the start', {

@@ -14,9 +14,10 @@ function rig (workers: number): Rig {
   const slots = Array.from({ length: workers }, (_, number) => slotOf({ number }))
   const reports = new WorkerReports()
   const messages: ToWorker[] = []
-  const send = (_slot: Slot, message: ToWorker): void => {
+  const send = (_slot: Slot, message: ToWorker): boolean => {
     messages.push(message)
     if (message.type === 'report?') setImmediate(() => reports.received(message.id))
+    return true
   }
   const answer = (body: string): StatusAnswer => {
     return { status: 200, contentType: 'text/plain', body: `${body} ${++found.made}` }

@@ -98,7 +98,8 @@ async function run (
     udp: {
       udpUrl,
       pointsPerPacket,
-      sender: 'sim'
+      sender: 'sim',
+      key: null
     },
     ...changes
   }, silent, never)
@@ -177,7 +178,8 @@ t.test('an incomplete packet is sent within a second, and idle time produces hea
     ids: ['SAT-0001'],
     schema: TELEMETRY,
     pointsPerPacket: null,
-    sender: 'slow'
+    sender: 'slow',
+    key: null
   })
   t.teardown(async () => { await transport.close() })
   transport.send(0, Date.now(), new Float64Array(METRIC_COUNT))
@@ -195,7 +197,8 @@ t.test('packets end at the recommended size if ids are long', async (t) => {
     ids: ['x'.repeat(64)],
     schema: TELEMETRY,
     pointsPerPacket: null,
-    sender: 'long'
+    sender: 'long',
+    key: null
   })
   t.teardown(async () => { await transport.close() })
   for (let index = 0; index < 50; index++) transport.send(0, Date.now(), new Float64Array(METRIC_COUNT).fill(0.1))
@@ -213,7 +216,8 @@ t.test('a point of 250 float64 values takes a packet of its own', async (t) => {
     ids: ['SAT-0001'],
     schema: WIDEST,
     pointsPerPacket: null,
-    sender: 'wide'
+    sender: 'wide',
+    key: null
   })
   t.teardown(async () => { await transport.close() })
   const values = new Float64Array(WIDEST.metricCount).fill(0.1)

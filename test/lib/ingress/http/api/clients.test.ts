@@ -4,7 +4,7 @@ import { sha256Of, type Rates, type Token } from '../../../../../lib/access/toke
 import { ClientAddresses } from '../../../../../lib/ingress/http/clients/addresses.js'
 import { ClientBounds } from '../../../../../lib/ingress/http/clients/bounds.js'
 import { ConnectionsByAddress } from '../../../../../lib/ingress/http/clients/connections.js'
-import { nodeEngine } from '../../../../../lib/ingress/http/engines/node.js'
+import { nodeEngine } from '../../../../../lib/ingress/http/engines/node/node.js'
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
 import { POINT, RawClient, errorOf, onBothEngines, post, startRig, type Answer } from '../engines/rig.js'
 

@@ -119,7 +119,8 @@ onBothEngines('a stream: chunks, a slow reader, an end', async (t, engine) => {
   t.equal(stream.write('lost'), false)
   client.socket.resume()
   while (!stream.write('data: 2\n\n')) await delay(1)
-  await client.waitForText('data: 2\n\n')
+  // Its first byte may be a chunk of its own.
+  await client.waitForText('ata: 2\n\n')
   t.notMatch(client.unread, 'lost')
   stream.end()
   await client.waitForText('\r\n0\r\n\r\n')

@@ -9,6 +9,7 @@ import { BODY_STALL_MS, IDLE_MS } from '../../../../../lib/ingress/http/engines/
 import { HttpCounters } from '../../../../../lib/ingress/http/api/counters.js'
 import { loadEngine } from '../../../../../lib/ingress/http/engines/load-engine.js'
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'
+import { UnreadTotal } from '../../../../../lib/ingress/http/engines/unread-total.js'
 import { tokensFromSetting } from '../../../../../lib/access/token.js'
 import { PointColumns } from '../../../../../protocol/columns.js'
 import { TELEMETRY } from '../../../../support/built-in.js'
@@ -122,6 +123,7 @@ export interface RigOptions {
   readonly maxBodyBytes?: number
   readonly connectionsMax?: number
   readonly idleMs?: number
+  readonly unread?: UnreadTotal
   /** Null: plain HTTP. */
   readonly tls?: ServerTls | null
 }
@@ -214,6 +216,7 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
     idleMs: options.idleMs ?? IDLE_MS,
     connectionsMax: options.connectionsMax ?? Infinity,
     connectionsByAddress: options.connectionsByAddress ?? null,
+    unread: options.unread ?? new UnreadTotal(),
     onRefused: (code) => { counters.refused[code]++ }
   })
   const origin = `http${tls === null ? '' : 's'}://127.0.0.1:${server.port}`

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { findUwsPackage } from '../../../../../lib/ingress/http/engines/uws-package.js'
+import { findUwsPackage } from '../../../../../lib/ingress/http/engines/uws/uws-package.js'
 import { temporaryDirectory } from '../../../../support/postgres.js'
 
 t.test('finds the package to load', async (t) => {

@@ -48,7 +48,10 @@ class FakeClient {
     this.exchange = {
       aborted: false,
       readBody: () => {},
-      reply: (status) => { this.status = status },
+      reply: (status) => {
+        this.status = status
+        return true
+      },
       stream: (status, _headers, onClose) => {
         this.status = status
         this.close = onClose

@@ -43,7 +43,10 @@ class FakeClient {
     this.exchange = {
       aborted,
       readBody: () => undefined,
-      reply: (status) => { this.status = status },
+      reply: (status) => {
+        this.status = status
+        return true
+      },
       stream: (status, _headers, onClose) => {
         this.status = status
         this.close = onClose

@@ -25,7 +25,10 @@ function engineOn (serve: (handler: HttpHandler) => Server): HttpEngine {
 const lenient = engineOn((handler) => createHttpServer((req, res) => {
   const exchange: Pick<HttpExchange, 'readBody' | 'reply'> = {
     readBody: (_bytesMax, onBody) => { req.resume().once('end', () => onBody(Buffer.alloc(0))) },
-    reply: (status, _headers, body) => res.writeHead(status).end(body)
+    reply: (status, _headers, body) => {
+      res.writeHead(status).end(body)
+      return true
+    }
   }
   const head = { method: req.method ?? '', path: req.url ?? '', query: '', header: () => '', address: () => '' }
   handler(head, exchange as HttpExchange)

@@ -12,22 +12,17 @@
  * for the next request may not be one (it does not support trailers), reading stops, and the answer closes the
  * connection.
  */
-import { STATUS_CODES } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
-import { BodyReader, HeldAnswer, refusedByHead } from './body.js'
-import { HEAD_BYTES_MAX, NOT_MODIFIED, REFUSALS } from './engine.js'
-import { refusalText } from './refusals.js'
-import { EngineServer, within } from './server.js'
+import { HEAD_BYTES_MAX, REFUSALS } from '../engine.js'
+import { refusalText } from '../refusals.js'
+import { EngineServer, within } from '../server.js'
 import { importUws } from './uws-package.js'
-import { withUnnamedFiles } from '../../../host/unnamed-files.js'
-import { NOT_LISTED } from '../../../support/roster.js'
+import { withUnnamedFiles } from '../../../../host/unnamed-files.js'
+import { UwsExchange } from './uws-exchange.js'
 import { UwsRequest } from './uws-request.js'
-import type {
-  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpStream, ListenOptions, RefusalCode, ServerTls,
-  StreamEnding
-} from './engine.js'
-import type { TlsMaterial } from '../../../support/tls.js'
-import type { OpenExchange } from './server.js'
+import type { HttpEngine, HttpHandler, ListenOptions, RefusalCode, ServerTls } from '../engine.js'
+import type { BodyReader } from '../body.js'
+import type { TlsMaterial } from '../../../../support/tls.js'
 import type * as Uws from 'uWebSockets.js'
 
 type UwsModule = typeof Uws
@@ -44,10 +39,6 @@ const HEAD_BYTES_VARIABLE = 'UWS_HTTP_MAX_HEADERS_SIZE'
 /** How much of an answer uWebSockets.js holds back until the parser has finished a read. */
 const CORK_BYTES = 16 * 1024
 const NO_BYTES = Buffer.alloc(0)
-
-/** Status lines as uWebSockets.js expects them: "202 Accepted". */
-const STATUS_LINES = Object.fromEntries(
-  Object.entries(STATUS_CODES).map(([status, text]) => [status, `${status} ${String(text)}`]))
 
 /** Refusals, padded so as not to be held back, without the final line break: uWebSockets.js adds one to a status. */
 const REFUSAL_STATUSES = Object.fromEntries(
@@ -211,185 +202,5 @@ class UwsServer extends EngineServer<UwsExchange> {
 
   private async idle (deadlineMs: number): Promise<void> {
     await within(deadlineMs, (resolve) => { this.onIdle = resolve })
-  }
-}
-
-class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
-  place = NOT_LISTED
-  aborted = false
-  private ended = false
-  /** The answer closes the connection. */
-  private hangUp = false
-  private blocked = false
-  private paused = false
-  /** Chunks are still arriving. */
-  private chunksArrive: boolean
-  /** Waits until they have arrived: the answer closes the connection, on which the client would still be sending. */
-  private held: HeldAnswer | null = null
-  private reader: BodyReader | null = null
-  private onStreamClose: (() => void) | null = null
-  private whenClosing: StreamEnding = 'end'
-  /** Resolves writable(). */
-  private wake: () => void = () => {}
-
-  constructor (
-    private readonly res: Uws.HttpResponse,
-    private readonly request: UwsRequest,
-    private readonly server: UwsServer
-  ) {
-    this.chunksArrive = request.isChunked
-  }
-
-  /** The handler has returned: an unanswered request needs an abort handler before control returns to the engine. */
-  afterHandler (): void {
-    if (this.ended) return
-    this.server.begin(this)
-    this.res.onAborted(() => this.abort())
-    if (this.reader !== null || this.onStreamClose !== null) return
-    if (this.chunksArrive) this.res.onData((_chunk, last) => this.arrived(last))
-    else if (this.request.isLast) this.pause()
-  }
-
-  readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
-    const refused = refusedByHead(this.request, bytesMax)
-    if (refused !== null) {
-      onFailure(refused)
-      return
-    }
-    const reader = new BodyReader(this.server.watch, bytesMax, onBody, (failure) => {
-      this.hangUp = failure === 'request_timeout'
-      onFailure(failure)
-    })
-    this.reader = reader
-    this.res.onData((chunk, last) => {
-      if (chunk.byteLength > 0) reader.take(Buffer.from(chunk), false)
-      if (last) this.server.passOn(reader)
-      this.arrived(last)
-    })
-  }
-
-  /** At the end of the body, stops reading if the answer will be the last one anyway. */
-  private arrived (last: boolean): void {
-    if (!last || this.ended || this.aborted) return
-    this.chunksArrive = false
-    const isStream = this.onStreamClose !== null
-    if (!isStream && (this.request.isChunked || this.request.isLast)) this.pause()
-    // Not at once: the parser would continue after it.
-    if (this.held !== null) setImmediate(() => this.release())
-  }
-
-  private pause (): void {
-    this.paused = true
-    this.res.pause()
-  }
-
-  reply (status: number, headers: Headers, body: string | Buffer): void {
-    if (this.aborted || this.ended || this.held !== null) return
-    if (this.chunksArrive && !this.hangUp) {
-      this.held = new HeldAnswer(() => this.send(status, headers, body), () => this.release())
-      this.server.watch.add(this.held)
-    } else {
-      this.send(status, headers, body)
-    }
-  }
-
-  private release (): void {
-    if (this.held === null) return
-    this.server.watch.delete(this.held)
-    if (!this.aborted && !this.ended) this.held.send()
-  }
-
-  private send (status: number, headers: Headers, body: string | Buffer): void {
-    this.res.cork(() => {
-      this.writeHead(status, headers)
-      const close = this.hangUp || this.request.isChunked || this.server.stopping
-      if (status === NOT_MODIFIED) this.endHead(null, close)
-      else if (this.request.method === 'HEAD') this.endHead(Buffer.byteLength(body), close)
-      else this.res.end(body, close)
-    })
-    this.finish()
-  }
-
-  stream (status: number, headers: Headers, onClose: () => void, whenClosing: StreamEnding = 'end'): HttpStream {
-    if (this.aborted || this.ended) return this
-    this.onStreamClose = onClose
-    this.whenClosing = whenClosing
-    // Reading is how the end of the client is noticed.
-    if (this.paused) this.res.resume()
-    this.res.cork(() => this.writeHead(status, headers))
-    this.res.onWritable(() => {
-      this.blocked = false
-      this.wake()
-      return true
-    })
-    this.server.beginStream(this)
-    return this
-  }
-
-  write (chunk: string | Buffer): boolean {
-    if (this.aborted || this.ended || this.blocked) return false
-    this.res.cork(() => { this.blocked = !this.res.write(chunk) })
-    return true
-  }
-
-  async writable (): Promise<void> {
-    if (this.aborted || this.ended || !this.blocked) return
-    await new Promise<void>((resolve) => { this.wake = resolve })
-  }
-
-  end (): void {
-    if (this.aborted || this.ended) return
-    const { res } = this
-    this.finish()
-    // If end() also closed, uWebSockets.js would write a header into the last chunk.
-    if (this.request.isChunked) res.close()
-    else res.cork(() => res.end())
-  }
-
-  cut (): void {
-    if (this.aborted || this.ended) return
-    this.finish()
-    this.res.close()
-  }
-
-  closeStream (only = this.whenClosing): void {
-    const onClose = this.onStreamClose
-    if (onClose === null || only !== this.whenClosing) return
-    this[this.whenClosing]()
-    onClose()
-  }
-
-  private writeHead (status: number, headers: Headers): void {
-    this.res.writeStatus(STATUS_LINES[status] ?? String(status))
-    for (const header of headers) this.res.writeHeader(header[0], header[1])
-  }
-
-  /**
-   * Ends without a length: given one, uWebSockets.js never considers the response ended, and aborts it later.
-   * @param length null: none is stated
-   */
-  private endHead (length: number | null, close: boolean): void {
-    if (length !== null) this.res.writeHeader('content-length', String(length))
-    if (close) this.res.writeHeader('connection', 'close')
-    this.res.endWithoutBody()
-  }
-
-  private finish (): void {
-    this.ended = true
-    this.onStreamClose = null
-    this.wake()
-    this.reader?.drop()
-    this.server.finish(this)
-  }
-
-  private abort (): void {
-    this.aborted = true
-    this.wake()
-    if (this.held !== null) this.server.watch.delete(this.held)
-    this.server.finish(this)
-    this.reader?.fail('aborted')
-    const onClose = this.onStreamClose
-    this.onStreamClose = null
-    onClose?.()
   }
 }

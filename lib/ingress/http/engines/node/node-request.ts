@@ -1,6 +1,6 @@
 /** The head of a request of node:http. */
 import type { IncomingMessage } from 'node:http'
-import type { HttpRequest, RefusalCode } from './engine.js'
+import type { HttpRequest, RefusalCode } from '../engine.js'
 
 /** The part of an absolute-form target before its path. */
 const ORIGIN_OF_TARGET = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i

@@ -3,7 +3,7 @@
  * first of several. Headers that determine where the request ends must be unique and unambiguous.
  */
 import type { HttpRequest as UwsHead, HttpResponse } from 'uWebSockets.js'
-import type { HttpRequest, RefusalCode } from './engine.js'
+import type { HttpRequest, RefusalCode } from '../engine.js'
 
 /** Longer numbers may not be exact in JavaScript; uWebSockets.js itself accepts up to 18 digits. */
 const LENGTH_DIGITS_MAX = 15

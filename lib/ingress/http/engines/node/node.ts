@@ -9,26 +9,17 @@ import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { Server as NetServer } from 'node:net'
 import { createSecureContext } from 'node:tls'
-import { HEAD_BYTES_MAX, IDLE_MS, NOT_MODIFIED } from './engine.js'
-import { BodyReader, StallTicks, refusedByHead } from './body.js'
+import { HEAD_BYTES_MAX, IDLE_MS } from '../engine.js'
 import { NodeConnection } from './node-connection.js'
+import { NodeExchange } from './node-exchange.js'
 import { NodeRequest, refusedByFraming } from './node-request.js'
-import { refusalOf, refusalText } from './refusals.js'
-import { EngineServer, within } from './server.js'
-import { NOT_LISTED } from '../../../support/roster.js'
-import { TLS_VERSION_MIN, type TlsMaterial } from '../../../support/tls.js'
+import { refusalText } from '../refusals.js'
+import { EngineServer, within } from '../server.js'
+import { TLS_VERSION_MIN, type TlsMaterial } from '../../../../support/tls.js'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import type {
-  BodyFailure, Headers, HttpEngine, HttpExchange, HttpHandler, HttpServer, HttpStream, ListenOptions,
-  RefusalCode, StreamEnding
-} from './engine.js'
-import type { BodyWatch, Watched } from './body.js'
-import type { Reception } from './node-connection.js'
-import type { OpenExchange } from './server.js'
-
-const NO_BYTES = Buffer.alloc(0)
+import type { HttpEngine, HttpHandler, HttpServer, ListenOptions, RefusalCode } from '../engine.js'
 
 export const nodeEngine: HttpEngine = {
   name: 'node',
@@ -210,190 +201,7 @@ class NodeServer extends EngineServer<NodeExchange> {
   }
 }
 
-class NodeExchange implements HttpExchange, HttpStream, Reception, OpenExchange {
-  place = NOT_LISTED
-  aborted = false
-  private ended = false
-  /** The answer closes the connection. */
-  private hangUp: boolean
-  private blocked = false
-  private reader: BodyReader | null = null
-  private onStreamClose: (() => void) | null = null
-  private whenClosing: StreamEnding = 'end'
-  /** Resolves writable(). */
-  private wake: () => void = () => {}
-
-  constructor (
-    private readonly req: IncomingMessage,
-    private readonly res: ServerResponse,
-    private readonly request: NodeRequest,
-    private readonly server: NodeServer,
-    private readonly connection: NodeConnection,
-    private readonly expectsContinue: boolean
-  ) {
-    // A client that waits for 100 Continue and gets an answer instead may or may not send the body. And HTTP/1.0 has no
-    // chunks, so a proxy in between may see the end of the request elsewhere (RFC 9112, 6.1).
-    this.hangUp = expectsContinue || (req.httpVersion === '1.0' && req.headers['transfer-encoding'] !== undefined)
-    server.begin(this)
-    connection.begin(this)
-    res.once('close', () => {
-      this.abort()
-      connection.settle()
-    })
-  }
-
-  get socket (): Socket {
-    return this.req.socket
-  }
-
-  get isReading (): boolean {
-    return !this.ended && this.reader !== null && !this.req.complete
-  }
-
-  get isAnsweredEarly (): boolean {
-    return this.ended && !this.req.complete
-  }
-
-  /** Answers a request that must not reach the routes. */
-  refuse (code: RefusalCode): void {
-    this.hangUp = true
-    this.connection.closing = true
-    this.server.onRefused(code)
-    const { status, headers, body } = refusalOf(code)
-    this.reply(status, headers, body)
-  }
-
-  breakOff (): void {
-    this.reader?.fail('malformed_request')
-  }
-
-  readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
-    const refused = refusedByHead(this.request, bytesMax)
-    if (refused !== null) {
-      onFailure(refused)
-      return
-    }
-    if (this.expectsContinue) {
-      this.res.writeContinue()
-      this.hangUp = false
-    }
-    const reader = new BodyReader(this.server.watch, bytesMax, onBody, (failure) => {
-      this.hangUp = failure === 'request_timeout' || failure === 'malformed_request'
-      onFailure(failure)
-    })
-    this.reader = reader
-    // Holds back one chunk, so that a body in one chunk is passed on without a copy.
-    let held: Buffer | null = null
-    this.req.on('data', (chunk: Buffer) => {
-      if (held !== null) reader.take(held, false)
-      held = chunk
-      reader.check(chunk)
-    })
-    this.req.once('end', () => reader.take(held ?? NO_BYTES, true))
-  }
-
-  reply (status: number, headers: Headers, body: string | Buffer): void {
-    if (this.aborted || this.ended) return
-    this.finish()
-    const length = status === NOT_MODIFIED ? [] : ['content-length', String(Buffer.byteLength(body))]
-    this.res.writeHead(status, this.head(headers, length))
-    this.res.end(body)
-    if (!this.req.complete && !this.hangUp) this.server.watch.add(new Drain(this.req, this.server.watch))
-  }
-
-  stream (status: number, headers: Headers, onClose: () => void, whenClosing: StreamEnding = 'end'): HttpStream {
-    if (this.aborted || this.ended) return this
-    this.onStreamClose = onClose
-    this.whenClosing = whenClosing
-    this.res.writeHead(status, this.head(headers, []))
-    this.res.flushHeaders()
-    this.res.on('drain', () => {
-      this.blocked = false
-      this.wake()
-    })
-    // A client of a stream must keep both sides open.
-    const gone = (): void => this.closeStream()
-    this.req.socket.once('end', gone)
-    this.res.once('close', () => this.req.socket.off('end', gone))
-    this.server.beginStream(this)
-    return this
-  }
-
-  write (chunk: string | Buffer): boolean {
-    if (this.aborted || this.ended || this.blocked) return false
-    this.blocked = !this.res.write(chunk)
-    return true
-  }
-
-  async writable (): Promise<void> {
-    if (this.aborted || this.ended || !this.blocked) return
-    await new Promise<void>((resolve) => { this.wake = resolve })
-  }
-
-  end (): void {
-    if (this.aborted || this.ended) return
-    this.finish()
-    this.res.end()
-  }
-
-  cut (): void {
-    if (this.aborted || this.ended) return
-    this.finish()
-    this.res.destroy()
-  }
-
-  closeStream (only = this.whenClosing): void {
-    const onClose = this.onStreamClose
-    if (onClose === null || only !== this.whenClosing) return
-    this[this.whenClosing]()
-    onClose()
-  }
-
-  /** The client has disconnected, or the server cuts the connection. Has no effect after an answer. */
-  abort (): void {
-    if (this.ended || this.aborted) return
-    this.aborted = true
-    this.wake()
-    this.server.finish(this)
-    this.reader?.fail('aborted')
-    const onClose = this.onStreamClose
-    this.onStreamClose = null
-    onClose?.()
-  }
-
-  /** Node.js takes headers as one flat list of names and values. */
-  private head (headers: Headers, more: string[]): string[] {
-    const flat = headers.flat()
-    if (this.hangUp || this.server.stopping) flat.push('connection', 'close')
-    flat.push(...more)
-    return flat
-  }
-
-  private finish (): void {
-    this.ended = true
-    this.onStreamClose = null
-    this.wake()
-    this.server.finish(this)
-    this.reader?.drop()
-  }
-}
-
 /** A socket and the one of TLS on top of it share the other end. */
 function nameOf ({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`
-}
-
-/** The rest of a body that was answered early: Node.js reads it to its end; this cuts it off if that takes too long. */
-class Drain implements Watched {
-  place = NOT_LISTED
-  private readonly ticks = new StallTicks()
-
-  constructor (private readonly req: IncomingMessage, private readonly watch: BodyWatch) {}
-
-  tick (): void {
-    const isLate = this.ticks.next()
-    if (!isLate && !this.req.complete && !this.req.socket.destroyed) return
-    this.watch.delete(this)
-    if (!this.req.complete) this.req.socket.destroy()
-  }
 }

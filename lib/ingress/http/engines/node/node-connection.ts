@@ -3,9 +3,9 @@
  *
  *   open → closing → (all earlier answers sent) → refusal sent → closed
  */
-import { refusalText } from './refusals.js'
+import { refusalText } from '../refusals.js'
 import type { Socket } from 'node:net'
-import type { RefusalCode } from './engine.js'
+import type { RefusalCode } from '../engine.js'
 
 /** A request as seen by its connection. */
 export interface Reception {

@@ -1,0 +1,36 @@
+/** The key to authenticate packets with: from --udp-key, the first line of --udp-key-file, or the UDP_KEY variable. */
+import { UDP_KEY_VARIABLE } from '../../config/settings.js'
+import { KEY_RULE, parsePacketKey } from '../../../protocol/packet/packet-key.js'
+import type { Option } from '../options.js'
+import { readSecret, type ReadSecret } from './sim-secret.js'
+
+export const UDP_KEY_OPTIONS = [
+  {
+    name: 'udp-key',
+    type: 'string',
+    placeholder: 'id:secret',
+    help: 'Key for UDP packets, if the server requires one. Visible to other users of this machine: prefer ' +
+      '--udp-key-file.'
+  },
+  {
+    name: 'udp-key-file',
+    type: 'string',
+    placeholder: 'file',
+    help: 'File with the key, as ID:SECRET, in its first line.',
+    note: `default: the ${UDP_KEY_VARIABLE} variable`
+  }
+] as const satisfies readonly Option[]
+
+const SOURCE = {
+  option: 'udp-key',
+  variable: UDP_KEY_VARIABLE,
+  problemOf: (text: string) => parsePacketKey(text) === null ? KEY_RULE : null
+}
+
+export function readUdpKey (
+  key: string | undefined,
+  file: string | undefined,
+  variable: string | undefined
+): ReadSecret {
+  return readSecret(SOURCE, key, file, variable)
+}
