@@ -11,6 +11,7 @@ const ROOMS = {
   catalogue: ['config', 'limits', 'support'],
   pipeline: ['journal', 'limits', 'support'],
   spool: ['host', 'journal', 'support'],
+  replicated: ['journal', 'spool', 'support'],
   database: ['config', 'support'],
   schema: ['catalogue', 'config', 'database', 'queries', 'support', 'upkeep'],
   upkeep: ['config', 'database', 'schema', 'support'],
@@ -27,9 +28,14 @@ const ROOMS = {
   'ingress/http/live': ['ingress/http/api', 'ingress/http/engines', 'support'],
   'ingress/http/page': ['ingress/http/api', 'ingress/http/engines'],
   'ingress/udp': ['access', 'limits', 'pipeline', 'support'],
-  lane: ['config', 'database', 'drain', 'host', 'journal', 'messages', 'pipeline', 'spool', 'support'],
+  lane: [
+    'config', 'database', 'drain', 'host', 'journal', 'messages', 'pipeline', 'replicated', 'spool', 'support'
+  ],
   messages: ['access', 'config', 'drain', 'ingress', 'journal', 'limits', 'pipeline', 'support', 'worker'],
-  worker: ['access', 'database', 'host', 'ingress', 'journal', 'lane', 'limits', 'messages', 'pipeline', 'queries', 'spool', 'support'],
+  worker: [
+    'access', 'database', 'host', 'ingress', 'journal', 'lane', 'limits', 'messages', 'pipeline', 'queries',
+    'replicated', 'spool', 'support'
+  ],
   operations: ['config', 'database', 'drain', 'journal', 'lane', 'pipeline', 'schema', 'spool', 'support'],
   client: [],
   sim: ['config', 'support']
@@ -61,6 +67,7 @@ module.exports = {
     { name: 'only-commands-import-the-primary', severity: 'error', from: { path: '^lib/', pathNot: '^lib/(primary|cli)/' }, to: { path: '^lib/(primary|cli)/' } },
     only('one-importer-of-uws', '^lib/ingress/http/engines/uws/', 'uWebSockets|uws-pack'),
     only('one-importer-of-dgram', '^lib/(ingress/udp|client|sim)/', '^(node:)?dgram$'),
+    only('one-importer-of-nats', '^lib/replicated/jetstream\\.ts$', 'node_modules/@nats-io/'),
     only('one-importer-of-pg', '^lib/database/connection\\.ts$', 'node_modules/(pg|pg-copy-streams)/'),
     { name: 'one-importer-of-fs-on-the-data-path', severity: 'error', from: { path: '^lib/(ingress|pipeline|journal|spool|limits)/', pathNot: '^lib/(spool/files|ingress/udp/kernel-drops|ingress/http/engines/uws/uws-package)\\.ts$' }, to: { path: '^(node:)?fs' } },
     { name: 'not-to-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },

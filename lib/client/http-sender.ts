@@ -26,7 +26,7 @@ export interface HttpSenderOptions {
   /** Sent as Authorization: Bearer. */
   readonly token?: string
   /** When a body counts as sent: in the server's memory, on its disk (the default), or in the database. */
-  readonly ack?: 'received' | 'spooled' | 'committed'
+  readonly ack?: 'received' | 'spooled' | 'replicated' | 'committed'
   /** How long a body is tried; default: 5 minutes. */
   readonly patienceMs?: number
   /** Send again what may have been stored already; default: it is an error. */

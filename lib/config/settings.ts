@@ -8,9 +8,10 @@ import { join } from 'node:path'
 import { BUILT_IN, THRESHOLDS } from '../../protocol/catalogue.js'
 import { completeTarget, maskTarget, parseTarget } from '../database/connection-target.js'
 import {
-  decimal, duration, file, host, integer, integerOrOff, list, networks, oneOf, origins, path, pathOrOff, ports, secret,
-  size, url, formatDuration, formatSize, parseDuration, parseSize
+  decimal, duration, file, host, integer, integerOrOff, list, networks, oneOf, origins, path, ports, secret, size, url,
+  formatDuration, formatSize, parseDuration, parseSize
 } from './value-types.js'
+import { isLogUrl, maskLogUrl, parseLogUrl, pathOffOrLog, type LogTarget } from './log-target.js'
 import type { Parsed, ValueType } from './value-types.js'
 
 /** First critical limits of built-in metrics; null: the catalogue's. */
@@ -34,10 +35,14 @@ export interface Config extends ThresholdSettings {
   readonly catalogue: string | null
   /** Null: the embedded PostgreSQL in dataDir. */
   readonly databaseUrl: string | null
-  /** As written: a directory, 'off', or '' for the default. See spoolDirectory(). */
+  /** As written: a directory, 'off', a nats:// URL, or '' for the default. See spoolDirectory() and logTarget(). */
   readonly spoolDir: string
   /** Size of the spool, all workers together. */
   readonly spoolMaxBytes: number
+  /** Copies of each stream of the replicated log. */
+  readonly logReplicas: number
+  /** How long a server is unseen before another one drains its lanes. */
+  readonly logTakeoverMs: number
   /** Space that the spool leaves free on its file system. */
   readonly spoolReserveBytes: number
   /** Number of rows at which a batch closes. */
@@ -197,13 +202,18 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
       complete: (text, env) => text === null ? { ok: true, value: null } : completeTarget(text, env),
       mask: text => text === null ? '' : maskTarget(text)
     }),
-  spoolDir: setting('SPOOL_DIR', pathOrOff(), { value: () => '', label: 'DATA_DIR/spool' },
-    'Directory where points are made durable before they are acknowledged; `off` acknowledges after COMMIT.'),
+  spoolDir: setting('SPOOL_DIR', pathOffOrLog(), { value: () => '', label: 'DATA_DIR/spool' },
+    'Where points are made durable before they are acknowledged: a directory, or servers of a replicated log ' +
+    '(NATS JetStream, see docs/SCALE.md); `off` acknowledges after COMMIT.', { mask: maskLogUrl }),
   spoolMaxBytes: setting('SPOOL_MAX_BYTES', size({ min: bytes('16MB'), max: bytes('1024TB') }), '10GB',
     'Maximum size of the spool, all workers together; at least 5MB per HTTP worker and UDP port. ' +
     'Points are refused when it is full.'),
   spoolReserveBytes: setting('SPOOL_RESERVE_BYTES', size({ min: 0, max: bytes('1024TB') }), '256MB',
     'Disk space that the spool leaves free; points are refused when less is available.'),
+  logReplicas: setting('LOG_REPLICAS', integer({ min: 1, max: 5 }), '3',
+    'Copies of each stream if SPOOL_DIR is a replicated log; needs as many servers.'),
+  logTakeoverMs: setting('LOG_TAKEOVER', duration({ min: ms('5s'), max: ms('1h') }), '30s',
+    'How long a server is unseen before another one stores what it left in the replicated log.'),
   batchSize: setting('BATCH_SIZE', integer({ min: 1, max: 100_000 }), '1000',
     'Number of points at which a batch is closed and written.'),
   batchTimeoutMs: setting('BATCH_TIMEOUT', duration({ min: 1, max: ms('60s') }), '1s',
@@ -340,15 +350,22 @@ export function writersOf ({ workers, udpPorts }: Pick<Config, 'workers' | 'udpP
 
 /** How many queries and exports run at a time, in all processes together; each has a connection. */
 export function queryConnectionsOf (
-  config: Pick<Config, 'workers' | 'udpPorts' | 'maxConnections'>
+  config: Pick<Config, 'workers' | 'udpPorts' | 'maxConnections' | 'spoolDir'>
 ): { readonly queries: number, readonly exports: number } {
-  const spare = config.maxConnections - writersOf(config) - PRIMARY_CONNECTIONS
+  // The keeper of lanes has one, too.
+  const primary = PRIMARY_CONNECTIONS + (isLogUrl(config.spoolDir) ? 1 : 0)
+  const spare = Math.max(2, config.maxConnections - writersOf(config) - primary)
   const queries = Math.min(QUERIES_MAX, Math.floor(spare / 2))
   return { queries, exports: Math.min(EXPORTS_MAX, spare - queries) }
 }
 
+/** The servers of the replicated log; null without one. */
+export function logTarget ({ spoolDir }: Pick<Config, 'spoolDir'>): LogTarget | null {
+  return isLogUrl(spoolDir) ? parseLogUrl(spoolDir) : null
+}
+
 /** The spool's directory; null without a spool. */
 export function spoolDirectory ({ spoolDir, dataDir }: Pick<Config, 'spoolDir' | 'dataDir'>): string | null {
-  if (spoolDir === 'off') return null
+  if (spoolDir === 'off' || isLogUrl(spoolDir)) return null
   return spoolDir === '' ? join(dataDir, 'spool') : spoolDir
 }

@@ -1,5 +1,6 @@
 /**
- * The queue of frames between batch and COPY, in memory (MemoryJournal) or on disk (the spool).
+ * The queue of frames between batch and COPY, in memory (MemoryJournal), on disk (the spool), or in a
+ * replicated log (LogJournal).
  *
  *   Batcher --append--> Journal --take--> Drain --release--> Journal
  *
@@ -116,6 +117,8 @@ export interface Journal {
   append (batch: ClosedBatch): void
   /** How full the journal is. Cheap: called for every request. */
   pressure (): Pressure
+  /** Why nothing is accepted, if not for lack of room; null, or no such method: for lack of room. */
+  outage? (): ErrorCode | null
   /**
    * Called by the drain before the first take() and after each reconnect, with the position in the ledger; null if it
    * has no row for this spool. Frames up to it are released, since they are committed; frames taken and not released

@@ -1,9 +1,11 @@
-/** The journal of a worker's slot: a spool, or memory if SPOOL_DIR is off. */
+/** The journal of a worker's slot: a spool, a lane of a replicated log, or memory if SPOOL_DIR is off. */
 import { spoolDirectory, writersOf, type Config } from '../config/settings.js'
 import type { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
 import { MemoryJournal } from '../journal/memory-journal.js'
+import { LogJournal } from '../replicated/log-journal.js'
+import type { ReplicatedLog } from '../replicated/log.js'
 import { ROW_FORMAT } from '../pipeline/rows/payload.js'
 import { realFiles } from '../spool/files.js'
 import { describeGap, type Gap } from '../spool/recover/gap.js'
@@ -16,15 +18,37 @@ import type { WorkerSettings } from '../messages/messages.js'
 export interface JournalHooks {
   /** Nothing can be written any more. */
   readonly onFatal: (error: Error) => void
-  /** Each fdatasync, in milliseconds. */
+  /** Something about the replicated log that a person should know. */
+  readonly onFault: (message: string) => void
+  /** Each fdatasync, or acknowledgement of the replicated log, in milliseconds. */
   readonly onSync: (milliseconds: number) => void
 }
 
-/** Opens the journal of the worker's slot; the lifecycle closes it. */
+/**
+ * Opens the journal of the worker's slot; the lifecycle closes it.
+ * @param replicated null: SPOOL_DIR is not a replicated log
+ */
 export async function openJournal (
-  settings: WorkerSettings, log: Log, lifecycle: Lifecycle, hooks: JournalHooks
+  settings: WorkerSettings, replicated: ReplicatedLog | null, log: Log, lifecycle: Lifecycle, hooks: JournalHooks
 ): Promise<Journal> {
-  const { config, slot, instanceId, epoch } = settings
+  const { config, slot, instanceId, epoch, lane } = settings
+  if (replicated !== null && lane !== null) {
+    const journal = new LogJournal({
+      log: replicated,
+      lane: lane.lane,
+      instance: instanceId,
+      slot,
+      rowFormat: ROW_FORMAT,
+      now: Date.now,
+      memoryMaxBytes: config.memoryMaxBytes,
+      maxBytes: Math.floor(config.spoolMaxBytes / writersOf(config)),
+      onFault: hooks.onFault,
+      onAcknowledged: hooks.onSync
+    })
+    lifecycle.push('the lane', async () => { await journal.close() })
+    await journal.opened()
+    return journal
+  }
   const directory = spoolDirectory(config)
   if (directory === null) {
     const journal = new MemoryJournal({ spoolId: `${instanceId}/${slot}`, epoch, bytesMax: config.memoryMaxBytes })

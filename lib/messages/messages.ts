@@ -44,6 +44,8 @@ export interface WorkerSettings {
   readonly instanceId: string
   /** Greater than every earlier epoch of this slot. */
   readonly epoch: number
+  /** Its lane of the replicated log; null: SPOOL_DIR is not one. */
+  readonly lane: LaneSettings | null
   /** Of the catalogue in force, by id. */
   readonly streams: readonly StreamDefinition[]
   /** Limits to start with. */
@@ -54,6 +56,14 @@ export interface WorkerSettings {
   readonly tls: TlsMaterial | null
   /** Keys of UDP senders to start with; null: none required, or no UDP worker. */
   readonly udpKeys: readonly UdpKey[] | null
+}
+
+/** A lane of the replicated log. */
+export interface LaneSettings {
+  /** Random, 32 hexadecimal digits, new for each worker. */
+  readonly lane: string
+  /** Of the database: see ingest_deployment. */
+  readonly deployment: string
 }
 
 /** Metrics as returned by prom-client's getMetricsAsJSON. */
@@ -83,6 +93,8 @@ export interface WorkerReport {
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
   /** Slots of orphaned spools that it has locked. */
   readonly orphans: readonly number[]
+  /** Lanes of the replicated log that it drains for others. */
+  readonly lostLanes: readonly string[]
   /** Problems with orphaned spools and with a new certificate, worded for people. */
   readonly complaints: readonly string[]
   /** Null: not a UDP worker. */
@@ -137,6 +149,8 @@ interface ToWorkerTable {
   'senders?': { readonly id: number, readonly query: SenderQuery }
   /** Drain the spools of slots without a worker. */
   orphans: { readonly slotsInUse: readonly number[] }
+  /** Drain a lane without a writer. */
+  'drain-lane': { readonly lane: string, readonly mayRemove: boolean }
   /** Let the worker that takes over have everything new; finish what was begun, then exit with code 0. */
   retire: unknown
   /** The senders of the worker that retires, for the one that takes over from it. */
@@ -177,6 +191,8 @@ interface ToPrimaryTable {
   senders: { readonly id: number, readonly page: SenderPage }
   /** A UDP worker that retires has stopped reading; this is what it knows of senders. */
   left: { readonly senders: HandedSenders }
+  /** A lane was sealed and drained; its streams are gone if they might. */
+  'lane-drained': { readonly lane: string, readonly isRemoved: boolean }
   /** Why the worker is about to exit. */
   fatal: { readonly message: string }
 }

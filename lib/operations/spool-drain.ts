@@ -63,6 +63,7 @@ export class SpoolDrain {
     try {
       const spool = await openSlot(slotDirectory(spoolDirectory, state.slot), config, log, lifecycle, {
         onFatal: (error) => log.error({ err: error, slot: state.slot }, 'the spool cannot be written'),
+        onFault: (message) => log.error({ slot: state.slot }, message),
         onSync: () => {}
       })
       await this.empty(spool, state, signal)

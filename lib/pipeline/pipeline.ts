@@ -54,6 +54,7 @@ export interface PipelineListener extends Pick<BatchListener, 'onClosed' | 'onAn
 const TOO_BUSY: Refusal = { code: 'too_busy', retryAfterSeconds: 1 }
 /** By then some of the requests waiting for a commit have reached their deadline. */
 const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
+const RETRY_FAILED_SECONDS = 5
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
 export interface SharedParts {
@@ -111,8 +112,13 @@ export class Pipeline implements Intake {
     switch (this.journal.pressure()) {
       case 'none': return null
       case 'soft': return TOO_BUSY
-      case 'hard': return this.full
+      case 'hard': return this.fullOrFailed()
     }
+  }
+
+  private fullOrFailed (): Refusal {
+    const code = this.journal.outage?.() ?? null
+    return code === null ? this.full : { code, retryAfterSeconds: RETRY_FAILED_SECONDS }
   }
 
   offer (ack: AckLevel, onAck: OnAck): void {

@@ -33,6 +33,7 @@ import { IngestStepCutter } from './ingest-steps.js'
 import { lockInstance, readInstanceId } from './instance.js'
 import { LimitsKeeper } from './limits-keeper.js'
 import type { ListenerSettings } from '../messages/messages.js'
+import { acknowledgementOf, openLanes, type Lanes } from './lanes.js'
 import { connectPrimary, openAndMigrate, type OpenedDatabase } from './opening.js'
 import { Reloads, logTls } from './reloads.js'
 import { StartingListener } from './answers/starting-listener.js'
@@ -152,7 +153,8 @@ class RunningPrimary implements Primary {
     const maintenance = await this.startMaintenance(steps, database.catalogue)
     const limits = await this.startLimits(database.catalogue)
     await starting.close()
-    const workers = this.workers = this.createWorkers({ instanceId, engine, database, maintenance, limits })
+    const lanes = await this.openLanes(instanceId)
+    const workers = this.workers = this.createWorkers({ instanceId, engine, database, maintenance, limits, lanes })
     this.startSampling(workers, steps)
     await workers.start()
     this.startConnections = null
@@ -279,12 +281,24 @@ class RunningPrimary implements Primary {
     return limits
   }
 
-  private createWorkers ({ instanceId, engine, database, maintenance, limits }: {
+  private async openLanes (instance: string): Promise<Lanes | null> {
+    return await openLanes({
+      ...this.options,
+      lifecycle: this.lifecycle,
+      instance,
+      connect: async () => await this.connect(),
+      workers: () => this.workers,
+      onWaiting: (reason) => { this.waitsFor = reason }
+    })
+  }
+
+  private createWorkers ({ instanceId, engine, database, maintenance, limits, lanes }: {
     readonly instanceId: string
     readonly engine: EngineChoice
     readonly database: OpenedDatabase
     readonly maintenance: Maintenance
     readonly limits: LimitsKeeper
+    readonly lanes: Lanes | null
   }): Workers {
     const { config, log } = this.options
     const queries = new QueryPool(queryConnectionsOf(config).queries, (statementMsMax) => this.connect(statementMsMax))
@@ -301,12 +315,15 @@ class RunningPrimary implements Primary {
         databaseUrl: database.url,
         instanceId,
         epoch: this.nextEpoch(),
+        lane: lanes?.settings() ?? null,
         tokens: this.tokens,
         tls: this.tls?.material ?? null,
         udpKeys: this.udpKeys
       }),
       limits,
       queries,
+      onLaneDrained: (lane, isRemoved) => lanes?.keeper.drained(lane, isRemoved),
+      onLanesDropped: (dropped) => lanes?.keeper.dropped(dropped),
       health: () => this.health(),
       conditions: () => ({
         rollups: maintenance.rollups,
@@ -363,6 +380,7 @@ class RunningPrimary implements Primary {
       database: { kind: database?.kind ?? '', embedded: config.databaseUrl === null },
       waitsFor,
       httpEngine,
+      acknowledged: acknowledgementOf(config),
       maintenanceError: maintenance?.lastError ?? null,
       rollups: maintenance?.rollups ?? null,
       reloadFaults: this.reloads.faults,

@@ -12,6 +12,7 @@ import { queryConnectionsOf, writersOf, type Config } from '../config/settings.j
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import type { HandedSenders } from '../ingress/udp/listener.js'
 import type { Log } from '../support/log.js'
+import type { ClaimedLane, KnownLane } from '../lane/lane-table.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { QueryPool } from '../database/query-pool.js'
 import { StartupError } from '../support/startup-error.js'
@@ -48,7 +49,11 @@ export interface WorkersOptions {
   readonly listeners: readonly ListenerSettings[]
   /** Called for each new worker. */
   readonly settingsFor: () => Pick<WorkerSettings,
-    'httpEngine' | 'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls' | 'udpKeys'>
+    'httpEngine' | 'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls' | 'udpKeys' | 'lane'>
+  /** A lane was sealed and drained by a worker. */
+  readonly onLaneDrained: (lane: string, isRemoved: boolean) => void
+  /** A worker that drained these lanes has died. */
+  readonly onLanesDropped: (lanes: readonly string[]) => void
   readonly limits: LimitsKeeper
   readonly queries: QueryPool
   readonly health: () => StatusAnswer
@@ -80,6 +85,10 @@ export class Workers {
   private readonly reconciliation: Reconciliation
   private readonly retired = new PointCounters()
   private readonly retiredUdp = new UdpTotals()
+  /** The lane of each worker. */
+  private readonly laneOf = new Map<Slot, string>()
+  /** The worker that drains each lost lane. */
+  private readonly lostLanes = new Map<string, Slot>()
   private cancelled = false
   private onSlotChange: () => void = () => {}
 
@@ -203,6 +212,20 @@ export class Workers {
     return metrics
   }
 
+  /** Lanes of the replicated log that have writers. */
+  get lanes (): readonly KnownLane[] {
+    return [...this.laneOf].map(([{ number: slot }, lane]) => ({ lane, slot }))
+  }
+
+  /** Gives a lane without a writer to a worker; false: none is ready. */
+  drainLane ({ lane, isOld }: ClaimedLane): boolean {
+    const slot = this.slots.all.find(({ state, listener }) => state === 'ready' && listener.kind === 'http')
+    if (slot === undefined) return false
+    this.lostLanes.set(lane, slot)
+    this.slots.send(slot, { type: 'drain-lane', lane, mayRemove: isOld })
+    return true
+  }
+
   /** What /health shows of the workers. */
   get sources (): WorkerSources {
     const { slots, retired, retiredUdp, distribution } = this
@@ -220,6 +243,7 @@ export class Workers {
     const { slots: { all }, options: { config, catalogue: { definitions: streams }, settingsFor } } = this
     const { number, listener } = slot
     const { udpKeys, ...settings } = settingsFor()
+    if (settings.lane !== null) this.laneOf.set(slot, settings.lane.lane)
     return {
       slot: number,
       config,
@@ -264,6 +288,10 @@ export class Workers {
       'feed-want': ({ id, want }, slot) => this.live.hub.want(slot, id, want),
       gathered: ({ gathered }, slot) => this.gathered(slot, gathered),
       left: ({ senders }, slot) => this.left(slot, senders),
+      'lane-drained': ({ lane, isRemoved }) => {
+        this.lostLanes.delete(lane)
+        this.options.onLaneDrained(lane, isRemoved)
+      },
       senders: ({ id, page }, slot) => this.senderPages.received(slot, id, page)
     }
   }
@@ -313,11 +341,23 @@ export class Workers {
       addPoints(this.retired, points)
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }
+    this.dropLanes(slot)
     this.hub.unwatch(slot)
     this.leases.forget(slot)
     this.live.hub.died(slot)
     this.onSlotChange()
     this.distribution.died(slot)
+  }
+
+  /** Its own lane needs another drain, unless it has nothing left; and so do those that it drained. */
+  private dropLanes (slot: Slot): void {
+    const lane = this.laneOf.get(slot)
+    this.laneOf.delete(slot)
+    const isClean = slot.lastDeath === null && slot.report?.backlog.frames === 0
+    if (lane !== undefined && isClean) this.options.onLaneDrained(lane, false)
+    const dropped = [...this.lostLanes].filter(([, drainer]) => drainer === slot).map(([lost]) => lost)
+    for (const lost of dropped) this.lostLanes.delete(lost)
+    this.options.onLanesDropped(dropped)
   }
 
   private giveUp (reason: string): void {

@@ -10,21 +10,22 @@
 import type { ClosedBatch, FrameRun, JournalBacklog, Position } from '../journal/journal.js'
 import { comparePositions } from './format/position.js'
 import { FRAME_HEADER_BYTES } from './format/record.js'
-import type { Extent, Frame, ReadPart } from './frame.js'
+import type { Segment } from './format/segment.js'
+import type { Container, Extent, Frame, ReadPart } from './frame.js'
 
 /** Heap cost of a held frame besides its payload, measured at about 250 bytes. */
 const FRAME_OVERHEAD_BYTES = 256
 const EMPTY = Buffer.alloc(0)
 
-type Entry = Frame | Extent
+type Entry<Place extends Container> = Frame<Place> | Extent<Place>
 
-export class FrameQueue {
+export class FrameQueue<Place extends Container = Segment> {
   /** Changes whenever the head may have changed, other than by unspill(). */
   generation = 0
-  private entries: Array<Entry | null> = []
+  private entries: Array<Entry<Place> | null> = []
   /** Index of the first entry. */
   private head = 0
-  private taken: Frame[] = []
+  private taken: Array<Frame<Place>> = []
   private heldBytes = 0
   private frames = 0
   private rows = 0
@@ -33,7 +34,7 @@ export class FrameQueue {
   constructor (private readonly heldBytesMax: number) {}
 
   /** Adds a frame that has just become durable. False: it is not held, its payload is only on disk. */
-  push (frame: Frame): boolean {
+  push (frame: Frame<Place>): boolean {
     this.count(1, frame.rows, frame.payload.length)
     const tail = this.entries[this.entries.length - 1]
     const onDisk = tail !== undefined && tail !== null && !isFrame(tail)
@@ -50,19 +51,19 @@ export class FrameQueue {
   }
 
   /** Frames that recovery found. */
-  pushExtent (extent: Extent): void {
+  pushExtent (extent: Extent<Place>): void {
     this.count(extent.last - extent.first + 1, extent.rows, extent.bytes)
     this.entries.push(extent)
   }
 
   /** The head: a held frame, an extent to read back, or nothing. */
-  next (): Entry | null {
+  next (): Entry<Place> | null {
     return this.entries[this.head] ?? null
   }
 
   /** Takes held frames of one epoch, up to bytesMax of payload but at least one. The head must be a frame. */
   take (bytesMax: number): FrameRun {
-    const frames: Frame[] = []
+    const frames: Array<Frame<Place>> = []
     let bytes = 0
     let rows = 0
     for (let entry = this.next(); entry !== null; entry = this.next()) {
@@ -96,7 +97,9 @@ export class FrameQueue {
    * Puts frames read from the extent at the head in front of its rest. Returns what was lost to damage: batches, and,
    * once the extent is read to its end, rows.
    */
-  unspill (extent: Extent, { frames, passed, left }: ReadPart): { batches: ClosedBatch[], lostRows: number } {
+  unspill (
+    extent: Extent<Place>, { frames, passed, left }: ReadPart<Place>
+  ): { batches: ClosedBatch[], lostRows: number } {
     let { rows, bytes } = passed
     this.count(0, -rows, -bytes)
     for (const frame of frames) {
@@ -113,7 +116,7 @@ export class FrameQueue {
     extent.oldestAtMs = frames[frames.length - 1]?.appendedAtMs ?? extent.oldestAtMs
     // Sequences without a frame are lost or released; the rows of the lost ones are known only at the extent's end.
     this.count(frames.length - sequences, 0, 0)
-    const rest: Entry[] = extent.first <= extent.last ? [extent] : []
+    const rest: Array<Entry<Place>> = extent.first <= extent.last ? [extent] : []
     const lostRows = rest.length === 0 ? extent.rows : 0
     if (rest.length === 0) this.count(0, -extent.rows, -extent.bytes)
     this.entries = [...frames, ...rest, ...this.entries.slice(this.head + 1)]
@@ -177,7 +180,7 @@ export class FrameQueue {
     return { frames: this.frames, rows: this.rows, bytes: this.bytes, oldestMs: Math.max(0, nowMs - oldestAtMs) }
   }
 
-  private spill (frame: Frame, tail: Extent | null): void {
+  private spill (frame: Frame<Place>, tail: Extent<Place> | null): void {
     const end = frame.offset + FRAME_HEADER_BYTES + frame.payload.length
     let extent = tail
     if (extent?.segment === frame.segment && extent.last + 1 === frame.sequence) {
@@ -199,7 +202,7 @@ export class FrameQueue {
     }
   }
 
-  private forget (frames: readonly Frame[]): ClosedBatch[] {
+  private forget (frames: ReadonlyArray<Frame<Place>>): ClosedBatch[] {
     const batches: ClosedBatch[] = []
     for (const frame of frames) {
       this.count(-1, -frame.rows, -frame.payload.length)
@@ -224,21 +227,21 @@ export class FrameQueue {
 }
 
 /** Whether the entry is a held frame. */
-export function isFrame (entry: Entry): entry is Frame {
+export function isFrame<Place extends Container> (entry: Entry<Place>): entry is Frame<Place> {
   return 'payload' in entry
 }
 
 /** Runs have no gaps: a frame behind lost ones begins a new run. */
-function isNext (frame: Frame, before: Frame): boolean {
+function isNext (frame: Frame<Container>, before: Frame<Container>): boolean {
   return frame.epoch === before.epoch && frame.sequence === before.sequence + 1
 }
 
-function costOf (frame: Frame): number {
+function costOf (frame: Frame<Container>): number {
   return frame.payload.length + FRAME_OVERHEAD_BYTES
 }
 
 /** Removes the batches up to `position` from an extent. */
-function takeWaiters (extent: Extent, position: Position): ClosedBatch[] {
+function takeWaiters (extent: Extent<Container>, position: Position): ClosedBatch[] {
   const batches: ClosedBatch[] = []
   for (const [sequence, batch] of extent.waiters) {
     if (comparePositions({ epoch: extent.epoch, sequence }, position) > 0) break

@@ -1,12 +1,21 @@
-/** What the parts of the spool pass to each other: durable frames, and extents of them on disk. */
+/**
+ * What the parts of a journal pass to each other: durable frames, and extents of them that are not in memory. They
+ * lie in segments on disk or in streams of a replicated log (lib/replicated/).
+ */
 import type { ClosedBatch } from '../journal/journal.js'
 import type { Segment } from './format/segment.js'
 import type { Gap } from './recover/gap.js'
 
+/** What frames lie in. */
+export interface Container {
+  /** As in LedgerPosition. */
+  readonly epochId: string | null
+}
+
 /** A frame that is durable. */
-export interface Frame {
-  readonly segment: Segment
-  /** Of its header. */
+export interface Frame<Place extends Container = Segment> {
+  readonly segment: Place
+  /** Of its header in the segment; in a stream the number of its first message. */
   readonly offset: number
   readonly epoch: number
   readonly sequence: number
@@ -18,8 +27,8 @@ export interface Frame {
 }
 
 /** Consecutive frames of one segment, contiguous on disk. */
-export interface Extent {
-  readonly segment: Segment
+export interface Extent<Place extends Container = Segment> {
+  readonly segment: Place
   readonly epoch: number
   /** Sequences of its first and last frame. */
   first: number
@@ -37,8 +46,8 @@ export interface Extent {
 }
 
 /** A part of an extent. */
-export interface ReadPart {
-  readonly frames: readonly Frame[]
+export interface ReadPart<Place extends Container = Segment> {
+  readonly frames: ReadonlyArray<Frame<Place>>
   /** Rows and payload bytes of frames skipped because they are released. */
   readonly passed: { readonly rows: number, readonly bytes: number }
   /** Start of the rest of the extent; first > last: nothing is left. */

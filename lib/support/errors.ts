@@ -139,6 +139,17 @@ export const ERRORS = {
     retryable: false,
     message: 'Writing to disk failed; the points may or may not be stored, and sending them again may store them twice.'
   },
+  log_unavailable: {
+    status: 503,
+    retryable: true,
+    message: 'The replicated log does not answer; none of these points was accepted. Send them again later.'
+  },
+  log_unanswered: {
+    status: 503,
+    retryable: false,
+    message: 'The replicated log did not answer in time; the points may or may not be stored, and sending them again ' +
+      'may store them twice.'
+  },
   too_many_connections: {
     status: 503,
     retryable: true,

@@ -26,6 +26,7 @@ export const openHttpListener: OpenListener = async (parts) => {
     streams: new Map(pipelines.all.map((pipeline) => [pipeline.stream.name, pipeline])),
     status,
     config,
+    isReplicated: settings.lane !== null,
     tokens,
     clients,
     counters,

@@ -27,7 +27,10 @@ export class WorkerMetrics extends MetricRegistry {
     this.histogram('orbitstream_commit_seconds', 'Duration of transactions that store points.', LATENCY_SECONDS)
 
   private readonly syncSeconds =
-    this.histogram('orbitstream_sync_seconds', 'Duration of fdatasync of the spool.', LATENCY_SECONDS)
+    this.histogram(
+      'orbitstream_sync_seconds',
+      'Duration of fdatasync of the spool, or until the replicated log has acknowledged a message.',
+      LATENCY_SECONDS)
 
   private readonly batchRows =
     this.histogram('orbitstream_batch_points', 'Points in a batch when it closes.', BATCH_ROWS)

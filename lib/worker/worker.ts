@@ -30,6 +30,11 @@ import type { Spool } from '../spool/spool.js'
 import type { TlsMaterial } from '../support/tls.js'
 import { AnomalyFeed } from './anomaly-feed.js'
 import { openJournal, type JournalHooks } from '../lane/open-journal.js'
+import { LostLanes } from '../lane/lost-lanes.js'
+import { openLog } from '../lane/open-log.js'
+import type { ReplicatedLog } from '../replicated/log.js'
+import type { LostLane } from '../replicated/lost-lane.js'
+import { RecentFaults } from './recent-faults.js'
 import { Lane, type LaneOptions } from '../lane/lane.js'
 import { Lanes } from '../lane/lanes.js'
 import type { Listener, OpenListener } from './listener.js'
@@ -79,6 +84,8 @@ interface WorkerParts {
   readonly log: Log
   readonly lifecycle: Lifecycle
   readonly journal: Journal
+  /** Null: SPOOL_DIR is not a replicated log. */
+  readonly replicated: ReplicatedLog | null
   readonly hooks: JournalHooks
 }
 
@@ -97,6 +104,7 @@ class Worker {
     anomalies: ({ events }) => this.anomalies.add(events),
     'gather?': ({ want }) => this.gather(want),
     feed: ({ tick }) => this.liveFeed.add(tick),
+    'drain-lane': ({ lane, mayRemove }) => this.lostLanes.add(lane, mayRemove),
     orphans: ({ slotsInUse }) => { void this.lookForOrphans(slotsInUse) },
     retire: () => { void this.retire() },
     'take-over': ({ senders }) => this.listener?.takeOver(senders),
@@ -119,13 +127,15 @@ class Worker {
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
   private readonly orphans: Orphans
+  private readonly lostLanes: LostLanes
   private listener: Listener | null = null
   /** Why the listener does not serve the latest certificate. */
   private tlsComplaints: readonly string[] = []
+  private readonly logFaults = new RecentFaults()
   private stopping = false
 
   constructor (private readonly parts: WorkerParts) {
-    const { settings: { config, slot, limits, streams, tokens }, log, lifecycle, journal, hooks } = parts
+    const { settings: { config, slot, limits, streams, tokens }, log, lifecycle, journal, hooks, replicated } = parts
     const catalogue = this.catalogue = new Catalogue(streams)
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
@@ -155,8 +165,18 @@ class Worker {
     this.lanes = new Lanes(pipelines)
     this.metrics = new WorkerMetrics({ slot, lanes: this.lanes, pipelines })
     this.lanes.add(new Lane(this.laneOptions(journal, `orbitstream worker ${slot}`)))
-    this.orphans = new Orphans({ config, log, hooks, drain: async (spool) => { await this.drainOrphan(spool) } })
+    const drain = async (spool: Spool): Promise<void> => { await this.drainLeftover(spool, 'orphaned slot') }
+    this.orphans = new Orphans({ config, log, hooks, drain })
     lifecycle.push('the orphaned spools', async () => { await this.orphans.close() })
+    this.lostLanes = new LostLanes({
+      replicated,
+      config,
+      log,
+      onFault: hooks.onFault,
+      drain: async (lane) => { await this.drainLeftover(lane, 'orphaned lane') },
+      onDrained: (lane, isRemoved) => send({ type: 'lane-drained', lane, isRemoved })
+    })
+    lifecycle.push('the lost lanes', async () => { await this.lostLanes.close() })
   }
 
   async start (): Promise<void> {
@@ -189,6 +209,12 @@ class Worker {
       clearInterval(timer)
       await Promise.resolve()
     })
+  }
+
+  /** What is wrong with the log, for as long as it is, or for a while. */
+  logFault (message: string): void {
+    this.parts.log.error(message)
+    this.logFaults.note(message)
   }
 
   observeSync (milliseconds: number): void {
@@ -253,15 +279,15 @@ class Worker {
     })
   }
 
-  /** Resolves when nothing is left of it; not at all if that does not happen. */
-  private async drainOrphan (spool: Spool): Promise<void> {
-    const lane = new Lane(this.laneOptions(spool, 'orbitstream orphaned slot'))
+  /** What has no worker. Resolves when nothing is left of it; not at all if that does not happen. */
+  private async drainLeftover (journal: Spool | LostLane, what: string): Promise<void> {
+    const lane = new Lane(this.laneOptions(journal, `orbitstream ${what}`))
     this.lanes.add(lane)
     // Nothing is appended to it, so it ends when it is empty.
-    spool.end()
+    journal.end()
     await lane.drained
-    if (lane.drain.state !== 'ended' || spool.backlog().frames > 0) await new Promise(() => {})
-    this.parts.log.info('an orphaned slot was drained')
+    if (lane.drain.state !== 'ended' || journal.backlog().frames > 0) await new Promise(() => {})
+    this.parts.log.info(`an ${what} was drained`)
   }
 
   /** A worker that cannot report carries on: storing points comes first, and the primary shows its previous report. */
@@ -282,7 +308,8 @@ class Worker {
       limitsVersion: this.pipelines.limitsVersion,
       ...snapshot,
       orphans: this.orphans.slots,
-      complaints: [...this.orphans.complaints, ...this.tlsComplaints],
+      lostLanes: this.lostLanes.lanes,
+      complaints: [...this.orphans.complaints, ...this.tlsComplaints, ...this.logFaults.messages],
       udp,
       metrics
     }
@@ -309,6 +336,7 @@ class Worker {
     this.stopping = true
     const { settings, log, lifecycle } = this.parts
     this.orphans.stop()
+    this.lostLanes.stop()
     await this.listener?.catchUp()
     this.pipelines.stop()
     const closed = this.listener?.close(deadlineMs)
@@ -329,10 +357,18 @@ async function startWorker (settings: WorkerSettings, log: Log): Promise<Worker>
   let worker: Worker | null = null
   const hooks: JournalHooks = {
     onFatal: (error) => worker?.spoolFailed(error),
+    onFault: (message) => {
+      if (worker === null) log.error(message)
+      else worker.logFault(message)
+    },
     onSync: (milliseconds) => worker?.observeSync(milliseconds)
   }
-  const journal = await openJournal(settings, log, lifecycle, hooks)
-  worker = new Worker({ settings, log, lifecycle, journal, hooks })
+  const { lane, config, slot } = settings
+  const replicated = lane === null
+    ? null
+    : await openLog({ config, deployment: lane.deployment, name: `orbitstream worker ${slot}`, log, lifecycle })
+  const journal = await openJournal(settings, replicated, log, lifecycle, hooks)
+  worker = new Worker({ settings, log, lifecycle, journal, replicated, hooks })
   await worker.start()
   return worker
 }

@@ -4,6 +4,7 @@
  *   npm run test:soak -- --rounds 200 --seed 7          random kills under load
  *   npm run test:soak -- --outage 10m --rate 10000      a database outage
  *   npm run test:soak -- --fail-overs 20                the database's primary lost with its disk, its standby promoted
+ *   npm run test:soak -- --log-rounds 100               faults of the replicated log, a host lost among them
  *   npm run test:soak -- --rolls 10 --rate 10000        rolling restarts under requests a second, and UDP beside them
  *
  * Prints a line per round and a verdict. Exit code 0 if nothing was lost, stored twice or invented.
@@ -11,6 +12,7 @@
 import { parseArgs } from 'node:util'
 import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
 import { runFailOvers } from '../support/fail-over.js'
+import { runLogRounds } from '../support/log-rounds.js'
 import { ScriptOwner } from '../support/owner.js'
 import { megabytes, runOutage } from '../support/outage.js'
 import { runRolls } from '../support/rolls.js'
@@ -81,6 +83,13 @@ async function soakFailOvers (owner: ScriptOwner, rounds: number): Promise<strin
   return faultsOf(verdict)
 }
 
+async function soakLog (owner: ScriptOwner, rounds: number): Promise<string[]> {
+  const verdict = await runLogRounds(owner, { rounds, print })
+  print(`${verdict.acknowledged} points acknowledged, ${verdict.stored} stored`)
+  print(`longest time without an acknowledgement, ms: ${verdict.gapsMs.join(', ')}`)
+  return faultsOf(verdict)
+}
+
 async function soakRolls (owner: ScriptOwner, rolls: number, requestsPerSecond: number): Promise<string[]> {
   const faults: string[] = []
   for (const engine of ['uws', 'node'] as const) {
@@ -103,7 +112,9 @@ async function soakRolls (owner: ScriptOwner, rolls: number, requestsPerSecond: 
 async function main (): Promise<number> {
   const text = { type: 'string' } as const
   const rate = { ...text, default: RATE }
-  const options = { rounds: text, seed: text, outage: text, 'fail-overs': text, rolls: text, rate } as const
+  const options = {
+    rounds: text, seed: text, outage: text, 'fail-overs': text, 'log-rounds': text, rolls: text, rate
+  } as const
   const { values } = parseArgs({ options })
   const outageMs = values.outage === undefined ? null : parseDuration(values.outage)
   if (outageMs === null && values.outage !== undefined) {
@@ -113,11 +124,13 @@ async function main (): Promise<number> {
   try {
     const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))
     const failOvers = values['fail-overs']
+    const logRounds = values['log-rounds']
     const soak = async (): Promise<string[]> => {
       const { rolls } = values
       if (rolls !== undefined) {
         return await soakRolls(owner, wholeNumber('rolls', rolls), wholeNumber('rate', values.rate))
       }
+      if (logRounds !== undefined) return await soakLog(owner, wholeNumber('log-rounds', logRounds))
       if (failOvers !== undefined) return await soakFailOvers(owner, wholeNumber('fail-overs', failOvers))
       if (outageMs !== null) return await soakOutage(owner, outageMs, wholeNumber('rate', values.rate))
       return await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', seed))

@@ -19,6 +19,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     pressure: 'none',
     database: { state: 'ready', lastError: null, retries: 0 },
     orphans: [],
+    lostLanes: [],
     complaints: [],
     udp: null,
     metrics: [],

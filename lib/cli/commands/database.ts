@@ -1,5 +1,5 @@
 /** Database access for commands other than `start`: the configured one, or the embedded one, started if necessary. */
-import { spoolDirectory, type Config } from '../../config/settings.js'
+import { logTarget, spoolDirectory, type Config } from '../../config/settings.js'
 import { Lifecycle } from '../../support/lifecycle.js'
 import { createLogger, type Log } from '../../support/log.js'
 import { dataDirMode, lockDirectory } from '../../host/data-directory.js'
@@ -47,8 +47,12 @@ export async function findDatabase (config: Config): Promise<Database | string> 
   }
 }
 
-/** SPOOL_DIR, which must exist; null if off. */
+/** SPOOL_DIR, which must exist; null if off. @throws {StartupError} it is missing, or a replicated log */
 export async function existingSpoolDirectory (config: Config): Promise<string | null> {
+  if (logTarget(config) !== null) {
+    throw new StartupError('SPOOL_DIR is a replicated log, not a directory: any running server with this log and ' +
+      'database stores what is left there. See docs/SCALE.md.')
+  }
   const directory = spoolDirectory(config)
   if (directory === null) return null
   await stat(directory).catch((error: unknown) => {

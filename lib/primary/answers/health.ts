@@ -30,6 +30,8 @@ export interface HealthSources extends WorkerSources {
   /** What the start is waiting for; null: nothing. */
   readonly waitsFor: string | null
   readonly httpEngine: EngineChoice | null
+  /** What an acknowledgement is worth. */
+  readonly acknowledged: string
   readonly maintenanceError: string | null
   /** Null: not yet known. */
   readonly rollups: RollupStatus | null
@@ -65,6 +67,7 @@ export function healthAnswer (sources: HealthSources): StatusAnswer {
     reasons,
     database: databaseView(slots, sources.database),
     http: sources.httpEngine,
+    acknowledged: sources.acknowledged,
     points: pointsView(sources),
     rollups: rollupsView(sources),
     limits_version: sources.limits.version,

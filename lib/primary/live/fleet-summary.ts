@@ -1,5 +1,5 @@
 /** The fleet event of the live feed: what the server does, in numbers. docs/HTTP.md describes the fields. */
-import { spoolDirectory, writersOf, type Config } from '../../config/settings.js'
+import { writersOf, type Config } from '../../config/settings.js'
 import { databaseError } from '../answers/problems.js'
 import { databaseView, slotView, sumPoints, type WorkerSources } from '../answers/health.js'
 import type { AcceptedPoints, Throughput } from './throughput.js'
@@ -59,7 +59,7 @@ function pointsView ({ slots, retired }: WorkerSources): object {
 function spoolView ({ workers: { slots }, config }: FleetSources): object {
   const backlogs = slots.flatMap(({ report }) => report?.backlog ?? [])
   const sum = (name: 'bytes' | 'frames'): number => backlogs.reduce((total, backlog) => total + backlog[name], 0)
-  const isOnDisk = spoolDirectory(config) !== null
+  const isOnDisk = config.spoolDir !== 'off'
   return {
     kind: isOnDisk ? 'disk' : 'memory',
     bytes: sum('bytes'),

@@ -87,9 +87,16 @@ export function evidenceOf (spoolId: string, surveys: readonly SegmentSurvey[]):
   return { spoolId, released, entered, epochs }
 }
 
-/** @param position null: the database has no ledger row for this spool */
-export function judgePosition (evidence: LedgerEvidence, position: LedgerPosition | null): LedgerFault | null {
+/**
+ * @param position null: the database has no ledger row for this spool
+ * @param kind what the frames are in, for the advice
+ */
+export function judgePosition (
+  evidence: LedgerEvidence, position: LedgerPosition | null, kind: keyof typeof ADVICE = 'spool'
+): LedgerFault | null {
   const { spoolId, released, entered, epochs } = evidence
+  const fault = (fault: LedgerFault['kind'], found: string): LedgerFault =>
+    ({ kind: fault, found, message: `${found} ${ADVICE[kind].causes[fault]} ${ADVICE[kind].wayOn}` })
   if (position === null) {
     if (!entered) return null
     return fault('ledger_missing', `The database has no ledger row for spool ${spoolId}, but one existed.`)
@@ -115,7 +122,7 @@ function idFits ({ epochs }: LedgerEvidence, known: KnownEpoch, { epochId }: Led
   return [...epochs.values()].some(({ id }) => id === epochId)
 }
 
-const CAUSES = {
+const SPOOL_CAUSES = {
   ledger_missing: 'This is another database, it was restored from before the spool was used, or the row was deleted. ' +
     'Connect the right one, or restore a later backup.',
   ledger_behind: 'The database was restored from a backup, has lost commits, or is another one; ' +
@@ -124,10 +131,15 @@ const CAUSES = {
     'or has lost segments, or the row was edited. Stop the other process, or put the row right.'
 } as const satisfies Record<LedgerFault['kind'], string>
 
-const WAY_ON = 'To continue with this database, stop the server and run "orbitstream-ingest spool resolve": ' +
-  'it finds which of the points on disk the database has, and sets the ledger behind them. ' +
-  'Until then nothing of this spool is stored.'
-
-function fault (kind: LedgerFault['kind'], found: string): LedgerFault {
-  return { kind, found, message: `${found} ${CAUSES[kind]} ${WAY_ON}` }
-}
+const ADVICE = {
+  spool: {
+    causes: SPOOL_CAUSES,
+    wayOn: 'To continue with this database, stop the server and run "orbitstream-ingest spool resolve": ' +
+      'it finds which of the points on disk the database has, and sets the ledger behind them. ' +
+      'Until then nothing of this spool is stored.'
+  },
+  log: {
+    causes: { ...SPOOL_CAUSES, ledger_ahead: 'The row was edited, or is of another database. Put the row right.' },
+    wayOn: 'Until then nothing of this lane is stored; its frames stay in the log. See docs/OPERATE.md.'
+  }
+} as const

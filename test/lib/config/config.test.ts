@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { configTable, describeConfig, describeSettings, loadConfig } from '../../../lib/config/config.js'
-import { spoolDirectory } from '../../../lib/config/settings.js'
+import { logTarget, spoolDirectory } from '../../../lib/config/settings.js'
 import type { ConfigProblem, ConfigSources } from '../../../lib/config/config.js'
 import type { Config } from '../../../lib/config/settings.js'
 
@@ -32,6 +32,8 @@ t.test('without sources every setting has its default', t => {
     spoolDir: '',
     spoolMaxBytes: 10 * 1024 ** 3,
     spoolReserveBytes: 256 * 1024 * 1024,
+    logReplicas: 3,
+    logTakeoverMs: 30_000,
     batchSize: 1000,
     batchTimeoutMs: 1000,
     maxConnections: 50,
@@ -75,6 +77,22 @@ t.test('the spool is in DATA_DIR, elsewhere, or off', t => {
   t.equal(place({ SPOOL_DIR: '/fast/spool' }), '/fast/spool')
   t.equal(place({ SPOOL_DIR: 'off' }), null)
   t.equal(configOf({ env: { SPOOL_DIR: 'here' } }).spoolDir, resolve('here'))
+  t.end()
+})
+
+t.test('SPOOL_DIR may be servers of a replicated log; the password is not shown', t => {
+  const url = 'nats://ingest:p%40ss@10.0.0.1,b.example:4333,[::1]:4222'
+  const config = configOf({ env: { SPOOL_DIR: url } })
+  t.equal(spoolDirectory(config), null)
+  const servers = ['10.0.0.1', 'b.example:4333', '[::1]:4222']
+  t.same(logTarget(config), { servers, user: 'ingest', password: 'p@ss' })
+  t.same(logTarget(configOf({ env: { SPOOL_DIR: 'nats://a' } })), { servers: ['a'], user: null, password: null })
+  t.equal(logTarget(configOf({})), null)
+  const shown = describeConfig(config, { env: { SPOOL_DIR: url } }).find(({ name }) => name === 'SPOOL_DIR')
+  t.equal(shown?.value, 'nats://ingest:***@10.0.0.1,b.example:4333,[::1]:4222')
+  for (const wrong of ['nats://', 'nats://a b', 'nats://a,,b', 'nats://a:99999', 'nats://a/b']) {
+    t.match(problemsOf({ env: { SPOOL_DIR: wrong } }), [{ setting: 'SPOOL_DIR', message: /nats:/ }], wrong)
+  }
   t.end()
 })
 

@@ -37,7 +37,7 @@ function orphansOf (t: Test, dataDir: string): Opened {
   const orphans = new Orphans({
     config: configOf(dataDir),
     log: silentLog,
-    hooks: { onFatal: (error) => { throw error }, onSync: () => {} },
+    hooks: { onFatal: (error) => { throw error }, onSync: () => {}, onFault: () => {} },
     retryMs: 10,
     drain: async (spool) => {
       given.push(spool)
@@ -115,7 +115,7 @@ t.test('one that was drained is free again, and slots in use are left alone', as
   const orphans = new Orphans({
     config: configOf(dataDir),
     log: silentLog,
-    hooks: { onFatal: (error) => { throw error }, onSync: () => {} },
+    hooks: { onFatal: (error) => { throw error }, onSync: () => {}, onFault: () => {} },
     drain: async () => { await new Promise<void>((resolve) => { finish = resolve }) }
   })
   t.teardown(() => orphans.close())

@@ -53,6 +53,7 @@ function watch (t: Test, mode: string, httpCount = 1, udpCount = 0): Watched {
       'feed-want': record,
       gathered: record,
       left: record,
+      'lane-drained': record,
       senders: record
     },
     onDeath: (slot) => {

@@ -27,7 +27,7 @@ t.test('codes are snake_case, statuses exist, messages are sentences', t => {
 })
 
 /** Resent points may be stored twice. */
-const MAY_BE_STORED: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed'])
+const MAY_BE_STORED: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed', 'log_unanswered'])
 
 t.test('retryable errors have statuses that clients retry, and vice versa', t => {
   for (const [code, { status, retryable }] of entries) {

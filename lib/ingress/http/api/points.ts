@@ -19,6 +19,8 @@ export interface PointContext {
   readonly intake: Intake
   readonly counters: HttpCounters
   readonly maxBodyBytes: number
+  /** Points are made durable in a replicated log, not on this host: acknowledgements say so. */
+  readonly isReplicated: boolean
   /** Microseconds since 1970. */
   readonly now: () => number
 }
@@ -38,6 +40,9 @@ interface Order {
   readonly encoding: 'identity' | 'gzip'
 }
 
+/** What `ack` may be. */
+const ACK_WORDS = [...ACK_LEVELS, 'replicated'] as const
+
 export function createPointHandler (context: PointContext, route: PointRoute): RouteHandler {
   return (call) => {
     const order = readHead(context, route, call)
@@ -48,9 +53,10 @@ export function createPointHandler (context: PointContext, route: PointRoute): R
 }
 
 /** Checks everything that can be refused before the body is read. Null: it was refused and answered. */
-function readHead ({ intake, counters }: PointContext, { formats, hint }: PointRoute, call: RouteCall): Order | null {
+function readHead (context: PointContext, { formats, hint }: PointRoute, call: RouteCall): Order | null {
+  const { intake, counters } = context
   const { request } = call
-  const ack = readAck(request.query)
+  const ack = readAck(request.query, context.isReplicated)
   if (typeof ack === 'object') {
     call.fail('invalid_query', ack)
     return null
@@ -81,9 +87,9 @@ function readHead ({ intake, counters }: PointContext, { formats, hint }: PointR
 
 /**
  * Reads `ack` from the query, 'spooled' by default. Other parameters are errors: a misspelt `ack` would silently weaken
- * what an acknowledgement means.
+ * what an acknowledgement means. With a replicated log 'spooled' and 'replicated' are the same level.
  */
-function readAck (query: string): AckLevel | { readonly message: string } {
+function readAck (query: string, isReplicated: boolean): AckLevel | { readonly message: string } {
   if (query === '') return 'spooled'
   const parameters = [...new URLSearchParams(query)]
   const unknown = parameters.find(([name]) => name !== 'ack')
@@ -91,9 +97,13 @@ function readAck (query: string): AckLevel | { readonly message: string } {
     return { message: `Unknown query parameter ${JSON.stringify(unknown[0])}; the only one is ack.` }
   }
   const value = parameters[0]?.[1]
+  if (value === 'replicated' && parameters.length === 1) {
+    if (isReplicated) return 'spooled'
+    return { message: 'ack=replicated needs SPOOL_DIR=nats://…: this server has no replicated log.' }
+  }
   const level = ACK_LEVELS.find((each) => each === value)
   if (level !== undefined && parameters.length === 1) return level
-  return { message: `ack must be one of ${ACK_LEVELS.join(', ')}, given once.` }
+  return { message: `ack must be one of ${ACK_WORDS.join(', ')}, given once.` }
 }
 
 /** One request with points, from its body to its answer. */
@@ -170,12 +180,12 @@ class PointPost {
   }
 
   private acknowledge (ack: Ack, answer: string, startedMs: number): void {
-    const { context, call } = this
+    const { context, order, call } = this
     if (ack === null) {
       context.counters.observeAck(performance.now() - startedMs)
-      call.accept(answer)
+      call.accept(context.isReplicated && order.ack === 'spooled' ? replicated(answer) : answer)
     } else if (ack === 'on_disk') {
-      call.accept(onDisk(answer))
+      call.accept(durable(answer, context.isReplicated ? 'replicated' : 'spooled'))
     } else {
       call.fail(ack)
     }
@@ -201,6 +211,11 @@ function surplusMessage (max: number, satellite: string): string {
 }
 
 /** The answer to accepted points that are not yet in the database when their deadline has passed. */
-function onDisk (answer: string): string {
-  return JSON.stringify({ ...JSON.parse(answer) as object, status: 'spooled' })
+function durable (answer: string, status: 'spooled' | 'replicated'): string {
+  return JSON.stringify({ ...JSON.parse(answer) as object, status })
+}
+
+/** Names the level in an answer, which is a JSON object. */
+function replicated (answer: string): string {
+  return `${answer.slice(0, -1)},"ack":"replicated"}`
 }

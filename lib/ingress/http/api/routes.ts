@@ -25,6 +25,8 @@ export interface HandlerParts {
   readonly streams: ReadonlyMap<string, Intake>
   readonly status: StatusPort
   readonly config: Pick<Config, 'maxBodyBytes' | 'allowedOrigins'>
+  /** Default: false. */
+  readonly isReplicated?: boolean
   readonly tokens: TokenCheck
   /** Default: clients may send whatever they like. */
   readonly clients?: ClientBounds
@@ -39,7 +41,9 @@ export interface HandlerParts {
 
 export function createHandler (parts: HandlerParts): HttpHandler {
   const { intake, streams, status, config, tokens, counters, now } = parts
-  const contextOf = (intake: Intake): PointContext => ({ intake, counters, now, maxBodyBytes: config.maxBodyBytes })
+  const { isReplicated = false } = parts
+  const contextOf = (intake: Intake): PointContext => (
+    { intake, counters, now, isReplicated, maxBodyBytes: config.maxBodyBytes })
   const context = contextOf(intake)
   const byStream = (create: (context: PointContext, batchPath: string) => RouteHandler): RouteHandler => (
     createStreamHandler(new Map(Array.from(streams, ([name, each]) => (

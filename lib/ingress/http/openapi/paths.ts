@@ -28,12 +28,13 @@ const HISTORY_PARAMETERS = [
 const CHANGED_BY = header('X-Changed-By', 'Who changes it, for the history; with a token, its name counts.')
 const PAGE_CURSOR = query('cursor', { type: 'string' }, '`next` of the page before.')
 const IF_MATCH = 'The ETag of GET /limits on which the change is based, or `*`.'
-const ACK = query('ack', { enum: ['received', 'spooled', 'committed'], default: 'spooled' },
-  'When to answer: points are in memory, safe on disk, or in the database.')
+const ACK = query('ack', { enum: ['received', 'spooled', 'replicated', 'committed'], default: 'spooled' },
+  'When to answer: points are in memory, safe on disk, in the replicated log (if the server has one; there spooled ' +
+  'means the same), or in the database.')
 const POINT_ERRORS = [
   'invalid_json', 'invalid_msgpack', 'invalid_point', 'invalid_encoding', 'invalid_query', 'satellite_forbidden',
   'too_many_satellites', 'unsupported_media_type', 'unsupported_encoding', 'too_busy', 'overloaded', 'spool_full',
-  'spool_failed', 'outcome_unknown', 'shutting_down'
+  'spool_failed', 'log_unavailable', 'log_unanswered', 'outcome_unknown', 'shutting_down'
 ] as const
 
 const onePoint: Operation = {

@@ -41,9 +41,11 @@ const VALUE: Schema = {
 const VALUES = array(VALUE)
 const TYPE: Schema = { enum: METRIC_TYPES }
 const STATE_VALUE: Schema = { type: ['string', 'boolean'], description: 'A state by its name, or the value of a bool.' }
-const ACCEPTED = string('spooled: ack=committed was asked for, and the database did not take the points in time', {
-  enum: ['accepted', 'spooled']
+const ACCEPTED = string('spooled, replicated: ack=committed was asked for, and the database did not take the points ' +
+  'in time', {
+  enum: ['accepted', 'spooled', 'replicated']
 })
+const ACK: Schema = { const: 'replicated', description: 'The points are in a replicated log.' }
 
 export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Schema>> {
   const others = catalogue.streams.filter((stream) => stream !== catalogue.telemetry)
@@ -62,8 +64,8 @@ export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Sc
     ...Object.fromEntries(others.map((stream) => [pointName(stream), pointSchema(stream)])),
     StreamPoint: { anyOf: [ref('Point'), ...others.map((stream) => ref(pointName(stream)))] },
     StreamPoints: { type: 'array', items: ref('StreamPoint'), maxItems: POINTS_MAX },
-    AcceptedPoint: object({ status: ACCEPTED, satellite_id: ID }),
-    AcceptedPoints: object({ status: ACCEPTED, count: count('Points taken.') }),
+    AcceptedPoint: object({ status: ACCEPTED, satellite_id: ID, ack: ACK }, ['ack']),
+    AcceptedPoints: object({ status: ACCEPTED, count: count('Points taken.'), ack: ACK }, ['ack']),
     Index: object({ name: { const: 'OrbitStream' }, endpoints: array(string('Method and path.')) }),
     Live: object({ status: { const: 'live' } }),
     Ready: object({ status: string('`ready`, or the error code that points would be refused with.') }),
@@ -141,6 +143,7 @@ function healthSchemas (): Record<string, Schema> {
     database: object({
       kind: string('plain, timescale, or empty'), embedded: { type: 'boolean' }, state: { enum: ['up', 'down'] }
     }),
+    acknowledged: string('What an acknowledgement is worth, in words.'),
     http: nullable(object({
       name: { enum: ['uws', 'node'] },
       release: string(''),

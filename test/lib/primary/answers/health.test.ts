@@ -29,6 +29,7 @@ function ask (changes: Partial<HealthSources>): { readonly status: number, reado
     database: { kind: 'plain', embedded: true },
     waitsFor: null,
     httpEngine: ENGINE,
+    acknowledged: 'spooled: on the disk of this host',
     maintenanceError: null,
     rollups: null,
     reloadFaults: [],

@@ -1,0 +1,85 @@
+/** The table of lanes, and who may drain which. All times are the database's. */
+import type { Database } from '../database/database.js'
+
+/** How long a lane that is closed keeps its streams: a writer that was paused finds its seal there. */
+const KEEP = "interval '1 hour'"
+/** How long a lane that has no streams any more is remembered. */
+const REMEMBER = "interval '30 days'"
+
+export interface KnownLane {
+  readonly lane: string
+  readonly slot: number
+}
+
+/** A lane to be drained. */
+export interface ClaimedLane extends KnownLane {
+  readonly instance: string
+  /** It was closed long ago: its streams may go. */
+  readonly isOld: boolean
+}
+
+/** The id that streams of this database carry. */
+export async function readDeployment (db: Database): Promise<string> {
+  const { rows } = await db.query<{ id: string }>('SELECT id FROM ingest_deployment')
+  return rows[0]?.id ?? ''
+}
+
+/** These lanes have writers on this server. Opens them again if they were closed. */
+export async function noteWriters (db: Database, instance: string, lanes: readonly KnownLane[]): Promise<void> {
+  await db.query(`
+    INSERT INTO ingest_lanes (lane, instance, slot)
+    SELECT lane, $1, slot FROM unnest($2::text[], $3::int[]) l (lane, slot)
+    ON CONFLICT (lane) DO UPDATE SET seen_at = now(), drainer = NULL, closed_at = NULL, removed_at = NULL`,
+  [instance, lanes.map(({ lane }) => lane), lanes.map(({ slot }) => slot)])
+}
+
+/** This server drains these lanes of others. */
+export async function noteDrainer (db: Database, instance: string, lanes: readonly string[]): Promise<void> {
+  await db.query(
+    'UPDATE ingest_lanes SET seen_at = now() WHERE drainer = $1 AND lane = ANY ($2)', [instance, lanes])
+}
+
+/** Streams that were found; those of lanes without a row get one. */
+export async function noteFound (
+  db: Database, lanes: ReadonlyArray<KnownLane & { readonly instance: string }>
+): Promise<void> {
+  await db.query(`
+    INSERT INTO ingest_lanes (lane, instance, slot)
+    SELECT DISTINCT ON (lane) lane, instance, slot
+    FROM unnest($1::text[], $2::text[], $3::int[]) l (lane, instance, slot) ON CONFLICT DO NOTHING`,
+  [lanes.map(({ lane }) => lane), lanes.map(({ instance }) => instance), lanes.map(({ slot }) => slot)])
+}
+
+/**
+ * Claims lanes without a writer: this server's own, and those of servers that were last seen too long ago. Of several
+ * servers one gets each.
+ * @param busy lanes that this server writes or drains
+ * @param takeOverMs null: no lanes of other servers
+ */
+export async function claimLanes (
+  db: Database, instance: string, busy: readonly string[], takeOverMs: number | null, count: number
+): Promise<readonly ClaimedLane[]> {
+  const { rows } = await db.query<{ lane: string, slot: number, instance: string, is_old: boolean }>(`
+    UPDATE ingest_lanes SET drainer = $1, seen_at = now()
+    WHERE lane IN (
+      SELECT lane FROM ingest_lanes
+      WHERE removed_at IS NULL AND (closed_at IS NULL OR closed_at < now() - ${KEEP}) AND lane <> ALL ($2)
+        AND (coalesce(drainer, instance) = $1 OR seen_at < now() - $3::float8 * interval '1 ms')
+      ORDER BY closed_at IS NOT NULL, seen_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+    RETURNING lane, slot, instance, closed_at IS NOT NULL AS is_old`, [instance, busy, takeOverMs, count])
+  return rows.map(({ lane, slot, instance: of, is_old: isOld }) => ({ lane, slot, instance: of, isOld }))
+}
+
+/** A lane is sealed and drained. @param isRemoved its streams are gone */
+export async function noteClosed (db: Database, lane: string, isRemoved: boolean): Promise<void> {
+  await db.query(`
+    UPDATE ingest_lanes SET closed_at = coalesce(closed_at, now()), removed_at = CASE WHEN $2 THEN now() END
+    WHERE lane = $1`, [lane, isRemoved])
+}
+
+/** Forgets lanes that were removed long ago, and their rows in the ledger. */
+export async function forgetLanes (db: Database): Promise<void> {
+  await db.query(`
+    WITH gone AS (DELETE FROM ingest_lanes WHERE removed_at < now() - ${REMEMBER} RETURNING lane)
+    DELETE FROM ingest_ledger USING gone WHERE spool_id = lane`)
+}

@@ -1,0 +1,74 @@
+/** The lanes of the replicated log that a worker drains because their writers are gone. */
+import type { Config } from '../config/settings.js'
+import type { ReplicatedLog } from '../replicated/log.js'
+import { openLostLane, type LostLane } from '../replicated/lost-lane.js'
+import type { Log } from '../support/log.js'
+
+export interface LostLanesOptions {
+  /** Null: there is no replicated log. */
+  readonly replicated: ReplicatedLog | null
+  readonly config: Config
+  readonly log: Log
+  readonly onFault: (message: string) => void
+  /** Called with each opened lane; resolves when it is sealed and empty; not at all if that does not happen. */
+  readonly drain: (lane: LostLane) => Promise<void>
+  /** @param isRemoved its streams are gone */
+  readonly onDrained: (lane: string, isRemoved: boolean) => void
+}
+
+const RETRY_MS = 5_000
+
+export class LostLanes {
+  private readonly open = new Map<string, LostLane | null>()
+  private isStopped = false
+
+  constructor (private readonly options: LostLanesOptions) {}
+
+  /** Lanes that are being drained. */
+  get lanes (): readonly string[] {
+    return [...this.open.keys()]
+  }
+
+  /** @param mayRemove the lane was drained long ago: its streams may go once they are found empty */
+  add (lane: string, mayRemove: boolean): void {
+    if (this.open.has(lane) || this.isStopped || this.options.replicated === null) return
+    this.open.set(lane, null)
+    void this.drain(this.options.replicated, lane, mayRemove)
+  }
+
+  stop (): void {
+    this.isStopped = true
+  }
+
+  async close (): Promise<void> {
+    this.stop()
+    await Promise.all([...this.open.values()].map(async (journal) => { await journal?.close() }))
+  }
+
+  /** Never rejects. */
+  private async drain (replicated: ReplicatedLog, lane: string, mayRemove: boolean): Promise<void> {
+    const { config, log, onFault, drain, onDrained } = this.options
+    try {
+      const journal = await openLostLane(replicated, {
+        log: replicated,
+        lane,
+        now: Date.now,
+        memoryMaxBytes: config.memoryMaxBytes,
+        maxBytes: config.spoolMaxBytes,
+        onFault
+      })
+      if (this.isStopped) return
+      this.open.set(lane, journal)
+      await drain(journal)
+      if (mayRemove) await journal.remove()
+      await journal.close()
+      this.open.delete(lane)
+      onDrained(lane, mayRemove)
+    } catch (error) {
+      log.error({ err: error, lane }, 'a lane of the log cannot be drained; retrying')
+      setTimeout(() => {
+        if (!this.isStopped) void this.drain(replicated, lane, mayRemove)
+      }, RETRY_MS).unref()
+    }
+  }
+}

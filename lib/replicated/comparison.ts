@@ -1,0 +1,91 @@
+/** Compares what a stream has with what its writer sent, after something failed. */
+import type { ReplicatedLog, StreamName } from './log.js'
+import { decodeHeader, type MessageHeader } from './message.js'
+
+/** The end of what is certain: a frame and its last message. */
+export interface Mark {
+  readonly sequence: number
+  /** Of the epoch, up to this frame. */
+  readonly rows: number
+  readonly crc: number
+  readonly position: number
+}
+
+/** Before the first frame of an epoch. */
+export const START: Mark = { sequence: 0, rows: 0, crc: 0, position: 0 }
+
+/** A frame whose messages may be in the stream. */
+export interface SentFrame {
+  readonly sequence: number
+  readonly crc: number
+  /** Position of its first message. */
+  readonly first: number
+  readonly parts: number
+}
+
+/**
+ * `stored`: the messages of sent frames that are in the stream, by index of the frame.
+ *
+ * - fits: nothing else is behind the tail; what is not stored may be sent again.
+ * - sealed: somebody has sealed the stream; what is not stored never will be.
+ * - ends: the stream ends before the tail.
+ * - foreign: a message is neither a sent one nor a seal.
+ */
+export type Comparison =
+  | { readonly kind: 'fits', readonly lost: false, readonly stored: readonly StoredPart[] }
+  | { readonly kind: 'sealed', readonly lost: boolean, readonly stored: readonly StoredPart[] }
+  | { readonly kind: 'ends', readonly lost: true, readonly last: number, readonly stored: readonly StoredPart[] }
+  | { readonly kind: 'foreign', readonly position: number }
+
+export interface StoredPart {
+  readonly frame: number
+  readonly part: number
+}
+
+/**
+ * @param tail what is certain to be in the stream
+ * @param sent the frames behind it, in order
+ * @throws {LogError} the log does not answer, or has no such stream
+ */
+export async function compareStream (
+  log: ReplicatedLog, stream: StreamName, tail: Mark, sent: readonly SentFrame[]
+): Promise<Comparison> {
+  const last = await log.last(stream)
+  if (last < tail.position) {
+    const end = last === 0 ? null : await log.next(stream, last)
+    const isSealed = end !== null && decodeHeader(end.bytes)?.isSeal === true
+    return isSealed ? { kind: 'sealed', lost: true, stored: [] } : { kind: 'ends', lost: true, last, stored: [] }
+  }
+  const stored: StoredPart[] = []
+  // Starts at the tail: it may have been replaced, or trimmed by another drain.
+  for (let from = Math.max(tail.position, 1); ; from++) {
+    const message = await log.next(stream, from)
+    if (message === null) return { kind: 'fits', lost: false, stored }
+    const header = decodeHeader(message.bytes)
+    if (header?.isSeal === true) {
+      const lost = header.sequence < tail.sequence
+      return {
+        kind: 'sealed',
+        lost,
+        stored: sent.flatMap((frame, index) =>
+          frame.sequence > header.sequence ? [] : partsBefore(frame, index, message.position))
+      }
+    }
+    if (!isOurs(header, message.position, tail, sent)) return { kind: 'foreign', position: message.position }
+    // What is missing in front of it was trimmed, because it was committed.
+    stored.push(...sent.flatMap((frame, index) => partsBefore(frame, index, message.position + 1)))
+    from = message.position
+  }
+}
+
+function isOurs (header: MessageHeader | null, position: number, tail: Mark, sent: readonly SentFrame[]): boolean {
+  if (header === null) return false
+  if (position === tail.position) return header.sequence === tail.sequence && header.crc === tail.crc
+  return sent.some(({ sequence, crc, first, parts }) =>
+    sequence === header.sequence && crc === header.crc && first + header.part === position && header.parts === parts)
+}
+
+/** Those of its messages that are before a position. */
+function partsBefore ({ first, parts }: SentFrame, frame: number, position: number): StoredPart[] {
+  return Array.from({ length: parts }, (_, part) => ({ frame, part })).filter(({ part }) => first + part < position)
+}

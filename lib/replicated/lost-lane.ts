@@ -1,0 +1,193 @@
+/**
+ * The journal of a lane whose writer is gone: reads the lane's streams from the log, oldest epoch first, from the
+ * ledger's position on, and seals the last one.
+ *
+ *   read, give out, release ──► nothing new for QUIET_MS ──► seal ──► stored: the epoch is over ─► next epoch, or end
+ *          ▲                                                   └ refused: the writer is alive ─┐
+ *          └───────────────────────────────────────────────────────────────────────────────────┘
+ *
+ * If the writer was only paused, or cut off from the database, both work side by side: the ledger decides who stores a
+ * frame, and the seal tells the writer that its epoch is over (publisher.ts).
+ */
+import type { ClosedBatch, Position } from '../journal/journal.js'
+import type { Pressure } from '../journal/pressure.js'
+import { comparePositions, POSITION_START } from '../spool/format/position.js'
+import type { KnownEpoch } from '../spool/recover/ledger-position.js'
+import type { ErrorCode } from '../support/errors.js'
+import { readFrames, type ReadFrame, type ReadFrames } from './frame-reader.js'
+import { epochIdOf, faultOf, type ReplicatedLog } from './log.js'
+import { decodeHeader, encodeSeal } from './message.js'
+import type { LaneStream } from './pending.js'
+import { StreamJournal, type StreamJournalOptions } from './stream-journal.js'
+
+/** A writer that appended so recently is not sealed. */
+const QUIET_MS = 3_000
+const POLL_INTERVAL_MS = 500
+/** Read at a time. */
+const READ_BYTES = 4 * 1024 * 1024
+
+export interface LostLaneOptions extends StreamJournalOptions {
+  /** Default: QUIET_MS. */
+  readonly quietMs?: number
+}
+
+export class LostLane extends StreamJournal {
+  readonly idle = true
+  /** Epochs that have streams, in order; the first is being read. */
+  private streams: LaneStream[]
+  private readonly lastEpoch: number
+  /** Where to read on in the current stream. */
+  private from = 1
+  /** The last frame seen of the current stream. */
+  private last = { sequence: 0, rows: 0 }
+  private grewAtMs: number
+
+  /** For openLostLane only. */
+  constructor (private readonly settings: LostLaneOptions, epochs: readonly number[], committed: Position) {
+    super(settings)
+    const { lane } = settings
+    this.streams = epochs.map((epoch) => ({ lane, epoch, epochId: epochIdOf({ lane, epoch }) }))
+    this.lastEpoch = epochs.at(-1) ?? 0
+    this.known = committed
+    this.grewAtMs = this.timing.nowMs()
+  }
+
+  append (batch: ClosedBatch): void {
+    queueMicrotask(() => batch.spooled('shutting_down'))
+  }
+
+  pressure (): Pressure {
+    return 'none'
+  }
+
+  outage (): ErrorCode | null {
+    return null
+  }
+
+  /** Removes the streams of a lane that was drained, and the lane with them. */
+  async remove (): Promise<void> {
+    for (let epoch = 1; epoch <= this.lastEpoch; epoch++) {
+      await this.settings.log.remove({ lane: this.spoolId, epoch })
+    }
+  }
+
+  /**
+   * Any epoch of this lane, to any end: streams that were drained may be gone, and a writer may have stored frames from
+   * memory that the log had lost.
+   */
+  protected epochs (position: Position | null): ReadonlyMap<number, KnownEpoch> {
+    const known = new Map<number, KnownEpoch>([[0, { id: null, end: 0 }]])
+    if (position === null || position.epoch === 0) return known
+    const { epoch } = position
+    return known.set(epoch, { id: epochIdOf({ lane: this.spoolId, epoch }), end: Number.POSITIVE_INFINITY })
+  }
+
+  protected async more (woken: Promise<true>): Promise<boolean> {
+    const stream = this.streams[0]
+    if (stream === undefined) return false
+    try {
+      const read = await readFrames(this.settings.log, stream, this.from, READ_BYTES)
+      if (this.isClosed) return false
+      if (read.next !== this.from) this.grewAtMs = this.timing.nowMs()
+      this.from = read.next
+      for (const frame of read.frames) this.add(stream, frame)
+      if (read.broken !== null) this.pass(stream, read.broken)
+      if (read.seal !== null) {
+        this.sealed(stream, read.seal)
+      } else if (read.frames.length === 0 && this.isQuiet()) {
+        await this.seal(stream)
+      } else if (read.frames.length === 0) {
+        await Promise.race([woken, this.timing.pause(POLL_INTERVAL_MS)])
+      }
+    } catch (error) {
+      if (faultOf(error) === 'missing') {
+        // It was drained by another process, or deleted by somebody: either way nothing is left of it.
+        this.next()
+      } else {
+        await Promise.race([woken, this.timing.pause(POLL_INTERVAL_MS)])
+      }
+    }
+    return true
+  }
+
+  protected async readBack (): Promise<void> {
+    await Promise.reject(new Error('a lost lane holds all frames that it has read'))
+  }
+
+  private add (stream: LaneStream, frame: ReadFrame): void {
+    const { sequence, rows, rowsBefore, last, payload } = frame
+    if (sequence <= this.last.sequence) return
+    this.noteGap(stream, sequence - 1, rowsBefore)
+    this.last = { sequence, rows: rowsBefore + rows }
+    this.trimmer.add(stream, sequence, last, payload.length)
+    if (comparePositions(frame, this.released) <= 0) return
+    this.recoveredRows += rows
+    this.queue.push(frame)
+  }
+
+  /** A frame cannot be read. */
+  private pass (stream: LaneStream, { sequence, rows }: NonNullable<ReadFrames['broken']>): void {
+    if (sequence <= this.last.sequence) return
+    this.noteGap(stream, sequence, rows)
+    this.last = { sequence, rows }
+  }
+
+  /** Frames up to `through` should have been seen. Those that the ledger covers were trimmed. */
+  private noteGap (stream: LaneStream, through: number, rowsThrough: number): void {
+    const { epoch, sequence } = this.released
+    const seen = Math.max(this.last.sequence, epoch === stream.epoch ? sequence : 0)
+    if (through <= seen || epoch > stream.epoch) return
+    const isCounted = this.last.sequence === seen
+    const rows = rowsThrough - this.last.rows
+    this.settings.onFault(`lane ${this.spoolId}: frames ${seen + 1} to ${through} of epoch ${stream.epoch} are no ` +
+      `longer in the log${isCounted ? `, ${rows} points` : ''}: it was purged, deleted or damaged, or has lost them`)
+  }
+
+  private sealed (stream: LaneStream, seal: NonNullable<ReadFrames['seal']>): void {
+    this.noteGap(stream, seal.sequence, seal.rows)
+    this.next()
+  }
+
+  private next (): void {
+    this.streams = this.streams.slice(1)
+    this.from = 1
+    this.last = { sequence: 0, rows: 0 }
+  }
+
+  /** A writer that has begun the next epoch is through with this one. */
+  private isQuiet (): boolean {
+    if (this.streams.length > 1) return true
+    return this.timing.nowMs() - this.grewAtMs >= (this.settings.quietMs ?? QUIET_MS)
+  }
+
+  /** Refused if the writer has appended meanwhile: then there is more to read. */
+  private async seal (stream: LaneStream): Promise<void> {
+    const { log } = this.settings
+    const position = await log.last(stream)
+    // The seal names the last frame before it: all messages up to its own position must have been read.
+    const rest = await readFrames(log, stream, this.from, READ_BYTES)
+    if (rest.frames.length > 0 || rest.seal !== null) return
+    const end = (await log.next(stream, this.from))?.position ?? position + 1
+    if (end > this.from) {
+      const gone = `${this.from} to ${end - 1} of epoch ${stream.epoch}`
+      this.settings.onFault(`lane ${this.spoolId}: messages ${gone} are no longer in the log: ` +
+        'it was purged; those that were not stored yet are lost')
+    }
+    await log.append(stream, position + 1, encodeSeal(this.last.sequence, this.last.rows))
+  }
+}
+
+/** Finds the streams of a lane. */
+export async function openLostLane (log: ReplicatedLog, options: LostLaneOptions): Promise<LostLane> {
+  const { lane } = options
+  const epochs = (await log.list()).filter((stream) => stream.lane === lane).map(({ epoch }) => epoch)
+  epochs.sort((left, right) => left - right)
+  let committed: Position = POSITION_START
+  for (const epoch of epochs) {
+    const position = await log.last({ lane, epoch })
+    const message = position === 0 ? null : await log.next({ lane, epoch }, position)
+    const header = message === null ? null : decodeHeader(message.bytes)
+    if (header !== null && header.committed > 0) committed = { epoch, sequence: header.committed }
+  }
+  return new LostLane(options, epochs, committed)
+}

@@ -1,0 +1,112 @@
+/** A cluster of NATS servers with JetStream, on free ports of the loopback, in a directory that the test removes. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { request } from 'undici'
+import { eventually } from './eventually.js'
+import { quietPort } from './free-port.js'
+
+/** Where .ci/run unpacks the package of Debian. */
+const UNPACKED = 'node_modules/.cache/nats-server/usr/sbin'
+
+/** The program, or null: then a test is skipped. */
+export async function findNatsServer (): Promise<string | null> {
+  for (const directory of [UNPACKED, ...(process.env.PATH ?? '').split(delimiter)]) {
+    const path = join(directory, 'nats-server')
+    if (await access(path).then(() => true, () => false)) return path
+  }
+  return null
+}
+
+export const NO_NATS_SERVER = 'no nats-server: install it, or run .ci/run, which unpacks it below node_modules/.cache'
+
+const HEALTHY_DEADLINE_MS = 90_000
+
+interface Node {
+  readonly port: number
+  readonly monitorPort: number
+  readonly configuration: string
+  process: ChildProcess | null
+}
+
+export class NatsCluster {
+  private constructor (
+    private readonly program: string, private readonly directory: string, readonly nodes: readonly Node[]
+  ) {}
+
+  /**
+   * Starts as many servers, and waits until they are healthy. Their ports are none that the system gives away by
+   * itself: a server that is killed needs its port again.
+   */
+  static async start (program: string, count = 3): Promise<NatsCluster> {
+    const directory = await mkdtemp(join(tmpdir(), 'orbitstream-nats-'))
+    const ports: Array<readonly [number, number, number]> = []
+    for (let index = 0; index < count; index++) ports.push([await quietPort(), await quietPort(), await quietPort()])
+    const routes = ports.map(([, route]) => `nats://127.0.0.1:${route}`).join(', ')
+    const nodes: Node[] = []
+    for (const [index, [port, route, monitorPort]] of ports.entries()) {
+      const configuration = join(directory, `n${index}.conf`)
+      await mkdir(join(directory, `n${index}`))
+      await writeFile(configuration, `
+        server_name: n${index}
+        listen: 127.0.0.1:${port}
+        jetstream { store_dir: "${join(directory, `n${index}`)}", max_file_store: 1GB, max_memory_store: 16MB }
+        http: 127.0.0.1:${monitorPort}
+        ${count === 1 ? '' : `cluster { name: test, listen: 127.0.0.1:${route}, routes: [${routes}] }`}
+      `)
+      nodes.push({ port, monitorPort, configuration, process: null })
+    }
+    const cluster = new NatsCluster(program, directory, nodes)
+    for (const index of nodes.keys()) cluster.startNode(index)
+    await cluster.healthy()
+    return cluster
+  }
+
+  /** As for SPOOL_DIR. */
+  get url (): string {
+    return `nats://${this.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`
+  }
+
+  get servers (): readonly string[] {
+    return this.nodes.map(({ port }) => `127.0.0.1:${port}`)
+  }
+
+  startNode (index: number): void {
+    const node = this.nodes[index]
+    if (node === undefined || node.process !== null) return
+    const args = ['-c', node.configuration, '-l', `${node.configuration}.log`]
+    node.process = spawn(this.program, args, { stdio: 'ignore' })
+  }
+
+  /**
+   * Resolves when all servers that run have a leader, and what the others have. One that was just started counts as
+   * away: whoever kills another one before takes the majority away, and the rest may need a minute to recover.
+   */
+  async healthy (): Promise<void> {
+    const running = this.nodes.filter(({ process }) => process !== null)
+    await Promise.all(running.map(async ({ monitorPort, configuration }) => {
+      await eventually(`${configuration} is healthy`, HEALTHY_DEADLINE_MS, async () => {
+        const { statusCode, body } = await request(`http://127.0.0.1:${monitorPort}/healthz`)
+        await body.dump()
+        return statusCode === 200 ? true : undefined
+      })
+    }))
+  }
+
+  async kill (index: number): Promise<void> {
+    const node = this.nodes[index]
+    const child = node?.process ?? null
+    if (node === undefined || child === null) return
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+    node.process = null
+  }
+
+  async stop (): Promise<void> {
+    for (const index of this.nodes.keys()) await this.kill(index)
+    await rm(this.directory, { recursive: true, force: true })
+  }
+}
