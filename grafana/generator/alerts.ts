@@ -4,10 +4,10 @@
  * They contain no `$`: some versions of Grafana treat it as an environment variable. So times are relative to now(),
  * and messages use .Values and .Labels. Each query returns one number per row, with text columns as labels.
  */
-import type { Metric } from '../../protocol/catalogue.js'
 import { UID } from './panels.js'
 import { POSTGRES, sqlQuery } from './sources.js'
-import { literal, STATS_WITH_ANOMALIES } from './sql.js'
+import { literal, STATS_WITH_ANOMALIES, titlesOf } from './sql.js'
+import { tableOf, type Streams } from './streams.js'
 
 interface Rule {
   readonly uid: string
@@ -99,19 +99,27 @@ const RULES: readonly Rule[] = [
   }
 ]
 
-function anomalyRate (metrics: readonly Metric[]): Rule {
+function anomalyRate (streams: Streams): Rule {
+  // Points are only counted for all streams together: with several, the rollups know them by stream.
+  const isOne = streams.length === 1
+  const metrics = titlesOf(streams).map(([name, title, stream]) => (
+    `(${literal(name)}, ${literal(title)}${isOne ? '' : `, ${stream}`})`))
+  const stored = isOne
+    ? `CROSS JOIN (
+          SELECT sum(committed_points) AS count FROM ingest_stats WHERE "time" > now() - interval '5 minutes'
+        ) stored`
+    : `JOIN (${streams.map((stream, index) => `
+          SELECT ${index} AS stream, sum(points) AS count FROM ${tableOf(stream, 'telemetry_10s')}
+          WHERE bucket > now() - interval '5 minutes' AND bucket <= now()`).join(' UNION ALL')}
+        ) stored USING (stream)`
   return {
     uid: 'orbitstream-anomaly-rate',
     title: 'Many anomalies',
     sql: `
       SELECT catalogue.title AS metric,
              coalesce(100 * found.count / nullif(stored.count, 0), 0)::double precision AS percent
-      FROM (VALUES ${metrics
-        .map((metric) => `(${literal(metric.name)}, ${literal(metric.title)})`)
-        .join(', ')}) catalogue (name, title)
-        CROSS JOIN (
-          SELECT sum(committed_points) AS count FROM ingest_stats WHERE "time" > now() - interval '5 minutes'
-        ) stored
+      FROM (VALUES ${metrics.join(', ')}) catalogue (name, title${isOne ? '' : ', stream'})
+        ${stored}
         LEFT JOIN (
           SELECT split_part(kind.name, ' ', 1) AS name, sum(kind.count)::double precision AS count
           FROM ${STATS_WITH_ANOMALIES}
@@ -129,7 +137,7 @@ function anomalyRate (metrics: readonly Metric[]): Rule {
 }
 
 /** The content of the alerting file. */
-export function alertRules (metrics: readonly Metric[]): object {
+export function alertRules (streams: Streams): object {
   return {
     apiVersion: 1,
     groups: [{
@@ -137,7 +145,7 @@ export function alertRules (metrics: readonly Metric[]): object {
       name: 'OrbitStream',
       folder: FOLDER,
       interval: '10s',
-      rules: [...RULES, anomalyRate(metrics)].map(ruleOf)
+      rules: [...RULES, anomalyRate(streams)].map(ruleOf)
     }]
   }
 }

@@ -2,22 +2,46 @@
 /* eslint-disable @typescript-eslint/no-deprecated -- file provisioning does not always support the SDK's new format */
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Builder } from '@grafana/grafana-foundation-sdk/cog'
+import { TELEMETRY, type Stream } from '../../protocol/catalogue.js'
 import { UID } from './panels.js'
 import { POSTGRES, sqlTarget } from './sources.js'
 import { FROM, TO } from './sql.js'
+import { boardUid, type Streams } from './streams.js'
 
 const TITLES = { fleet: 'Fleet', satellite: 'Satellite', ingest: 'Ingest' } as const
 type Board = keyof typeof TITLES
 
 const TAG = 'orbitstream'
+/** Of the dashboards of satellites, one for each stream. */
+const STREAM_TAG = 'orbitstream-stream'
 
 export type BoardBuilder = dashboard.DashboardBuilder
 
-export function board (which: Board, description: string, from: string): BoardBuilder {
-  const builder = new dashboard.DashboardBuilder(TITLES[which])
-    .uid(UID[which])
+/** What a dashboard is called and known by. */
+interface Identity { readonly title: string, readonly uid: string, readonly tags: readonly string[] }
+
+/** @param which satellite: that of this stream */
+function identityOf (which: Board, streams: Streams, stream: Stream): Identity {
+  const title = stream.name === TELEMETRY ? TITLES[which] : `${TITLES[which]}: ${stream.title}`
+  if (which !== 'satellite') return { title, uid: UID[which], tags: [TAG] }
+  return { title, uid: boardUid(stream), tags: streams.length > 1 ? [TAG, STREAM_TAG] : [TAG] }
+}
+
+export interface BoardOptions {
+  readonly description: string
+  readonly from: string
+  /** Those that have dashboards. */
+  readonly streams: Streams
+  /** The one that the dashboard is for. */
+  readonly stream?: Stream
+}
+
+export function board (which: Board, { description, from, streams, stream = streams[0] }: BoardOptions): BoardBuilder {
+  const { title, uid, tags } = identityOf(which, streams, stream)
+  const builder = new dashboard.DashboardBuilder(title)
+    .uid(uid)
     .description(description)
-    .tags([TAG])
+    .tags([...tags])
     .timezone('utc')
     .time({ from, to: 'now' })
     .refresh('2s')
@@ -31,10 +55,17 @@ export function board (which: Board, description: string, from: string): BoardBu
       .builtIn(1).enable(true).hide(true).iconColor('rgba(0, 211, 255, 1)').type('dashboard')))
     .annotation(limitChanges())
   for (const other of Object.keys(TITLES) as Board[]) {
-    if (other === which) continue
+    if (UID[other] === uid) continue
     builder.link(link(other))
   }
+  if (streams.length > 1) builder.link(streamLinks())
   return builder
+}
+
+/** A menu of the dashboards of all streams, for the same satellite. */
+function streamLinks (): Builder<dashboard.DashboardLink> {
+  return inSight(new dashboard.DashboardLinkBuilder('Streams').type(dashboard.DashboardLinkType.Dashboards)
+    .tags([STREAM_TAG]).asDropdown(true).keepTime(true).includeVars(true).targetBlank(false))
 }
 
 function link (other: Board): Builder<dashboard.DashboardLink> {

@@ -3,44 +3,54 @@ import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import type { Metric } from '../../protocol/catalogue.js'
+import type { Stream } from '../../protocol/catalogue.js'
 import { board, type BoardBuilder } from './boards.js'
-import {
-  COLOUR, drawn, property, satelliteColumn, stateMappings, statPanel, statusColumn, tablePanel, timePanel, unitOf
-} from './panels.js'
+import { latestValues, outOfLimitsCount } from './latest.js'
+import { COLOUR, drawn, property, satelliteColumn, statPanel, tablePanel, timePanel } from './panels.js'
 import { sqlTarget } from './sources.js'
-import {
-  bucket, hasStates, ingestNow, ingestOverTime, metricTitle, name, perSecond, STATS_WITH_ANOMALIES, statusOf, TO
-} from './sql.js'
+import { bucket, ingestNow, ingestOverTime, metricTitle, perSecond, STATS_WITH_ANOMALIES, TO } from './sql.js'
+import { heardIn, type Streams } from './streams.js'
 
-const ROWS_MAX = 1000
+/** Ids of rows and panels of other streams: two for each, above those of the panels. */
+const STREAM_PANEL = 100
+/** Each is two aggregates of a query. */
+const SUMMED_METRICS_MAX = 16
 /** The dashboard variable as an interval. */
 // eslint-disable-next-line no-template-curly-in-string
 const SILENT = '${silent:sqlstring}::interval'
 
-type Metrics = readonly Metric[]
-
-export function fleetBoard (metrics: Metrics): BoardBuilder {
-  return board(
-    'fleet',
-    'All satellites: incoming points, silent satellites, and satellites whose latest values are out of limits.',
-    'now-1h'
-  )
+export function fleetBoard (streams: Streams): BoardBuilder {
+  const [telemetry, ...others] = streams
+  const builder = board('fleet', {
+    description: 'All satellites: incoming points, silent satellites, and satellites whose latest values are out of ' +
+      'limits.',
+    from: 'now-1h',
+    streams
+  })
     .withVariable(new dashboard.CustomVariableBuilder('silent').label('Silent after').description(
       'A satellite without points for this long counts as silent.'
     )
       .values('10s,30s,1m,5m,15m,1h,1d').current({ selected: true, text: '1m', value: '1m' }))
     .withPanel(pointsNow())
-    .withPanel(heardNow())
-    .withPanel(silentNow())
-    .withPanel(outOfLimits(metrics))
+    .withPanel(heardNow(streams))
+    .withPanel(silentNow(streams))
+    .withPanel(outOfLimits(streams))
     .withPanel(anomaliesNow())
     .withPanel(lastStored())
     .withPanel(points())
-    .withPanel(heard())
-    .withPanel(anomalies(metrics))
-    .withPanel(latestValues(metrics))
-    .withPanel(silentSatellites())
+    .withPanel(heard(streams))
+    .withPanel(anomalies(streams))
+    .withPanel(latestValues(telemetry, { id: 10, title: 'Latest values', width: 16 }))
+    .withPanel(silentSatellites(streams))
+  for (const stream of others) builder.withRow(streamRow(stream))
+  return builder
+}
+
+/** Closed at first: the table is only queried while it is seen. */
+function streamRow (stream: Stream): dashboard.RowBuilder {
+  const title = `Latest values: ${stream.title}`
+  const id = STREAM_PANEL + 2 * stream.id
+  return new dashboard.RowBuilder(title).id(id).withPanel(latestValues(stream, { id: id + 1, title, width: 24 }))
 }
 
 function pointsNow (): stat.PanelBuilder {
@@ -60,7 +70,7 @@ function pointsNow (): stat.PanelBuilder {
     )))
 }
 
-function heardNow (): stat.PanelBuilder {
+function heardNow (streams: Streams): stat.PanelBuilder {
   return statPanel({
     id: 2,
     title: 'Satellites heard now',
@@ -73,11 +83,11 @@ function heardNow (): stat.PanelBuilder {
     .withTarget(sqlTarget(
       'A',
       'table',
-      `SELECT count(*) AS "Satellites heard now" FROM satellites_latest WHERE "time" > now() - ${SILENT}`
+      `SELECT count(*) AS "Satellites heard now" FROM ${heardIn(streams)} WHERE "time" > now() - ${SILENT}`
     ))
 }
 
-function silentNow (): stat.PanelBuilder {
+function silentNow (streams: Streams): stat.PanelBuilder {
   return statPanel({
     id: 3,
     title: 'Silent now',
@@ -91,17 +101,15 @@ function silentNow (): stat.PanelBuilder {
     .withTarget(sqlTarget(
       'A',
       'table',
-      `SELECT count(*) AS "Silent now" FROM satellites_latest WHERE "time" <= now() - ${SILENT}`
+      `SELECT count(*) AS "Silent now" FROM ${heardIn(streams)} WHERE "time" <= now() - ${SILENT}`
     ))
 }
 
-function outOfLimits (metrics: Metrics): stat.PanelBuilder {
-  const broken = metrics
-    .map((metric, index) => `(${statusOf(metric, `value_${index}`, `(limits_${index})`)}) IN ('warning', 'critical')`)
-    .join(' OR ')
+function outOfLimits (streams: Streams): stat.PanelBuilder {
+  const title = 'Out of limits now'
   return statPanel({
     id: 4,
-    title: 'Out of limits now',
+    title,
     description:
       'Satellites whose latest point has a value beyond a current limit, including those that went silent since.',
     width: 4,
@@ -110,9 +118,7 @@ function outOfLimits (metrics: Metrics): stat.PanelBuilder {
     none: '0',
     scale: { critical: 1 }
   })
-    .withTarget(sqlTarget('A', 'table', `
-      WITH ${latestWithLimits(metrics)}
-      SELECT count(*) FILTER (WHERE ${broken}) AS "Out of limits now" FROM judged`))
+    .withTarget(sqlTarget('A', 'table', outOfLimitsCount(streams, title)))
 }
 
 function anomaliesNow (): stat.PanelBuilder {
@@ -170,7 +176,7 @@ function points (): timeseries.PanelBuilder {
 }
 
 /** Server statistics are some seconds old, so the newest value is queried directly. */
-function heard (): timeseries.PanelBuilder {
+function heard (streams: Streams): timeseries.PanelBuilder {
   return timePanel({
     id: 8,
     title: 'Satellites heard',
@@ -189,17 +195,14 @@ function heard (): timeseries.PanelBuilder {
         FROM ingest_stats WHERE $__timeFilter("time")
         UNION ALL
         SELECT ${bucket('moment', 10)},
-               (SELECT count(*) FROM satellites_latest WHERE "time" > now() - interval '10 seconds')
+               (SELECT count(*) FROM ${heardIn(streams)} WHERE "time" > now() - interval '10 seconds')
         FROM (SELECT now() AS moment) present WHERE moment - interval '10 seconds' < ${TO}
       ) known
       GROUP BY 1 ORDER BY 1`))
     .overrideByName('satellites', drawn(COLOUR.main))
 }
 
-/** Grouped by the lists of kinds, of which there are few, before unnesting them: half the time. */
-function anomalies (metrics: Metrics): timeseries.PanelBuilder {
-  // Positions in the lists of anomalies: each metric with each severity.
-  const kinds = Array.from({ length: metrics.length * 2 }, (_, index) => index + 1)
+function anomalies (streams: Streams): timeseries.PanelBuilder {
   return timePanel({
     id: 9,
     title: 'Anomalies/s by metric and severity',
@@ -215,16 +218,14 @@ function anomalies (metrics: Metrics): timeseries.PanelBuilder {
   })
     .withTarget(sqlTarget('A', 'time_series', `
       WITH steps AS MATERIALIZED (
-        SELECT ${bucket('"time"', 10)} AS bucket, instance, anomaly_kinds, sum(seconds) AS seconds,
-               ARRAY[${kinds.map((kind) => `sum(anomaly_counts[${kind}])`).join(', ')}] AS counts
-        FROM ingest_stats WHERE $__timeFilter("time") GROUP BY 1, 2, 3
+        ${anomalySteps(streams)}
       ), covered AS (
         SELECT bucket, max(seconds) AS seconds
         FROM (SELECT bucket, instance, sum(seconds) AS seconds FROM steps GROUP BY 1, 2) by_server GROUP BY 1
       )
       SELECT bucket AS "time",
              ${metricTitle(
-               metrics, "split_part(kind.name, ' ', 1)")} || ', ' || split_part(kind.name, ' ', 2) AS metric,
+               streams, "split_part(kind.name, ' ', 1)")} || ', ' || split_part(kind.name, ' ', 2) AS metric,
              (sum(kind.count) / max(covered.seconds))::double precision AS value
       FROM steps CROSS JOIN LATERAL unnest(string_to_array(anomaly_kinds, ','), counts) kind (name, count)
         JOIN covered USING (bucket)
@@ -233,67 +234,23 @@ function anomalies (metrics: Metrics): timeseries.PanelBuilder {
 }
 
 /**
- * `judged`: satellite_id, "time", and for each metric value_N with its limits as a row limits_N.
- * Limits are resolved once for all satellites.
+ * Seconds and anomalies by bucket, server and list of kinds. The lists, of which there are few, are summed before they
+ * are unnested, which takes half the time; a list of very many metrics is not, since each place in it is an aggregate.
  */
-function latestWithLimits (metrics: Metrics): string {
-  const values = metrics.map((metric, index) => `latest.${name(metric.name)} AS value_${index}, limits_${index}`)
-  const joins = metrics.map((metric, index) => `LEFT JOIN bounds limits_${index} ON limits_${index}.satellite_id = ` +
-    `latest.satellite_id AND limits_${index}.metric = '${metric.name}'`)
-  return `latest AS MATERIALIZED (
-      SELECT * FROM satellites_latest
-    ), bounds AS MATERIALIZED (
-      SELECT resolved.*
-      FROM limits, orbitstream_limits_of(limits.limits, ARRAY(SELECT satellite_id FROM latest)) resolved
-    ), judged AS (
-      SELECT latest.satellite_id, latest."time", ${values.join(', ')}
-      FROM latest ${joins.join(' ')}
-    )`
-}
-
-function latestValues (metrics: Metrics): table.PanelBuilder {
-  const statuses = metrics.map((_, index) => `status_${index}`)
-  const columns = metrics.map((metric, index) =>
-    `value_${index} AS ${name(metric.title)}, status_${index} AS ${name(`${metric.title} limits`)}`)
-  const builder = tablePanel({
-    id: 10,
-    title: 'Latest values',
-    description: `The latest point of each satellite, worst first, at most ${ROWS_MAX}. Colours show how values ` +
-      'relate to the current limits of the satellite. Click a satellite to open its dashboard.',
-    width: 16,
-    height: 14,
-    none: 'No satellite has sent a point'
-  }).withTarget(sqlTarget('A', 'table', `
-    WITH ${latestWithLimits(metrics)}, stated AS (
-      SELECT satellite_id, "time", ${metrics
-        .map((metric, index) => (
-          `value_${index}, ${statusOf(metric, `value_${index}`, `(limits_${index})`)} AS status_${index}`))
-        .join(', ')}
-      FROM judged
-    )
-    SELECT satellite_id AS "Satellite", extract(epoch FROM now() - "time")::double precision AS "Last point",
-           ${columns.join(', ')}
-    FROM stated
-    ORDER BY greatest(${statuses
-      .map((column) => `CASE ${column} WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END`)
-      .join(', ')}) DESC, satellite_id
-    LIMIT ${ROWS_MAX}`))
-    .overrideByName('Satellite', satelliteColumn(180))
-    .overrideByName('Last point', [
-      property('unit', 's'), property('decimals', 0), property('custom.width', 110),
-      property('description', 'Time since')
-    ])
-  for (const metric of metrics) {
-    const look = hasStates(metric)
-      ? [property('mappings', stateMappings(metric))]
-      : [property('unit', unitOf(metric)), property('decimals', metric.type === 'int' ? 0 : 1)]
-    builder.overrideByName(metric.title, look)
-      .overrideByName(`${metric.title} limits`, statusColumn(110))
+function anomalySteps (streams: Streams): string {
+  const metrics = streams.reduce((sum, { live }) => sum + live.length, 0)
+  if (metrics > SUMMED_METRICS_MAX) {
+    return `SELECT ${bucket('"time"', 10)} AS bucket, instance, anomaly_kinds, seconds, anomaly_counts AS counts
+        FROM ingest_stats WHERE $__timeFilter("time")`
   }
-  return builder
+  // Places in the lists: each metric with each severity.
+  const places = Array.from({ length: metrics * 2 }, (_, index) => index + 1)
+  return `SELECT ${bucket('"time"', 10)} AS bucket, instance, anomaly_kinds, sum(seconds) AS seconds,
+               ARRAY[${places.map((place) => `sum(anomaly_counts[${place}])`).join(', ')}] AS counts
+        FROM ingest_stats WHERE $__timeFilter("time") GROUP BY 1, 2, 3`
 }
 
-function silentSatellites (): table.PanelBuilder {
+function silentSatellites (streams: Streams): table.PanelBuilder {
   return tablePanel({
     id: 11,
     title: 'Silent satellites',
@@ -305,7 +262,7 @@ function silentSatellites (): table.PanelBuilder {
     .withTarget(sqlTarget('A', 'table', `
       SELECT satellite_id AS "Satellite", "time" AS "Last point",
              extract(epoch FROM now() - "time")::double precision AS "Silent for"
-      FROM satellites_latest WHERE "time" <= now() - ${SILENT} ORDER BY "time" LIMIT 500`))
+      FROM ${heardIn(streams)} WHERE "time" <= now() - ${SILENT} ORDER BY "time" LIMIT 500`))
     .overrideByName('Satellite', satelliteColumn(180))
     .overrideByName('Last point', [property('unit', 'dateTimeAsIso'), property('custom.width', 170)])
     .overrideByName('Silent for', [property('unit', 'dtdurations'), property('decimals', 0)])

@@ -8,12 +8,17 @@ import { COLOUR, drawn, property, statPanel, tablePanel, timePanel } from './pan
 import { prometheusPanels } from './prometheus.js'
 import { sqlTarget } from './sources.js'
 import { ingestNow, ingestOverTime, perSecond } from './sql.js'
+import type { Streams } from './streams.js'
 
 const LATEST = (column: string): string => `(array_agg(${column} ORDER BY "time" DESC))[1]`
 
-export function ingestBoard (): BoardBuilder {
-  return board('ingest', 'The server: rates, latencies, batches, the spool, UDP losses, the database. From the table ' +
-    'ingest_stats, with a row per ten seconds; the last section from Prometheus, if available.', 'now-1h')
+export function ingestBoard (streams: Streams): BoardBuilder {
+  return board('ingest', {
+    description: 'The server: rates, latencies, batches, the spool, UDP losses, the database. From the table ' +
+      'ingest_stats, with a row per ten seconds; the last section from Prometheus, if available.',
+    from: 'now-1h',
+    streams
+  })
     .withPanel(acceptedNow())
     .withPanel(storedNow())
     .withPanel(latencyNow())
@@ -159,7 +164,8 @@ function refused (): timeseries.PanelBuilder {
     id: 8,
     title: 'Points/s not stored, by cause',
     description: 'Rejected: invalid, and the sender was told. Shed: buffers were full; HTTP senders were told to ' +
-      'retry, UDP packets are lost. Quarantined: PostgreSQL refused them, see the table below.',
+      'retry, UDP packets are lost. Quarantined: PostgreSQL refused them, see the table below. Denied requests: for ' +
+      'their token or rate, before their points were counted.',
     width: 12,
     height: 8,
     unit: 'short',
@@ -172,7 +178,8 @@ function refused (): timeseries.PanelBuilder {
     .withTarget(sqlTarget('A', 'time_series', ingestOverTime([
       { title: 'rejected', sql: perSecond('rejected_points') },
       { title: 'shed', sql: perSecond('shed_points') },
-      { title: 'quarantined', sql: perSecond('quarantined_points') }
+      { title: 'quarantined', sql: perSecond('quarantined_points') },
+      { title: 'denied requests', sql: perSecond('http_denied_requests') }
     ])))
     .overrideByName('rejected', drawn(COLOUR.warning))
     .overrideByName('shed', drawn(COLOUR.critical))
@@ -258,7 +265,8 @@ function udpLoss (): timeseries.PanelBuilder {
     title: 'UDP packets/s lost or refused, by cause',
     description: 'Missing: never arrived, by sender sequence numbers; includes kernel drops. Kernel drops: packets ' +
       'arrived faster than they were read; a larger UDP_RECEIVE_BUFFER or a second port helps. Shed: buffers were ' +
-      'full. Malformed, duplicate and stale packets were refused.',
+      'full. Malformed, duplicate and stale packets were refused. Denied: the key was missing or wrong, or does not ' +
+      'allow the sender or the satellite.',
     width: 12,
     height: 8,
     unit: 'pps',
@@ -274,7 +282,8 @@ function udpLoss (): timeseries.PanelBuilder {
       { title: 'shed', sql: perSecond('udp_shed_packets') },
       { title: 'malformed', sql: perSecond('udp_malformed_packets') },
       { title: 'duplicate', sql: perSecond('udp_duplicate_packets') },
-      { title: 'stale', sql: perSecond('udp_stale_packets') }
+      { title: 'stale', sql: perSecond('udp_stale_packets') },
+      { title: 'denied', sql: perSecond('udp_denied_packets') }
     ])))
 }
 

@@ -20,7 +20,7 @@ if (parsed?.ok === false) {
   `${String(file)} has faults: ${parsed.faults.map(({ path, message }) => `${path} ${message}`).join('; ')}`)
 }
 const target = out === undefined ? GRAFANA : pathToFileURL(`${resolve(out)}/`)
-for (const [path, content] of generatedFiles((parsed?.catalogue ?? BUILT_IN).telemetry.live)) {
+for (const [path, content] of generatedFiles(parsed?.catalogue ?? BUILT_IN)) {
   const name = fileURLToPath(new URL(path, target))
   await mkdir(dirname(name), { recursive: true })
   await writeFile(name, content)

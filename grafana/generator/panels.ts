@@ -173,8 +173,8 @@ export function statusColumn (width: number): dashboard.DynamicConfigValue[] {
 }
 
 /** A column of satellites, each linking to its dashboard with the same time range. */
-export function satelliteColumn (width: number): dashboard.DynamicConfigValue[] {
-  const url = `/d/${UID.satellite}/satellite?var-satellite=\${__value.raw:percentencode}&\${__url_time_range}`
+export function satelliteColumn (width: number, uid: string = UID.satellite): dashboard.DynamicConfigValue[] {
+  const url = `/d/${uid}/satellite?var-satellite=\${__value.raw:percentencode}&\${__url_time_range}`
   return [
     property('links', [{ title: 'Show this satellite', url, targetBlank: false }]),
     property('custom.width', width),

@@ -4,7 +4,7 @@ import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as statetimeline from '@grafana/grafana-foundation-sdk/statetimeline'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import type { Metric } from '../../protocol/catalogue.js'
+import { TELEMETRY, type Metric, type Stream } from '../../protocol/catalogue.js'
 import { annotation, board, type BoardBuilder } from './boards.js'
 import {
   COLOUR, drawn, property, statePanel, statPanel, statusColumn, tablePanel, timePanel, unitOf
@@ -14,6 +14,7 @@ import {
   bucket, FROM, hasStates, inRangeIf, literal, metricTitle, name, RANGE, rolled, SATELLITE, stateJson, stateStatus,
   status, TO
 } from './sql.js'
+import { heardIn, tableOf, type Streams } from './streams.js'
 
 /**
  * Up to this, every point is shown, with some slack for "the last five minutes"; then steps of ten seconds; then
@@ -40,34 +41,43 @@ const POINTS_MAX = 300_000
 const STATE_COLUMN = '(SELECT s.name FROM metric_states s WHERE s.metric = anomalies.metric AND s.value = ' +
   'anomalies.value AND anomalies.side = \'state\') AS "State", '
 
-type Metrics = readonly Metric[]
+/** A stream, and whether its anomalies are among those of others. */
+interface Shown { readonly stream: Stream, readonly isOneOfMany: boolean }
 
-export function satelliteBoard (metrics: Metrics): BoardBuilder {
-  const builder = board(
-    'satellite',
-    'One satellite: each metric with its limits and anomalies. Every point up to five ' +
+export function satelliteBoard (stream: Stream, streams: Streams): BoardBuilder {
+  const shown = { stream, isOneOfMany: streams.length > 1 }
+  const builder = board('satellite', {
+    description: 'One satellite: each metric with its limits and anomalies. Every point up to five ' +
       'minutes; above that, averages between minimum and maximum.',
-    'now-5m'
-  )
-    .withVariable(satelliteVariable())
-    .annotation(annotation('Anomalies', COLOUR.critical, anomalyRuns(metrics)))
-    .withPanel(lastPoint())
-    .withPanel(rate())
-    .withPanel(now(metrics))
-  for (const [index, metric] of metrics.entries()) {
+    from: 'now-5m',
+    streams,
+    stream
+  })
+    .withVariable(satelliteVariable(streams))
+    .annotation(annotation('Anomalies', COLOUR.critical, anomalyRuns(shown)))
+    .withPanel(lastPoint(stream))
+    .withPanel(rate(stream))
+    .withPanel(now(stream))
+  for (const [index, metric] of stream.live.entries()) {
     const id = panelOf(index)
-    builder.withPanel(hasStates(metric) ? stateTimeline(metric, id) : metricPanel(metric, id))
+    builder.withPanel(hasStates(metric) ? stateTimeline(stream, metric, id) : metricPanel(stream, metric, id))
   }
-  return builder.withPanel(anomalies(metrics))
+  return builder.withPanel(anomalies(shown))
+}
+
+/** The anomalies of the stream's metrics, whose names alone say which stream they are of. */
+function isOfStream ({ stream: { name }, isOneOfMany }: Shown): string {
+  if (!isOneOfMany) return ''
+  return name === TELEMETRY ? " AND strpos(metric, '.') = 0" : ` AND starts_with(metric, '${name}.')`
 }
 
 /**
  * The search text has a trailing % up to Grafana 12.3; from 12.4 on it does not, and while it is empty the variable's
  * name stays.
  */
-function satelliteVariable (): dashboard.QueryVariableBuilder {
+function satelliteVariable (streams: Streams): dashboard.QueryVariableBuilder {
   const sql = tidy(`
-    SELECT satellite_id FROM satellites_latest
+    SELECT satellite_id FROM ${heardIn(streams)}
     WHERE satellite_id ILIKE '%' || coalesce(nullif('$__searchFilter', '$' || '__searchFilter'), '') || '%'
     ORDER BY 1 LIMIT 1000`)
   return new dashboard.QueryVariableBuilder('satellite').label('Satellite').description(
@@ -78,7 +88,7 @@ function satelliteVariable (): dashboard.QueryVariableBuilder {
     )
 }
 
-function lastPoint (): stat.PanelBuilder {
+function lastPoint (stream: Stream): stat.PanelBuilder {
   return statPanel({
     id: 1,
     title: 'Last point',
@@ -92,10 +102,10 @@ function lastPoint (): stat.PanelBuilder {
   })
     .withTarget(sqlTarget('A', 'table', `
       SELECT extract(epoch FROM now() - "time")::double precision AS "Last point"
-      FROM satellites_latest WHERE satellite_id = ${SATELLITE}`))
+      FROM ${tableOf(stream, 'satellites_latest')} WHERE satellite_id = ${SATELLITE}`))
 }
 
-function rate (): stat.PanelBuilder {
+function rate (stream: Stream): stat.PanelBuilder {
   return statPanel({
     id: 2,
     title: 'Points/s',
@@ -107,11 +117,12 @@ function rate (): stat.PanelBuilder {
     none: '0'
   })
     .withTarget(sqlTarget('A', 'table', `
-      SELECT count(*)::double precision / 60 AS "Points/s" FROM telemetry
+      SELECT count(*)::double precision / 60 AS "Points/s" FROM ${tableOf(stream, 'telemetry')}
       WHERE satellite_id = ${SATELLITE} AND "time" > now() - interval '1 minute' AND "time" <= now()`))
 }
 
-function now (metrics: Metrics): table.PanelBuilder {
+function now (stream: Stream): table.PanelBuilder {
+  const metrics = stream.live
   // Numbers and states have columns of their own; without states there is no column for them.
   const withStates = metrics.some(hasStates)
   const cast = metrics.every(({ type }) => type === 'float') ? '' : '::double precision'
@@ -121,8 +132,8 @@ function now (metrics: Metrics): table.PanelBuilder {
     if (!withStates) return [value]
     return [value, hasStates(metric) ? stateJson(metric, latestOf(metric)) : 'NULL::jsonb']
   }
-  const rows = metrics.map((metric, index) => `(${index}, ${literal(metric.name)}, ${literal(metric.title)}, ` +
-    `${literal(metric.unit)}, ${valuesOf(metric).join(', ')})`)
+  const rows = metrics.map((metric, index) => `(${index}, ${literal(stream.qualify(metric.name))}, ` +
+    `${literal(metric.title)}, ${literal(metric.unit)}, ${valuesOf(metric).join(', ')})`)
   const judged = withStates
     ? `CASE WHEN state IS NULL THEN ${status('value', 'bounds')} ELSE ${stateStatus('state', 'bounds')} END`
     : status('value', 'bounds')
@@ -138,7 +149,7 @@ function now (metrics: Metrics): table.PanelBuilder {
   })
     .withTarget(sqlTarget('A', 'table', `
       WITH latest AS MATERIALIZED (
-        SELECT * FROM satellites_latest WHERE satellite_id = ${SATELLITE}
+        SELECT * FROM ${tableOf(stream, 'satellites_latest')} WHERE satellite_id = ${SATELLITE}
       ), bounds AS (
         SELECT resolved.* FROM limits, orbitstream_limits_of(limits.limits, ARRAY[${SATELLITE}]) resolved
       )
@@ -154,7 +165,7 @@ function now (metrics: Metrics): table.PanelBuilder {
 }
 
 /** The same steps as for numbers; in the wider ones the latest value of each. */
-function stateTimeline (metric: Metric, id: number): statetimeline.PanelBuilder {
+function stateTimeline (stream: Stream, metric: Metric, id: number): statetimeline.PanelBuilder {
   const last = rolled(metric, 'last')
   const numberOf = (value: string): string => metric.type === 'bool' ? `${value}::integer` : value
   return statePanel({
@@ -169,24 +180,24 @@ function stateTimeline (metric: Metric, id: number): statetimeline.PanelBuilder 
     metric
   }).withTarget(sqlTarget('A', 'time_series', `
     SELECT "time", ${literal(metric.title)} AS metric, ${numberOf('value')} AS value
-    FROM ${newestOf(metric)}
+    FROM ${newestOf(stream, metric)}
     UNION ALL
     SELECT bucket, ${literal(metric.title)}, ${numberOf(last)}
-    FROM telemetry_10s
+    FROM ${tableOf(stream, 'telemetry_10s')}
     WHERE satellite_id = ${SATELLITE}
         AND ${inRangeIf(`${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX}`, 'bucket')}
         AND ${last} IS NOT NULL
     UNION ALL
     SELECT ${bucket('bucket', 60)}, ${literal(metric.title)},
       ${numberOf(`(array_agg(${last} ORDER BY bucket DESC))[1]`)}
-    FROM telemetry_1m
+    FROM ${tableOf(stream, 'telemetry_1m')}
     WHERE satellite_id = ${SATELLITE}
         AND ${inRangeIf(`${RANGE} > ${TEN_SECONDS_MAX}`, 'bucket')}
         AND ${last} IS NOT NULL GROUP BY 1
     ORDER BY 1`))
 }
 
-function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
+function metricPanel (stream: Stream, metric: Metric, id: number): timeseries.PanelBuilder {
   const builder = timePanel({
     id,
     title: metric.title,
@@ -200,8 +211,8 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
     legend: ['min', 'mean', 'max', 'lastNotNull'],
     none: 'No points of this satellite in this time range'
   })
-    .withTarget(sqlTarget('A', 'time_series', valuesOf(metric)))
-    .withTarget(sqlTarget('B', 'time_series', limitLinesOf(metric)))
+    .withTarget(sqlTarget('A', 'time_series', valuesOf(stream, metric)))
+    .withTarget(sqlTarget('B', 'time_series', limitLinesOf(stream.qualify(metric.name))))
     .overrideByName('value', [...drawn(COLOUR.main, ['fillOpacity', 0], ['showPoints', 'auto'], ['pointSize', 3])])
     .overrideByName('average', drawn(COLOUR.main, ['fillOpacity', 0], ['lineWidth', 2]))
     .overrideByName('least', drawn(COLOUR.band, ['fillOpacity', 0], ['lineWidth', 0]))
@@ -216,8 +227,8 @@ function metricPanel (metric: Metric, id: number): timeseries.PanelBuilder {
 }
 
 /** Points of a range that is short enough to show them. */
-const newestOf = (metric: Metric): string => `(
-      SELECT "time", ${name(metric.name)} AS value FROM telemetry
+const newestOf = (stream: Stream, metric: Metric): string => `(
+      SELECT "time", ${name(metric.name)} AS value FROM ${tableOf(stream, 'telemetry')}
       WHERE satellite_id = ${SATELLITE}
         AND ${inRangeIf(`${RANGE} <= ${RAW_MAX}`, '"time"')}
         AND ${name(metric.name)} IS NOT NULL
@@ -225,15 +236,15 @@ const newestOf = (metric: Metric): string => `(
     ) newest`
 
 /** Three parts; the length of the time range selects the one that returns rows. */
-function valuesOf (metric: Metric): string {
+function valuesOf (stream: Stream, metric: Metric): string {
   const [count, min, max, avg] = (['count', 'min', 'max', 'avg'] as const).map((aggregate) => rolled(metric, aggregate))
   const series = (values: string): string => `CROSS JOIN LATERAL (VALUES ${values}) series (metric, value)`
   return `
     SELECT "time", 'value' AS metric, value
-    FROM ${newestOf(metric)}
+    FROM ${newestOf(stream, metric)}
     UNION ALL
     SELECT bucket, series.metric, series.value
-    FROM telemetry_10s ${series(`('average', ${avg}), ('least', ${min}), ('greatest', ${max})`)}
+    FROM ${tableOf(stream, 'telemetry_10s')} ${series(`('average', ${avg}), ('least', ${min}), ('greatest', ${max})`)}
     WHERE satellite_id = ${SATELLITE}
         AND ${inRangeIf(`${RANGE} > ${RAW_MAX} AND ${RANGE} <= ${TEN_SECONDS_MAX}`, 'bucket')}
         AND ${count} > 0
@@ -242,7 +253,7 @@ function valuesOf (metric: Metric): string {
     FROM (
       SELECT ${bucket('bucket', 60)} AS bucket, sum(${avg} * ${count}) / sum(${count})::double precision AS average,
              min(${min}) AS least, max(${max}) AS greatest
-      FROM telemetry_1m
+      FROM ${tableOf(stream, 'telemetry_1m')}
       WHERE satellite_id = ${SATELLITE}
         AND ${inRangeIf(`${RANGE} > ${TEN_SECONDS_MAX}`, 'bucket')}
         AND ${count} > 0 GROUP BY 1
@@ -251,7 +262,7 @@ function valuesOf (metric: Metric): string {
 }
 
 /** A line for each limit, from start to end of the time that its set was in force. */
-function limitLinesOf (metric: Metric): string {
+function limitLinesOf (metric: string): string {
   return `
     WITH counted AS (
       SELECT greatest(changed_at, ${FROM}) AS begins,
@@ -270,19 +281,21 @@ function limitLinesOf (metric: Metric): string {
         .map(({ title, column }) => `(${literal(title)}, bounds.${column})`)
         .join(', ')}) line (title, value)
       CROSS JOIN LATERAL (VALUES (begins), (ends)) edges (edge)
-    WHERE bounds.metric = ${literal(metric.name)} AND line.value IS NOT NULL
+    WHERE bounds.metric = ${literal(metric)} AND line.value IS NOT NULL
     ORDER BY 1`
 }
 
 /** Closely spaced anomalies of one kind are merged: within a hundredth of the time range, at least ten seconds. */
-function anomalyRuns (metrics: Metrics): string {
-  const limit = metrics.some(hasStates)
+function anomalyRuns (shown: Shown): string {
+  const { stream } = shown
+  const inRange = `$__timeFilter("time")${isOfStream(shown)}`
+  const limit = stream.live.some(hasStates)
     ? "CASE side WHEN 'state' THEN coalesce((SELECT name FROM metric_states s " +
       'WHERE s.metric = numbered.metric AND s.value = limit_value), limit_value::text) ELSE limit_value::text END'
     : 'limit_value'
   return `
     SELECT min("time") AS "time", max("time") AS timeend,
-           format('%s %s %s: %s, %s points', ${metricTitle(metrics, 'metric')},
+           format('%s %s %s: %s, %s points', ${metricTitle([stream], 'metric')},
              CASE side WHEN 'low' THEN 'below' WHEN 'high' THEN 'above' ELSE 'is' END, ${limit},
              CASE side WHEN 'low' THEN min(value) ELSE max(value) END, count(*)) AS text,
            severity AS tags
@@ -294,14 +307,16 @@ function anomalyRuns (metrics: Metrics): string {
                          < greatest(interval '10 seconds', ${RANGE} / 100) THEN 0 ELSE 1 END AS starts
         FROM (
           SELECT "time", metric, value, limit_value, severity, side FROM anomalies
-          WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT ${ANOMALIES_MAX}
+          WHERE satellite_id = ${SATELLITE} AND ${inRange} ORDER BY "time" DESC LIMIT ${ANOMALIES_MAX}
         ) newest
       ) marked
     ) numbered
     GROUP BY metric, severity, side, limit_value, run ORDER BY 1`
 }
 
-function anomalies (metrics: Metrics): table.PanelBuilder {
+function anomalies (shown: Shown): table.PanelBuilder {
+  const { stream } = shown
+  const inRange = `$__timeFilter("time")${isOfStream(shown)}`
   return tablePanel({
     id: ANOMALIES_PANEL,
     title: 'Anomalies',
@@ -312,10 +327,10 @@ function anomalies (metrics: Metrics): table.PanelBuilder {
     none: 'No anomalies in this time range'
   })
     .withTarget(sqlTarget('A', 'table', `
-      SELECT "time" AS "Time", ${metricTitle(metrics, 'metric')} AS "Metric", value AS "Value", side AS "Side",
-             ${metrics.some(hasStates) ? STATE_COLUMN : ''}limit_value AS "Limit", severity AS "Severity",
+      SELECT "time" AS "Time", ${metricTitle([stream], 'metric')} AS "Metric", value AS "Value", side AS "Side",
+             ${stream.live.some(hasStates) ? STATE_COLUMN : ''}limit_value AS "Limit", severity AS "Severity",
              limits_version AS "Version"
-      FROM anomalies WHERE satellite_id = ${SATELLITE} AND $__timeFilter("time") ORDER BY "time" DESC LIMIT 500`))
+      FROM anomalies WHERE satellite_id = ${SATELLITE} AND ${inRange} ORDER BY "time" DESC LIMIT 500`))
     .overrideByName('Time', [property('unit', 'dateTimeAsIso')])
     .overrideByName('Severity', statusColumn(110))
     .overrideByRegexp('/^(Value|Limit)$/', [property('decimals', 2)])

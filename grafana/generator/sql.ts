@@ -4,7 +4,7 @@
  * They use only what both kinds of server have, and only those of Grafana's macros that do not depend on the data
  * source's settings: $__timeFilter, $__timeFrom, $__timeTo, $__interval_ms.
  */
-import type { Metric } from '../../protocol/catalogue.js'
+import type { Metric, Stream } from '../../protocol/catalogue.js'
 
 /** The satellite selected on the dashboard, as SQL text. */
 export const SATELLITE = '${satellite:sqlstring}' // eslint-disable-line no-template-curly-in-string
@@ -37,10 +37,18 @@ export function bucket (column: string, secondsMin: number): string {
   return `time_bucket(make_interval(secs => greatest($__interval_ms / 1000.0, ${secondsMin})), ${column})`
 }
 
+/** The titles of metrics by their names; of several streams, the stream's title stands before all but the first's. */
+export function titlesOf (
+  streams: readonly Stream[]
+): Array<readonly [name: string, title: string, streamIndex: number]> {
+  return streams.flatMap((stream, index) => stream.live.map(({ name, title }) => (
+    [stream.qualify(name), index === 0 ? title : `${stream.title}: ${title}`, index] as const)))
+}
+
 /** Title of a metric by its name. */
-export function metricTitle (metrics: readonly Metric[], column: string): string {
-  return `CASE ${column} ${metrics
-    .map((metric) => `WHEN ${literal(metric.name)} THEN ${literal(metric.title)}`)
+export function metricTitle (streams: readonly Stream[], column: string): string {
+  return `CASE ${column} ${titlesOf(streams)
+    .map(([name, title]) => `WHEN ${literal(name)} THEN ${literal(title)}`)
     .join(' ')} ELSE ${column} END`
 }
 

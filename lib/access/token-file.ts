@@ -15,7 +15,7 @@
  * The file is accepted as a whole or not at all, and all faults are listed: a token with a misspelt `expires` would
  * never expire.
  */
-import { parseYaml } from '../catalogue/yaml-document.js'
+import { parseYaml } from '../config/yaml-document.js'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { parseIsoTime } from '../../protocol/time.js'
 import { readBounded } from '../config/bounded-file.js'

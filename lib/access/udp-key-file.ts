@@ -16,7 +16,7 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
-import { parseYaml } from '../catalogue/yaml-document.js'
+import { parseYaml } from '../config/yaml-document.js'
 import type { Config } from '../config/settings.js'
 import { nearest } from '../config/value-types.js'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'

@@ -35,7 +35,7 @@ import {
 import { FORM } from './catalogue-json.js'
 import { nearest, parseDuration } from '../config/value-types.js'
 import { parseLimitSet } from '../limits/validate.js'
-import { FAULTS_MAX, parseYaml, type Path, type YamlDocument, type YamlFault } from './yaml-document.js'
+import { FAULTS_MAX, parseYaml, type Path, type YamlDocument, type YamlFault } from '../config/yaml-document.js'
 import {
   NAME_RULE, RESERVED_RULE, RESERVED_STREAM_RULE, STATE_NAME_RULE, STREAM_NAME_RULE, isReserved, isReservedStream,
   isStreamName

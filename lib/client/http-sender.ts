@@ -1,7 +1,7 @@
 /**
  * Sends points over HTTP until the server has them.
  *
- *   points → bodies of BODY_POINTS → POST /telemetry/batch → 202
+ *   points → bodies of BODY_POINTS → POST /telemetry[/stream]/batch → 202
  *                                         ├─ 408, 429, 500, 503, not reached: again, after Retry-After or a pause
  *                                         ├─ 413: in halves
  *                                         └─ anything else: SendError
@@ -11,6 +11,7 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { Agent, request, type Dispatcher } from 'undici'
+import { TELEMETRY } from '../../protocol/catalogue.js'
 
 /** A point as JSON has it. Metrics that are not known are left out, or null. */
 export interface Point {
@@ -81,14 +82,14 @@ interface Failure {
 
 export class HttpSender {
   private readonly agent: Agent
-  private readonly target: string
+  private readonly base: string
   private readonly headers: Record<string, string>
   private readonly patienceMs: number
 
   /** @throws {TypeError} if the URL is invalid */
   constructor (private readonly options: HttpSenderOptions) {
     const { origin, pathname } = new URL(options.url)
-    this.target = `${origin}${pathname.replace(/\/+$/, '')}/telemetry/batch?ack=${options.ack ?? 'spooled'}`
+    this.base = `${origin}${pathname.replace(/\/+$/, '')}/telemetry`
     this.headers = {
       'content-type': 'application/json',
       ...options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }
@@ -104,13 +105,16 @@ export class HttpSender {
 
   /**
    * Resolves once the server has all points. Calls may overlap; points of one call arrive in their order.
+   * @param stream of the server's catalogue, to which all points belong
    * @throws {SendError} points at the start of the list may have been sent: see `sent`
    */
-  async send (points: readonly Point[]): Promise<void> {
+  async send (points: readonly Point[], stream = TELEMETRY): Promise<void> {
+    const path = stream === TELEMETRY ? 'batch' : `${encodeURIComponent(stream)}/batch`
+    const target = `${this.base}/${path}?ack=${this.options.ack ?? 'spooled'}`
     let bodyPoints = BODY_POINTS
     for (let sent = 0; sent < points.length;) {
       const body = points.slice(sent, sent + bodyPoints)
-      const failure = await this.sendBody(JSON.stringify(body))
+      const failure = await this.sendBody(target, JSON.stringify(body))
       if (failure === null) {
         sent += body.length
       } else if (failure.kind === 'too_large' && body.length > 1) {
@@ -127,10 +131,10 @@ export class HttpSender {
   }
 
   /** Null: the server has it. */
-  private async sendBody (body: string): Promise<Failure | null> {
+  private async sendBody (target: string, body: string): Promise<Failure | null> {
     const deadlineMs = performance.now() + this.patienceMs
     for (let pauseMs = PAUSE_MS_MIN; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS_MAX)) {
-      const failure = await this.attempt(body)
+      const failure = await this.attempt(target, body)
       const mayRepeat = failure?.kind === 'again' ||
         (failure?.kind === 'unknown' && this.options.acceptDuplicates === true)
       if (failure === null || !mayRepeat) return failure
@@ -141,9 +145,9 @@ export class HttpSender {
     }
   }
 
-  private async attempt (body: string): Promise<Failure | null> {
+  private async attempt (target: string, body: string): Promise<Failure | null> {
     try {
-      return await readAnswer(await request(this.target, {
+      return await readAnswer(await request(target, {
         method: 'POST', headers: this.headers, body, dispatcher: this.agent, headersTimeout: ANSWER_TIMEOUT_MS
       }))
     } catch (error) {

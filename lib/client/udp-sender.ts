@@ -1,7 +1,7 @@
 /**
  * Sends points over UDP, in numbered packets: the server counts those that do not arrive (`GET /udp/senders`).
  *
- *   add → packet is full, or its first point a second old → datagram
+ *   add → packet of its stream is full, or its first point a second old → datagram
  *   nothing sent for a second → heartbeat
  *
  * UDP has no answers and no retries. Points that must not get lost go over HTTP.
@@ -10,6 +10,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { PACKET_BYTES_RECOMMENDED } from '../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
+import { TELEMETRY } from '../../protocol/catalogue.js'
 
 export interface UdpSenderOptions {
   /** `udp://host:8081` */
@@ -30,22 +31,29 @@ const PACKET_MS = 1_000
 /** One may get lost, and after a long loss four confirm where the sender is. */
 const LAST_HEARTBEATS = 4
 
+type NumberedOptions = UdpSenderOptions & { readonly epoch: number }
+
+/** A packet of a stream, without a number. */
+function openPacket ({ sender, epoch, packetBytesMax, key }: NumberedOptions, stream: string): PacketEncoder {
+  const packet = new PacketEncoder(packetBytesMax ?? PACKET_BYTES_RECOMMENDED, key ?? null)
+  packet.begin(sender, epoch, null, stream)
+  return packet
+}
+
 export class UdpSender {
   /** Packets that this host did not take, for instance without a route; the server counts them as missing. */
   failed = 0
-  private readonly encoder: PacketEncoder
-  private readonly sender: string
-  private readonly epoch: number
+  /** By stream: a packet each, which gets its number when it is sent. */
+  private readonly packets = new Map<string, PacketEncoder>()
   private seq = 0
   private readonly timer: NodeJS.Timeout
   /** Sent since the last tick. */
   private isActive = false
 
-  private constructor (private readonly socket: Socket, encoder: PacketEncoder, { sender, epoch }: UdpSenderOptions) {
-    this.sender = sender
-    this.epoch = epoch ?? Date.now() * MICROS_PER_MS
-    this.encoder = encoder
-    this.encoder.begin(sender, this.epoch, this.seq)
+  private constructor (
+    private readonly socket: Socket, private readonly options: NumberedOptions, private readonly first: PacketEncoder
+  ) {
+    this.packets.set(TELEMETRY, first)
     this.timer = setInterval(() => this.tick(), PACKET_MS)
     // Errors that belong to no packet, such as ICMP messages.
     socket.on('error', () => {})
@@ -55,7 +63,9 @@ export class UdpSender {
   static async open (options: UdpSenderOptions): Promise<UdpSender> {
     const { protocol, hostname, port } = new URL(options.url)
     if (protocol !== 'udp:' || port === '') throw new TypeError(`${options.url} is not like udp://host:8081`)
-    const encoder = new PacketEncoder(options.packetBytesMax ?? PACKET_BYTES_RECOMMENDED, options.key ?? null)
+    const numbered = { ...options, epoch: options.epoch ?? Date.now() * MICROS_PER_MS }
+    // Before there is a socket to close: throws if an option is wrong.
+    const first = openPacket(numbered, TELEMETRY)
     const { address, family } = await lookup(hostname.replace(/^\[|\]$/g, ''))
     const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
     await new Promise<void>((resolve, reject) => {
@@ -65,35 +75,35 @@ export class UdpSender {
         resolve()
       })
     })
-    return new UdpSender(socket, encoder, options)
+    return new UdpSender(socket, numbered, first)
   }
 
   /**
-   * Adds a point to the packet, which is sent when it is full.
+   * Adds a point to the packet of its stream, which is sent when it is full.
    * @param timeMicros µs since 1970-01-01 UTC; null: the time of receipt
    * @param metrics in the order of `GET /catalogue`, NaN for nil; the last ones may be omitted
-   * @throws {RangeError} if the point is larger than a packet
+   * @param stream of the server's catalogue
+   * @throws {RangeError} if the point is larger than a packet, or the name of the stream too long
    */
-  add (satelliteId: string, timeMicros: number | null, metrics: ArrayLike<number>): void {
-    if (this.encoder.add(satelliteId, timeMicros, metrics)) return
-    if (this.encoder.points > 0) this.flush()
-    if (!this.encoder.add(satelliteId, timeMicros, metrics)) throw new RangeError('the point is larger than a packet')
+  add (satelliteId: string, timeMicros: number | null, metrics: ArrayLike<number>, stream = TELEMETRY): void {
+    const packet = this.packetOf(stream)
+    if (packet.add(satelliteId, timeMicros, metrics)) return
+    if (packet.points > 0) this.send(stream, packet)
+    if (!packet.add(satelliteId, timeMicros, metrics)) throw new RangeError('the point is larger than a packet')
   }
 
   /** Sends what was added; without points, a heartbeat. */
   flush (): void {
-    this.isActive = true
-    // A copy: the next packet is written over it before the kernel has taken this one.
-    this.socket.send(Buffer.from(this.encoder.finish()), (error) => { if (error !== null) this.failed++ })
-    this.seq++
-    this.encoder.begin(this.sender, this.epoch, this.seq)
+    const [first, ...others] = this.waiting()
+    this.send(...first ?? [TELEMETRY, this.first])
+    for (const each of others) this.send(...each)
   }
 
   /** Sends the rest, and heartbeats by which the server notices if the packets before them are missing. */
   async close (): Promise<void> {
     clearInterval(this.timer)
-    if (this.encoder.points > 0) this.flush()
-    const heartbeat = Buffer.from(this.encoder.finish())
+    if (this.waiting().length > 0) this.flush()
+    const heartbeat = Buffer.from(this.first.finish(this.seq))
     for (let beat = 0; beat < LAST_HEARTBEATS; beat++) {
       await new Promise<void>((resolve) => { this.socket.send(heartbeat, () => resolve()) })
     }
@@ -101,7 +111,28 @@ export class UdpSender {
   }
 
   private tick (): void {
-    if (this.encoder.points > 0 || !this.isActive) this.flush()
+    if (!this.isActive || this.waiting().length > 0) this.flush()
     this.isActive = false
+  }
+
+  private packetOf (stream: string): PacketEncoder {
+    const known = this.packets.get(stream)
+    if (known !== undefined) return known
+    const packet = openPacket(this.options, stream)
+    this.packets.set(stream, packet)
+    return packet
+  }
+
+  /** Packets with points. */
+  private waiting (): Array<readonly [stream: string, packet: PacketEncoder]> {
+    return Array.from(this.packets).filter(([, { points }]) => points > 0)
+  }
+
+  private send (stream: string, packet: PacketEncoder): void {
+    this.isActive = true
+    // A copy: the next packet is written over it before the kernel has taken this one.
+    this.socket.send(Buffer.from(packet.finish(this.seq)), (error) => { if (error !== null) this.failed++ })
+    this.seq++
+    packet.begin(this.options.sender, this.options.epoch, null, stream)
   }
 }

@@ -61,7 +61,7 @@ export function bucketAggregates (metric: Metric, from: 'points' | 'rollups'): A
   const summed = from === 'points' ? sum(metric).fromRaw : `sum(${average} * ${rolled(metric, 'count')})`
   return [
     ['min', number(extreme(metric, 'min'))], ['max', number(extreme(metric, 'max'))],
-    ['avg', `${summed} / nullif(${counted}, 0)`]
+    ['avg', averageOf(summed, counted)]
   ]
 }
 
@@ -85,6 +85,8 @@ export interface RollupColumn {
  */
 const VALUE_SUMMED_MAX = '1e290'
 const SUM_MAX = '1e300'
+/** A smaller sum counts as 0: PostgreSQL fails a division whose result is too small for a double. */
+const SUM_MIN = '1e-290'
 
 /** @param hasLast whether the server has TimescaleDB's aggregate last() */
 export function rollupColumns (metric: Metric, hasLast: boolean): RollupColumn[] {
@@ -148,7 +150,7 @@ function sum (metric: Metric): RollupColumn {
     isCount: false,
     fromRaw: `sum(${value})`,
     fromRollup: `sum(${summable(name, SUM_MAX)})`,
-    shown: `${summable(name, SUM_MAX)} / nullif(${rolled(metric, 'count')}, 0) AS ${rolled(metric, 'avg')}`
+    shown: `${averageOf(summable(name, SUM_MAX), rolled(metric, 'count'))} AS ${rolled(metric, 'avg')}`
   }
 }
 
@@ -158,6 +160,11 @@ function sum (metric: Metric): RollupColumn {
 function summable (value: string, bound: string): string {
   return `CASE WHEN abs(${value}) <= ${bound}::double precision THEN ${value} ` +
     `ELSE ${value} * 'Infinity'::double precision END`
+}
+
+/** Null without values. */
+function averageOf (sum: string, count: string): string {
+  return `CASE WHEN abs(${sum}) < ${SUM_MIN}::double precision THEN 0 ELSE ${sum} / nullif(${count}, 0) END`
 }
 
 function last (metric: Metric, hasLast: boolean): RollupColumn {

@@ -111,6 +111,8 @@ export interface Journal {
   readonly lostRows: number
   /** Points found when this process opened the journal. */
   readonly recoveredRows: number
+  /** Points that a replicated log has acknowledged; no such property: the journal is not one. */
+  readonly replicatedRows?: number
   /** No write is under way: a batch appended now is written at once. */
   readonly idle: boolean
   readonly listeners: JournalListeners

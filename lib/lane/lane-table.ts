@@ -70,6 +70,28 @@ export async function claimLanes (
   return rows.map(({ lane, slot, instance: of, is_old: isOld }) => ({ lane, slot, instance: of, isOld }))
 }
 
+/** A lane as people see it. */
+export interface ListedLane extends KnownLane {
+  /** The server of its writer. */
+  readonly instance: string
+  /** The server that drains it in place of its own; null: none. */
+  readonly drainer: string | null
+  readonly seenAgoMs: number
+  /** Seen less than LOG_TAKEOVER ago. */
+  readonly isSeen: boolean
+  /** Sealed and drained. */
+  readonly closed: boolean
+}
+
+/** All lanes that have streams, those that are not drained first. */
+export async function listLanes (db: Database, takeOverMs: number): Promise<readonly ListedLane[]> {
+  const { rows } = await db.query<Omit<ListedLane, 'isSeen' | 'seenAgoMs'> & { ago: number }>(`
+    SELECT lane, slot, instance, drainer, closed_at IS NOT NULL AS closed,
+      round(extract(epoch FROM now() - seen_at) * 1000)::float8 AS ago
+    FROM ingest_lanes WHERE removed_at IS NULL ORDER BY closed_at IS NOT NULL, instance, slot, lane`)
+  return rows.map(({ ago, ...lane }) => ({ ...lane, seenAgoMs: ago, isSeen: ago < takeOverMs }))
+}
+
 /** A lane is sealed and drained. @param isRemoved its streams are gone */
 export async function noteClosed (db: Database, lane: string, isRemoved: boolean): Promise<void> {
   await db.query(`

@@ -79,6 +79,7 @@ export class Lanes {
     const points = this.pipelines.snapshot()
     for (const { journal, quarantined } of this.lanes) {
       points.recovered += journal.recoveredRows
+      points.replicated += journal.replicatedRows ?? 0
       points.quarantined += quarantined
       points.lost += journal.lostRows
       points.committed += journal.releasedRows - quarantined

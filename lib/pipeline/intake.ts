@@ -28,6 +28,13 @@ export interface Refusal {
   readonly retryAfterSeconds: number
 }
 
+/** The intakes of all streams of a worker, which share rules and satellites. */
+export interface Intakes {
+  readonly telemetry: Intake
+  /** Null: there is no such stream. */
+  named (stream: string): Intake | null
+}
+
 export interface Intake {
   /** This worker's scratch columns, filled by the decoders. */
   readonly columns: PointColumns

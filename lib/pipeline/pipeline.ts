@@ -6,7 +6,8 @@
  *                             accepted + recovered = committed + quarantined + failed + lost + waiting
  *
  * recovered: found in the spool when the process started; waiting: in the open batch or the journal; failed: answered
- * with an error because the journal could not keep them; lost: to disk damage.
+ * with an error because the journal could not keep them; lost: to disk damage. replicated, which is in neither sum:
+ * acknowledged by the replicated log.
  */
 import type { Stream } from '../../protocol/catalogue.js'
 import { PointColumns } from '../../protocol/columns.js'
@@ -27,6 +28,7 @@ export class PointCounters {
   shed = 0
   accepted = 0
   recovered = 0
+  replicated = 0
   committed = 0
   quarantined = 0
   failed = 0

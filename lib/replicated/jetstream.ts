@@ -47,8 +47,19 @@ const PING_INTERVAL_MS = 2_000
 const PINGS_UNANSWERED_MAX = 2
 /** Headers of a message, its subject and its reply subject count, too. */
 const MESSAGE_OVERHEAD_BYTES = 1_024
-/** More costs memory on both sides, and gains nothing. */
+/** The default of the server. More costs memory on both sides, and gains nothing. */
 const MESSAGE_BYTES_MAX = 1024 * 1024
+/** With less a frame would take too many messages: lib/primary/bounds.ts. */
+const PAYLOAD_BYTES_MIN = 64 * 1024
+/** Smallest and largest that a message of the log may be, whatever the server's max_payload. */
+export const LOG_MESSAGE_BYTES = {
+  min: PAYLOAD_BYTES_MIN - MESSAGE_OVERHEAD_BYTES, max: MESSAGE_BYTES_MAX - MESSAGE_OVERHEAD_BYTES
+} as const
+/**
+ * What a server keeps of a stream's messages until they are replicated; it refuses more.
+ * Source: nats-server/server/stream.go, streamDefaultMaxQueueMsgs and streamDefaultMaxQueueBytes.
+ */
+export const SERVER_QUEUE_MAX = { messages: 10_000, bytes: 128 * 1024 * 1024 } as const
 const LIST_PAGES_MAX = 1_000
 
 const CODES: Readonly<Record<number, LogFault>> = {
@@ -112,6 +123,7 @@ export async function connectLog (options: LogOptions): Promise<ReplicatedLog & 
     if (info?.jetstream !== true) {
       throw new StartupError('The NATS servers of SPOOL_DIR have no JetStream: set jetstream in their configuration.')
     }
+    checkPayload(info.max_payload)
     return new JetStreamLog(library, connection, options, info.max_payload)
   } catch (error) {
     await connection.close()
@@ -125,6 +137,13 @@ export function checkVersion (version: string): void {
   throw new StartupError(
     `The NATS server is ${version}; OrbitStream needs ${VERSION_MIN} or newer, ${VERSION_RECOMMENDED} or newer is ` +
     'recommended: earlier ones lose acknowledged messages when they are killed, whatever their sync_interval.')
+}
+
+/** @throws {StartupError} a max_payload that frames do not fit into */
+export function checkPayload (payloadBytesMax: number): void {
+  if (payloadBytesMax >= PAYLOAD_BYTES_MIN) return
+  throw new StartupError(`The NATS server has max_payload ${payloadBytesMax}; OrbitStream needs ${PAYLOAD_BYTES_MIN} ` +
+    'bytes at least. The default of the server is 1MB.')
 }
 
 /** Negative: `left` is older. Anything that is not a version counts as older than all. */
@@ -148,7 +167,7 @@ class JetStreamLog implements ReplicatedLog {
     private readonly options: LogOptions,
     payloadBytesMax: number
   ) {
-    this.messageBytesMax = Math.min(payloadBytesMax, MESSAGE_BYTES_MAX) - MESSAGE_OVERHEAD_BYTES
+    this.messageBytesMax = Math.min(payloadBytesMax - MESSAGE_OVERHEAD_BYTES, LOG_MESSAGE_BYTES.max)
     this.servers = { version: connection.info?.version ?? '' }
     this.prefix = `ORBIT_${options.deployment}_`
   }

@@ -39,7 +39,6 @@ export class LogJournal extends StreamJournal {
   private readonly publisher: Publisher
   private readonly watch: NodeJS.Timeout
   private fullUntilMs = 0
-  private rowsReplicated = 0
 
   constructor (private readonly settings: LogJournalOptions) {
     super(settings)
@@ -60,13 +59,9 @@ export class LogJournal extends StreamJournal {
 
   /** Batches that are not in the log, or not known to be. */
   batchesRefused = 0
+  replicatedRows = 0
   /** Payloads of frames that are not held in memory. */
   private readonly unheld = new Set<Buffer>()
-
-  /** Points that the log has acknowledged. */
-  get replicatedRows (): number {
-    return this.rowsReplicated
-  }
 
   /** How often the writer had to find out what the log has. */
   get syncs (): number {
@@ -206,7 +201,7 @@ export class LogJournal extends StreamJournal {
 
   private stored (frame: StoredFrame): void {
     const { stream, batch, payload, sequence, rows, appendedAtMs, first, last, bytes, wasAnswered } = frame
-    this.rowsReplicated += rows
+    this.replicatedRows += rows
     if (wasAnswered) this.recoveredRows += rows
     this.trimmer.add(stream, sequence, last, bytes)
     const isHeld = this.enqueue({

@@ -26,6 +26,8 @@ import { crc32 } from 'node:zlib'
 import { FRAME_HEADER_BYTES, readUint64, writeUint64 } from '../spool/format/record.js'
 
 export const MESSAGE_HEADER_BYTES = 48
+/** The number of parts is two bytes. */
+export const FRAME_PARTS_MAX = 0xffff
 
 const MAGIC = Buffer.from('OLOG', 'latin1').readUInt32BE(0)
 const VERSION = 1

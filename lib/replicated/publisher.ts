@@ -45,7 +45,7 @@ import {
 } from './pending.js'
 
 /** Frames under way at once. With more, latency grows and throughput does not: frames grow instead. */
-const WINDOW_FRAMES = 4
+export const WINDOW_FRAMES = 4
 /** Less than senders wait, more than the election of a new leader takes. */
 const ACK_TIMEOUT_MS = 9_000
 /** Servers that have just been started have no leader at first, and say so. */

@@ -1,12 +1,12 @@
 /**
- * A run: asks the pacer which points are due and the fleet for their values, and passes them to the transport.
+ * A run: asks the pacer which points are due and the fleet for their values, and passes them to the outlet.
  *
- * Points that the transport has no capacity for are skipped and counted, so that a slow server affects neither the rate
+ * Points that the outlet has no capacity for are skipped and counted, so that a slow server affects neither the rate
  * of the rest nor the memory of this process. A point's time is the moment it was due.
  */
 import type { Fleet } from './fleet/model.js'
 import type { Pacer, Slice } from './pacer.js'
-import type { Transport } from './send/transport.js'
+import type { Outlet } from './send/transport.js'
 
 /** Node.js timers fire up to a millisecond late: this keeps slices within the pacer's 5 ms. */
 const TICK_MS = 4
@@ -18,7 +18,7 @@ export class Run {
   pointTimeMs = 0
   private readonly fleet: Fleet
   private readonly pacer: Pacer
-  private readonly transport: Transport
+  private readonly outlet: Outlet
   private readonly values: Float64Array
   private startWallMs = 0
   private startMs = 0
@@ -26,11 +26,11 @@ export class Run {
   private partialSlices = 0
   private onEnd: () => void = () => {}
 
-  constructor (fleet: Fleet, pacer: Pacer, transport: Transport) {
+  constructor (fleet: Fleet, pacer: Pacer, outlet: Outlet) {
     this.fleet = fleet
     this.values = new Float64Array(fleet.metricCount)
     this.pacer = pacer
-    this.transport = transport
+    this.outlet = outlet
   }
 
   /** How long points have been sent, so far or in total. */
@@ -66,14 +66,14 @@ export class Run {
   }
 
   private sendSlice (slice: Slice): void {
-    const count = Math.min(slice.count, this.transport.room)
+    const count = Math.min(slice.count, this.outlet.room)
     const first = slice.first + this.skip(slice.count - count)
     for (let point = first; point < first + count; point++) {
       const satellite = point % this.fleet.ids.length
       const dueMs = this.pacer.dueMs(point)
       this.pointTimeMs = Math.floor(this.startWallMs + dueMs)
       this.fleet.sample(satellite, dueMs / 1000, this.values)
-      this.transport.send(satellite, this.pointTimeMs, this.values)
+      this.outlet.send(satellite, this.pointTimeMs, this.values)
     }
   }
 

@@ -1,4 +1,4 @@
-/** Wires up a simulation: for each stream fleet, pacer, transport and run; progress, from start to summary. */
+/** Wires up a simulation: for each stream fleet, pacer, outlet and run; progress, from start to summary. */
 import { TELEMETRY_ID, type Catalogue } from '../../protocol/catalogue.js'
 import type { BodyFormat } from './send/bodies.js'
 import { HttpTransport } from './send/http-transport.js'
@@ -42,7 +42,6 @@ export type UdpOptions = Pick<UdpTransportOptions, 'udpUrl' | 'pointsPerPacket' 
 /** One stream of the simulation. */
 interface Part {
   readonly pacer: Pacer
-  readonly transport: Transport
   readonly run: Run
 }
 
@@ -59,13 +58,14 @@ export async function simulate (
 ): Promise<Summary> {
   let anomalies = 0
   let pointsPerSecond = 0
-  let udp: UdpTransport | null = null
   const truth = options.truthFile === null ? null : new TruthFile(options.truthFile)
   const stats = createStats(options.udp === null)
+  const { satellites, url, token } = options
+  // Over UDP, the packets of all streams have one sequence.
+  const udp = options.udp === null ? null : await UdpTransport.connect({ ...options.udp, url, token, stats })
+  const transports: Transport[] = udp === null ? [] : [udp]
   const parts: Part[] = []
-  // Frames of version 1 have no stream.
-  for (const sent of options.udp === null ? options.catalogue.live : [options.catalogue.telemetry]) {
-    const { satellites, url, token } = options
+  for (const sent of options.catalogue.live) {
     const rate = satellites * (sent.intervalMs === null ? options.rate : 1_000 / sent.intervalMs)
     pointsPerSecond += rate
     const fleet = new Fleet({
@@ -81,12 +81,13 @@ export async function simulate (
     })
     const { ids } = fleet
     const { schema } = sent
-    if (options.udp !== null) udp = await UdpTransport.connect({ ...options.udp, url, token, ids, schema, stats })
-    const transport = udp ?? new HttpTransport({ ...options, ids, schema, stream: sent.name, stats })
+    const outlet = udp?.outlet(sent.name, schema, ids) ??
+      new HttpTransport({ ...options, ids, schema, stream: sent.name, stats })
+    if (outlet instanceof HttpTransport) transports.push(outlet)
     const durationMs = options.durationMs === 0 ? Infinity : options.durationMs
     const pacer = new Pacer({ pointsPerSecond: rate, durationMs })
-    const run = new Run(fleet, pacer, transport)
-    parts.push({ pacer, transport, run })
+    const run = new Run(fleet, pacer, outlet)
+    parts.push({ pacer, run })
   }
   const sum = (of: (part: Part) => number): number => parts.reduce((total, part) => total + of(part), 0)
   const sendingMs = (): number => Math.max(...parts.map(({ run }) => run.sendingMs))
@@ -95,16 +96,14 @@ export async function simulate (
     elapsedMs: sendingMs,
     skippedPoints: () => sum(({ pacer, run }) => pacer.skippedPoints + run.skippedPoints)
   })
-  const each = async (work: (part: Part) => Promise<unknown>): Promise<void> => {
-    await Promise.all(parts.map(async (part) => await work(part)))
-  }
   stop.addEventListener('abort', () => { for (const { run } of parts) run.stop() })
   try {
-    if (!stop.aborted) await each(async ({ run }) => await run.start())
-    await each(async ({ transport }) => await transport.drain(options.drainDeadlineMs ?? DRAIN_DEADLINE_MS))
+    if (!stop.aborted) await Promise.all(parts.map(async ({ run }) => await run.start()))
+    await Promise.all(transports.map(
+      async (transport) => await transport.drain(options.drainDeadlineMs ?? DRAIN_DEADLINE_MS)))
   } finally {
     progress.stop()
-    await each(async ({ transport }) => await transport.close())
+    await Promise.all(transports.map(async (transport) => await transport.close()))
     await truth?.close()
   }
   return summarize({ seed: options.seed, satellites: options.satellites, pointsPerSecond }, {

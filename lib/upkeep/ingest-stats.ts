@@ -15,11 +15,13 @@ export interface IngestStep {
   readonly seconds: number
   readonly http_points: number
   readonly udp_points: number
+  readonly replicated_points: number
   readonly committed_points: number
   readonly rejected_points: number
   readonly shed_points: number
   readonly quarantined_points: number
   readonly requests: number
+  readonly http_denied_requests: number
   readonly ack_p50_seconds: number | null
   readonly ack_p99_seconds: number | null
   readonly batches: number
@@ -39,6 +41,7 @@ export interface IngestStep {
   readonly udp_duplicate_packets: number
   readonly udp_stale_packets: number
   readonly udp_shed_packets: number
+  readonly udp_denied_packets: number
   /** The kinds that occurred, as "metric severity,metric severity", and their counts. */
   readonly anomaly_kinds: string
   readonly anomaly_counts: readonly number[]

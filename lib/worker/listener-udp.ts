@@ -11,7 +11,7 @@ export const openUdpListener: OpenListener = async ({ settings, pipelines, metri
   const isOpen = udpOpen === 'on'
   const listener = await listenUdp(
     { host, port, receiveBufferBytes: udpReceiveBufferBytes, takesOver, keys, isOpen, marks },
-    pipelines.telemetry, log)
+    pipelines, log)
   const file = keys === null ? null : new SenderMarksFile(dataDir, port, listener, log)
   countUdp(metrics, () => listener.counters())
   return {

@@ -3,6 +3,9 @@
  *
  *   begin → add, add, … → finish → begin → …        finish without add: a heartbeat
  *
+ * Whoever fills frames of several streams at a time numbers them when they are finished, in the order in which they are
+ * sent: the receiver takes numbers out of order for losses.
+ *
  * Reuses one buffer of fixed size. Numbers take the fewest bytes that represent them exactly: integers of up to 32 bits
  * as int, others as float 32 if that is exact, or else as float 64. Decoding yields the same values, to the last bit.
  * Text and numbers are not validated: the receiver does that.
@@ -15,6 +18,7 @@ import {
   CODE_ELEMENT_BYTES, KEYED_FRAME_VERSION, KEY_ID_CHARACTERS_MAX, KEY_RULE, PacketSigner, parsePacketKey
 } from './packet-key.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../satellites.js'
+import { STREAM_NAME_BYTES_MAX, TELEMETRY } from '../catalogue.js'
 import { METRICS_MAX } from '../schema.js'
 
 /** A character outside the basic plane takes two UTF-16 units. A unit takes at most three bytes of UTF-8. */
@@ -32,7 +36,9 @@ const NUMBER_BYTES_MAX = 9
 const POINTS_HEAD_BYTES = 3
 const SENDER_BYTES_MAX = TEXT_HEAD_BYTES_MAX + SENDER_UNITS_MAX * UNIT_BYTES_MAX
 const SATELLITE_ID_BYTES_MAX = TEXT_HEAD_BYTES_MAX + SATELLITE_ID_UNITS_MAX * UNIT_BYTES_MAX
-const HEADER_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SENDER_BYTES_MAX + 3 * NUMBER_BYTES_MAX + POINTS_HEAD_BYTES
+const STREAM_BYTES_MAX = 1 + STREAM_NAME_BYTES_MAX
+const HEADER_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SENDER_BYTES_MAX + 3 * NUMBER_BYTES_MAX + STREAM_BYTES_MAX +
+  POINTS_HEAD_BYTES
 /** What a key adds to a frame. */
 export const KEYED_BYTES_MAX = TEXT_HEAD_BYTES_MAX + KEY_ID_CHARACTERS_MAX + CODE_ELEMENT_BYTES
 const ROW_BYTES_MAX = ARRAY_HEAD_BYTES_MAX + SATELLITE_ID_BYTES_MAX + (1 + METRICS_MAX) * NUMBER_BYTES_MAX
@@ -45,6 +51,8 @@ export class PacketEncoder {
   private readonly view: DataView
   private at = 0
   private pointsAt = 0
+  /** Where the number goes that is still to come; 0: it is there. */
+  private seqAt = 0
   private count = 0
   private readonly keyId: string
   private readonly signer: PacketSigner | null
@@ -78,21 +86,30 @@ export class PacketEncoder {
    * Starts a frame, and discards an unfinished one.
    * @param sender at most 32 characters
    * @param epoch integer from 0, increasing with each start of the sender
-   * @param seq integer from 0, increasing by one with each packet
+   * @param seq integer from 0, increasing by one with each packet; null: finish() gets it, and it takes nine bytes
+   * @param stream name of the stream of all points in the frame
    */
-  begin (sender: string, epoch: number, seq: number): void {
+  begin (sender: string, epoch: number, seq: number | null, stream = TELEMETRY): void {
+    if (Buffer.byteLength(stream) > STREAM_NAME_BYTES_MAX) {
+      throw new RangeError(`the name of a stream has at most ${STREAM_NAME_BYTES_MAX} bytes`)
+    }
     if (sender.length > SENDER_UNITS_MAX) {
       throw new RangeError(`a sender has at most ${SENDER_CHARACTERS_MAX} characters`)
     }
     this.at = 0
     this.count = 0
     const isKeyed = this.signer !== null
-    this.writeArrayHead(isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS)
+    // Servers that know no other stream take frames without a name.
+    const hasStream = stream !== TELEMETRY
+    this.writeArrayHead((isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS) + Number(hasStream))
     this.bytes[this.at++] = isKeyed ? KEYED_FRAME_VERSION : FRAME_VERSION
     if (isKeyed) this.writeText(this.keyId)
     this.writeText(sender)
     this.writeWhole(epoch)
-    this.writeWhole(seq)
+    this.seqAt = seq === null ? this.at : 0
+    if (seq === null) this.at += NUMBER_BYTES_MAX
+    else this.writeWhole(seq)
+    if (hasStream) this.writeText(stream)
     this.pointsAt = this.at
     this.at += POINTS_HEAD_BYTES
   }
@@ -123,8 +140,13 @@ export class PacketEncoder {
     return true
   }
 
-  /** The packet; valid until the next begin(). */
-  finish (): Buffer {
+  /**
+   * The packet; valid until the next begin().
+   * @param seq if begin() did not get it
+   */
+  finish (seq: number | null = null): Buffer {
+    if (this.seqAt === 0 ? seq !== null : seq === null) throw new TypeError('a frame gets one number')
+    if (seq !== null) this.writeWide(this.seqAt, seq)
     this.view.setUint8(this.pointsAt, 0xdc)
     this.view.setUint16(this.pointsAt + 1, this.count)
     return this.bytes.subarray(0, this.signer === null ? this.at : this.signer.sign(this.bytes, this.at))
@@ -191,12 +213,16 @@ export class PacketEncoder {
       this.writeInteger(value)
       return
     }
-    const at = this.at
+    this.writeWide(this.at, value)
+    this.at += NUMBER_BYTES_MAX
+  }
+
+  /** The same, in nine bytes at `at`. */
+  private writeWide (at: number, value: number): void {
     const high = Math.floor(value / TWO_32)
     this.bytes[at] = value < 0 ? 0xd3 : 0xcf
     this.view.setInt32(at + 1, high)
     this.view.setUint32(at + 5, value - high * TWO_32)
-    this.at = at + 9
   }
 
   /** An integer from -2^31, below 2^32. */

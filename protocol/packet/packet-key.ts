@@ -2,6 +2,7 @@
  * Authenticated frames: version 2, for UDP only.
  *
  *   frame    = [ 2, key id, sender, epoch, seq, [ row … ], code ]
+ *            | [ 2, key id, sender, epoch, seq, stream, [ row … ], code ]
  *   code     = bin 8 of 32 bytes: HMAC-SHA256 (RFC 2104) over all bytes of the packet before these 32
  *   key      = ID:SECRET, as people pass it around; the HMAC's key is the text of SECRET in ASCII
  *

@@ -4,6 +4,8 @@
  *   packet  = point | [ point … ] | frame
  *   point   = { "satellite_id": text, "time": …, metric name: number | nil … }        as in JSON
  *   frame   = [ version, sender, epoch, seq, [ row … ] ]                              version 1
+ *           | [ version, sender, epoch, seq, stream, [ row … ] ]
+ *   stream  = its name; frames without one, and points outside a frame, are of telemetry
  *   row     = [ satellite_id, time, metric … ]      metrics in the order of the catalogue, missing ones at the end: nil
  *   time    = µs since 1970-01-01 UTC as an int, or a float64 with an integer value; nil: the time of receipt
  *
@@ -11,7 +13,8 @@
  * has checked it.
  *
  * An array whose first element is a number is a frame. Its version is read before anything else, so that later versions
- * are free to change what follows.
+ * are free to change what follows. A stream is named before its points, so that nothing is read of an unknown one's.
+ * Over HTTP the path names it instead.
  *
  * Promises: never throws, never recurses, accepts only the types of the format. Either all points of a packet are
  * accepted or none. Rows are written straight into columns, without an object per point. Every refusal has a named
@@ -25,6 +28,7 @@ import { explainRow, readRow } from './packet-row.js'
 import { KEYED_FRAME_VERSION } from './packet-key.js'
 import { PointReader, type DecodeRules } from '../point.js'
 import { SatelliteTable } from '../satellites.js'
+import { STREAM_NAME_BYTES_MAX } from '../catalogue.js'
 
 /** The frame version without a code. */
 export const FRAME_VERSION = 1
@@ -49,6 +53,8 @@ export const MALFORMED_REASONS = [
   'unknown_version',
   /** A frame whose elements are not exactly version, sender, epoch, seq and points, each of its type. */
   'bad_header',
+  /** Points of a stream that is not in the catalogue. */
+  'unknown_stream',
   /** At least one invalid point. */
   'invalid_point'
 ] as const
@@ -77,18 +83,22 @@ export interface MalformedPacket {
   readonly reason: MalformedReason
   /** For the answer to an HTTP request. `points` are those read before the decoder gave up. */
   readonly fault: DecodeFault
-  /** The header, if only points are at fault: the packet has arrived, and has its place in the sequence. */
+  /** The header, if only stream or points are at fault: the packet has arrived, and takes its place in the sequence. */
   readonly header: FrameHeader | null
 }
 
 export type PacketResult = PlainPacket | FramePacket | MalformedPacket
 
+/** Where the points of a stream go; null: there is no such stream. Called once a packet at most, before the points. */
+export type ColumnsOf = (stream: string) => PointColumns | null
+
 const SENDER_RULE = `must be text of 1 to ${SENDER_CHARACTERS_MAX} characters, ` +
   'without control characters or white space at either end'
 const COUNT_RULE = 'must be an integer from 0, below 2^53'
 const FRAME_SHAPE = '[version, sender, epoch, seq, points]'
+/** Without a stream. */
 export const FRAME_ELEMENTS = 5
-/** With key id and code. */
+/** With key id and code, without a stream. */
 export const KEYED_FRAME_ELEMENTS = 7
 /** Sender names cached as strings; the cache is cleared when full. */
 const SENDER_NAMES_MAX = 10_000
@@ -116,14 +126,17 @@ class PacketDecoder {
   private readonly frame = { kind: 'frame' as const, sender: '', epoch: 0, seq: 0 }
 
   private isKeyed = false
+  /** Null: packets cannot name a stream. */
+  private columnsOf: ColumnsOf | null = null
+  /** Columns of the stream that the packet names; null: it names none. */
+  private named: PointColumns | null = null
 
   decode (
     bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns,
-    isKeyed: boolean
+    isKeyed: boolean, columnsOf: ColumnsOf | null
   ): PacketResult {
     const reader = this.reader
-    this.isKeyed = isKeyed
-    reader.reset(bytes)
+    this.begin(bytes, isKeyed, columnsOf)
     columns.clear()
     satellites.begin()
     let result: PacketResult
@@ -139,13 +152,21 @@ class PacketDecoder {
     } else {
       result = malformed('bad_shape', `Send a map (one point), an array of maps, or a frame ${FRAME_SHAPE}.`)
     }
+    const filled = this.named ?? columns
     if (result.kind !== 'malformed' && reader.at !== bytes.length) {
-      result = malformed('trailing_bytes', `${bytes.length - reader.at} bytes follow the packet.`, columns.count)
+      result = malformed('trailing_bytes', `${bytes.length - reader.at} bytes follow the packet.`, filled.count)
     }
     // Takes precedence over other faults; only HTTP bodies can be this large.
-    if (reader.left < 0) result = invalidPoints(tooMuch(columns.count, SKIPPED_MAX, 'values'))
-    if (result.kind === 'malformed') columns.clear()
+    if (reader.left < 0) result = invalidPoints(tooMuch(filled.count, SKIPPED_MAX, 'values'))
+    if (result.kind === 'malformed') filled.clear()
     return result
+  }
+
+  private begin (bytes: Buffer, isKeyed: boolean, columnsOf: ColumnsOf | null): void {
+    this.isKeyed = isKeyed
+    this.columnsOf = columnsOf
+    this.named = null
+    this.reader.reset(bytes)
   }
 
   private decodeArray (
@@ -164,7 +185,7 @@ class PacketDecoder {
     if (rows < 0) return this.badHeader(start, 'points must be an array')
     // Reads none of them: the count may be false.
     if (rows > POINTS_MAX) return invalidPoints(tooManyPoints(0))
-    return this.decodeRows(rows, nowMicros, rules, satellites, columns)
+    return this.decodeRows(rows, nowMicros, rules, satellites, this.named ?? columns)
   }
 
   private decodePlain (count: number, result: PlainPacket, points: PointReader): PacketResult {
@@ -173,7 +194,7 @@ class PacketDecoder {
     return fault === null ? result : invalidPoints(fault)
   }
 
-  /** Reads version, sender, epoch and seq into `frame`; the points are next. */
+  /** Reads version, sender, epoch and seq into `frame`, and finds the stream; the points are next. */
   private readHeader (elements: number): MalformedPacket | null {
     const reader = this.reader
     const frame = this.frame
@@ -184,7 +205,9 @@ class PacketDecoder {
       const message = `Frames of version ${version} are not supported here, only version ${FRAME_VERSION}.`
       return malformed('unknown_version', message)
     }
-    if (elements !== (this.isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS)) {
+    const more = elements - (this.isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS)
+    const hasStream = more === 1 && this.columnsOf !== null
+    if (more !== 0 && !hasStream) {
       return malformed('bad_header', `A frame is ${FRAME_SHAPE}, but this array has ${elements} elements.`)
     }
     // The key id, by which the packet was authenticated.
@@ -198,7 +221,27 @@ class PacketDecoder {
     if (!isCount(frame.epoch)) return this.badHeader(start, `epoch ${COUNT_RULE}`)
     start = reader.at
     frame.seq = reader.readWhole()
-    return isCount(frame.seq) ? null : this.badHeader(start, `seq ${COUNT_RULE}`)
+    if (!isCount(frame.seq)) return this.badHeader(start, `seq ${COUNT_RULE}`)
+    return hasStream ? this.readStream() : null
+  }
+
+  /** Finds the columns of the stream whose name is next. */
+  private readStream (): MalformedPacket | null {
+    const reader = this.reader
+    const start = reader.at
+    const length = reader.readTextLength()
+    if (length < 0) return this.badHeader(start, 'stream must be text')
+    const isPossible = length <= STREAM_NAME_BYTES_MAX
+    // Names are ASCII. A longer text, and what follows, is not read at all.
+    const name = isPossible ? reader.bytes.toString('latin1', reader.at, reader.at += length) : ''
+    const columns = isPossible ? this.columnsOf?.(name) ?? null : null
+    if (columns === null) {
+      const { sender, epoch, seq } = this.frame
+      return { ...malformed('unknown_stream', 'There is no such stream.'), header: { sender, epoch, seq } }
+    }
+    this.named = columns
+    columns.clear()
+    return null
   }
 
   private readSender (): string | null {
@@ -250,13 +293,15 @@ const decoder = new PacketDecoder()
 
 /**
  * Decodes a body or packet, and uses `bytes` only during the call. Clears `columns` first; they have all points after
- * 'plain' and 'frame', and none after 'malformed'. To keep the points' satellites, call satellites.keep(). `nowMicros`
- * is the time of receipt in whole µs since 1970-01-01 UTC. The result is valid until the next call.
+ * 'plain' and 'frame', and none after 'malformed'. If the packet names a stream, this holds for the columns of that
+ * stream. To keep the points' satellites, call satellites.keep(). `nowMicros` is the time of receipt in whole µs since
+ * 1970-01-01 UTC. The result is valid until the next call.
  * @param isKeyed it is a frame of version 2 that was authenticated; `bytes` are all that precede its code element
+ * @param columnsOf for packets that name a stream, whose rules and satellites are the same; null: they are refused
  */
 export function decodePacket (
   bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns,
-  isKeyed = false
+  isKeyed = false, columnsOf: ColumnsOf | null = null
 ): PacketResult {
-  return decoder.decode(bytes, nowMicros, rules, satellites, columns, isKeyed)
+  return decoder.decode(bytes, nowMicros, rules, satellites, columns, isKeyed, columnsOf)
 }

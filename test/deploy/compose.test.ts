@@ -9,8 +9,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import { describeSettings, loadConfig } from '../../lib/config/config.js'
-import type { Config } from '../../lib/config/settings.js'
+import { logTarget, type Config } from '../../lib/config/settings.js'
 import { parseDuration } from '../../lib/config/value-types.js'
+import { compareVersions, VERSION_RECOMMENDED } from '../../lib/replicated/jetstream.js'
 import { runProgram } from '../support/command.js'
 import { mountsOf, parseCompose, portsOf, variablesOf, type Service } from '../support/compose.js'
 import { environmentOf, only, parseDockerfile } from '../support/dockerfile.js'
@@ -21,6 +22,10 @@ const COMPOSE = parseCompose(TEXT)
 const [IMAGE] = parseDockerfile(await readFile(join(ROOT, 'Dockerfile'), 'utf8')).slice(-1)
 /** Settings that the file leaves to the image or the default, because its ports and volumes depend on them. */
 const FIXED = ['HOST', 'PORT', 'UDP_PORT', 'DATA_DIR', 'SPOOL_DIR', 'LOG_REPLICAS', 'LOG_TAKEOVER']
+const LOG_SERVERS = ['nats-a', 'nats-b', 'nats-c']
+const HOSTS = ['ingest-a', 'ingest-b']
+/** Services of the profile. */
+const CLUSTER = [...LOG_SERVERS, ...HOSTS, 'balancer', 'udp-balancer']
 const THIS_MACHINE = '127.0.0.1'
 
 interface PrometheusConfig { scrape_configs: Array<{ static_configs: Array<{ targets: string[] }> }> }
@@ -75,7 +80,7 @@ t.test('it conforms to the Compose specification', t => {
 
 t.test('every image has an exact version', t => {
   for (const [name, { image = '', build }] of Object.entries(COMPOSE.services)) {
-    if (build === undefined) t.match(image, /^[\w./-]+:v?\d+\.\d+\.\d+(-pg\d+)?$/, name)
+    if (build === undefined) t.match(image, /^[\w./-]+:v?\d+\.\d+\.\d+(-pg\d+|-alpine)?$/, name)
   }
   const { image } = service('timescaledb')
   t.match(image, /:2\.(1[3-9]|[2-9]\d)\.\d+-pg1[5-8]$/, 'TimescaleDB 2.13 or later, PostgreSQL 15 to 18')
@@ -155,7 +160,8 @@ t.test('.env.example names every variable with its default', async t => {
 
 t.test('only the ports for points are open to other machines', t => {
   t.same(portsOf(service('timescaledb')), [], 'the database is not published')
-  for (const name of Object.keys(COMPOSE.services).filter((name) => name !== 'ingest')) {
+  const forPoints = ['ingest', 'balancer', 'udp-balancer']
+  for (const name of Object.keys(COMPOSE.services).filter((name) => !forPoints.includes(name))) {
     t.ok(portsOf(service(name)).every(({ address }) => address === THIS_MACHINE), name)
   }
   const published = Object.values(COMPOSE.services).flatMap(portsOf)
@@ -167,7 +173,12 @@ t.test('only the ports for points are open to other machines', t => {
 t.test('which services run when', t => {
   const profiles = Object.entries(COMPOSE.services).map(([name, { profiles = [] }]) => [name, profiles])
   t.same(Object.fromEntries(profiles), {
-    timescaledb: [], ingest: [], grafana: [], simulator: ['testing'], prometheus: ['monitoring']
+    timescaledb: [],
+    ingest: [],
+    grafana: [],
+    simulator: ['testing'],
+    prometheus: ['monitoring'],
+    ...Object.fromEntries(CLUSTER.map((name) => [name, ['cluster']]))
   })
   for (const [name, { depends_on: needed = {}, profiles: own = [] }] of Object.entries(COMPOSE.services)) {
     for (const other of Object.keys(needed)) {
@@ -183,7 +194,7 @@ t.test('services restart, have health checks, and have time to stop', t => {
     t.equal(restart, name === 'simulator' ? 'on-failure' : 'unless-stopped', name)
     t.match(grace, /^\d+[sm]$/, name)
     // The image of ingest has its own.
-    t.ok(name === 'ingest' || healthcheck?.disable === true || healthcheck?.test?.[0] === 'CMD', name)
+    t.ok(name.startsWith('ingest') || healthcheck?.disable === true || healthcheck?.test?.[0] === 'CMD', name)
   }
   const graceMs = parseDuration(service('ingest').stop_grace_period ?? '') ?? 0
   t.ok(graceMs >= ingestConfig().shutdownDeadlineMs + 10_000, 'the stop of ingest is not cut short')
@@ -191,6 +202,26 @@ t.test('services restart, have health checks, and have time to stop', t => {
   t.match(service('timescaledb'), { shm_size: '1gb' })
   const { depends_on: needed } = service('ingest')
   t.same(needed, { timescaledb: { condition: 'service_started' } }, 'ingest stops before its database')
+  t.end()
+})
+
+t.test('the hosts of the cluster are as ingest, with the log in place of the spool', t => {
+  const { SPOOL_DIR, ...others } = service('ingest-a').environment ?? {}
+  t.same(others, service('ingest').environment)
+  const config = loadConfig({ env: { SPOOL_DIR: SPOOL_DIR ?? '' } })
+  const login = { user: 'orbitstream', password: 'orbitstream' }
+  t.same(config.ok && logTarget(config.config), { servers: LOG_SERVERS, ...login })
+  for (const name of LOG_SERVERS) {
+    t.same(service(name).command, ['nats-server', '-c', '/etc/nats/nats.conf', '--name', name, '--user', login.user,
+      '--pass', login.password])
+    const { nats: version } = /nats:(?<nats>[\d.]+)/.exec(service(name).image ?? '')?.groups ?? {}
+    t.ok(compareVersions(version ?? '', VERSION_RECOMMENDED) >= 0, `${String(version)} has the fixes`)
+  }
+  const [a, b] = HOSTS.map((name) => service(name))
+  t.same({ ...a, volumes: [] }, { ...b, volumes: [] })
+  t.not(mountsOf(a as Service)[0]?.source, mountsOf(b as Service)[0]?.source, 'each has a DATA_DIR of its own')
+  t.same(portsOf(a as Service), [], 'only the balancers are reached')
+  t.same(parseCompose(TEXT, { NATS_PASSWORD: 'fourth4' }).services['nats-b']?.command?.at(-1), 'fourth4')
   t.end()
 })
 

@@ -25,7 +25,7 @@ const ALLOWED = [
   /^dist\/page\/\w+\.(css|js|svg|html)$/,
   /^protocol\/vectors\/\w+\.json$/, /^docs\/[\w-]+\.md$/, /^docs\/decisions\/[\w-]+\.md$/, /^docs\/images\/\w+\.webp$/,
   /^grafana\/dashboards\/\w+\.json$/, /^grafana\/provisioning\/.+\.yml$/, /^deploy\/[\w.-]+$/,
-  /^deploy\/(systemd|kubernetes)\/[\w.-]+$/, /^docker-compose\.yml$/, /^\.env\.example$/
+  /^deploy\/(systemd|kubernetes|cluster)\/[\w.-]+$/, /^docker-compose\.yml$/, /^\.env\.example$/
 ]
 
 t.setTimeout(INSTALL_TIMEOUT_MS + 60_000)

@@ -10,8 +10,9 @@ const RESIDENT_BYTES_MAX = 400 * 1024 * 1024
 
 t.setTimeout(200_000)
 t.test('PostgreSQL away: every point is accepted, and stored when it is back, while new ones come', async (t) => {
-  const verdict = await runOutage(
-    t, { outageMs: OUTAGE_MS, pointsPerSecond: POINTS_PER_SECOND, print: (line) => t.comment(line) })
+  const verdict = await runOutage(t, {
+    outageMs: OUTAGE_MS, pointsPerSecond: POINTS_PER_SECOND, isReplicated: false, print: (line) => t.comment(line)
+  })
   const {
     stored, acknowledged, drainMs, residentBytesBefore, residentBytesMost, acknowledgedWhileDraining, ...wrong
   } = verdict

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { generatedFiles } from '../../grafana/generator/files.js'
-import { METRICS } from '../support/built-in.js'
+import { BUILT_IN, METRICS } from '../support/built-in.js'
 import { ALERT_RULES, DASHBOARDS, grafanaFile, panelsOf, type Panel } from '../../grafana/queries/dashboards.js'
 
 interface DataSource {
@@ -22,10 +22,10 @@ const { datasources: DATA_SOURCES } = parse(grafanaFile('provisioning/datasource
 }
 const UIDS = DATA_SOURCES.map(({ uid }) => uid)
 /** Grafana's own. */
-const BUILT_IN = ['-- Grafana --', '__expr__']
+const GRAFANAS_OWN = ['-- Grafana --', '__expr__']
 
 t.test('the files match the generator: otherwise run "npm run grafana"', async (t) => {
-  const files = generatedFiles(METRICS)
+  const files = generatedFiles(BUILT_IN)
   for (const [path, content] of files) t.ok(grafanaFile(path) === content, path)
   for (const folder of ['dashboards', 'provisioning']) {
     const there = await readdir(
@@ -82,7 +82,7 @@ for (const dashboard of DASHBOARDS) {
       'every variable that is used is there, and every one that is there is used'
     )
     for (const [, uid = ''] of text.matchAll(/"uid":"([^"]+)"/g)) {
-      t.ok([...UIDS, ...BUILT_IN, dashboard.uid].includes(uid), `data source ${uid}`)
+      t.ok([...UIDS, ...GRAFANAS_OWN, dashboard.uid].includes(uid), `data source ${uid}`)
     }
     const linked = [
       ...dashboard.links.map(({ url }) => url),

@@ -53,7 +53,7 @@ t.test('every query of generated dashboards', async (t) => {
     SELECT time, satellite_id, 'mode', mode, mode, 'warning', 'state', 1 FROM telemetry WHERE mode = 0`)
   await new RollUp().run(database)
   await database.query('SET ROLE orbitstream_reader')
-  const files = generatedFiles(CATALOGUE.telemetry.live)
+  const files = generatedFiles(CATALOGUE)
   const answers = new Map<string, Row[]>()
   for (const board of ['fleet', 'satellite']) {
     for (const { title, sql } of queriesOf(JSON.parse(files.get(`dashboards/${board}.json`) ?? '') as Dashboard)) {

@@ -1,14 +1,21 @@
-/** Metrics of all types, through every decoder and a database: what comes out is what was sent, in rollups too. */
+/**
+ * Streams with metrics of all types, through every decoder and a database: what comes out is what was sent, in rollups
+ * too.
+ */
 import t from 'tap'
 import type { Test } from 'tap'
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import { Catalogue, type Metric, type Stream } from '../../protocol/catalogue.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { METRICS_MAX } from '../../protocol/schema.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
+import { decodeJsonBatch } from '../../protocol/json/json.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { identifier } from '../../lib/database/quote.js'
+import { inStream, streamSql, tablesOf } from '../../lib/database/stream-tables.js'
+import { unpack } from '../../lib/ingress/http/api/formats.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { anyCatalogue, catalogueOf } from '../support/catalogues.js'
 import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
@@ -17,12 +24,23 @@ import { columnStore } from '../support/stored-rows.js'
 import { refresh } from '../support/timescale-rig.js'
 import { openTimescale } from '../support/timescale.js'
 import { typedAnswers } from '../support/typed-answers.js'
-import { DECODERS, anyPoints, type TypedPoint } from '../support/typed-points.js'
+import { DECODERS, RULES, anyPoints, bodyOf, type TypedPoint } from '../support/typed-points.js'
 
-const ALL_TYPES = catalogueOf(
+/** With the metrics of `telemetry`, and a stream of other types. */
+function twoStreams (...metrics: string[]): Catalogue {
+  const { definitions } = catalogueOf('b: { id: 1, type: bool }', 'i: { id: 3, type: int }', 'f: { id: 4 }')
+  const others = definitions.map((other) => ({ ...other, id: 2, name: 'other' }))
+  return new Catalogue([...catalogueOf(...metrics).definitions, ...others])
+}
+
+const ALL_TYPES = twoStreams(
   'f: { id: 1 }', 'r: { id: 2, type: float32 }', 'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
   's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
 const MINUTE_MS = 60_000
+/** Metrics of a catalogue that a test of this kind has time for; all sizes: METRICS=8000. */
+const SIZE_MAX = Number(process.env.METRICS ?? 100)
+const anySmall = anyCatalogue.filter(({ streams }) => (
+  streams.length > 1 && streams.reduce((sum, { metrics }) => sum + metrics.length, 0) <= SIZE_MAX))
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9)
 
 type Row = Readonly<Record<string, unknown>>
@@ -37,9 +55,9 @@ const numberOf = ({ type }: Metric, value: unknown): number => {
   return type === 'float32' ? Math.fround(Number(value)) : Number(value)
 }
 
-async function storedPoints (database: Database, { telemetry: { metrics } }: Catalogue): Promise<Stored> {
+async function storedPoints (database: Database, { name, metrics }: Stream): Promise<Stored> {
   const { rows } = await database.query<Row>(
-    'SELECT satellite_id || date_part(\'epoch\', "time") * 1000 AS key, * FROM telemetry')
+    `SELECT satellite_id || date_part('epoch', "time") * 1000 AS key, * FROM ${tablesOf(name).points}`)
   return rows.map((row) => [row['key'] as string, metrics.map((metric) => numberOf(metric, row[metric.name]))])
 }
 
@@ -58,9 +76,10 @@ function rolledUp ({ type }: Metric, values: Values): Readonly<Record<string, nu
 
 /** @param points of different times */
 async function checkRollups (
-  t: Test, database: Database, { telemetry: { metrics } }: Catalogue, points: readonly TypedPoint[], when: string
+  t: Test, database: Database, { name, metrics }: Stream, points: readonly TypedPoint[], when: string
 ): Promise<void> {
-  for (const [view, widthMs] of [['telemetry_10s', 10_000], ['telemetry_1m', MINUTE_MS]] as const) {
+  const { tens, minutes } = tablesOf(name)
+  for (const [view, widthMs] of [[tens, 10_000], [minutes, MINUTE_MS]] as const) {
     const { rows } = await database.query<Row>(
       `SELECT date_part('epoch', bucket) * 1000 AS begin, * FROM ${view}`)
     const faults = rows.flatMap((row) => {
@@ -82,44 +101,31 @@ async function checkRollups (
 }
 
 /** Points of different times, some in the minute before the last, all complete buckets. */
-function samplePoints (catalogue: Catalogue, seed: number): TypedPoint[] {
+function samplePoints (stream: Stream, seed: number): TypedPoint[] {
   const nowMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 3 * MINUTE_MS
-  const [points = []] = fc.sample(anyPoints(catalogue.telemetry, nowMs, 40), { numRuns: 1, seed })
+  const [points = []] = fc.sample(anyPoints(stream, nowMs, 40), { numRuns: 1, seed })
   return points.map((point, index) => ({ ...point, timeMs: nowMs - 30_000 + index * 997 }))
 }
 
-async function roundTrip (
-  t: Test, database: Database, catalogue: Catalogue, refreshed: (fromMs: number, toMs: number) => Promise<void>
-): Promise<void> {
+/** What the decoder of JSON makes of a compressed body. */
+const gzip: typeof DECODERS[string] = async (stream, points, nowMs, satellites, columns) => {
+  const packed = gzipSync(bodyOf(stream, points))
+  const body = await new Promise<Buffer>((resolve, reject) => unpack(packed, 1 << 24, resolve, reject))
+  return decodeJsonBatch(body, nowMs * 1000, RULES, satellites, columns)
+}
+
+/** On TimescaleDB, what the policies do. */
+type Refresh = (stream: Stream, fromMs: number, toMs: number) => Promise<void>
+
+async function roundTrip (t: Test, database: Database, catalogue: Catalogue, refreshed: Refresh): Promise<void> {
   t.comment(`SEED=${SEED}`)
   await migrate(database, { ...SCHEMA_SETTINGS, proposed: catalogue })
-  const store = await columnStore(database, catalogue.telemetry)
   const satellites = new SatelliteTable()
-  const sent: TypedPoint[] = []
-  for (const [index, [name, decode]] of Object.entries(DECODERS).entries()) {
-    const points = samplePoints(catalogue, SEED + index)
-      .map((point) => ({ ...point, satellite: `${name} ${point.satellite}` }))
-    const columns = new PointColumns(catalogue.telemetry.schema)
-    t.equal(decode(catalogue.telemetry, points, Date.now(), satellites, columns), null, name)
-    await store(columns)
-    sent.push(...points)
+  for (const stream of catalogue.streams) {
+    await t.test(stream.name, async (t) => await roundTripOf(t, database, stream, satellites, refreshed))
   }
-  const wanted = sorted(sent.map(({ satellite, timeMs, values }) => [`${satellite}${timeMs}`, values]))
-  t.same(sorted(await storedPoints(database, catalogue)), wanted, 'what comes out is what was sent')
-  await checkRollups(t, database, catalogue, sent, 'before rolling up')
-  const times = sent.map(({ timeMs }) => timeMs)
-  const minute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS
-  await refreshed(minute(Math.min(...times)), minute(Math.max(...times)) + MINUTE_MS)
-  await rollUp(database)
-  await checkRollups(t, database, catalogue, sent, 'after rolling up')
-  await typedAnswers(t, database, catalogue.telemetry, sent)
-  const shown = catalogue.telemetry.metrics.map(({ name }) => identifier(name)).join(', ')
-  const { rows: unknown } = await database.query(`
-    SELECT satellite_id, "time", ${shown} FROM satellites_latest
-    EXCEPT SELECT satellite_id, "time", ${shown} FROM telemetry`)
-  t.same(unknown, [], 'every latest point is a stored one')
-  const states = catalogue.telemetry.metrics.flatMap(({ name, states }) => states.map((state) => (
-    { metric: name, value: state.value, name: state.name })))
+  const states = catalogue.streams.flatMap((stream) => stream.metrics.flatMap(({ name, states }) => (
+    states.map((state) => ({ metric: stream.qualify(name), value: state.value, name: state.name })))))
   const { rows: named } = await database.query<{ metric: string, value: number, name: string }>(
     'SELECT * FROM metric_states')
   const text = (all: ReadonlyArray<{ metric: string, value: number, name: string }>): string[] => all
@@ -127,10 +133,38 @@ async function roundTrip (
   t.same(text(named), text(states), 'and the states have their names')
 }
 
+async function roundTripOf (
+  t: Test, database: Database, stream: Stream, satellites: SatelliteTable, refreshed: Refresh
+): Promise<void> {
+  const store = await columnStore(database, stream, { spool: stream.name })
+  const sent: TypedPoint[] = []
+  for (const [index, [name, decode]] of Object.entries({ ...DECODERS, gzip }).entries()) {
+    const points = samplePoints(stream, SEED + index)
+      .map((point) => ({ ...point, satellite: `${name} ${point.satellite}` }))
+    const columns = new PointColumns(stream.schema)
+    t.equal(await decode(stream, points, Date.now(), satellites, columns), null, name)
+    await store(columns)
+    sent.push(...points)
+  }
+  const wanted = sorted(sent.map(({ satellite, timeMs, values }) => [`${satellite}${timeMs}`, values]))
+  t.same(sorted(await storedPoints(database, stream)), wanted, 'what comes out is what was sent')
+  await checkRollups(t, database, stream, sent, 'before rolling up')
+  const times = sent.map(({ timeMs }) => timeMs)
+  const minute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS
+  await refreshed(stream, minute(Math.min(...times)), minute(Math.max(...times)) + MINUTE_MS)
+  await rollUp(inStream(database, stream.name))
+  await checkRollups(t, database, stream, sent, 'after rolling up')
+  await typedAnswers(t, database, stream, sent)
+  const { points, latest } = tablesOf(stream.name)
+  const shown = stream.metrics.map(({ name }) => identifier(name)).join(', ')
+  const { rows: unknown } = await database.query(`
+    SELECT satellite_id, "time", ${shown} FROM ${latest} EXCEPT SELECT satellite_id, "time", ${shown} FROM ${points}`)
+  t.same(unknown, [], 'every latest point is a stored one')
+}
+
 t.test('property: plain PostgreSQL', async (t) => {
   const server = await startTestPostgres(t)
-  const anyOther = anyCatalogue.filter(({ telemetry: { metrics } }) => metrics.length > 5 && metrics.length < 50)
-  for (const catalogue of [ALL_TYPES, ...fc.sample(anyOther, { numRuns: 1, seed: SEED })]) {
+  for (const catalogue of [ALL_TYPES, ...fc.sample(anySmall, { numRuns: 1, seed: SEED })]) {
     const database = await connect(
       await createTestDatabase(server), { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })
     t.teardown(async () => await database.close())
@@ -162,7 +196,7 @@ async function widestRows (t: Test, database: Database): Promise<void> {
   await rollUp(database)
   const { rows: failed } = await database.query('SELECT * FROM rollup_failed')
   t.same(failed, [], 'every row fits into a page')
-  await checkRollups(t, database, catalogue, points, 'widest rows')
+  await checkRollups(t, database, catalogue.telemetry, points, 'widest rows')
 }
 
 t.test('as many metrics as there may be', async (t) => {
@@ -175,12 +209,12 @@ t.test('as many metrics as there may be', async (t) => {
 
 t.test('TimescaleDB', async (t) => {
   const database = await openTimescale(t)
-  await roundTrip(t, database, ALL_TYPES, async (fromMs, toMs) => {
-    await refresh(database, 'rollup_10s', fromMs, toMs)
-    await refresh(database, 'rollup_1m', fromMs, toMs)
+  await roundTrip(t, database, ALL_TYPES, async ({ name }, fromMs, toMs) => {
+    await refresh(database, streamSql('rollup_10s', name), fromMs, toMs)
+    await refresh(database, streamSql('rollup_1m', name), fromMs, toMs)
   })
   await database.query('SELECT compress_chunk(chunk, true) FROM show_chunks(\'telemetry\') chunk')
-  const added = catalogueOf(
+  const added = twoStreams(
     'f: { id: 1 }', 'r: { id: 2, type: float32 }', 'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
     's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7, NEW: 8 } }', 'more: { id: 6, type: bool }')
   await migrate(database, { ...SCHEMA_SETTINGS, proposed: added })

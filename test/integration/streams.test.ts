@@ -3,12 +3,15 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Packr } from 'msgpackr'
 import t, { type Test } from 'tap'
+import { HttpSender, UdpSender } from '../../lib/client/client.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
+import type { Summary } from '../../lib/sim/summary.js'
 import { runIngest } from '../support/command.js'
 import { drained } from '../support/health.js'
 import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
-import { startIngest, type Ingest } from '../support/program.js'
+import { startIngest, startProgram, type Ingest } from '../support/program.js'
+import { settled } from '../support/udp.js'
 
 const POWER = `power: { id: 2, title: Power, metrics: {
   voltage: { id: 1, unit: V, aliases: [volts], limits: { low: { critical: 20 } } },
@@ -41,10 +44,14 @@ async function values<T> (database: Database, sql: string): Promise<T[]> {
   return (await database.query<{ value: T }>(sql)).rows.map(({ value }) => value)
 }
 
-async function startWith (t: Test, postgres: TestPostgres, catalogue: string, dataDir: string): Promise<Ingest> {
+async function startWith (
+  t: Test, postgres: TestPostgres, catalogue: string, dataDir: string, udpPort?: string
+): Promise<Ingest> {
   const file = join(dataDir, 'catalogue.yaml')
   await writeFile(file, catalogue)
-  return await startIngest(t, { dataDir, databaseUrl: postgres.url, args: ['--catalogue', file] })
+  return await startIngest(t, {
+    dataDir, databaseUrl: postgres.url, args: ['--catalogue', file], ...udpPort === undefined ? {} : { udpPort }
+  })
 }
 
 t.test('points of every stream are checked, stored, rolled up and shown apart', async (t) => {
@@ -110,6 +117,41 @@ t.test('points of every stream are checked, stored, rolled up and shown apart', 
   const metrics = await (await fetch(`${url}/metrics`)).text()
   t.match(metrics, /orbitstream_stream_points_total\{stream="power",outcome="accepted"\} 6\b/)
   t.match(metrics, /orbitstream_anomalies_total\{metric="power.voltage",severity="critical"\} 1\b/)
+})
+
+t.test('senders and the simulator send every stream, over UDP too', async (t) => {
+  const postgres = await startTestPostgres(t)
+  const { url, udpPorts } = await startWith(t, postgres, fileOf(POWER, RADIO), await temporaryDirectory(t), '0')
+  const udpUrl = `udp://127.0.0.1:${String(udpPorts[0])}`
+  const udp = await UdpSender.open({ url: udpUrl, sender: 'test' })
+  udp.add('A', null, [1])
+  udp.add('A', null, [19.5, 2 ** 40 + 1, 1, 0], 'power')
+  udp.add('A', null, [-80.5], 'radio')
+  udp.add('A', null, [1], 'thermal')
+  await udp.close()
+  const http = new HttpSender({ url, ack: 'committed' })
+  await http.send([{ satellite_id: 'B', mode: 'NOMINAL' }], 'power')
+  await http.close()
+  // Four packets, and the last heartbeat four times.
+  const health = await settled(url, ({ udp: { packets } }) => packets === 8)
+  t.match(health.udp, { taken: 4, points: 3, duplicates: 3, missing: 0, malformed: { unknown_stream: 1 } })
+  const database = await open(t, postgres)
+  t.same(await values(database, `SELECT concat_ws(' ', satellite_id, voltage, cycles, heater, mode) AS value
+    FROM power ORDER BY 1`), ['A 19.5 1099511627777 t 0', 'B 1'])
+  t.same(await values(database, 'SELECT rssi AS value FROM radio'), [-80.5])
+  t.same(await values(database, 'SELECT metric AS value FROM anomalies ORDER BY 1'), ['power.mode', 'power.voltage'])
+
+  const words = ['--transport', 'udp', '--udp-url', udpUrl, '--api-url', url]
+  const simulator = startProgram(t, 'orbitstream-sim', [...words, '-s', '5', '-r', '20', '-d', '1', '--json'])
+  t.equal(await simulator.exit, 0, simulator.stderr)
+  const { sent, udp: account } = JSON.parse(simulator.stdout) as Summary
+  t.match(account, { missing: 0, malformed: 0 })
+  await drained(url)
+  const simulated = "WHERE satellite_id LIKE 'SAT-%'"
+  const counts = await Promise.all(['telemetry', 'power', 'radio'].map(async (stream) => (
+    (await values<number>(database, `SELECT count(*)::int AS value FROM ${stream} ${simulated}`))[0])))
+  t.ok(counts.every((count = 0) => count > 50), counts.join())
+  t.equal(counts.reduce((sum = 0, count = 0) => sum + count, 0), sent)
 })
 
 t.test('a stream is added beside a host that does not know it; its frames outlive a kill', async (t) => {

@@ -1,12 +1,13 @@
 /** Catalogues of any size. */
 import fc from 'fast-check'
 import {
-  NUMBER_SIMULATIONS, telemetryOnly, type Catalogue, type Metric, type MetricLimits, type NumberSimulation
+  Catalogue, NUMBER_SIMULATIONS, STREAMS_MAX, STREAM_ID_MAX, TELEMETRY, TELEMETRY_ID,
+  type Metric, type MetricLimits, type NumberSimulation, type StreamDefinition
 } from '../../protocol/catalogue.js'
 import { STATE_MAX, STATE_MIN, type MetricType, type State } from '../../protocol/value-types.js'
 import { parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
-import { RESERVED_NAMES } from '../../lib/catalogue/names.js'
-import { anyMetricNames } from './schemas.js'
+import { RESERVED_NAMES, isReservedStream } from '../../lib/catalogue/names.js'
+import { anyMetricNames, fewMetricNames } from './schemas.js'
 
 /** A catalogue of metrics in YAML's short form: `a: { id: 1, unit: V }`. */
 export function catalogueOf (...metrics: string[]): Catalogue {
@@ -76,8 +77,8 @@ const anyDescribed = fc.record({
 const anyMetric: fc.Arbitrary<Omit<Metric, 'id' | 'name' | 'aliases' | 'retired'>> = fc.tuple(anyTyped, anyDescribed)
   .map(([typed, described]) => ({ ...typed, ...described }))
 
-/** With aliases, retired metrics, and ids that leave gaps. */
-export const anyCatalogue: fc.Arbitrary<Catalogue> = anyMetricNames
+/** With aliases, retired ones, and ids that leave gaps. */
+const anyMetrics = (anyNames: fc.Arbitrary<string[]>): fc.Arbitrary<Metric[]> => anyNames
   .map((names) => names.filter((name) => !RESERVED_NAMES.has(name)))
   .filter((names) => names.length > 0)
   .chain((names) => {
@@ -88,11 +89,35 @@ export const anyCatalogue: fc.Arbitrary<Catalogue> = anyMetricNames
       fc.array(anyMetric, { minLength: own.length, maxLength: own.length }),
       fc.infiniteStream(fc.integer({ min: 1, max: 100 }))).map(([metrics, steps]) => {
       let id = 0
-      return telemetryOnly(own.map((name, index) => {
+      return own.map((name, index) => {
         id += steps.next().value as number
         const alias = names[names.indexOf(name) + 1]
         const aliases = alias !== undefined && isAlias(names.indexOf(alias)) ? [alias] : []
         return { ...metrics[index] as typeof metrics[number], id, name, aliases, retired: index % 5 === 4 }
-      }))
+      })
     })
   })
+
+/** A few metrics, now and then as many as there may be. */
+const anyOtherMetrics = fc.oneof(
+  { weight: 9, arbitrary: anyMetrics(fewMetricNames) }, { weight: 1, arbitrary: anyMetrics(anyMetricNames) })
+
+const anyOther: fc.Arbitrary<StreamDefinition> = fc.record({
+  id: fc.integer({ min: TELEMETRY_ID + 1, max: STREAM_ID_MAX }),
+  name: fc.stringMatching(/^[a-z][a-z0-9_]{0,23}$/).filter((name) => name !== TELEMETRY && !isReservedStream(name)),
+  title: anyText(80),
+  intervalMs: fc.option(fc.integer({ min: 1, max: 3_600 }).map((seconds) => seconds * 1_000)),
+  retired: fc.integer({ min: 0, max: 7 }).map((value) => value === 0),
+  metrics: anyOtherMetrics
+}, { noNullPrototype: true })
+
+const anyOthers = (maxLength: number): fc.Arbitrary<StreamDefinition[]> => fc.uniqueArray(
+  anyOther, { maxLength, size: 'max', comparator: (a, b) => a.id === b.id || a.name === b.name })
+
+/** One or several streams, now and then as many as there may be. */
+export const anyCatalogue: fc.Arbitrary<Catalogue> = fc.tuple(
+  anyMetrics(anyMetricNames),
+  fc.oneof({ weight: 4, arbitrary: anyOthers(3) }, { weight: 1, arbitrary: anyOthers(STREAMS_MAX - 1) })
+).map(([metrics, others]) => new Catalogue([
+  { id: TELEMETRY_ID, name: TELEMETRY, title: 'Telemetry', intervalMs: null, retired: false, metrics }, ...others
+]))

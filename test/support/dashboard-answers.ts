@@ -79,6 +79,7 @@ function steps (nowMs: number): Array<ReturnType<typeof ingestStep>> {
     instance,
     http_points: 1000,
     udp_points: 500,
+    replicated_points: 0,
     committed_points: 1400,
     rejected_points: 10,
     requests: 100,

@@ -3,6 +3,7 @@
  * numbers were sent and which were acknowledged. Afterwards the database must hold every acknowledged number, none
  * twice, and none that was not sent.
  */
+import { createHistogram } from 'node:perf_hooks'
 import { Pool } from 'undici'
 import type { Database } from '../../lib/database/database.js'
 import { within } from './eventually.js'
@@ -32,6 +33,8 @@ export class JournalClient {
   withoutRetryAfter = 0
   /** Longest time without an acknowledgement, between the first and the last. */
   longestGapMs = 0
+  /** From request to 202, in microseconds. */
+  readonly answerMicros = createHistogram()
   private lastAcknowledgedMs: number | null = null
   private next: number
   private running = false
@@ -106,6 +109,7 @@ export class JournalClient {
     const numbers = Array.from({ length: points }, () => this.next++)
     for (const number of numbers) this.sent.add(number)
     const body = numbers.map((number) => ({ satellite_id: `JOURNAL-${number % 50}`, storage_usage_mb: number }))
+    const sentMs = performance.now()
     try {
       const answer = await (this.pool as Pool).request({
         method: 'POST',
@@ -117,6 +121,7 @@ export class JournalClient {
       if (answer.statusCode === 202) {
         for (const number of numbers) this.acknowledged.add(number)
         const nowMs = performance.now()
+        this.answerMicros.record(Math.max(1, Math.round((nowMs - sentMs) * 1000)))
         this.longestGapMs = Math.max(this.longestGapMs, nowMs - (this.lastAcknowledgedMs ?? nowMs))
         this.lastAcknowledgedMs = nowMs
         this.wake()

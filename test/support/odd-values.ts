@@ -1,4 +1,7 @@
-/** Values whose sum overflows, or that only other programs store: neither answers nor rollups may fail on them. */
+/**
+ * Values whose sum overflows, whose average is too small, or that only other programs store: neither answers nor
+ * rollups may fail on them.
+ */
 import type { Test } from 'tap'
 import type { Database } from '../../lib/database/database.js'
 import { migrate } from '../../lib/schema/migrate.js'
@@ -18,7 +21,8 @@ export async function oddValues (t: Test, database: Database, runPolicies: RunPo
   const large = Number.MAX_VALUE
   await store([
     point('GOOD', 1, 5), point('BAD', 1, large), point('BAD', 2, large), point('LOW', 1, -large),
-    point('LOW', 12, -large), point('BOTH', 1, large), point('BOTH', 31, -large)
+    point('LOW', 12, -large), point('BOTH', 1, large), point('BOTH', 31, -large),
+    point('TINY', 1, Number.MIN_VALUE), point('TINY', 2, 0)
   ])
   await database.query(`
     INSERT INTO telemetry (time, satellite_id, ${NAME})
@@ -34,7 +38,8 @@ export async function oddValues (t: Test, database: Database, runPolicies: RunPo
     { id: 'BOTH', points: 2, count: 2, min: -large, max: large, avg: 'NaN' },
     { id: 'GOOD', points: 1, count: 1, min: 5, max: 5, avg: '5' },
     { id: 'LOW', points: 2, count: 2, min: -large, max: -large, avg: '-Infinity' },
-    { id: 'ODD', points: 3, count: 3, min: -Infinity, max: NaN, avg: 'NaN' }
+    { id: 'ODD', points: 3, count: 3, min: -Infinity, max: NaN, avg: 'NaN' },
+    { id: 'TINY', points: 2, count: 2, min: 0, max: Number.MIN_VALUE, avg: '0' }
   ]
   for (const view of ['telemetry_10s', 'telemetry_1m']) t.same(await answers(view), right, `${view}, from the points`)
   await runPolicies(database)
@@ -42,7 +47,7 @@ export async function oddValues (t: Test, database: Database, runPolicies: RunPo
   const rolledUp = await database.query(`
     SELECT count(DISTINCT satellite_id)::int AS n FROM rollup_1m UNION ALL
     SELECT count(DISTINCT satellite_id)::int FROM rollup_10s`)
-  t.same(rolledUp.rows, [{ n: 5 }, { n: 5 }], 'all are rolled up')
+  t.same(rolledUp.rows, [{ n: 6 }, { n: 6 }], 'all are rolled up')
   for (const view of ['telemetry_10s', 'telemetry_1m']) t.same(await answers(view), right, `${view}, from rollups`)
   await store([point('BAD', 3, large)])
   await runPolicies(database)

@@ -8,6 +8,7 @@ import { eventually } from './eventually.js'
 import { conservationErrorPoints, drained, readHealth } from './health.js'
 import { compareWithDatabase, JournalClient, type Verdict } from './journal-client.js'
 import type { Owner } from './owner.js'
+import { findNatsServer, NatsCluster, NO_NATS_SERVER } from './nats-cluster.js'
 import { startTestPostgres, temporaryDirectory } from './postgres.js'
 import { startIngest } from './program.js'
 
@@ -21,6 +22,8 @@ const WARM_UP_SECONDS = 1
 export interface OutageOptions {
   readonly outageMs: number
   readonly pointsPerSecond: number
+  /** With a replicated log of three servers in place of the spool. */
+  readonly isReplicated: boolean
   readonly print: (line: string) => void
 }
 
@@ -39,10 +42,11 @@ export interface OutageVerdict extends Verdict {
 }
 
 export async function runOutage (owner: Owner, options: OutageOptions): Promise<OutageVerdict> {
-  const { outageMs, pointsPerSecond, print } = options
+  const { outageMs, pointsPerSecond, isReplicated, print } = options
   const postgres = await startTestPostgres(owner, { fsync: true })
   const dataDir = await temporaryDirectory(owner)
-  const ingest = await startIngest(owner, { dataDir, databaseUrl: postgres.url, args: ['--workers', '2'] })
+  const place = isReplicated ? ['--spool-dir', await startLog(owner)] : []
+  const ingest = await startIngest(owner, { dataDir, databaseUrl: postgres.url, args: ['--workers', '2', ...place] })
   const client = new JournalClient({ url: ingest.url, pointsPerRequest: POINTS_PER_REQUEST })
   const pids = [ingest.program.pid, ...(await readHealth(ingest.url)).workers.map(({ pid }) => pid)]
   client.start(pointsPerSecond)
@@ -82,6 +86,15 @@ export async function runOutage (owner: Owner, options: OutageOptions): Promise<
   } finally {
     await db.close()
   }
+}
+
+/** Its SPOOL_DIR. */
+async function startLog (owner: Owner): Promise<string> {
+  const program = await findNatsServer()
+  if (program === null) throw new Error(NO_NATS_SERVER)
+  const cluster = await NatsCluster.start(program)
+  owner.teardown(async () => { await cluster.stop() })
+  return cluster.url
 }
 
 /** The largest resident memory of any one process during this time. */

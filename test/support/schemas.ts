@@ -5,6 +5,10 @@ import { METRICS_MAX, NAME_BYTES_MAX, PointSchema } from '../../protocol/schema.
 /** Reserved field names of a point look like metrics too. */
 const RESERVED: ReadonlySet<string> = new Set(['satellite_id', 'time', 'timestamp'])
 
+/** A few unique metric names. */
+export const fewMetricNames: fc.Arbitrary<string[]> = fc.uniqueArray(
+  fc.stringMatching(/^[a-z][a-z0-9_]{0,40}$/).filter((name) => !RESERVED.has(name)), { minLength: 1, maxLength: 8 })
+
 /** Unique metric names: few or many, short ones that differ in one letter, and long ones. */
 export const anyMetricNames: fc.Arbitrary<string[]> = fc.oneof(
   fc.uniqueArray(

@@ -1,12 +1,14 @@
 /** Random points of a catalogue with metrics of all types, and every way to send them. */
 import fc from 'fast-check'
 import { Packr } from 'msgpackr'
-import type { Metric, Stream } from '../../protocol/catalogue.js'
-import type { PointColumns } from '../../protocol/columns.js'
+import { TELEMETRY, type Metric, type Stream } from '../../protocol/catalogue.js'
+import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch, decodeNdjson } from '../../protocol/json/json.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
+import { CODE_ELEMENT_BYTES } from '../../protocol/packet/packet-key.js'
 import { decodePacket } from '../../protocol/packet/packet.js'
 import type { DecodeRules } from '../../protocol/point.js'
+import { PointSchema } from '../../protocol/schema.js'
 import type { SatelliteTable } from '../../protocol/satellites.js'
 
 /** What a sender may write: a bool also as 1 and 0, a state also by its number. */
@@ -20,7 +22,11 @@ export interface TypedPoint {
   readonly sent: readonly Sent[]
 }
 
-const RULES: DecodeRules = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject' }
+export const RULES: DecodeRules = {
+  timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject'
+}
+/** Of telemetry, while the points are of another stream. */
+const OTHER = new PointSchema(['other'])
 const packr = new Packr({ useRecords: false })
 
 /** A value as it is stored, and as it is sent. msgpackr drops the sign of zero. */
@@ -61,9 +67,14 @@ function objectsOf ({ metrics }: Stream, points: readonly TypedPoint[]): object[
   ]) as object)
 }
 
-function encoded (points: readonly TypedPoint[]): Buffer {
-  const encoder = new PacketEncoder(1 << 20)
-  encoder.begin('sender', 1, 0)
+/** A JSON body of a batch. */
+export function bodyOf (stream: Stream, points: readonly TypedPoint[]): Buffer {
+  return Buffer.from(JSON.stringify(objectsOf(stream, points)))
+}
+
+function encoded (points: readonly TypedPoint[], stream?: string, key: string | null = null): Buffer {
+  const encoder = new PacketEncoder(1 << 20, key)
+  encoder.begin('sender', 1, 0, stream)
   for (const { satellite, timeMs, values } of points) {
     if (!encoder.add(satellite, timeMs * 1000, values)) throw new Error('the packet is full')
   }
@@ -93,6 +104,17 @@ const msgpack = (encode: Encode): Decode => (stream, points, nowMs, satellites, 
   return result.kind === 'malformed' ? result.fault : null
 }
 
+/** As a UDP listener decodes the packets of a stream. @param isKeyed they are authenticated */
+const udp = (isKeyed: boolean): Decode => (stream, points, nowMs, satellites, columns) => {
+  const packet = encoded(points, stream.name, isKeyed ? `key:${'s'.repeat(32)}` : null)
+  const bytes = isKeyed ? packet.subarray(0, packet.length - CODE_ELEMENT_BYTES) : packet
+  // Names telemetry only if it must.
+  const telemetry = stream.name === TELEMETRY ? columns : new PointColumns(OTHER)
+  const result = decodePacket(bytes, nowMs * 1000, RULES, satellites, telemetry, isKeyed, (name) => (
+    name === stream.name ? columns : null))
+  return result.kind === 'malformed' ? result.fault : null
+}
+
 /** Every way from points to columns; they return null or a fault. */
 export const DECODERS: Readonly<Record<string, Decode>> = {
   json: json((texts) => `[${texts.join()}]`, decodeJsonBatch),
@@ -101,5 +123,7 @@ export const DECODERS: Readonly<Record<string, Decode>> = {
   ndjson: json((texts) => texts.join('\n'), decodeNdjson),
   maps: msgpack((stream, points) => packr.pack(objectsOf(stream, points))),
   frame: msgpack((_, points) => encoded(points)),
-  frameOfWords: msgpack((_, points) => packed(points))
+  frameOfWords: msgpack((_, points) => packed(points)),
+  udp: udp(false),
+  udpKeyed: udp(true)
 }

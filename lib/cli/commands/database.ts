@@ -47,11 +47,14 @@ export async function findDatabase (config: Config): Promise<Database | string> 
   }
 }
 
-/** SPOOL_DIR, which must exist; null if off. @throws {StartupError} it is missing, or a replicated log */
-export async function existingSpoolDirectory (config: Config): Promise<string | null> {
+/**
+ * SPOOL_DIR, which must exist; null if off.
+ * @param instead what to do if it is a replicated log
+ * @throws {StartupError} it is missing, or a replicated log
+ */
+export async function existingSpoolDirectory (config: Config, instead: string): Promise<string | null> {
   if (logTarget(config) !== null) {
-    throw new StartupError('SPOOL_DIR is a replicated log, not a directory: any running server with this log and ' +
-      'database stores what is left there. See docs/SCALE.md.')
+    throw new StartupError(`SPOOL_DIR is a replicated log, not a directory: ${instead}`)
   }
   const directory = spoolDirectory(config)
   if (directory === null) return null

@@ -43,8 +43,8 @@ export interface RingKey {
 export type SavedKeyRing = ReadonlyArray<readonly [key: string, senders: SavedKeyedSenders]>
 export type RingMarks = ReadonlyArray<readonly [key: string, marks: SenderMarks]>
 
-/** Tables kept of keys that are gone, beside those of all keys. */
-const TABLES_MAX = 2 * UDP_KEYS_MAX
+/** Tables of all keys, and of those that are gone. */
+export const TABLES_MAX = 2 * UDP_KEYS_MAX
 
 export class KeyRing {
   private keys: ReadonlyMap<string, RingKey> | null = null

@@ -28,6 +28,8 @@ import type { SenderSummary, SequenceTotals, Verdict } from './senders.js'
 import { SEQUENCE_WINDOW, Window, type SavedWindow } from './window.js'
 
 export const SENDERS_PER_KEY_MAX = 100
+/** Memory of one sender. */
+export const KEYED_SENDER_BYTES = 900
 /** A window of the table for all senders belongs to an address, of this one the sender. */
 const ANY_ADDRESS = ''
 

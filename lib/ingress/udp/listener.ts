@@ -1,9 +1,9 @@
 /**
  * The UDP listener: offers the points of datagrams to the pipeline, and counts everything else by cause.
  *
- *   datagram → key? → decode → place in the sender's sequence → journal full? → offer
- *               │        │              │                          │
- *            denied  malformed   duplicate, stale                shed
+ *   datagram → key? → stream, points → place in the sender's sequence → journal full? → offer
+ *               │           │                      │                          │
+ *            denied     malformed           duplicate, stale                shed
  *
  * A listener that takes over from another process reads the same socket while that one still does. It holds what it
  * reads until it gets the table of senders, so that sequences go on as if one process had read everything.
@@ -16,12 +16,13 @@
  */
 import type { Socket } from 'node:dgram'
 import type { ErrorCode } from '../../support/errors.js'
-import type { Ack, Intake } from '../../pipeline/intake.js'
+import type { Ack, Intake, Intakes } from '../../pipeline/intake.js'
 import type { UdpKey } from '../../access/udp-key.js'
 import {
   MALFORMED_REASONS, decodePacket, type FrameHeader, type MalformedPacket, type MalformedReason
 } from '../../../protocol/packet/packet.js'
 import { CODE_ELEMENT_BYTES } from '../../../protocol/packet/packet-key.js'
+import type { PointColumns } from '../../../protocol/columns.js'
 import { Lifecycle } from '../../support/lifecycle.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
@@ -37,9 +38,9 @@ const KERNEL_DROPS_INTERVAL_MS = 1_000
 const CATCH_UP_MS = 500
 /** Bounds on what is held for the table of senders; beyond them, or if the other process died, it starts empty. */
 const HELD_MS_MAX = 5_000
-const HELD_BYTES_MAX = 16 * 1024 * 1024
+export const HELD_BYTES_MAX = 16 * 1024 * 1024
 /** Memory of a held datagram beside its bytes. */
-const HELD_OVERHEAD_BYTES = 300
+export const HELD_OVERHEAD_BYTES = 300
 
 export interface UdpSettings {
   readonly host: string
@@ -124,8 +125,8 @@ export interface UdpListener {
 }
 
 /** Rejects as bindUdp does. */
-export async function listenUdp (settings: UdpSettings, intake: Intake, log: UdpLog): Promise<UdpListener> {
-  const listener = new DgramListener(await bindUdp(settings.host, settings.port, true), settings, intake, log)
+export async function listenUdp (settings: UdpSettings, intakes: Intakes, log: UdpLog): Promise<UdpListener> {
+  const listener = new DgramListener(await bindUdp(settings.host, settings.port, true), settings, intakes, log)
   // What the kernel dropped before is in the counts of the other process.
   if (settings.takesOver === true) await listener.refreshKernelDrops()
   return listener
@@ -176,8 +177,11 @@ class DgramListener implements UdpListener {
   private heldBytes = 0
   private closed: Promise<void> | null = null
   private offerError: Ack = null
+  /** Of the stream of the packet at hand. */
+  private intake: Intake
 
-  constructor (private readonly socket: Socket, settings: UdpSettings, private readonly intake: Intake, log: UdpLog) {
+  constructor (private readonly socket: Socket, settings: UdpSettings, private readonly intakes: Intakes, log: UdpLog) {
+    this.intake = intakes.telemetry
     this.port = socket.address().port
     this.receiveBufferBytes = setReceiveBuffer(socket, settings.receiveBufferBytes, log)
     this.senders = new SenderTable(settings.sendersMax)
@@ -290,7 +294,7 @@ class DgramListener implements UdpListener {
   }
 
   private receive (bytes: Buffer, address: string, nowMs: number): void {
-    const { count, intake } = this
+    const { count, intakes: { telemetry } } = this
     count.packets++
     count.bytes += bytes.length
     const key = this.keys.check(bytes)
@@ -300,8 +304,10 @@ class DgramListener implements UdpListener {
     }
     if (key !== null) count.authenticated++
     const signed = key === null ? bytes : bytes.subarray(0, bytes.length - CODE_ELEMENT_BYTES)
-    const { rules, satellites, columns } = intake
-    const result = decodePacket(signed, nowMs * 1000, rules, satellites, columns, key !== null)
+    this.intake = telemetry
+    const result = decodePacket(
+      signed, nowMs * 1000, telemetry.rules, telemetry.satellites, telemetry.columns, key !== null, this.columnsOf)
+    const { columns } = this.intake
     const points = columns.count
     switch (result.kind) {
       case 'plain':
@@ -321,6 +327,13 @@ class DgramListener implements UdpListener {
       case 'malformed':
         this.reject(result, key, address, nowMs)
     }
+  }
+
+  /** Continues with the intake of the stream that a packet names. */
+  private readonly columnsOf = (stream: string): PointColumns | null => {
+    const intake = this.intakes.named(stream)
+    if (intake !== null) this.intake = intake
+    return intake?.columns ?? null
   }
 
   /** Denies a packet that was decoded. */

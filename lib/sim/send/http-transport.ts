@@ -15,7 +15,7 @@ import { systemCode } from '../../support/errors.js'
 import { createBody, type Body, type BodyFormat } from './bodies.js'
 import { CONNECT_TIMEOUT_MS, HttpConnection, requestHead, type HttpTarget, type Outcome } from './http-connection.js'
 import { recordLatency } from '../histogram.js'
-import { countFailure, createStats, type Transport, type TransportStats } from './transport.js'
+import { countFailure, createStats, type Outlet, type Transport, type TransportStats } from './transport.js'
 
 /** An incomplete batch is sent after this time. */
 const PARTIAL_BATCH_MS = 1_000
@@ -70,7 +70,7 @@ interface Waiting {
   readonly startedMs: number
 }
 
-export class HttpTransport implements Transport {
+export class HttpTransport implements Transport, Outlet {
   readonly stats: TransportStats
 
   private readonly target: HttpTarget

@@ -29,10 +29,10 @@ export interface TransportStats {
   readonly latencies: Latencies
 }
 
-export interface Transport {
+/** Takes the points of one stream. */
+export interface Outlet {
   /** Number of points that it accepts now without exceeding its bounds. */
   readonly room: number
-  readonly stats: TransportStats
   /**
    * Sends a point, now or batched with others shortly after. Never throws, never blocks.
    *
@@ -41,6 +41,10 @@ export interface Transport {
    * @param values in catalogue order; the caller may reuse the array
    */
   send (satellite: number, timeMs: number, values: Float64Array): void
+}
+
+export interface Transport {
+  readonly stats: TransportStats
   /** Sends what is buffered and waits for responses; points still unanswered at the deadline count as failed. */
   drain (deadlineMs: number): Promise<void>
   close (): Promise<void>

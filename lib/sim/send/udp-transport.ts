@@ -1,14 +1,15 @@
 /**
  * Points over UDP, as frames.
  *
- *   send → open packet → full → datagram → … → last heartbeat → how many packets did the server receive?
+ *   send → open packet of a stream → full → datagram → … → last heartbeat → how many packets did the server receive?
  *
  * UDP is not answered, so points count as accepted only at the end, when the server reports how many packets of this
  * sender and epoch arrived. A missing packet counts as many points as packets have on average, rounded up: nearly all
  * are full.
  *
- * Packets are encoded where they are sent from: each of PACKETS_MAX encoders has its own buffer, which is free again
- * once the kernel has taken the datagram.
+ * A packet has points of one stream, and gets its number when it is sent, so that all streams have one sequence.
+ * Packets are encoded where they are sent from: each encoder has its own buffer, which is free again once the kernel
+ * has taken the datagram.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
@@ -18,7 +19,7 @@ import type { PointSchema } from '../../../protocol/schema.js'
 import { KEYED_BYTES_MAX, PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import { frameBytesMax } from './bodies.js'
 import { codeOf } from './http-transport.js'
-import { countFailure, type Transport, type TransportStats } from './transport.js'
+import { countFailure, type Outlet, type Transport, type TransportStats } from './transport.js'
 import { UdpAccount, type DropAccount, type SenderAccount } from './udp-account.js'
 
 /** 25 points take about 1,200 bytes. */
@@ -39,8 +40,6 @@ export interface UdpTransportOptions {
   readonly url: URL
   /** Sent there as Authorization: Bearer; null: none. */
   readonly token: string | null
-  readonly ids: readonly string[]
-  readonly schema: PointSchema
   readonly stats: TransportStats
   /** Null: as many as fit into the recommended size, or one if that is larger. */
   readonly pointsPerPacket: number | null
@@ -78,14 +77,9 @@ export class UdpTransport implements Transport {
   /** Microseconds since 1970 at the start, so that each run's is larger. */
   private readonly epoch = Date.now() * 1000
   private readonly account: UdpAccount
-  private readonly pointsPerPacket: number
-  private readonly bytesMax: number
-  /** Points of the last packet that was full, whether of points or of bytes. */
-  private fitting: number
+  private readonly outlets: UdpOutlet[] = []
   /** Sent packets with points. */
   private packets = 0
-  private readonly free: PacketEncoder[]
-  private open: PacketEncoder | null = null
   private seq = 0
   private inFlight = 0
   private refusedPackets = 0
@@ -100,13 +94,6 @@ export class UdpTransport implements Transport {
   private constructor (private readonly socket: Socket, private readonly options: UdpTransportOptions) {
     this.stats = options.stats
     this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
-    this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
-    const largestPoint = frameBytesMax(options.schema) + (options.key === null ? 0 : KEYED_BYTES_MAX)
-    this.bytesMax = options.pointsPerPacket === null
-      ? Math.max(PACKET_BYTES_RECOMMENDED, largestPoint)
-      : PACKET_BYTES_MAX
-    this.fitting = this.pointsPerPacket
-    this.free = Array.from({ length: PACKETS_MAX }, () => this.encoder())
     this.timer = setInterval(() => this.beat(), PARTIAL_PACKET_MS)
     // Errors not tied to a send(), such as ICMP messages.
     socket.on('error', () => {})
@@ -128,24 +115,16 @@ export class UdpTransport implements Transport {
     return transport
   }
 
-  get room (): number {
-    const open = this.open === null ? 0 : Math.max(0, this.fitting - this.open.points)
-    // A packet may be full a little earlier than the last one, so one is kept in reserve.
-    return open + Math.max(0, this.free.length - 1) * this.fitting
+  /** For the points of a stream. @param ids of its satellites */
+  outlet (stream: string, schema: PointSchema, ids: readonly string[]): Outlet {
+    const outlet = new UdpOutlet(this, this.options, stream, schema, ids, this.epoch)
+    this.outlets.push(outlet)
+    return outlet
   }
 
-  send (satellite: number, timeMs: number, values: Float64Array): void {
-    this.stats.sentPoints++
-    const id = this.options.ids[satellite] ?? ''
-    const timeMicros = timeMs * 1000
-    let packet = this.open ?? this.begin()
-    if (!packet.add(id, timeMicros, values)) {
-      this.fitting = Math.max(1, packet.points)
-      this.flush()
-      packet = this.begin()
-      if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet cannot hold a single point')
-    }
-    if (packet.points >= this.pointsPerPacket) this.flush()
+  /** Datagrams that may still be handed to the kernel. */
+  get room (): number {
+    return Math.max(0, PACKETS_MAX - this.inFlight)
   }
 
   async drain (deadlineMs: number): Promise<void> {
@@ -164,31 +143,25 @@ export class UdpTransport implements Transport {
     await this.closing
   }
 
-  private encoder (): PacketEncoder {
-    return new PacketEncoder(this.bytesMax, this.options.key)
-  }
-
-  private begin (): PacketEncoder {
-    const packet = this.free.pop() ?? this.encoder()
-    packet.begin(this.options.sender, this.epoch, this.seq++)
-    this.open = packet
+  private heartbeat (): PacketEncoder {
+    const packet = new PacketEncoder(PACKET_BYTES_RECOMMENDED, this.options.key)
+    packet.begin(this.options.sender, this.epoch, null)
     return packet
   }
 
   private flush (): void {
-    if (this.open === null) return
-    this.hand(this.open)
-    this.open = null
+    for (const outlet of this.outlets) outlet.flush()
   }
 
-  private hand (packet: PacketEncoder): void {
+  /** Numbers and sends a packet. @param onTaken its memory may be reused */
+  hand (packet: PacketEncoder, onTaken: () => void): void {
     this.stats.sentMessages++
     this.sentSinceBeat = true
     this.inFlight++
     const { points } = packet
     if (points > 0) this.packets++
-    this.socket.send(packet.finish(), error => {
-      this.free.push(packet)
+    this.socket.send(packet.finish(this.seq++), error => {
+      onTaken()
       this.inFlight--
       if (error !== null) this.refused(error, points)
       if (this.inFlight === 0) this.onSettled?.()
@@ -201,10 +174,10 @@ export class UdpTransport implements Transport {
     countFailure(this.stats, codeOf(error), '', points)
   }
 
-  /** Once a second: sends the open packet, or a heartbeat if there was nothing to send. */
+  /** Once a second: sends the open packets, or a heartbeat if there was nothing to send. */
   private beat (): void {
-    if (this.open === null && !this.sentSinceBeat) this.begin()
     this.flush()
+    if (!this.sentSinceBeat) this.hand(this.heartbeat(), () => {})
     this.sentSinceBeat = false
   }
 
@@ -222,10 +195,8 @@ export class UdpTransport implements Transport {
   /** Repeats the last heartbeat until the server has it and nothing more arrives. */
   private async waitForAccount (deadlineAtMs: number): Promise<SenderAccount | null> {
     const last = this.seq
-    const heartbeat = this.encoder()
-    heartbeat.begin(this.options.sender, this.epoch, this.seq++)
     this.stats.sentMessages++
-    const bytes = heartbeat.finish()
+    const bytes = this.heartbeat().finish(this.seq++)
     let account: SenderAccount | null = null
     let changedAtMs = performance.now()
     while (performance.now() < Math.min(deadlineAtMs, changedAtMs + QUIET_MS)) {
@@ -266,5 +237,65 @@ export class UdpTransport implements Transport {
       malformed: grown('malformed'),
       denied: grown('denied')
     }
+  }
+}
+
+/** The points of one stream on their way into packets. */
+class UdpOutlet implements Outlet {
+  private readonly pointsPerPacket: number
+  private readonly bytesMax: number
+  /** Points of the last packet that was full, whether of points or of bytes. */
+  private fitting: number
+  private readonly free: PacketEncoder[] = []
+  private open: PacketEncoder | null = null
+
+  constructor (
+    private readonly transport: UdpTransport,
+    private readonly options: UdpTransportOptions,
+    private readonly stream: string,
+    schema: PointSchema,
+    private readonly ids: readonly string[],
+    private readonly epoch: number
+  ) {
+    this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
+    const largestPoint = frameBytesMax(schema) + (options.key === null ? 0 : KEYED_BYTES_MAX)
+    this.bytesMax = options.pointsPerPacket === null
+      ? Math.max(PACKET_BYTES_RECOMMENDED, largestPoint)
+      : PACKET_BYTES_MAX
+    this.fitting = this.pointsPerPacket
+  }
+
+  get room (): number {
+    const open = this.open === null ? 0 : Math.max(0, this.fitting - this.open.points)
+    // A packet may be full a little earlier than the last one, so one is kept in reserve.
+    return open + Math.max(0, this.transport.room - 1) * this.fitting
+  }
+
+  send (satellite: number, timeMs: number, values: Float64Array): void {
+    this.options.stats.sentPoints++
+    const id = this.ids[satellite] ?? ''
+    const timeMicros = timeMs * 1000
+    let packet = this.open ?? this.begin()
+    if (!packet.add(id, timeMicros, values)) {
+      this.fitting = Math.max(1, packet.points)
+      this.flush()
+      packet = this.begin()
+      if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet cannot hold a single point')
+    }
+    if (packet.points >= this.pointsPerPacket) this.flush()
+  }
+
+  flush (): void {
+    const { open } = this
+    if (open === null) return
+    this.open = null
+    this.transport.hand(open, () => { this.free.push(open) })
+  }
+
+  private begin (): PacketEncoder {
+    const packet = this.free.pop() ?? new PacketEncoder(this.bytesMax, this.options.key)
+    packet.begin(this.options.sender, this.epoch, null, this.stream)
+    this.open = packet
+    return packet
   }
 }

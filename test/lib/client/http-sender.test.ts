@@ -1,6 +1,7 @@
 /** The HTTP sender: what it sends again, what not, and what it says. */
 import t from 'tap'
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { SendError } from '../../../lib/client/client.js'
@@ -35,6 +36,21 @@ t.test('many points, in order, with token and ack', async (t) => {
   await sender.send([])
   const refused = await errorOf(senderTo(t, origin).send(pointsOf(1)))
   t.match(refused, { name: 'SendError', code: 'unauthorized', sent: 0 })
+})
+
+t.test('points of a stream go to its path', async (t) => {
+  const paths: string[] = []
+  const server = createHttpServer((request, response) => {
+    paths.push(request.url ?? '')
+    request.resume().on('end', () => response.writeHead(202).end())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { server.close() })
+  const sender = senderTo(t, `http://127.0.0.1:${(server.address() as AddressInfo).port}/base`)
+  await sender.send(pointsOf(1), 'power')
+  await sender.send(pointsOf(1), 'telemetry')
+  await sender.send(pointsOf(1), '../limits')
+  t.same(paths, ['power/batch', 'batch', '..%2Flimits/batch'].map((path) => `/base/telemetry/${path}?ack=spooled`))
 })
 
 t.test('a server that is busy is asked again; invalid points are not sent again', async (t) => {

@@ -6,7 +6,11 @@ import { unpack } from 'msgpackr'
 import { UdpSender } from '../../../lib/client/client.js'
 import { keyIdOf, PacketSigner } from '../../../protocol/packet/packet-key.js'
 
-type Frame = readonly [version: number, sender: string, epoch: number, seq: number, rows: readonly unknown[]]
+type Head = readonly [version: number, sender: string, epoch: number, seq: number]
+type Rows = readonly unknown[]
+type Frame = readonly [...Head, Rows] | readonly [...Head, stream: string, Rows]
+
+const rowsOf = (frame: Frame): Rows => frame.at(-1) as Rows
 
 const socket = createSocket('udp4')
 const frames: Frame[] = []
@@ -43,6 +47,27 @@ t.test('full packets at once, others after a second, heartbeats when idle and at
   t.same(rows[3], ['SAT-3', 1_800_000_000_000_000, 1.5, null, 3])
   t.same(rows.at(-1), ['SAT-last', null, 1])
   t.equal(sender.failed, 0)
+})
+
+t.test('a packet for each stream, numbered in the order of sending', async (t) => {
+  const from = frames.length
+  const sender = await UdpSender.open({ url, sender: 'streams', packetBytesMax: 300 })
+  for (let point = 0; point < 30; point++) {
+    sender.add('A', 1_800_000_000_000_000, [point, 0.1])
+    sender.add('A', 1_800_000_000_000_000, [point, 0.2], 'power')
+    if (point % 10 === 0) sender.add('A', 1_800_000_000_000_000, [point], 'radio')
+  }
+  await sender.close()
+  await received(() => frames.slice(-4).every((frame) => frame[1] === 'streams' && rowsOf(frame).length === 0))
+  const own = frames.slice(from, -3)
+  t.same(own.map(([, , , seq]) => seq), own.map((_, index) => index))
+  for (const [stream, points] of [['power', 30], ['radio', 3]] as const) {
+    const packets = own.filter((frame) => frame.length === 6 && frame[4] === stream)
+    t.equal(packets.flatMap(rowsOf).length, points, stream)
+    t.ok(packets.length <= 5, `${packets.length} packets`)
+  }
+  t.equal(own.filter((frame) => frame.length === 5).flatMap(rowsOf).length, 30, 'telemetry has no name')
+  t.throws(() => { sender.add('A', null, [1], 'x'.repeat(25)) }, /name of a stream/)
 })
 
 t.test('with a key, every packet is authenticated', async (t) => {

@@ -14,6 +14,11 @@ class Counts {
   private readonly shared = { help: '-', registers: this.registers }
   readonly points = new Counter({ ...this.shared, name: 'orbitstream_points_total', labelNames: ['outcome'] })
   readonly udpPoints = new Counter({ ...this.shared, name: 'orbitstream_udp_points_total' })
+  readonly packets = new Counter({
+    ...this.shared, name: 'orbitstream_udp_packets_total', labelNames: ['outcome']
+  })
+
+  readonly denied = new Counter({ ...this.shared, name: 'orbitstream_http_denied_total', labelNames: ['code'] })
   readonly gaps = new Counter({ ...this.shared, name: 'orbitstream_udp_gap_packets_total' })
   readonly late = new Counter({ ...this.shared, name: 'orbitstream_udp_late_packets_total' })
   readonly ack = new Histogram({ ...this.shared, name: 'orbitstream_ack_seconds', buckets: [0.001, 0.01, 0.1] })
@@ -35,6 +40,7 @@ t.test('steps end on multiples of ten seconds; the first begins with the server'
   t.same(cutter.pending(), [])
   counts.points.inc({ outcome: 'accepted' }, 30)
   counts.points.inc({ outcome: 'committed' }, 20)
+  counts.points.inc({ outcome: 'replicated' }, 25)
   counts.udpPoints.inc(10)
   counts.spool.set(1_000)
   counts.workers.set({ state: 'ready' }, 3)
@@ -46,6 +52,7 @@ t.test('steps end on multiples of ten seconds; the first begins with the server'
     seconds: 2,
     http_points: 20,
     udp_points: 10,
+    replicated_points: 25,
     committed_points: 20,
     spool_bytes: 1_000,
     workers_ready: 3
@@ -65,6 +72,17 @@ t.test('steps end on multiples of ten seconds; the first begins with the server'
   t.same(cutter.pending(), [], 'nothing has been counted since')
   cutter.sample(await counts.json(), BEGIN_MS + 9_000)
   t.match(cutter.pending(), [{ time: iso(BEGIN_MS + 7_000), seconds: 1.5 }], 'the open step is stored again')
+})
+
+t.test('what was denied is counted, by requests and by packets', async (t) => {
+  const counts = new Counts()
+  const cutter = new IngestStepCutter('a', BEGIN_MS)
+  counts.denied.inc({ code: 'unauthorized' }, 3)
+  counts.denied.inc({ code: 'rate_limited' }, 4)
+  counts.packets.inc({ outcome: 'taken' }, 10)
+  counts.packets.inc({ outcome: 'denied' }, 5)
+  cutter.sample(await counts.json(), BEGIN_MS + 1_000)
+  t.match(cutter.pending(), [{ http_denied_requests: 7, udp_denied_packets: 5, udp_packets: 15 }])
 })
 
 t.test('counts that arrive while a step is being stored are kept', async (t) => {

@@ -3,6 +3,7 @@ import t from 'tap'
 import { parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database, QueryOutcome } from '../../../lib/database/database.js'
+import { streamSql } from '../../../lib/database/stream-tables.js'
 import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
 import { createLogger } from '../../../lib/support/log.js'
@@ -16,6 +17,8 @@ import { createTestDatabase, silentLog, startTestPostgres } from '../../support/
 
 /** Statements that change something, and the ends of transactions. */
 const CHANGES = /^\s*(?!SELECT)\w/
+/** Those that begin with a comment as well: migrations. */
+const CHANGES_COMMENTED = /^\s*(?!SELECT)(?:\w|--)/
 const SQL_DIRECTORY = new URL('../../../../sql/', import.meta.url)
 const SETTINGS = { retentionMs: 30 * DAY_MS, log: silentLog }
 const ONE = catalogueOf('voltage: { id: 1, unit: V }', 'current: { id: 2 }')
@@ -133,6 +136,36 @@ t.test('a connection that is lost at any change leaves the old catalogue or the 
     t.ok(isSameCatalogue((await migrate(database, { ...SETTINGS, proposed: TWO })).catalogue, TWO));
     ({ database, open } = await emptyDatabase())
   }
+})
+
+t.test('with several streams as well: each has its tables and columns of one version', async (t) => {
+  const streamsOf = (...streams: string[]): Catalogue => {
+    const parsed = parseCatalogue(`{ catalogue: 1, streams: { ${streams.join(', ')} } }`)
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+    return parsed.catalogue
+  }
+  const before = streamsOf('telemetry: { metrics: { a: { id: 1 } } }', 'power: { id: 2, metrics: { b: { id: 1 } } }')
+  const after = streamsOf(
+    'telemetry: { metrics: { a: { id: 1 }, c: { id: 2, type: bool } } }',
+    'power: { id: 2, metrics: { b: { id: 1 }, d: { id: 2, type: int } } }',
+    'thermal: { id: 3, metrics: { e: { id: 1 } } }')
+  const { database, open } = await emptyDatabase()
+  await migrate(database, { ...SETTINGS, proposed: before })
+  let cuts = 0
+  for (let survived = false; !survived; cuts++) {
+    survived = await migrate(cutAt(await open(), cuts + 1, CHANGES_COMMENTED), { ...SETTINGS, proposed: after })
+      .then(() => true, () => false)
+    const catalogue = await readCatalogue(database)
+    t.ok([before, after].some((each) => isSameCatalogue(each, catalogue)), `cut ${cuts}`)
+    for (const { name } of after.streams) {
+      const metrics = catalogue.stream(name)?.metrics.map((metric) => metric.name) ?? []
+      for (const relation of [name, streamSql('satellites_latest', name)]) {
+        t.same((await columnsOf(database, relation)).slice(2), metrics, `cut ${cuts}: ${relation}`)
+      }
+    }
+  }
+  t.ok(cuts > 10, `${cuts} cuts`)
+  t.ok(isSameCatalogue(await readCatalogue(database), after))
 })
 
 t.test('the first start: two hosts with different files end with the tables of one of them', async (t) => {

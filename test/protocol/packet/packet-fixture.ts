@@ -1,11 +1,17 @@
 /** Shared by the packet tests: rules, the golden vectors, and columns as plain values. */
 import { readFileSync } from 'node:fs'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
+import { PointSchema } from '../../../protocol/schema.js'
 import { decodePacket, type MalformedReason, type PacketResult } from '../../../protocol/packet/packet.js'
 import type { DecodeRules } from '../../../protocol/point.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
-import type { ReferencePoint } from './packet-reference.js'
+
+export interface ReferencePoint {
+  readonly id: string
+  readonly timeMicros: number
+  /** NaN: nil. */
+  readonly values: readonly number[]
+}
 
 interface VectorFile<Vector> {
   readonly now_micros: number
@@ -23,6 +29,8 @@ export interface ValidVector {
   readonly sender?: string
   readonly epoch?: number
   readonly seq?: number
+  /** Named in the packet. */
+  readonly stream?: string
   readonly points: ReadonlyArray<Readonly<Record<string, string | number | null>>>
 }
 
@@ -40,6 +48,8 @@ function readVectors<Vector> (name: string): VectorFile<Vector> {
 }
 
 export const valid = readVectors<ValidVector>('valid')
+/** Their metrics, by name. */
+export const streams = (valid as unknown as { streams: Readonly<Record<string, readonly string[]>> }).streams
 export const invalid = readVectors<InvalidVector>('invalid')
 
 export const NOW = valid.now_micros
@@ -50,19 +60,34 @@ export const RULES: DecodeRules = {
 }
 
 const satellites = new SatelliteTable(10_000)
-/** Small, so that it has to grow. */
-export const columns = new PointColumns(TELEMETRY, 2)
+/** By stream; small, so that they have to grow. */
+const columnsByStream = new Map(Object.entries(streams).map(([stream, metrics]) => (
+  [stream, new PointColumns(new PointSchema(metrics), 2)])))
+/** Of packets that name no stream. */
+export const columns = columnsByStream.get('telemetry')!
+let last = columns
 
-export function decode (bytes: Buffer, rules: DecodeRules = RULES): PacketResult {
-  return decodePacket(bytes, NOW, rules, satellites, columns)
+/** Decodes a packet as a UDP listener does. */
+export function decode (bytes: Buffer, rules: DecodeRules = RULES, isKeyed = false): PacketResult {
+  last = columns
+  return decodePacket(bytes, NOW, rules, satellites, columns, isKeyed, (stream) => {
+    last = columnsByStream.get(stream) ?? last
+    return columnsByStream.get(stream) ?? null
+  })
+}
+
+/** Those that the last decode() filled. */
+export function filled (): PointColumns {
+  return last
 }
 
 /** The points of the last decode(). */
 export function points (): ReferencePoint[] {
-  return Array.from({ length: columns.count }, (_, index) => ({
-    id: columns.satellites[index]!.id,
-    timeMicros: columns.timesMicros[index]!,
-    values: Array.from(columns.values.subarray(index * METRIC_COUNT, (index + 1) * METRIC_COUNT))
+  const { metricCount } = last.schema
+  return Array.from({ length: last.count }, (_, index) => ({
+    id: last.satellites[index]!.id,
+    timeMicros: last.timesMicros[index]!,
+    values: Array.from(last.values.subarray(index * metricCount, (index + 1) * metricCount))
   }))
 }
 
@@ -71,6 +96,6 @@ export function pointsOf (vector: ValidVector): ReferencePoint[] {
   return vector.points.map(point => ({
     id: point['satellite_id'] as string,
     timeMicros: point['time_micros'] as number,
-    values: METRICS.map(metric => point[metric.name] as number | null ?? NaN)
+    values: (streams[vector.stream ?? 'telemetry'] ?? []).map(metric => point[metric] as number | null ?? NaN)
   }))
 }

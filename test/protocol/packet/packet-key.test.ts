@@ -4,12 +4,11 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { Packr } from 'msgpackr'
 import t from 'tap'
-import { decodePacket, PACKET_BYTES_RECOMMENDED } from '../../../protocol/packet/packet.js'
+import { PACKET_BYTES_RECOMMENDED, type PacketResult } from '../../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
 import {
   CODE_ELEMENT_BYTES, KEYED_FRAME_VERSION, PacketSigner, keyIdOf, parsePacketKey
 } from '../../../protocol/packet/packet-key.js'
-import { SatelliteTable } from '../../../protocol/satellites.js'
 import { NOW, RULES, columns, decode, points, pointsOf, type ValidVector } from './packet-fixture.js'
 
 interface KeyedVector extends ValidVector { readonly key: string }
@@ -25,10 +24,9 @@ const SECRET = 'x'.repeat(32)
 const KEY = `bench.1:${SECRET}`
 const signer = new PacketSigner(SECRET)
 const packr = new Packr({ useRecords: false })
-const satellites = new SatelliteTable()
 
-function decodeKeyed (bytes: Buffer): ReturnType<typeof decodePacket> {
-  return decodePacket(bytes.subarray(0, -CODE_ELEMENT_BYTES), NOW, RULES, satellites, columns, true)
+function decodeKeyed (bytes: Buffer): PacketResult {
+  return decode(bytes.subarray(0, -CODE_ELEMENT_BYTES), RULES, true)
 }
 
 /** As SPEC.md describes it. */
@@ -74,6 +72,14 @@ t.test('the encoder makes what msgpackr and an HMAC make', (t) => {
   t.equal(keyIdOf(other), 'bench.1')
   t.ok(signer.accepts(other))
   t.match(decodeKeyed(other), { kind: 'frame', seq: 6 })
+  const named = sealed(SECRET, KEYED_FRAME_VERSION, 'bench.1', 's', 5, 6, 'power', [['A', NOW, 1.5]])
+  encoder.begin('s', 5, 6, 'power')
+  encoder.add('A', NOW, [1.5])
+  for (const packet of [named, encoder.finish()]) {
+    t.ok(signer.accepts(packet))
+    t.match(decodeKeyed(packet), { kind: 'frame', seq: 6 })
+    t.match(points(), [{ id: 'A', values: [1.5, NaN] }])
+  }
   t.end()
 })
 

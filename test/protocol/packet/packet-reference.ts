@@ -3,16 +3,9 @@
  * It shares no code with the decoder, so that the two can be compared.
  */
 import { addExtension, Unpackr } from 'msgpackr'
-import { METRICS } from '../../support/built-in.js'
 import type { DecodeRules } from '../../../protocol/point.js'
 import { parseIsoTime } from '../../../protocol/time.js'
-
-export interface ReferencePoint {
-  readonly id: string
-  readonly timeMicros: number
-  /** NaN: nil. */
-  readonly values: readonly number[]
-}
+import { streams, type ReferencePoint } from './packet-fixture.js'
 
 export interface ReferencePacket {
   readonly header: { readonly sender: string, readonly epoch: number, readonly seq: number } | null
@@ -48,24 +41,32 @@ export function readPacket (bytes: Buffer, nowMicros: number, rules: DecodeRules
   }
 }
 
+function metricsOf (stream: unknown): readonly string[] {
+  demand(typeof stream === 'string' && Object.hasOwn(streams, stream), 'stream')
+  return streams[stream] ?? []
+}
+
 function readFrame (frame: unknown[], bytes: Buffer, nowMicros: number, rules: DecodeRules): ReferencePacket {
-  const [version, sender, epoch, seq, points] = frame
-  demand(frame.length === 5 && version === 1 && Array.isArray(points), 'shape')
+  const [version, sender, epoch, seq, ...others] = frame
+  const [points, stream = 'telemetry'] = others.toReversed()
+  demand((frame.length === 5 || frame.length === 6) && version === 1 && Array.isArray(points), 'shape')
+  const names = metricsOf(stream)
   return {
     header: { sender: readName(sender, 32, bytes), epoch: readCount(epoch), seq: readCount(seq) },
     points: points.map((row: unknown) => {
-      demand(Array.isArray(row) && row.length >= 3 && row.length <= 2 + METRICS.length, 'row')
+      demand(Array.isArray(row) && row.length >= 3 && row.length <= 2 + names.length, 'row')
       const [id, time, ...metrics] = row as unknown[]
       const timeMicros = time === null ? nowMicros : toNumber(time)
       demand(Number.isSafeInteger(timeMicros), 'time')
-      return toPoint(readName(id, 64, bytes), timeMicros, metrics, nowMicros, rules)
+      return toPoint(readName(id, 64, bytes), timeMicros, metrics, nowMicros, rules, names)
     })
   }
 }
 
 function readMap (value: unknown, bytes: Buffer, nowMicros: number, rules: DecodeRules): ReferencePoint {
+  const names = metricsOf('telemetry')
   demand(value instanceof Map, 'not a map')
-  const known = ['satellite_id', 'time', 'timestamp', ...METRICS.map(metric => metric.name)]
+  const known = ['satellite_id', 'time', 'timestamp', ...names]
   for (const key of value.keys()) {
     demand(typeof key === 'string' && (rules.unknownFields === 'ignore' || known.includes(key)), 'key')
   }
@@ -73,8 +74,7 @@ function readMap (value: unknown, bytes: Buffer, nowMicros: number, rules: Decod
   demand(field('time') === null || field('timestamp') === null, 'two times')
   const time = field('time') ?? field('timestamp')
   const timeMicros = time === null ? nowMicros : readTime(time)
-  const metrics = METRICS.map(metric => field(metric.name))
-  return toPoint(readName(field('satellite_id'), 64, bytes), timeMicros, metrics, nowMicros, rules)
+  return toPoint(readName(field('satellite_id'), 64, bytes), timeMicros, names.map(field), nowMicros, rules, names)
 }
 
 function readTime (time: unknown): number {
@@ -90,12 +90,12 @@ function cutMillis (millis: number): number {
 }
 
 function toPoint (
-  id: string, timeMicros: number, metrics: unknown[], nowMicros: number, rules: DecodeRules
+  id: string, timeMicros: number, metrics: unknown[], nowMicros: number, rules: DecodeRules, names: readonly string[]
 ): ReferencePoint {
   demand(timeMicros >= nowMicros - rules.timeWindowPastMs * 1000, 'too old')
   demand(timeMicros <= nowMicros + rules.timeWindowFutureMs * 1000, 'too far ahead')
   demand(metrics.some(metric => metric !== null), 'no metric')
-  const values = METRICS.map((_, index) => (metrics[index] ?? null) === null ? NaN : toNumber(metrics[index]))
+  const values = names.map((_, index) => (metrics[index] ?? null) === null ? NaN : toNumber(metrics[index]))
   return { id, timeMicros, values }
 }
 

@@ -7,7 +7,7 @@ import { SKIPPED_MAX } from '../../../protocol/packet/msgpack-reader.js'
 import { METRICS, METRIC_COUNT } from '../../support/built-in.js'
 import { MALFORMED_REASONS, PACKET_BYTES_RECOMMENDED } from '../../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
-import { NOW, RULES, columns, decode, invalid, points, pointsOf, valid } from './packet-fixture.js'
+import { NOW, RULES, columns, decode, filled, invalid, points, pointsOf, streams, valid } from './packet-fixture.js'
 import { readPacket } from './packet-reference.js'
 import { METRICS_MAX } from '../../../protocol/schema.js'
 
@@ -56,7 +56,7 @@ t.test('golden refusals have the reason that the vectors specify', t => {
   for (const vector of invalid.vectors) {
     const bytes = Buffer.from(vector.hex, 'hex')
     const result = decode(bytes)
-    t.equal(columns.count, 0, `${vector.name}: nothing is accepted`)
+    t.equal(filled().count, 0, `${vector.name}: nothing is accepted`)
     if (result.kind !== 'malformed') {
       t.fail(`${vector.name} was accepted`)
       continue
@@ -87,15 +87,21 @@ t.test('msgpackr refuses what the decoder refuses', t => {
 })
 
 t.test('encode, then decode: the same frame', t => {
-  fc.assert(fc.property(text(32), count, count, fc.array(point, { maxLength: 20 }), (sender, epoch, seq, given) => {
-    encoder.begin(sender, epoch, seq)
+  const stream = fc.constantFrom(...Object.keys(streams))
+  const frame = fc.tuple(text(32), count, count, stream, fc.array(point, { maxLength: 20 }), fc.boolean())
+  fc.assert(fc.property(frame, ([sender, epoch, seq, stream, all, isNumberedLate]) => {
+    const names = streams[stream] ?? []
+    const given = all
+      .map(([id, time, metrics]) => [id, time, metrics.slice(0, names.length)] as const)
+      .filter(([, , metrics]) => metrics.some((value) => !Number.isNaN(value)))
+    encoder.begin(sender, epoch, isNumberedLate ? null : seq, stream)
     for (const [id, time, metrics] of given) if (!encoder.add(id, time, metrics)) throw new Error('the packet is full')
-    const bytes = encoder.finish()
+    const bytes = isNumberedLate ? encoder.finish(seq) : encoder.finish()
     const result = decode(bytes)
     if (result.kind !== 'frame') throw new Error(JSON.stringify(result))
     const isSameHeader = result.sender === sender && result.epoch === epoch && result.seq === seq
     const wanted = given.map(([id, time, metrics]) => ({
-      id, timeMicros: time ?? NOW, values: METRICS.map((_, index) => metrics[index] ?? NaN)
+      id, timeMicros: time ?? NOW, values: names.map((_, index) => metrics[index] ?? NaN)
     }))
     return isSameHeader && encoder.points === given.length && isEqual(points(), wanted) &&
       isEqual(readPacket(bytes, NOW, RULES)?.points, wanted)
@@ -266,6 +272,11 @@ t.test('the encoder accepts as many points as a body may have, and refuses inval
   t.equal(columns.count, POINTS_MAX)
   t.throws(() => new PacketEncoder(100), RangeError)
   t.throws(() => { encoder.begin('x'.repeat(65), 0, 0) }, RangeError)
+  t.throws(() => { encoder.begin('x', 0, 0, 'x'.repeat(25)) }, RangeError)
+  encoder.begin('x', 0, null)
+  t.throws(() => encoder.finish(), TypeError)
+  encoder.begin('x', 0, 0)
+  t.throws(() => encoder.finish(0), TypeError)
   t.throws(() => encoder.add('x'.repeat(129), null, [1]), RangeError)
   t.throws(() => encoder.add('A', null, new Array<number>(METRICS_MAX + 1).fill(1)), RangeError)
   t.end()

@@ -22,8 +22,8 @@ const SIZED_INT = /^(u?int|[iu])(8|16|24|32|64)(_t)?$/
 const TEXT_TYPES = new Set([
   'string', 'text', 'char', 'varchar', 'bytes', 'binary', 'blob', 'time', 'timestamp', 'date', 'datetime'
 ])
-/** Cells that say there is nothing. */
-const EMPTY = new Set(['', '-', '–', 'n/a', 'na', 'none', 'null'])
+/** Cells that say there is nothing, as people write them: nA is the unit nanoampere. */
+const EMPTY = new Set(['', '-', '–', 'n/a', 'N/A', 'NA', 'none', 'None', 'null', 'NULL'])
 const YES = new Set(['true', 'yes', 'y', 'x', '1'])
 const NO = new Set(['false', 'no', 'n', '0'])
 
@@ -36,7 +36,7 @@ export function readCsv (text: string, remarks: Remarks, filter: StreamFilter): 
   for (const row of rows) {
     const cell = (key: ColumnKey): string => {
       const text = row.cells[columns.get(key) ?? -1]?.trim() ?? ''
-      return EMPTY.has(text.toLowerCase()) ? '' : text
+      return EMPTY.has(text) ? '' : text
     }
     const stream = cell('stream') === '' ? NO_STREAM : cell('stream')
     if (!filter.wants(stream)) continue

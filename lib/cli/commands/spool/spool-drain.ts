@@ -16,6 +16,8 @@ import { onSignals } from '../../signals.js'
 import { counted } from '../../table.js'
 import { CONNECT_TIMEOUT_MS, errorLog, existingSpoolDirectory } from '../database.js'
 
+const IN_LOG = 'any server that runs with this log and database stores what others left there, LOG_TAKEOVER after ' +
+  'they were last seen. spool inspect shows what is left.'
 const PROGRESS_INTERVAL_MS = 1_000
 
 /** Opens everything that a server would; the lifecycle closes it. */
@@ -86,7 +88,7 @@ export const spoolDrain = defineCommand({
   ],
   settings: ['dataDir', 'spoolDir', 'catalogue', 'databaseUrl', 'memoryMaxBytes', 'logLevel'],
   async run ({ config, values, print, complain }) {
-    const directory = await existingSpoolDirectory(config)
+    const directory = await existingSpoolDirectory(config, IN_LOG)
     if (directory === null) {
       print('SPOOL_DIR is off: there are no points on disk.')
       return 0

@@ -1,7 +1,7 @@
 /**
  * `spool inspect`: what waits on disk, what is damaged, what the database has already. Changes nothing, starts nothing.
  */
-import type { Config } from '../../../config/settings.js'
+import { logTarget, type Config } from '../../../config/settings.js'
 import type { Position } from '../../../journal/journal.js'
 import { realFiles } from '../../../spool/files.js'
 import { describeGap } from '../../../spool/recover/gap.js'
@@ -13,6 +13,7 @@ import { lookUpLedger, type LedgerEntry } from '../../../operations/ledger.js'
 import { defineCommand } from '../../command.js'
 import { counted, printable, table } from '../../table.js'
 import { existingSpoolDirectory, findDatabase } from '../database.js'
+import { inspectLog, logText } from './lane-inspection.js'
 
 interface SlotInspection extends SpoolInspection {
   readonly slot: number
@@ -80,7 +81,7 @@ async function inspectSlots (
 }
 
 async function inspect (config: Config): Promise<Inspection> {
-  const directory = await existingSpoolDirectory(config)
+  const directory = await existingSpoolDirectory(config, 'see its lanes')
   const found = await findDatabase(config)
   const [db, reason] = typeof found === 'string' ? [null, found] : [found, null]
   try {
@@ -182,12 +183,18 @@ function inspectionText (inspection: Inspection): string {
 export const spoolInspect = defineCommand({
   name: 'spool inspect',
   summary:
-    'Show what is pending on disk and what is damaged; works while the server runs and while the database is down.',
+    'Show what is pending and what is damaged, on disk or in the replicated log; works while the server runs, and on ' +
+    'disk while the database is down.',
   options: [
     { name: 'json', type: 'boolean', help: 'Print JSON.' }
   ],
-  settings: ['dataDir', 'spoolDir', 'databaseUrl'],
+  settings: ['dataDir', 'spoolDir', 'logTakeoverMs', 'databaseUrl'],
   async run ({ config, values, print }) {
+    if (logTarget(config) !== null) {
+      const found = await inspectLog(config)
+      print(values.json ? JSON.stringify(found, null, 2) : logText(found))
+      return found.log.reachable ? 0 : 1
+    }
     const inspection = await inspect(config)
     print(values.json ? JSON.stringify(inspection, null, 2) : inspectionText(inspection))
     return inspection.unreadable.length === 0 ? 0 : 1

@@ -24,6 +24,9 @@ import { defineCommand, type CommandContext } from '../../command.js'
 import { counted } from '../../table.js'
 import { CONNECT_TIMEOUT_MS, errorLog, existingSpoolDirectory } from '../database.js'
 
+const IN_LOG = 'connect the database that its lanes belong to, or set their rows in ingest_ledger by hand to a frame ' +
+  'of the lane (docs/OPERATE.md, lanes of the replicated log). spool inspect shows where they are.'
+
 const OPTIONS = [
   { name: 'slot', type: 'integer', min: 0, help: 'This slot only.', note: 'default: all that do not fit' },
   { name: 'yes', type: 'boolean', help: 'Change the ledger; without it the command only prints what it would do.' },
@@ -181,7 +184,7 @@ export const spoolResolve = defineCommand({
     const { config, print, complain } = context
     const proposed = await readProposed(config, complain)
     if (proposed === undefined) return 2
-    const directory = await existingSpoolDirectory(config)
+    const directory = await existingSpoolDirectory(config, IN_LOG)
     if (directory === null) {
       print('SPOOL_DIR is off: there are no points on disk.')
       return 0

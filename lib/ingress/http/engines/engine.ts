@@ -6,8 +6,9 @@
  * - A head that leaves the end of its request ambiguous (RFC 9112, 6.3: several lengths, a length together with chunks,
  *   another transfer coding), or has several hosts, is refused, and its connection closed, before anything after it is
  *   parsed.
- * - An answer may be given before the body has arrived. The rest of the body is read and discarded, for about ten
- *   seconds at most, so that a client with a persistent connection can continue with its next request.
+ * - An answer may be given before the body has arrived. The rest of a short body is read and discarded, for about ten
+ *   seconds at most, so that a client with a persistent connection can continue with its next request. A long body
+ *   (lingering.ts) is not read any further: the answer closes the connection, once its client has had time to read it.
  * - A head that is incomplete ten seconds after the connection was opened or the last answer sent ends its connection.
  *   A body slower than BODY_BYTES_PER_SECOND_MIN over BODY_STALL_MS fails with 'request_timeout', and the connection is
  *   closed after the answer. A client that reads nothing of its answer for as long is cut off.

@@ -1,6 +1,7 @@
 /** What the servers of both engines share: their limits, the exchanges under way, retiring, and closing once. */
 import { BODY_STALL_MS } from './engine.js'
 import { BodyWatch } from './body.js'
+import { Lingering } from './lingering.js'
 import { UnreadTotal } from './unread-total.js'
 import { Roster, type Listed } from '../../../support/roster.js'
 import type { TlsMaterial } from '../../../support/tls.js'
@@ -16,6 +17,7 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
   /** Once retire() or close() was called, every answer closes its connection. */
   stopping = false
   readonly watch: BodyWatch
+  readonly lingering: Lingering
   readonly unread: UnreadTotal
   readonly onRefused: (code: RefusalCode) => void
   protected readonly connectionsMax: number
@@ -26,6 +28,7 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
 
   constructor (options: ListenOptions) {
     this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
+    this.lingering = new Lingering(this.watch)
     this.unread = options.unread ?? new UnreadTotal()
     this.onRefused = options.onRefused ?? (() => {})
     this.connectionsMax = options.connectionsMax ?? Infinity
@@ -66,7 +69,9 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
     this.stopping = true
     this.stopListening()
     this.closeStreams()
+    this.lingering.close()
     await this.drain(deadlineMs)
+    this.lingering.close()
     this.watch.close()
   }
 

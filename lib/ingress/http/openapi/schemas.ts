@@ -122,8 +122,8 @@ function valueSchema ({ type, states }: Metric): Schema {
 }
 
 function healthSchemas (): Record<string, Schema> {
-  const points = ['received', 'rejected', 'shed', 'accepted', 'recovered', 'committed', 'quarantined', 'failed', 'lost',
-    'waiting']
+  const points = ['received', 'rejected', 'shed', 'accepted', 'recovered', 'replicated', 'committed', 'quarantined',
+    'failed', 'lost', 'waiting']
   const worker = object({
     slot: count('0 to the number of workers less one, UDP workers last.'),
     pid: nullable(count('')),

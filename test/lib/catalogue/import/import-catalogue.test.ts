@@ -66,6 +66,7 @@ t.test('sheets as programs save them', (t) => {
   t.strictSame(importText(text.replaceAll(',', '\t').replaceAll('\r\n', '\r'), 'csv'), expected, 'tabs, CR')
   t.strictSame(importText('\n\n"name" ,"unit"\n\na,"°C"', 'csv'), expected, 'empty lines')
   t.match(faultsOf('name,unit\na,"x\nb,y\n', 'csv'), ['f:2: has a quote that is never closed'])
+  t.match(importText('name,unit\na,nA\nb,NA\n', 'csv'), { a: { unit: 'nA' }, b: { unit: undefined } })
   t.strictSame(faultsOf('', 'csv'), ['f: is empty'])
   t.end()
 })
@@ -81,7 +82,7 @@ t.test('property: cells come out of a sheet as they went in', (t) => {
         isFirst ? `m${index}${delimiter}${quote(text)}` : `"m${index}"${delimiter}${quote(text)}`))]
       const metrics = importText(lines.join(end), 'csv')
       return cells.every(([text], index) => {
-        const isEmpty = ['-', '–'].includes(text)
+        const isEmpty = ['-', '–', 'n/a', 'N/A', 'NA', 'none', 'None', 'null', 'NULL'].includes(text)
         return (metrics[`m${index}`]?.['description'] ?? '') === (isEmpty ? '' : text.replace(/\s+/g, ' '))
       })
     }), { numRuns: 50 })

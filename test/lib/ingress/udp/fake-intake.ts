@@ -3,11 +3,12 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { Test } from 'tap'
 import { PointColumns } from '../../../../protocol/columns.js'
-import { METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
+import { TELEMETRY } from '../../../support/built-in.js'
+import { PointSchema } from '../../../../protocol/schema.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import type { ErrorCode } from '../../../../lib/support/errors.js'
 import { listenUdp, type UdpListener, type UdpSettings } from '../../../../lib/ingress/udp/listener.js'
-import type { AckLevel, Intake, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
+import type { AckLevel, Intake, Intakes, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 
 export interface StoredPoint {
   readonly id: string
@@ -16,8 +17,8 @@ export interface StoredPoint {
 }
 
 export class FakeIntake implements Intake {
-  readonly columns = new PointColumns(TELEMETRY)
-  readonly satellites = new SatelliteTable()
+  readonly columns: PointColumns
+  readonly satellites: SatelliteTable
   readonly rules = { timeWindowPastMs: 3_600_000, timeWindowFutureMs: 3_600_000, unknownFields: 'reject' } as const
   readonly stored: StoredPoint[] = []
   rejected = 0
@@ -27,17 +28,22 @@ export class FakeIntake implements Intake {
   /** Acknowledgement by offer(). */
   offerError: ErrorCode | null = null
 
+  constructor (schema = TELEMETRY, satellites = new SatelliteTable()) {
+    this.columns = new PointColumns(schema)
+    this.satellites = satellites
+  }
+
   refusal (): Refusal | null {
     return this.refused
   }
 
   offer (_ack: AckLevel, onAck: OnAck): void {
-    const { columns } = this
+    const { columns, columns: { schema: { metricCount } } } = this
     for (let index = 0; index < columns.count && this.offerError === null; index++) {
       this.stored.push({
         id: columns.satellites[index]!.id,
         timeMicros: columns.timesMicros[index]!,
-        values: Array.from(columns.values.subarray(index * METRIC_COUNT, (index + 1) * METRIC_COUNT))
+        values: Array.from(columns.values.subarray(index * metricCount, (index + 1) * metricCount))
       })
     }
     onAck(this.offerError)
@@ -52,8 +58,20 @@ export class FakeIntake implements Intake {
   }
 }
 
+/** Those of telemetry, and of a stream `power` of two metrics. */
+export class FakeIntakes implements Intakes {
+  readonly telemetry = new FakeIntake()
+  readonly power = new FakeIntake(new PointSchema(['voltage', 'current']), this.telemetry.satellites)
+
+  named (stream: string): FakeIntake | null {
+    return stream === 'telemetry' ? this.telemetry : stream === 'power' ? this.power : null
+  }
+}
+
 export interface Bench {
+  /** Of telemetry. */
   readonly intake: FakeIntake
+  readonly power: FakeIntake
   readonly listener: UdpListener
   readonly warnings: string[]
   /** Sends packets in order and waits until the listener has counted them all. */
@@ -64,11 +82,11 @@ export interface Bench {
 export async function openBench (
   t: Test, receiveBufferBytes = 65_536, sendersMax = 100, takesOver = false, more: Partial<UdpSettings> = {}
 ): Promise<Bench> {
-  const intake = new FakeIntake()
+  const intakes = new FakeIntakes()
   const warnings: string[] = []
   const log = { warn: (message: string): void => { warnings.push(message) } }
   const settings = { host: '127.0.0.1', port: 0, receiveBufferBytes, sendersMax, takesOver, ...more }
-  const listener = await listenUdp(settings, intake, log)
+  const listener = await listenUdp(settings, intakes, log)
   t.teardown(() => listener.close())
   const socket = createSocket('udp4')
   socket.connect(listener.port, '127.0.0.1')
@@ -79,7 +97,7 @@ export async function openBench (
     for (const packet of packets) socket.send(packet)
     await arrived(listener, wanted)
   }
-  return { intake, listener, warnings, send }
+  return { intake: intakes.telemetry, power: intakes.power, listener, warnings, send }
 }
 
 /** Waits until a listener has counted this many packets, bounded by the timeout of the test. */

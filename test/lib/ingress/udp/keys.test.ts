@@ -25,14 +25,15 @@ interface Frame {
   readonly epoch?: number
   readonly seq?: number
   readonly satellites?: readonly string[]
+  readonly stream?: string
 }
 
 function frame ({
-  key = `one:${SECRET}`, sender = 's', epoch = 7, seq = 0, satellites = ['SAT-0', 'SAT-1']
+  key = `one:${SECRET}`, sender = 's', epoch = 7, seq = 0, satellites = ['SAT-0', 'SAT-1'], stream
 }: Frame = {}): Buffer {
   const encoder = encoders.get(String(key)) ?? new PacketEncoder(undefined, key)
   encoders.set(String(key), encoder)
-  encoder.begin(sender, epoch, seq)
+  encoder.begin(sender, epoch, seq, stream)
   for (const satellite of satellites) encoder.add(satellite, timeMicros, [seq])
   return Buffer.from(encoder.finish())
 }
@@ -79,6 +80,22 @@ t.test('authentic packets are accepted, whatever their address; others are denie
     { sender: 's', key: 'one', epoch: 7, highest: 2, received: 3, missing: 0, restarts: 0 },
     { sender: 'two-a', key: 'two', epoch: 7, highest: 1, received: 2, missing: 0 }
   ])
+})
+
+t.test('what a key allows holds for all streams', async (t) => {
+  const bench = await open(t)
+  await bench.send(
+    two({ stream: 'power' }), two({ seq: 1, stream: 'power', satellites: ['SAT-0', 'OTHER'] }),
+    two({ seq: 2, stream: 'thermal' }), two({ seq: 2, stream: 'power' }),
+    frame({ key: null, stream: 'power' }), two({ seq: 3, stream: 'power' }).subarray(0, -1)
+  )
+  t.strictSame(bench.power.stored.map(({ id }) => id), ['SAT-0', 'SAT-1'])
+  t.equal(bench.power.rejected, 2, 'those of the satellite that the key does not allow')
+  const counters = bench.listener.counters()
+  t.match(counters, { taken: 1, duplicates: 1, duplicatePoints: 2, malformed: { unknown_stream: 1 } })
+  t.match(counters.denied, { satellite_forbidden: 1, unauthenticated: 1, wrong_code: 1 })
+  t.ok(isConserved(counters))
+  t.match(sendersOf(bench), [{ sender: 'two-a', received: 3, missing: 0 }])
 })
 
 t.test('forged, truncated, replayed and reordered packets change no number of a sender', async (t) => {

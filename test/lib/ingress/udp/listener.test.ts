@@ -7,7 +7,7 @@ import { CONFIRMED_PACKETS } from '../../../../lib/ingress/udp/life.js'
 import { JUMP_MAX } from '../../../../lib/ingress/udp/window.js'
 import { PACKET_BYTES_MAX, type MalformedReason } from '../../../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../../../protocol/packet/packet-encoder.js'
-import { FakeIntake, arrived, openBench } from './fake-intake.js'
+import { FakeIntakes, arrived, openBench } from './fake-intake.js'
 
 const packr = new Packr({ useRecords: false })
 const encoder = new PacketEncoder()
@@ -98,17 +98,54 @@ t.test('malformed packets are counted by reason, and keep their place in the seq
     packr.pack('text'),
     packr.pack([2, 'bench', 1, 2, []]),
     packr.pack([1, 'bench', 1]),
+    packr.pack([1, 'bench', 1, 3, 'powr', [['SAT-0', timeMicros, 28]]]),
     packr.pack({ satellite_id: 'SAT-0' }),
     frame('bench', 1, 2)
   )
   const counters = listener.counters()
   t.strictSame(counters.malformed, {
-    empty: 1, not_msgpack: 1, trailing_bytes: 1, bad_shape: 1, unknown_version: 1, bad_header: 1, invalid_point: 2
+    empty: 1,
+    not_msgpack: 1,
+    trailing_bytes: 1,
+    bad_shape: 1,
+    unknown_version: 1,
+    bad_header: 1,
+    unknown_stream: 1,
+    invalid_point: 2
   } satisfies Record<MalformedReason, number>)
   t.match(counters, { taken: 2, points: 4, duplicates: 1, duplicatePoints: 2, rejectedPoints: intake.rejected })
   t.equal(intake.rejected, 2 + 1 + 2, 'two of the bad frame, the plain one, and two before the trailing byte')
   t.ok(isConserved(counters))
-  t.match(listener.listSenders(0, 1).senders, [{ received: 3, missing: 0 }], 'a malformed packet is not missing')
+  t.match(listener.listSenders(0, 1).senders, [{ received: 4, missing: 0 }], 'a malformed packet is not missing')
+})
+
+t.test('packets that name a stream', async t => {
+  const { intake, power, listener, send } = await openBench(t)
+  const named = (stream: string, seq: number, ...metrics: unknown[]): Buffer => (
+    packr.pack([1, 'bench', 1, seq, stream, [['SAT-0', timeMicros, ...metrics], ['SAT-1', timeMicros, ...metrics]]]))
+  const unknown = named('thermal', 4, 1)
+  await send(
+    frame('bench', 1, 0),
+    named('power', 1, 28, 1.5),
+    named('telemetry', 2, 50),
+    named('power', 3, 28, 1.5, 7),
+    unknown,
+    unknown,
+    packr.pack([1, 'bench', 1, 5, 'power', []]),
+    // The rest is not read: whatever it is, the stream is unknown.
+    Buffer.concat([packr.pack([1, 'bench', 1, 6, 'thermal', 0]).subarray(0, -1), Buffer.from([0xc1])]),
+    frame('bench', 1, 7)
+  )
+  t.strictSame(power.stored.map(({ id, values }) => [id, ...values]),
+    [['SAT-0', 28, 1.5], ['SAT-1', 28, 1.5]])
+  t.strictSame(intake.stored.map(({ values }) => values[0]), [0, 0, 50, 50, 7, 7])
+  const counters = listener.counters()
+  t.match(counters, {
+    taken: 5, heartbeats: 1, points: 8, duplicates: 1, malformed: { unknown_stream: 2, invalid_point: 1 }
+  })
+  t.same([power.rejected, intake.rejected], [2, 0], 'points are rejected in their own stream')
+  t.ok(isConserved(counters))
+  t.match(listener.listSenders(0, 1).senders, [{ received: 8, missing: 0 }], 'one sequence for all streams')
 })
 
 t.test('the soft limit, which asks senders to slow down, does not shed', async t => {
@@ -212,7 +249,7 @@ t.test('an address that cannot be bound is explained in a sentence', async t => 
   const { listener } = await openBench(t)
   const settings = { host: '127.0.0.1', port: listener.port, receiveBufferBytes: 65_536 }
   const listen = async (changes: Partial<UdpSettings>): Promise<unknown> => (
-    await listenUdp({ ...settings, ...changes }, new FakeIntake(), silent)
+    await listenUdp({ ...settings, ...changes }, new FakeIntakes(), silent)
   )
   await t.rejects(listen({}), {
     message: `UDP port ${listener.port} is in use: stop the program that uses it, or set another UDP_PORT.`,
@@ -227,7 +264,7 @@ t.test('an address that cannot be bound is explained in a sentence', async t => 
 t.test('listens on IPv6, closes once, and frees its port', async t => {
   let listener
   try {
-    listener = await listenUdp({ host: '::1', port: 0, receiveBufferBytes: 65_536 }, new FakeIntake(), silent)
+    listener = await listenUdp({ host: '::1', port: 0, receiveBufferBytes: 65_536 }, new FakeIntakes(), silent)
   } catch (error) {
     t.pass(`no IPv6 here: ${(error as Error).message}`)
     return
@@ -239,7 +276,7 @@ t.test('listens on IPv6, closes once, and frees its port', async t => {
   t.equal(listener.counters().points, 2)
   await Promise.all([listener.close(), listener.close()])
   const settings = { host: '::1', port: listener.port, receiveBufferBytes: 65_536 }
-  const again = await listenUdp(settings, new FakeIntake(), silent)
+  const again = await listenUdp(settings, new FakeIntakes(), silent)
   await again.close()
 })
 

@@ -197,6 +197,7 @@ t.test('points of all workers, past and present, are conserved', (t) => {
     shed: 1,
     accepted: 18,
     recovered: 0,
+    replicated: 0,
     committed: 12,
     quarantined: 3,
     failed: 1,

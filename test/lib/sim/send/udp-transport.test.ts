@@ -175,17 +175,16 @@ t.test('an incomplete packet is sent within a second, and idle time produces hea
     stats: createStats(false),
     ...receiver,
     token: null,
-    ids: ['SAT-0001'],
-    schema: TELEMETRY,
     pointsPerPacket: null,
     sender: 'slow',
     key: null
   })
   t.teardown(async () => { await transport.close() })
-  transport.send(0, Date.now(), new Float64Array(METRIC_COUNT))
+  const outlet = transport.outlet('telemetry', TELEMETRY, ['SAT-0001'])
+  outlet.send(0, Date.now(), new Float64Array(METRIC_COUNT))
   while (receiver.packets.length < 2) await new Promise((resolve) => setTimeout(resolve, 10))
   t.match(receiver.packets, [{ seq: 0, points: 1 }, { seq: 1, points: 0 }])
-  t.ok(transport.room > 10_000)
+  t.ok(outlet.room > 10_000)
 })
 
 t.test('packets end at the recommended size if ids are long', async (t) => {
@@ -194,14 +193,13 @@ t.test('packets end at the recommended size if ids are long', async (t) => {
     stats: createStats(false),
     ...receiver,
     token: null,
-    ids: ['x'.repeat(64)],
-    schema: TELEMETRY,
     pointsPerPacket: null,
     sender: 'long',
     key: null
   })
   t.teardown(async () => { await transport.close() })
-  for (let index = 0; index < 50; index++) transport.send(0, Date.now(), new Float64Array(METRIC_COUNT).fill(0.1))
+  const outlet = transport.outlet('telemetry', TELEMETRY, ['x'.repeat(64)])
+  for (let index = 0; index < 50; index++) outlet.send(0, Date.now(), new Float64Array(METRIC_COUNT).fill(0.1))
   await transport.drain(5_000)
   t.match(transport.stats, { sentPoints: 50, acceptedPoints: 50 })
   t.ok(receiver.packets.length > 3 && receiver.packets.every(({ bytes }) => bytes <= 1400))
@@ -213,16 +211,15 @@ t.test('a point of 250 float64 values takes a packet of its own', async (t) => {
     stats: createStats(false),
     ...receiver,
     token: null,
-    ids: ['SAT-0001'],
-    schema: WIDEST,
     pointsPerPacket: null,
     sender: 'wide',
     key: null
   })
   t.teardown(async () => { await transport.close() })
+  const outlet = transport.outlet('telemetry', WIDEST, ['SAT-0001'])
   const values = new Float64Array(WIDEST.metricCount).fill(0.1)
-  for (let index = 0; index < 20; index++) transport.send(0, Date.now(), values)
-  t.ok(transport.room <= 512, `${transport.room}`)
+  for (let index = 0; index < 20; index++) outlet.send(0, Date.now(), values)
+  t.ok(outlet.room <= 512, `${outlet.room}`)
   await transport.drain(5_000)
   t.match(transport.stats, { sentPoints: 20, acceptedPoints: 20 })
   t.same(receiver.points[0]?.values, [...values])

@@ -6,6 +6,7 @@
 import { refusalText } from '../refusals.js'
 import type { Socket } from 'node:net'
 import type { RefusalCode } from '../engine.js'
+import type { Lingering } from '../lingering.js'
 
 /** A request as seen by its connection. */
 export interface Reception {
@@ -31,8 +32,28 @@ export class NodeConnection {
   /** 1 if the refusal replaces the answer to the latest request, which then is not waited for. */
   private replaced = 0
 
-  constructor (private readonly socket: Socket, private readonly onRefused: (code: RefusalCode) => void) {
+  constructor (
+    private readonly socket: Socket,
+    private readonly onRefused: (code: RefusalCode) => void,
+    private readonly lingering: Lingering
+  ) {
     this.bytesSettled = socket.bytesRead
+    const destroySoon = socket.destroySoon.bind(socket)
+    // How Node.js ends a connection after an answer.
+    socket.destroySoon = () => {
+      if (this.last?.isAnsweredEarly === true) this.linger()
+      else destroySoon()
+    }
+  }
+
+  /** Ends the connection once what was written has been sent, without reading what else arrives. */
+  linger (): void {
+    const { lingering, socket } = this
+    if (socket.destroyed) return
+    socket.pause()
+    socket.end()
+    lingering.add(socket)
+    socket.once('close', () => lingering.delete(socket))
   }
 
   /** Nothing was ever asked. */

@@ -1,6 +1,7 @@
 /** One request of node:http and its answer. */
 import { BodyReader, StallTicks, bytesOf, refusedByHead } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
+import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { refusalOf } from '../refusals.js'
 import { Unread } from '../unread.js'
 import { SMALL_ANSWER_BYTES } from '../unread-total.js'
@@ -107,12 +108,28 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
     if (isLarge && !this.server.unread.admits(Buffer.byteLength(body))) return false
     const sent = isLarge ? bytesOf(body) : body
     this.finish()
+    if (!this.req.complete) this.endEarly()
     const length = status === NOT_MODIFIED ? [] : ['content-length', String(Buffer.byteLength(sent))]
     this.res.writeHead(status, this.head(headers, length))
     if (isLarge) this.pour(sent as Buffer)
     else this.send(sent)
-    if (!this.req.complete && !this.hangUp) this.server.watch.add(new Drain(this.req, this.server.watch))
     return true
+  }
+
+  /** Its body is still arriving: discards the rest if that is little, and otherwise reads no more of it. */
+  private endEarly (): void {
+    const { req, res, server: { watch }, connection } = this
+    if (Number(req.headers['content-length'] ?? 0) > DISCARDED_BYTES_MAX) this.hangUp = true
+    if (!this.hangUp) {
+      watch.add(new Discard(req, watch, () => {
+        if (res.writableFinished) connection.linger()
+        else res.once('finish', () => connection.linger())
+      }))
+      return
+    }
+    req.pause()
+    // Node.js reads to its end whatever nobody has begun to read.
+    req.read(0)
   }
 
   private send (body: string | Buffer): void {
@@ -231,17 +248,32 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
   }
 }
 
-/** The rest of a body that was answered early: Node.js reads it to its end; this cuts it off if that takes too long. */
-class Drain implements Watched {
+/** The rest of a body that was answered early: read to its end, unless that takes too long or is too much. */
+class Discard implements Watched {
   place = NOT_LISTED
   private readonly ticks = new StallTicks()
+  private bytes = 0
 
-  constructor (private readonly req: IncomingMessage, private readonly watch: BodyWatch) {}
+  /** @param onTooMuch called when no more is read */
+  constructor (
+    private readonly req: IncomingMessage, private readonly watch: BodyWatch, private readonly onTooMuch: () => void
+  ) {
+    req.removeAllListeners('data')
+    req.on('data', (chunk: Buffer) => this.count(chunk.length))
+  }
 
   tick (): void {
     const isLate = this.ticks.next()
     if (!isLate && !this.req.complete && !this.req.socket.destroyed) return
     this.watch.delete(this)
     if (!this.req.complete) this.req.socket.destroy()
+  }
+
+  private count (bytes: number): void {
+    this.bytes += bytes
+    if (this.bytes <= DISCARDED_BYTES_MAX || this.req.isPaused()) return
+    this.watch.delete(this)
+    this.req.pause()
+    this.onTooMuch()
   }
 }

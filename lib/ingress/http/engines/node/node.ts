@@ -155,7 +155,7 @@ class NodeServer extends EngineServer<NodeExchange> {
       this.turnAway(socket, 'too_many_connections', true)
       return
     }
-    this.connections.set(socket, new NodeConnection(socket, this.onRefused))
+    this.connections.set(socket, new NodeConnection(socket, this.onRefused, this.lingering))
     socket.once('close', () => this.connections.delete(socket))
   }
 

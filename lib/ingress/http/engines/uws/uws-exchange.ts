@@ -9,23 +9,24 @@
  * It says that a stream is writable before it has written what it keeps. Only the next write shows whether it has: so
  * after a chunk that was not taken whole, the next one is begun with a single byte.
  */
-import { STATUS_CODES } from 'node:http'
 import { BodyReader, HeldAnswer, bytesOf, refusedByHead } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
+import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { Unread } from '../unread.js'
 import { SMALL_ANSWER_BYTES } from '../unread-total.js'
+import { LastBody, STATUS_LINES, writeLastHead } from './last-answer.js'
 import { NOT_LISTED } from '../../../../support/roster.js'
 import type { BodyFailure, Headers, HttpExchange, HttpStream, StreamEnding } from '../engine.js'
 import type { EngineServer, OpenExchange } from '../server.js'
 import type { UwsRequest } from './uws-request.js'
 import type * as Uws from 'uWebSockets.js'
 
-/** Status lines as uWebSockets.js expects them: "202 Accepted". */
-const STATUS_LINES = Object.fromEntries(
-  Object.entries(STATUS_CODES).map(([status, text]) => [status, `${status} ${String(text)}`]))
-
-/** More than it corks, so that it says at once whether the connection has taken them. */
-const TAIL_BYTES = 32 * 1024
+/**
+ * One answer without a body in so many, at random, is the last on its connection. tryEnd() tells only of bodies whether
+ * the connection takes them, so a client that asks for nothing else, and reads nothing, would not be noticed. Like this
+ * uWebSockets.js keeps some 20 KB for it.
+ */
+const HEADS_PER_CONNECTION = 64
 
 /** The server of an exchange. */
 interface Host extends EngineServer<UwsExchange> {
@@ -48,6 +49,10 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   private begun: Buffer | null = null
   private unread: Unread | null = null
   private paused = false
+  /** No more of its body is read, so its connection is closed a while after the answer. */
+  private lingers = false
+  /** Of chunks that arrived after the answer. */
+  private discardedBytes = 0
   /** Chunks are still arriving. */
   private chunksArrive: boolean
   /** Waits until they have arrived: the answer closes the connection, on which the client would still be sending. */
@@ -72,8 +77,32 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     this.server.begin(this)
     this.res.onAborted(() => this.abort())
     if (this.reader !== null || this.onStreamClose !== null) return
-    if (this.chunksArrive) this.res.onData((_chunk, last) => this.arrived(last))
-    else if (this.request.isLast && !this.isAnswered) this.pause()
+    if (this.chunksArrive) {
+      this.res.onData((chunk, last) => {
+        this.discard(chunk.byteLength)
+        this.arrived(last)
+      })
+    } else if (!this.isAnswered && (this.request.isLast || this.isLong)) this.pause()
+  }
+
+  /** Nothing but a route that asked for it may read its body. */
+  private get isLong (): boolean {
+    return this.request.length > DISCARDED_BYTES_MAX
+  }
+
+  /** Chunks of a request that has its answer already. */
+  private discard (bytes: number): void {
+    if (!this.isAnswered || this.paused || this.ended) return
+    this.discardedBytes += bytes
+    if (this.discardedBytes <= DISCARDED_BYTES_MAX) return
+    this.skipBody()
+    setImmediate(() => this.release())
+  }
+
+  private skipBody (): void {
+    this.hangUp = true
+    this.lingers = true
+    this.pause()
   }
 
   readBody (bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: BodyFailure) => void): void {
@@ -83,11 +112,13 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
       return
     }
     const reader = new BodyReader(this.server.watch, bytesMax, onBody, (failure) => {
-      this.hangUp = failure === 'request_timeout'
+      if (this.isLong && failure !== 'aborted') this.skipBody()
+      else this.hangUp = failure === 'request_timeout'
       onFailure(failure)
     })
     this.reader = reader
     this.res.onData((chunk, last) => {
+      this.discard(chunk.byteLength)
       if (chunk.byteLength > 0) reader.take(Buffer.from(chunk), false)
       if (last) this.server.passOn(reader)
       this.arrived(last)
@@ -118,8 +149,12 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     const sent = isLarge ? bytesOf(body) : body
     if (isLarge) this.kept.add(sent.length)
     this.isAnswered = true
+    if (this.reader === null && this.isLong) this.skipBody()
     const closes = this.hangUp || request.isChunked || server.stopping
-    if (!hasBody) this.send(closes, () => this.sendHead(status, headers, Buffer.byteLength(body), closes))
+    if (!hasBody && !closes && Math.random() * HEADS_PER_CONNECTION < 1) {
+      this.skipBody()
+      this.send(true, () => this.sendLastHead(status, headers, Buffer.byteLength(body)))
+    } else if (!hasBody) this.send(closes, () => this.sendHead(status, headers, Buffer.byteLength(body), closes))
     else if (closes && body.length > 1) this.send(true, () => this.sendAndClose(status, headers, bytesOf(sent)))
     else this.sendBody(status, headers, sent)
     return true
@@ -154,6 +189,11 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     this.finish()
   }
 
+  private sendLastHead (status: number, headers: Headers, length: number): void {
+    writeLastHead(this.res, status, headers, length)
+    this.close()
+  }
+
   private sendBody (status: number, headers: Headers, body: string | Buffer): void {
     const { res } = this
     const isTaken = this.corked(() => {
@@ -172,32 +212,31 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     })
   }
 
-  /**
-   * The connection is closed once all has been written. uWebSockets.js would do it with end(), but keep the answers of
-   * a client that does not read; and after tryEnd() with the whole length, the response must not be touched. Hence the
-   * tail is given with a false length, which has no other effect: the true one has been sent.
-   */
+  /** The connection is closed once all has been written. */
   private sendAndClose (status: number, headers: Headers, body: Buffer): void {
     const { res } = this
-    const tail = body.length - (body.length > 2 * TAIL_BYTES ? TAIL_BYTES : 1)
-    const pushHead = (offset: number): boolean => res.tryEnd(body.subarray(offset, tail), body.length)[0]
-    /** True: all has been taken. */
-    const push = (): boolean => this.corked(() => {
-      const offset = res.getWriteOffset()
-      if (offset < tail && !pushHead(offset)) return false
-      return res.tryEnd(body.subarray(Math.max(offset, tail)), body.length + 1)[0]
-    })
-    const close = (): void => {
-      this.finish()
-      res.close()
+    const last = new LastBody(res, body)
+    const push = (): void => {
+      if (this.corked(() => last.push())) this.close()
     }
     res.cork(() => {
       this.writeHead(status, headers)
       res.writeHeader('connection', 'close')
-      pushHead(0)
+      last.pushHead()
     })
-    if (push()) close()
-    else this.keep(body, () => { if (push()) close() })
+    if (this.corked(() => last.push())) this.close()
+    else this.keep(body, push)
+  }
+
+  private close (): void {
+    this.finish()
+    if (this.lingers) this.server.lingering.add(this)
+    else this.res.close()
+  }
+
+  /** The time to read its answer is over. */
+  destroy (): void {
+    if (!this.aborted) this.res.close()
   }
 
   /** @param push gives the connection what it takes now */
@@ -346,6 +385,7 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
 
   private abort (): void {
     this.aborted = true
+    this.server.lingering.delete(this)
     this.wake()
     this.unread?.clear()
     if (this.held !== null) this.server.watch.delete(this.held)

@@ -36,6 +36,11 @@ export class UwsRequest implements HttpRequest {
     return this.transferEncoding !== null
   }
 
+  /** Bytes of its body, as stated; 0: not stated. */
+  get length (): number {
+    return Number(this.contentLength ?? 0)
+  }
+
   address (): string {
     return Buffer.from(this.res.getRemoteAddressAsText()).toString('latin1')
   }

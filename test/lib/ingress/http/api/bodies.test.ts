@@ -55,12 +55,12 @@ onBothEngines('a body of exactly the maximum size is accepted, one byte more is 
   t.equal((await send('/telemetry', { body: fits })).status, 202)
 })
 
-onBothEngines('too large by Content-Length: answered before the body, which is discarded', async (t, engine) => {
+onBothEngines('too large by Content-Length: answered before a short body, which is discarded', async (t, engine) => {
   const { intake, server } = await startRig(t, engine, { maxBodyBytes: 1_000 })
   const client = await RawClient.open(t, server.port)
-  client.write(post('/telemetry', 'content-length: 3000000'))
+  client.write(post('/telemetry', 'content-length: 300000'))
   t.equal((await client.answer()).status, 413)
-  client.write(Buffer.alloc(3_000_000, 'x'))
+  client.write(Buffer.alloc(300_000, 'x'))
   client.post()
   t.equal((await client.answer()).status, 202, 'the connection stays usable')
   t.equal(intake.offers.length, 1)

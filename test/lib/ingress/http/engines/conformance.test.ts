@@ -232,7 +232,11 @@ const REFUSED: readonly Case[] = [
   ),
   caseOf(
     'nonsense after a refused body', [post(LENGTH.replace(/\d+/, '99999999'), ''), 'x'], [413],
-    { code: 'body_too_large' }
+    { code: 'body_too_large', closes: true, uncounted: true }
+  ),
+  caseOf(
+    'a short body that is refused', [post('content-type: text/html\r\ncontent-length: 100000'), 'x'], [415],
+    { code: 'unsupported_media_type' }
   ),
   caseOf(
     'garbage after chunks', post(CHUNKED, `${CHUNK}0\r\nxx${HIDDEN}`), [400], { closes: true, needs: ERRORS_NEEDED }

@@ -81,6 +81,9 @@ if (NGINX === undefined) {
     t.equal(await nginx.send('/telemetry', POINT, { origin: 'https://elsewhere' }), 403)
     t.equal(await nginx.send('/telemetry', Readable.from([Buffer.from(POINT)])), 202, 'chunks are passed on')
     t.equal(intake.offers.length, 23)
+    for (let turn = 0; turn < 10; turn++) {
+      t.equal(await nginx.send('/nowhere', ' '.repeat(1_000_000)), 404, 'answered before the body is read')
+    }
   })
 
   if (NO_CERTIFICATES === false) {

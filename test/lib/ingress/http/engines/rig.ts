@@ -291,10 +291,10 @@ export class RawClient {
     await this.waitFor(() => this.received.includes(text))
   }
 
-  /** Waits for the other side to close. */
+  /** Waits for the other side to close, or to reset the connection. */
   async waitForEnd (): Promise<void> {
     if (this.socket.readableEnded || this.closed) return
-    await Promise.race([once(this.socket, 'end'), once(this.socket, 'close')])
+    await Promise.race([once(this.socket, 'end'), once(this.socket, 'close')]).catch(() => {})
   }
 
   /** The next answer. @param hasBody false: an answer to HEAD */

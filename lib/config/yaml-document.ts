@@ -1,6 +1,6 @@
 /** YAML text as a value, and where in the text each part of it is. */
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit, type Document } from 'yaml'
-import { nestsDeeper } from '../config/yaml-depth.js'
+import { nestsDeeper } from './yaml-depth.js'
 
 /** Faults named of one file. */
 export const FAULTS_MAX = 100
