@@ -18,7 +18,8 @@ import type { ErrorCode } from '../support/errors.js'
 import { readFrames } from './frame-reader.js'
 import { epochIdOf, faultOf } from './log.js'
 import type { LaneStream, StoredFrame } from './pending.js'
-import { Publisher, type PublisherOptions } from './publisher.js'
+import { Publisher } from './publisher.js'
+import type { PublisherOptions } from './publisher-hooks.js'
 import { StreamJournal, type StreamJournalOptions } from './stream-journal.js'
 
 export interface LogJournalOptions

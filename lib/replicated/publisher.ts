@@ -37,12 +37,10 @@ import { StateMachine } from '../support/state-machine.js'
 import type { ClosedBatch } from '../journal/journal.js'
 import { FRAME_HEADER_BYTES } from '../spool/format/record.js'
 import { compareStream, START, type Comparison, type Mark } from './comparison.js'
-import { epochIdOf, faultOf, type LogFault, type ReplicatedLog } from './log.js'
+import { epochIdOf, faultOf, type LogFault } from './log.js'
 import { encodePart, encodeSeal } from './message.js'
-import type { Timing } from './timing.js'
-import {
-  markOf, numberFrame, storedFrame, type LaneStream, type Pending, type StoredFrame, type Waiting
-} from './pending.js'
+import type { PublisherHooks, PublisherOptions } from './publisher-hooks.js'
+import { markOf, numberFrame, storedFrame, type LaneStream, type Pending, type Waiting } from './pending.js'
 
 /** Frames under way at once. With more, latency grows and throughput does not: frames grow instead. */
 export const WINDOW_FRAMES = 4
@@ -52,38 +50,6 @@ const ACK_TIMEOUT_MS = 9_000
 const TRIES_BEFORE_FAULT = 3
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 1_000
-
-export interface PublisherOptions {
-  readonly log: ReplicatedLog
-  readonly lane: string
-  readonly instance: string
-  readonly slot: number
-  readonly rowFormat: number
-  /** Milliseconds since 1970. */
-  readonly now: () => number
-  readonly timing: Timing
-}
-
-export interface PublisherHooks {
-  /** In order, before its batch is answered. */
-  stored (frame: StoredFrame): void
-  /** After its batch was answered. */
-  answered (frame: StoredFrame): void
-  /** From sending to the answer. */
-  acknowledged (milliseconds: number): void
-  /** Batches that are not in the log, or not known to be. */
-  refused (batches: number): void
-  /** The log has no room: append nothing until there is. */
-  full (): void
-  /** Something that a person should know. */
-  fault (message: string): void
-  /** Fewer than WINDOW_FRAMES are under way, or none is left to send. */
-  idle (): void
-  /** Everything that is in the log is committed. */
-  isDrained (): boolean
-  /** Sequence up to which frames of an epoch are known to be committed. */
-  committed (epoch: number): number
-}
 
 type PublisherState = 'opening' | 'sending' | 'syncing' | 'stopped'
 

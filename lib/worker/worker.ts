@@ -357,16 +357,12 @@ async function startWorker (settings: WorkerSettings, log: Log): Promise<Worker>
   let worker: Worker | null = null
   const hooks: JournalHooks = {
     onFatal: (error) => worker?.spoolFailed(error),
-    onFault: (message) => {
-      if (worker === null) log.error(message)
-      else worker.logFault(message)
-    },
+    onFault: (message) => worker === null ? log.error(message) : worker.logFault(message),
     onSync: (milliseconds) => worker?.observeSync(milliseconds)
   }
   const { lane, config, slot } = settings
-  const replicated = lane === null
-    ? null
-    : await openLog({ config, deployment: lane.deployment, name: `orbitstream worker ${slot}`, log, lifecycle })
+  const name = `orbitstream worker ${slot}`
+  const replicated = await openLog({ config, deployment: lane?.deployment ?? '', name, log, lifecycle })
   const journal = await openJournal(settings, replicated, log, lifecycle, hooks)
   worker = new Worker({ settings, log, lifecycle, journal, replicated, hooks })
   await worker.start()

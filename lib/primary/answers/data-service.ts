@@ -9,8 +9,8 @@ import type { QueryPool } from '../../database/query-pool.js'
 import { listNames } from '../../../protocol/names.js'
 import { errorAnswer, jsonAnswer } from '../../ingress/http/engines/answers.js'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from './data-query.js'
-import type { LimitsDistribution } from '../limits-distribution.js'
-import type { LimitsKeeper } from '../limits-keeper.js'
+import type { LimitsDistribution } from '../limits/limits-distribution.js'
+import type { LimitsKeeper } from '../limits/limits-keeper.js'
 import type { Answers } from './questions.js'
 
 export interface DataServiceParts {

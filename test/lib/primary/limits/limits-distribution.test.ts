@@ -1,11 +1,11 @@
 /** Distributing limits to workers: confirmation, and workers that come and go meanwhile. */
 import { mock } from 'node:test'
 import t from 'tap'
-import { LimitsDistribution } from '../../../lib/primary/limits-distribution.js'
-import type { ToWorker } from '../../../lib/messages/messages.js'
-import type { Slot } from '../../../lib/primary/slots.js'
-import type { NumberedLimits } from '../../../lib/limits/limit-set.js'
-import { slotOf } from '../../support/slots.js'
+import { LimitsDistribution } from '../../../../lib/primary/limits/limits-distribution.js'
+import type { ToWorker } from '../../../../lib/messages/messages.js'
+import type { Slot } from '../../../../lib/primary/slots.js'
+import type { NumberedLimits } from '../../../../lib/limits/limit-set.js'
+import { slotOf } from '../../../support/slots.js'
 
 const limitsOf = (version: number): NumberedLimits => ({ version, set: { default: {}, overrides: {} } })
 

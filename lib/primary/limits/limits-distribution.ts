@@ -8,8 +8,8 @@
  * while limits are spreading holds nothing up.
  */
 import { strict as assert } from 'node:assert'
-import type { NumberedLimits } from '../limits/limit-set.js'
-import type { Slot, Slots } from './slots.js'
+import type { NumberedLimits } from '../../limits/limit-set.js'
+import type { Slot, Slots } from '../slots.js'
 
 /** A change is answered after this time even if a worker has not confirmed; the answer shows which. */
 const CONFIRM_TIMEOUT_MS = 1_000

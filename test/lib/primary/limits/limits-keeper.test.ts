@@ -1,15 +1,15 @@
 /** Limits with a real PostgreSQL: changes by other hosts, lost connections, outages. */
 import { EventEmitter, once } from 'node:events'
 import t, { type Test } from 'tap'
-import { LimitsKeeper, type LimitsKeeperOptions } from '../../../lib/primary/limits-keeper.js'
-import type { LimitSet } from '../../../lib/limits/limit-set.js'
-import { createLogger } from '../../../lib/support/log.js'
-import { connect } from '../../../lib/database/connection.js'
-import type { DatabaseConnection } from '../../../lib/database/database.js'
-import { readLimits, replaceLimits, type StoredLimits } from '../../../lib/queries/limits-store.js'
-import { migrate } from '../../../lib/schema/migrate.js'
-import { METRICS, TELEMETRY } from '../../support/built-in.js'
-import { silentLog, startTestPostgres, type TestPostgres } from '../../support/postgres.js'
+import { LimitsKeeper, type LimitsKeeperOptions } from '../../../../lib/primary/limits/limits-keeper.js'
+import type { LimitSet } from '../../../../lib/limits/limit-set.js'
+import { createLogger } from '../../../../lib/support/log.js'
+import { connect } from '../../../../lib/database/connection.js'
+import type { DatabaseConnection } from '../../../../lib/database/database.js'
+import { readLimits, replaceLimits, type StoredLimits } from '../../../../lib/queries/limits-store.js'
+import { migrate } from '../../../../lib/schema/migrate.js'
+import { METRICS, TELEMETRY } from '../../../support/built-in.js'
+import { silentLog, startTestPostgres, type TestPostgres } from '../../../support/postgres.js'
 
 const SETTINGS = { retentionMs: 86_400_000, log: silentLog }
 const setOf = (critical: number): LimitSet => ({ default: { [METRICS[0].name]: { low: { critical } } }, overrides: {} })
