@@ -11,7 +11,8 @@ import type {
 import { JournalListeners } from '../journal/journal.js'
 import type { Pressure } from '../journal/pressure.js'
 import type { Extent, Frame } from '../spool/frame.js'
-import { FrameQueue, isFrame } from '../spool/frame-queue.js'
+import { FrameQueue } from '../spool/frame-queue.js'
+import { Taker } from '../spool/taker.js'
 import { comparePositions, later, POSITION_START } from '../spool/format/position.js'
 import { judgePosition, type KnownEpoch } from '../spool/recover/ledger-position.js'
 import type { ErrorCode } from '../support/errors.js'
@@ -50,15 +51,18 @@ export abstract class StreamJournal implements Journal {
   protected ended = false
   protected isClosed = false
   private entered = false
-  private resumed = false
-  private taking = false
-  private interrupted = false
-  private wakeTaker: () => void = () => {}
+  private readonly taker: Taker<LaneStream>
 
   constructor (private readonly options: StreamJournalOptions) {
     this.spoolId = options.lane
     this.timing = options.timing ?? realTiming
     this.queue = new FrameQueue(options.memoryMaxBytes)
+    this.taker = new Taker(this.queue, {
+      isClosed: () => this.isClosed,
+      more: async (woken) => await this.more(woken),
+      readBack: async (extent, bytesMax) => { await this.readBack(extent, bytesMax) },
+      took: () => {}
+    })
     this.trimmer = new Trimmer(options.log, options.maxBytes, this.timing)
   }
 
@@ -68,10 +72,7 @@ export abstract class StreamJournal implements Journal {
   abstract outage (): ErrorCode | null
   /** What the ledger may show, by epoch. */
   protected abstract epochs (position: Position | null): ReadonlyMap<number, KnownEpoch>
-  /**
-   * Called while nothing is queued: fetches more, or resolves when there may be more. False: nothing will come.
-   * @param woken resolves when the wait must end
-   */
+  /** As FrameSource says. */
   protected abstract more (woken: Promise<true>): Promise<boolean>
   protected abstract readBack (extent: Extent<LaneStream>, bytesMax: number): Promise<void>
 
@@ -80,7 +81,7 @@ export abstract class StreamJournal implements Journal {
     const released = later(this.released, this.known)
     const entered = this.entered || this.known !== POSITION_START
     const fault = judgePosition({ spoolId, released, entered, epochs: this.epochs(position) }, position, 'log')
-    this.resumed = fault === null
+    this.taker.isResumed = fault === null
     if (fault !== null) return fault
     if (position !== null) this.cover(position)
     const { rows } = this.queue.backlog(this.options.now())
@@ -93,33 +94,11 @@ export abstract class StreamJournal implements Journal {
   }
 
   async take (bytesMax: number): Promise<FrameRun | null> {
-    if (!this.resumed) throw new Error('take() before resume()')
-    if (this.taking) throw new Error('take() during take()')
-    this.taking = true
-    try {
-      for (;;) {
-        if (this.interrupted || this.isClosed) {
-          this.interrupted = false
-          return null
-        }
-        const next = this.queue.next()
-        if (next === null) {
-          if (!await this.more(this.woken())) return null
-        } else if (isFrame(next)) {
-          return this.queue.take(bytesMax)
-        } else {
-          await this.readBack(next, bytesMax)
-        }
-      }
-    } finally {
-      this.taking = false
-    }
+    return await this.taker.take(bytesMax)
   }
 
   interrupt (): void {
-    if (!this.taking) return
-    this.interrupted = true
-    this.wake()
+    this.taker.interrupt()
   }
 
   release (run: FrameRun): void {
@@ -148,11 +127,7 @@ export abstract class StreamJournal implements Journal {
   }
 
   protected wake (): void {
-    this.wakeTaker()
-  }
-
-  private async woken (): Promise<true> {
-    return await new Promise((resolve) => { this.wakeTaker = () => { resolve(true) } })
+    this.taker.wake()
   }
 
   /** Queues a frame that is in the log; drops it if the ledger covers it. False: it is not held in memory. */

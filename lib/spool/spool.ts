@@ -29,7 +29,8 @@ import type {
 } from '../journal/journal.js'
 import { isSpaceError, type Files } from './files.js'
 import type { Extent, Frame } from './frame.js'
-import { FrameQueue, isFrame } from './frame-queue.js'
+import { FrameQueue } from './frame-queue.js'
+import { Taker } from './taker.js'
 import type { Gap } from './recover/gap.js'
 import { judgePosition } from './recover/ledger-position.js'
 import { planResolution, type ResolutionOptions } from './operate/resolution.js'
@@ -106,17 +107,14 @@ export class Spool implements Journal {
   private readonly log: SegmentLog
   private readonly writer: Writer
   private readonly queue: FrameQueue
+  private readonly taker: Taker
   private readonly reader: ExtentReader
   private readonly room: Capacity
   private readonly now: () => number
   private readonly state = new StateMachine<SpoolState>('spool', 'open', TRANSITIONS)
   /** Payloads of the last group that are not held: batches may still read them until all of the group are answered. */
   private spilled: Buffer[] = []
-  private resumed = false
-  private taking = false
-  private interrupted = false
   private closed: Promise<void> | null = null
-  private wakeTaker: () => void = () => {}
 
   /** For openSpool (open-spool.ts) only. */
   constructor (
@@ -131,6 +129,12 @@ export class Spool implements Journal {
     this.spoolId = recovered.evidence.spoolId
     this.log = new SegmentLog({ files, directory, ...recovered, onRemoved: () => this.room.checkSoon() })
     this.queue = new FrameQueue(memoryMaxBytes)
+    this.taker = new Taker(this.queue, {
+      isClosed: () => this.state.is('closing', 'closed'),
+      more: async (woken) => this.state.is('ended') && this.writer.idle ? false : await woken,
+      readBack: async (extent, bytesMax) => { await this.readBack(extent, bytesMax) },
+      took: (run) => { this.log.give(run) }
+    })
     for (const extent of recovered.extents) this.queue.pushExtent(extent)
     this.reader = new ExtentReader(files, directory)
     const reserveBytes = options.reserveBytes ?? RESERVE_BYTES
@@ -244,7 +248,7 @@ export class Spool implements Journal {
 
   resume (position: LedgerPosition | null): LedgerFault | null {
     const fault = judgePosition(this.log, position)
-    this.resumed = fault === null
+    this.taker.isResumed = fault === null
     if (fault !== null) {
       this.log.distrust()
       return fault
@@ -254,7 +258,7 @@ export class Spool implements Journal {
     const batches = this.queue.rewind(this.log.released)
     this.counters.rowsReleased += rows - this.queue.backlog(this.now()).rows
     this.afterRelease(batches)
-    this.wakeTaker()
+    this.taker.wake()
     return null
   }
 
@@ -279,36 +283,11 @@ export class Spool implements Journal {
    * be called again.
    */
   async take (bytesMax: number): Promise<FrameRun | null> {
-    if (!this.resumed) throw new Error('take() before resume()')
-    if (this.taking) throw new Error('take() during take()')
-    this.taking = true
-    try {
-      for (;;) {
-        if (this.interrupted || this.state.is('closing', 'closed')) {
-          this.interrupted = false
-          return null
-        }
-        const next = this.queue.next()
-        if (next === null) {
-          if (this.state.is('ended') && this.writer.idle) return null
-          await new Promise<void>((resolve) => { this.wakeTaker = resolve })
-        } else if (isFrame(next)) {
-          const run = this.queue.take(bytesMax)
-          this.log.give(run)
-          return run
-        } else {
-          await this.readBack(next, bytesMax)
-        }
-      }
-    } finally {
-      this.taking = false
-    }
+    return await this.taker.take(bytesMax)
   }
 
   interrupt (): void {
-    if (!this.taking) return
-    this.interrupted = true
-    this.wakeTaker()
+    this.taker.interrupt()
   }
 
   release (run: FrameRun): void {
@@ -327,7 +306,7 @@ export class Spool implements Journal {
 
   end (): void {
     if (this.state.is('open')) this.state.to('ended')
-    this.wakeTaker()
+    this.taker.wake()
   }
 
   async close (): Promise<void> {
@@ -339,7 +318,7 @@ export class Spool implements Journal {
     this.state.to('closing')
     this.room.stop()
     await this.writer.stop('shutting_down')
-    this.wakeTaker()
+    this.taker.wake()
     // They will be stored after the next start, when nobody waits for them any more.
     for (const batch of this.queue.abandonBatches()) batch.committed('outcome_unknown')
     await this.reader.close()
@@ -365,7 +344,7 @@ export class Spool implements Journal {
       this.room.noteWritten(FRAME_HEADER_BYTES + frame.payload.length)
       if (!this.queue.push(frame)) this.spilled.push(frame.payload)
     }
-    this.wakeTaker()
+    this.taker.wake()
   }
 
   private synced (milliseconds: number): void {
@@ -374,7 +353,7 @@ export class Spool implements Journal {
   }
 
   private idleNow (): void {
-    if (this.state.is('ended')) this.wakeTaker()
+    if (this.state.is('ended')) this.taker.wake()
     this.listeners.onIdle()
   }
 
