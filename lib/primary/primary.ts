@@ -14,7 +14,7 @@ import type { TlsFiles } from '../access/tls-files.js'
 import type { UdpKey } from '../access/udp-key.js'
 import { describeOpenUdp } from '../access/udp-key-file.js'
 import { queryConnectionsOf, type Config } from '../config/settings.js'
-import { chooseEngine, loadEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
+import { loadEngine, type EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -23,12 +23,11 @@ import type { Log } from '../support/log.js'
 import type { DatabaseConnection } from '../database/database.js'
 import { startMaintenance, type Maintenance } from '../upkeep/maintenance.js'
 import { QueryPool } from '../database/query-pool.js'
-import { StartupError } from '../support/startup-error.js'
-import type { TlsMaterial } from '../support/tls.js'
 import { version } from '../support/version.js'
 import { assertBounds } from './bounds.js'
 import { healthAnswer, NO_WORKERS } from './answers/health.js'
 import { freePorts } from './free-ports.js'
+import { chooseHttpEngine } from './http-engine.js'
 import { IngestStepCutter } from './ingest-steps.js'
 import { lockInstance, readInstanceId } from './instance.js'
 import { LimitsKeeper } from './limits/limits-keeper.js'
@@ -388,21 +387,5 @@ class RunningPrimary implements Primary {
       tlsExpiresMs: this.tls?.expiresMs ?? null,
       openUdp: this.openUdp
     })
-  }
-}
-
-/** Chosen before anything is forked, so all workers use the same engine, including those started later. */
-async function chooseHttpEngine (
-  { httpEngine, dataDir, clientConnections }: Config, log: Log, tls: TlsMaterial | null
-): Promise<EngineChoice> {
-  const said = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) }
-  try {
-    return await chooseEngine(httpEngine, {
-      ...said,
-      tls: tls === null ? null : { material: tls, directory: dataDir },
-      boundsAddresses: clientConnections !== null
-    })
-  } catch (cause) {
-    throw new StartupError((cause as Error).message, { cause })
   }
 }
