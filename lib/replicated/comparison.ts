@@ -27,7 +27,7 @@ export interface SentFrame {
  * `stored`: the messages of sent frames that are in the stream, by index of the frame.
  *
  * - fits: nothing else is behind the tail; what is not stored may be sent again.
- * - sealed: somebody has sealed the stream; what is not stored never will be.
+ * - sealed: somebody has sealed the stream; what is not stored never will be. `lost`: the log lacks some of what is.
  * - ends: the stream ends before the tail.
  * - foreign: a message is neither a sent one nor a seal.
  */
@@ -53,28 +53,36 @@ export async function compareStream (
   const last = await log.last(stream)
   if (last < tail.position) {
     const end = last === 0 ? null : await log.next(stream, last)
-    const isSealed = end !== null && decodeHeader(end.bytes)?.isSeal === true
-    return isSealed ? { kind: 'sealed', lost: true, stored: [] } : { kind: 'ends', lost: true, last, stored: [] }
+    const header = end === null ? null : decodeHeader(end.bytes)
+    return header?.isSeal === true
+      ? sealed(header, last, tail, sent)
+      : { kind: 'ends', lost: true, last, stored: [] }
   }
-  const stored: StoredPart[] = []
+  // What is missing in front of a position was trimmed, because it was committed.
+  const before = (position: number): StoredPart[] =>
+    sent.flatMap((frame, index) => partsBefore(frame, index, position))
   // Starts at the tail: it may have been replaced, or trimmed by another drain.
   for (let from = Math.max(tail.position, 1); ; from++) {
     const message = await log.next(stream, from)
-    if (message === null) return { kind: 'fits', lost: false, stored }
+    if (message === null) return { kind: 'fits', lost: false, stored: before(Math.max(last + 1, from)) }
     const header = decodeHeader(message.bytes)
-    if (header?.isSeal === true) {
-      const lost = header.sequence < tail.sequence
-      return {
-        kind: 'sealed',
-        lost,
-        stored: sent.flatMap((frame, index) =>
-          frame.sequence > header.sequence ? [] : partsBefore(frame, index, message.position))
-      }
-    }
+    if (header?.isSeal === true) return sealed(header, message.position, tail, sent)
     if (!isOurs(header, message.position, tail, sent)) return { kind: 'foreign', position: message.position }
-    // What is missing in front of it was trimmed, because it was committed.
-    stored.push(...sent.flatMap((frame, index) => partsBefore(frame, index, message.position + 1)))
     from = message.position
+  }
+}
+
+/**
+ * Who sealed the stream has seen the frames up to the one that the seal names, and stores them, even if the log has lost
+ * them since.
+ */
+function sealed ({ sequence }: MessageHeader, position: number, tail: Mark, sent: readonly SentFrame[]): Comparison {
+  const seen = sent.filter((frame) => frame.sequence <= sequence)
+  const isShorter = position <= tail.position || seen.some(({ first, parts }) => position < first + parts)
+  return {
+    kind: 'sealed',
+    lost: sequence < tail.sequence || isShorter,
+    stored: seen.flatMap((frame, index) => partsBefore(frame, index, Infinity))
   }
 }
 
@@ -85,7 +93,7 @@ function isOurs (header: MessageHeader | null, position: number, tail: Mark, sen
     sequence === header.sequence && crc === header.crc && first + header.part === position && header.parts === parts)
 }
 
-/** Those of its messages that are before a position. */
+/** Those of a frame's messages that are before a position. */
 function partsBefore ({ first, parts }: SentFrame, frame: number, position: number): StoredPart[] {
   return Array.from({ length: parts }, (_, part) => ({ frame, part })).filter(({ part }) => first + part < position)
 }

@@ -95,6 +95,17 @@ export function markOf ({ sequence, rowsBefore, rows, crc, first, parts }: Pendi
   return { sequence, rows: rowsBefore + rows, crc, position: first + parts - 1 }
 }
 
+/**
+ * The stream has these messages of the frame, and no others. One that it had answered before, and has lost, is sent
+ * again; a copy of it may still arrive, so it is never certain that there is none.
+ */
+export function noteStored ({ stored, open }: Pending, found: ReadonlySet<number>): void {
+  for (const [part, wasStored] of stored.entries()) {
+    stored[part] = found.has(part)
+    if (wasStored && !found.has(part)) open[part] = (open[part] ?? 0) + 1
+  }
+}
+
 export function storedFrame (stream: LaneStream, frame: Pending): StoredFrame {
   const { batch, payload, sequence, rows, appendedAtMs, first, parts, wasAnswered } = frame
   const bytes = payload.length + FRAME_HEADER_BYTES

@@ -40,7 +40,7 @@ import { compareStream, START, type Comparison, type Mark } from './comparison.j
 import { epochIdOf, faultOf, type LogFault } from './log.js'
 import { encodePart, encodeSeal } from './message.js'
 import type { PublisherHooks, PublisherOptions } from './publisher-hooks.js'
-import { markOf, numberFrame, storedFrame, type LaneStream, type Pending, type Waiting } from './pending.js'
+import { markOf, noteStored, numberFrame, storedFrame, type LaneStream, type Pending, type Waiting } from './pending.js'
 
 /** Frames under way at once. With more, latency grows and throughput does not: frames grow instead. */
 export const WINDOW_FRAMES = 4
@@ -267,9 +267,9 @@ export class Publisher {
       await this.lostStream(`message ${found.position} is not one that this server sent`)
       return
     }
-    for (const { frame, part } of found.stored) {
-      const pending = this.pending[frame]
-      if (pending !== undefined) pending.stored[part] = true
+    for (const [index, frame] of this.pending.entries()) {
+      const parts = found.stored.filter((each) => each.frame === index).map(({ part }) => part)
+      noteStored(frame, new Set(parts))
     }
     const { stream: { lane, epoch }, tail } = this
     this.settle()
