@@ -19,8 +19,9 @@
  * - A frame goes to a new epoch only once a seal ends the old one, and only if it is not in front of the seal. This
  *   publisher sets the seal itself if the stream lost messages that were acknowledged (a power cut of several servers),
  *   and then waits until the drain has stored what it still has in memory.
- * - If the stream is gone, or has messages of somebody else, nobody can say what it had: frames under way are answered
- *   with outcome_unknown and not sent again. Frames that were acknowledged are still in this process until they commit.
+ * - If the stream lost messages, is gone, or has messages of somebody else, nobody can say what it had, and what another
+ *   drain has read of it: frames under way are answered with log_unanswered and not sent again. Frames that were
+ *   acknowledged are still in this process until they commit.
  *
  * States
  *
@@ -271,12 +272,12 @@ export class Publisher {
       const parts = found.stored.filter((each) => each.frame === index).map(({ part }) => part)
       noteStored(frame, new Set(parts))
     }
-    const { stream: { lane, epoch }, tail } = this
+    const { tail } = this
     this.settle()
     if (found.kind !== 'fits') {
       if (found.lost) {
-        this.hooks.fault(`the log has lost messages that it had acknowledged: lane ${lane}, epoch ${epoch}, had ` +
-          `${tail.position}; those that are still in memory are stored in the database from there`)
+        this.abandon(`the log has lost messages that it had, from ${tail.position} on or before; those that were ` +
+          'acknowledged and are still in memory are stored in the database from there')
       }
       await this.nextEpoch(found.lost)
       return
@@ -331,13 +332,20 @@ export class Publisher {
     await this.open()
   }
 
-  /** Nobody can say any more what was stored of what is under way. */
   private async lostStream (why: string): Promise<void> {
+    this.abandon(why)
+    await this.nextEpoch(true)
+  }
+
+  /**
+   * Nobody can say any more what was stored of what is under way: the stream may have had it, and another drain may have
+   * read it.
+   */
+  private abandon (why: string): void {
     const { lane, epoch } = this.stream
     this.hooks.fault(`lane ${lane}, epoch ${epoch}: ${why}`)
     this.answerPending('log_unanswered')
     for (const frame of this.pending.splice(0)) this.count(frame, -1)
-    await this.nextEpoch(true)
   }
 
   /** To be called every half second: gives up waiting for the log after ACK_TIMEOUT_MS. */
