@@ -27,7 +27,7 @@ export interface SentFrame {
  * `stored`: the messages of sent frames that are in the stream, by index of the frame.
  *
  * - fits: nothing else is behind the tail; what is not stored may be sent again.
- * - sealed: somebody has sealed the stream; what is not stored never will be. `lost`: the log lacks some of what is.
+ * - sealed: somebody has sealed the stream; what is not stored never will be. `lost`: it lacks some of what is.
  * - ends: the stream ends before the tail.
  * - foreign: a message is neither a sent one nor a seal.
  */
@@ -73,8 +73,8 @@ export async function compareStream (
 }
 
 /**
- * Who sealed the stream has seen the frames up to the one that the seal names, and stores them, even if the log has lost
- * them since.
+ * Who sealed the stream has seen the frames up to the one that the seal names, and stores them, even if the log has
+ * lost them since.
  */
 function sealed ({ sequence }: MessageHeader, position: number, tail: Mark, sent: readonly SentFrame[]): Comparison {
   const seen = sent.filter((frame) => frame.sequence <= sequence)

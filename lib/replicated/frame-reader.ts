@@ -25,12 +25,15 @@ export interface ReadFrames {
   readonly next: number
   /** The seal that ends the epoch was reached; null: not yet. */
   readonly seal: { readonly position: number, readonly sequence: number, readonly rows: number } | null
-  /** Messages that are not complete frames: of somebody else, damaged, or parts that were given up. */
-  readonly voidMessages: number
-  /** The last frame that was complete once and is not any more, and the rows of the epoch up to it; null: none. */
-  readonly broken: { readonly sequence: number, readonly rows: number } | null
+  /** The last frame that was complete once, as its last message or a later one shows, and the epoch's rows up to it. */
+  readonly reach: Reach
   /** Nothing more is in the stream. */
   readonly atEnd: boolean
+}
+
+export interface Reach {
+  readonly sequence: number
+  readonly rows: number
 }
 
 interface Part {
@@ -49,44 +52,34 @@ export async function readFrames (
   const frames: ReadFrame[] = []
   let next = from
   let position = from
-  let voidMessages = 0
-  let broken: ReadFrames['broken'] = null
+  let reach: Reach = { sequence: 0, rows: 0 }
   let bytes = 0
   let parts: Part[] = []
   for (;;) {
     const messages = await readAhead(log, stream, position)
-    if (messages.length === 0) return { frames, next, seal: null, voidMessages, broken, atEnd: true }
+    if (messages.length === 0) return { frames, next, seal: null, reach, atEnd: true }
     for (const message of messages) {
       position = message.position + 1
       const header = decodeHeader(message.bytes)
       if (header?.isSeal === true) {
         const { sequence, rowsBefore: rows } = header
-        return { frames, next, seal: { position: message.position, sequence, rows }, voidMessages, broken, atEnd: true }
+        return { frames, next, seal: { position: message.position, sequence, rows }, reach, atEnd: true }
       }
-      if (header === null || !continues(parts, header, message.position)) {
-        voidMessages += parts.length
-        parts = []
-      }
+      if (header !== null) reach = reachOf(header)
+      if (header === null || !continues(parts, header, message.position)) parts = []
       if (header === null || header.part !== parts.length) {
-        voidMessages++
-        if (header !== null && header.part === header.parts - 1) broken = endOf(header)
         next = position
         continue
       }
       parts.push({ header, message })
       if (parts.length < header.parts) continue
       const frame = assemble(stream, parts)
-      if (frame === null) {
-        voidMessages += parts.length
-        broken = endOf(header)
-      } else {
-        frames.push(frame)
-      }
+      if (frame !== null) frames.push(frame)
       parts = []
       next = position
       bytes += frame?.payload.length ?? 0
       if (bytes >= bytesMax || header.sequence >= lastSequence) {
-        return { frames, next, seal: null, voidMessages, broken, atEnd: false }
+        return { frames, next, seal: null, reach, atEnd: false }
       }
     }
   }
@@ -107,8 +100,9 @@ async function readAhead (log: ReplicatedLog, stream: LaneStream, from: number):
   return messages
 }
 
-function endOf ({ sequence, rowsBefore, rows }: MessageHeader): { readonly sequence: number, readonly rows: number } {
-  return { sequence, rows: rowsBefore + rows }
+/** A message is accepted only behind all before it. */
+function reachOf ({ sequence, rowsBefore, rows, part, parts }: MessageHeader): Reach {
+  return part === parts - 1 ? { sequence, rows: rowsBefore + rows } : { sequence: sequence - 1, rows: rowsBefore }
 }
 
 function continues (parts: readonly Part[], header: MessageHeader, position: number): boolean {

@@ -14,7 +14,7 @@ import type { Pressure } from '../journal/pressure.js'
 import { comparePositions, POSITION_START } from '../spool/format/position.js'
 import type { KnownEpoch } from '../spool/recover/ledger-position.js'
 import type { ErrorCode } from '../support/errors.js'
-import { readFrames, type ReadFrame, type ReadFrames } from './frame-reader.js'
+import { readFrames, type Reach, type ReadFrame, type ReadFrames } from './frame-reader.js'
 import { epochIdOf, faultOf, type ReplicatedLog } from './log.js'
 import { decodeHeader, encodeSeal } from './message.js'
 import type { LaneStream } from './pending.js'
@@ -91,7 +91,7 @@ export class LostLane extends StreamJournal {
       if (read.next !== this.from) this.grewAtMs = this.timing.nowMs()
       this.from = read.next
       for (const frame of read.frames) this.add(stream, frame)
-      if (read.broken !== null) this.pass(stream, read.broken)
+      this.pass(stream, read.reach)
       if (read.seal !== null) {
         this.sealed(stream, read.seal)
       } else if (read.frames.length === 0 && this.isQuiet()) {
@@ -125,8 +125,8 @@ export class LostLane extends StreamJournal {
     this.queue.push(frame)
   }
 
-  /** A frame cannot be read. */
-  private pass (stream: LaneStream, { sequence, rows }: NonNullable<ReadFrames['broken']>): void {
+  /** Frames up to this one were complete once: those that were not read are lost. */
+  private pass (stream: LaneStream, { sequence, rows }: Reach): void {
     if (sequence <= this.last.sequence) return
     this.noteGap(stream, sequence, rows)
     this.last = { sequence, rows }

@@ -19,9 +19,10 @@
  * - A frame goes to a new epoch only once a seal ends the old one, and only if it is not in front of the seal. This
  *   publisher sets the seal itself if the stream lost messages that were acknowledged (a power cut of several servers),
  *   and then waits until the drain has stored what it still has in memory.
- * - If the stream lost messages, is gone, or has messages of somebody else, nobody can say what it had, and what another
- *   drain has read of it: frames under way are answered with log_unanswered and not sent again. Frames that were
- *   acknowledged are still in this process until they commit.
+ * - If the stream lost messages, is gone, or has messages of somebody else, nobody can say what it had, and what
+ *   another drain has read of it: frames under way are answered with log_unanswered and not sent again. Frames that
+ *   were acknowledged are still in this process until they commit.
+ * - A message that was answered, and is not in the stream, is sent again in its place.
  *
  * States
  *
@@ -338,8 +339,8 @@ export class Publisher {
   }
 
   /**
-   * Nobody can say any more what was stored of what is under way: the stream may have had it, and another drain may have
-   * read it.
+   * Nobody can say any more what was stored of what is under way: the stream may have had it, and another drain may
+   * have read it.
    */
   private abandon (why: string): void {
     const { lane, epoch } = this.stream

@@ -134,7 +134,8 @@ export abstract class StreamJournal implements Journal {
   protected enqueue (frame: Frame<LaneStream>): boolean {
     if (comparePositions(frame, this.released) > 0) return this.queue.push(frame)
     this.releasedRows += frame.rows
-    frame.batch?.committed(null)
+    // It is acknowledged only after this.
+    queueMicrotask(() => frame.batch?.committed(null))
     return false
   }
 

@@ -220,30 +220,33 @@ t.test('rolling up waits for a running transaction; one that begins later counts
   t.same(await satellites(), ['later', 'slow'], 'a failed transaction leaves nothing')
 })
 
+/** Of a reader beside the others. */
+const ANSWERS_MIN = 6
+
 t.test('workers, the primary and readers run concurrently', async t => {
   const url = await createTestDatabase(server)
   const database = await open(t, url)
   await migrate(database, SCHEMA_SETTINGS)
   const next = sequence(7)
-  const endMs = performance.now() + 2_500
+  const beginMs = performance.now()
+  const answers: string[] = []
+  const goesOn = (): boolean => performance.now() - beginMs < 2_500 || answers.length < ANSWERS_MIN
   const work = async (spool: string): Promise<void> => {
     const store = await pointStore(await open(t, url), { spool })
     const timeMs = (): number => Date.now() - next(next(3) === 0 ? 40_000 : 2_500)
-    while (performance.now() < endMs) {
+    while (goesOn()) {
       await store(Array.from({ length: 1 + next(40) }, () => point(`SAT-${next(9)}`, timeMs(), next(100))))
     }
   }
   const keeper = await open(t, url)
   const keep = async (): Promise<void> => {
-    while (performance.now() < endMs) await rollUp(keeper)
+    while (goesOn()) await rollUp(keeper)
   }
-  const answers: string[] = []
   const read = async (): Promise<void> => {
-    while (performance.now() < endMs) answers.push(await differences(database))
+    while (goesOn()) answers.push(await differences(database))
   }
   await Promise.all([work('a'), work('b'), keep(), read()])
   t.same([...new Set(answers)], [SAME], `${answers.length} answers`)
-  t.ok(answers.length > 5)
   t.ok(await one(database, 'SELECT count(*) > 10 AS value FROM rollup_10s'), 'some of it was rolled up')
 })
 
