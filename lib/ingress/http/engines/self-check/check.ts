@@ -92,8 +92,9 @@ class Responder {
   }
 }
 
+/** With a body, as every 202 has: answers without one may close their connections. */
 function accept (exchange: HttpExchange): void {
-  exchange.reply(202, [], '')
+  exchange.reply(202, [], '{}')
 }
 
 class Conversation {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import t from 'tap'
+import { loadEngine } from '../../../../../../lib/ingress/http/engines/load-engine.js'
 import { checkEngine } from '../../../../../../lib/ingress/http/engines/self-check/check.js'
 import type { HttpEngine, HttpExchange, HttpHandler } from '../../../../../../lib/ingress/http/engines/engine.js'
 
@@ -39,6 +40,15 @@ t.test('a parser without additional checks is unsafe', async (t) => {
   t.ok(unsafe.includes('several hosts'), unsafe.join())
   t.ok(unsafe.includes('other transfer codings'), unsafe.join())
   t.same(cannot, ['half-closed connections'], 'its other abilities are recognized')
+})
+
+t.test('uWebSockets.js serves, whichever of its answers close their connections', async (t) => {
+  const { random } = Math
+  for (const value of [0, 0.999]) {
+    Math.random = () => value
+    const { unsafe } = await checkEngine(await loadEngine('uws')).finally(() => { Math.random = random })
+    t.same(unsafe, [])
+  }
 })
 
 t.test('an engine that hangs up', async (t) => {
