@@ -3,7 +3,7 @@ import type { Frame } from '../spool/frame.js'
 import {
   decodeFrameHeader, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, frameIsIntact
 } from '../spool/format/record.js'
-import type { ReplicatedLog, StoredMessage } from './log.js'
+import type { Reach, ReplicatedLog, StoredMessage } from './log.js'
 import { decodeHeader, MESSAGE_HEADER_BYTES, type MessageHeader } from './message.js'
 import type { LaneStream } from './pending.js'
 
@@ -23,17 +23,14 @@ export interface ReadFrames {
   readonly frames: readonly ReadFrame[]
   /** Where to read on: behind the last complete frame. */
   readonly next: number
+  /** Position behind the last message seen. */
+  readonly seen: number
   /** The seal that ends the epoch was reached; null: not yet. */
   readonly seal: { readonly position: number, readonly sequence: number, readonly rows: number } | null
   /** The last frame that was complete once, as its last message or a later one shows, and the epoch's rows up to it. */
   readonly reach: Reach
   /** Nothing more is in the stream. */
   readonly atEnd: boolean
-}
-
-export interface Reach {
-  readonly sequence: number
-  readonly rows: number
 }
 
 interface Part {
@@ -57,13 +54,13 @@ export async function readFrames (
   let parts: Part[] = []
   for (;;) {
     const messages = await readAhead(log, stream, position)
-    if (messages.length === 0) return { frames, next, seal: null, reach, atEnd: true }
+    if (messages.length === 0) return { frames, next, seal: null, reach, atEnd: true, seen: position }
     for (const message of messages) {
       position = message.position + 1
       const header = decodeHeader(message.bytes)
       if (header?.isSeal === true) {
-        const { sequence, rowsBefore: rows } = header
-        return { frames, next, seal: { position: message.position, sequence, rows }, reach, atEnd: true }
+        const seal = { position: message.position, sequence: header.sequence, rows: header.rowsBefore }
+        return { frames, next, seal, reach, atEnd: true, seen: position }
       }
       if (header !== null) reach = reachOf(header)
       if (header === null || !continues(parts, header, message.position)) parts = []
@@ -79,7 +76,7 @@ export async function readFrames (
       next = position
       bytes += frame?.payload.length ?? 0
       if (bytes >= bytesMax || header.sequence >= lastSequence) {
-        return { frames, next, seal: null, reach, atEnd: false }
+        return { frames, next, seal: null, reach, atEnd: false, seen: position }
       }
     }
   }

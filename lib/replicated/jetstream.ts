@@ -11,7 +11,7 @@
 import type { connect, headers, Msg, NatsConnection } from '@nats-io/transport-node'
 import { StartupError } from '../support/startup-error.js'
 import {
-  LogError, type FoundStream, type LogFault, type ReplicatedLog, type StoredMessage, type StreamName
+  LogError, type FoundStream, type LogFault, type Reach, type ReplicatedLog, type StoredMessage, type StreamName
 } from './log.js'
 
 export interface LogOptions {
@@ -173,7 +173,7 @@ class JetStreamLog implements ReplicatedLog {
   }
 
   async create (stream: FoundStream): Promise<void> {
-    const { instance, slot } = stream
+    const { instance, slot, after } = stream
     const name = this.nameOf(stream)
     try {
       await this.api(`STREAM.CREATE.${name}`, {
@@ -187,7 +187,11 @@ class JetStreamLog implements ReplicatedLog {
         max_msgs: -1,
         max_bytes: -1,
         allow_direct: false,
-        metadata: { instance, slot: String(slot) }
+        metadata: {
+          instance,
+          slot: String(slot),
+          ...after === null ? {} : { after: `${after.sequence} ${after.rows}` }
+        }
       })
     } catch (error) {
       if (!(error instanceof LogError) || error.fault === 'away') throw error
@@ -236,8 +240,8 @@ class JetStreamLog implements ReplicatedLog {
         const match = /^([0-9a-f]{32})_(\d{1,9})$/.exec(name.slice(this.prefix.length))
         if (!name.startsWith(this.prefix) || match === null) continue
         const [lane = '', epoch] = match.slice(1)
-        const { instance = '', slot } = metadata ?? {}
-        found.push({ lane, epoch: Number(epoch), instance, slot: Number(slot ?? 0) })
+        const { instance = '', slot, after } = metadata ?? {}
+        found.push({ lane, epoch: Number(epoch), instance, slot: Number(slot ?? 0), after: reachOf(after) })
       }
       seen += streams?.length ?? 0
       if (seen >= total || (streams?.length ?? 0) === 0) break
@@ -282,6 +286,12 @@ class JetStreamLog implements ReplicatedLog {
 /** The stream's only subject: its name in tokens, so that a pattern finds all streams of a deployment. */
 function subjectOf (name: string): string {
   return name.replaceAll('_', '.')
+}
+
+/** Null: the stream does not say it. */
+function reachOf (text = ''): Reach | null {
+  const match = /^(\d{1,15}) (\d{1,15})$/.exec(text)
+  return match === null ? null : { sequence: Number(match[1]), rows: Number(match[2]) }
 }
 
 /** Null: there is no such message. @throws {LogError} any other error */

@@ -51,6 +51,14 @@ export interface FoundStream extends StreamName {
   /** Of the server that made it. */
   readonly instance: string
   readonly slot: number
+  /** Where the epoch before it ended; null: unknown. */
+  readonly after: Reach | null
+}
+
+/** A frame, and the rows of its epoch up to it. */
+export interface Reach {
+  readonly sequence: number
+  readonly rows: number
 }
 
 export interface ReplicatedLog {

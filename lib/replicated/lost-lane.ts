@@ -8,14 +8,17 @@
  *
  * If the writer was only paused, or cut off from the database, both work side by side: the ledger decides who stores a
  * frame, and the seal tells the writer that its epoch is over (publisher.ts).
+ *
+ * Each stream but the first says where the epoch before it ended. What lies behind that end is void, whether a seal is
+ * in front of it or was purged or lost; an epoch whose end is known needs no seal.
  */
 import type { ClosedBatch, Position } from '../journal/journal.js'
 import type { Pressure } from '../journal/pressure.js'
 import { comparePositions, POSITION_START } from '../spool/format/position.js'
 import type { KnownEpoch } from '../spool/recover/ledger-position.js'
 import type { ErrorCode } from '../support/errors.js'
-import { readFrames, type Reach, type ReadFrame, type ReadFrames } from './frame-reader.js'
-import { epochIdOf, faultOf, type ReplicatedLog } from './log.js'
+import { readFrames, type ReadFrame } from './frame-reader.js'
+import { epochIdOf, faultOf, type FoundStream, type Reach, type ReplicatedLog } from './log.js'
 import { decodeHeader, encodeSeal } from './message.js'
 import type { LaneStream } from './pending.js'
 import { StreamJournal, type StreamJournalOptions } from './stream-journal.js'
@@ -36,6 +39,8 @@ export class LostLane extends StreamJournal {
   /** Epochs that have streams, in order; the first is being read. */
   private streams: LaneStream[]
   private readonly lastEpoch: number
+  /** The last frame of epochs whose end is known. */
+  private readonly ends: ReadonlyMap<number, Reach>
   /** Where to read on in the current stream. */
   private from = 1
   /** The last frame seen of the current stream. */
@@ -43,11 +48,11 @@ export class LostLane extends StreamJournal {
   private grewAtMs: number
 
   /** For openLostLane only. */
-  constructor (private readonly settings: LostLaneOptions, epochs: readonly number[], committed: Position) {
+  constructor (private readonly settings: LostLaneOptions, found: readonly FoundStream[], committed: Position) {
     super(settings)
-    const { lane } = settings
-    this.streams = epochs.map((epoch) => ({ lane, epoch, epochId: epochIdOf({ lane, epoch }) }))
-    this.lastEpoch = epochs.at(-1) ?? 0
+    this.streams = found.map(({ lane, epoch }) => ({ lane, epoch, epochId: epochIdOf({ lane, epoch }) }))
+    this.lastEpoch = found.at(-1)?.epoch ?? 0
+    this.ends = new Map(found.flatMap(({ epoch, after }) => after === null ? [] : [[epoch - 1, after]]))
     this.known = committed
     this.grewAtMs = this.timing.nowMs()
   }
@@ -92,8 +97,10 @@ export class LostLane extends StreamJournal {
       this.from = read.next
       for (const frame of read.frames) this.add(stream, frame)
       this.pass(stream, read.reach)
-      if (read.seal !== null) {
-        this.sealed(stream, read.seal)
+      const end = this.ends.get(stream.epoch) ?? read.seal
+      if (end !== null && (read.seal !== null || read.frames.length === 0)) {
+        this.pass(stream, end)
+        this.next()
       } else if (read.frames.length === 0 && this.isQuiet()) {
         await this.seal(stream)
       } else if (read.frames.length === 0) {
@@ -116,7 +123,7 @@ export class LostLane extends StreamJournal {
 
   private add (stream: LaneStream, frame: ReadFrame): void {
     const { sequence, rows, rowsBefore, last, payload } = frame
-    if (sequence <= this.last.sequence) return
+    if (sequence <= this.last.sequence || sequence > this.endOf(stream).sequence) return
     this.noteGap(stream, sequence - 1, rowsBefore)
     this.last = { sequence, rows: rowsBefore + rows }
     this.trimmer.add(stream, sequence, last, payload.length)
@@ -126,7 +133,9 @@ export class LostLane extends StreamJournal {
   }
 
   /** Frames up to this one were complete once: those that were not read are lost. */
-  private pass (stream: LaneStream, { sequence, rows }: Reach): void {
+  private pass (stream: LaneStream, reach: Reach): void {
+    const end = this.endOf(stream)
+    const { sequence, rows } = reach.sequence < end.sequence ? reach : end
     if (sequence <= this.last.sequence) return
     this.noteGap(stream, sequence, rows)
     this.last = { sequence, rows }
@@ -143,9 +152,8 @@ export class LostLane extends StreamJournal {
       `longer in the log${isCounted ? `, ${rows} points` : ''}: it was purged, deleted or damaged, or has lost them`)
   }
 
-  private sealed (stream: LaneStream, seal: NonNullable<ReadFrames['seal']>): void {
-    this.noteGap(stream, seal.sequence, seal.rows)
-    this.next()
+  private endOf ({ epoch }: LaneStream): Reach {
+    return this.ends.get(epoch) ?? { sequence: Number.POSITIVE_INFINITY, rows: 0 }
   }
 
   private next (): void {
@@ -167,27 +175,29 @@ export class LostLane extends StreamJournal {
     // The seal names the last frame before it: all messages up to its own position must have been read.
     const rest = await readFrames(log, stream, this.from, READ_BYTES)
     if (rest.frames.length > 0 || rest.seal !== null) return
-    const end = (await log.next(stream, this.from))?.position ?? position + 1
-    if (end > this.from) {
-      const gone = `${this.from} to ${end - 1} of epoch ${stream.epoch}`
-      this.settings.onFault(`lane ${this.spoolId}: messages ${gone} are no longer in the log: ` +
-        'it was purged; those that were not stored yet are lost')
-    }
+    const first = (await log.next(stream, this.from))?.position ?? position + 1
+    if (first > this.from) this.notePurged(stream, this.from, first - 1)
+    else if (rest.seen <= position) this.notePurged(stream, rest.seen, position)
     await log.append(stream, position + 1, encodeSeal(this.last.sequence, this.last.rows))
+  }
+
+  private notePurged (stream: LaneStream, from: number, through: number): void {
+    this.settings.onFault(`lane ${this.spoolId}: messages ${from} to ${through} of epoch ${stream.epoch} are no ` +
+      'longer in the log: it was purged; those that were not stored yet are lost')
   }
 }
 
 /** Finds the streams of a lane. */
 export async function openLostLane (log: ReplicatedLog, options: LostLaneOptions): Promise<LostLane> {
   const { lane } = options
-  const epochs = (await log.list()).filter((stream) => stream.lane === lane).map(({ epoch }) => epoch)
-  epochs.sort((left, right) => left - right)
+  const found = (await log.list()).filter((stream) => stream.lane === lane)
+  found.sort((left, right) => left.epoch - right.epoch)
   let committed: Position = POSITION_START
-  for (const epoch of epochs) {
+  for (const { epoch } of found) {
     const position = await log.last({ lane, epoch })
     const message = position === 0 ? null : await log.next({ lane, epoch }, position)
     const header = message === null ? null : decodeHeader(message.bytes)
     if (header !== null && header.committed > 0) committed = { epoch, sequence: header.committed }
   }
-  return new LostLane(options, epochs, committed)
+  return new LostLane(options, found, committed)
 }

@@ -22,6 +22,8 @@
  * - If the stream lost messages, is gone, or has messages of somebody else, nobody can say what it had, and what
  *   another drain has read of it: frames under way are answered with log_unanswered and not sent again. Frames that
  *   were acknowledged are still in this process until they commit.
+ * - A new epoch's stream says where the one before ended: at the tail. So nothing that arrives behind it counts, even
+ *   if the seal is purged or lost.
  * - A message that was answered, and is not in the stream, is sent again in its place.
  *
  * States
@@ -39,7 +41,7 @@ import { StateMachine } from '../support/state-machine.js'
 import type { ClosedBatch } from '../journal/journal.js'
 import { FRAME_HEADER_BYTES } from '../spool/format/record.js'
 import { compareStream, START, type Comparison, type Mark } from './comparison.js'
-import { epochIdOf, faultOf, type LogFault } from './log.js'
+import { epochIdOf, faultOf, type LogFault, type Reach } from './log.js'
 import { encodePart, encodeSeal } from './message.js'
 import type { PublisherHooks, PublisherOptions } from './publisher-hooks.js'
 import { markOf, noteStored, numberFrame, storedFrame, type LaneStream, type Pending, type Waiting } from './pending.js'
@@ -79,6 +81,8 @@ export class Publisher {
   private pending: Pending[] = []
   /** The last frame that is stored in this epoch, and its last message. */
   private tail: Mark = START
+  /** Where the epoch before ended. */
+  private after: Reach | null = null
   private readonly sends = new Set<Promise<void>>()
   private failures: LogFault[] = []
   private running: Promise<void>
@@ -134,12 +138,12 @@ export class Publisher {
 
   /** Creates the epoch's stream, however long that takes. */
   private async open (): Promise<void> {
-    const { log, lane, instance, slot } = this.options
+    const { stream: { epoch }, after, options: { log, lane, instance, slot } } = this
     let tries = 0
     let told = ''
     while (this.state.is('opening')) {
       try {
-        await log.create({ lane, epoch: this.stream.epoch, instance, slot })
+        await log.create({ lane, epoch, instance, slot, after })
         if (!this.state.is('opening')) return
         this.state.to('sending')
         this.answers()
@@ -328,6 +332,7 @@ export class Publisher {
     this.waiting.unshift(...this.pending.splice(0))
     this.stream = this.streamOf(this.stream.epoch + 1)
     this.failures = []
+    this.after = { sequence: this.tail.sequence, rows: this.tail.rows }
     this.tail = START
     this.state.to('opening')
     await this.open()

@@ -11,7 +11,13 @@ const LEADER_DEADLINE_MS = 60_000
 const program = await findNatsServer()
 
 function streamOf (epoch = 1): FoundStream {
-  return { lane: randomBytes(16).toString('hex'), epoch, instance: 'test', slot: 3 }
+  return {
+    lane: randomBytes(16).toString('hex'),
+    epoch,
+    instance: 'test',
+    slot: 3,
+    after: epoch === 1 ? null : { sequence: 41, rows: 8_200 }
+  }
 }
 
 async function fault (promise: Promise<unknown>): Promise<string> {
@@ -29,6 +35,11 @@ async function created (log: ReplicatedLog, stream: FoundStream): Promise<void> 
     await log.create(stream)
     return true
   })
+}
+
+/** A server that is busy lists no stream whose leader does not answer at once, and says so. */
+async function listed (log: ReplicatedLog): Promise<readonly FoundStream[]> {
+  return await eventually('all streams are listed', LEADER_DEADLINE_MS, async () => await log.list())
 }
 
 t.test('versions that lose acknowledged messages are refused', (t) => {
@@ -81,12 +92,12 @@ t.test('three servers', { skip: program === null ? NO_NATS_SERVER : false, timeo
     const other = await open('d2')
     t.teardown(async () => { await other.close() })
     const theirs = streamOf(7)
-    await other.create(theirs)
-    t.strictSame(await other.list(), [theirs])
-    t.strictSame(await log.list(), [stream])
+    await created(other, theirs)
+    t.strictSame(await listed(other), [theirs])
+    t.strictSame(await listed(log), [stream])
     await other.remove(theirs)
     await other.remove(theirs)
-    t.strictSame(await other.list(), [])
+    t.strictSame(await listed(other), [])
     t.equal(await fault(other.append(theirs, 1, Buffer.from('gone'))), 'away')
     t.equal(await fault(other.last(theirs)), 'missing')
   })

@@ -20,7 +20,10 @@ t.test('histories that once found a bug', async (t) => {
     [777000029, 'a frame that the sealer has seen and the log has lost is not sent to the next epoch'],
     [777000619, 'a frame under way when the log lost messages is not sent again: another drain may have read it'],
     [777000867, 'a purge that leaves the end of an incomplete frame is noticed'],
-    [777003249, 'a frame that another drain has stored is committed after it is acknowledged']
+    [777003249, 'a frame that another drain has stored is committed after it is acknowledged'],
+    [4090147086, 'a purge behind the first message of an incomplete frame is noticed'],
+    [31000180, 'a purge takes a seal: what lies behind it stays void'],
+    [4090000131, 'a power cut takes a seal: a late copy that lands there stays void']
   ]
   for (const [seed, what] of seeds) t.ok(await histories.run(seed, STEPS_OF_A_WORLD, true), what)
 })
