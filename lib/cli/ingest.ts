@@ -11,25 +11,6 @@ import { describeSettings, loadConfig } from '../config/config.js'
 import { becomeOwner } from '../host/owner.js'
 import { nearest } from '../config/value-types.js'
 import { parseArguments, usageError } from './arguments.js'
-import { catalogue } from './commands/catalogue.js'
-import { config } from './commands/config.js'
-import { databaseUrl } from './commands/database-url.js'
-import { health } from './commands/health.js'
-import { limits } from './commands/limits.js'
-import { migrate } from './commands/migrate.js'
-import { quarantineDrop } from './commands/quarantine/quarantine-drop.js'
-import { quarantineList } from './commands/quarantine/quarantine-list.js'
-import { quarantineRetry } from './commands/quarantine/quarantine-retry.js'
-import { reload } from './commands/reload.js'
-import { restart } from './commands/restart.js'
-import { rollupsFill } from './commands/rollups-fill.js'
-import { spoolDrain } from './commands/spool/spool-drain.js'
-import { spoolInspect } from './commands/spool/spool-inspect.js'
-import { spoolResolve } from './commands/spool/spool-resolve.js'
-import { start } from './commands/start.js'
-import { tokenCreate } from './commands/token-create.js'
-import { udpKeyCreate } from './commands/udp-key-create.js'
-import { demo } from './demo.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
 import { end, STANDARD_OUTPUT, type Output } from './output.js'
@@ -51,13 +32,30 @@ export interface CommandProgram {
 const INGEST: CommandProgram = { name: 'orbitstream-ingest', others: [] }
 
 /**
- * All commands. To add one, add a file to commands/ and an entry here. A two-word name makes the first word a group.
+ * All commands by name, loaded on demand: most need little of what the server needs. To add one, add a file to
+ * commands/ and an entry here. A two-word name makes the first word a group.
  */
-const COMMANDS: readonly Command[] = [
-  start, reload, restart, demo, health, migrate, limits, catalogue, config, databaseUrl, spoolInspect, spoolDrain,
-  spoolResolve, quarantineList, quarantineRetry, quarantineDrop, rollupsFill, tokenCreate,
-  udpKeyCreate
-]
+const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map<string, () => Promise<Command>>([
+  ['start', async () => (await import('./commands/start.js')).start],
+  ['reload', async () => (await import('./commands/reload.js')).reload],
+  ['restart', async () => (await import('./commands/restart.js')).restart],
+  ['demo', async () => (await import('./demo.js')).demo],
+  ['health', async () => (await import('./commands/health.js')).health],
+  ['migrate', async () => (await import('./commands/migrate.js')).migrate],
+  ['limits', async () => (await import('./commands/limits.js')).limits],
+  ['catalogue', async () => (await import('./commands/catalogue.js')).catalogue],
+  ['config', async () => (await import('./commands/config.js')).config],
+  ['database-url', async () => (await import('./commands/database-url.js')).databaseUrl],
+  ['spool inspect', async () => (await import('./commands/spool/spool-inspect.js')).spoolInspect],
+  ['spool drain', async () => (await import('./commands/spool/spool-drain.js')).spoolDrain],
+  ['spool resolve', async () => (await import('./commands/spool/spool-resolve.js')).spoolResolve],
+  ['quarantine list', async () => (await import('./commands/quarantine/quarantine-list.js')).quarantineList],
+  ['quarantine retry', async () => (await import('./commands/quarantine/quarantine-retry.js')).quarantineRetry],
+  ['quarantine drop', async () => (await import('./commands/quarantine/quarantine-drop.js')).quarantineDrop],
+  ['rollups fill', async () => (await import('./commands/rollups-fill.js')).rollupsFill],
+  ['token create', async () => (await import('./commands/token-create.js')).tokenCreate],
+  ['udp-key create', async () => (await import('./commands/udp-key-create.js')).udpKeyCreate]
+])
 
 /** Settings as options. Parsed as text: loadConfig knows the types and reports all problems. */
 function settingOptions ({ settings }: Command): Option[] {
@@ -89,15 +87,21 @@ async function readFileOf (given: unknown): Promise<ReadConfigFile | null> {
 }
 
 /** The command that a command line starts with, or null. */
-function findCommand (argv: readonly string[]): Command | null {
-  return COMMANDS.find(({ name }) => name.split(' ').every((word, index) => word === argv[index])) ?? null
+async function findCommand (argv: readonly string[]): Promise<Command | null> {
+  for (const [name, load] of COMMANDS) {
+    if (name.split(' ').every((word, index) => word === argv[index])) return await load()
+  }
+  return null
 }
 
 /** Help, version, or an error for a command line that starts with no command. */
-function withoutCommand ({ name, others }: CommandProgram, argv: readonly string[], output: Output): number {
-  const all = [...COMMANDS.map(({ name, summary }) => [name, summary] as const), ...others]
+async function withoutCommand (
+  { name, others }: CommandProgram, argv: readonly string[], output: Output
+): Promise<number> {
+  const commands = await Promise.all([...COMMANDS.values()].map(async (load) => await load()))
+  const all = [...commands.map(({ name, summary }) => [name, summary] as const), ...others]
   const group = all.some(([name]) => name.startsWith(`${argv[0] ?? ''} `)) ? argv[0] : undefined
-  const [program, commands, rest] = group === undefined
+  const [program, listed, rest] = group === undefined
     ? [name, all, argv]
     : [`${name} ${group}`, all.filter(([name]) => name.startsWith(`${group} `)), argv.slice(1)]
   const [word] = rest
@@ -106,13 +110,13 @@ function withoutCommand ({ name, others }: CommandProgram, argv: readonly string
     summary: 'OrbitStream ingests satellite telemetry over the network and stores it in PostgreSQL.',
     options: [],
     positionals: { usage: '<command>', min: 0, max: Infinity },
-    epilogue: `Commands:\n${columns(commands.map(([name, summary]) => [`  ${name}`, summary]))}\n\n` +
+    epilogue: `Commands:\n${columns(listed.map(([name, summary]) => [`  ${name}`, summary]))}\n\n` +
       `Help for a command: ${program} <command> --help`
   }, word === undefined ? ['--help'] : [word])
   // Not a success: a script whose command variable is empty must notice.
   if (word === undefined) return end({ exitCode: 2, text: parsed.kind === 'exit' ? parsed.text : '' }, output)
   if (parsed.kind === 'exit') return end(parsed, output)
-  return end(usageError(program, [describeUnknown(word, group, commands.map(([name]) => name))]), output)
+  return end(usageError(program, [describeUnknown(word, group, listed.map(([name]) => name))]), output)
 }
 
 function describeUnknown (word: string, group: string | undefined, commands: readonly string[]): string {
@@ -165,10 +169,10 @@ export async function main (argv: readonly string[], program: CommandProgram = I
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
-  const command = findCommand(argv)
   try {
+    const command = await findCommand(argv)
     process.exitCode = command === null
-      ? withoutCommand(program, argv, output)
+      ? await withoutCommand(program, argv, output)
       : await runCommand(command, program.name, argv.slice(command.name.split(' ').length), output)
   } catch (error) {
     output.complain(describeFailure(error))

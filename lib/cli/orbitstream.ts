@@ -1,6 +1,4 @@
 /** The program orbitstream: the commands of orbitstream-ingest and, after `sim`, those of orbitstream-sim. */
-import { main as ingest } from './ingest.js'
-import { main as simulator } from './sim.js'
 
 const NAME = 'orbitstream'
 const SIMULATOR = 'sim'
@@ -11,6 +9,12 @@ const SIMULATOR = 'sim'
  * @param argv the words after the program's name
  */
 export async function main (argv: readonly string[]): Promise<void> {
-  if (argv[0] === SIMULATOR) await simulator(argv.slice(1), `${NAME} ${SIMULATOR}`)
-  else await ingest(argv, { name: NAME, others: [[SIMULATOR, 'Send the telemetry of a simulated satellite fleet.']] })
+  // Each loads much that the other does not need.
+  if (argv[0] === SIMULATOR) {
+    const { main } = await import('./sim.js')
+    await main(argv.slice(1), `${NAME} ${SIMULATOR}`)
+    return
+  }
+  const { main } = await import('./ingest.js')
+  await main(argv, { name: NAME, others: [[SIMULATOR, 'Send the telemetry of a simulated satellite fleet.']] })
 }
