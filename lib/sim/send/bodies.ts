@@ -35,7 +35,7 @@ export interface Body {
   readonly points: number
   /** Adds a point; at most pointsMax before the next take(). */
   add (satellite: number, timeMs: number, values: Float64Array): void
-  /** Returns a copy of the points added, and starts over. */
+  /** Returns the points added, and starts over. Valid until the next add(). */
   take (): Buffer
 }
 
@@ -69,7 +69,7 @@ class JsonBody implements Body {
 
   take (): Buffer {
     if (this.batchSize > 1) this.bytes[this.end++] = CLOSING_BRACKET
-    const body = Buffer.from(this.bytes.subarray(0, this.end))
+    const body = this.bytes.subarray(0, this.end)
     this.end = this.points = 0
     return body
   }

@@ -11,7 +11,7 @@
  */
 import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { readAnswer, type Answer } from './http-answer.js'
+import type { Answer, AnswerReader } from './http-answer.js'
 
 /** Outcome of a request. */
 export interface Outcome {
@@ -29,12 +29,16 @@ export interface HttpTarget {
   readonly url: URL
   /** Head of every request, up to the value of Content-Length. */
   readonly head: Buffer
+  /** Of all connections to it. */
+  readonly answers: AnswerReader
   /** For https: roots to trust, and the certificate to present. */
   readonly tls: ConnectionOptions
 }
 
 export const CONNECT_TIMEOUT_MS = 5_000
 const READ_BYTES = 4_096
+/** A connection keeps a buffer of this size for its requests, which larger ones do not use. */
+const REQUEST_BYTES = 4_096
 const CLOSED_BY_SERVER = 'closed'
 const NO_ANSWER_IN_TIME = 'timeout'
 const BROKEN_ANSWER = 'no HTTP answer'
@@ -50,6 +54,8 @@ export class HttpConnection implements Outcome {
   private sentMs = 0
   /** Start of an incomplete response. */
   private rest: Buffer | null = null
+  /** Reused: the next request comes after the answer to the last. It begins with the target's head. */
+  private buffer: Buffer | null = null
 
   /** @param onOutcome called once per request, when the connection is free for the next one */
   constructor (private readonly target: HttpTarget, private readonly onOutcome: (connection: HttpConnection) => void) {}
@@ -59,7 +65,7 @@ export class HttpConnection implements Outcome {
     this.socket ??= this.connect()
   }
 
-  /** Sends a request. None may be in flight. */
+  /** Sends a request. None may be in flight. @param body copied */
   send (body: Buffer, points: number, startedMs: number): void {
     this.points = points
     this.startedMs = startedMs
@@ -68,7 +74,7 @@ export class HttpConnection implements Outcome {
     this.error = ''
     this.busy = true
     this.open()
-    this.socket?.write(requestOf(this.target.head, body))
+    this.socket?.write(this.requestOf(body))
   }
 
   /** Fails a request that has waited too long for its response, or for the connection. */
@@ -80,6 +86,26 @@ export class HttpConnection implements Outcome {
   /** Drops the connection; a request in flight fails at once. */
   cut (): void {
     this.lose(CLOSED_BY_SERVER)
+  }
+
+  private requestOf (body: Buffer): Buffer {
+    const { head } = this.target
+    const length = `${body.length}\r\n\r\n`
+    const bytes = head.length + length.length + body.length
+    const request = this.bufferOf(bytes)
+    request.write(length, head.length, 'latin1')
+    body.copy(request, head.length + length.length)
+    return request.length === bytes ? request : request.subarray(0, bytes)
+  }
+
+  /** Begins with the head. A new one for a large request, or if an early answer came before the last one was sent. */
+  private bufferOf (bytes: number): Buffer {
+    const { head } = this.target
+    const isReused = bytes <= REQUEST_BYTES && this.socket?.writableLength === 0
+    const buffer = (isReused ? this.buffer : null) ?? Buffer.allocUnsafeSlow(isReused ? REQUEST_BYTES : bytes)
+    if (buffer !== this.buffer) head.copy(buffer)
+    if (isReused) this.buffer = buffer
+    return buffer
   }
 
   private connect (): Socket {
@@ -117,7 +143,7 @@ export class HttpConnection implements Outcome {
   private read (socket: Socket, chunk: Buffer): void {
     if (socket !== this.socket) return
     const bytes = this.rest === null ? chunk : Buffer.concat([this.rest, chunk])
-    const answer = readAnswer(bytes)
+    const answer = this.target.answers.read(bytes)
     if (answer === 'broken' || !this.busy) {
       this.lose(BROKEN_ANSWER)
     } else if (answer === 'incomplete') {
@@ -161,13 +187,4 @@ export function requestHead (url: URL, path: string, headers: ReadonlyArray<read
     ...headers.map(([name, value]) => `${name}: ${value}`)
   ]
   return Buffer.from(lines.join('\r\n') + '\r\nContent-Length: ', 'latin1')
-}
-
-function requestOf (head: Buffer, body: Buffer): Buffer {
-  const length = `${body.length}\r\n\r\n`
-  const request = Buffer.allocUnsafe(head.length + length.length + body.length)
-  head.copy(request)
-  request.write(length, head.length, 'latin1')
-  body.copy(request, head.length + length.length)
-  return request
 }

@@ -12,6 +12,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { TELEMETRY } from '../../../protocol/catalogue.js'
 import type { PointSchema } from '../../../protocol/schema.js'
 import { systemCode } from '../../support/errors.js'
+import { AnswerReader } from './http-answer.js'
 import { createBody, type Body, type BodyFormat } from './bodies.js'
 import { CONNECT_TIMEOUT_MS, HttpConnection, requestHead, type HttpTarget, type Outcome } from './http-connection.js'
 import { recordLatency } from '../histogram.js'
@@ -104,7 +105,7 @@ export class HttpTransport implements Transport, Outlet {
       (options.batchSize > 1 ? '/batch' : '')
     const authorization = token === null ? [] : [['Authorization', `Bearer ${token}`] as const]
     const headers = [['Content-Type', this.body.contentType] as const, ...authorization]
-    this.target = { url, tls, head: requestHead(url, path, headers) }
+    this.target = { url, tls, head: requestHead(url, path, headers), answers: new AnswerReader() }
     this.answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
     this.connectionsMax = options.connectionsMax
     this.requestsMax = options.requestsMax ?? REQUESTS_MAX
@@ -162,6 +163,7 @@ export class HttpTransport implements Transport, Outlet {
     if (points > 0) this.submit(this.body.take(), points, performance.now())
   }
 
+  /** @param body valid only during the call */
   private submit (body: Buffer, points: number, startedMs: number): void {
     this.stats.sentMessages++
     if (startedMs < this.refusedUntilMs) {
@@ -175,7 +177,7 @@ export class HttpTransport implements Transport, Outlet {
       connection.send(body, points, startedMs)
       return
     }
-    this.queue.push({ body, points, startedMs })
+    this.queue.push({ body: Buffer.from(body), points, startedMs })
     this.openSoon()
   }
 

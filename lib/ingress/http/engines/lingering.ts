@@ -7,7 +7,7 @@
  * meanwhile fills the buffers of its connection, no more. How long and how many is bounded.
  */
 import { NOT_LISTED } from '../../../support/roster.js'
-import type { BodyWatch, Watched } from './body.js'
+import { TICKS_PER_STALL, type BodyWatch, type Watched } from './body.js'
 
 /**
  * As much of a body that was answered early is read and discarded, so that its connection serves on. Reading more would
@@ -17,8 +17,8 @@ import type { BodyWatch, Watched } from './body.js'
 export const DISCARDED_BYTES_MAX = 512 * 1024
 /** More than that: the oldest is closed. On node:http each may hold a read of 64 KB. */
 export const LINGERING_MAX = 256
-/** One to two seconds, with the default stall timeout. */
-const TICKS = 2
+/** Two seconds, with the default stall timeout. */
+const TICKS = TICKS_PER_STALL / 4
 
 interface Connection {
   destroy (): void

@@ -1,7 +1,7 @@
 import t from 'tap'
 import * as fc from 'fast-check'
 import assert from 'node:assert/strict'
-import { readAnswer } from '../../../../lib/sim/send/http-answer.js'
+import { AnswerReader, readAnswer } from '../../../../lib/sim/send/http-answer.js'
 
 const texts = fc.string({ unit: fc.constantFrom('a', '}', '\r', '\n', ':', '0', 'é', '😀'), maxLength: 30 })
 
@@ -63,6 +63,27 @@ t.test('invalid or oversized responses are broken; nothing throws', (t) => {
     maxLength: 20
   }), (text) => {
     readAnswer(Buffer.from(text))
+  }))
+  t.end()
+})
+
+t.test('a reader of many responses parses each like the first', (t) => {
+  const reader = new AnswerReader()
+  const response = (status: number, body: string, framing = `content-length: ${body.length}`): Buffer =>
+    Buffer.from(`HTTP/1.1 ${status} Whatever\r\n${framing}\r\n\r\n${body}`)
+  const interim = Buffer.from('HTTP/1.1 103 Early Hints\r\ncontent-length: 0\r\n\r\n')
+  const responses = [
+    response(202, 'abc'), response(202, 'abd'), response(202, 'abcd'), response(503, 'abc'), response(202, 'abc'),
+    response(200, '3\r\nabc\r\n0\r\n\r\n', 'transfer-encoding: chunked'), Buffer.concat([interim, response(200, 'abc')]),
+    response(202, '', 'content-length: 0\r\nconnection: close'), response(202, '')
+  ]
+  fc.assert(fc.property(fc.array(fc.tuple(fc.constantFrom(...responses), fc.double({ min: 0, max: 2 }))), (read) => {
+    for (const [bytes, share] of read) {
+      const part = bytes.subarray(0, Math.ceil(bytes.length * share))
+      const [expected, actual] = [readAnswer(part), reader.read(part)]
+      if (typeof expected === 'string' || expected.status >= 300) assert.deepEqual(actual, expected)
+      else assert.deepEqual({ ...actual as object, body: '' }, { ...expected, body: '' })
+    }
   }))
   t.end()
 })
