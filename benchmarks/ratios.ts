@@ -1,6 +1,6 @@
 /** Figures as ratios to others of the same round, comparable from day to day and machine to machine. */
-import type { Plan } from './plan.js'
-import type { Group } from './plan.js'
+import { ENGINES } from './scenarios/access/access.js'
+import type { Group, Plan } from './plan.js'
 import type { Measurement, Ratio, RunRecord } from './result.js'
 import { cpuMicrosPerPoint, isQuiet, median, pointsPerSessionSecond, spread } from './statistics.js'
 import { STORING } from './timescale/purposes.js'
@@ -174,13 +174,19 @@ const PAIRS: readonly Pair[] = [
     figure: ({ latency }) => latency?.p99 ?? NaN,
     lower: true
   },
-  {
-    name: 'access_tls',
-    title: 'JSON, 1000 a request, stored over TLS ÷ without',
-    of: 'access_tls',
-    by: 'access_plain',
-    groups: ['access']
-  }
+  ...ENGINES.flatMap((engine): Pair[] => {
+    const pair = { of: `access_tls_${engine}`, by: `access_plain_${engine}`, groups: ['access'] } as const
+    return [
+      { ...pair, name: `access_tls_${engine}`, title: `JSON, 1000 a request, stored over TLS ÷ without, ${engine}` },
+      {
+        ...pair,
+        name: `access_tls_cost_${engine}`,
+        title: `JSON, 1000 a request, the server's processor time a point over TLS ÷ without, ${engine}`,
+        figure: cpuMicrosPerPoint,
+        lower: true
+      }
+    ]
+  })
 ]
 
 const RATE = ({ rate }: RunRecord): number => rate

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { requirementVerdicts } from '../../benchmarks/requirements.js'
+import { ratiosOf } from '../../benchmarks/ratios.js'
 import type { Group } from '../../benchmarks/plan.js'
 import type { Measurement, RunRecord, Verdict } from '../../benchmarks/result.js'
 import { measurement } from './sample.js'
@@ -40,5 +41,17 @@ t.test('what pages cost is a difference, what an upload costs is a share', t => 
     made('access_upload_right_uws', upload(10, 1)), made('access_upload_wrong_uws', upload(100, 0.2))
   ], 'access')
   t.match(uploads.find(({ title }) => title.includes('wrong token')), { passed: false, detail: '2 %; at most 1 %' })
+  t.end()
+})
+
+t.test('what TLS costs is judged by the rate, and by the processor time of the server alone', t => {
+  const run = (rate: number, worker: number, load: number): Partial<RunRecord> => (
+    { rate, stored: 1_000_000, cpuSeconds: { worker, 'database sessions': 1, load } })
+  const measurements = [
+    made('access_plain_node', run(100, 1, 1)), made('access_tls_node', run(80, 1.2, 9))
+  ]
+  const judged = requirementVerdicts(measurements, ratiosOf(measurements), { groups: ['access'] })
+  t.match(judged.find(({ title }) => title.endsWith('over TLS ÷ without, node')), { passed: false, detail: '0.8; at least 0.85' })
+  t.match(judged.find(({ title }) => title.endsWith('time a point, node')), { passed: true, detail: '0.91; at least 0.85' })
   t.end()
 })

@@ -1,6 +1,6 @@
 /**
- * What it costs to stand on a network: JSON batches over TLS and without it; large uploads with a wrong token and with
- * a right one; an honest client beside thousands of connections that never end, on both engines.
+ * What it costs to stand on a network, on both engines: JSON batches over TLS and without it; large uploads with a wrong
+ * token and with a right one; an honest client beside thousands of connections that never end.
  */
 import type { AttackJob, AttackResult } from '../../load/attack-sender.js'
 import { prepareLoad } from '../../load/child.js'
@@ -20,15 +20,15 @@ export const ENGINES = ['uws', 'node'] as const
 type Engine = typeof ENGINES[number]
 
 export async function measureAccess (session: Session, results: Results): Promise<void> {
-  await measureTls(session, results)
   for (const engine of ENGINES) {
+    await measureTls(session, engine, results)
     await measureUploads(session, engine, results)
     await measureAttack(session, engine, results)
   }
 }
 
 /** Both servers are new, and warmed up alike. */
-async function measureTls (session: Session, results: Results): Promise<void> {
+async function measureTls (session: Session, engine: Engine, results: Results): Promise<void> {
   const missing = certificateMissing()
   if (missing !== null) {
     results.skip('JSON batches over TLS', missing)
@@ -39,10 +39,10 @@ async function measureTls (session: Session, results: Results): Promise<void> {
     { name: 'access_plain', title: 'without TLS', files: {} },
     { name: 'access_tls', title: 'over TLS', files: { TLS_CERT: cert, TLS_KEY: key } }
   ]) {
-    await withServer(session, { files }, async (own) => {
+    await withServer(session, { env: { HTTP_ENGINE: engine }, files }, async (own) => {
       await warmUp(own)
       const run = await runThroughput(own, { format: 'json', batch: BATCH, seconds: own.plan.seconds })
-      results.add('access', name, `JSON, ${BATCH} a request, ${title}`, 'points/s', run)
+      results.add('access', `${name}_${engine}`, `JSON, ${BATCH} a request, ${title}, ${engine}`, 'points/s', run)
     })
   }
 }
