@@ -99,7 +99,8 @@ function putNumber (target: Buffer, start: number, value: number): number {
   return at
 }
 
-function putWhole (target: Buffer, start: number, whole: number): number {
+/** Writes a whole number below 2^31, not negative. @returns the offset after it */
+export function putWhole (target: Buffer, start: number, whole: number): number {
   let digits = 1
   for (let bound = 10; whole >= bound; bound *= 10) digits++
   let rest = whole | 0

@@ -11,6 +11,7 @@
  */
 import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { putWhole } from '../fleet/point-text.js'
 import type { Answer, AnswerReader } from './http-answer.js'
 
 /** Outcome of a request. */
@@ -39,6 +40,9 @@ export const CONNECT_TIMEOUT_MS = 5_000
 const READ_BYTES = 4_096
 /** A connection keeps a buffer of this size for its requests, which larger ones do not use. */
 const REQUEST_BYTES = 4_096
+const HEAD_END = Buffer.from('\r\n\r\n')
+/** Digits of the longest body. */
+const LENGTH_BYTES_MAX = 10
 const CLOSED_BY_SERVER = 'closed'
 const NO_ANSWER_IN_TIME = 'timeout'
 const BROKEN_ANSWER = 'no HTTP answer'
@@ -65,11 +69,15 @@ export class HttpConnection implements Outcome {
     this.socket ??= this.connect()
   }
 
-  /** Sends a request. None may be in flight. @param body copied */
-  send (body: Buffer, points: number, startedMs: number): void {
+  /**
+   * Sends a request. None may be in flight.
+   * @param body copied
+   * @param nowMs on the clock of performance.now(), which is not cheap
+   */
+  send (body: Buffer, points: number, startedMs: number, nowMs: number): void {
     this.points = points
     this.startedMs = startedMs
-    this.sentMs = performance.now()
+    this.sentMs = nowMs
     this.answer = null
     this.error = ''
     this.busy = true
@@ -90,12 +98,11 @@ export class HttpConnection implements Outcome {
 
   private requestOf (body: Buffer): Buffer {
     const { head } = this.target
-    const length = `${body.length}\r\n\r\n`
-    const bytes = head.length + length.length + body.length
-    const request = this.bufferOf(bytes)
-    request.write(length, head.length, 'latin1')
-    body.copy(request, head.length + length.length)
-    return request.length === bytes ? request : request.subarray(0, bytes)
+    const request = this.bufferOf(head.length + LENGTH_BYTES_MAX + HEAD_END.length + body.length)
+    const lengthEnd = putWhole(request, head.length, body.length)
+    HEAD_END.copy(request, lengthEnd)
+    const end = lengthEnd + HEAD_END.length + body.copy(request, lengthEnd + HEAD_END.length)
+    return request.subarray(0, end)
   }
 
   /** Begins with the head. A new one for a large request, or if an early answer came before the last one was sent. */

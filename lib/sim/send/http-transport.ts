@@ -174,7 +174,7 @@ export class HttpTransport implements Transport, Outlet {
     this.pendingPoints += points
     const connection = this.idle.pop() ?? (this.connections.length === 0 ? this.open() : null)
     if (connection !== null) {
-      connection.send(body, points, startedMs)
+      connection.send(body, points, startedMs, startedMs)
       return
     }
     this.queue.push({ body: Buffer.from(body), points, startedMs })
@@ -197,11 +197,12 @@ export class HttpTransport implements Transport, Outlet {
 
   /** Opens connections for requests that have waited long enough. */
   private openForPatient (): void {
-    const latestMs = performance.now() - PATIENCE_MS
+    const nowMs = performance.now()
+    const latestMs = nowMs - PATIENCE_MS
     const room = Math.min(OPENINGS_MAX, this.connectionsMax - this.connections.length)
     for (let opened = 0; opened < room && (this.queue[this.queueHead]?.startedMs ?? Infinity) <= latestMs; opened++) {
       const next = this.nextWaiting()
-      if (next !== null) this.open().send(next.body, next.points, next.startedMs)
+      if (next !== null) this.open().send(next.body, next.points, next.startedMs, nowMs)
     }
     if (this.queueHead < this.queue.length) this.openSoon()
   }
@@ -213,10 +214,11 @@ export class HttpTransport implements Transport, Outlet {
 
   private readonly onOutcome = (connection: HttpConnection): void => {
     const { points } = connection
-    this.count(connection)
+    const nowMs = performance.now()
+    this.count(connection, nowMs)
     const next = this.closed ? null : this.nextWaiting()
     if (next === null) this.idle.push(connection)
-    else connection.send(next.body, next.points, next.startedMs)
+    else connection.send(next.body, next.points, next.startedMs, nowMs)
     this.settle(points)
   }
 
@@ -231,13 +233,13 @@ export class HttpTransport implements Transport, Outlet {
     return next
   }
 
-  private count (outcome: Outcome): void {
+  private count (outcome: Outcome, nowMs: number): void {
     const { points, answer } = outcome
     if (answer === null) {
       this.fail(this.networkCause(outcome.error), '', points)
       return
     }
-    recordLatency(this.stats.latencies, performance.now() - outcome.startedMs)
+    recordLatency(this.stats.latencies, nowMs - outcome.startedMs)
     if (answer.retryAfter) this.stats.askedToWait++
     if (answer.status >= 200 && answer.status <= 299) {
       this.stats.acceptedPoints += points

@@ -44,6 +44,15 @@ t.test('a single body gets the memory it needs, whatever the limit', (t) => {
   t.end()
 })
 
+t.test('slow bodies need little memory each', (t) => {
+  const watch = new BodyWatch(60_000, 110_000)
+  t.teardown(() => watch.close())
+  const outcomes: string[] = []
+  for (let body = 0; body < 100; body++) readerOf(watch, outcomes).take(Buffer.from('{'), false)
+  t.same(outcomes, [], 'a hundred of 1 KB')
+  t.end()
+})
+
 t.test('the memory of one body is reused for the next', (t) => {
   const watch = new BodyWatch(60_000)
   t.teardown(() => watch.close())
