@@ -3,6 +3,8 @@
  * To add a format, add an entry to a table.
  */
 import { gunzip } from 'node:zlib'
+import { Turns } from '../../../support/turns.js'
+import { LARGE_BODY_BYTES } from '../engines/body.js'
 import type { DecodeFault } from '../../../../protocol/faults.js'
 import type { DecodeRules } from '../../../../protocol/point.js'
 import type { PointColumns } from '../../../../protocol/columns.js'
@@ -79,6 +81,17 @@ export function findEncoding (contentEncoding: string): 'identity' | 'gzip' | nu
 /** Bodies decompressed concurrently in one worker; each may use MAX_BODY_BYTES. */
 const UNPACKING_MAX = 32
 let unpackingCount = 0
+/** Those that are large are passed on in turn, see body.ts. */
+const turns = new Turns()
+/**
+ * A body is decompressed piece by piece, and each piece is a round trip to another thread. The default of 16 KB makes
+ * 512 of a body of 8 MB; but more than a small body needs would be wasted on it.
+ */
+const PIECE_BYTES = { min: 16 * 1024, max: 256 * 1024 } as const
+const TYPICAL_RATIO = 16
+
+const pieceBytes = (packedBytes: number): number => (
+  Math.min(PIECE_BYTES.max, Math.max(PIECE_BYTES.min, packedBytes * TYPICAL_RATIO)))
 
 export type UnpackFailure = 'body_too_large' | 'invalid_encoding' | 'too_busy'
 
@@ -91,10 +104,19 @@ export function unpack (
     return
   }
   unpackingCount++
-  gunzip(Buffer.from(body), { maxOutputLength: bytesMax }, (error, unpacked) => {
+  const passOn = (unpacked: Buffer): void => {
     unpackingCount--
-    if (error === null) onBody(unpacked)
-    else onFailure(isTooLarge(error) ? 'body_too_large' : 'invalid_encoding')
+    onBody(unpacked)
+  }
+  gunzip(Buffer.from(body), { maxOutputLength: bytesMax, chunkSize: pieceBytes(body.length) }, (error, unpacked) => {
+    if (error !== null) {
+      unpackingCount--
+      onFailure(isTooLarge(error) ? 'body_too_large' : 'invalid_encoding')
+    } else if (unpacked.length > LARGE_BODY_BYTES) {
+      turns.add(() => passOn(unpacked))
+    } else {
+      passOn(unpacked)
+    }
   })
 }
 

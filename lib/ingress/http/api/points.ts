@@ -18,7 +18,6 @@ import type { RouteHandler } from './router.js'
 export interface PointContext {
   readonly intake: Intake
   readonly counters: HttpCounters
-  readonly maxBodyBytes: number
   /** Points are made durable in a replicated log, not on this host: acknowledgements say so. */
   readonly isReplicated: boolean
   /** Microseconds since 1970. */
@@ -27,6 +26,10 @@ export interface PointContext {
 
 export interface PointRoute {
   readonly formats: FormatTable
+  /** Of its bodies, also when decompressed. */
+  readonly bodyBytesMax: number
+  /** Said of a larger one; null: that MAX_BODY_BYTES is the bound. */
+  readonly tooLarge: string | null
   /** Appended to the error about an unknown content type. */
   readonly hint: string
   /** Body of the 202, taken from the columns before they are refilled. */
@@ -40,6 +43,12 @@ interface Order {
   readonly encoding: 'identity' | 'gzip'
 }
 
+/**
+ * Body of a single point. The head alone tells that a larger one is none, so it costs nothing. The largest point, of
+ * METRICS_MAX metrics with the longest names and numbers, has 300 KB.
+ */
+export const POINT_BODY_BYTES_MAX = 512 * 1024
+
 /** What `ack` may be. */
 const ACK_WORDS = [...ACK_LEVELS, 'replicated'] as const
 
@@ -48,8 +57,12 @@ export function createPointHandler (context: PointContext, route: PointRoute): R
     const order = readHead(context, route, call)
     if (order === null) return
     const post = new PointPost(context, route, order, call)
-    call.readBody(context.maxBodyBytes, (body) => post.receive(body))
+    call.readBody(route.bodyBytesMax, (body) => post.receive(body), tooLargeFor(route))
   }
+}
+
+function tooLargeFor ({ tooLarge }: PointRoute): ErrorExtras {
+  return tooLarge === null ? {} : { message: tooLarge }
 }
 
 /** Checks everything that can be refused before the body is read. Null: it was refused and answered. */
@@ -116,7 +129,7 @@ class PointPost {
   ) {}
 
   receive (body: Buffer): void {
-    const { context, order, call } = this
+    const { context, order, route, call } = this
     context.counters.bodyBytes += body.length
     if (order.encoding === 'identity') {
       this.decodeAndOffer(body)
@@ -125,13 +138,13 @@ class PointPost {
     const { exchange, counters } = call
     unpack(
       body,
-      context.maxBodyBytes,
+      route.bodyBytesMax,
       (unpacked) => {
         // The client has gone, and nothing was accepted: it will send the points again.
         if (exchange.aborted) counters.aborted++
         else this.decodeUnpacked(unpacked)
       },
-      (failure) => call.fail(failure))
+      (failure) => call.fail(failure, failure === 'body_too_large' ? tooLargeFor(route) : {}))
   }
 
   /** In a callback of zlib, where nobody else catches exceptions. */

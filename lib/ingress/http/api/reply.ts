@@ -1,6 +1,7 @@
 /** One request on its way through a route, and every way to answer it; answers are counted. */
 import { OperatingError } from '../../../support/errors.js'
 import { errorAnswer } from '../engines/answers.js'
+import { CHUNKS_MAX } from '../engines/body.js'
 import { IDLE_MS } from '../engines/engine.js'
 import type { ErrorCode } from '../../../support/errors.js'
 import type { Satellite } from '../../../../protocol/satellites.js'
@@ -12,6 +13,9 @@ import type { Caller } from './tokens.js'
 import type { Client } from '../clients/rates.js'
 
 const JSON_HEADERS: Headers = [['content-type', 'application/json']]
+const TOO_MANY_CHUNKS = {
+  message: `The body has more than ${CHUNKS_MAX} chunks; send larger chunks, or a body with a Content-Length.`
+}
 
 export class RouteCall {
   constructor (
@@ -40,6 +44,7 @@ export class RouteCall {
       },
       (failure) => {
         if (failure === 'aborted') this.counters.aborted++
+        else if (failure === 'too_many_chunks') this.fail('body_too_large', TOO_MANY_CHUNKS)
         else this.fail(failure, failure === 'body_too_large' ? tooLarge : {})
       })
   }

@@ -9,13 +9,14 @@
  *   403   the token does not have the role
  *   429   the client has sent too many requests
  *
- * OPTIONS is answered with Allow: paths and methods are no secret. Browsers get permission for allowed origins only. A
- * handler that throws is a programmer's error: the client gets 500 if possible, and the exception ends the process.
+ * OPTIONS is answered with Allow: paths and methods are no secret. Browsers get permission for allowed origins only. The
+ * answer has a body, since uWebSockets.js may close the connection after one without (uws-exchange.ts). A handler that
+ * throws is a programmer's error: the client gets 500 if possible, and the exception ends the process.
  */
 import { CorsExchange, preflightHeaders } from './cors.js'
 import { MsgpackExchange, acceptsMsgpack } from './msgpack-answers.js'
 import { RouteCall } from './reply.js'
-import type { HttpHandler, HttpRequest } from '../engines/engine.js'
+import type { Headers, HttpHandler, HttpRequest } from '../engines/engine.js'
 import type { ErrorExtras } from '../engines/answers.js'
 import type { OriginCheck } from '../engines/origins.js'
 import type { Role } from '../../../access/token.js'
@@ -52,6 +53,8 @@ export interface Checks {
 /** Safe methods, which change nothing. */
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
+const optionsHeaders = (allow: string): Headers => [['allow', allow], ['content-type', 'text/plain']]
+
 type Denial = DenialCode | 'foreign_origin'
 
 interface Entry {
@@ -75,18 +78,19 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
     const entry = exact ?? found?.entry
     if (entry === undefined) {
       const call = new RouteCall(request, exchange, counters.requests.unknown)
-      if (request.method === 'OPTIONS' && request.path === '*') call.reply(200, [['allow', paths.allow]], '')
+      if (request.method === 'OPTIONS' && request.path === '*') call.reply(200, optionsHeaders(paths.allow), `${paths.allow}\n`)
       else call.fail('not_found')
       return
     }
     const handler = entry.methods.get(request.method)
     if (handler === undefined) {
       const call = new RouteCall(request, exchange, entry.counters)
-      const headers = [['allow', entry.allow]] as const
+      const { allow } = entry
       if (request.method === 'OPTIONS') {
-        call.reply(200, origin === null ? headers : [...headers, ...preflightHeaders(entry.allow)], '')
+        const headers = optionsHeaders(allow)
+        call.reply(200, origin === null ? headers : [...headers, ...preflightHeaders(allow)], `${allow}\n`)
       } else {
-        call.fail('method_not_allowed', { headers })
+        call.fail('method_not_allowed', { headers: [['allow', allow]] })
       }
       return
     }

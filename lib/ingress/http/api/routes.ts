@@ -2,7 +2,7 @@
 import { noSuchStream } from '../../../../protocol/names.js'
 import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
 import { OriginCheck } from '../engines/origins.js'
-import { createPointHandler } from './points.js'
+import { POINT_BODY_BYTES_MAX, createPointHandler } from './points.js'
 import { createProbeRoutes, withoutDetails } from './probes.js'
 import { PointAnswers } from './reply.js'
 import { createRouter } from './router.js'
@@ -43,16 +43,17 @@ export function createHandler (parts: HandlerParts): HttpHandler {
   const { intake, streams, status, config, tokens, counters, now } = parts
   const { isReplicated = false } = parts
   const contextOf = (intake: Intake): PointContext => (
-    { intake, counters, now, isReplicated, maxBodyBytes: config.maxBodyBytes })
+    { intake, counters, now, isReplicated })
   const context = contextOf(intake)
-  const byStream = (create: (context: PointContext, batchPath: string) => RouteHandler): RouteHandler => (
+  const bodyBytesMax = config.maxBodyBytes
+  const byStream = (create: CreatePointRoute): RouteHandler => (
     createStreamHandler(new Map(Array.from(streams, ([name, each]) => (
-      [name, create(contextOf(each), `/telemetry/${name}/batch`)])))))
+      [name, create(contextOf(each), bodyBytesMax, `/telemetry/${name}/batch`)])))))
   const routes: RouteTable = {
     '/telemetry': {
-      name: 'telemetry', writer: 'ingest', methods: { POST: createPointRoute(context, '/telemetry/batch') }
+      name: 'telemetry', writer: 'ingest', methods: { POST: createPointRoute(context, bodyBytesMax, '/telemetry/batch') }
     },
-    '/telemetry/batch': { name: 'batch', writer: 'ingest', methods: { POST: createBatchRoute(context) } },
+    '/telemetry/batch': { name: 'batch', writer: 'ingest', methods: { POST: createBatchRoute(context, bodyBytesMax) } },
     '/telemetry/{stream}': { name: 'telemetry', writer: 'ingest', methods: { POST: byStream(createPointRoute) } },
     '/telemetry/{stream}/batch': { name: 'batch', writer: 'ingest', methods: { POST: byStream(createBatchRoute) } },
     ...createProbeRoutes(intake),
@@ -77,11 +78,17 @@ function createStreamHandler (handlers: ReadonlyMap<string, RouteHandler>): Rout
   }
 }
 
+type CreatePointRoute = (context: PointContext, bodyBytesMax: number, batchPath: string) => RouteHandler
+
 /** @param batchPath where many points go */
-function createPointRoute (context: PointContext, batchPath: string): RouteHandler {
+function createPointRoute (context: PointContext, bodyBytesMax: number, batchPath: string): RouteHandler {
   const answers = new PointAnswers()
   return createPointHandler(context, {
     formats: new FormatTable(POINT_FORMATS),
+    bodyBytesMax: Math.min(bodyBytesMax, POINT_BODY_BYTES_MAX),
+    tooLarge: bodyBytesMax <= POINT_BODY_BYTES_MAX
+      ? null
+      : `A body of one point has at most ${POINT_BODY_BYTES_MAX} bytes; bodies of many points go to ${batchPath}.`,
     hint: `; bodies of many points go to ${batchPath}`,
     answer: (columns) => {
       const satellite = columns.satellites[0]
@@ -91,9 +98,11 @@ function createPointRoute (context: PointContext, batchPath: string): RouteHandl
   })
 }
 
-function createBatchRoute (context: PointContext): RouteHandler {
+function createBatchRoute (context: PointContext, bodyBytesMax: number): RouteHandler {
   return createPointHandler(context, {
     formats: new FormatTable(BATCH_FORMATS),
+    bodyBytesMax,
+    tooLarge: null,
     hint: '',
     answer: (columns: PointColumns) => `{"status":"accepted","count":${columns.count}}`
   })

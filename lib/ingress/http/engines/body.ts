@@ -3,9 +3,12 @@
  *
  * A body in one chunk is passed on without a copy; buffers for bodies in several chunks are reused. Either way a body
  * is valid only during onBody. Exactly one of onBody and onFailure is called, unless the reader is dropped first.
+ *
+ * Large bodies are passed on one a turn of the event loop: several that are complete at once would hold up small ones.
  */
 import { BufferPool } from '../../../support/buffer-pool.js'
 import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'
+import { Turns } from '../../../support/turns.js'
 import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
 import type { BodyFailure, HttpRequest } from './engine.js'
 
@@ -18,8 +21,20 @@ export const TICKS_PER_STALL = 64
 const FIRST_BYTES = 1024
 /** Memory of one worker for incomplete bodies. */
 const BODIES_BYTES_MAX = 256 * 1024 * 1024
-/** Kept for later bodies, in addition. */
-const SPARE_BYTES_MAX = 4 * 1024 * 1024
+/**
+ * Kept for later bodies, in addition: a buffer of each size up to 8 MB. Fresh memory costs more time than all else that
+ * a large body does: the system clears its pages.
+ */
+const SPARE_BYTES_MAX = 16 * 1024 * 1024
+/** Bodies of more are passed on in turn: decoding one may take some ten milliseconds. */
+export const LARGE_BODY_BYTES = 256 * 1024
+/**
+ * Chunks of a body. Each takes some microseconds, even if it is a single byte, which would add up to seconds. Two for
+ * each line of a body with the maximum of points.
+ */
+export const CHUNKS_MAX = 20_000
+/** What a chunk that is discarded counts for, besides its bytes. */
+export const CHUNK_OVERHEAD_BYTES = 64
 
 /** Anything with a deadline counted in ticks. */
 export interface Watched extends Listed {
@@ -33,6 +48,7 @@ export interface Watched extends Listed {
 export class BodyWatch {
   private readonly watched = new Roster<Watched>()
   private readonly pool = new BufferPool(SPARE_BYTES_MAX)
+  private readonly turns = new Turns()
   private heldBytes = 0
   private readonly timer: NodeJS.Timeout
   /** Bytes of a body that must arrive within a stall timeout. */
@@ -72,6 +88,11 @@ export class BodyWatch {
     this.pool.giveBack(room)
   }
 
+  /** Runs it in a turn of the event loop of its own. */
+  inTurn (passOn: () => void): void {
+    this.turns.add(passOn)
+  }
+
   close (): void {
     clearInterval(this.timer)
   }
@@ -108,6 +129,7 @@ export class BodyReader implements Watched {
   /** Chunks of a body that has several, `length` bytes of it. */
   private buffer: Buffer | null = null
   private length = 0
+  private chunks = 0
   private lengthAtStart = 0
   private readonly ticks = new StallTicks()
   private open = true
@@ -126,6 +148,8 @@ export class BodyReader implements Watched {
     if (!this.open) return
     if (this.length + chunk.length > this.bytesMax) {
       this.fail('body_too_large')
+    } else if (++this.chunks > CHUNKS_MAX) {
+      this.fail('too_many_chunks')
     } else if (last && this.length === 0) {
       this.drop()
       this.onBody(chunk)
@@ -162,6 +186,16 @@ export class BodyReader implements Watched {
   }
 
   private finish (): void {
+    if (this.length <= LARGE_BODY_BYTES) {
+      this.passOn()
+      return
+    }
+    this.watch.delete(this)
+    this.watch.inTurn(() => this.passOn())
+  }
+
+  /** Has no effect if it was dropped while it waited for its turn. */
+  private passOn (): void {
     const room = this.buffer
     if (room === null) return
     this.buffer = null

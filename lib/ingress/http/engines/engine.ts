@@ -61,7 +61,7 @@ export interface HttpRequest {
 }
 
 /** 'too_busy': incomplete bodies use all the memory for them. 'malformed_request': invalid chunks. */
-export type BodyFailure = 'body_too_large' | 'request_timeout' | 'length_required' | 'too_busy' |
+export type BodyFailure = 'body_too_large' | 'too_many_chunks' | 'request_timeout' | 'length_required' | 'too_busy' |
   'malformed_request' | 'aborted'
 
 /** Body and answer of one request. Every method is safe to call after the client has disconnected. */

@@ -1,5 +1,5 @@
 /** One request of node:http and its answer. */
-import { BodyReader, StallTicks, bytesOf, refusedByHead } from '../body.js'
+import { BodyReader, CHUNK_OVERHEAD_BYTES, StallTicks, bytesOf, refusedByHead } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { refusalOf } from '../refusals.js'
@@ -15,6 +15,8 @@ import type { NodeConnection, Reception } from './node-connection.js'
 import type { NodeRequest } from './node-request.js'
 
 const NO_BYTES = Buffer.alloc(0)
+/** After these nothing else is read from the connection. */
+const LAST_FAILURES: ReadonlySet<BodyFailure> = new Set(['request_timeout', 'malformed_request', 'too_many_chunks'])
 /** A large answer is written in pieces, so that it shows whether its client reads. */
 const PIECE_BYTES = 64 * 1024
 
@@ -88,7 +90,7 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
       this.hangUp = false
     }
     const reader = new BodyReader(this.server.watch, bytesMax, onBody, (failure) => {
-      this.hangUp = failure === 'request_timeout' || failure === 'malformed_request'
+      this.hangUp = LAST_FAILURES.has(failure)
       onFailure(failure)
     })
     this.reader = reader
@@ -127,9 +129,7 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
       }))
       return
     }
-    req.pause()
-    // Node.js reads to its end whatever nobody has begun to read.
-    req.read(0)
+    stopReading(req)
   }
 
   private send (body: string | Buffer): void {
@@ -248,6 +248,18 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
   }
 }
 
+/**
+ * Not even what a paused request buffers, which is tens of thousands of objects if its chunks are small: it resumes the
+ * socket for that.
+ */
+function stopReading (req: IncomingMessage): void {
+  req.pause()
+  // Node.js reads to its end whatever nobody has begun to read.
+  req.read(0)
+  req._read = () => {}
+  req.socket.pause()
+}
+
 /** The rest of a body that was answered early: read to its end, unless that takes too long or is too much. */
 class Discard implements Watched {
   place = NOT_LISTED
@@ -259,7 +271,7 @@ class Discard implements Watched {
     private readonly req: IncomingMessage, private readonly watch: BodyWatch, private readonly onTooMuch: () => void
   ) {
     req.removeAllListeners('data')
-    req.on('data', (chunk: Buffer) => this.count(chunk.length))
+    req.on('data', (chunk: Buffer) => this.count(chunk.length + CHUNK_OVERHEAD_BYTES))
   }
 
   tick (): void {
@@ -273,7 +285,7 @@ class Discard implements Watched {
     this.bytes += bytes
     if (this.bytes <= DISCARDED_BYTES_MAX || this.req.isPaused()) return
     this.watch.delete(this)
-    this.req.pause()
+    stopReading(this.req)
     this.onTooMuch()
   }
 }

@@ -9,7 +9,7 @@
  * It says that a stream is writable before it has written what it keeps. Only the next write shows whether it has: so
  * after a chunk that was not taken whole, the next one is begun with a single byte.
  */
-import { BodyReader, HeldAnswer, bytesOf, refusedByHead } from '../body.js'
+import { BodyReader, CHUNK_OVERHEAD_BYTES, HeldAnswer, bytesOf, refusedByHead } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { Unread } from '../unread.js'
@@ -93,7 +93,7 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   /** Chunks of a request that has its answer already. */
   private discard (bytes: number): void {
     if (!this.isAnswered || this.paused || this.ended) return
-    this.discardedBytes += bytes
+    this.discardedBytes += bytes + CHUNK_OVERHEAD_BYTES
     if (this.discardedBytes <= DISCARDED_BYTES_MAX) return
     this.skipBody()
     setImmediate(() => this.release())
@@ -112,7 +112,7 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
       return
     }
     const reader = new BodyReader(this.server.watch, bytesMax, onBody, (failure) => {
-      if (this.isLong && failure !== 'aborted') this.skipBody()
+      if ((this.isLong && failure !== 'aborted') || failure === 'too_many_chunks') this.skipBody()
       else this.hangUp = failure === 'request_timeout'
       onFailure(failure)
     })
