@@ -53,8 +53,6 @@ export interface Checks {
 /** Safe methods, which change nothing. */
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-const optionsHeaders = (allow: string): Headers => [['allow', allow], ['content-type', 'text/plain']]
-
 type Denial = DenialCode | 'foreign_origin'
 
 interface Entry {
@@ -78,7 +76,7 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
     const entry = exact ?? found?.entry
     if (entry === undefined) {
       const call = new RouteCall(request, exchange, counters.requests.unknown)
-      if (request.method === 'OPTIONS' && request.path === '*') call.reply(200, optionsHeaders(paths.allow), `${paths.allow}\n`)
+      if (request.method === 'OPTIONS' && request.path === '*') replyOptions(call, paths.allow)
       else call.fail('not_found')
       return
     }
@@ -87,8 +85,7 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
       const call = new RouteCall(request, exchange, entry.counters)
       const { allow } = entry
       if (request.method === 'OPTIONS') {
-        const headers = optionsHeaders(allow)
-        call.reply(200, origin === null ? headers : [...headers, ...preflightHeaders(allow)], `${allow}\n`)
+        replyOptions(call, allow, origin === null ? [] : preflightHeaders(allow))
       } else {
         call.fail('method_not_allowed', { headers: [['allow', allow]] })
       }
@@ -113,6 +110,10 @@ export function createRouter (table: RouteTable, checks: Checks, counters: HttpC
       call.crash(error)
     }
   }
+}
+
+function replyOptions (call: RouteCall, allow: string, headers: Headers = []): void {
+  call.reply(200, [['allow', allow], ['content-type', 'text/plain'], ...headers], `${allow}\n`)
 }
 
 /** The caller; null if no token is needed; a code if the request is denied. */

@@ -1,6 +1,6 @@
 /** The memory that incomplete bodies may use together. */
 import t from 'tap'
-import { BodyReader, BodyWatch } from '../../../../../lib/ingress/http/engines/body.js'
+import { BodyReader, BodyWatch, CHUNKS_MAX, LARGE_BODY_BYTES } from '../../../../../lib/ingress/http/engines/body.js'
 
 const PIECE = Buffer.alloc(10_000, 'x')
 const REST = Buffer.alloc(6_000, 'x')
@@ -80,4 +80,47 @@ t.test('memory is returned if onBody throws', (t) => {
   reader(() => {}).take(PIECE, false)
   t.same(failures, [], 'all memory is available again')
   t.end()
+})
+
+t.test('a body has a bounded number of chunks, however small', (t) => {
+  const watch = new BodyWatch(60_000)
+  t.teardown(() => watch.close())
+  const outcomes: string[] = []
+  const BYTE = Buffer.from('x')
+  for (const chunks of [CHUNKS_MAX, CHUNKS_MAX + 1]) {
+    const reader = readerOf(watch, outcomes)
+    for (let chunk = 1; chunk <= chunks; chunk++) reader.take(BYTE, chunk === chunks)
+  }
+  t.same(outcomes, [`${CHUNKS_MAX} bytes`, 'too_many_chunks'])
+  t.end()
+})
+
+t.test('large bodies are passed on one a turn of the event loop, small ones at once', async (t) => {
+  const roomBytes = 2 * LARGE_BODY_BYTES
+  const watch = new BodyWatch(60_000, 3 * roomBytes)
+  t.teardown(() => watch.close())
+  const outcomes: string[] = []
+  const complete = (): BodyReader => {
+    const reader = readerOf(watch, outcomes)
+    reader.take(Buffer.alloc(LARGE_BODY_BYTES), false)
+    reader.take(PIECE, true)
+    return reader
+  }
+  const turn = async (): Promise<void> => { await new Promise((resolve) => setImmediate(resolve)) }
+  complete()
+  const aborted = complete()
+  complete()
+  readerOf(watch, outcomes).take(PIECE, true)
+  t.same(outcomes.splice(0), ['8000 bytes'])
+  aborted.fail('aborted')
+  const seen: string[][] = []
+  for (let left = 3; left > 0; left--) {
+    await turn()
+    seen.push(outcomes.splice(0))
+  }
+  const bytes = `${LARGE_BODY_BYTES + PIECE.length} bytes`
+  t.same(seen, [['aborted', bytes], [], [bytes]])
+  for (let left = 3; left > 0; left--) complete()
+  await turn()
+  t.same(outcomes, [bytes], 'all memory is available again')
 })

@@ -1,8 +1,10 @@
 /** Requests refused by their head alone: the client gets its answer, and the server does not read what it sends on. */
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
-import { BodyWatch } from '../../../../../lib/ingress/http/engines/body.js'
+import { POINT_BODY_BYTES_MAX } from '../../../../../lib/ingress/http/api/points.js'
+import { BodyWatch, CHUNKS_MAX } from '../../../../../lib/ingress/http/engines/body.js'
 import { LINGERING_MAX, Lingering } from '../../../../../lib/ingress/http/engines/lingering.js'
-import { RawClient, errorOf, onBothEngines, post, startRig } from './rig.js'
+import { POINT, RawClient, errorOf, onBothEngines, post, startRig } from './rig.js'
 
 const PIECE = Buffer.alloc(256 * 1024, ' ')
 /** Far more than the kernel keeps for a connection on both sides. */
@@ -64,6 +66,42 @@ onBothEngines('chunks without end: answered, and read no further than a bound', 
   t.equal((await client.answer()).status, 401)
   const bytes = await sending
   t.ok(bytes < BODY_BYTES / 4, `${bytes} bytes were taken`)
+})
+
+onBothEngines('a byte a chunk: refused or no longer read after a bound', async (t, engine) => {
+  const { server, intake, counters } = await startRig(t, engine, { bodyStallMs: STALL_MS })
+  const chunks = Buffer.from('1\r\n \r\n'.repeat(2 * CHUNKS_MAX))
+  for (const [path, status] of [['/telemetry/batch', 413], ['/telemetry', 413], ['/nowhere', 404]] as const) {
+    const client = await RawClient.open(t, server.port)
+    client.write(Buffer.concat([Buffer.from(post(path, 'transfer-encoding: chunked')), chunks]))
+    const answer = await client.answer()
+    t.equal(answer.status, status)
+    if (status === 413) t.match(errorOf(answer).message, /more than 20000 chunks/)
+    await client.waitForEnd()
+  }
+  t.same(intake.offers, [])
+  t.equal(counters.bodyBytes, 0)
+})
+
+onBothEngines('a body of one point is refused by its length, long before that of a batch', async (t, engine) => {
+  const { server, send } = await startRig(t, engine, { bodyStallMs: STALL_MS })
+  for (const path of ['/telemetry', '/telemetry/batch']) {
+    const client = await RawClient.open(t, server.port)
+    client.write(post(path, `content-length: ${POINT_BODY_BYTES_MAX + 1}`))
+    if (path === '/telemetry') {
+      const answer = await client.answer()
+      t.equal(answer.status, 413)
+      t.match(errorOf(answer).message, /one point has at most 524288 bytes; .* \/telemetry\/batch/)
+    } else {
+      client.write(Buffer.alloc(POINT_BODY_BYTES_MAX + 1, ' '))
+      t.equal((await client.answer()).status, 400)
+    }
+  }
+  const packed = gzipSync(POINT.padEnd(POINT_BODY_BYTES_MAX + 1))
+  const answer = await send('/telemetry', { body: packed, headers: { 'content-encoding': 'gzip' } })
+  t.equal(answer.status, 413)
+  t.match(errorOf(answer).message, /one point/)
+  t.equal((await send('/telemetry', { body: POINT.padEnd(POINT_BODY_BYTES_MAX) })).status, 202)
 })
 
 onBothEngines('many at a time: each gets its answer, also if it reads late', async (t, engine) => {
