@@ -24,7 +24,7 @@ import { nearest } from '../config/value-types.js'
 import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
 
 /** Every request compares its token with all of them: a thousand take 25 µs. */
-const TOKENS_MAX = 1_000
+export const TOKENS_MAX = 1_000
 /** A thousand tokens of a kilobyte each; most are far smaller. */
 const FILE_BYTES_MAX = 1024 * 1024
 /** Faults listed: a file of another kind has one on every line. */
@@ -36,8 +36,10 @@ const SHA256 = /^[0-9a-f]{64}$/i
 const TOKEN_FIELDS = [
   'name', 'sha256', 'roles', 'satellites', 'satellites_max', 'requests_per_second', 'points_per_second', 'expires'
 ] as const
-/** Every worker keeps their ids: 10 MB. */
+/** Every worker keeps their ids. */
 const SATELLITES_MAX = 100_000
+/** `satellites_max` of all tokens together. */
+export const SATELLITES_TOTAL_MAX = 1_000_000
 const MICROS_PER_MS = 1000
 
 export type ReadTokens =
@@ -86,7 +88,12 @@ class TokenFileReader {
     if (tokens.length > TOKENS_MAX) {
       return this.refuse([], 'tokens', `has ${tokens.length} entries; the maximum is ${TOKENS_MAX}`)
     }
-    return tokens.flatMap((entry, index) => this.readToken(entry, `tokens[${index}]`) ?? [])
+    const read = tokens.flatMap((entry, index) => this.readToken(entry, `tokens[${index}]`) ?? [])
+    const satellites = read.reduce((sum, { satellitesMax }) => sum + (satellitesMax ?? 0), 0)
+    if (satellites > SATELLITES_TOTAL_MAX) {
+      this.fault('tokens', `have a satellites_max of ${satellites} together; the maximum is ${SATELLITES_TOTAL_MAX}`)
+    }
+    return read
   }
 
   private readToken (value: unknown, path: string): Token | null {

@@ -11,6 +11,11 @@
  *   answer (ANSWER_BYTES_MAX) ──► all to workers (PASSING_BYTES_MAX)
  *                            └──► all unread by clients of a worker (UNREAD_BYTES_MAX)
  *
+ *   body of one point (POINT_BODY_BYTES_MAX) ≥ the largest point; chunks of a body (CHUNKS_MAX) ≥ two a line
+ *
+ *   tokens (TOKENS_MAX) ≤ clients (CLIENTS_MAX) ──► messages (USES_MAX) in the second that a bucket holds
+ *                └──► their satellites (SATELLITES_TOTAL_MAX) ──► with the clients, memory of an HTTP worker
+ *
  *   keys (UDP_KEYS_MAX) ──► tables (TABLES_MAX) × senders (SENDERS_PER_KEY_MAX) ──► memory of a UDP worker
  *                                                  └──► their last numbers, one text on disk
  *
@@ -19,11 +24,16 @@
  */
 import { strict as assert } from 'node:assert'
 import { constants } from 'node:buffer'
+import { SATELLITES_TOTAL_MAX, TOKENS_MAX } from '../access/token-file.js'
 import { UDP_KEYS_MAX } from '../access/udp-key.js'
 import { SLOT_SPOOL_BYTES_MIN } from '../config/settings.js'
 import { RUN_MS_MAX } from '../database/query-pool.js'
+import { POINT_BODY_BYTES_MAX } from '../ingress/http/api/points.js'
+import { CLIENT_BYTES, CLIENTS_MAX, USES_MAX, USES_MS } from '../ingress/http/clients/rates.js'
+import { SEEN_BYTES } from '../ingress/http/clients/satellite-quota.js'
+import { CHUNKS_MAX } from '../ingress/http/engines/body.js'
 import { BODY_STALL_MS, IDLE_MS } from '../ingress/http/engines/engine.js'
-import { LINGERING_MAX } from '../ingress/http/engines/lingering.js'
+import { DISCARDED_BYTES_MAX, LINGERING_MAX } from '../ingress/http/engines/lingering.js'
 import { SMALL_ANSWER_BYTES, UNREAD_BYTES_MAX } from '../ingress/http/engines/unread-total.js'
 import { TABLES_MAX } from '../ingress/udp/key-ring.js'
 import { KEYED_SENDER_BYTES, SENDERS_PER_KEY_MAX } from '../ingress/udp/keyed-senders.js'
@@ -39,7 +49,9 @@ import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from '../spool/format/rec
 import { SEGMENT_HEADER_BYTES } from '../spool/format/segment.js'
 import { SEGMENT_BYTES } from '../spool/spool.js'
 import { GROUP_BYTES_MAX } from '../spool/writer.js'
-import type { PointSchema } from '../../protocol/schema.js'
+import { POINTS_MAX } from '../../protocol/columns.js'
+import { NUMBER_BYTES_MAX } from '../../protocol/json/fast-reader.js'
+import { METRICS_MAX, NAME_BYTES_MAX, type PointSchema } from '../../protocol/schema.js'
 import { PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
 import { COPY_BYTES_MAX } from '../lane/lane.js'
 import { DATA_TIMEOUT_MS } from '../worker/ask-primary.js'
@@ -51,6 +63,12 @@ const PACKET_ROW_HEAD_BYTES_MIN = 4
 const MESSAGES_MS = 400
 /** What Node.js reads from a socket at once. */
 const READ_BYTES = 64 * 1024
+/** A bucket of a client holds what one second brings. */
+const BUCKET_MS = 1_000
+/** For clients and what is known of them, in each HTTP worker. */
+const CLIENTS_BYTES_MAX = 256 * 1024 * 1024
+/** Quotes, colon and comma of a field. */
+const FIELD_OVERHEAD_BYTES = 4
 /** For the senders of all keys, in each UDP worker. */
 const KEYED_SENDERS_BYTES_MAX = 256 * 1024 * 1024
 /** Two units a character, each escaped, and two numbers with their names. */
@@ -80,6 +98,14 @@ export function assertBounds (schema: PointSchema): void {
   assert(SMALL_ANSWER_BYTES <= UNREAD_BYTES_MAX, 'a worker can keep a small answer for its client')
   assert(LINGERING_MAX * READ_BYTES <= UNREAD_BYTES_MAX, 'connections about to be closed keep no more than clients do')
   assert(IDLE_MS - BODY_STALL_MS > 0, 'a stalled body is answered before its connection is closed for being idle')
+  const pointTextBytes = METRICS_MAX * (NAME_BYTES_MAX + NUMBER_BYTES_MAX + FIELD_OVERHEAD_BYTES)
+  assert(pointTextBytes * 3 / 2 <= POINT_BODY_BYTES_MAX, 'the largest point fits a body, with room for id and blanks')
+  assert(POINT_BODY_BYTES_MAX >= DISCARDED_BYTES_MAX, 'nothing is read of a body too large for a point')
+  assert(2 * POINTS_MAX <= CHUNKS_MAX, 'every line of a body can be a chunk, and its end another')
+  assert(TOKENS_MAX <= CLIENTS_MAX, 'a worker remembers the clients of all tokens')
+  assert(CLIENTS_MAX / USES_MAX * USES_MS <= BUCKET_MS, 'workers know of all clients while their buckets are filled')
+  assert(CLIENTS_MAX * CLIENT_BYTES + SATELLITES_TOTAL_MAX * SEEN_BYTES <= CLIENTS_BYTES_MAX,
+    'clients and their satellites fit into memory')
   assert(UDP_KEYS_MAX <= TABLES_MAX, 'every key has a table of senders')
   const senders = TABLES_MAX * SENDERS_PER_KEY_MAX
   assert(senders * KEYED_SENDER_BYTES <= KEYED_SENDERS_BYTES_MAX, 'the senders of all keys fit into memory')

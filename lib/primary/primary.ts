@@ -41,8 +41,6 @@ import { Workers } from './workers.js'
 
 /** How often metrics are sampled; little is missing from the sums when a worker is killed. */
 const SAMPLE_INTERVAL_MS = 1_000
-/** Statements about limits are small. */
-const LIMITS_STATEMENT_MS_MAX = 10_000
 /** Points that have waited this long for the database take precedence over late rows and rollup history. */
 const BEHIND_MS = 2_000
 /** Share of the shutdown deadline at which maintenance must be done; the rest is for closing the database. */
@@ -268,7 +266,7 @@ class RunningPrimary implements Primary {
   private async startLimits (catalogue: Catalogue): Promise<LimitsKeeper> {
     const { config, log } = this.options
     const limits = new LimitsKeeper({
-      connect: () => this.connect(LIMITS_STATEMENT_MS_MAX),
+      connect: (statementMsMax) => this.connect(statementMsMax),
       metrics: catalogue.limitable,
       configured: defaultLimits(config, catalogue),
       variables: thresholdsInUse(config, catalogue),

@@ -19,6 +19,7 @@ import { AnomalyStreams, LiveAnomalies } from '../ingress/http/live/anomaly-stre
 import { Feed } from '../ingress/http/live/feed.js'
 import { createCatalogueRoute } from '../ingress/http/api/catalogue-route.js'
 import { ClientBounds, type ClientSettings } from '../ingress/http/clients/bounds.js'
+import { USES_MS } from '../ingress/http/clients/rates.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -51,8 +52,6 @@ import { WorkerMetrics } from './worker-metrics.js'
 
 /** After a spool failure: time for durable points to reach the database. */
 const FAILED_DRAIN_MS = 10_000
-/** A client may exceed its rate for as long, once, at every other worker. */
-const CLIENT_NEWS_MS = 100
 /**
  * How long a worker that was replaced goes on with what was begun: exports, and bodies, of which the largest takes as
  * long at the slowest rate that is tolerated.
@@ -204,7 +203,7 @@ class Worker {
     const timer = setInterval(() => {
       const news = this.clients.news()
       if (news !== null) send({ type: 'client-news', news })
-    }, CLIENT_NEWS_MS)
+    }, USES_MS)
     lifecycle.push('the exchange about clients', async () => {
       clearInterval(timer)
       await Promise.resolve()

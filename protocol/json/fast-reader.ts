@@ -38,7 +38,7 @@ const FALSE = Buffer.from('false')
 const POINT_NUMBERS_END = 2 ** 30
 
 /** More digits than any language prints; longer numbers are left to the exact path, which limits them. */
-const NUMBER_BYTES_MAX = 1_100
+export const NUMBER_BYTES_MAX = 1_100
 /** Powers of ten up to this one are exact as doubles. */
 const EXACT_POWER_MAX = 22
 const POWERS_OF_TEN = Float64Array.from({ length: EXACT_POWER_MAX + 1 }, (_, power) => Number(`1e${power}`))

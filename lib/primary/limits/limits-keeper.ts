@@ -29,7 +29,8 @@ import type { StoredLimits } from '../../queries/limits-store.js'
 
 export interface LimitsKeeperOptions {
   readonly metrics: LimitableMetrics
-  readonly connect: () => Promise<DatabaseConnection>
+  /** @param statementMsMax see ConnectOptions */
+  readonly connect: (statementMsMax: number) => Promise<DatabaseConnection>
   /** Limits from the catalogue and the configuration, stored if the database has none. */
   readonly configured: LimitSet
   /** Variables of the environment that `configured` follows, by the metrics that they are for. */
@@ -54,6 +55,8 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 const POLL_MS = 5_000
 const RECONNECT_MS_MIN = 100
 const RECONNECT_MS_MAX = 5_000
+/** Statements about limits are small: one that takes longer has lost its server, and the connection is replaced. */
+const STATEMENT_MS_MAX = 10_000
 /** Between changes: each one makes every worker look up all its satellites again. */
 const CHANGE_INTERVAL_MS = 100
 /** Requests queued for the connection before callers are refused; that many changes take about three seconds. */
@@ -130,7 +133,7 @@ export class LimitsKeeper {
   }
 
   private async connect (): Promise<DatabaseConnection> {
-    const db = await this.options.connect()
+    const db = await this.options.connect(STATEMENT_MS_MAX)
     try {
       await db.listen(LIMITS_CHANNEL, () => { this.refreshSoon() })
     } catch (error) {

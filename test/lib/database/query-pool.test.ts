@@ -13,8 +13,12 @@ class Server {
   settingsFail = false
   gate: Promise<void> = Promise.resolve()
 
-  readonly connect = async (): Promise<Database> => {
+  /** The deadlines that it was opened with. */
+  readonly statementMsMax = new Set<number>()
+
+  readonly connect = async (statementMsMax: number): Promise<Database> => {
     this.opened++
+    this.statementMsMax.add(statementMsMax)
     await this.gate
     let lose = (_: Error): void => undefined
     const lost = new Promise<never>((_resolve, reject) => { lose = reject })
@@ -113,5 +117,6 @@ t.test('one deadline for all that a query does; it is not repeated after that', 
   t.equal(server.open.size, 0)
   await pool.run(pass)
   t.equal(server.opened, 2)
+  t.strictSame([...server.statementMsMax], [4_000], 'the server cancels it, too')
   await pool.close()
 })

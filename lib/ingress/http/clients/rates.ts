@@ -15,6 +15,10 @@ export type ClientUse = readonly [client: string, requests: number, points: numb
 export const CLIENTS_MAX = 10_000
 /** Clients in one message; the others are in the next. */
 export const USES_MAX = 1_000
+/** Between two messages. A client may exceed its rate for as long, once, at every other worker. */
+export const USES_MS = 100
+/** A client with its buckets and the longest name of a token. */
+export const CLIENT_BYTES = 1_024
 /** Looking at all clients takes half a millisecond: not for each new one. */
 const SWEEP_MS = 1_000
 

@@ -4,6 +4,9 @@
  */
 import type { PointColumns } from '../../../../protocol/columns.js'
 
+/** Memory for a satellite that was counted: its id, shared with the table of satellites or not, and its place. */
+export const SEEN_BYTES = 200
+
 /** A satellite that a client has sent points of for the first time. */
 export type NewSatellite = readonly [client: string, satellite: string]
 

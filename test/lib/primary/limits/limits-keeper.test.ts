@@ -131,6 +131,33 @@ t.test('outages of the database', async (t) => {
       t.equal(connections.length, times + 1)
     }
   })
+  await t.test('a server that falls silent is given up after a deadline, and the connection replaced', async (t) => {
+    const { keeper, connections, events } = keeperOf(t, postgres.url, {
+      // The keeper's deadline, a hundredth of it.
+      connect: async (statementMsMax) => {
+        const options = { applicationName: 'test', connectTimeoutMs: 5_000, statementMsMax: statementMsMax / 100 }
+        const silent = await connect(postgres.url, options)
+        connections.push(silent)
+        events.emit('connected')
+        return silent
+      }
+    })
+    await keeper.start()
+    const { version } = keeper.current
+    const pid = connections[0]?.backendPid ?? NaN
+    process.kill(pid, 'SIGSTOP')
+    const connected = once(events, 'connected', PATIENCE)
+    const refused = await keeper.latest().then(() => null, (error: unknown) => error)
+    process.kill(pid, 'SIGCONT')
+    t.match(refused, { code: 'database_unavailable' })
+    await connected
+    let latest: StoredLimits | null = null
+    while (latest === null) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      latest = await keeper.latest().catch(() => null)
+    }
+    t.equal(latest.version, version)
+  })
   await t.test('during an outage limits stay and changes are refused; then both work again', async (t) => {
     const { keeper, events } = keeperOf(t, postgres.url)
     await keeper.start()
