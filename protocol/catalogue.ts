@@ -95,6 +95,19 @@ export const STREAM_NAME_BYTES_MAX = 24
 /** Highest id of a stream: frames of the spool have a byte for it. */
 export const STREAM_ID_MAX = 255
 
+/** What holds for a stream instead of the server's settings, in milliseconds; null: the setting holds. */
+export interface StreamStorage {
+  /** Instead of RETENTION: age at which points and their rollups are dropped. */
+  readonly retentionMs: number | null
+  /** Instead of CHUNK_INTERVAL. */
+  readonly chunkIntervalMs: number | null
+  /** Instead of COMPRESS_AFTER. */
+  readonly compressAfterMs: number | null
+}
+
+/** The settings hold. */
+export const STORED_AS_SET: StreamStorage = { retentionMs: null, chunkIntervalMs: null, compressAfterMs: null }
+
 /** What a stream is made from; plain data, so it can be sent to another process. */
 export interface StreamDefinition {
   /** 1 to STREAM_ID_MAX, never used for another stream. */
@@ -105,6 +118,8 @@ export interface StreamDefinition {
   readonly title: string
   /** Usual time between two points of a satellite, in milliseconds; null: not known. */
   readonly intervalMs: number | null
+  /** Default: STORED_AS_SET. */
+  readonly storage?: StreamStorage
   readonly metrics: readonly Metric[]
   /** Nobody sends it any more: stored if it comes, but not shown. */
   readonly retired: boolean
@@ -115,6 +130,7 @@ export class Stream implements StreamDefinition {
   readonly name: string
   readonly title: string
   readonly intervalMs: number | null
+  readonly storage: StreamStorage
   readonly retired: boolean
   /** By id, retired ones too: the order of columns. */
   readonly metrics: readonly Metric[]
@@ -125,11 +141,12 @@ export class Stream implements StreamDefinition {
   readonly typed: readonly TypedMetric[]
 
   /** @param definition with the rules of lib/catalogue fulfilled; throws a RangeError where names clash */
-  constructor ({ id, name, title, intervalMs, retired, metrics }: StreamDefinition) {
+  constructor ({ id, name, title, intervalMs, storage = STORED_AS_SET, retired, metrics }: StreamDefinition) {
     this.id = id
     this.name = name
     this.title = title
     this.intervalMs = intervalMs
+    this.storage = storage
     this.retired = retired
     this.metrics = metrics.toSorted((a, b) => a.id - b.id)
     this.live = this.metrics.filter(({ retired }) => !retired)
@@ -183,8 +200,8 @@ export class Catalogue {
 
   /** To be sent to another process, which makes the same catalogue from it. */
   get definitions (): StreamDefinition[] {
-    return this.streams.map(({ id, name, title, intervalMs, retired, metrics }) => (
-      { id, name, title, intervalMs, retired, metrics }))
+    return this.streams.map(({ id, name, title, intervalMs, storage, retired, metrics }) => (
+      { id, name, title, intervalMs, storage, retired, metrics }))
   }
 }
 

@@ -41,6 +41,7 @@ import {
   isStreamName
 } from './names.js'
 import { isPairOf, pairRule, simulationOf, type Pair } from './simulation.js'
+import { STORAGE_KEYS, readStorage } from './storage.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
 export const FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -49,7 +50,7 @@ export const UNIT_MAX = 24
 export const DESCRIPTION_MAX = 500
 const CONTROL = /\p{Cc}/u
 
-const STREAM_KEYS = ['id', 'title', 'interval', 'metrics', 'retired'] as const
+const STREAM_KEYS = ['id', 'title', 'interval', ...STORAGE_KEYS, 'metrics', 'retired'] as const
 const INTERVAL_MS_MIN = 1
 const INTERVAL_MS_MAX = 86_400_000
 const METRIC_KEYS = [
@@ -143,6 +144,7 @@ class CatalogueReader {
       name,
       title: this.readText('title', fields, path, TITLE_MAX, titleOf(name)),
       intervalMs: this.readInterval(fields['interval'], [...path, 'interval']),
+      storage: readStorage(fields, (key, message) => { this.fault([...path, key], message) }),
       metrics,
       retired: this.readField('retired', fields, path, isFlag, FLAG_RULE, false)
     }

@@ -1,15 +1,17 @@
 /** A catalogue as the database keeps it: the file's form without what is left to defaults. */
 import type { Catalogue, Metric } from '../../protocol/catalogue.js'
 import { formatDuration } from '../config/value-types.js'
+import { storageFields } from './storage.js'
 
 /** The one form of the file. */
 export const FORM = 1
 
 export function catalogueJson ({ streams }: Catalogue): object {
-  const entries = streams.map(({ id, name, title, intervalMs, metrics, retired }) => [name, {
+  const entries = streams.map(({ id, name, title, intervalMs, storage, metrics, retired }) => [name, {
     id,
     title,
     interval: intervalMs === null ? undefined : formatDuration(intervalMs),
+    ...storageFields(storage),
     retired,
     metrics: Object.fromEntries(metrics.map(metricEntry))
   }])

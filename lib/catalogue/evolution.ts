@@ -11,13 +11,20 @@ export interface StreamMetric {
   readonly metric: Metric
 }
 
+export interface StreamChange {
+  readonly before: Stream
+  readonly stream: Stream
+  /** What is new: title, interval, retired; `storage` for any part of it. */
+  readonly what: readonly string[]
+}
+
 export interface Evolution {
   /** What a new version must not do, each with the way to do it right; empty: it may come into force. */
   readonly faults: readonly string[]
   readonly addedStreams: readonly Stream[]
   readonly retiredStreams: readonly Stream[]
   /** Those of which something else is new. */
-  readonly changedStreams: readonly Stream[]
+  readonly changedStreams: readonly StreamChange[]
   /** Also those of added streams. */
   readonly added: readonly StreamMetric[]
   readonly retired: readonly StreamMetric[]
@@ -71,9 +78,15 @@ export function compareCatalogues (
     ],
     addedStreams,
     retiredStreams: same.filter(({ before, stream }) => stream.retired && !before.retired).map(({ stream }) => stream),
-    changedStreams: same.filter(({ before, stream }) =>
-      stream.title !== before.title || stream.intervalMs !== before.intervalMs || (!stream.retired && before.retired))
-      .map(({ stream }) => stream),
+    changedStreams: same.flatMap(({ before, stream }) => {
+      const what = [
+        ...stream.title === before.title ? [] : ['title'],
+        ...stream.intervalMs === before.intervalMs ? [] : ['interval'],
+        ...isDeepStrictEqual(stream.storage, before.storage) ? [] : ['storage'],
+        ...!stream.retired && before.retired ? ['retired'] : []
+      ]
+      return what.length === 0 ? [] : [{ before, stream, what }]
+    }),
     added: [...within.flatMap(({ added }) => added), ...addedStreams.flatMap(metricsOf)],
     retired: within.flatMap(({ retired }) => retired),
     changed: within.flatMap(({ changed }) => changed)

@@ -95,6 +95,9 @@ streams:
     id: 3
     title: Thermal
     interval: 30s
+    # Instead of the setting RETENTION: older points are deleted. chunk_interval and compress_after stand for
+    # CHUNK_INTERVAL and COMPRESS_AFTER in the same way, on TimescaleDB.
+    retention: 365d
     metrics:
       battery_temperature:
         { id: 1, unit: °C, resolution: 0.1, limits: { low: { critical: -10 }, high: { warning: 40, critical: 50 } } }

@@ -28,7 +28,7 @@ export interface Refusal {
   readonly retryAfterSeconds: number
 }
 
-/** The intakes of all streams of a worker, which share rules and satellites. */
+/** The intakes of all streams of a worker, which share satellites. */
 export interface Intakes {
   readonly telemetry: Intake
   /** Null: there is no such stream. */

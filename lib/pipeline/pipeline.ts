@@ -59,6 +59,13 @@ const TOO_MANY_WAIT: Refusal = { code: 'too_busy', retryAfterSeconds: 5 }
 const RETRY_FAILED_SECONDS = 5
 const SHUTTING_DOWN: Refusal = { code: 'shutting_down', retryAfterSeconds: 5 }
 
+/** A point that the stream's retention would drop right away is refused instead. */
+function rulesOf (settings: DecodeRules, { storage: { retentionMs } }: Stream): DecodeRules {
+  const { timeWindowPastMs } = settings
+  if (retentionMs === null || retentionMs >= timeWindowPastMs) return settings
+  return { ...settings, timeWindowPastMs: retentionMs }
+}
+
 export interface SharedParts {
   readonly satellites: SatelliteTable
   /** Requests that wait for a commit. */
@@ -99,7 +106,7 @@ export class Pipeline implements Intake {
     this.committing = shared?.committing ?? (() => this.batcher.committing)
     this.columns = new PointColumns(schema)
     this.anomalyCounts = new Float64Array(schema.metricCount * KINDS_MAX)
-    this.rules = settings
+    this.rules = rulesOf(settings, stream)
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
     this.batcher = new Batcher(journal, settings, stream, {
       ...listener,

@@ -4,6 +4,7 @@
  * If RETENTION is not set and the database keeps points for longer than its default, startup is refused until it is
  * set: an adopted table may hold years of points, and the variable may have been lost.
  */
+import { TELEMETRY, type Catalogue } from '../../protocol/catalogue.js'
 import { DAY_MS, formatDuration } from '../config/value-types.js'
 import type { Database } from '../database/database.js'
 import { isInstalled, readRetentionMs } from './timescale-policies.js'
@@ -17,16 +18,18 @@ export interface RetentionSettings {
 
 /** @param plan adopts: the first migrations will adopt an existing telemetry table */
 export async function checkRetention (
-  database: Database, plan: { readonly adopts: boolean }, settings: RetentionSettings
+  database: Database, plan: { readonly adopts: boolean, readonly catalogue: Catalogue }, settings: RetentionSettings
 ): Promise<void> {
   const { retentionMs, retentionIsDefault = false } = settings
-  if (!retentionIsDefault) return
-  const ownMs = await isInstalled(database) ? await readRetentionMs(database, 'telemetry') : null
+  // What a catalogue says of a stream is set explicitly, too.
+  const stream = plan.catalogue.streams.find(({ storage }) => storage.retentionMs === null)
+  if (!retentionIsDefault || stream === undefined) return
+  const ownMs = await isInstalled(database) ? await readRetentionMs(database, stream.name) : null
   if (ownMs !== null) {
     if (ownMs <= retentionMs) return
     throw unset(`The database keeps points for ${formatDuration(ownMs)}`, ownMs, retentionMs)
   }
-  const oldest = plan.adopts ? await oldestBefore(database, retentionMs) : null
+  const oldest = plan.adopts && stream.name === TELEMETRY ? await oldestBefore(database, retentionMs) : null
   if (oldest === null) return
   // With a margin, so that it stays sufficient for a while.
   const neededMs = Math.min(Math.ceil((Date.now() - oldest.getTime()) / DAY_MS + 1) * DAY_MS, RETENTION_MS_MAX)

@@ -19,6 +19,7 @@ import { isPassing, sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './exclusive.js'
 import { ensurePartitions } from './partitions.js'
+import { retentionOf } from './retention.js'
 import type { PartitionSettings } from './partitions.js'
 import { withLimitsOf } from '../catalogue/default-limits.js'
 import { readLimits, replaceLimits } from '../queries/limits-store.js'
@@ -40,7 +41,9 @@ import type { StoreLog } from '../support/store-log.js'
 export type { ServerKind } from './server-kind.js'
 
 /** What the configuration decides. */
-export interface SchemaSettings extends PartitionSettings, PolicySettings, ReaderSettings {}
+export interface SchemaSettings extends PolicySettings, ReaderSettings, PartitionSettings {
+  readonly retentionMs: number
+}
 
 export interface MigrationOptions extends ExclusiveOptions {
   /** Directory of the migrations; default: sql/ of this package. */
@@ -110,8 +113,9 @@ export async function migrate (database: Database, settings: MigrationSettings):
   await checkRetention(database, await planMigrations(database, settings), settings)
   const outcome = await applyPending(database, settings)
   if (outcome.kind === 'plain') {
-    for (const { name } of outcome.catalogue.streams) {
-      await ensurePartitions(inStream(database, name), settings, Date.now())
+    for (const stream of outcome.catalogue.streams) {
+      const retentionMs = retentionOf(stream, settings.retentionMs)
+      await ensurePartitions(inStream(database, stream.name), { retentionMs }, Date.now())
     }
   }
   await exclusively(database, settings, async () => {
@@ -214,13 +218,17 @@ export interface SettingStatement {
   readonly optional?: boolean
 }
 
-/** Statements that apply the configuration to the schema; changes nothing. */
+/**
+ * Statements that apply the configuration to the schema; changes nothing.
+ * @param proposed the catalogue that is to be in force; default: the one that is
+ */
 export async function planSettings (
-  database: Database, kind: ServerKind, settings: SchemaSettings
+  database: Database, kind: ServerKind, settings: SchemaSettings, proposed?: Catalogue
 ): Promise<SettingStatement[]> {
-  const streams = await streamNames(database)
+  const { catalogue } = await readVersion(database)
+  const { streams } = proposed ?? catalogue
   const policies = kind === 'timescale' ? await policyStatements(database, streams, settings) : []
-  const reader = await readerStatements(database, streams, settings)
+  const reader = await readerStatements(database, namesOf(catalogue), settings)
   return [...policies.map(sql => ({ sql, shown: sql })), ...reader.map(statement => ({ ...statement, optional: true }))]
 }
 
@@ -345,11 +353,11 @@ async function applyCatalogue (database: Database, plan: MigrationPlan, options:
     const stored = await storeCatalogue(database, plan, options.changedBy)
     if (stored) await addLimits(database, plan)
     const addition = await planned()
-    if (addition === null) return stored ? NOTHING_ADDED : null
-    const { streams, metrics, statements } = addition
+    if (addition === null && !stored) return null
+    const { streams, metrics, statements } = addition ?? NOTHING_ADDED
     await runAll(database, `Adding new streams or metrics (${[...streams, ...metrics].join(', ')}) failed`, statements)
     await keepSettings(database, plan.kind, options)
-    return addition
+    return { streams, metrics }
   })
   if (added === null) return
   const { streams, metrics } = added
@@ -358,19 +366,24 @@ async function applyCatalogue (database: Database, plan: MigrationPlan, options:
 
 const NOTHING_ADDED: CatalogueAddition = { streams: [], metrics: [], statements: [] }
 
-/** Views and aggregates that were created anew have lost their policies and privileges. */
+/**
+ * Views and aggregates that were created anew have lost their policies and privileges, and the catalogue may say
+ * something new about retention, chunks and compression. A stream for which the server's settings hold again gets them
+ * at the next start.
+ */
 async function keepSettings (database: Database, kind: ServerKind, { log }: MigrationOptions): Promise<void> {
-  const retentionMs = kind === 'timescale' ? await readRetentionMs(database, TELEMETRY) : null
-  const streams = await streamNames(database)
-  const policies = retentionMs === null ? [] : await policyStatements(database, streams, { retentionMs })
+  const { catalogue } = await readVersion(database)
+  // The first start applies all of it a little later.
+  const isNew = kind === 'timescale' && await readRetentionMs(database, TELEMETRY) === null
+  const policies = kind === 'plain' || isNew ? [] : await policyStatements(database, catalogue.streams, {})
   for (const sql of policies) await database.query(sql)
-  for (const statement of await readerStatements(database, streams, {})) {
+  for (const statement of await readerStatements(database, namesOf(catalogue), {})) {
     await applySetting(database, { ...statement, optional: true }, log)
   }
 }
 
-async function streamNames (database: Database): Promise<string[]> {
-  return (await readVersion(database)).catalogue.streams.map(({ name }) => name)
+function namesOf ({ streams }: Catalogue): string[] {
+  return streams.map(({ name }) => name)
 }
 
 /** Limits of new metrics join those in force, if there are any: they would not be checked otherwise. */

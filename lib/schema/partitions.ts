@@ -11,6 +11,7 @@
  */
 import { DAY_MS } from '../config/value-types.js'
 import type { Database } from '../database/database.js'
+import { identifier } from '../database/quote.js'
 
 export interface PartitionSettings {
   /** Age at which points are dropped. */
@@ -67,12 +68,30 @@ export async function expired (
   return await names(database, 'SELECT public.orbitstream_expired($1, $2) AS name', [tables, before])
 }
 
-/** Drops partitions whose rows are all older than retention; returns their names. */
+/**
+ * Drops partitions of a table whose rows are all older than retention; returns their names.
+ *
+ * Not by orbitstream_drop_partitions, which only servers of earlier versions call: it also drops those of anomalies,
+ * which all streams share, while a stream may have a retention of its own.
+ */
 export async function dropPartitions (
-  database: Database, settings: PartitionSettings, nowMs: number
+  database: Database, table: string, settings: PartitionSettings, nowMs: number
 ): Promise<string[]> {
-  const values = [new Date(nowMs - settings.retentionMs), DROPPED_TABLES_MAX]
-  return await untilNone(() => names(database, 'SELECT public.orbitstream_drop_partitions($1, $2) AS name', values))
+  const some = async (): Promise<string[]> => {
+    const found = await expired(database, [table], settings, nowMs)
+    return found.filter((name) => name !== table).sort().slice(0, DROPPED_TABLES_MAX)
+  }
+  return await untilNone(async () => {
+    // Without a lock first: there is rarely anything to drop.
+    if ((await some()).length === 0) return []
+    await database.query('BEGIN')
+    // As those that make partitions, of this table or of anomalies together with its own: one at a time.
+    await database.query(`LOCK TABLE ONLY public.anomalies, ONLY ${qualified(table)} IN SHARE UPDATE EXCLUSIVE MODE`)
+    const dropped = await some()
+    if (dropped.length > 0) await database.query(`DROP TABLE ${dropped.map(qualified).join(', ')}`)
+    await database.query('COMMIT')
+    return dropped
+  })
 }
 
 /** Drops rollups of days that telemetry no longer covers, and forgets satellites without points. */
@@ -95,6 +114,10 @@ async function untilNone (step: () => Promise<string[]>): Promise<string[]> {
     if (some.length === 0) break
   }
   return all
+}
+
+function qualified (table: string): string {
+  return `public.${identifier(table)}`
 }
 
 async function names (database: Database, sql: string, values: readonly unknown[]): Promise<string[]> {

@@ -1,18 +1,21 @@
 /**
- * TimescaleDB policies derived from the configuration: chunk interval, compression, retention, refresh of rollups.
+ * TimescaleDB policies derived from the configuration and what streams say of their own in the catalogue: chunk
+ * interval, compression, retention, refresh of rollups.
  *
  * Existing policies are compared with the wanted ones; only differences become statements. A policy that differs is
  * removed and added again, so that it equals a new one. Existing chunks keep their interval.
  */
 import { DAY_MS, HOUR_MS } from '../config/value-types.js'
 import type { Database } from '../database/database.js'
+import type { Stream } from '../../protocol/catalogue.js'
 import { streamSql } from '../database/stream-tables.js'
+import { anomalyRetention } from './retention.js'
 
-/** An absent setting is left unchanged. */
+/** What holds for streams without values of their own. An absent setting leaves what there is. */
 export interface PolicySettings {
   readonly compressAfterMs?: number
   readonly chunkIntervalMs?: number
-  readonly retentionMs: number
+  readonly retentionMs?: number
 }
 
 interface Policy {
@@ -38,28 +41,82 @@ interface Job {
 export const REFRESH_FROM_MS = 2.5 * HOUR_MS
 /** The views add rows of the last seconds; materialising them too early would do the work twice. */
 export const REFRESH_UNTIL_MS = { rollup_10s: 20_000, rollup_1m: 60_000 } as const
+const ANOMALIES = 'anomalies'
 const ROLLUPS = ['rollup_10s', 'rollup_1m'] as const
+
+type PolicyStream = Pick<Stream, 'name' | 'storage'>
+
+/** What a table is to have; undefined: left unchanged. */
+interface TablePlan {
+  readonly relation: string
+  readonly rollups: ReadonlyArray<{ readonly relation: string, readonly name: typeof ROLLUPS[number] }>
+  readonly retentionMs: number | undefined
+  readonly compressAfterMs: number | undefined
+  readonly chunkIntervalMs: number | undefined
+  /** Of telemetry in this table: compression runs twice in it. */
+  readonly paceMs: number | undefined
+}
 
 /** Statements that apply the configuration, in order; none if nothing differs. */
 export async function policyStatements (
-  database: Database, streams: readonly string[], settings: PolicySettings
+  database: Database, streams: readonly PolicyStream[], settings: PolicySettings
 ): Promise<string[]> {
-  const { compressAfterMs, chunkIntervalMs, retentionMs } = settings
-  const tables = ['anomalies', ...streams]
-  const rollups = streams.flatMap((stream) => ROLLUPS.map((name) => ({ relation: streamSql(name, stream), name })))
-  const present = await presentRelations(database, [...tables, ...rollups.map(({ relation }) => relation)])
   const jobs = await readJobs(database)
-  const wanted = [
-    ...compressAfterMs === undefined
-      ? []
-      : tables.map(relation => compression(relation, compressAfterMs, chunkIntervalMs)),
-    ...[...tables, ...rollups.map(({ relation }) => relation)].map(relation => retention(relation, retentionMs)),
-    ...rollups.map(({ relation, name }) => refresh(relation, REFRESH_UNTIL_MS[name]))
-  ].filter(policy => present.size === 0 || present.has(policy.relation))
-  return [
-    ...chunkIntervalMs === undefined ? [] : await intervalChanges(database, streams, chunkIntervalMs),
-    ...wanted.flatMap(policy => changes(policy, jobs))
+  const intervals = await chunkIntervals(database)
+  const tables = [
+    anomaliesPlan(streams, settings, jobs), ...streams.map((stream) => streamPlan(stream, settings, jobs, intervals))
   ]
+  const relations = tables.flatMap(({ relation, rollups }) => [relation, ...rollups.map(({ relation }) => relation)])
+  const present = await presentRelations(database, relations)
+  const isThere = ({ relation }: { readonly relation: string }): boolean => present.size === 0 || present.has(relation)
+  return [
+    ...tables.filter(isThere).flatMap((table) => intervalChange(table, intervals)),
+    ...[
+      ...tables.flatMap(compressions),
+      ...tables.flatMap(retentions),
+      ...tables.flatMap(({ rollups }) => rollups.map(({ relation, name }) => refresh(relation, REFRESH_UNTIL_MS[name])))
+    ].filter(isThere).flatMap((policy) => changes(policy, jobs))
+  ]
+}
+
+function streamPlan (
+  { name: stream, storage }: PolicyStream, settings: PolicySettings, jobs: readonly Job[],
+  intervals: ReadonlyMap<string, number>
+): TablePlan {
+  const chunkIntervalMs = storage.chunkIntervalMs ?? settings.chunkIntervalMs
+  return {
+    relation: stream,
+    rollups: ROLLUPS.map((name) => ({ relation: streamSql(name, stream), name })),
+    // Rollups that were made anew get the retention of their points.
+    retentionMs: storage.retentionMs ?? settings.retentionMs ?? retentionIn(jobs, stream),
+    compressAfterMs: storage.compressAfterMs ?? settings.compressAfterMs,
+    chunkIntervalMs,
+    paceMs: chunkIntervalMs ?? intervals.get(stream)
+  }
+}
+
+function anomaliesPlan (
+  streams: readonly PolicyStream[], settings: PolicySettings, jobs: readonly Job[]
+): TablePlan {
+  const { retentionMs = retentionIn(jobs, ANOMALIES), compressAfterMs, chunkIntervalMs: paceMs } = settings
+  return {
+    relation: ANOMALIES,
+    rollups: [],
+    retentionMs: retentionMs === undefined ? undefined : anomalyRetention(streams, retentionMs),
+    compressAfterMs,
+    // Anomalies are few: 24 times as long, up to a day.
+    chunkIntervalMs: paceMs === undefined ? undefined : Math.max(paceMs, Math.min(24 * paceMs, DAY_MS)),
+    paceMs
+  }
+}
+
+function compressions ({ relation, compressAfterMs, paceMs }: TablePlan): Policy[] {
+  return compressAfterMs === undefined ? [] : [compression(relation, compressAfterMs, paceMs)]
+}
+
+function retentions ({ relation, rollups, retentionMs }: TablePlan): Policy[] {
+  if (retentionMs === undefined) return []
+  return [relation, ...rollups.map(({ relation }) => relation)].map((each) => retention(each, retentionMs))
 }
 
 function changes (policy: Policy, jobs: readonly Job[]): string[] {
@@ -122,15 +179,11 @@ export async function isInstalled (database: Database): Promise<boolean> {
   return (await database.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'")).rowCount > 0
 }
 
-async function intervalChanges (
-  database: Database, streams: readonly string[], chunkIntervalMs: number
-): Promise<string[]> {
-  const present = await chunkIntervals(database)
-  // Anomalies are few: 24 times as long, up to a day.
-  const anomalies = Math.max(chunkIntervalMs, Math.min(24 * chunkIntervalMs, DAY_MS))
-  const wanted = [['anomalies', anomalies] as const, ...streams.map((stream) => [stream, chunkIntervalMs] as const)]
-  return wanted.filter(([relation, ms]) => present.get(relation) !== ms)
-    .map(([relation, ms]) => `SELECT set_chunk_time_interval('public.${relation}', ${interval(ms)})`)
+function intervalChange (
+  { relation, chunkIntervalMs }: TablePlan, intervals: ReadonlyMap<string, number>
+): string[] {
+  if (chunkIntervalMs === undefined || intervals.get(relation) === chunkIntervalMs) return []
+  return [`SELECT set_chunk_time_interval('public.${relation}', ${interval(chunkIntervalMs)})`]
 }
 
 async function chunkIntervals (database: Database): Promise<Map<string, number>> {
@@ -161,9 +214,12 @@ async function readJobs (database: Database): Promise<Job[]> {
 
 /** Age at which a table's retention policy drops its points; null: it has none. */
 export async function readRetentionMs (database: Database, table: string): Promise<number | null> {
-  const jobs = await readJobs(database)
+  return retentionIn(await readJobs(database), table) ?? null
+}
+
+function retentionIn (jobs: readonly Job[], table: string): number | undefined {
   const job = jobs.find(({ relation, procedure }) => relation === table && procedure === 'policy_retention')
-  return job?.config.drop_after ?? null
+  return job?.config['drop_after'] ?? undefined
 }
 
 /** The same text for the same duration, whatever its unit was. */

@@ -29,6 +29,7 @@ import type { RollupStatus } from './rollups.js'
 import { StreamRollUps } from './stream-rollups.js'
 import { serverTimeMs } from '../database/server-time.js'
 import { inStream, streamSql } from '../database/stream-tables.js'
+import { anomalyRetention, readStoredStreams, retentionOf } from '../schema/retention.js'
 import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'
 
@@ -241,23 +242,36 @@ class Keeper implements Maintenance {
     if (Math.abs(hostMs - serverMs) > DAY_MS) {
       log.warn({ hostMs, serverMs }, 'The clocks of this host and of the database differ by more than a day')
     }
+    const stored = await readStoredStreams(database)
+    const retention = new Map(stored.map((stream) => [stream.name, retentionOf(stream, settings.retentionMs)]))
+    const settingsOf = (stream: string): PartitionSettings => ({
+      retentionMs: retention.get(stream) ?? settings.retentionMs
+    })
     for (const stream of this.streams) {
-      const made = await ensurePartitions(inStream(database, stream), settings, hostMs)
+      const made = await ensurePartitions(inStream(database, stream), settingsOf(stream), hostMs)
       if (made.length > 0) log.info({ partitions: made }, `${made.length} partitions were created`)
     }
     if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
-    for (const stream of this.streams) await this.drop(database, stream, Math.min(hostMs, serverMs))
+    const nowMs = Math.min(hostMs, serverMs)
+    for (const stream of this.streams) {
+      await this.drop(inStream(database, stream), stream, settingsOf(stream), nowMs)
+      await this.dropRollups(database, stream)
+    }
+    await this.drop(database, 'anomalies', { retentionMs: anomalyRetention(stored, settings.retentionMs) }, nowMs)
   }
 
-  /** Throws if a table is held for long; the task is then retried. */
-  private async drop (database: Database, stream: string, nowMs: number): Promise<void> {
-    const { settings, log } = this.options
-    const session = inStream(database, stream)
-    await this.holders.awaitFree(database, await expired(session, [stream, 'anomalies'], settings, nowMs))
-    const dropped = await dropPartitions(session, settings, nowMs)
+  /** Throws if the table is held for long; the task is then retried. @param session of the stream */
+  private async drop (session: Database, table: string, settings: PartitionSettings, nowMs: number): Promise<void> {
+    await this.holders.awaitFree(session, await expired(session, [table], settings, nowMs))
+    const dropped = await dropPartitions(session, table, settings, nowMs)
     if (dropped.length > 0) {
-      log.info({ partitions: dropped }, `${dropped.length} partitions past RETENTION were dropped`)
+      this.options.log.info({ partitions: dropped }, `${dropped.length} partitions past their retention were dropped`)
     }
+  }
+
+  /** As drop(). */
+  private async dropRollups (database: Database, stream: string): Promise<void> {
+    const session = inStream(database, stream)
     for (const width of ['10s', '1m'] as const) {
       await this.holders.awaitFree(database, await expired(session, [streamSql(`rollup_${width}`, stream)]))
       await dropRollups(session, width)

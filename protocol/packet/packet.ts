@@ -89,8 +89,14 @@ export interface MalformedPacket {
 
 export type PacketResult = PlainPacket | FramePacket | MalformedPacket
 
-/** Where the points of a stream go; null: there is no such stream. Called once a packet at most, before the points. */
-export type ColumnsOf = (stream: string) => PointColumns | null
+/** Where the points of a stream go, and what holds for them. */
+export interface PacketStream {
+  readonly columns: PointColumns
+  readonly rules: DecodeRules
+}
+
+/** Null: there is no such stream. Called once a packet at most, before the points. */
+export type StreamOf = (stream: string) => PacketStream | null
 
 const SENDER_RULE = `must be text of 1 to ${SENDER_CHARACTERS_MAX} characters, ` +
   'without control characters or white space at either end'
@@ -127,16 +133,16 @@ class PacketDecoder {
 
   private isKeyed = false
   /** Null: packets cannot name a stream. */
-  private columnsOf: ColumnsOf | null = null
-  /** Columns of the stream that the packet names; null: it names none. */
-  private named: PointColumns | null = null
+  private streamOf: StreamOf | null = null
+  /** The stream that the packet names; null: it names none. */
+  private named: PacketStream | null = null
 
   decode (
     bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns,
-    isKeyed: boolean, columnsOf: ColumnsOf | null
+    isKeyed: boolean, streamOf: StreamOf | null
   ): PacketResult {
     const reader = this.reader
-    this.begin(bytes, isKeyed, columnsOf)
+    this.begin(bytes, isKeyed, streamOf)
     columns.clear()
     satellites.begin()
     let result: PacketResult
@@ -152,7 +158,7 @@ class PacketDecoder {
     } else {
       result = malformed('bad_shape', `Send a map (one point), an array of maps, or a frame ${FRAME_SHAPE}.`)
     }
-    const filled = this.named ?? columns
+    const filled = this.named?.columns ?? columns
     if (result.kind !== 'malformed' && reader.at !== bytes.length) {
       result = malformed('trailing_bytes', `${bytes.length - reader.at} bytes follow the packet.`, filled.count)
     }
@@ -162,9 +168,9 @@ class PacketDecoder {
     return result
   }
 
-  private begin (bytes: Buffer, isKeyed: boolean, columnsOf: ColumnsOf | null): void {
+  private begin (bytes: Buffer, isKeyed: boolean, streamOf: StreamOf | null): void {
     this.isKeyed = isKeyed
-    this.columnsOf = columnsOf
+    this.streamOf = streamOf
     this.named = null
     this.reader.reset(bytes)
   }
@@ -185,7 +191,8 @@ class PacketDecoder {
     if (rows < 0) return this.badHeader(start, 'points must be an array')
     // Reads none of them: the count may be false.
     if (rows > POINTS_MAX) return invalidPoints(tooManyPoints(0))
-    return this.decodeRows(rows, nowMicros, rules, satellites, this.named ?? columns)
+    const { named } = this
+    return this.decodeRows(rows, nowMicros, named?.rules ?? rules, satellites, named?.columns ?? columns)
   }
 
   private decodePlain (count: number, result: PlainPacket, points: PointReader): PacketResult {
@@ -206,7 +213,7 @@ class PacketDecoder {
       return malformed('unknown_version', message)
     }
     const more = elements - (this.isKeyed ? KEYED_FRAME_ELEMENTS : FRAME_ELEMENTS)
-    const hasStream = more === 1 && this.columnsOf !== null
+    const hasStream = more === 1 && this.streamOf !== null
     if (more !== 0 && !hasStream) {
       return malformed('bad_header', `A frame is ${FRAME_SHAPE}, but this array has ${elements} elements.`)
     }
@@ -225,7 +232,7 @@ class PacketDecoder {
     return hasStream ? this.readStream() : null
   }
 
-  /** Finds the columns of the stream whose name is next. */
+  /** Finds the stream whose name is next. */
   private readStream (): MalformedPacket | null {
     const reader = this.reader
     const start = reader.at
@@ -234,13 +241,13 @@ class PacketDecoder {
     const isPossible = length <= STREAM_NAME_BYTES_MAX
     // Names are ASCII. A longer text, and what follows, is not read at all.
     const name = isPossible ? reader.bytes.toString('latin1', reader.at, reader.at += length) : ''
-    const columns = isPossible ? this.columnsOf?.(name) ?? null : null
-    if (columns === null) {
+    const stream = isPossible ? this.streamOf?.(name) ?? null : null
+    if (stream === null) {
       const { sender, epoch, seq } = this.frame
       return { ...malformed('unknown_stream', 'There is no such stream.'), header: { sender, epoch, seq } }
     }
-    this.named = columns
-    columns.clear()
+    this.named = stream
+    stream.columns.clear()
     return null
   }
 
@@ -297,11 +304,11 @@ const decoder = new PacketDecoder()
  * stream. To keep the points' satellites, call satellites.keep(). `nowMicros` is the time of receipt in whole µs since
  * 1970-01-01 UTC. The result is valid until the next call.
  * @param isKeyed it is a frame of version 2 that was authenticated; `bytes` are all that precede its code element
- * @param columnsOf for packets that name a stream, whose rules and satellites are the same; null: they are refused
+ * @param streamOf for packets that name a stream, whose satellites are the same; null: they are refused
  */
 export function decodePacket (
   bytes: Buffer, nowMicros: number, rules: DecodeRules, satellites: SatelliteTable, columns: PointColumns,
-  isKeyed = false, columnsOf: ColumnsOf | null = null
+  isKeyed = false, streamOf: StreamOf | null = null
 ): PacketResult {
-  return decoder.decode(bytes, nowMicros, rules, satellites, columns, isKeyed, columnsOf)
+  return decoder.decode(bytes, nowMicros, rules, satellites, columns, isKeyed, streamOf)
 }

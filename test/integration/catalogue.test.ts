@@ -133,6 +133,13 @@ t.test('frames of an earlier catalogue are stored after a kill and a start with 
   t.match(
     await runIngest(['catalogue', 'history', '--database-url', postgres.url]),
     { code: 0, out: / 2 .*3 metrics.*\n.* 1 .*2 metrics/ })
+  await writeFile(file, TWO.replace('metrics:', 'retention: 7d, metrics:'))
+  t.match(
+    await runIngest(['catalogue', 'diff', file, '--database-url', postgres.url]), {
+      code: 0,
+      out: '~ telemetry: retention 7d instead of as the server is set\n' +
+        '! telemetry: points older than 7d will be deleted, with their rollups'
+    })
 })
 
 t.test('a host with the earlier catalogue goes on beside one with the new one', async (t) => {

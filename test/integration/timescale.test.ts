@@ -7,7 +7,9 @@ import type { Database } from '../../lib/database/database.js'
 import { planAdditions } from '../../lib/schema/catalogue-additions.js'
 import { migrate, migrateSchema, planMigrations, planSettings } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/value-types.js'
-import { telemetryOnly, type Metric } from '../../protocol/catalogue.js'
+import {
+  Catalogue, STORED_AS_SET, telemetryOnly, type Metric, type StreamDefinition, type StreamStorage
+} from '../../protocol/catalogue.js'
 import { METRICS, STREAM } from '../support/built-in.js'
 import { oddValues } from '../support/odd-values.js'
 import { setBack } from '../support/retention.js'
@@ -162,6 +164,44 @@ t.test('a program that only uses the database leaves the settings of its server 
     SELECT count(*)::int AS value FROM pg_attribute WHERE attrelid = 'rollup_1m'::regclass AND attname = 'next_sum'`),
   [1], 'the rollups were made again')
   t.same(await planSettings(database, 'timescale', changed), [], 'with their policies and privileges')
+})
+
+t.test('a stream has policies of its own if the catalogue says so', async t => {
+  const database = await openTimescale(t)
+  const [telemetry] = telemetryOnly(STREAM.metrics).definitions
+  const proposed = (storage: StreamStorage): Catalogue => new Catalogue([
+    telemetry as StreamDefinition,
+    { ...telemetry as StreamDefinition, id: 2, name: 'power', storage }
+  ])
+  const settings = { ...SCHEMA_SETTINGS, retentionMs: 2 * DAY_MS }
+  const policies = async (relation: string): Promise<unknown[]> => await column(database, `
+    SELECT coalesce(config ->> 'drop_after', config ->> 'compress_after') || ' ' || schedule_interval AS value
+    FROM timescaledb_information.jobs j LEFT JOIN timescaledb_information.continuous_aggregates c
+      ON c.materialization_hypertable_name = j.hypertable_name OR c.view_name = j.hypertable_name
+    WHERE coalesce(c.view_name, j.hypertable_name) = '${relation}' AND proc_name NOT LIKE '%refresh%'
+    ORDER BY proc_name`)
+  const interval = async (): Promise<unknown[]> => await column(database, `
+    SELECT time_interval::text AS value FROM timescaledb_information.dimensions WHERE hypertable_name = 'power'`)
+  const own = { retentionMs: 3 * DAY_MS, chunkIntervalMs: HOUR_MS / 4, compressAfterMs: HOUR_MS }
+  await migrate(database, { ...settings, proposed: proposed(own) })
+  t.same(await planSettings(database, 'timescale', settings), [], 'all of it, with the first start')
+  t.same(await policies('power'), ['01:00:00 00:07:30', '72:00:00 01:00:00'])
+  for (const rollup of ['power_rollup_10s', 'power_rollup_1m']) t.same(await policies(rollup), ['72:00:00 01:00:00'])
+  t.match(await policies('telemetry'), [/./, '48:00:00 01:00:00'])
+  t.match(await policies('anomalies'), [/./, '72:00:00 01:00:00'], 'as long as the stream that is kept longest')
+  t.same(await interval(), ['00:15:00'])
+
+  const next = proposed({ ...own, retentionMs: DAY_MS, compressAfterMs: 2 * HOUR_MS })
+  await migrateSchema(database, { log: silentLog, proposed: next, revert: true })
+  t.same(await policies('power'), ['02:00:00 00:07:30', '24:00:00 01:00:00'], 'applied without a restart')
+  t.same(await policies('power_rollup_1m'), ['24:00:00 01:00:00'])
+  await migrate(database, settings)
+  t.match(await policies('anomalies'), [/./, '48:00:00 01:00:00'])
+
+  await migrateSchema(database, { log: silentLog, proposed: proposed(STORED_AS_SET), revert: true })
+  t.same(await policies('power'), ['02:00:00 00:07:30', '24:00:00 01:00:00'], 'until the server says otherwise')
+  await migrate(database, settings)
+  t.same(await policies('power'), await policies('telemetry'))
 })
 
 t.test('a metric new to the catalogue gets its column and rollups', async t => {

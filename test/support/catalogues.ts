@@ -102,11 +102,16 @@ const anyMetrics = (anyNames: fc.Arbitrary<string[]>): fc.Arbitrary<Metric[]> =>
 const anyOtherMetrics = fc.oneof(
   { weight: 9, arbitrary: anyMetrics(fewMetricNames) }, { weight: 1, arbitrary: anyMetrics(anyMetricNames) })
 
+const anyDuration = fc.option(fc.integer({ min: 60_000, max: 31_536_000_000 }))
+
 const anyOther: fc.Arbitrary<StreamDefinition> = fc.record({
   id: fc.integer({ min: TELEMETRY_ID + 1, max: STREAM_ID_MAX }),
   name: fc.stringMatching(/^[a-z][a-z0-9_]{0,23}$/).filter((name) => name !== TELEMETRY && !isReservedStream(name)),
   title: anyText(80),
   intervalMs: fc.option(fc.integer({ min: 1, max: 3_600 }).map((seconds) => seconds * 1_000)),
+  storage: fc.record({
+    retentionMs: anyDuration, chunkIntervalMs: anyDuration, compressAfterMs: anyDuration
+  }, { noNullPrototype: true }),
   retired: fc.integer({ min: 0, max: 7 }).map((value) => value === 0),
   metrics: anyOtherMetrics
 }, { noNullPrototype: true })

@@ -111,7 +111,7 @@ const udp = (isKeyed: boolean): Decode => (stream, points, nowMs, satellites, co
   // Names telemetry only if it must.
   const telemetry = stream.name === TELEMETRY ? columns : new PointColumns(OTHER)
   const result = decodePacket(bytes, nowMs * 1000, RULES, satellites, telemetry, isKeyed, (name) => (
-    name === stream.name ? columns : null))
+    name === stream.name ? { columns, rules: RULES } : null))
   return result.kind === 'malformed' ? result.fault : null
 }
 

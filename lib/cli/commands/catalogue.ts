@@ -4,11 +4,13 @@ import { hostname, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
-import type { Catalogue } from '../../../protocol/catalogue.js'
+import type { Catalogue, StreamStorage } from '../../../protocol/catalogue.js'
 import { describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
 import { catalogueJson } from '../../catalogue/catalogue-json.js'
-import { isSameCatalogue, type StreamMetric } from '../../catalogue/evolution.js'
+import { isSameCatalogue, type StreamChange, type StreamMetric } from '../../catalogue/evolution.js'
 import { EXAMPLE } from '../../catalogue/example.js'
+import { STORAGE_KEYS, storageFields } from '../../catalogue/storage.js'
+import { formatDuration } from '../../config/value-types.js'
 import { IMPORT_FORMATS } from '../../catalogue/import/import-catalogue.js'
 import type { Database } from '../../database/database.js'
 import {
@@ -16,6 +18,7 @@ import {
 } from '../../schema/catalogue-versions.js'
 import { planAdditions } from '../../schema/catalogue-additions.js'
 import { migrateSchema, planMigrations } from '../../schema/migrate.js'
+import { policyStatements } from '../../schema/timescale-policies.js'
 import { systemCode } from '../../support/errors.js'
 import { defineCommand, misused, type CommandContext } from '../command.js'
 import { counted } from '../table.js'
@@ -131,7 +134,9 @@ async function diff ({ print }: Context, db: Database, proposed: Catalogue): Pro
   const plan = await planMigrations(db, { proposed, revert: true })
   print(describeChange(plan))
   const addition = await planAdditions(db, plan)
-  for (const sql of addition?.statements ?? []) print(`${sql};`)
+  const hasPolicies = plan.kind === 'timescale' && !plan.isNew
+  const policies = hasPolicies ? await policyStatements(db, plan.catalogue.streams, {}) : []
+  for (const sql of [...addition?.statements ?? [], ...policies]) print(`${sql};`)
   return 0
 }
 
@@ -139,6 +144,24 @@ async function diff ({ print }: Context, db: Database, proposed: Catalogue): Pro
 function describeSize ({ live }: Catalogue): string {
   const metrics = counted(live.reduce((sum, stream) => sum + stream.live.length, 0), 'metric')
   return live.length === 1 ? metrics : `${counted(live.length, 'stream')} with ${metrics}`
+}
+
+function describeStreamChange ({ before, stream, what }: StreamChange): string[] {
+  const { name } = stream
+  const [from, to] = [storageFields(before.storage), storageFields(stream.storage)]
+  const changes = STORAGE_KEYS.filter((key) => from[key] !== to[key]).map((key) => (
+    `${key} ${to[key] ?? 'as the server is set'} instead of ${from[key] ?? 'as the server is set'}`))
+  return [
+    `~ ${name}: ${[...what.filter((key) => key !== 'storage'), ...changes].join(', ')}`,
+    ...from.retention === to.retention ? [] : describeDeletion(name, before.storage, stream.storage)
+  ]
+}
+
+/** Whether a change of retention deletes points. What the servers' RETENTION is, is not known here. */
+function describeDeletion (name: string, before: StreamStorage, { retentionMs }: StreamStorage): string[] {
+  if (before.retentionMs !== null && retentionMs !== null && before.retentionMs <= retentionMs) return []
+  const age = retentionMs === null ? "the server's RETENTION" : formatDuration(retentionMs)
+  return [`! ${name}: points older than ${age} will be deleted, with their rollups`]
 }
 
 function describeChange ({ evolution }: CataloguePlan): string {
@@ -154,7 +177,7 @@ function describeChange ({ evolution }: CataloguePlan): string {
     }),
     ...retiredStreams.map(({ name }) => `- ${name}: retired; its tables and points stay`),
     ...retired.map((each) => `- ${named(each)}: retired; its column and points stay`),
-    ...changedStreams.map(({ name }) => `~ ${name}: title, interval or retired`),
+    ...changedStreams.flatMap(describeStreamChange),
     ...changed.filter((each) => !isRetired(each)).map((each) =>
       `~ ${named(each)}: ${each.what.map((key) => key === 'simulation' ? 'simulate' : key).join(', ')}`)
   ]

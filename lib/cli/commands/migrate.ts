@@ -9,6 +9,7 @@ import {
   migrate as applyMigrations, planConversion, planMigrations, planSettings, type MigrationPlan
 } from '../../schema/migrate.js'
 import { planPartitions } from '../../schema/partitions.js'
+import { retentionOf } from '../../schema/retention.js'
 import { planServer } from '../../schema/server-kind.js'
 import { defineCommand } from '../command.js'
 import { readProposed } from './catalogue-proposal.js'
@@ -54,7 +55,7 @@ async function printPlan (
   const conversion = await planConversion(db, plan)
   const addition = plan.converts ? null : await planAdditions(db, plan)
   const partitions = kind === 'plain' ? await planAllPartitions(db, plan, config) : []
-  const settings = await planSettings(db, kind, config)
+  const settings = await planSettings(db, kind, config, plan.catalogue)
   if (extension !== null) print(`${extension};`)
   if (adopts) print('-- The table telemetry exists already: it is adopted with all its rows (0002-telemetry).')
   if (conversion.length > 0) print('-- upgrade of a pre-release database')
@@ -82,8 +83,10 @@ async function planAllPartitions (
   db: Database, { catalogue: { streams } }: MigrationPlan, config: Config
 ): Promise<string[]> {
   const all: string[] = []
-  for (const { name } of streams) {
-    const sql = await planPartitions(inStream(db, name), config, Date.now())
+  for (const stream of streams) {
+    const { name } = stream
+    const retentionMs = retentionOf(stream, config.retentionMs)
+    const sql = await planPartitions(inStream(db, name), { retentionMs }, Date.now())
     if (sql !== null) all.push(streamSql(sql, name))
   }
   return all

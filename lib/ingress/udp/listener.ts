@@ -22,7 +22,6 @@ import {
   MALFORMED_REASONS, decodePacket, type FrameHeader, type MalformedPacket, type MalformedReason
 } from '../../../protocol/packet/packet.js'
 import { CODE_ELEMENT_BYTES } from '../../../protocol/packet/packet-key.js'
-import type { PointColumns } from '../../../protocol/columns.js'
 import { Lifecycle } from '../../support/lifecycle.js'
 import { bindUdp } from './bind.js'
 import { KernelDrops } from './kernel-drops.js'
@@ -306,7 +305,7 @@ class DgramListener implements UdpListener {
     const signed = key === null ? bytes : bytes.subarray(0, bytes.length - CODE_ELEMENT_BYTES)
     this.intake = telemetry
     const result = decodePacket(
-      signed, nowMs * 1000, telemetry.rules, telemetry.satellites, telemetry.columns, key !== null, this.columnsOf)
+      signed, nowMs * 1000, telemetry.rules, telemetry.satellites, telemetry.columns, key !== null, this.streamOf)
     const { columns } = this.intake
     const points = columns.count
     switch (result.kind) {
@@ -330,10 +329,10 @@ class DgramListener implements UdpListener {
   }
 
   /** Continues with the intake of the stream that a packet names. */
-  private readonly columnsOf = (stream: string): PointColumns | null => {
+  private readonly streamOf = (stream: string): Intake | null => {
     const intake = this.intakes.named(stream)
     if (intake !== null) this.intake = intake
-    return intake?.columns ?? null
+    return intake
   }
 
   /** Denies a packet that was decoded. */

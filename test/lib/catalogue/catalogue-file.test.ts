@@ -3,7 +3,7 @@ import { Ajv } from 'ajv'
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { stringify } from 'yaml'
-import { BUILT_IN, type NumberSimulation } from '../../../protocol/catalogue.js'
+import { BUILT_IN, STORED_AS_SET, type NumberSimulation } from '../../../protocol/catalogue.js'
 import { FILE_BYTES_MAX, parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
 import { catalogueJson } from '../../../lib/catalogue/catalogue-json.js'
 import { RESERVED_NAMES } from '../../../lib/catalogue/names.js'
@@ -137,6 +137,20 @@ t.test('streams: ids, names, and what a catalogue must have', (t) => {
   t.match(faultsOf(streams(of('power', 'id: 1'))), [/power\.id must be a whole number from 2 to 255/])
   t.match(faultsOf(streams(of('power', 'id: 2'), of('radio', 'id: 2'))), [/radio\.id 2 is the id of power already/])
   t.match(faultsOf(streams(of('power', 'id: 2, interval: 5'))), [/interval must be a time from 1ms to 1d/])
+  const stored = parseCatalogue(streams(
+    of('power', 'id: 2, retention: 1.5h, chunk_interval: 5m, compress_after: 600s')))
+  t.ok(stored.ok)
+  t.strictSame(stored.ok && stored.catalogue.streams.map(({ storage }) => storage), [STORED_AS_SET, {
+    retentionMs: 5_400_000, chunkIntervalMs: 300_000, compressAfterMs: 600_000
+  }])
+  t.strictSame(
+    faultsOf(streams(of('power', 'id: 2, retention: 30s, chunk_interval: 5, compress_after: soon, retenton: 1d'))),
+    [
+      '1:86 streams.power.retention must be a duration such as 12h or 7d, from 1m to 36500d',
+      '1:102 streams.power.chunk_interval must be a duration such as 12h or 7d, from 1m to 365d',
+      '1:121 streams.power.compress_after must be a duration such as 12h or 7d, from 1m to 36500d',
+      '1:143 streams.power.retenton is not known here; did you mean retention?'
+    ])
   t.match(
     faultsOf('{ catalogue: 1, streams: { power: { id: 2, metrics: { a: { id: 1 } } } } }'), [/must have the stream/])
   for (const name of ['Power', '1a', 'x'.repeat(25), 'a-b']) {

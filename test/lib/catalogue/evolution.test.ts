@@ -88,6 +88,10 @@ t.test('streams may be added and retired; their ids, names and metrics stay', (t
   t.strictSame(evolution.addedStreams.map(({ name }) => name), ['radio'])
   t.strictSame(evolution.retiredStreams.map(({ name }) => name), ['power'])
   t.strictSame(evolution.added.map(({ stream, metric }) => stream.qualify(metric.name)), ['power.b', 'radio.a'])
+  const kept = of('power: { id: 5, title: P, retention: 7d, metrics: { a: { id: 1 } } }')
+  t.match(compareCatalogues(before, kept), {
+    faults: [], changedStreams: [{ stream: { name: 'power' }, what: ['title', 'storage'] }]
+  })
   t.match(compareCatalogues(before, of()).faults, [/the stream power \(id 5\) is missing/])
   t.match(
     compareCatalogues(before, of('radio: { id: 5, metrics: { a: { id: 1 } } }')).faults,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
+import { STORED_AS_SET, Stream } from '../../../protocol/catalogue.js'
 import { STREAM, TELEMETRY } from '../../support/built-in.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import type { FrameRun, Journal } from '../../../lib/journal/journal.js'
@@ -19,6 +20,18 @@ const SETTINGS = {
   batchTimeoutMs: 3_600_000,
   fullCode: 'spool_full'
 } as const
+
+t.test('a point that the retention of its stream would drop is refused', (t) => {
+  const windowOf = (retentionMs: number | null): number => {
+    const { id, name, title, intervalMs, metrics, retired } = STREAM
+    const storage = { ...STORED_AS_SET, retentionMs }
+    const stream = new Stream({ id, name, title, intervalMs, metrics, retired, storage })
+    return new Pipeline(new ManualJournal(), { ...SETTINGS, timeWindowPastMs: 100 }, stream, NO_LIMITS)
+      .rules.timeWindowPastMs
+  }
+  t.same([null, 70, 200].map(windowOf), [100, 70, 100])
+  t.end()
+})
 
 function waitingOf (pipeline: Pipeline, journal: Journal): number {
   return pipeline.openRows + journal.backlog().rows

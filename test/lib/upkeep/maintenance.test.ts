@@ -4,11 +4,14 @@ import { pino } from 'pino'
 import type { Logger } from 'pino'
 import t from 'tap'
 import type { Test } from 'tap'
+import { parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database, QueryOutcome } from '../../../lib/database/database.js'
+import { inStream } from '../../../lib/database/stream-tables.js'
+import type { Catalogue } from '../../../protocol/catalogue.js'
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import type { Maintenance, MaintenanceOptions } from '../../../lib/upkeep/maintenance.js'
-import { migrate } from '../../../lib/schema/migrate.js'
+import { migrate, migrateSchema } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
 import { ingestStep } from '../../support/ingest-step.js'
@@ -144,6 +147,40 @@ t.test('retention shorter than a day', async t => {
   t.same(await partitions(database), [...new Set([nameOf(Date.now() - retentionMs), ...days(0, 3)])])
 })
 
+t.test('a stream with a retention of its own, from the next round on; anomalies outlive all points', async t => {
+  const url = await createTestDatabase(server)
+  const database = await connect(url, OPTIONS)
+  t.teardown(() => database.close())
+  const proposed = (retention: string): Catalogue => {
+    const stream = `power: { id: 2, ${retention} metrics: { volts: { id: 1 } } }`
+    const parsed = parseCatalogue(`{ catalogue: 1, streams: { telemetry: { metrics: { a: { id: 1 } } }, ${stream} } }`)
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+    return parsed.catalogue
+  }
+  await migrate(database, { ...SETTINGS, log: silentLog, proposed: proposed('retention: 15d,') })
+  for (const stream of ['telemetry', 'power']) {
+    await makePartitions(inStream(database, stream), [-17, -14, -9, -5, -2].map(day => Date.now() + day * DAY_MS))
+  }
+  const maintenance = start(t, url, { streams: ['telemetry', 'power'] })
+  /** Days before today that have a partition, but for yesterday. */
+  const kept = async (): Promise<Record<string, number[]>> => {
+    await maintenance.runNow()
+    t.equal(maintenance.lastError, null)
+    const ages = async (table: string): Promise<number[]> => (await database.query<{ age: number }>(`
+      SELECT (now() AT TIME ZONE 'UTC')::date - (lower_bound AT TIME ZONE 'UTC')::date AS age
+      FROM orbitstream_partitions_of('${table}') ORDER BY 1 DESC`)).rows.map(({ age }) => age).filter(age => age > 1)
+    const tables = ['telemetry', 'power', 'power_rollup_10s', 'anomalies']
+    return Object.fromEntries(await Promise.all(tables.map(async table => [table, await ages(table)] as const)))
+  }
+  const [all, ten] = [[14, 9, 5, 2], [9, 5, 2]]
+  t.same(await kept(), { telemetry: ten, power: all, power_rollup_10s: all, anomalies: all })
+  await migrateSchema(database, { log: silentLog, proposed: proposed('retention: 3d,'), revert: true })
+  t.same(await kept(), { telemetry: ten, power: [2], power_rollup_10s: [2], anomalies: ten })
+  await migrateSchema(database, { log: silentLog, proposed: proposed(''), revert: true })
+  await makePartitions(inStream(database, 'power'), [Date.now() - 9 * DAY_MS])
+  t.same((await kept())['power'], [9, 2], 'again as the server is set')
+})
+
 t.test('a clock that jumps', async t => {
   const url = await createTestDatabase(server)
   const database = await migrated(t, url)
@@ -258,7 +295,7 @@ t.test('a reader that keeps a partition does not hold up the rest for long', asy
   const maintenance = start(t, url, { connect: listening })
   await maintenance.runNow()
   t.match(maintenance.lastError, /process \d+ of .* holds telemetry, telemetry_p/)
-  t.notOk(asked.some((sql) => sql.includes('orbitstream_drop_partitions')), 'nobody who stores points waits behind it')
+  t.notOk(asked.some((sql) => sql.includes('DROP TABLE')), 'nobody who stores points waits behind it')
   t.notSame(await closing(), before, 'rollups go on')
   await database.query('COMMIT')
   await maintenance.runNow()

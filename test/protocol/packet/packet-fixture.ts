@@ -71,8 +71,10 @@ let last = columns
 export function decode (bytes: Buffer, rules: DecodeRules = RULES, isKeyed = false): PacketResult {
   last = columns
   return decodePacket(bytes, NOW, rules, satellites, columns, isKeyed, (stream) => {
-    last = columnsByStream.get(stream) ?? last
-    return columnsByStream.get(stream) ?? null
+    const columns = columnsByStream.get(stream)
+    if (columns === undefined) return null
+    last = columns
+    return { columns, rules }
   })
 }
 
