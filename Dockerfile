@@ -14,6 +14,7 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY protocol protocol
 COPY lib lib
 COPY page page
+COPY grafana grafana
 RUN npm run build
 
 FROM node:22.23.2-bookworm-slim AS dependencies

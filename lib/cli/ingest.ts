@@ -44,6 +44,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map<string, ()
   ['migrate', async () => (await import('./commands/migrate.js')).migrate],
   ['limits', async () => (await import('./commands/limits.js')).limits],
   ['catalogue', async () => (await import('./commands/catalogue.js')).catalogue],
+  ['grafana', async () => (await import('./commands/grafana.js')).grafana],
   ['config', async () => (await import('./commands/config.js')).config],
   ['database-url', async () => (await import('./commands/database-url.js')).databaseUrl],
   ['spool inspect', async () => (await import('./commands/spool/spool-inspect.js')).spoolInspect],

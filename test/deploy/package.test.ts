@@ -22,7 +22,7 @@ const ALLOWED = [
   /^(README|CHANGELOG|SECURITY)\.md$/, /^LICENSE$/, /^package\.json$/, /^bin\/orbitstream(-ingest|-sim)?$/,
   /^dist\/lib\/.+\.js$/, /^dist\/protocol\/.+\.js$/, /^dist\/lib\/client\/[\w-]+\.d\.ts$/,
   /^dist\/protocol\/packet\/packet-encoder\.d\.ts$/, /^sql\/\d{4}-[\w.-]+\.sql$/, /^protocol\/(SPEC\.md|catalogue\.schema\.json)$/,
-  /^dist\/page\/\w+\.(css|js|svg|html)$/,
+  /^dist\/page\/\w+\.(css|js|svg|html)$/, /^dist\/grafana\/bundle\/(generator\.js|LICENSE-[\w-]+\.txt)$/,
   /^protocol\/vectors\/\w+\.json$/, /^docs\/[\w-]+\.md$/, /^docs\/decisions\/[\w-]+\.md$/, /^docs\/images\/\w+\.webp$/,
   /^grafana\/dashboards\/\w+\.json$/, /^grafana\/provisioning\/.+\.yml$/, /^deploy\/[\w.-]+$/,
   /^deploy\/(systemd|kubernetes|cluster)\/[\w.-]+$/, /^docker-compose\.yml$/, /^\.env\.example$/
@@ -110,6 +110,7 @@ t.test('the package has what people need and nothing else, and works where it is
   }
   t.match(await orbitstream('catalogue', 'init'), /catalogue\.schema\.json/)
   t.ok(existsSync(join(empty, 'catalogue.yaml')))
+  t.match(await orbitstream('grafana', '--catalogue', 'catalogue.yaml', '--out', 'grafana'), /^9 files/)
   t.match(await orbitstream('sim', '--help'), /^Usage: orbitstream sim \[options\]/)
   t.match(await orbitstream('sim', 'check', '--help'), /^Usage: orbitstream sim check FILE/)
 

@@ -1,10 +1,16 @@
 /** The files in grafana/ are up to date and consistent. */
-import { readdir } from 'node:fs/promises'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { generatedFiles } from '../../grafana/generator/files.js'
+import { parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
+import { EXAMPLE } from '../../lib/catalogue/example.js'
+import type { Catalogue } from '../../protocol/catalogue.js'
 import { BUILT_IN, METRICS } from '../support/built-in.js'
+import { runIngest } from '../support/command.js'
+import { temporaryDirectory } from '../support/postgres.js'
 import { ALERT_RULES, DASHBOARDS, grafanaFile, panelsOf, type Panel } from '../../grafana/queries/dashboards.js'
 
 interface DataSource {
@@ -36,6 +42,32 @@ t.test('the files match the generator: otherwise run "npm run grafana"', async (
       .filter((path) => path.startsWith(folder))
       .sort(), 'and nothing else')
   }
+})
+
+t.test('the command writes the same, and names what is left of another catalogue', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [file, out] = [join(directory, 'catalogue.yaml'), join(directory, 'out')]
+  await writeFile(file, EXAMPLE)
+  const parsed = parseCatalogue(EXAMPLE)
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  const written = async (catalogue: Catalogue): Promise<void> => {
+    for (const [path, content] of generatedFiles(catalogue)) {
+      t.ok(await readFile(join(out, path), 'utf8') === content, path)
+    }
+  }
+  t.same(await runIngest(['grafana', '--catalogue', file, '--out', out]), {
+    code: 0, out: `9 files written to ${out}.\n`, err: ''
+  })
+  await written(parsed.catalogue)
+  const again = await runIngest(['grafana', '--built-in', '--out', out])
+  t.match(again, { code: 0, out: /^6 files/, err: /^warning: .*stream-power\.json is of another catalogue.*\n.*radio.*thermal/s })
+  await written(BUILT_IN)
+  t.match(await runIngest(['grafana', '--built-in']), { code: 2, err: /--out is required/ })
+  t.match(
+    await runIngest(['grafana', '--built-in', '--catalogue', file, '--out', out]), { code: 2, err: /either/ })
+  await writeFile(file, EXAMPLE.replace('id: 1', 'id: 0'))
+  t.match(
+    await runIngest(['grafana', '--catalogue', file, '--out', out]), { code: 2, err: /catalogue\.yaml:\d+:\d+: .*id must/ })
 })
 
 t.test('data sources', (t) => {

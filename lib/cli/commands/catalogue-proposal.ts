@@ -5,7 +5,7 @@ import type { Config } from '../../config/settings.js'
 
 /** Null: no file is configured. Undefined: it has faults, and each has been printed. */
 export async function readProposed (
-  { catalogue: path }: Config, complain: (text: string) => void
+  { catalogue: path }: Pick<Config, 'catalogue'>, complain: (text: string) => void
 ): Promise<Catalogue | null | undefined> {
   if (path === null) return null
   const read = await readCatalogueFile(path)
