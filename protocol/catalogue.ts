@@ -10,6 +10,7 @@
  * retired, never removed. The same holds for streams.
  */
 import { PointSchema } from './schema.js'
+import { BoundedType, type ValidRange } from './valid-range.js'
 import { ValueType, type MetricType, type State } from './value-types.js'
 
 /** Which side of a limit is out of order: below a low limit, above a high one. */
@@ -64,6 +65,8 @@ export interface Metric {
   readonly description: string
   /** Smallest step of the sensor, in `unit`; null: not known. */
   readonly resolution: number | null
+  /** Of a number: values outside cannot be true; null: all can. */
+  readonly range: ValidRange | null
   /** Limits that hold until somebody sets others in the database. */
   readonly limits: MetricLimits
   readonly simulation: Simulation
@@ -150,7 +153,8 @@ export class Stream implements StreamDefinition {
     this.retired = retired
     this.metrics = metrics.toSorted((a, b) => a.id - b.id)
     this.live = this.metrics.filter(({ retired }) => !retired)
-    const types = this.metrics.map(({ type, states }) => new ValueType(type, states))
+    const types = this.metrics.map(({ type, states, range }) => (
+      range?.outside === 'refuse' ? new BoundedType(type, range) : new ValueType(type, states)))
     this.schema = new PointSchema(
       this.metrics.map(({ name }) => name),
       this.metrics.flatMap(({ name, aliases }) => aliases.map((alias) => ({ name: alias, metric: name }))),
@@ -224,6 +228,7 @@ export const BUILT_IN = telemetryOnly([
     unit: '%',
     description: '',
     resolution: 0.25,
+    range: null,
     limits: { low: { critical: 10 } },
     simulation: { kind: 'charge', between: [48, 98], beyond: [0.5, 9.5] },
     retired: false
@@ -238,6 +243,7 @@ export const BUILT_IN = telemetryOnly([
     unit: 'MB',
     description: '',
     resolution: 1,
+    range: null,
     limits: { high: { critical: 95_000 } },
     simulation: { kind: 'fill', between: [400, 84_000], beyond: [95_500, 100_000] },
     retired: false
@@ -252,6 +258,7 @@ export const BUILT_IN = telemetryOnly([
     unit: 'dBm',
     description: '',
     resolution: 0.5,
+    range: null,
     limits: { low: { critical: -100 } },
     simulation: { kind: 'signal', between: [-95, -54], beyond: [-120, -100.5] },
     retired: false

@@ -46,8 +46,10 @@ export class PointSchema {
   readonly metricCount: number
   /** By metric. */
   readonly types: readonly ValueType[]
-  /** Whether all metrics are of the type float: decoders and encoders then have nothing to tell apart. */
+  /** Whether all metrics are of the type float: encoders then have nothing to tell apart. */
   readonly isAllFloat: boolean
+  /** Whether all metrics take any float: decoders then have nothing to check. */
+  readonly takesAnyFloat: boolean
   /** Names of all fields but aliases, in the order in which messages list them. */
   readonly names: readonly string[]
   /** `names`, then the aliases. */
@@ -81,6 +83,7 @@ export class PointSchema {
     this.metricCount = metrics.length
     this.types = metrics.map((_, metric) => types[metric] ?? FLOAT)
     this.isAllFloat = this.types.every(({ name }) => name === 'float')
+    this.takesAnyFloat = this.types.every(({ takesAnyFloat }) => takesAnyFloat)
     this.names = [...OWN_FIELDS, ...metrics]
     this.fields = [...this.names, ...aliases.map(({ name }) => name)]
     this.firstAlias = this.names.length

@@ -101,6 +101,11 @@ export class ValueType {
     }
   }
 
+  /** Whether every finite number is a value, as it is. */
+  get takesAnyFloat (): boolean {
+    return this.name === 'float'
+  }
+
   /** What a value must be. */
   get rule (): string {
     switch (this.name) {

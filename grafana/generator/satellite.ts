@@ -296,8 +296,9 @@ function anomalyRuns (shown: Shown): string {
   return `
     SELECT min("time") AS "time", max("time") AS timeend,
            format('%s %s %s: %s, %s points', ${metricTitle([stream], 'metric')},
-             CASE side WHEN 'low' THEN 'below' WHEN 'high' THEN 'above' ELSE 'is' END, ${limit},
-             CASE side WHEN 'low' THEN min(value) ELSE max(value) END, count(*)) AS text,
+             CASE side WHEN 'low' THEN 'below' WHEN 'high' THEN 'above' WHEN 'range_low' THEN 'not valid, below'
+               WHEN 'range_high' THEN 'not valid, above' ELSE 'is' END, ${limit},
+             CASE WHEN side IN ('low', 'range_low') THEN min(value) ELSE max(value) END, count(*)) AS text,
            severity AS tags
     FROM (
       SELECT *, sum(starts) OVER (PARTITION BY metric, severity, side, limit_value ORDER BY "time") AS run
@@ -321,7 +322,8 @@ function anomalies (shown: Shown): table.PanelBuilder {
     id: ANOMALIES_PANEL,
     title: 'Anomalies',
     description:
-      'Values beyond a limit, newest first, at most 500. "Version" is that of the limits they were checked against.',
+      'Values beyond a limit, or outside their valid range (sides "range_low" and "range_high"), newest first, at most ' +
+      '500. "Version" is that of the limits they were checked against.',
     width: 24,
     height: 9,
     none: 'No anomalies in this time range'

@@ -21,46 +21,30 @@
  *   5. It survives JSON: text has no lone surrogates, and numbers are not negative zeros, which become zeros.
  *   6. A state, and no other type, has 1 to STATES_MAX states with different names and numbers.
  *   7. What is simulated is of the type: whole numbers for an int.
+ *   8. A number, and no other type, may have a valid range of values of its type. What is simulated, and limits, are
+ *      within it.
  */
 import { createReadStream } from 'node:fs'
 import {
-  Catalogue, ID_MAX, NUMBER_SIMULATIONS, STREAMS_MAX, STREAM_ID_MAX, TELEMETRY, TELEMETRY_ID, type Metric,
-  type MetricLimits, type NumberSimulation, type Simulation, type StreamDefinition
+  Catalogue, STREAMS_MAX, STREAM_ID_MAX, TELEMETRY, TELEMETRY_ID, type Metric, type StreamDefinition
 } from '../../protocol/catalogue.js'
-import { ALIASES_MAX, METRICS_MAX, PointSchema, isMetricName } from '../../protocol/schema.js'
-import {
-  METRIC_TYPES, STATES_MAX, STATE_MAX, STATE_MIN, ValueType, isStateName, type MetricType,
-  type State
-} from '../../protocol/value-types.js'
+import { ALIASES_MAX, METRICS_MAX } from '../../protocol/schema.js'
 import { FORM } from './catalogue-json.js'
-import { nearest, parseDuration } from '../config/value-types.js'
-import { parseLimitSet } from '../limits/validate.js'
-import { FAULTS_MAX, parseYaml, type Path, type YamlDocument, type YamlFault } from '../config/yaml-document.js'
+import { parseDuration } from '../config/value-types.js'
+import { parseYaml, type Path } from '../config/yaml-document.js'
+import type { CatalogueFault, Fields } from './field-reader.js'
+import { FLAG_RULE, MISSING_ID, MetricReader, TITLE_MAX, isFlag, titleOf } from './metric-reader.js'
 import {
-  NAME_RULE, RESERVED_RULE, RESERVED_STREAM_RULE, STATE_NAME_RULE, STREAM_NAME_RULE, isReserved, isReservedStream,
-  isStreamName
+  RESERVED_RULE, RESERVED_STREAM_RULE, STREAM_NAME_RULE, isReserved, isReservedStream, isStreamName
 } from './names.js'
-import { isPairOf, pairRule, simulationOf, type Pair } from './simulation.js'
 import { STORAGE_KEYS, readStorage } from './storage.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
 export const FILE_BYTES_MAX = 4 * 1024 * 1024
-export const TITLE_MAX = 80
-export const UNIT_MAX = 24
-export const DESCRIPTION_MAX = 500
-const CONTROL = /\p{Cc}/u
 
 const STREAM_KEYS = ['id', 'title', 'interval', ...STORAGE_KEYS, 'metrics', 'retired'] as const
 const INTERVAL_MS_MIN = 1
 const INTERVAL_MS_MAX = 86_400_000
-const METRIC_KEYS = [
-  'id', 'type', 'states', 'title', 'unit', 'description', 'resolution', 'limits', 'simulate', 'aliases', 'retired'
-] as const
-
-export interface CatalogueFault extends YamlFault {
-  /** `streams.telemetry.metrics.bus_voltage.id`; '' for the whole file. */
-  readonly path: string
-}
 
 export type ParsedCatalogue =
   | { readonly ok: true, readonly catalogue: Catalogue }
@@ -102,13 +86,7 @@ export async function readCatalogueFile (file: string): Promise<ParsedCatalogue>
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
-class CatalogueReader {
-  readonly faults: CatalogueFault[] = []
-
-  constructor (private readonly document: YamlDocument) {}
-
+class CatalogueReader extends MetricReader {
   read (): Catalogue | null {
     const fields = this.fields(this.document.value, [], ['catalogue', 'streams'])
     if (fields === null) return null
@@ -185,136 +163,6 @@ class CatalogueReader {
     return this.faults.length === 0 ? new Catalogue(streams) : null
   }
 
-  private readMetric (name: string, value: unknown, path: Path): Metric {
-    if (!isMetricName(name)) this.fault(path, `is not a name for a metric: ${NAME_RULE}`)
-    const fields = this.fields(value, path, METRIC_KEYS) ?? {}
-    if (!Object.hasOwn(fields, 'id') && this.faults.at(-1)?.path !== text(path)) {
-      this.fault(path, MISSING_ID)
-    }
-    const isType = (type: unknown): type is MetricType => METRIC_TYPES.some((known) => known === type)
-    const type = this.readField('type', fields, path, isType, `must be one of ${METRIC_TYPES.join(', ')}`, 'float')
-    const states = this.readStates(type, fields['states'], path)
-    const valueType = new ValueType(type, states)
-    const limits = this.readLimits(name, fields['limits'], valueType, [...path, 'limits'])
-    return {
-      id: this.readField(
-        'id', fields, path,
-        (id): id is number => Number.isInteger(id) && (id as number) >= 1 && (id as number) <= ID_MAX,
-        `must be a whole number from 1 to ${ID_MAX}`, 0),
-      name,
-      type,
-      states,
-      aliases: this.readAliases(fields['aliases'], [...path, 'aliases']),
-      title: this.readText('title', fields, path, TITLE_MAX, titleOf(name)),
-      unit: this.readText('unit', fields, path, UNIT_MAX, ''),
-      description: this.readText('description', fields, path, DESCRIPTION_MAX, ''),
-      resolution: this.readField(
-        'resolution', fields, path, (step): step is number => isFinite(step) && step > 0, 'must be a number above 0',
-        null),
-      limits,
-      simulation: this.readSimulation(fields['simulate'], limits, valueType, [...path, 'simulate']),
-      retired: this.readField('retired', fields, path, isFlag, FLAG_RULE, false)
-    }
-  }
-
-  /** One field of a metric that may be left out. */
-  private readField<T, D> (
-    key: string, fields: Fields, path: Path, is: (value: unknown) => value is T, rule: string, without: D
-  ): T | D {
-    if (!Object.hasOwn(fields, key)) return without
-    const value = fields[key]
-    if (is(value)) return value
-    this.fault([...path, key], rule)
-    return without
-  }
-
-  private readText (key: string, fields: Fields, path: Path, max: number, without: string): string {
-    const is = (value: unknown): value is string =>
-      typeof value === 'string' && value.length <= max && !CONTROL.test(value) && isWellFormed(value)
-    return this.readField(
-      key, fields, path, is, `must be text of at most ${max} characters on one line${quoteHint(fields[key])}`, without)
-  }
-
-  /** The states of a state, by value; none of another type. */
-  private readStates (type: MetricType, value: unknown, path: Path): State[] {
-    const statesPath = [...path, 'states']
-    if (type !== 'state') {
-      if (value !== undefined) this.fault(statesPath, 'are for metrics of the type state only')
-      return []
-    }
-    if (value === undefined) {
-      this.fault(path, 'has no states: names with their numbers, such as { OFF: 0, ON: 1 }')
-      return []
-    }
-    const entries = Object.entries(this.fields(value, statesPath) ?? {})
-    if (entries.length === 0 || entries.length > STATES_MAX) {
-      this.fault(statesPath, `must have 1 to ${STATES_MAX} names with their numbers, not ${entries.length}`)
-    }
-    const names = new Map<unknown, string>()
-    const states = entries.filter((entry): entry is [string, number] => {
-      const [name, number] = entry
-      const at = [...statesPath, name]
-      const isNumber = Number.isInteger(number) && (number as number) >= STATE_MIN && (number as number) <= STATE_MAX
-      if (!isStateName(name)) this.fault(at, `is not a name for a state: ${STATE_NAME_RULE}`)
-      if (!isNumber) this.fault(at, `must be a whole number from ${STATE_MIN} to ${STATE_MAX}`)
-      else if (names.has(number)) this.fault(at, `${String(number)} is the number of ${names.get(number)} already`)
-      names.set(number, name)
-      return isNumber
-    })
-    return states.map(([name, number]) => ({ name, value: number + 0 })).sort((a, b) => a.value - b.value)
-  }
-
-  private readAliases (value: unknown, path: Path): string[] {
-    if (value === undefined) return []
-    if (!Array.isArray(value)) {
-      this.fault(path, 'must be a list of names')
-      return []
-    }
-    return value.filter((alias, index): alias is string => {
-      if (typeof alias === 'string' && isMetricName(alias)) return true
-      this.fault([...path, index], `is not a name for a metric: ${NAME_RULE}`)
-      return false
-    })
-  }
-
-  private readLimits (name: string, value: unknown, type: ValueType, path: Path): MetricLimits {
-    if (value === undefined || !isMetricName(name) || isReserved(name)) return {}
-    // The states are at fault, and named already.
-    if (type.name === 'state' && type.states.length === 0) return {}
-    const parsed = parseLimitSet({ default: { [name]: value } }, new PointSchema([name], [], [type]), null)
-    if (parsed.ok) return withoutNegativeZeros(parsed.set.default[name] ?? {})
-    const prefix = `default.${name}`
-    for (const { field, message } of parsed.faults) {
-      const rest = field.slice(prefix.length + 1)
-      this.fault(rest === '' ? path : [...path, ...pathOf(rest)], message)
-    }
-    return {}
-  }
-
-  private readSimulation (value: unknown, limits: MetricLimits, type: ValueType, path: Path): Simulation {
-    if (type.name === 'bool' || type.name === 'state') {
-      const fields = value === undefined ? {} : this.fields(value, path, ['kind']) ?? {}
-      const isStates = (kind: unknown): kind is 'states' => kind === 'states'
-      return { kind: this.readField('kind', fields, path, isStates, 'must be states', 'states') }
-    }
-    const without = simulationOf(limits, type.name)
-    if (value === undefined) return without
-    const fields = this.fields(value, path, ['kind', 'between', 'beyond'])
-    if (fields === null) return without
-    const isPair = (value: unknown): value is Pair => isPairOf(value, type.name)
-    const rule = pairRule(type.name)
-    const isKind = (kind: unknown): kind is NumberSimulation['kind'] => NUMBER_SIMULATIONS.some(
-      (known) => known === kind)
-    return {
-      kind: this.readField(
-        'kind', fields, path, isKind, `must be one of ${NUMBER_SIMULATIONS.join(', ')}`, without.kind),
-      between: withoutNegativeZeros(this.readField('between', fields, path, isPair, rule, without.between)),
-      beyond: withoutNegativeZeros(this.readField(
-        'beyond', fields, path, (pair): pair is Pair | null => pair === null || isPair(pair), `${rule}, or null`,
-        without.beyond))
-    }
-  }
-
   /** What a metric alone cannot tell. */
   private checkMetrics (metrics: readonly Metric[], path: Path): void {
     const aliases = metrics.reduce((sum, metric) => sum + metric.aliases.length, 0)
@@ -338,68 +186,4 @@ class CatalogueReader {
         path, 'are all retired: one at least must be sent')
     }
   }
-
-  /** The value as an object, or null and a fault. @param known without it: any field */
-  private fields (value: unknown, path: Path, known?: readonly string[]): Fields | null {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      this.fault(path, `must be a mapping${known === undefined ? '' : ` with ${known.join(', ')}`}`)
-      return null
-    }
-    if (known === undefined) return value as Fields
-    for (const key of Object.keys(value)) {
-      if (known.includes(key)) continue
-      if (this.faults.length === FAULTS_MAX) break
-      const near = nearest(key, known)
-      this.fault(
-        [...path, key],
-        `is not known here${near === null ? `; known are ${known.join(', ')}` : `; did you mean ${near}?`}`)
-    }
-    return value as Fields
-  }
-
-  private fault (path: Path, message: string): void {
-    if (this.faults.length === FAULTS_MAX) return
-    this.faults.push({ ...this.document.placeOf(path), path: text(path), message })
-  }
-}
-
-const MISSING_ID = 'has no id: a number of its own, which never changes'
-const FLAG_RULE = 'must be true or false'
-
-/** Of `states.critical[1]`. */
-function pathOf (field: string): Path {
-  return (field.match(/[^.[\]]+/g) ?? []).map((key) => /^\d+$/.test(key) ? Number(key) : key)
-}
-
-function text (path: Path): string {
-  return path.join('.')
-}
-
-function isFinite (value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
-}
-
-/** A lone surrogate is no character, and jsonb refuses it. */
-function isWellFormed (text: string): boolean {
-  return !/\p{Cs}/u.test(text)
-}
-
-/** jsonb has no negative zero: a stored catalogue would differ from its file. JSON.stringify writes it as 0. */
-function withoutNegativeZeros<T> (value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T
-}
-
-/** battery_charge → Battery charge */
-function titleOf (name: string): string {
-  const words = name.replaceAll('_', ' ').trim().slice(0, TITLE_MAX)
-  return words.charAt(0).toUpperCase() + words.slice(1)
-}
-
-/** YAML reads 5 and yes-no words without quotes as something else. */
-function quoteHint (value: unknown): string {
-  return typeof value === 'number' || typeof value === 'boolean' ? `; put it in quotes: "${String(value)}"` : ''
-}
-
-function isFlag (value: unknown): value is boolean {
-  return typeof value === 'boolean'
 }

@@ -1,5 +1,6 @@
 /** A catalogue as the database keeps it: the file's form without what is left to defaults. */
 import type { Catalogue, Metric } from '../../protocol/catalogue.js'
+import type { ValidRange } from '../../protocol/valid-range.js'
 import { formatDuration } from '../config/value-types.js'
 import { storageFields } from './storage.js'
 
@@ -18,11 +19,16 @@ export function catalogueJson ({ streams }: Catalogue): object {
   return { catalogue: FORM, streams: Object.fromEntries(entries) as object }
 }
 
-function metricEntry ({ name, states, simulation, ...metric }: Metric): readonly [string, object] {
+function metricEntry ({ name, states, simulation, range, ...metric }: Metric): readonly [string, object] {
   return [name, {
     ...metric,
     states: states.length === 0 ? undefined : Object.fromEntries(states.map(({ name, value }) => [name, value])),
     resolution: metric.resolution ?? undefined,
+    range: range === null ? undefined : rangeEntry(range),
     simulate: simulation
   }]
+}
+
+function rangeEntry ({ min, max, outside }: ValidRange): object {
+  return { min: min ?? undefined, max: max ?? undefined, outside: outside === 'null' ? null : outside }
 }

@@ -1,9 +1,12 @@
 /** How the simulator moves a number of which the catalogue does not say it. */
 import type { MetricLimits, NumberSimulation } from '../../protocol/catalogue.js'
+import { boundsOf, type ValidRange } from '../../protocol/valid-range.js'
 import type { MetricType } from '../../protocol/value-types.js'
 
 /** Where there are no limits either. */
 const BETWEEN = [0, 100] as const
+
+type Bounds = ReturnType<typeof boundsOf>
 
 export type Pair = readonly [low: number, high: number]
 
@@ -12,14 +15,17 @@ export function simulatedMax (type: MetricType): number {
   return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 
-/** A walk well within the limits, and anomalies just beyond one of them. */
-export function simulationOf ({ low, high }: MetricLimits, type: MetricType): NumberSimulation {
-  const lowest = low?.warning ?? low?.critical
-  const highest = high?.warning ?? high?.critical
+/** A walk well within limits and valid range, and valid anomalies just beyond a limit. */
+export function simulationOf (
+  { low, high }: MetricLimits, type: MetricType, range: ValidRange | null = null
+): NumberSimulation {
+  const lowest = low?.warning ?? low?.critical ?? range?.min ?? undefined
+  const highest = high?.warning ?? high?.critical ?? range?.max ?? undefined
   const between = betweenOf(clampIf(lowest, type), clampIf(highest, type), type)
   const size = Math.max(between[1] - between[0], Number.MIN_VALUE)
   const [floor, ceiling] = [low?.critical ?? low?.warning, high?.critical ?? high?.warning]
-  return { kind: 'walk', between, beyond: below(floor, size, type) ?? above(ceiling, size, type) }
+  const valid = range === null ? null : boundsOf(range, type)
+  return { kind: 'walk', between, beyond: below(floor, size, type, valid) ?? above(ceiling, size, type, valid) }
 }
 
 function betweenOf (low: number | undefined, high: number | undefined, type: MetricType): Pair {
@@ -37,19 +43,21 @@ function within (low: number | undefined, high: number | undefined): Pair {
 }
 
 /** Null: no number that can be simulated is far enough below. */
-function below (floor: number | undefined, size: number, type: MetricType): Pair | null {
+function below (floor: number | undefined, size: number, type: MetricType, valid: Bounds | null): Pair | null {
   if (floor === undefined) return null
-  const [low, high] = pair(type === 'int'
+  const [lowest, high] = pair(type === 'int'
     ? [Math.floor(floor - size * 0.2), Math.ceil(floor) - 1]
     : [floor - size * 0.2, floor - size * 0.01], type)
+  const low = Math.max(lowest, valid?.min ?? lowest)
   return high < floor && low <= high ? [low, high] : null
 }
 
-function above (ceiling: number | undefined, size: number, type: MetricType): Pair | null {
+function above (ceiling: number | undefined, size: number, type: MetricType, valid: Bounds | null): Pair | null {
   if (ceiling === undefined) return null
-  const [low, high] = pair(type === 'int'
+  const [low, highest] = pair(type === 'int'
     ? [Math.floor(ceiling) + 1, Math.ceil(ceiling + size * 0.2)]
     : [ceiling + size * 0.01, ceiling + size * 0.2], type)
+  const high = Math.min(highest, valid?.max ?? highest)
   return low > ceiling && low <= high ? [low, high] : null
 }
 

@@ -42,6 +42,12 @@ export class YamlDocument {
     this.value = document.toJS() as unknown
   }
 
+  /** Whether a key has nothing after it, which YAML takes for null. */
+  isBlank (path: Path): boolean {
+    const node = this.document.getIn(path, true)
+    return isScalar(node) && node.source === ''
+  }
+
   /** Of the key itself, or of what holds it where it is missing. */
   placeOf (path: Path): Omit<YamlFault, 'message'> {
     for (let length = path.length; length > 0; length--) {

@@ -1,10 +1,11 @@
 /**
- * The anomalies of one PointColumns, column by column: filled by LimitTable, read by the pipeline, then reused.
+ * The anomalies of one PointColumns, column by column: filled by LimitTable and RangeCheck, read by the pipeline, then
+ * reused.
  *
  *   points   [ 0 | 0 | 3 | … ]     index in the PointColumns, ascending
  *   metrics  [ 0 | 2 | 1 | … ]     index in the schema, ascending within a point
- *   kinds    [ 4 | 0 | 1 | … ]     severity * 3 + side, by SEVERITIES and ANOMALY_SIDES
- *   limits   [ x | y | z | … ]     the limit that was exceeded; of a state, the value itself
+ *   kinds    [ 4 | 0 | 1 | … ]     severity * sides + side, by SEVERITIES and ANOMALY_SIDES
+ *   limits   [ x | y | z | … ]     the limit, or end of the valid range, that was exceeded; of a state, the value itself
  */
 export class AnomalyColumns {
   /** Number of anomalies; entries beyond it are stale. */

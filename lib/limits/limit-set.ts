@@ -34,8 +34,11 @@ import type { ValueType } from '../../protocol/value-types.js'
 /** Sides of a metric, in the order of their codes. */
 export const LIMIT_SIDES = ['low', 'high'] as const satisfies readonly LimitSide[]
 
-/** Sides of an anomaly, in the order of their codes: a state has none, so its anomalies have this instead. */
-export const ANOMALY_SIDES = [...LIMIT_SIDES, 'state'] as const
+/**
+ * Sides of an anomaly, in the order of their codes: a state has none, so its anomalies have this instead; and a value
+ * outside its valid range is below or above that, whatever the limits.
+ */
+export const ANOMALY_SIDES = [...LIMIT_SIDES, 'state', 'range_low', 'range_high'] as const
 export type AnomalySide = typeof ANOMALY_SIDES[number]
 
 /** Severities of an anomaly, in the order of their codes. */

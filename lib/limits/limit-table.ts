@@ -24,7 +24,7 @@ import type {
 } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
-/** Code of an anomaly's severity and side: severity * 3 + side. */
+/** Code of an anomaly's severity and side: severity * sides + side. */
 export function kindOf (severity: Severity, side: AnomalySide): number {
   return SEVERITIES.indexOf(severity) * ANOMALY_SIDES.length + ANOMALY_SIDES.indexOf(side)
 }

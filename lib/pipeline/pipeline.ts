@@ -1,6 +1,6 @@
 /**
- * The pipeline of a worker's stream: checks the points that listeners offer against the limits, appends them to the
- * open batch, and counts them.
+ * The pipeline of a worker's stream: checks the points that listeners offer against valid ranges and limits, appends
+ * them to the open batch, and counts them.
  *
  * Reconciliation, in points:  received = accepted + rejected + shed
  *                             accepted + recovered = committed + quarantined + failed + lost + waiting
@@ -18,6 +18,7 @@ import { KINDS_MAX, type LimitTable } from '../limits/limit-table.js'
 import { Batcher, type BatchListener, type BatcherSettings } from './batcher.js'
 import type { AckLevel, Intake, OnAck, Refusal } from './intake.js'
 import type { Journal } from '../journal/journal.js'
+import { RangeCheck } from './range-check.js'
 import { COMMIT_WAITERS_MAX } from './waiters.js'
 
 /** Points by outcome, since the worker started. */
@@ -79,6 +80,8 @@ export class Pipeline implements Intake {
   readonly rules: DecodeRules
   /** Anomalies found, by metric and kind: metric * KINDS_MAX + kind. */
   readonly anomalyCounts: Float64Array
+  /** Null: no metric has a range whose values outside are stored. */
+  readonly ranges: RangeCheck | null
   private readonly anomalies = new AnomalyColumns()
   private readonly full: Refusal
   /** Points that the journal keeps. */
@@ -106,6 +109,7 @@ export class Pipeline implements Intake {
     this.committing = shared?.committing ?? (() => this.batcher.committing)
     this.columns = new PointColumns(schema)
     this.anomalyCounts = new Float64Array(schema.metricCount * KINDS_MAX)
+    this.ranges = RangeCheck.of(stream)
     this.rules = rulesOf(settings, stream)
     this.full = { code: settings.fullCode, retryAfterSeconds: 5 }
     this.batcher = new Batcher(journal, settings, stream, {
@@ -175,8 +179,11 @@ export class Pipeline implements Intake {
   }
 
   private judge (): AnomalyColumns | null {
-    const { anomalies } = this
-    this.limits.judge(this.columns, this.satellites.generation, anomalies)
+    const { ranges } = this
+    // First, so that limits do not judge what is not stored.
+    ranges?.check(this.columns)
+    this.limits.judge(this.columns, this.satellites.generation, this.anomalies)
+    const anomalies = ranges === null ? this.anomalies : ranges.flag(this.anomalies)
     if (anomalies.count === 0) return null
     for (let index = 0; index < anomalies.count; index++) {
       const cell = (anomalies.metrics[index] as number) * KINDS_MAX + (anomalies.kinds[index] as number)

@@ -115,7 +115,7 @@ export class WorkerMetrics extends MetricRegistry {
   private addLimits ({ pipelines, slot }: WorkerMetricSources): void {
     this.counter({
       name: 'orbitstream_anomalies_total',
-      help: 'Values beyond a limit.',
+      help: 'Values beyond a limit, or flagged as outside their valid range.',
       labelNames: ['metric', 'severity']
     }, (counter) => {
       for (const { stream, anomalyCounts } of pipelines.all) {
@@ -125,6 +125,18 @@ export class WorkerMetrics extends MetricRegistry {
           const labels = { metric: stream.qualify(name) }
           for (const severity of SEVERITIES) counter.inc({ ...labels, severity }, countOf(metric, severity))
         })
+      }
+    })
+    this.counter({
+      name: 'orbitstream_values_out_of_range_total',
+      help: 'Values outside their valid range, by what became of them: flag, null. Those that are refused are not here.',
+      labelNames: ['stream', 'metric', 'outside']
+    }, (counter) => {
+      for (const { stream, ranges } of pipelines.all) {
+        for (const { metric, outside, count } of ranges?.ranges ?? []) {
+          const name = stream.schema.metrics[metric] as string
+          counter.inc({ stream: stream.name, metric: stream.qualify(name), outside }, count)
+        }
       }
     })
     this.gauge({

@@ -11,7 +11,7 @@ export interface Anomaly {
   readonly value: number
   readonly limit: number
   readonly severity: Severity
-  readonly side: Side | 'state'
+  readonly side: Side | 'state' | `range_${Side}`
   readonly limits_version: number
 }
 
@@ -33,9 +33,11 @@ export function passes (anomaly: Anomaly, { satellite, metric, severity }: Anoma
     (severity === '' || anomaly.severity === severity)
 }
 
-/** Which limit was broken; '' for a state, which is out of order by itself. */
+/** Which limit was broken, or which end of the valid range; '' for a state, which is out of order by itself. */
 export function limitText ({ side, limit }: Anomaly): string {
-  return side === 'state' ? '' : `${side === 'low' ? 'below' : 'above'} ${reading(limit, null)}`
+  if (side === 'state') return ''
+  const isLow = side === 'low' || side === 'range_low'
+  return `${isLow ? 'below' : 'above'} ${reading(limit, null)}${side.startsWith('range') ? ', not valid' : ''}`
 }
 
 export class AnomalyList {

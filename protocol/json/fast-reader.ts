@@ -75,7 +75,7 @@ function pad (body: Buffer): Buffer {
 
 const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
 
-/** Reads bodies of one schema whose metrics are all floats. */
+/** Reads bodies of one schema whose metrics take any float. */
 export class FastReader {
   /** It gave up because there are more than POINTS_MAX points. */
   hasTooMany = false
@@ -336,7 +336,7 @@ export class FastReader {
   }
 }
 
-/** Reads bodies of a schema with other types than float; see ValueType. */
+/** Reads bodies of a schema whose metrics do not all take any float; see ValueType. */
 export class TypedReader extends FastReader {
   protected override readMetric (metric: number, position: number): number {
     const { bytes, columns: { values } } = this

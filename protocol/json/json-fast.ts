@@ -22,7 +22,7 @@ function readerFor (
 ): FastReader {
   let reader = readers.get(columns.schema)
   if (reader === undefined) {
-    const Reader = columns.schema.isAllFloat ? FastReader : TypedReader
+    const Reader = columns.schema.takesAnyFloat ? FastReader : TypedReader
     reader = new Reader(columns.schema, satellites, columns)
     readers.set(columns.schema, reader)
   }

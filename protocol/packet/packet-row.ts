@@ -39,7 +39,7 @@ export function readRow (
   if (timeMicros < oldestMicros || timeMicros > newestMicros) return false
   const { schema } = columns
   const first = columns.push(satellite, timeMicros) * schema.metricCount
-  if (!schema.isAllFloat) return readTyped(reader, elements - HEAD_ELEMENTS, first, columns)
+  if (!schema.takesAnyFloat) return readTyped(reader, elements - HEAD_ELEMENTS, first, columns)
   const { values } = columns
   let hasMetric = false
   for (let metric = 0; metric < elements - HEAD_ELEMENTS; metric++) {

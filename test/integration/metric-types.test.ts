@@ -16,6 +16,7 @@ import type { Database } from '../../lib/database/database.js'
 import { identifier } from '../../lib/database/quote.js'
 import { inStream, streamSql, tablesOf } from '../../lib/database/stream-tables.js'
 import { unpack } from '../../lib/ingress/http/api/formats.js'
+import { RangeCheck } from '../../lib/pipeline/range-check.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { anyCatalogue, catalogueOf } from '../support/catalogues.js'
 import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
@@ -34,8 +35,8 @@ function twoStreams (...metrics: string[]): Catalogue {
 }
 
 const ALL_TYPES = twoStreams(
-  'f: { id: 1 }', 'r: { id: 2, type: float32 }', 'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
-  's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
+  'f: { id: 1, range: { max: 1, outside: null } }', 'r: { id: 2, type: float32, range: { min: 0, outside: refuse } }',
+  'i: { id: 3, type: int }', 'b: { id: 4, type: bool }', 's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
 const MINUTE_MS = 60_000
 /** Metrics of a catalogue that a test of this kind has time for; all sizes: METRICS=8000. */
 const SIZE_MAX = Number(process.env.METRICS ?? 100)
@@ -143,6 +144,7 @@ async function roundTripOf (
       .map((point) => ({ ...point, satellite: `${name} ${point.satellite}` }))
     const columns = new PointColumns(stream.schema)
     t.equal(await decode(stream, points, Date.now(), satellites, columns), null, name)
+    RangeCheck.of(stream)?.check(columns)
     await store(columns)
     sent.push(...points)
   }

@@ -10,9 +10,10 @@ import type { DecodeRules } from '../../protocol/point.js'
 import { ValueType } from '../../protocol/value-types.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 import { RowBuffer, rowToPoint } from '../../lib/pipeline/rows/rows.js'
+import { RangeCheck } from '../../lib/pipeline/range-check.js'
 import { splitRows } from '../../lib/drain/poison.js'
 import { anyCatalogue, catalogueOf } from '../support/catalogues.js'
-import { DECODERS, anyPoints } from '../support/typed-points.js'
+import { DECODERS, anyPoints, withRefused } from '../support/typed-points.js'
 
 const NOW_MS = Date.UTC(2026, 10, 27)
 const RULES: DecodeRules = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject' }
@@ -28,6 +29,7 @@ t.test('property: every decoder yields the values that were sent, and rows keep 
       const columns = new PointColumns(schema, 1)
       const fault = decode(stream, points, NOW_MS, satellites, columns)
       if (fault !== null) throw new Error(`${name}: ${JSON.stringify(fault)}`)
+      RangeCheck.of(stream)?.check(columns)
       const decoded = columns.values.subarray(0, columns.count * metrics.length)
       const wanted = points.flatMap(({ values }) => values)
       if (!wanted.every((value, at) => Object.is(decoded[at], value))) throw new Error(`${name}: ${decoded.join()}`)
@@ -41,6 +43,30 @@ t.test('property: every decoder yields the values that were sent, and rows keep 
       }
     }
   }), { numRuns: 40, endOnFailure: true })
+  t.end()
+})
+
+t.test('property: every decoder refuses a value outside a range that says so, and names it', (t) => {
+  const anyCase = anyCatalogue.chain(({ streams }) => fc.constantFrom(...streams)).chain((stream) => (
+    fc.tuple(fc.constant(stream), anyPoints(stream, NOW_MS, 3))))
+  let refusals = 0
+  fc.assert(fc.property(anyCase, ([stream, points]) => {
+    const index = stream.metrics.findIndex(({ range }) => range?.outside === 'refuse')
+    const metric = stream.metrics[index]
+    if (metric === undefined) return
+    const faulty = points.map((point) => withRefused(point, metric, index)!)
+    for (const [name, decode] of Object.entries(DECODERS)) {
+      const columns = new PointColumns(stream.schema, 1)
+      const fault = decode(stream, [...faulty.slice(0, 1)], NOW_MS, satellites, columns)
+      const found = JSON.stringify(fault)
+      refusals++
+      if (columns.count > 0) throw new Error(`${name}: ${columns.count} points`)
+      if (!/"index":0/.test(found) || !found.includes(`"field":"${metric.name}"`) || !found.includes('its valid range')) {
+        throw new Error(`${name}: ${found}`)
+      }
+    }
+  }), { numRuns: 15, endOnFailure: true })
+  t.ok(refusals > 0)
   t.end()
 })
 

@@ -54,6 +54,7 @@ const extra: Metric = {
   unit: 'V',
   description: '',
   resolution: null,
+  range: null,
   limits: {},
   simulation: { kind: 'walk', between: [24, 32], beyond: null },
   retired: false

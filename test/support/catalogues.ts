@@ -4,6 +4,7 @@ import {
   Catalogue, NUMBER_SIMULATIONS, STREAMS_MAX, STREAM_ID_MAX, TELEMETRY, TELEMETRY_ID,
   type Metric, type MetricLimits, type NumberSimulation, type StreamDefinition
 } from '../../protocol/catalogue.js'
+import { OUTSIDES, type ValidRange } from '../../protocol/valid-range.js'
 import { STATE_MAX, STATE_MIN, type MetricType, type State } from '../../protocol/value-types.js'
 import { parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
 import { RESERVED_NAMES, isReservedStream } from '../../lib/catalogue/names.js'
@@ -46,26 +47,35 @@ export const anyStates: fc.Arbitrary<State[]> = fc.uniqueArray(
   .map((pairs) => [...new Map(pairs.map(([name, value]) => [value, { name, value }])).values()]
     .sort((a, b) => a.value - b.value))
 
-type Typed = Pick<Metric, 'type' | 'states' | 'limits' | 'simulation'>
+/** Around all limits and simulated values, with either end left out at times; null: all values are valid. */
+const anyRange = (type: MetricType): fc.Arbitrary<ValidRange | null> => fc.option(fc.record({
+  min: fc.option(fc.constant(type === 'int' ? -2e9 : -1.1e9)),
+  max: fc.option(fc.constant(type === 'int' ? 2e9 : 1.1e9)),
+  outside: fc.constantFrom(...OUTSIDES)
+}, { noNullPrototype: true }).map((range) => range.min === null && range.max === null ? null : range))
+
+type Typed = Pick<Metric, 'type' | 'states' | 'range' | 'limits' | 'simulation'>
 const STATE_SIMULATION = { kind: 'states' } as const
 
 const anyTyped: fc.Arbitrary<Typed> = fc.oneof(
   fc.constantFrom('float' as const, 'float32' as const, 'int' as const).chain((type) => fc.record({
     type: fc.constant(type),
     states: fc.constant([]),
+    range: anyRange(type),
     limits: anyLimits,
     simulation: anyNumberSimulation(type)
   }, { noNullPrototype: true })),
   fc.record({
     type: fc.constant('bool' as const),
     states: fc.constant([]),
+    range: fc.constant(null),
     limits: fc.constantFrom<MetricLimits>({}, { states: { warning: [false] } }, { states: { critical: [true] } }),
     simulation: fc.constant(STATE_SIMULATION)
   }, { noNullPrototype: true }),
   anyStates.chain((states) => fc.subarray(states.slice(1).map(({ name }) => name)).map((bad): Typed => {
     const warning = bad.slice(1)
     const lists = { ...warning.length === 0 ? {} : { warning }, critical: bad.slice(0, 1) }
-    return { type: 'state', states, limits: bad.length === 0 ? {} : { states: lists }, simulation: STATE_SIMULATION }
+    return { type: 'state', states, range: null, limits: bad.length === 0 ? {} : { states: lists }, simulation: STATE_SIMULATION }
   })))
 
 const anyDescribed = fc.record({

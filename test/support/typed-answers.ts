@@ -128,13 +128,16 @@ async function exported (
   }
   const lines = (await rowsOf<{ row_to_json: object }>('ndjson')).map((row) => row.row_to_json)
   const columns = new PointColumns(schema)
-  const body = Buffer.from(JSON.stringify(lines))
+  // A point whose values were all outside their ranges has none left to send.
+  const hasValue = (point: object): boolean => metrics.some(({ name }) => (point as Record<string, unknown>)[name] !== null)
+  const body = Buffer.from(JSON.stringify(lines.filter(hasValue)))
   t.equal(decodeJsonBatch(body, Date.now() * 1000, RULES, new SatelliteTable(), columns), null, 'an export may be sent')
   const decoded = Array.from({ length: columns.count }, (_, point) => JSON.stringify([
     columns.satellites[point]?.id,
     plain(Array.from(columns.values.subarray(point * metrics.length, (point + 1) * metrics.length)))
   ]))
-  t.same(decoded.sort(), points.map(({ satellite, values }) => JSON.stringify([satellite, plain(values)])).sort())
+  const left = points.filter(({ values }) => values.some((value) => !Number.isNaN(value)))
+  t.same(decoded.sort(), left.map(({ satellite, values }) => JSON.stringify([satellite, plain(values)])).sort())
   const texts = await rowsOf<Record<string, unknown>>('csv')
   const named = typed.filter(({ metric }) => metric.type === 'bool' || metric.type === 'state')
   t.same(texts.map((row) => named.map(({ metric: { name } }) => row[name])),

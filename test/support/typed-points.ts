@@ -8,6 +8,7 @@ import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
 import { CODE_ELEMENT_BYTES } from '../../protocol/packet/packet-key.js'
 import { decodePacket } from '../../protocol/packet/packet.js'
 import type { DecodeRules } from '../../protocol/point.js'
+import { isInRange } from '../../protocol/valid-range.js'
 import { PointSchema } from '../../protocol/schema.js'
 import type { SatelliteTable } from '../../protocol/satellites.js'
 
@@ -17,8 +18,10 @@ type Sent = number | boolean | string | null
 export interface TypedPoint {
   readonly satellite: string
   readonly timeMs: number
-  /** By metric, as decoded and stored; NaN: null. */
+  /** By metric, as stored; NaN: null. */
   readonly values: readonly number[]
+  /** As decoded: before values outside their valid range become null. Default: the same. */
+  readonly decoded?: readonly number[]
   readonly sent: readonly Sent[]
 }
 
@@ -46,9 +49,29 @@ function anyValue ({ type, states }: Metric): fc.Arbitrary<readonly [number, Sen
   }
 }
 
+/** Within the range if others are refused. */
+function anyAccepted (metric: Metric): fc.Arbitrary<readonly [number, Sent]> {
+  const { range, type } = metric
+  const end = range?.min ?? range?.max ?? null
+  if (range?.outside !== 'refuse' || end === null) return anyValue(metric)
+  return anyValue(metric).map(([value, sent]) => isInRange(value, range, type) ? [value, sent] : [end, end])
+}
+
+function storedOf ({ type, range }: Metric, value: number): number {
+  return range?.outside === 'null' && !isInRange(value, range, type) ? NaN : value
+}
+
+/** The same point with a value that is refused; null: the metric has none. */
+export function withRefused (point: TypedPoint, { range }: Metric, index: number): TypedPoint | null {
+  if (range?.outside !== 'refuse') return null
+  const value = range.max === null ? 2 * (range.min as number) : 2 * range.max
+  const decoded = (point.decoded ?? point.values).with(index, value)
+  return { ...point, values: decoded, decoded, sent: point.sent.with(index, value) }
+}
+
 /** @param nowMs the points are within a few seconds before it */
 export function anyPoints ({ metrics }: Stream, nowMs: number, maxLength: number): fc.Arbitrary<TypedPoint[]> {
-  const anyMetrics = fc.tuple(...metrics.map((metric) => fc.option(anyValue(metric), { freq: 3 })))
+  const anyMetrics = fc.tuple(...metrics.map((metric) => fc.option(anyAccepted(metric), { freq: 3 })))
     .filter((values) => values.some((value) => value !== null))
   return fc.array(
     fc.tuple(fc.constantFrom('A', 'SAT-0001', '🛰'), fc.integer({ min: -20_000, max: 0 }), anyMetrics),
@@ -56,7 +79,8 @@ export function anyPoints ({ metrics }: Stream, nowMs: number, maxLength: number
   ).map((points) => points.map(([satellite, ms, values]) => ({
     satellite,
     timeMs: nowMs + ms,
-    values: values.map((value) => value?.[0] ?? NaN),
+    values: values.map((value, index) => storedOf(metrics[index] as Metric, value?.[0] ?? NaN)),
+    decoded: values.map((value) => value?.[0] ?? NaN),
     sent: values.map((value) => value?.[1] ?? null)
   })))
 }
@@ -75,8 +99,8 @@ export function bodyOf (stream: Stream, points: readonly TypedPoint[]): Buffer {
 function encoded (points: readonly TypedPoint[], stream?: string, key: string | null = null): Buffer {
   const encoder = new PacketEncoder(1 << 20, key)
   encoder.begin('sender', 1, 0, stream)
-  for (const { satellite, timeMs, values } of points) {
-    if (!encoder.add(satellite, timeMs * 1000, values)) throw new Error('the packet is full')
+  for (const { satellite, timeMs, values, decoded = values } of points) {
+    if (!encoder.add(satellite, timeMs * 1000, decoded)) throw new Error('the packet is full')
   }
   return Buffer.from(encoder.finish())
 }

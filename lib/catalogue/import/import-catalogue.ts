@@ -7,8 +7,9 @@
  * taken over is in the remarks. The catalogue is checked as if somebody had written it.
  */
 import { stringify } from 'yaml'
-import { TITLE_MAX, describeFault, parseCatalogue } from '../catalogue-file.js'
+import { describeFault, parseCatalogue } from '../catalogue-file.js'
 import { FORM } from '../catalogue-json.js'
+import { TITLE_MAX } from '../metric-reader.js'
 import { readCosmos } from './cosmos/cosmos.js'
 import { readCsv } from './csv/csv.js'
 import { ImportError, type ImportedStream } from './imported.js'

@@ -1,5 +1,6 @@
 /** What the importers make of a file, whatever its format: streams of metrics, still in the words of the source. */
 import type { Severity, SideLimits } from '../../../protocol/catalogue.js'
+import type { ValidRange } from '../../../protocol/valid-range.js'
 import type { MetricType } from '../../../protocol/value-types.js'
 
 export interface ImportedState {
@@ -32,7 +33,7 @@ export interface ImportedMetric {
   readonly resolution: number | null
   readonly limits: ImportedLimits
   /** Values that are valid; null: not known. */
-  readonly range: readonly [low: number, high: number] | null
+  readonly range: ValidRange | null
   /** Null: give it one. */
   readonly id: number | null
   readonly aliases: readonly string[]

@@ -1,11 +1,12 @@
 /** An imported metric as the entry of a catalogue file: what does not fit there is left out, with a remark. */
 import type { MetricLimits, Severity, SideLimits, StateLimits } from '../../../protocol/catalogue.js'
 import { PointSchema } from '../../../protocol/schema.js'
+import { boundsOf, isInRange, type ValidRange } from '../../../protocol/valid-range.js'
 import {
   STATES_MAX, STATE_MAX, STATE_MIN, ValueType, type MetricType, type State
 } from '../../../protocol/value-types.js'
 import { parseLimitSet } from '../../limits/validate.js'
-import { DESCRIPTION_MAX, TITLE_MAX, UNIT_MAX } from '../catalogue-file.js'
+import { DESCRIPTION_MAX, TITLE_MAX, UNIT_MAX } from '../metric-reader.js'
 import { simulatedMax } from '../simulation.js'
 import type { ImportedMetric, ImportedState } from './imported.js'
 import { plainText, stateName, uniqueName } from './names.js'
@@ -21,11 +22,13 @@ export interface MetricEntry {
   readonly description: string | undefined
   readonly resolution: number | undefined
   readonly states: Readonly<Record<string, number>> | undefined
+  readonly range: RangeEntry | undefined
   readonly limits: MetricLimits | undefined
-  readonly simulate: { readonly kind: 'walk', readonly between: readonly [number, number] } | undefined
   readonly aliases: readonly string[] | undefined
   readonly retired: true | undefined
 }
+
+type RangeEntry = Readonly<{ min?: number, max?: number, outside?: 'refuse' | null }>
 
 export function entryOf ({ name, id, metric, aliases }: PlacedMetric, remarks: Remarks): MetricEntry {
   const { type, states } = typeOf(metric, remarks)
@@ -46,8 +49,8 @@ export function entryOf ({ name, id, metric, aliases }: PlacedMetric, remarks: R
       ? metric.resolution
       : undefined,
     states: type === 'state' ? Object.fromEntries(states.map(({ name, value }) => [name, value])) : undefined,
+    range: rangeOf(metric, new ValueType(type), limits ?? {}, remarks),
     limits,
-    simulate: simulation(metric, type, limits, remarks),
     aliases: aliases.length === 0 ? undefined : aliases,
     retired: metric.retired ? true : undefined
   }
@@ -128,19 +131,34 @@ function withoutIdle (side: SideLimits, what: string, line: number, remarks: Rem
   return { critical: side.critical }
 }
 
-function simulation (
-  { name, line, range }: ImportedMetric, type: MetricType, limits: MetricLimits | undefined, remarks: Remarks
-): MetricEntry['simulate'] {
+/** One that a catalogue can have; what is outside it is flagged unless the source says otherwise. */
+function rangeOf (
+  { name, line, range }: ImportedMetric, type: ValueType, limits: MetricLimits, remarks: Remarks
+): RangeEntry | undefined {
   if (range === null) return undefined
-  const max = simulatedMax(type)
-  const isFit = type !== 'state' && type !== 'bool' && limits === undefined && range[0] <= range[1] &&
-    range.every((end) => Math.abs(end) <= max && (type !== 'int' || Number.isInteger(end)))
-  if (!isFit) {
-    remarks.leftOut(line, `range of ${name}`, 'a catalogue has no valid ranges')
+  const reason = rangeFault(range, type, limits)
+  if (reason !== null) {
+    remarks.leftOut(line, `range of ${name}`, reason)
     return undefined
   }
-  remarks.changed(line, `range of ${name}`, 'a catalogue has no valid ranges: the simulator keeps within it')
-  return { kind: 'walk', between: range }
+  const { min, max, outside } = range
+  return {
+    ...min === null ? {} : { min },
+    ...max === null ? {} : { max },
+    ...outside === 'flag' ? {} : { outside: outside === 'null' ? null : outside }
+  }
+}
+
+function rangeFault (range: ValidRange, type: ValueType, { low, high }: MetricLimits): string | null {
+  if (type.name === 'bool' || type.name === 'state') return 'only numbers have a valid range'
+  const isValue = (end: number | null): boolean => end === null || !Number.isNaN(type.accept(end))
+  const { min, max } = boundsOf(range, type.name)
+  const most = simulatedMax(type.name)
+  if (!isValue(range.min) || !isValue(range.max) || min > max || min > most || max < -most) {
+    return 'its ends must be values of the type, in order'
+  }
+  const levels = [low?.warning, low?.critical, high?.warning, high?.critical].filter((level) => level !== undefined)
+  return levels.every((level) => isInRange(level, range, type.name)) ? null : 'limits of the metric are outside it'
 }
 
 function shortened (

@@ -10,7 +10,8 @@ import type { Remarks } from '../remarks.js'
 
 type LimitKey = `${LimitSide}.${Severity}`
 export type ColumnKey = 'name' | 'stream' | 'type' | 'unit' | 'title' | 'description' | 'resolution' | 'id' | 'states' |
-  'aliases' | 'retired' | 'minimum' | 'maximum' | LimitKey
+  'aliases' | 'retired' | 'minimum' | 'maximum' | 'outside' |
+  LimitKey
 
 /** Index of each column that is known. */
 export type Columns = ReadonlyMap<ColumnKey, number>
@@ -33,6 +34,7 @@ const HEADINGS: Readonly<Partial<Record<ColumnKey, readonly string[]>>> = {
   retired: ['retired', 'deprecated', 'obsolete'],
   minimum: ['min', 'minimum', 'minvalue', 'rangemin', 'rangelow', 'validmin', 'validlow'],
   maximum: ['max', 'maximum', 'maxvalue', 'rangemax', 'rangehigh', 'validmax', 'validhigh'],
+  outside: ['outside', 'outsiderange', 'outofrange'],
   'low.critical': ['rl', 'lolo', 'll'],
   'low.warning': ['yl'],
   'high.warning': ['yh'],

@@ -1,4 +1,5 @@
 /** A sheet, one metric per row: csv-rows.ts reads it, csv-columns.ts knows its headings, this file its cells. */
+import { OUTSIDES, type ValidRange } from '../../../../protocol/valid-range.js'
 import { METRIC_TYPES, type MetricType } from '../../../../protocol/value-types.js'
 import { readColumns, type ColumnKey } from './csv-columns.js'
 import { parseCsv, type CsvRow } from './csv-rows.js'
@@ -127,11 +128,12 @@ class RowReader {
     return { ...side('low'), ...side('high') }
   }
 
-  private range (): [number, number] | null {
-    const [low, high] = [this.number('minimum'), this.number('maximum')]
-    if (low !== null && high !== null) return [low, high]
-    if (low !== null || high !== null) this.leftOut('range', 'a catalogue has no valid ranges')
-    return null
+  private range (): ValidRange | null {
+    const [min, max] = [this.number('minimum'), this.number('maximum')]
+    const text = this.cell('outside').toLowerCase()
+    const outside = OUTSIDES.find((known) => known === text)
+    if (text !== '' && outside === undefined) this.leftOut('outside', `it must be one of ${OUTSIDES.join(', ')}`)
+    return min === null && max === null ? null : { min, max, outside: outside ?? 'flag' }
   }
 
   private number (key: ColumnKey): number | null {

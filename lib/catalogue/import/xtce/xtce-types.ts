@@ -3,6 +3,7 @@
  * are metrics of their own. A type may be based on another one, and has what it does not say itself from that.
  */
 import type { Severity, SideLimits } from '../../../../protocol/catalogue.js'
+import type { ValidRange } from '../../../../protocol/valid-range.js'
 import { STATES_MAX, type MetricType } from '../../../../protocol/value-types.js'
 import { PLAIN, type ImportedLimits, type ImportedMetric, type ImportedState } from '../imported.js'
 import { INT_BITS_MAX, numberOf } from '../numbers.js'
@@ -255,14 +256,15 @@ class TypeReader {
     return exclusive
   }
 
-  private range (type: MetricType): [number, number] | null {
+  private range (type: MetricType): ValidRange | null {
     const range = this.child('ValidRange') ?? childOf(this.child('ValidRangeSet'), 'ValidRange')
     if (range === undefined) return null
-    const isRaw = range.attributes['validRangeAppliesToCalibrated'] === 'false'
-    const [low, high] = isRaw ? [null, null] : [this.end(range, 'min', type), this.end(range, 'max', type)]
-    if (low !== null && high !== null) return [low, high]
-    this.leftOut('range', 'a catalogue has no valid ranges')
-    return null
+    if (range.attributes['validRangeAppliesToCalibrated'] === 'false') {
+      this.leftOut('range', 'a valid range is of calibrated values')
+      return null
+    }
+    const [min, max] = [this.end(range, 'min', type), this.end(range, 'max', type)]
+    return min === null && max === null ? null : { min, max, outside: 'flag' }
   }
 
   private leaveOutAlarms (): void {

@@ -4,6 +4,7 @@
  */
 import type { Catalogue, Metric, Stream } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../../../../protocol/satellites.js'
+import type { ValidRange } from '../../../../protocol/valid-range.js'
 import { METRIC_TYPES } from '../../../../protocol/value-types.js'
 import { ERRORS } from '../../../support/errors.js'
 import { LIMIT_STATES } from '../../../limits/limit-states.js'
@@ -85,10 +86,11 @@ function pointName ({ name }: Stream): string {
 
 function pointSchema ({ metrics }: Stream): Schema {
   const value = (metric: Metric, isAlias: boolean): Schema => {
-    const { title, unit, retired } = metric
+    const { title, unit, range, retired } = metric
     return {
       ...valueSchema(metric),
-      description: unit === '' ? title : `${title} (${unit})`,
+      ...range?.outside === 'refuse' ? endsOf(range) : {},
+      description: (unit === '' ? title : `${title} (${unit})`) + (range === null ? '' : rangeText(range)),
       ...retired || isAlias ? { deprecated: true } : {}
     }
   }
@@ -111,6 +113,16 @@ function pointSchema ({ metrics }: Stream): Schema {
 }
 
 /** What senders may write: numbers as in protocol/SPEC.md, bools also as 1 and 0, states also by number. */
+function endsOf ({ min, max }: ValidRange): Schema {
+  return { ...min === null ? {} : { minimum: min }, ...max === null ? {} : { maximum: max } }
+}
+
+function rangeText ({ min, max, outside }: ValidRange): string {
+  const ends = [min === null ? '' : ` from ${min}`, max === null ? '' : ` to ${max}`].join('')
+  const fate = { refuse: 'are refused', null: 'are stored as null', flag: 'are stored as anomalies' }[outside]
+  return `. Valid${ends}; other values ${fate}.`
+}
+
 function valueSchema ({ type, states }: Metric): Schema {
   switch (type) {
     case 'int': return { type: ['integer', 'null'], minimum: -INT_MAX, maximum: INT_MAX }
@@ -212,9 +224,12 @@ function anomalySchemas (): Record<string, Schema> {
       satellite_id: ID,
       metric: string(''),
       value: number(''),
-      limit: number('The limit that it broke.'),
+      limit: number('The limit that it broke, or the end of the valid range.'),
       severity: { enum: SEVERITIES },
-      side: { enum: ANOMALY_SIDES, description: 'state: the value is the limit; both are its number.' },
+      side: {
+        enum: ANOMALY_SIDES,
+        description: 'state: the value is the limit; both are its number. range_low, range_high: outside the valid range.'
+      },
       limits_version: count('')
     }),
     Anomalies: object({ anomalies: array(ref('Anomaly')), next: nullable(string('Cursor of the next page.')) })
