@@ -23,6 +23,9 @@ streams:
         description: State of charge, from the coulomb counter.
         # Smallest step of the sensor.
         resolution: 0.25
+        # Values that can be true. Others are stored as anomalies, or as null ("outside: null"), or refused
+        # ("outside: refuse").
+        range: { min: 0, max: 100 }
         # They hold until somebody sets others with "orbitstream-ingest limits set" or PUT /limits.
         limits:
           low: { warning: 20, critical: 10 }

@@ -15,11 +15,11 @@ import { settled } from '../support/udp.js'
 
 const POWER = `power: { id: 2, title: Power, metrics: {
   voltage: { id: 1, unit: V, aliases: [volts], limits: { low: { critical: 20 } } },
-  cycles: { id: 2, type: int }, heater: { id: 3, type: bool },
+  cycles: { id: 2, type: int, range: { min: 0, outside: refuse } }, heater: { id: 3, type: bool },
   mode: { id: 4, type: state, states: { SAFE: 0, NOMINAL: 1 }, limits: { states: { warning: [SAFE] } } } } }`
-const RADIO = 'radio: { id: 7, metrics: { rssi: { id: 1, unit: dBm } } }'
+const RADIO = 'radio: { id: 7, metrics: { rssi: { id: 1, unit: dBm, range: { min: -200, outside: null } } } }'
 const fileOf = (...streams: string[]): string =>
-  `{ catalogue: 1, streams: { telemetry: { metrics: { rate: { id: 1 } } }, ${streams.join(', ')} } }`
+  `{ catalogue: 1, streams: { telemetry: { metrics: { rate: { id: 1, range: { max: 1000 } } } }, ${streams.join(', ')} } }`
 const JSON_TYPE = 'application/json'
 
 async function open (t: Test, { url }: TestPostgres): Promise<Database> {
@@ -117,6 +117,20 @@ t.test('points of every stream are checked, stored, rolled up and shown apart', 
   const metrics = await (await fetch(`${url}/metrics`)).text()
   t.match(metrics, /orbitstream_stream_points_total\{stream="power",outcome="accepted"\} 6\b/)
   t.match(metrics, /orbitstream_anomalies_total\{metric="power.voltage",severity="critical"\} 1\b/)
+
+  const refused = await post(url, '/telemetry/power', { satellite_id: 'B', cycles: -1 })
+  t.match([refused.status, JSON.parse(refused.text)], [400, { error: { details: [{
+    index: 0, field: 'cycles', message: /^must be a whole number from 0 on, its valid range, or null, but is -1$/
+  }] } }])
+  t.equal((await post(url, '/telemetry?ack=committed', { satellite_id: 'B', rate: 1001 })).status, 202)
+  t.equal((await post(url, '/telemetry/radio?ack=committed', { satellite_id: 'B', rssi: -201 })).status, 202)
+  t.match(await get(`${url}/anomalies?metric=rate&limit=1`), {
+    anomalies: [{ value: 1001, limit: 1000, severity: 'warning', side: 'range_high' }]
+  })
+  t.match(await get(`${url}/satellites/B?metrics=radio.rssi`), { streams: { radio: { metrics: { rssi: { value: null } } } } })
+  const counts = await (await fetch(`${url}/metrics`)).text()
+  t.match(counts, /orbitstream_values_out_of_range_total\{stream="radio",metric="radio.rssi",outside="null"\} 1\b/)
+  t.match(counts, /orbitstream_values_out_of_range_total\{stream="telemetry",metric="rate",outside="flag"\} 1\b/)
 })
 
 t.test('senders and the simulator send every stream, over UDP too', async (t) => {

@@ -107,6 +107,41 @@ t.test('every fault is named, with its place', (t) => {
   t.end()
 })
 
+t.test('valid ranges: of one or two ends, with everything that must be within them', (t) => {
+  const parsed = parseCatalogue(file(
+    'a: { id: 1, range: { min: 0 } }', 'b: { id: 2, type: int, range: { min: -0.0, max: 9, outside: refuse } }',
+    'c: { id: 3, type: float32, range: { max: 0.1, outside: null }, limits: { high: { critical: 0.1 } } }',
+    'd: { id: 4, range: { min: 0, max: 100 }, limits: { low: { critical: 0 }, high: { critical: 99 } } }'))
+  t.ok(parsed.ok, JSON.stringify(parsed))
+  if (!parsed.ok) return t.end()
+  const { metrics } = parsed.catalogue.telemetry
+  t.strictSame(metrics.map(({ range }) => range), [
+    { min: 0, max: null, outside: 'flag' }, { min: 0, max: 9, outside: 'refuse' },
+    { min: null, max: 0.1, outside: 'null' }, { min: 0, max: 100, outside: 'flag' }
+  ])
+  t.same((metrics[3]?.simulation as NumberSimulation).beyond?.[1], 100, 'simulated anomalies are valid values')
+  t.strictSame(faultsOf(file(
+    'a: { id: 1, range: { min: 3, max: 2 } }', 'b: { id: 2, type: bool, range: { min: 0 } }', 'c: { id: 3, range: {} }',
+    'd: { id: 4, type: int, range: { min: 0.5 } }', 'e: { id: 5, type: float32, range: { max: 1e39 } }',
+    'f: { id: 6, range: { min: 0, outside: } }', 'g: { id: 7, range: { min: 0, max: 9, outside: drop } }',
+    'h: { id: 8, range: { min: 0 }, limits: { low: { critical: -1 } } }',
+    'i: { id: 9, range: { max: 5 }, simulate: { between: [0, 6], beyond: [7, 8] } }',
+    'j: { id: 10, range: [0, 1] }')), [
+    '5:22 streams.telemetry.metrics.a.range.min must not be above max, but 3 is above 2',
+    '6:25 streams.telemetry.metrics.b.range is for numbers only',
+    '7:19 streams.telemetry.metrics.c.range must have min, max or both',
+    '8:33 streams.telemetry.metrics.d.range.min must be a whole number between -2^53 and 2^53',
+    '9:37 streams.telemetry.metrics.e.range.max must be a number within ±3.4e38, the range of 32-bit floats',
+    '10:30 streams.telemetry.metrics.f.range.outside must be one of flag, null, refuse',
+    '11:38 streams.telemetry.metrics.g.range.outside must be one of flag, null, refuse',
+    '12:51 streams.telemetry.metrics.h.limits.low.critical -1 is outside the valid range',
+    '13:45 streams.telemetry.metrics.i.simulate.between is outside the valid range: 0 to 6',
+    '13:62 streams.telemetry.metrics.i.simulate.beyond is outside the valid range: 7 to 8',
+    '14:20 streams.telemetry.metrics.j.range must be a mapping with min, max, outside'
+  ])
+  t.end()
+})
+
 t.test('names that PostgreSQL, our SQL or every object has are reserved, in the published schema as well', (t) => {
   for (const name of RESERVED_NAMES) {
     t.match(faultsOf(file(`${name}: { id: 1 }`)), [/is a name that every point or table has/], name)

@@ -51,7 +51,11 @@ t.test('headings in any order and of any habit', (t) => {
   t.strictSame(
     importText('name;low limit;upper limit\na;2,5;3\n', 'csv')['a']?.['limits'],
     { low: { critical: 2.5 }, high: { critical: 3 } })
-  t.strictSame(importText('name,min,max\na,-5,5\n', 'csv')['a']?.['simulate'], { kind: 'walk', between: [-5, 5] })
+  const ranges = importText('name,min,max,type,outside,low\na,-5,5,,,\nb,0,,int,refuse,\nc,,1,,null,\n', 'csv')
+  t.strictSame(Object.values(ranges).map(({ range }) => range),
+    [{ min: -5, max: 5 }, { min: 0, outside: 'refuse' }, { max: 1, outside: null }])
+  const wrong = importText('name,min,max,type,low\na,5,-5,,\nb,0.5,2,int,\nc,0,1,bool,\nd,0,1,,2\n', 'csv')
+  t.strictSame(Object.values(wrong).map(({ range }) => range), [undefined, undefined, undefined, undefined])
   t.match(faultsOf('unit,low\nV,3\n', 'csv'), [/^f:1: must have a line of headings with a column "name"/])
   t.end()
 })
