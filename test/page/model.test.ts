@@ -80,5 +80,6 @@ t.test('property: anomalies are kept once each, the newest, in order', (t) => {
   t.equal(limitText(one), 'below 1')
   t.equal(limitText({ ...one, side: 'high', limit: 2.5 }), 'above 2.5')
   t.equal(limitText({ ...one, side: 'state' }), '')
+  t.equal(limitText({ ...one, side: 'range_high', limit: 100 }), 'above 100, not valid')
   t.end()
 })
