@@ -40,7 +40,9 @@ export class MetricReader extends FieldReader {
     const limits = this.readLimits(name, fields['limits'], valueType, [...path, 'limits'])
     const range = this.readRange(fields['range'], valueType, [...path, 'range'])
     const simulation = this.readSimulation(fields['simulate'], limits, range, valueType, [...path, 'simulate'])
-    if (range !== null) this.checkInRange(range, limits, simulation, type, path)
+    if (range !== null && this.areInRange(range, limits, type, path) && simulation.kind !== 'states') {
+      this.checkSimulation(range, simulation, type, path)
+    }
     return {
       id: this.readField(
         'id', fields, path,
@@ -150,22 +152,24 @@ export class MetricReader extends FieldReader {
     return 'flag'
   }
 
-  /** Limits are of valid values, and only such are simulated. */
-  private checkInRange (
-    range: ValidRange, limits: MetricLimits, simulation: Simulation, type: MetricType, path: Path
-  ): void {
-    const isIn = (value: number): boolean => isInRange(value, range, type)
+  /** Limits are of valid values. */
+  private areInRange (range: ValidRange, limits: MetricLimits, type: MetricType, path: Path): boolean {
+    const before = this.faults.length
     for (const side of LIMIT_SIDES) {
       for (const severity of SEVERITIES) {
         const limit = limits[side]?.[severity]
-        if (limit !== undefined && !isIn(limit)) {
+        if (limit !== undefined && !isInRange(limit, range, type)) {
           this.fault([...path, 'limits', side, severity], `${limit} is outside the valid range`)
         }
       }
     }
-    if (simulation.kind === 'states') return
+    return this.faults.length === before
+  }
+
+  /** Only valid values are simulated. */
+  private checkSimulation (range: ValidRange, simulation: NumberSimulation, type: MetricType, path: Path): void {
     for (const key of ['between', 'beyond'] as const) {
-      if (simulation[key]?.every(isIn) ?? true) continue
+      if (simulation[key]?.every((value) => isInRange(value, range, type)) ?? true) continue
       this.fault([...path, 'simulate', key], `is outside the valid range: ${simulation[key]?.join(' to ')}`)
     }
   }

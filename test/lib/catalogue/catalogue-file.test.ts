@@ -127,16 +127,16 @@ t.test('valid ranges: of one or two ends, with everything that must be within th
     'h: { id: 8, range: { min: 0 }, limits: { low: { critical: -1 } } }',
     'i: { id: 9, range: { max: 5 }, simulate: { between: [0, 6], beyond: [7, 8] } }',
     'j: { id: 10, range: [0, 1] }')), [
-    '5:22 streams.telemetry.metrics.a.range.min must not be above max, but 3 is above 2',
-    '6:25 streams.telemetry.metrics.b.range is for numbers only',
+    '5:28 streams.telemetry.metrics.a.range.min must not be above max, but 3 is above 2',
+    '6:31 streams.telemetry.metrics.b.range is for numbers only',
     '7:19 streams.telemetry.metrics.c.range must have min, max or both',
-    '8:33 streams.telemetry.metrics.d.range.min must be a whole number between -2^53 and 2^53',
-    '9:37 streams.telemetry.metrics.e.range.max must be a number within ±3.4e38, the range of 32-bit floats',
-    '10:30 streams.telemetry.metrics.f.range.outside must be one of flag, null, refuse',
-    '11:38 streams.telemetry.metrics.g.range.outside must be one of flag, null, refuse',
-    '12:51 streams.telemetry.metrics.h.limits.low.critical -1 is outside the valid range',
-    '13:45 streams.telemetry.metrics.i.simulate.between is outside the valid range: 0 to 6',
-    '13:62 streams.telemetry.metrics.i.simulate.beyond is outside the valid range: 7 to 8',
+    '8:39 streams.telemetry.metrics.d.range.min must be a whole number between -2^53 and 2^53',
+    '9:43 streams.telemetry.metrics.e.range.max must be a number within ±3.4e38, the range of 32-bit floats',
+    '10:36 streams.telemetry.metrics.f.range.outside must be one of flag, null, refuse',
+    '11:44 streams.telemetry.metrics.g.range.outside must be one of flag, null, refuse',
+    '12:55 streams.telemetry.metrics.h.limits.low.critical -1 is outside the valid range',
+    '13:50 streams.telemetry.metrics.i.simulate.between is outside the valid range: 0 to 6',
+    '13:67 streams.telemetry.metrics.i.simulate.beyond is outside the valid range: 7 to 8',
     '14:20 streams.telemetry.metrics.j.range must be a mapping with min, max, outside'
   ])
   t.end()

@@ -39,9 +39,9 @@ t.test('what would lose or reinterpret points is refused, with the way to do it 
 t.test('types and states never change; states may be added', (t) => {
   const before = catalogue('a: { id: 1 }', 'b: { id: 2, type: state, states: { OFF: 0, ON: 1 } }')
   const fits = catalogue('a: { id: 1, type: float }', 'b: { id: 2, type: state, states: { ON: 1, LOST: -1, OFF: 0 } }')
-  const ranged = catalogueOf('a: { id: 1, range: { min: 0 } }')
+  const ranged = catalogue('a: { id: 1, range: { min: 0 } }')
   for (const other of ['a: { id: 1, range: { min: 0, outside: refuse } }', 'a: { id: 1 }']) {
-    const change = compareCatalogues(ranged, catalogueOf(other))
+    const change = compareCatalogues(ranged, catalogue(other))
     t.strictSame(change.faults, [])
     t.ok(change.changed[0]?.what.includes('range'), 'may change at any time')
   }

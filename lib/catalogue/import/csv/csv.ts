@@ -37,7 +37,8 @@ export function readCsv (text: string, remarks: Remarks, filter: StreamFilter): 
   for (const row of rows) {
     const cell = (key: ColumnKey): string => {
       const text = row.cells[columns.get(key) ?? -1]?.trim() ?? ''
-      return EMPTY.has(text) ? '' : text
+      // There "null" is a choice.
+      return EMPTY.has(text) && !(key === 'outside' && text.toLowerCase() === 'null') ? '' : text
     }
     const stream = cell('stream') === '' ? NO_STREAM : cell('stream')
     if (!filter.wants(stream)) continue
