@@ -142,6 +142,23 @@ t.test('valid ranges: of one or two ends, with everything that must be within th
   t.end()
 })
 
+t.test('property: what is simulated without being told is within limits and valid range', (t) => {
+  const anyEnds = fc.array(fc.integer({ min: -20, max: 20 }), { minLength: 4, maxLength: 4 })
+    .map((ends) => ends.sort((a, b) => a - b))
+  fc.assert(fc.property(
+    fc.constantFrom('float', 'float32', 'int'), anyEnds, fc.subarray(['min', 'low', 'high', 'max']), (type, ends, has) => {
+      const [min, low, high, max] = ends.map((end) => type === 'int' ? end : end / 10) as [number, number, number, number]
+      const limits = {
+        ...has.includes('low') ? { low: { critical: low } } : {},
+        ...has.includes('high') && high > low ? { high: { critical: high } } : {}
+      }
+      const range = { ...has.includes('max') ? { max } : {}, ...has.includes('min') ? { min } : { max } }
+      const faults = faultsOf(file(`a: ${JSON.stringify({ id: 1, type, range, limits })}`))
+      if (faults.length > 0) throw new Error(faults.join())
+    }), { numRuns: 200 })
+  t.end()
+})
+
 t.test('names that PostgreSQL, our SQL or every object has are reserved, in the published schema as well', (t) => {
   for (const name of RESERVED_NAMES) {
     t.match(faultsOf(file(`${name}: { id: 1 }`)), [/is a name that every point or table has/], name)
