@@ -118,7 +118,7 @@ function endsOf ({ min, max }: ValidRange): Schema {
 }
 
 function rangeText ({ min, max, outside }: ValidRange): string {
-  const ends = [min === null ? '' : ` from ${min}`, max === null ? '' : ` to ${max}`].join('')
+  const ends = `${min === null ? ' up' : ` from ${min}`}${max === null ? ' on' : ` to ${max}`}`
   const fate = { refuse: 'are refused', null: 'are stored as null', flag: 'are stored as anomalies' }[outside]
   return `. Valid${ends}; other values ${fate}.`
 }
