@@ -44,6 +44,8 @@ export class QueryPool {
   /** Each takes over a connection when it is free. */
   private readonly waiting: Array<(db: Database | null) => void> = []
   private readonly running = new Set<Promise<unknown>>()
+  /** Whose statement_timeout may not be QUERY_MS: set for a query that had less time left. */
+  private readonly timed = new WeakSet<Database>()
   private closed = false
 
   /**
@@ -123,8 +125,15 @@ export class QueryPool {
       const db = known ?? await this.open()
       slot.db = db
       this.busy.add(db)
-      await db.query(`SET statement_timeout = ${leftMs()}`)
-      return await work(db, leftMs)
+      const firstMs = known === null ? leftMs() : QUERY_MS
+      // Most queries are one statement, and find the time-out as it was set when connecting.
+      if (firstMs !== QUERY_MS || this.timed.has(db)) await db.query(`SET statement_timeout = ${firstMs}`)
+      if (firstMs === QUERY_MS) this.timed.delete(db)
+      else this.timed.add(db)
+      return await work(db, () => {
+        this.timed.add(db)
+        return leftMs()
+      })
     } catch (error) {
       if (isUnanswered(error)) throw new OperatingError('query_timeout', undefined, undefined, { cause: error })
       if (!isConnectionError(error)) throw error

@@ -38,6 +38,10 @@ export interface StreamTables {
   readonly last: string
   readonly late: string
   readonly rollupState: string
+  /** With their sums; views on TimescaleDB. */
+  readonly rollupTens: string
+  readonly rollupMinutes: string
+  readonly rollupDirty: string
 }
 
 export function tablesOf (stream: string): StreamTables {
@@ -49,7 +53,10 @@ export function tablesOf (stream: string): StreamTables {
     latest: named('satellites_latest'),
     last: named('satellites_last'),
     late: named('satellites_late'),
-    rollupState: named('rollup_state')
+    rollupState: named('rollup_state'),
+    rollupTens: named('rollup_10s'),
+    rollupMinutes: named('rollup_1m'),
+    rollupDirty: named('rollup_dirty')
   }
 }
 

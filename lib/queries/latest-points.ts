@@ -7,6 +7,7 @@ import { numberOf } from '../database/metric-columns.js'
 import type { Database } from '../database/database.js'
 import { tablesOf } from '../database/stream-tables.js'
 import { isoTime } from '../pipeline/rows/rows.js'
+import { Marks, ofSatellite } from './marks.js'
 
 /** As stored: a bool is 1 or 0, a state is its number. */
 export type Value = number | null
@@ -45,8 +46,10 @@ export interface SatellitePage {
   readonly hasMore: boolean
 }
 
-interface Row {
-  readonly _micros: number
+interface FoundRow {
+  readonly moved_back: boolean
+  /** Null in the only row if there is no point. */
+  readonly _micros: number | null
   readonly [value: string]: unknown
 }
 
@@ -103,30 +106,39 @@ export async function readSatellitePage (
   }
 }
 
-/** The last point of a satellite in a stream; null: there is none. */
+/**
+ * The last point of a satellite in a stream; null: there is none. One round trip, once the marks are known.
+ * @param marks kept between queries
+ */
 export async function readLatestPoint (
-  db: Database, { stream, metrics }: StreamMetrics, satellite: string
+  db: Database, { stream, metrics }: StreamMetrics, satellite: string, marks = new Marks()
 ): Promise<LatestPoint | null> {
   const { points, last, late, rollupState } = tablesOf(stream.name)
-  // In a statement of its own, so that the planner knows the time and opens only the newest partitions. What the mark
-  // passes in between is in the table by then.
-  const { rows: [state] } = await db.query<{ mark: string }>(
-    `SELECT latest_watermark::text AS mark FROM ${rollupState}`)
+  const { latest, isLatestNear } = await marks.of(db, stream.name)
   const columns = ['"time"', ...metrics.map((metric, index) => `${numberOf(metric)} AS value_${index}`)].join(', ')
-  const { rows: [row] } = await db.query<Row>(`
-    SELECT ${MICROS}, known.*
-    FROM (
-      SELECT ${columns} FROM ${last} WHERE satellite_id = $1
-      UNION ALL
-      SELECT ${columns} FROM ${late} WHERE satellite_id = $1
-      UNION ALL
-      (SELECT ${columns} FROM ${points}
-       WHERE satellite_id = $1 AND "time" >= $2::timestamptz ORDER BY "time" DESC LIMIT 1)
-    ) known
-    ORDER BY "time" DESC LIMIT 1`, [satellite, state?.mark ?? '-infinity'])
-  return row === undefined
+  const { rows: [row] } = await db.query<FoundRow>(`
+    SELECT state.moved_back, ${MICROS}, found.*
+    FROM (SELECT latest_watermark < $2::timestamptz AS moved_back FROM ${rollupState}) state
+    LEFT JOIN (
+      SELECT * FROM (
+        SELECT ${columns} FROM ${last} WHERE satellite_id = $1
+        UNION ALL
+        SELECT ${columns} FROM ${late} WHERE satellite_id = $1
+        UNION ALL
+        (SELECT ${columns} FROM ${points}
+         WHERE ${ofSatellite('$1', isLatestNear)} AND "time" >= $2::timestamptz
+           AND "time" >= (SELECT latest_watermark FROM ${rollupState}) ORDER BY "time" DESC LIMIT 1)
+      ) known
+      ORDER BY "time" DESC LIMIT 1
+    ) found ON true`, [satellite, latest])
+  if (row?.moved_back === true) {
+    marks.forget(stream.name)
+    return await readLatestPoint(db, { stream, metrics }, satellite, marks)
+  }
+  const timeMicros = row?._micros ?? null
+  return timeMicros === null
     ? null
-    : { timeMicros: row._micros, values: metrics.map((_, index) => row[`value_${index}`] as Value) }
+    : { timeMicros, values: metrics.map((_, index) => row?.[`value_${index}`] as Value) }
 }
 
 /** For ILIKE, whose escape character is the backslash. */

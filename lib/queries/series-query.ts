@@ -12,13 +12,14 @@
  * buckets are the answer.
  */
 import type { Metric, Stream } from '../../protocol/catalogue.js'
-import { bucketAggregates, numberOf, type Aggregate } from '../database/metric-columns.js'
+import { bucketAggregates, numberOf, rollupColumns, type Aggregate, type RollupColumn } from '../database/metric-columns.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { streamSql, tablesOf } from '../database/stream-tables.js'
 import type { TimeLeft } from '../database/query-pool.js'
 import { isoTime } from '../pipeline/rows/rows.js'
 import { MICROS, type Value } from './latest-points.js'
+import { Marks, ofSatellite } from './marks.js'
 
 export interface SeriesFilter {
   readonly satellite: string
@@ -79,8 +80,17 @@ interface BucketRow {
   readonly [aggregate: string]: unknown
 }
 
-export async function readSeries (db: Database, filter: SeriesFilter, leftMs: TimeLeft): Promise<Series> {
-  const buckets = await readBuckets(db, filter)
+/** In every row. */
+interface RolledUpState {
+  readonly moved_back: boolean
+  readonly has_late: boolean
+}
+
+/** @param marks kept between queries */
+export async function readSeries (
+  db: Database, filter: SeriesFilter, leftMs: TimeLeft, marks = new Marks()
+): Promise<Series> {
+  const buckets = await readBuckets(db, filter, marks)
   const count = buckets.counts.reduce((sum, each) => sum + each, 0)
   return count > filter.pointsMax ? buckets : await readPoints(db, filter, Math.min(ROWS_MS_MAX, leftMs())) ?? buckets
 }
@@ -97,34 +107,104 @@ export function planBuckets ({ fromMicros, toMicros, pointsMax }: SeriesFilter):
   return tens.widthMicros < STEP_MICROS.telemetry_1m ? tens : plan('telemetry_1m')
 }
 
-async function readBuckets (db: Database, filter: SeriesFilter): Promise<BucketSeries> {
+async function readBuckets (db: Database, filter: SeriesFilter, marks: Marks): Promise<BucketSeries> {
   const plan = planBuckets(filter)
-  const { source, widthMicros } = plan
+  const { name } = filter.stream
+  if (plan.source !== 'telemetry') {
+    const found = await readRolledUp(db, filter, plan, marks)
+    if (found !== null) return found
+  }
+  const time = plan.source === 'telemetry' ? '"time"' : 'bucket'
+  const from = `public.${streamSql(plan.source, name)} WHERE satellite_id = $2 AND ${time} >= $3 AND ${time} < $4`
+  const { rows } = await db.query<BucketRow>(
+    `${bucketsFrom(plan, filter, from)} ORDER BY _micros`, parametersOf(plan, filter))
+  return seriesOf(rows, plan, filter)
+}
+
+/**
+ * The same from the tables behind the views, on plain PostgreSQL: a plan of the view has the partitions of all days,
+ * several times, and planning it takes longer than the rest. Null: the view must answer, because a bucket has received
+ * late rows, or the mark has moved back.
+ */
+async function readRolledUp (
+  db: Database, filter: SeriesFilter, plan: Plan, marks: Marks
+): Promise<BucketSeries | null> {
+  const { rolledUp, isRolledUpNear, isPlain } = await marks.of(db, filter.stream.name)
+  if (!isPlain) return null
+  const { points, rollupState, rollupDirty, rollupTens, rollupMinutes } = tablesOf(filter.stream.name)
+  const columns = filter.metrics.flatMap((metric) => rollupColumns(metric, false))
+  const list = (of: (column: RollupColumn) => string): string => columns.map((column) => `, ${of(column)}`).join('')
+  const watermark = `(SELECT watermark FROM ${rollupState})`
+  const rollups = (table: string, condition: string): string => `
+      SELECT bucket, points${list(({ name }) => name)} FROM ${table}
+      WHERE satellite_id = $2 AND bucket >= $3 AND bucket < $4 AND ${condition}`
+  const parts = plan.source === 'telemetry_10s'
+    ? [rollups(rollupTens, `bucket < ${watermark}`)]
+    : [
+        rollups(rollupMinutes, `bucket < ${minuteOf(watermark)}`),
+        rollups(rollupTens, `bucket >= ${minuteOf('$5::timestamptz')} AND bucket >= ${minuteOf(watermark)} ` +
+          `AND bucket < ${watermark}`)
+      ]
+  const { rows } = await db.query<BucketRow & RolledUpState>(`
+    SELECT state.*, found.*
+    FROM (
+      SELECT watermark < $5::timestamptz AS moved_back, EXISTS (
+        SELECT FROM ${rollupDirty} WHERE bucket >= $3 AND bucket < $4 AND bucket < watermark
+      ) AS has_late FROM ${rollupState}
+    ) state LEFT JOIN (${bucketsFrom(plan, filter, `(
+      SELECT bucket, points${list(({ shown }) => shown)} FROM (${parts.join(' UNION ALL ')} UNION ALL
+      SELECT ${binned("interval '10 seconds'", '"time"')}, count(*)${list(({ fromRaw }) => fromRaw)} FROM ${points}
+      WHERE ${ofSatellite('$2', isRolledUpNear)} AND "time" >= $3 AND "time" < $4
+        AND "time" >= $5::timestamptz AND "time" >= ${watermark} GROUP BY 1
+      ) rolled_up) shown`)}) found ON true
+    ORDER BY _micros`, [...parametersOf(plan, filter), rolledUp])
+  const [state] = rows
+  if (state?.moved_back !== false) marks.forget(filter.stream.name)
+  if (state?.moved_back !== false || state.has_late) return null
+  return seriesOf(rows.filter(({ _micros: micros }) => micros !== null), plan, filter)
+}
+
+/** @param from a table or view with a condition */
+function bucketsFrom ({ source }: Plan, { metrics }: SeriesFilter, from: string): string {
   const [time, points] = source === 'telemetry' ? ['"time"', 'count(*)'] : ['bucket', 'sum(points)']
-  const aggregates = filter.metrics.map((metric) => (
-    bucketAggregates(metric, source === 'telemetry' ? 'points' : 'rollups')
-  ))
-  const columns = aggregates.flatMap((each, index) => each.map(([name, sql]) => `${sql} AS ${name}_${index}`))
-  // A rollup cannot be divided.
-  const from = Math.floor(filter.fromMicros / STEP_MICROS[source]) * STEP_MICROS[source]
-  const { rows } = await db.query<BucketRow>(`
+  const columns = metrics.flatMap((metric, index) => (
+    aggregatesOf(metric, source).map(([name, sql]) => `${sql} AS ${name}_${index}`)))
+  return `
     SELECT (extract(epoch FROM at) * 1000000)::double precision AS _micros, aggregated.*
     FROM (
-      SELECT date_bin(make_interval(secs => $1), ${time}, timestamptz '1970-01-01 00:00Z') AS at,
+      SELECT ${binned('make_interval(secs => $1)', time)} AS at,
              ${[`${points}::double precision AS points`, ...columns].join(', ')}
-      FROM public.${streamSql(source, filter.stream.name)}
-      WHERE satellite_id = $2 AND ${time} >= $3 AND ${time} < $4 GROUP BY 1
-    ) aggregated
-    ORDER BY at`,
-  [widthMicros / SECOND, filter.satellite, isoTime(from), isoTime(filter.toMicros)])
+      FROM ${from} GROUP BY 1
+    ) aggregated`
+}
+
+function aggregatesOf (metric: Metric, source: SeriesSource): ReturnType<typeof bucketAggregates> {
+  return bucketAggregates(metric, source === 'telemetry' ? 'points' : 'rollups')
+}
+
+function binned (width: string, time: string): string {
+  return `date_bin(${width}, ${time}, timestamptz '1970-01-01 00:00Z')`
+}
+
+function minuteOf (time: string): string {
+  return binned("interval '1 minute'", time)
+}
+
+/** Width, satellite, and the range: a rollup cannot be divided. */
+function parametersOf ({ source, widthMicros }: Plan, { satellite, fromMicros, toMicros }: SeriesFilter): unknown[] {
+  const step = STEP_MICROS[source]
+  const to = source === 'telemetry' ? toMicros : Math.ceil(toMicros / step) * step
+  return [widthMicros / SECOND, satellite, isoTime(Math.floor(fromMicros / step) * step), isoTime(to)]
+}
+
+function seriesOf (rows: readonly BucketRow[], plan: Plan, { metrics }: SeriesFilter): BucketSeries {
   return {
     kind: 'buckets',
     ...plan,
     timesMicros: rows.map(({ _micros: micros }) => micros),
     counts: rows.map((row) => row.points),
-    values: aggregates.map((each, index) => (
-      Object.fromEntries(each.map(([name]) => [name, valuesOf(rows, `${name}_${index}`)]))
-    ))
+    values: metrics.map((metric, index) => Object.fromEntries(
+      aggregatesOf(metric, plan.source).map(([name]) => [name, valuesOf(rows, `${name}_${index}`)])))
   }
 }
 

@@ -13,6 +13,7 @@ import type { QueryPool } from '../../database/query-pool.js'
 import { streamSql } from '../../database/stream-tables.js'
 import { isoTime } from '../../pipeline/rows/rows.js'
 import { readLatestPoint, readSatellitePage, type LatestPoint, type Value } from '../../queries/latest-points.js'
+import { Marks } from '../../queries/marks.js'
 import { readNewestValues, type TimedValue } from '../../queries/newest-values.js'
 import { readSeries, type BucketSeries, type BucketValues, type Series } from '../../queries/series-query.js'
 import { rowsAnswer, type Rows } from './rows-text.js'
@@ -52,6 +53,8 @@ export class TelemetryService {
     latest: async ({ request }) => await this.latest(request),
     minmax: async ({ request }) => await this.minmax(request)
   }
+
+  private readonly marks = new Marks()
 
   constructor (private readonly parts: TelemetryServiceParts) {}
 
@@ -102,7 +105,7 @@ export class TelemetryService {
     const points = await this.parts.queries.run(async (db) => {
       const all: Array<LatestPoint | null> = []
       for (const { stream, metrics } of chosen) {
-        all.push(await readLatestPoint(db, { stream, metrics: plainOf(metrics) }, satellite))
+        all.push(await readLatestPoint(db, { stream, metrics: plainOf(metrics) }, satellite, this.marks))
       }
       return all
     })
@@ -169,7 +172,7 @@ export class TelemetryService {
     const [metric] = metrics
     if (metric === undefined) return jsonAnswer([])
     const values = await this.parts.queries.run(async (db, leftMs): Promise<TimedValue[]> => {
-      const last = await readLatestPoint(db, { stream, metrics }, satellite)
+      const last = await readLatestPoint(db, { stream, metrics }, satellite, this.marks)
       if (last === null) return []
       const { timeMicros, values: [value = null] } = last
       // Nothing is newer than the last point, whatever the clocks of satellites say.
@@ -200,7 +203,8 @@ export class TelemetryService {
     const toMicros = given.toMicros ?? Math.max(this.parts.now(), (given.fromMicros ?? 0) + 1)
     const range = { fromMicros: given.fromMicros ?? toMicros - RANGE_MICROS, toMicros }
     const filter = { satellite, stream, metrics: plainOf(metrics), ...range, pointsMax }
-    return { range, metrics, series: await this.parts.queries.run((db, leftMs) => readSeries(db, filter, leftMs)) }
+    const series = await this.parts.queries.run((db, leftMs) => readSeries(db, filter, leftMs, this.marks))
+    return { range, metrics, series }
   }
 
   /** @param name of a stream that there is: the worker has checked it */
