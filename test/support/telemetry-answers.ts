@@ -12,7 +12,7 @@ import { pointStore, type StoredPoint } from './stored-rows.js'
 
 const NAMES = METRICS.map(({ name }) => name)
 const BATTERY = METRICS[0]
-const BUSY = 'SAT-0001'
+export const BUSY = 'SAT-0001'
 const RARE = "50%/a_b 'x'"
 const SILENT = 'sat-0002'
 const SECOND_MS = 1_000
