@@ -4,7 +4,7 @@
  *   partitions   create upcoming ones, drop those past retention
  *   rollups      roll up completed buckets, and record the last point of each satellite
  *   statistics   store the server's counters, see ingest-stats.ts
- *   summaries    summarise new pages of BRIN indexes: every query reads unsummarised pages
+ *   summaries    summarise new pages of BRIN indexes, see summaries.ts
  *   readers      terminate sessions of orbitstream_reader that block others
  *
  * It survives database outages: a failed task stays due and is retried with backoff, and an outage is logged once when
@@ -17,7 +17,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { TELEMETRY } from '../../protocol/catalogue.js'
 import { OperatingError } from '../support/errors.js'
-import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
@@ -27,10 +26,10 @@ import { dropPartitions, dropRollups, ensurePartitions, expired } from '../schem
 import type { PartitionSettings } from '../schema/partitions.js'
 import type { RollupStatus } from './rollups.js'
 import { StreamRollUps } from './stream-rollups.js'
+import { Summaries } from './summaries.js'
 import { serverTimeMs } from '../database/server-time.js'
 import { inStream, streamSql } from '../database/stream-tables.js'
 import { anomalyRetention, readStoredStreams, retentionOf } from '../schema/retention.js'
-import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'
 
 export interface MaintenanceIntervals {
@@ -97,8 +96,6 @@ const STATISTICS_ANSWER_MS = 30_000
 const INITIAL = { dueMs: 0, error: null, retryMs: RETRY_MIN_MS }
 /** Dropping a partition waits for its users, and later sessions queue behind; see lock-holders.ts. */
 const LOCK_TIMEOUT = '2s'
-/** Less than deadlock_timeout (1 s), after which a waiter cancels an autovacuum. */
-const SUMMARY_LOCK_TIMEOUT = '500ms'
 
 /** Starts immediately, in the background. */
 export function startMaintenance (options: MaintenanceOptions): Maintenance {
@@ -119,8 +116,6 @@ class Keeper implements Maintenance {
   private readonly holders: LockHolders
   /** Why the last run had no connection or lost it; null: it did not. */
   private cutOff: string | null = null
-  /** By index: rows ever inserted into its partition when it was last summarised. */
-  private readonly summarised = new Map<string, string>()
 
   constructor (private readonly options: MaintenanceOptions) {
     const { partitionsMs, summariesMs, rollupsMs, statisticsMs, readersMs } = { ...INTERVALS, ...options.intervals }
@@ -128,6 +123,7 @@ class Keeper implements Maintenance {
     const { storingIsBehind, streams = [TELEMETRY] } = options
     this.streams = streams
     this.rollUp = new StreamRollUps(streams, { log, ...storingIsBehind === undefined ? {} : { storingIsBehind } })
+    const [byTime, bySatellite] = [new Summaries(streams, 'time'), new Summaries(streams, 'satellites')]
     this.holders = new LockHolders(log, options.readerPatienceMs)
     const task = (intervalMs: number, run: Task['run']): Task => ({ ...INITIAL, intervalMs, answerMs, run })
     this.statistics = {
@@ -136,9 +132,11 @@ class Keeper implements Maintenance {
     }
     this.tasks = [
       task(partitionsMs, database => this.keepPartitions(database)),
+      // Rollups, too, look for the newest rows.
+      task(rollupsMs, database => byTime.run(database)),
       task(rollupsMs, database => this.rollUp.run(database)),
       this.statistics,
-      task(summariesMs, database => this.summarise(database)),
+      task(summariesMs, database => bySatellite.run(database)),
       task(readersMs, database => endBlockingReaders(database, log, options.readerPatienceMs))
     ]
     this.loop = this.repeat()
@@ -281,19 +279,6 @@ class Keeper implements Maintenance {
   private async storeSteps (database: Database): Promise<void> {
     if (this.options.steps !== undefined) await storeIngestSteps(database, this.options.steps)
   }
-
-  /** Only where rows were added since the last time: each call reads the whole revmap of the index. */
-  private async summarise (database: Database): Promise<void> {
-    const { rows } = await database.query<{ index: string, inserted: string }>(INDEXES, [this.streams])
-    for (const { index, inserted } of rows) {
-      if (this.summarised.get(index) === inserted) continue
-      if (await summariseIndex(database, index)) this.summarised.set(index, inserted)
-    }
-    const present = new Set(rows.map(row => row.index))
-    for (const index of this.summarised.keys()) {
-      if (!present.has(index)) this.summarised.delete(index)
-    }
-  }
 }
 
 /** A failed task is retried on its own and does not delay the others. Throws if the connection is lost. */
@@ -344,30 +329,3 @@ async function answered (database: Database, boundMs: number, work: () => Promis
 function reasonOf (error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
-
-/** False: another session has locked the table; retried with the next run. */
-async function summariseIndex (database: Database, index: string): Promise<boolean> {
-  try {
-    // The setting is evaluated first, and ends with this statement.
-    await database.query(
-      "SELECT set_config('lock_timeout', $2, true), brin_summarize_new_values($1::regclass)",
-      [index, SUMMARY_LOCK_TIMEOUT])
-    return true
-  } catch (error) {
-    if (sqlState(error) === LOCK_NOT_AVAILABLE) return false
-    throw error
-  }
-}
-
-/** BRIN indexes of non-empty partitions or chunks, newest first, except those being vacuumed. */
-const INDEXES = `
-  SELECT i.indexrelid::regclass::text AS index, s.n_tup_ins::text AS inserted
-  FROM pg_inherits h
-  JOIN pg_stat_user_tables s ON s.relid = h.inhrelid
-  JOIN pg_index i ON i.indrelid = h.inhrelid
-  JOIN pg_class c ON c.oid = i.indexrelid
-  JOIN pg_am a ON a.oid = c.relam
-  WHERE h.inhparent = ANY (SELECT ('public.' || name)::regclass FROM unnest($1::text[]) name)
-    AND a.amname = 'brin' AND s.n_tup_ins > 0
-    AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid = h.inhrelid)
-  ORDER BY h.inhrelid DESC`

@@ -225,6 +225,22 @@ t.test('new pages are summarised, on the timer', async t => {
   t.equal(await entries(), pages)
 })
 
+t.test('new pages are summarised by time as often as rollups look for new rows', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query('CREATE EXTENSION pageinspect')
+  await start(t, url, { intervals: { partitionsMs: 600_000, summariesMs: 600_000, rollupsMs: 20 } }).runNow()
+  await database.query(
+    "INSERT INTO telemetry SELECT date_trunc('day', now()), 'SAT-' || i FROM generate_series(1, 20000) i")
+  await database.query('SELECT pg_stat_force_next_flush()')
+  const partition = nameOf(Date.now())
+  const missing = async (): Promise<number> => (await database.query<{ missing: number }>(
+    `SELECT ceil(pg_relation_size('${partition}') / 8192.0 / 32)::int - count(*)::int AS missing
+      FROM brin_revmap_data(get_raw_page('${partition}_time_idx', 1)) WHERE pages <> '(0,0)'`)).rows[0]?.missing ?? 0
+  while (await missing() > 0) { /* each turn waits for the server's answer */ }
+  t.equal(await missing(), 0)
+})
+
 t.test('a table that is being vacuumed or locked is left for later, and holds up no other', async t => {
   const url = await createTestDatabase(server)
   const database = await migrated(t, url)

@@ -1,0 +1,57 @@
+/**
+ * Summarises new pages of the BRIN indexes of points: every query reads the pages that are not summarised. The index on
+ * time alone is small, and finds the newest points: with it, their queries read little else.
+ */
+import { sqlState } from '../database/connection.js'
+import type { Database } from '../database/database.js'
+import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
+
+/** Less than deadlock_timeout (1 s), after which a waiter cancels an autovacuum. */
+const SUMMARY_LOCK_TIMEOUT = '500ms'
+
+export class Summaries {
+  /** By index: rows ever inserted into its partition when it was last summarised. */
+  private readonly summarised = new Map<string, string>()
+
+  constructor (private readonly streams: readonly string[], private readonly which: 'time' | 'satellites') {}
+
+  /** Only where rows were added since the last time: each call reads the whole revmap of the index. */
+  async run (database: Database): Promise<void> {
+    const { rows } = await database.query<{ index: string, inserted: string }>(
+      INDEXES, [this.streams, this.which === 'time'])
+    for (const { index, inserted } of rows) {
+      if (this.summarised.get(index) === inserted) continue
+      if (await summariseIndex(database, index)) this.summarised.set(index, inserted)
+    }
+    const present = new Set(rows.map(row => row.index))
+    for (const index of this.summarised.keys()) {
+      if (!present.has(index)) this.summarised.delete(index)
+    }
+  }
+}
+
+/** False: another session has locked the table; retried with the next run. */
+async function summariseIndex (database: Database, index: string): Promise<boolean> {
+  try {
+    // The setting is evaluated first, and ends with this statement.
+    await database.query(
+      "SELECT set_config('lock_timeout', $2, true), brin_summarize_new_values($1::regclass)",
+      [index, SUMMARY_LOCK_TIMEOUT])
+    return true
+  } catch (error) {
+    if (sqlState(error) === LOCK_NOT_AVAILABLE) return false
+    throw error
+  }
+}
+
+/** BRIN indexes of non-empty partitions or chunks, newest first, except those being vacuumed. $2: on time alone. */
+const INDEXES = `
+  SELECT i.indexrelid::regclass::text AS index, pg_stat_get_tuples_inserted(h.inhrelid)::text AS inserted
+  FROM pg_inherits h
+  JOIN pg_index i ON i.indrelid = h.inhrelid
+  JOIN pg_class c ON c.oid = i.indexrelid
+  JOIN pg_am a ON a.oid = c.relam
+  WHERE h.inhparent = ANY (SELECT ('public.' || name)::regclass FROM unnest($1::text[]) name)
+    AND a.amname = 'brin' AND (i.indnatts = 1) = $2 AND pg_stat_get_tuples_inserted(h.inhrelid) > 0
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid = h.inhrelid)
+  ORDER BY h.inhrelid DESC`
