@@ -20,8 +20,15 @@ export type Severity = 'warning' | 'critical'
 export type SideLimits = { readonly [S in Severity]?: number }
 /** Values that are out of order: names of states, or the values of a bool. */
 export type StateLimits = { readonly [S in Severity]?: ReadonlyArray<string | boolean> }
-/** Numbers have sides, states and bools have `states`. A metric without limits is not checked. */
-export type MetricLimits = { readonly [S in LimitSide]?: SideLimits } & { readonly states?: StateLimits }
+/** Which changes of a value are out of order; of states and bools `any` alone. */
+export const CHANGE_DIRECTIONS = ['any', 'increase', 'decrease'] as const
+export type ChangeDirection = typeof CHANGE_DIRECTIONS[number]
+export type ChangeLimit = { readonly [S in Severity]?: ChangeDirection }
+/** Numbers have sides, states and bools have `states`, all may have `change`. A metric without limits is not checked. */
+export type MetricLimits = { readonly [S in LimitSide]?: SideLimits } & {
+  readonly states?: StateLimits
+  readonly change?: ChangeLimit
+}
 
 /** How the simulator moves numbers; all but `constant` keep between the two values of `between`. */
 export const NUMBER_SIMULATIONS = ['charge', 'fill', 'signal', 'walk', 'counter', 'constant'] as const
@@ -75,8 +82,8 @@ export interface Metric {
 }
 
 /** Whether there is a limit at all. */
-export function hasLimits ({ low, high, states }: MetricLimits): boolean {
-  return low !== undefined || high !== undefined || states !== undefined
+export function hasLimits ({ low, high, states, change }: MetricLimits): boolean {
+  return low !== undefined || high !== undefined || states !== undefined || change !== undefined
 }
 
 /** Highest id of a metric. */

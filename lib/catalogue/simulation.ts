@@ -15,9 +15,11 @@ export function simulatedMax (type: MetricType): number {
   return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 
-/** A walk well within limits and valid range, and valid anomalies just beyond a limit. */
+/**
+ * A walk well within limits and valid range, and valid anomalies just beyond a limit. No walk if a change is an anomaly.
+ */
 export function simulationOf (
-  { low, high }: MetricLimits, type: MetricType, range: ValidRange | null = null
+  { low, high, change }: MetricLimits, type: MetricType, range: ValidRange | null = null
 ): NumberSimulation {
   const lowest = low?.warning ?? low?.critical ?? range?.min ?? undefined
   const highest = high?.warning ?? high?.critical ?? range?.max ?? undefined
@@ -25,7 +27,8 @@ export function simulationOf (
   const size = Math.max(between[1] - between[0], Number.MIN_VALUE)
   const [floor, ceiling] = [low?.critical ?? low?.warning, high?.critical ?? high?.warning]
   const valid = range === null ? null : boundsOf(range, type)
-  return { kind: 'walk', between, beyond: below(floor, size, type, valid) ?? above(ceiling, size, type, valid) }
+  const kind = change === undefined ? 'walk' : 'constant'
+  return { kind, between, beyond: below(floor, size, type, valid) ?? above(ceiling, size, type, valid) }
 }
 
 function betweenOf (low: number | undefined, high: number | undefined, type: MetricType): Pair {

@@ -9,6 +9,7 @@
  *     [COPY satellites_late FROM STDIN (FORMAT binary)]           if rows are late
  *   [COPY anomalies FROM STDIN (FORMAT binary)]                   the row count must match
  *   [INSERT INTO quarantined_rows]
+ *   [SELECT orbitstream_note_changes(…), COPY anomalies]          if there are limits on change: changes.ts
  *   COMMIT
  *
  * Everything up to the COPY of the first stream is one round trip, COMMIT is another: under light load the round trips
@@ -46,7 +47,7 @@ const TIMESTAMP_SECONDS_MIN = -2.1e11
 const TIMESTAMP_SECONDS_MAX = 9.2e12
 
 /** Quarantined rows in one statement: a few hundred kilobytes. */
-const POISON_ROWS_MAX = 1_000
+export const POISON_ROWS_MAX = 1_000
 
 const literalOrNull = (text: string | null): string => text === null ? 'NULL' : literal(text)
 
@@ -122,6 +123,8 @@ export interface CommitRows {
   /** Default: none. */
   readonly anomalies?: CopyStream | null
   readonly poison: readonly PoisonRow[]
+  /** Last in the transaction, as it may lock rows that others wait for. Default: there is no limit on change. */
+  readonly changes?: { note (db: Database, moves: LedgerMove): Promise<void> } | null
 }
 
 /**
@@ -146,6 +149,7 @@ export async function commitRun (
   for (let first = 0; first < poison.length; first += POISON_ROWS_MAX) {
     await insertPoison(db, moves, poison.slice(first, first + POISON_ROWS_MAX))
   }
+  await rows.changes?.note(db, moves)
   await db.query('COMMIT')
   return true
 }
@@ -213,7 +217,10 @@ function assertTaken ({ table }: CopyTarget, copied: number, rows: number): void
   if (copied !== rows) throw new Error(`COPY into ${table} took ${copied} rows of ${rows}`)
 }
 
-async function insertPoison (db: Database, { spoolId, run }: LedgerMove, poison: readonly PoisonRow[]): Promise<void> {
+/** @param poison at most POISON_ROWS_MAX rows */
+export async function insertPoison (
+  db: Database, { spoolId, run }: LedgerMove, poison: readonly PoisonRow[]
+): Promise<void> {
   const columns = [
     poison.map((row) => row.sqlState),
     poison.map((row) => row.reason),

@@ -20,12 +20,16 @@
  */
 import type { Catalogue } from '../../protocol/catalogue.js'
 import type { FrameRun, Journal, LedgerFault, LedgerPosition, Position } from '../journal/journal.js'
+import type { ChangeLimits } from '../limits/change-limits.js'
 import type { Log } from '../support/log.js'
 import { StateMachine } from '../support/state-machine.js'
 import { anomalyRowEnd } from '../pipeline/rows/anomaly-rows.js'
 import { anomaliesOf, anomalyCountOf } from '../pipeline/rows/payload.js'
 import { CopySorter, type CopyStream } from './copy-rows.js'
-import { commitRun, enterLedger, readLedger, rowsOf, type CommitRows, type LedgerMove } from './commit.js'
+import { Changes, collectValues, type FoundChanges } from './changes.js'
+import {
+  commitRun, enterLedger, readLedger, rowsOf, type CommitRows, type LedgerMove, type StreamRows
+} from './commit.js'
 import type { DirectCompress } from './direct-compress.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
@@ -52,6 +56,10 @@ export interface DrainOptions {
    * commits, but all their frames are still on disk, so that a new process can store them again. Default: never.
    */
   readonly findLostCommits?: (db: Database, position: LedgerPosition) => Promise<boolean>
+  /** The limits on change in force; null: there is none. Default: none. */
+  readonly changeLimits?: () => ChangeLimits | null
+  /** After a COMMIT with anomalies of limits on change. */
+  readonly onChanges?: (found: FoundChanges) => void
   /** Bound on the rows of one COPY. */
   readonly copyBytesMax: number
   /** Minimum time from the start of one transaction to the start of the next while nobody waits for a commit. */
@@ -71,6 +79,7 @@ interface Attempt extends Started {
   /** The ledger's position if it did. */
   readonly end: Position
   readonly stored: number
+  readonly changes: Changes | null
 }
 
 const RETRY_MS_MIN = 100
@@ -247,12 +256,9 @@ export class Drain {
     const moves = { spoolId: this.options.journal.spoolId, from, run }
     const startedMs = performance.now()
     try {
-      const rows: CommitRows = {
-        streams: this.sorters.sortRun(this.streams.group(run.payloads), run),
-        anomalies: this.sortAnomalies(run.payloads),
-        poison: []
-      }
-      return await this.commit(db, moves, rows, { quarantined: 0, startedMs })
+      const streams = this.sorters.sortRun(this.streams.group(run.payloads), run)
+      const rows: CommitRows = { streams, anomalies: this.sortAnomalies(run.payloads), poison: [] }
+      return await this.commit(db, moves, rows, this.changesOf(streams), { quarantined: 0, startedMs })
     } catch (error) {
       if (!isDataError(error)) throw error
       return await this.storeWithoutPoison(db, moves, error)
@@ -264,10 +270,18 @@ export class Drain {
     return copyRows === 0 ? null : { copy: this.anomalySorter.sort(payloads.map(anomaliesOf), copyRows), copyRows }
   }
 
-  private async commit (db: Database, moves: LedgerMove, rows: CommitRows, started: Started): Promise<boolean> {
+  /** What there is to compare by the limits on change. */
+  private changesOf (streams: readonly StreamRows[]): Changes | null {
+    const limits = this.options.changeLimits?.() ?? null
+    return limits === null ? null : new Changes(collectValues(limits, streams), limits.version, this.options.log)
+  }
+
+  private async commit (
+    db: Database, moves: LedgerMove, rows: CommitRows, changes: Changes | null, started: Started
+  ): Promise<boolean> {
     const { epoch, lastSequence: sequence } = moves.run
-    this.attempt = { end: { epoch, sequence }, stored: rowsOf(rows), ...started }
-    return await commitRun(db, moves, rows, this.compress)
+    this.attempt = { end: { epoch, sequence }, stored: rowsOf(rows), changes, ...started }
+    return await commitRun(db, moves, { ...rows, changes }, this.compress)
   }
 
   /** The last attempt has committed, whether or not its answer arrived. */
@@ -277,6 +291,8 @@ export class Drain {
     this.attempt = null
     this.recovered()
     this.options.onCommitted(attempt.stored, attempt.quarantined, performance.now() - attempt.startedMs)
+    const found = attempt.changes?.found
+    if (found !== undefined && found.total > 0) this.options.onChanges?.(found)
   }
 
   private countIfCovered (position: Position | null): void {
@@ -302,7 +318,8 @@ export class Drain {
       anomalies: copyRows === 0 ? null : { copy: this.anomalySorter.sort(anomalies, copyRows), copyRows },
       poison
     }
-    const stored = await this.commit(db, moves, rows, { quarantined: poisonPoints, startedMs })
+    const stored = await this.commit(
+      db, moves, rows, this.changesOf(rows.streams), { quarantined: poisonPoints, startedMs })
     if (stored && poison.length > 0) {
       const counts = { quarantined: poison.length, points: poisonPoints, stored: rowsOf(rows) }
       this.options.log.error({ ...counts, reason: poison[0]?.reason },

@@ -1,5 +1,7 @@
 /** A journal, and the drain that empties it into the database over its own connection. */
 import type { Catalogue } from '../../protocol/catalogue.js'
+import type { FoundChanges } from '../drain/changes.js'
+import type { ChangeLimits } from '../limits/change-limits.js'
 import type { Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
 import { inspectDirectCompress } from '../drain/direct-compress.js'
@@ -28,6 +30,9 @@ export interface LaneOptions {
   /** Whether TimescaleDB should compress large COPYs directly. */
   readonly directCompress: boolean
   readonly log: Log
+  /** The limits on change in force; null: there is none. */
+  readonly changeLimits: () => ChangeLimits | null
+  readonly onChanges?: (found: FoundChanges) => void
   readonly onCommitted: (stored: number, milliseconds: number) => void
   /** The database has lost commits, and the spool has all of their frames: open it again, and they are stored again. */
   readonly onLostCommits?: () => void
@@ -43,7 +48,8 @@ export class Lane {
 
   constructor (options: LaneOptions) {
     const {
-      catalogue, journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits
+      catalogue, journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits,
+      changeLimits, onChanges
     } = options
     this.journal = journal
     this.drain = new Drain({
@@ -59,6 +65,8 @@ export class Lane {
         return isRight
       },
       log,
+      changeLimits,
+      ...onChanges === undefined ? {} : { onChanges },
       copyBytesMax: COPY_BYTES_MAX[listener],
       intervalMs: COMMIT_INTERVAL_MS,
       onCommitted: (stored, quarantined, milliseconds) => {

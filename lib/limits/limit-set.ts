@@ -17,6 +17,10 @@
  * an anomaly: { "states": { "warning": ["SAFE"], "critical": ["LOST"] } }, { "states": { "critical": [false] } }. A
  * metric without limits is not checked.
  *
+ * A limit on change makes an anomaly of a value that is not the one before it, whatever it is, or one that is greater
+ * or less: { "change": { "warning": "increase", "critical": "decrease" } }, { "change": { "critical": "any" } }. These
+ * are found where the points of all workers meet, in the database: lib/drain/changes.ts.
+ *
  * The key of an override is a satellite id, or a pattern in which `*` matches any characters, or none. For each metric,
  * the most specific override that names it applies, and replaces all limits of that metric. In descending order:
  *
@@ -28,22 +32,24 @@
  *
  * The rules for a valid set are in validate.ts.
  */
-import type { LimitSide, MetricLimits, Severity, SideLimits, StateLimits } from '../../protocol/catalogue.js'
+import type {
+  ChangeLimit, LimitSide, MetricLimits, Severity, SideLimits, StateLimits
+} from '../../protocol/catalogue.js'
 import type { ValueType } from '../../protocol/value-types.js'
 
 /** Sides of a metric, in the order of their codes. */
 export const LIMIT_SIDES = ['low', 'high'] as const satisfies readonly LimitSide[]
 
 /**
- * Sides of an anomaly, in the order of their codes: a state has none, so its anomalies have this instead; and a value
- * outside its valid range is below or above that, whatever the limits.
+ * Sides of an anomaly, in the order of their codes: a state or a change has none, so its anomalies have this instead;
+ * and a value outside its valid range is below or above that, whatever the limits.
  */
-export const ANOMALY_SIDES = [...LIMIT_SIDES, 'state', 'range_low', 'range_high'] as const
+export const ANOMALY_SIDES = [...LIMIT_SIDES, 'state', 'range_low', 'range_high', 'change'] as const
 export type AnomalySide = typeof ANOMALY_SIDES[number]
 
 /** Severities of an anomaly, in the order of their codes. */
 export const SEVERITIES = ['warning', 'critical'] as const satisfies readonly Severity[]
-export type { MetricLimits, Severity, SideLimits, StateLimits }
+export type { ChangeLimit, MetricLimits, Severity, SideLimits, StateLimits }
 
 /** The metrics that limits may name. */
 export interface LimitableMetrics {

@@ -8,11 +8,13 @@
  *   2. `overrides` has at most OVERRIDES_MAX keys, each of 1 to 64 characters that satellite ids may have (`*` is one).
  *   3. `default` and each override are objects whose keys are metrics of the catalogue. A stored set may have others,
  *      known to a newer server; a new set may keep those unchanged.
- *   4. The limits of a number are an object with `low`, `high`, both or neither, those of a state or bool one with or
- *      without `states`; each is an object with `warning`, `critical` or both.
+ *   4. The limits of a number are an object with or without `low`, `high` and `change`, those of a state or bool one
+ *      with or without `states` and `change`; each is an object with `warning`, `critical` or both.
  *   5. Each limit is a finite number. Of `states` it is a list of names of states, or of true or false, each once. A
- *      stored set may name states that only a newer server knows, as with metrics.
- *   6. The warning comes before the critical limit: low.warning > low.critical, high.warning < high.critical.
+ *      stored set may name states that only a newer server knows, as with metrics. Of `change` it is a direction, for
+ *      a state or bool `any`.
+ *   6. The warning comes before the critical limit: low.warning > low.critical, high.warning < high.critical. Some
+ *      change is a warning that is not critical.
  *   7. Some value is in order: every low limit of a metric is less than every high limit, some state is in no list.
  *   8. A key has at most WILDCARDS_MAX `*`, and finding the limits of a satellite takes at most MATCH_STEPS_MAX steps
  *      (resolver.ts): any client may send a million new satellites.
@@ -21,13 +23,13 @@
  * An override replaces all limits of a metric, so an entry is valid or not regardless of the others.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { LimitSide } from '../../protocol/catalogue.js'
+import { CHANGE_DIRECTIONS, type LimitSide } from '../../protocol/catalogue.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
 import { listNames } from '../../protocol/names.js'
 import type { ValueType } from '../../protocol/value-types.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD } from './limit-set.js'
 import type {
-  LimitSet, LimitableMetrics, LimitsByMetric, MetricLimits, SideLimits, StateLimits
+  ChangeLimit, LimitSet, LimitableMetrics, LimitsByMetric, MetricLimits, SideLimits, StateLimits
 } from './limit-set.js'
 import { LimitResolver } from './resolver.js'
 
@@ -40,8 +42,9 @@ export const MATCH_STEPS_MAX = 64
 export const LIMIT_SET_BYTES_MAX = 4 * 1024 * 1024
 /** Fields of the largest set: its own two, and the most overrides with all limits of all metrics. */
 export function limitSetPartsMax ({ types }: LimitableMetrics): number {
+  const side = 1 + SEVERITIES.length
   const parts = types.map(({ states: { length } }) => (
-    1 + (length > 0 ? 1 + SEVERITIES.length + length : LIMIT_SIDES.length * (1 + SEVERITIES.length))))
+    1 + side + (length > 0 ? side + length : LIMIT_SIDES.length * side)))
   return 2 + (OVERRIDES_MAX + 1) * (1 + parts.reduce((sum, each) => sum + each, 0))
 }
 /** The fault of a key that matches no satellite. */
@@ -175,11 +178,13 @@ class LimitSetReader {
   }
 
   private readState (value: unknown, type: ValueType, path: string, mayKeep: () => boolean): MetricLimits {
-    const fields = this.fields(value, path, ['states'])
-    if (fields === null || !Object.hasOwn(fields, 'states')) return {}
+    const fields = this.fields(value, path, ['states', 'change'])
+    if (fields === null) return {}
+    const change = this.readChange(fields, ['any'], path)
+    if (!Object.hasOwn(fields, 'states')) return change
     const listPath = `${path}.states`
     const lists = this.fields(fields['states'], listPath, SEVERITIES)
-    if (lists === null) return {}
+    if (lists === null) return change
     const has = SEVERITIES.filter((severity) => Object.hasOwn(lists, severity))
     if (has.length === 0) this.fault(listPath, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
     const seen = new Set<unknown>()
@@ -187,7 +192,29 @@ class LimitSetReader {
       [severity, this.readStates(lists[severity], type, `${listPath}.${severity}`, seen, mayKeep)])))
     const isInOrder = type.states.some(({ name }) => !seen.has(type.name === 'bool' ? name === 'true' : name))
     if (!isInOrder) this.fault(listPath, 'has all values: none is in order')
-    return { states }
+    return { states, ...change }
+  }
+
+  /** The limit on change, if there is one. @param directions those that the type of the metric allows */
+  private readChange (
+    limits: Fields, directions: readonly string[], path: string
+  ): { readonly change?: ChangeLimit } {
+    if (!Object.hasOwn(limits, 'change')) return {}
+    const changePath = `${path}.change`
+    const fields = this.fields(limits['change'], changePath, SEVERITIES)
+    if (fields === null) return {}
+    const has = SEVERITIES.filter((severity) => Object.hasOwn(fields, severity))
+    if (has.length === 0) this.fault(changePath, `has neither ${SEVERITIES.join(' nor ')}; leave it out instead`)
+    for (const severity of has) {
+      if (!directions.some((each) => each === fields[severity])) {
+        this.fault(`${changePath}.${severity}`, `must be ${directions.join(' or ')}`)
+      }
+    }
+    const { warning, critical } = fields
+    if (has.length === SEVERITIES.length && (critical === 'any' || critical === warning)) {
+      this.fault(changePath, 'has no warning that is not critical: it would never take effect')
+    }
+    return { change: Object.fromEntries(has.map((severity) => [severity, fields[severity]])) as ChangeLimit }
   }
 
   private readStates (
@@ -210,11 +237,13 @@ class LimitSetReader {
   }
 
   private readNumber (value: unknown, path: string): MetricLimits {
-    const fields = this.fields(value, path, LIMIT_SIDES)
+    const fields = this.fields(value, path, [...LIMIT_SIDES, 'change'])
     if (fields === null) return {}
     const sides = LIMIT_SIDES.filter((side) => Object.hasOwn(fields, side))
     const read = sides.map((side) => [side, this.readSide(fields[side], side, `${path}.${side}`)] as const)
-    const limits: MetricLimits = Object.fromEntries(read)
+    const limits: MetricLimits = {
+      ...Object.fromEntries(read), ...this.readChange(fields, CHANGE_DIRECTIONS, path)
+    }
     const { low: lows, high: highs } = limits
     // NaN if a side has no limits: every comparison with it is false.
     const low = Math.max(lows?.warning ?? lows?.critical ?? NaN, lows?.critical ?? -Infinity)

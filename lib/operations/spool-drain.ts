@@ -5,6 +5,8 @@
  * be opened, keeps its frames and does not affect the others.
  */
 import type { Catalogue } from '../../protocol/catalogue.js'
+import { ChangeLimits } from '../limits/change-limits.js'
+import type { NumberedLimits } from '../limits/limit-set.js'
 import type { Config } from '../config/settings.js'
 import { Lifecycle } from '../support/lifecycle.js'
 import type { Log } from '../support/log.js'
@@ -30,6 +32,8 @@ export interface SlotDrain {
 export interface SpoolDrainOptions {
   /** Of the database. */
   readonly catalogue: Catalogue
+  /** Of the database; null: it has none yet. */
+  readonly limits: NumberedLimits | null
   readonly config: Config
   readonly databaseUrl: string
   readonly spoolDirectory: string
@@ -41,7 +45,11 @@ export class SpoolDrain {
   /** Progress of each slot. */
   readonly slots: readonly SlotDrain[]
 
+  private readonly changeLimits: ChangeLimits | null
+
   constructor (private readonly options: SpoolDrainOptions) {
+    const { limits, catalogue } = options
+    this.changeLimits = limits === null ? null : new ChangeLimits(limits, catalogue.streams).orNull
     this.slots = options.slots.map((slot) => ({ slot, stored: 0, quarantined: 0, waiting: null, reason: null }))
   }
 
@@ -84,6 +92,7 @@ export class SpoolDrain {
       directCompress: false,
       applicationName: `orbitstream drain of slot ${state.slot}`,
       log: this.options.log,
+      changeLimits: () => this.changeLimits,
       onCommitted: (stored) => {
         state.stored += stored
         state.quarantined = lane.quarantined

@@ -2,8 +2,8 @@
 import { strict as assert } from 'node:assert'
 import type { Catalogue, Stream } from '../../protocol/catalogue.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
-import type { NumberedLimits } from '../limits/limit-set.js'
-import { LimitTable, ROWS_BYTES_MAX } from '../limits/limit-table.js'
+import type { NumberedLimits, Severity } from '../limits/limit-set.js'
+import { KINDS_MAX, LimitTable, ROWS_BYTES_MAX, kindOf } from '../limits/limit-table.js'
 import type { Journal } from '../journal/journal.js'
 import { Pipeline, PointCounters, type PipelineListener, type PipelineSettings } from './pipeline.js'
 
@@ -15,6 +15,13 @@ export interface PipelinesOptions {
   /** @param position of the stream in the catalogue */
   readonly listener: (stream: Stream, position: number) => PipelineListener
   readonly satellites?: SatelliteTable
+}
+
+/** Anomalies of a metric, named as limits name it. */
+export interface ChangeCount {
+  readonly metric: string
+  readonly severity: Severity
+  count: number
 }
 
 export class Pipelines {
@@ -51,6 +58,17 @@ export class Pipelines {
   /** Takes effect between bodies: points are checked when they are offered, so no body sees two versions. */
   useLimits (limits: NumberedLimits): void {
     for (const pipeline of this.all) pipeline.limits = this.tableOf(limits, pipeline.stream)
+  }
+
+  /** Counts anomalies that are found as points are stored, in the streams that have their metrics. */
+  countChanges (counts: readonly ChangeCount[]): void {
+    for (const { metric, severity, count } of counts) {
+      for (const { stream, anomalyCounts } of this.all) {
+        const index = stream.schema.metrics.findIndex((name) => stream.qualify(name) === metric)
+        const cell = index * KINDS_MAX + kindOf(severity, 'change')
+        if (index !== -1) anomalyCounts[cell] = (anomalyCounts[cell] as number) + count
+      }
+    }
   }
 
   /** Counters of incoming points of all streams; the journal has those of outgoing ones. */

@@ -56,7 +56,8 @@ export async function queryAnomalies (db: Database, filter: AnomalyFilter): Prom
            limit_value, severity, side, limits_version::text
     FROM public.anomalies
     ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-    ORDER BY "time" DESC, satellite_id DESC, metric DESC, value DESC, limits_version DESC, severity DESC
+    ORDER BY "time" DESC, satellite_id DESC, metric DESC, value DESC, limits_version DESC, severity DESC,
+      side DESC, limit_value DESC
     LIMIT ${bind(filter.countMax)} OFFSET ${bind(filter.cursor?.given ?? 0)}`, values)
   const next = rows.length < filter.countMax ? null : cursorBehind(rows, filter.cursor)
   return { anomalies: rows.map(anomalyOf), next }

@@ -22,7 +22,7 @@ export interface ReaderSettings {
 export const READER_ROLE = 'orbitstream_reader'
 const READABLE = [
   'anomalies', 'limits', 'limits_history', 'ingest_ledger', 'ingest_stats', 'quarantined_rows', 'catalogue',
-  'metric_states'
+  'metric_states', 'last_changes'
 ]
 const READABLE_OF_STREAM = [
   'telemetry', 'telemetry_10s', 'telemetry_1m', 'satellites_latest',

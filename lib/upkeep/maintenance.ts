@@ -20,6 +20,7 @@ import { OperatingError } from '../support/errors.js'
 import type { Database } from '../database/database.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
+import { dropLastChanges } from './last-changes.js'
 import { endBlockingReaders, LockHolders } from '../schema/lock-holders.js'
 import { DAY_MS } from '../config/value-types.js'
 import { dropPartitions, dropRollups, ensurePartitions, expired } from '../schema/partitions.js'
@@ -251,6 +252,7 @@ class Keeper implements Maintenance {
     }
     if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
     const nowMs = Math.min(hostMs, serverMs)
+    await dropLastChanges(database, this.streams)
     for (const stream of this.streams) {
       await this.drop(inStream(database, stream), stream, settingsOf(stream), nowMs)
       await this.dropRollups(database, stream)

@@ -1,10 +1,10 @@
 /**
- * Sends a worker's anomalies to the primary for live streams. They are read from payloads once those are durable, at
- * most EVENTS_MAX every FLUSH_MS; the rest are only counted. At most one message is in flight, so a slow or stuck
- * primary costs the worker nothing.
+ * Sends a worker's anomalies to the primary for live streams. They are read from payloads once those are durable, those
+ * of limits on change are added once they are stored; at most EVENTS_MAX every FLUSH_MS, the rest are only counted. At
+ * most one message is in flight, so a slow or stuck primary costs the worker nothing.
  */
 import { anomaliesOf, anomalyCountOf } from '../pipeline/rows/payload.js'
-import { anomalyRowEnd, readAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
+import { anomalyRowEnd, readAnomalyRow, type Anomaly } from '../pipeline/rows/anomaly-rows.js'
 
 /** Contents of one message: some anomalies as JSON, and how many there were in total. */
 export interface FoundAnomalies {
@@ -30,6 +30,15 @@ export class AnomalyFeed {
     if (count === 0) return
     this.total += count
     if (this.anomalies.length < EVENTS_MAX) this.read(anomaliesOf(payload))
+    this.timer ??= setTimeout(() => this.flush(), FLUSH_MS)
+  }
+
+  /** @param total how many there were: these, and others */
+  add (anomalies: readonly Anomaly[], total: number): void {
+    this.total += total
+    for (const anomaly of anomalies.slice(0, EVENTS_MAX - this.anomalies.length)) {
+      this.anomalies.push(JSON.stringify(anomaly))
+    }
     this.timer ??= setTimeout(() => this.flush(), FLUSH_MS)
   }
 

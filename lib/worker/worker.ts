@@ -23,6 +23,7 @@ import { USES_MS } from '../ingress/http/clients/rates.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
+import { ChangeLimits } from '../limits/change-limits.js'
 import type { NumberedLimits } from '../limits/limit-set.js'
 import { createLogger, type Log } from '../support/log.js'
 import type { Journal } from '../journal/journal.js'
@@ -123,6 +124,7 @@ class Worker {
   private readonly newest: NewestPoints
   private readonly catalogue: Catalogue
   private readonly pipelines: Pipelines
+  private changeLimits: ChangeLimits | null
   private readonly lanes: Lanes
   private readonly metrics: WorkerMetrics
   private readonly orphans: Orphans
@@ -146,6 +148,7 @@ class Worker {
       metrics: catalogue.limitable.metrics,
       tell: (id, want) => send({ type: 'feed-want', id, want })
     })
+    this.changeLimits = new ChangeLimits(limits, catalogue.streams).orNull
     const satellites = new SatelliteTable()
     const newest = this.newest = new NewestPoints(
       satellites, catalogue.streams.map(({ schema }) => schema.metricCount))
@@ -235,6 +238,7 @@ class Worker {
 
   private useLimits (limits: NumberedLimits): void {
     this.pipelines.useLimits(limits)
+    this.changeLimits = new ChangeLimits(limits, this.catalogue.streams).orNull
     send({ type: 'limits-in-force', version: limits.version })
   }
 
@@ -267,6 +271,11 @@ class Worker {
       directCompress: config.timescaleDirectCompress === 'on',
       applicationName,
       log,
+      changeLimits: () => this.changeLimits,
+      onChanges: (found) => {
+        this.pipelines.countChanges(found.counts)
+        this.anomalyFeed.add(found.anomalies, found.total)
+      },
       onCommitted: (stored, milliseconds) => this.metrics.observeCommit(stored, milliseconds),
       onLostCommits: () => this.commitsLost()
     }

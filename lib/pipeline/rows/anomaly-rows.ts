@@ -23,7 +23,7 @@ import { ANOMALY_SIDES, SEVERITIES } from '../../limits/limit-set.js'
 import type { ValueType } from '../../../protocol/value-types.js'
 import {
   HEAD_FIELDS, ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, fieldEnd, isoTime, mayBe, readValue, rowTimeMicros, viewOf,
-  writeRowHead
+  writeRowHead, writeRowTime
 } from './rows.js'
 
 /** Columns in the order of the fields above. */
@@ -142,6 +142,23 @@ function putFloat (view: DataView, at: number, value: number): number {
   view.setInt32(at, 8)
   view.setFloat64(at + 4, value)
   return at + 12
+}
+
+/** One anomaly as a row, outside of batches. @param timeMicros of its point, since 1970; replaces its `time` */
+export function anomalyRow (anomaly: Omit<Anomaly, 'time'>, timeMicros: number): Buffer {
+  const { satellite_id: satellite, metric, value, limit, severity, side, limits_version: version } = anomaly
+  const head = Buffer.alloc(ROW_ID_LENGTH_OFFSET)
+  head.writeInt16BE(ANOMALY_COLUMNS.length)
+  head.writeInt32BE(8, 2)
+  writeRowTime(viewOf(head), 0, timeMicros)
+  const numbers = Buffer.alloc(36)
+  const view = viewOf(numbers)
+  putFloat(view, putFloat(view, 0, value), limit)
+  numbers.writeInt32BE(8, 24)
+  numbers.writeBigInt64BE(BigInt(version), 28)
+  return Buffer.concat([
+    head, field(satellite), field(metric), numbers.subarray(0, 24), field(severity), field(side), numbers.subarray(24)
+  ])
 }
 
 /** End of the anomaly row at `start`. */

@@ -133,10 +133,12 @@ t.test('states and bools have lists of values', (t) => {
     return parsed.ok ? [] : parsed.faults.map(({ field, message }) => `${field} ${message}`)
   }
   for (const [metric, limits] of [
-    ['mode', { states: { warning: ['OFF', 'SAFE'] } }], ['mode', {}], ['on', { states: { critical: [false] } }]
+    ['mode', { states: { warning: ['OFF', 'SAFE'] } }], ['mode', {}], ['on', { states: { critical: [false] } }],
+    ['mode', { states: { warning: ['SAFE'] }, change: { warning: 'any' } }], ['on', { change: { critical: 'any' } }],
+    ['volts', { low: { warning: 2 }, change: { warning: 'any', critical: 'decrease' } }]
   ] as const) t.same(faults(metric, limits), [])
   for (const [metric, limits, fault] of [
-    ['mode', { low: { critical: 1 } }, 'default.mode.low is not known; known are states'],
+    ['mode', { low: { critical: 1 } }, 'default.mode.low is not known; known are states, change'],
     ['mode', { states: {} }, 'default.mode.states has neither warning nor critical; leave it out instead'],
     ['mode', { states: { critical: [] } }, 'default.mode.states.critical must be a list of names of states'],
     ['mode', { states: { critical: 'SAFE' } }, 'default.mode.states.critical must be a list of names of states'],
@@ -149,7 +151,13 @@ t.test('states and bools have lists of values', (t) => {
     ['mode', { states: { critical: ['OFF', 'SAFE', 'LOST'] } }, 'default.mode.states has all values: none is in order'],
     ['on', { states: { critical: [true, false] } }, 'default.on.states has all values: none is in order'],
     ['on', { states: { critical: ['true'] } }, 'default.on.states.critical[0] must be true or false'],
-    ['volts', { states: { critical: [true] } }, 'default.volts.states is not known; known are low, high']
+    ['volts', { states: { critical: [true] } }, 'default.volts.states is not known; known are low, high, change'],
+    ['volts', { change: {} }, 'default.volts.change has neither warning nor critical; leave it out instead'],
+    ['volts', { change: 'any' }, 'default.volts.change must be an object with warning, critical'],
+    ['volts', { change: { warning: 'up' } }, 'default.volts.change.warning must be any or increase or decrease'],
+    ['volts', { change: { warning: 'increase', critical: 'any' } },
+      'default.volts.change has no warning that is not critical: it would never take effect'],
+    ['mode', { change: { critical: 'increase' } }, 'default.mode.change.critical must be any']
   ] as const) t.same(faults(metric, limits).slice(0, 1), [fault])
   const newer = { default: { mode: { states: { critical: ['NEW'] } } }, overrides: {} }
   const stored = parseStoredLimitSet(newer, schema)

@@ -8,6 +8,10 @@ import { migrate } from '../../../lib/schema/migrate.js'
 import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
 import { createLogger } from '../../../lib/support/log.js'
 import { dropPartitions } from '../../../lib/schema/partitions.js'
+import { ChangeLimits } from '../../../lib/limits/change-limits.js'
+import type { LimitSet } from '../../../lib/limits/limit-set.js'
+import type { Anomaly } from '../../../lib/pipeline/rows/anomaly-rows.js'
+import { dropLastChanges } from '../../../lib/upkeep/last-changes.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
 import { QueryPool } from '../../../lib/database/query-pool.js'
 import { BUILT_IN, METRICS } from '../../support/built-in.js'
@@ -27,6 +31,10 @@ interface Rig {
   readonly connect: () => Promise<Database>
   /** Stores points as a worker would; gives points stored and quarantined. */
   readonly store: (...batches: PlainPoint[][]) => Promise<{ stored: number, quarantined: number }>
+  /** By which further stores judge changes; null: none. */
+  readonly useChangeLimits: (limits: LimitSet | null) => void
+  /** Anomalies of limits on change, as reported. */
+  readonly found: Anomaly[]
 }
 
 async function rig (t: Test): Promise<Rig> {
@@ -36,8 +44,11 @@ async function rig (t: Test): Promise<Rig> {
   t.teardown(async () => await db.close())
   await migrate(db, SETTINGS)
   let epoch = 0
+  let changeLimits: ChangeLimits | null = null
+  const found: Anomaly[] = []
   const store: Rig['store'] = async (...batches) => {
-    const journal = new MemoryJournal({ spoolId: 'test/0', epoch: ++epoch, bytesMax: 1e9 })
+    // Of its own, so that stores may overlap.
+    const journal = new MemoryJournal({ spoolId: `test/${++epoch}`, epoch, bytesMax: 1e9 })
     const sum = { stored: 0, quarantined: 0 }
     const drain = new Drain({
       catalogue: BUILT_IN,
@@ -46,6 +57,8 @@ async function rig (t: Test): Promise<Rig> {
       log,
       copyBytesMax: 1e9,
       intervalMs: 0,
+      changeLimits: () => changeLimits,
+      onChanges: ({ anomalies }) => found.push(...anomalies),
       onCommitted: (stored, quarantined) => { sum.stored += stored; sum.quarantined += quarantined }
     })
     for (const points of batches) {
@@ -57,7 +70,10 @@ async function rig (t: Test): Promise<Rig> {
     await drain.run()
     return sum
   }
-  return { url, db, connect: open, store }
+  const useChangeLimits: Rig['useChangeLimits'] = (set) => {
+    changeLimits = set === null ? null : new ChangeLimits({ version: 7, set }, BUILT_IN.streams).orNull
+  }
+  return { url, db, connect: open, store, useChangeLimits, found }
 }
 
 async function count (db: Database, table: string): Promise<number> {
@@ -184,4 +200,127 @@ t.test('queries', async (t) => {
       () => 'done', (error: unknown) => (error as { code: string }).code))
   t.strictSame([...new Set(await Promise.all(busy))], ['done', 'too_busy'])
   await queries.close()
+})
+
+t.test('limits on change', async (t) => {
+  const { db, store, useChangeLimits, found } = await rig(t)
+  const [counter, uptime] = METRICS.map(({ name }) => name) as [string, string]
+  const byDefault: LimitSet['default'] = {
+    [counter]: { change: { warning: 'any' } }, [uptime]: { change: { warning: 'increase', critical: 'decrease' } }
+  }
+  const overrides: LimitSet['overrides'] = { 'QUIET-*': { [counter]: {}, [uptime]: {} }, DOWN: {
+    [counter]: {}, [uptime]: { change: { critical: 'decrease' } } } }
+  const limits: LimitSet = { default: byDefault, overrides }
+  type Change = [satellite: string, at: number, metric: string, before: number, value: number, severity: string]
+  const changes = async (): Promise<Change[]> => (await queryAnomalies(db, ANY)).anomalies
+    .filter(({ side }) => side === 'change')
+    .map(({ satellite_id: satellite, time, metric, limit, value, severity }): Change => [
+      satellite, Math.round((Date.parse(time ?? '') - NOW / 1000) / 1000), metric, limit, value, severity])
+    .toReversed()
+  const at = (second: number): number => NOW + second * 1_000_000
+  const forget = async (): Promise<void> => {
+    await db.query('TRUNCATE telemetry, anomalies, last_changes, quarantined_rows')
+    found.length = 0
+  }
+
+  await t.test('without one nothing is kept', async (t) => {
+    await store([['A', at(1), 1], ['A', at(2), 2]])
+    t.equal(await count(db, 'last_changes'), 0)
+    useChangeLimits({ default: { [counter]: { low: { critical: 0 } } }, overrides: {} })
+    await store([['A', at(3), 3]])
+    t.equal(await count(db, 'last_changes'), 0)
+    await forget()
+    useChangeLimits(limits)
+  })
+  await t.test('the first value is the reference, each change is found once', async (t) => {
+    await store([['A', at(1), 1], ['A', at(2), 1], ['B', at(1), 5], ['QUIET-1', at(1), 5]])
+    t.same(await changes(), [])
+    await store([['B', at(2), 5], ['A', at(3), 2], ['QUIET-1', at(2), 6]], [['A', at(4), 2], ['A', at(5), 1]])
+    await store([['A', at(6), 1], ['A', at(7), NaN], ['A', at(8), 1]])
+    t.same(await changes(), [['A', 3, counter, 1, 2, 'warning'], ['A', 5, counter, 2, 1, 'warning']])
+    t.match(found, [
+      { satellite_id: 'A', side: 'change', value: 2, limit: 1, limits_version: 7 }, { value: 1, limit: 2 }])
+    t.equal(found.length, 2)
+    t.equal(await count(db, 'last_changes'), 2, 'QUIET-1 has no limit')
+    await forget()
+  })
+  await t.test('directions', async (t) => {
+    const values = [10, 11, 11, 3, 4]
+    await store(values.flatMap((value, index): PlainPoint[] => [
+      ['A', at(index), NaN, value], ['DOWN', at(index), 1, value], ['QUIET', at(index), index === 0 ? 1 : NaN]]))
+    t.same(await changes(), [
+      ['A', 1, uptime, 10, 11, 'warning'], ['A', 3, uptime, 11, 3, 'critical'], ['DOWN', 3, uptime, 11, 3, 'critical'],
+      ['A', 4, uptime, 3, 4, 'warning']])
+    await forget()
+  })
+  await t.test('late points are compared if they are later than the last change, and never twice', async (t) => {
+    await store([['A', at(0), 1]])
+    // Two workers have a change at 5 each, one of them a point earlier.
+    await store([['A', at(4), 1], ['A', at(6), 2]])
+    await store([['A', at(3), 1], ['A', at(5), 2], ['A', at(7), 2]])
+    t.same(await changes(), [['A', 6, counter, 1, 2, 'warning']])
+    // Of what was recorded meanwhile.
+    await store([['A', at(1), 9], ['A', at(2), 1]])
+    await store([['A', at(9), 2]])
+    t.same(await changes(), [['A', 6, counter, 1, 2, 'warning']], 'before the last change')
+    await store([['A', at(8), 3]])
+    await store([['A', at(10), 2]])
+    t.same((await changes()).slice(1), [['A', 8, counter, 2, 3, 'warning'], ['A', 10, counter, 3, 2, 'warning']])
+    // A run of equal values that begins before the last change.
+    await store([['A', at(9), 4], ['A', at(11), 4]])
+    t.same((await changes()).slice(3), [['A', 11, counter, 2, 4, 'warning']])
+    await forget()
+  })
+  await t.test('several workers store parts of a counter at once', async (t) => {
+    const satellites = Array.from({ length: 20 }, (_, index) => `S${index}`)
+    const lanes: PlainPoint[][][] = [[], [], [], []]
+    for (let second = 0; second < 60; second++) {
+      for (const [lane, batches] of lanes.entries()) {
+        batches.push(satellites.map((id, index): PlainPoint => (
+          [id, at(second) + lane, Math.floor((second * 4 + lane + index) / 50), second * 4 + lane])))
+      }
+    }
+    // Whatever happens at the same time: new rows, changed rows, and transactions that wait for others.
+    for (let from = 0; from < 60; from += 30) {
+      await Promise.all(lanes.map(async (batches) => await store(...batches.slice(from, from + 30))))
+    }
+    const all = await changes()
+    for (const [index, id] of satellites.entries()) {
+      const own = all.filter(([satellite, , metric]) => satellite === id && metric === counter)
+      const chain = own.map(([, , , before]) => before)
+      t.same(own.map(([, , , , value]) => value).slice(0, -1), chain.slice(1), 'each begins where the last one ended')
+      t.equal(own.at(-1)?.[4], Math.floor((59 * 4 + 3 + index) / 50), 'the last value')
+      t.same(chain.toSorted((a, b) => a - b), chain, 'none is found twice')
+    }
+    t.notOk(all.some(([, , , , , severity]) => severity === 'critical'), 'points out of order are not decreases')
+    await forget()
+  })
+  await t.test('many at once', async (t) => {
+    await store(Array.from({ length: 6_000 }, (_, index): PlainPoint => ['A', at(0) + index, index % 3]))
+    t.equal(await count(db, 'anomalies'), 5_999)
+    t.equal(found.length, 200, 'a sample')
+    await forget()
+  })
+  await t.test('refused anomalies are put aside, and their points stored', async (t) => {
+    await db.query("ALTER TABLE anomalies ADD CONSTRAINT no_change CHECK (side <> 'change')")
+    t.same(await store([['A', at(1), 1], ['A', at(2), 2]]), { stored: 2, quarantined: 0 })
+    t.match(await quarantined(db), [{ reason: /no_change/, row: { satellite_id: 'A', value: 2, limit: 1 } }])
+    t.equal(found.length, 0)
+    await db.query('ALTER TABLE anomalies DROP CONSTRAINT no_change')
+    await forget()
+  })
+  await t.test('what is no longer needed is forgotten', async (t) => {
+    await store([['A', at(1), 1], ['GONE', at(1) - 2 * DAY_MS * 1000, 1]])
+    await db.query(
+      'INSERT INTO limits (version, changed_at, changed_by, limits) VALUES (1, now(), $1, $2)',
+      ['test', JSON.stringify(limits)])
+    await dropLastChanges(db, ['telemetry'])
+    t.equal(await count(db, 'last_changes'), 2, 'GONE has a late point')
+    await db.query('TRUNCATE satellites_late')
+    await dropLastChanges(db, ['telemetry'])
+    t.same((await db.query('SELECT satellite_id FROM last_changes')).rows, [{ satellite_id: 'A' }])
+    await db.query('UPDATE limits SET limits = $1', [JSON.stringify({ default: {}, overrides: {} })])
+    await dropLastChanges(db, ['telemetry'])
+    t.equal(await count(db, 'last_changes'), 0)
+  })
 })

@@ -9,6 +9,7 @@ import type { Log } from '../../../support/log.js'
 import { realFiles } from '../../../spool/files.js'
 import { listSlots } from '../../../spool/slots.js'
 import { connect } from '../../../database/connection.js'
+import { readLimits } from '../../../queries/limits-store.js'
 import { migrateSchema } from '../../../schema/migrate.js'
 import { formatCount, formatDuration } from '../../../config/value-types.js'
 import { defineCommand } from '../../command.js'
@@ -30,7 +31,8 @@ async function prepare (
   try {
     const { catalogue } = await migrateSchema(db, { log, proposed })
     const slots = await listSlots(realFiles, spoolDirectory)
-    return new SpoolDrain({ config, databaseUrl, catalogue, spoolDirectory, slots, log })
+    const limits = await readLimits(db, catalogue.limitable)
+    return new SpoolDrain({ config, databaseUrl, catalogue, limits, spoolDirectory, slots, log })
   } finally {
     await db.close()
   }
