@@ -39,7 +39,7 @@ const POINTS_MAX = 300_000
 
 /** The name of the state that an anomaly is about. */
 const STATE_COLUMN = '(SELECT s.name FROM metric_states s WHERE s.metric = anomalies.metric AND s.value = ' +
-  'anomalies.value AND anomalies.side = \'state\') AS "State", '
+  'anomalies.value AND anomalies.side IN (\'state\', \'change\')) AS "State", '
 
 /** A stream, and whether its anomalies are among those of others. */
 interface Shown { readonly stream: Stream, readonly isOneOfMany: boolean }
@@ -290,14 +290,14 @@ function anomalyRuns (shown: Shown): string {
   const { stream } = shown
   const inRange = `$__timeFilter("time")${isOfStream(shown)}`
   const limit = stream.live.some(hasStates)
-    ? "CASE side WHEN 'state' THEN coalesce((SELECT name FROM metric_states s " +
+    ? "CASE WHEN side IN ('state', 'change') THEN coalesce((SELECT name FROM metric_states s " +
       'WHERE s.metric = numbered.metric AND s.value = limit_value), limit_value::text) ELSE limit_value::text END'
     : 'limit_value'
   return `
     SELECT min("time") AS "time", max("time") AS timeend,
            format('%s %s %s: %s, %s points', ${metricTitle([stream], 'metric')},
              CASE side WHEN 'low' THEN 'below' WHEN 'high' THEN 'above' WHEN 'range_low' THEN 'not valid, below'
-               WHEN 'range_high' THEN 'not valid, above' ELSE 'is' END, ${limit},
+               WHEN 'range_high' THEN 'not valid, above' WHEN 'change' THEN 'was' ELSE 'is' END, ${limit},
              CASE WHEN side IN ('low', 'range_low') THEN min(value) ELSE max(value) END, count(*)) AS text,
            severity AS tags
     FROM (
@@ -323,7 +323,7 @@ function anomalies (shown: Shown): table.PanelBuilder {
     title: 'Anomalies',
     description:
       'Values beyond a limit, or outside their valid range (sides "range_low" and "range_high"), newest first, at most ' +
-      '500. "Version" is that of the limits they were checked against.',
+      '500. "Version" is that of the limits they were checked against. The limit of a change is the value before it.',
     width: 24,
     height: 9,
     none: 'No anomalies in this time range'

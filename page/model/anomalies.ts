@@ -11,7 +11,7 @@ export interface Anomaly {
   readonly value: number
   readonly limit: number
   readonly severity: Severity
-  readonly side: Side | 'state' | `range_${Side}`
+  readonly side: Side | 'state' | `range_${Side}` | 'change'
   readonly limits_version: number
 }
 
@@ -24,8 +24,8 @@ export interface AnomalyFilter {
 
 export const ANOMALIES_KEPT = 500
 
-export function keyOf ({ time, satellite_id: satellite, metric, value }: Anomaly): string {
-  return `${Date.parse(time)} ${metric} ${value} ${satellite}`
+export function keyOf ({ time, satellite_id: satellite, metric, value, side }: Anomaly): string {
+  return `${Date.parse(time)} ${metric} ${value} ${side === 'change' ? side : ''} ${satellite}`
 }
 
 export function passes (anomaly: Anomaly, { satellite, metric, severity }: AnomalyFilter): boolean {
@@ -33,8 +33,12 @@ export function passes (anomaly: Anomaly, { satellite, metric, severity }: Anoma
     (severity === '' || anomaly.severity === severity)
 }
 
-/** Which limit was broken, or which end of the valid range; '' for a state, which is out of order by itself. */
-export function limitText ({ side, limit }: Anomaly): string {
+/**
+ * Which limit was broken, which end of the valid range, or what the value was before; '' for a state, which is out of
+ * order by itself.
+ */
+export function limitText ({ side, limit }: Anomaly, before = reading(limit, null)): string {
+  if (side === 'change') return `was ${before}`
   if (side === 'state') return ''
   const isLow = side === 'low' || side === 'range_low'
   return `${isLow ? 'below' : 'above'} ${reading(limit, null)}${side.startsWith('range') ? ', not valid' : ''}`

@@ -10,7 +10,13 @@ export type Severity = typeof SEVERITIES[number]
 export type MetricLimits = { readonly [S in Side]?: { readonly [L in Severity]?: number } } & {
   /** Of a state or bool: the values that are out of order. */
   readonly states?: { readonly [L in Severity]?: ReadonlyArray<string | boolean> }
+  /** Which changes of the value are out of order. */
+  readonly change?: ChangeLimit
 }
+export type ChangeLimit = { readonly [L in Severity]?: ChangeDirection }
+/** Of a state or bool `any` alone. In the words of describeLimits. */
+export const CHANGE_WORDS = { any: 'on change', increase: 'on increase', decrease: 'on decrease' } as const
+export type ChangeDirection = keyof typeof CHANGE_WORDS
 /** By metric. */
 export type LimitsByMetric = Readonly<Record<string, MetricLimits>>
 
@@ -41,7 +47,7 @@ export function linesOf (limits: MetricLimits | undefined): LimitLine[] {
   }))
 }
 
-/** `critical below 10, warning above 90` or `critical when LOST or SAFE`, for people; '' without limits. */
+/** `critical below 10, warning on increase` or `critical when LOST or SAFE`, for people; '' without limits. */
 export function describeLimits (limits: MetricLimits | undefined): string {
   const lines = linesOf(limits)
     .map(({ side, severity, value }) => `${severity} ${side === 'low' ? 'below' : 'above'} ${reading(value, null)}`)
@@ -49,7 +55,15 @@ export function describeLimits (limits: MetricLimits | undefined): string {
     const values = limits?.states?.[severity] ?? []
     return values.length === 0 ? [] : [`${severity} when ${values.join(' or ')}`]
   })
-  return [...lines, ...states].join(', ')
+  return [...lines, ...states, ...describeChange(limits)].join(', ')
+}
+
+/** `critical on change`, for each severity that has it. */
+export function describeChange (limits: MetricLimits | undefined): string[] {
+  return SEVERITIES.flatMap((severity) => {
+    const direction = limits?.change?.[severity]
+    return direction === undefined ? [] : [`${severity} ${CHANGE_WORDS[direction]}`]
+  })
 }
 
 /**

@@ -53,7 +53,7 @@ interface RowProps {
 }
 
 const Row = memo(({ anomaly, info, withSatellite, time }: RowProps): JSX.Element => {
-  const { severity, satellite_id: satellite, value, limits_version: version } = anomaly
+  const { severity, satellite_id: satellite, value, limit, limits_version: version } = anomaly
   return (
     <tr>
       <td class='time'>{time}</td>
@@ -61,7 +61,7 @@ const Row = memo(({ anomaly, info, withSatellite, time }: RowProps): JSX.Element
       {withSatellite && <td><a href={satelliteHash(satellite)}>{satellite}</a></td>}
       <td>{info.title}</td>
       <td class='number'>{valueText(value, info)} <span class='muted'>{info.unit}</span></td>
-      <td class='number muted'>{limitText(anomaly) || '–'}</td>
+      <td class='number muted'>{limitText(anomaly, valueText(limit, info)) || '–'}</td>
       <td class='number muted wide'>{version}</td>
     </tr>
   )

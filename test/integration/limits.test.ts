@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { request } from 'undici'
 import { connect } from '../../lib/database/connection.js'
+import type { Anomaly } from '../../lib/pipeline/rows/anomaly-rows.js'
 import { METRICS } from '../support/built-in.js'
 import { runIngest, type Outcome } from '../support/command.js'
 import { eventually } from '../support/eventually.js'
@@ -188,5 +189,20 @@ t.test('the command line and the stream', async (t) => {
   }
   await until('four anomalies', () => Promise.resolve(text.split('event: anomaly').length === 5))
   t.match(text, /id: \w+-\d+\nevent: anomaly\ndata: \{.*"satellite_id":"LIVE"/)
+  const change = { change: { critical: 'any' } }
+  t.equal((await call(`${there.url}/limits/${BATTERY.name}`, 'PATCH', change)).status, 200)
+  await until('the other instance has the limit on change', async () => {
+    const { limits, workers, version } = await limitsOf(here)
+    return JSON.stringify(limits.default[BATTERY.name]).includes('change') &&
+      workers.every((worker) => worker.version === version)
+  })
+  for (const [ingest, value] of [[here, 50], [there, 50], [there, 51], [here, 51], [there, 51]] as const) {
+    const body = JSON.stringify({ satellite_id: 'MOVED', [BATTERY.name]: value })
+    await request(`${ingest.url}/telemetry?ack=committed`, { method: 'POST', body })
+  }
+  await until('a change, in the stream', () => Promise.resolve(text.includes('"side":"change"')))
+  const { anomalies } = (await call(`${there.url}/anomalies?satellite=MOVED`)).body as { anomalies: Anomaly[] }
+  t.match(anomalies.filter(({ side }) => side === 'change'), [{ value: 51, limit: 50, severity: 'critical' }])
+  t.equal(anomalies.filter(({ side }) => side === 'change').length, 1)
   stream.body.destroy()
 })

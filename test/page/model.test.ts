@@ -2,6 +2,7 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { AnomalyList, keyOf, limitText, type Anomaly } from '../../page/model/anomalies.js'
+import { describeLimits } from '../../page/model/limits.js'
 import { RANGES, hashOf, parseRoute, type Route } from '../../page/model/route.js'
 import { EventParser, type ServerEvent } from '../../page/model/sse.js'
 
@@ -81,5 +82,8 @@ t.test('property: anomalies are kept once each, the newest, in order', (t) => {
   t.equal(limitText({ ...one, side: 'high', limit: 2.5 }), 'above 2.5')
   t.equal(limitText({ ...one, side: 'state' }), '')
   t.equal(limitText({ ...one, side: 'range_high', limit: 100 }), 'above 100, not valid')
+  t.equal(limitText({ ...one, side: 'change' }, 'SAFE'), 'was SAFE')
+  t.equal(describeLimits({ high: { critical: 2 }, change: { warning: 'increase', critical: 'any' } }),
+    'critical above 2, critical on change, warning on increase')
   t.end()
 })

@@ -44,8 +44,8 @@ interface RowProps {
 }
 
 const Row = memo(({ anomaly, info, time }: RowProps): JSX.Element => {
-  const { severity, satellite_id: satellite, value } = anomaly
-  const limit = limitText(anomaly)
+  const { severity, satellite_id: satellite, value, limit: before } = anomaly
+  const limit = limitText(anomaly, valueText(before, info))
   return (
     <li>
       <span class={severity}><StateIcon state={severity} /><span class='hidden'>{STATE_WORDS[severity]}</span></span>

@@ -6,7 +6,8 @@ import type { JSX, TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { MetricInfo } from '../../model/catalogue.js'
 import {
-  SEVERITIES, describeLimits, withMetric, type LimitsVersion, type MetricLimits, type Severity
+  CHANGE_WORDS, SEVERITIES, describeLimits, withMetric, type ChangeDirection, type LimitsVersion, type MetricLimits,
+  type Severity
 } from '../../model/limits.js'
 import { STATE_WORDS } from '../../model/state.js'
 import type { Answer, Http } from '../../net/http.js'
@@ -136,6 +137,7 @@ function LimitsForm ({ edited, problem, busy, onCancel, onSave }: FormProps): JS
       {info.states.length === 0
         ? <LimitInputs limits={edited.limits} unit={info.unit} />
         : <StateInputs limits={edited.limits} info={info} key={metric} />}
+      <ChangeInputs limits={edited.limits} info={info} key={`change ${metric}`} />
       {!token.isSet && (
         <label>
           Your name, for the history
@@ -165,6 +167,27 @@ function LimitInputs ({ limits, unit }: { readonly limits: MetricLimits | null, 
             name={`${side} ${severity}`} type='number' step='any' inputMode='decimal'
             defaultValue={String(limits?.[side]?.[severity] ?? '')}
           />
+        </label>
+      ))}
+    </fieldset>
+  )
+}
+
+/** Which changes of the value are anomalies. */
+function ChangeInputs ({ limits, info }: StateInputsProps): JSX.Element {
+  const directions = (Object.keys(CHANGE_WORDS) as ChangeDirection[]).slice(0, info.states.length > 0 ? 1 : undefined)
+  return (
+    <fieldset class='limit-inputs'>
+      <legend class='muted small'>Changes that are anomalies</legend>
+      {SEVERITIES.map((severity) => (
+        <label key={severity}>
+          {STATE_WORDS[severity]}
+          <select name={`change ${severity}`}>
+            <option value=''>No limit</option>
+            {directions.map((each) => (
+              <option key={each} value={each} selected={limits?.change?.[severity] === each}>{CHANGE_WORDS[each]}</option>
+            ))}
+          </select>
         </label>
       ))}
     </fieldset>
@@ -209,7 +232,16 @@ function textOf (form: FormData, name: string): string {
 }
 
 function limitsOf (form: FormData, info: MetricInfo): MetricLimits {
-  if (info.states.length > 0) return stateLimitsOf(form, info)
+  const change: { [L in Severity]?: ChangeDirection } = {}
+  for (const severity of SEVERITIES) {
+    const text = textOf(form, `change ${severity}`)
+    if (text !== '') change[severity] = text as ChangeDirection
+  }
+  const limits = info.states.length > 0 ? stateLimitsOf(form, info) : numberLimitsOf(form)
+  return Object.keys(change).length === 0 ? limits : { ...limits, change }
+}
+
+function numberLimitsOf (form: FormData): MetricLimits {
   const limits: { low?: Record<string, number>, high?: Record<string, number> } = {}
   for (const { side, severity } of LIMIT_COLUMNS) {
     const text = textOf(form, `${side} ${severity}`)

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { Answer } from '../../net/http.js'
 import type { MetricInfo } from '../../model/catalogue.js'
 import { dateTime } from '../../model/format.js'
-import type { LimitSet, LimitsVersion, MetricLimits } from '../../model/limits.js'
+import { describeChange, type LimitSet, type LimitsVersion, type MetricLimits } from '../../model/limits.js'
 import { usePage } from '../../parts/use-page.js'
 import { LimitsDialog, type Edited } from './limits-dialog.js'
 import { History } from './history.js'
@@ -136,10 +136,12 @@ interface RowProps {
 
 function LimitRow ({ satellites, info, limits, onEdit }: RowProps): JSX.Element {
   const { title } = info
+  const change = describeChange(limits)
+  const name = <>{title}{change.length > 0 && <span class='muted small'> {change.join(', ')}</span>}</>
   return (
     <tr>
       {satellites !== undefined && <th scope='row'>{satellites}</th>}
-      {satellites === undefined ? <th scope='row'>{title}</th> : <td>{title}</td>}
+      {satellites === undefined ? <th scope='row'>{name}</th> : <td>{name}</td>}
       <LimitCells limits={limits} info={info} />
       <td class='number'>
         <button class='plain' onClick={onEdit}>

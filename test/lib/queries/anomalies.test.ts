@@ -212,7 +212,7 @@ t.test('limits on change', async (t) => {
     [counter]: {}, [uptime]: { change: { critical: 'decrease' } } } }
   const limits: LimitSet = { default: byDefault, overrides }
   type Change = [satellite: string, at: number, metric: string, before: number, value: number, severity: string]
-  const changes = async (): Promise<Change[]> => (await queryAnomalies(db, ANY)).anomalies
+  const changes = async (): Promise<Change[]> => (await queryAnomalies(db, { ...ANY, countMax: 10_000 })).anomalies
     .filter(({ side }) => side === 'change')
     .map(({ satellite_id: satellite, time, metric, limit, value, severity }): Change => [
       satellite, Math.round((Date.parse(time ?? '') - NOW / 1000) / 1000), metric, limit, value, severity])

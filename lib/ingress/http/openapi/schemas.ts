@@ -2,7 +2,7 @@
  * JSON schemas (2020-12) of everything that goes over HTTP, by name. Objects are open to more fields: a client that
  * refuses fields it does not know breaks when some are added.
  */
-import type { Catalogue, Metric, Stream } from '../../../../protocol/catalogue.js'
+import { CHANGE_DIRECTIONS, type Catalogue, type Metric, type Stream } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX } from '../../../../protocol/satellites.js'
 import type { ValidRange } from '../../../../protocol/valid-range.js'
 import { METRIC_TYPES } from '../../../../protocol/value-types.js'
@@ -184,6 +184,7 @@ function healthSchemas (): Record<string, Schema> {
 
 function limitSchemas (): Record<string, Schema> {
   const side = object({ warning: number(''), critical: number('') }, [...SEVERITIES])
+  const direction = { enum: CHANGE_DIRECTIONS }
   const patch = (limit: Schema): Schema => (
     { type: ['object', 'null'], properties: Object.fromEntries(SEVERITIES.map((severity) => [severity, limit])) })
   const byMetric = map(ref('MetricLimits'), 'By metric.')
@@ -192,17 +193,20 @@ function limitSchemas (): Record<string, Schema> {
     MetricLimits: {
       ...object({
         ...Object.fromEntries(LIMIT_SIDES.map((each) => [each, side])),
-        states: object({ warning: array(STATE_VALUE), critical: array(STATE_VALUE) }, [...SEVERITIES])
-      }, [...LIMIT_SIDES, 'states']),
-      description: 'A number below a low limit or above a high one is an anomaly; of states and bools, those listed.'
+        states: object({ warning: array(STATE_VALUE), critical: array(STATE_VALUE) }, [...SEVERITIES]),
+        change: object({ warning: direction, critical: direction }, [...SEVERITIES])
+      }, [...LIMIT_SIDES, 'states', 'change']),
+      description: 'A number below a low limit or above a high one is an anomaly; of states and bools, those listed. ' +
+        'With `change`, so is a value that differs from the one before; of states and bools `any` alone.'
     },
     MetricLimitsPatch: {
       type: 'object',
       properties: {
         ...Object.fromEntries(LIMIT_SIDES.map((each) => [each, patch({ type: ['number', 'null'] })])),
-        states: patch(nullable(array(STATE_VALUE)))
+        states: patch(nullable(array(STATE_VALUE))),
+        change: patch({ enum: [...CHANGE_DIRECTIONS, null] })
       },
-      description: 'Null removes a limit, a side, or the states.'
+      description: 'Null removes a limit, a side, the states, or the limits on change.'
     },
     LimitSet: object({
       default: byMetric,
@@ -224,7 +228,7 @@ function anomalySchemas (): Record<string, Schema> {
       satellite_id: ID,
       metric: string(''),
       value: number(''),
-      limit: number('The limit that it broke, or the end of the valid range.'),
+      limit: number('The limit that it broke, or the end of the valid range; of a change, the value before.'),
       severity: { enum: SEVERITIES },
       side: {
         enum: ANOMALY_SIDES,
