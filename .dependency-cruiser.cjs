@@ -16,7 +16,7 @@ const ROOMS = {
   schema: ['catalogue', 'config', 'database', 'queries', 'support', 'upkeep'],
   upkeep: ['config', 'database', 'schema', 'support'],
   queries: ['database', 'limits', 'pipeline', 'support'],
-  drain: ['config', 'database', 'journal', 'pipeline', 'schema', 'support'],
+  drain: ['config', 'database', 'journal', 'limits', 'pipeline', 'schema', 'support'],
   embedded: ['database', 'host', 'support'],
   'ingress/http/engines': ['host', 'support'],
   'ingress/http/clients': ['access', 'ingress/http/engines'],
@@ -29,14 +29,14 @@ const ROOMS = {
   'ingress/http/page': ['ingress/http/api', 'ingress/http/engines'],
   'ingress/udp': ['access', 'limits', 'pipeline', 'support'],
   lane: [
-    'config', 'database', 'drain', 'host', 'journal', 'messages', 'pipeline', 'replicated', 'spool', 'support'
+    'config', 'database', 'drain', 'host', 'journal', 'limits', 'messages', 'pipeline', 'replicated', 'spool', 'support'
   ],
   messages: ['access', 'config', 'drain', 'ingress', 'journal', 'limits', 'pipeline', 'support', 'worker'],
   worker: [
     'access', 'database', 'host', 'ingress', 'journal', 'lane', 'limits', 'messages', 'pipeline', 'queries',
     'replicated', 'spool', 'support'
   ],
-  operations: ['config', 'database', 'drain', 'journal', 'lane', 'pipeline', 'schema', 'spool', 'support'],
+  operations: ['config', 'database', 'drain', 'journal', 'lane', 'limits', 'pipeline', 'schema', 'spool', 'support'],
   client: [],
   sim: ['config', 'support']
 }

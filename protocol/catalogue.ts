@@ -24,7 +24,7 @@ export type StateLimits = { readonly [S in Severity]?: ReadonlyArray<string | bo
 export const CHANGE_DIRECTIONS = ['any', 'increase', 'decrease'] as const
 export type ChangeDirection = typeof CHANGE_DIRECTIONS[number]
 export type ChangeLimit = { readonly [S in Severity]?: ChangeDirection }
-/** Numbers have sides, states and bools have `states`, all may have `change`. A metric without limits is not checked. */
+/** Numbers have sides, states and bools `states`, all may have `change`. A metric without limits is not checked. */
 export type MetricLimits = { readonly [S in LimitSide]?: SideLimits } & {
   readonly states?: StateLimits
   readonly change?: ChangeLimit

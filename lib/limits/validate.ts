@@ -214,7 +214,7 @@ class LimitSetReader {
     if (has.length === SEVERITIES.length && (critical === 'any' || critical === warning)) {
       this.fault(changePath, 'has no warning that is not critical: it would never take effect')
     }
-    return { change: Object.fromEntries(has.map((severity) => [severity, fields[severity]])) as ChangeLimit }
+    return { change: Object.fromEntries(has.map((severity) => [severity, fields[severity]])) }
   }
 
   private readStates (

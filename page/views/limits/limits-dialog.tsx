@@ -185,7 +185,9 @@ function ChangeInputs ({ limits, info }: StateInputsProps): JSX.Element {
           <select name={`change ${severity}`}>
             <option value=''>No limit</option>
             {directions.map((each) => (
-              <option key={each} value={each} selected={limits?.change?.[severity] === each}>{CHANGE_WORDS[each]}</option>
+              <option key={each} value={each} selected={limits?.change?.[severity] === each}>
+                {CHANGE_WORDS[each]}
+              </option>
             ))}
           </select>
         </label>

@@ -202,27 +202,46 @@ t.test('queries', async (t) => {
   await queries.close()
 })
 
-t.test('limits on change', async (t) => {
-  const { db, store, useChangeLimits, found } = await rig(t)
-  const [counter, uptime] = METRICS.map(({ name }) => name) as [string, string]
+const [counter, uptime] = METRICS.map(({ name }) => name) as [string, string]
+const at = (second: number): number => NOW + second * 1_000_000
+type Change = [satellite: string, at: number, metric: string, before: number, value: number, severity: string]
+
+interface ChangeRig extends Rig {
+  readonly limits: LimitSet
+  readonly changes: () => Promise<Change[]>
+  readonly forget: () => Promise<void>
+}
+
+function changeRig (base: Rig): ChangeRig {
+  const { db, found } = base
   const byDefault: LimitSet['default'] = {
     [counter]: { change: { warning: 'any' } }, [uptime]: { change: { warning: 'increase', critical: 'decrease' } }
   }
-  const overrides: LimitSet['overrides'] = { 'QUIET-*': { [counter]: {}, [uptime]: {} }, DOWN: {
-    [counter]: {}, [uptime]: { change: { critical: 'decrease' } } } }
+  const overrides: LimitSet['overrides'] = {
+    'QUIET-*': { [counter]: {}, [uptime]: {} },
+    DOWN: { [counter]: {}, [uptime]: { change: { critical: 'decrease' } } }
+  }
   const limits: LimitSet = { default: byDefault, overrides }
-  type Change = [satellite: string, at: number, metric: string, before: number, value: number, severity: string]
   const changes = async (): Promise<Change[]> => (await queryAnomalies(db, { ...ANY, countMax: 10_000 })).anomalies
     .filter(({ side }) => side === 'change')
     .map(({ satellite_id: satellite, time, metric, limit, value, severity }): Change => [
       satellite, Math.round((Date.parse(time ?? '') - NOW / 1000) / 1000), metric, limit, value, severity])
     .toReversed()
-  const at = (second: number): number => NOW + second * 1_000_000
   const forget = async (): Promise<void> => {
     await db.query('TRUNCATE telemetry, anomalies, last_changes, quarantined_rows')
     found.length = 0
   }
+  return { ...base, limits, changes, forget }
+}
 
+t.test('limits on change', async (t) => {
+  const changing = changeRig(await rig(t))
+  await findChanges(t, changing)
+  await storeMany(t, changing)
+})
+
+async function findChanges (t: Test, rig: ChangeRig): Promise<void> {
+  const { db, store, useChangeLimits, found, limits, changes, forget } = rig
   await t.test('without one nothing is kept', async (t) => {
     await store([['A', at(1), 1], ['A', at(2), 2]])
     t.equal(await count(db, 'last_changes'), 0)
@@ -271,6 +290,10 @@ t.test('limits on change', async (t) => {
     t.same((await changes()).slice(3), [['A', 11, counter, 2, 4, 'warning']])
     await forget()
   })
+}
+
+async function storeMany (t: Test, rig: ChangeRig): Promise<void> {
+  const { db, store, found, limits, changes, forget } = rig
   await t.test('several workers store parts of a counter at once', async (t) => {
     const satellites = Array.from({ length: 20 }, (_, index) => `S${index}`)
     const lanes: PlainPoint[][][] = [[], [], [], []]
@@ -323,4 +346,4 @@ t.test('limits on change', async (t) => {
     await dropLastChanges(db, ['telemetry'])
     t.equal(await count(db, 'last_changes'), 0)
   })
-})
+}
