@@ -1,6 +1,6 @@
 /**
- * What it costs to stand on a network, on both engines: JSON batches over TLS and without it; large uploads with a wrong
- * token and with a right one; an honest client beside thousands of connections that never end.
+ * What it costs to stand on a network, on both engines: JSON batches over TLS and without it; large uploads with a
+ * wrong token and with a right one; an honest client beside thousands of connections that never end.
  */
 import type { AttackJob, AttackResult } from '../../load/attack-sender.js'
 import { prepareLoad } from '../../load/child.js'
