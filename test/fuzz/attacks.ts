@@ -26,6 +26,7 @@ const PACKETS_PER_SECOND = 2_000
 const LARGE_PACKETS_PER_SECOND = 50
 const TURN_MS = 20
 const IDS_A_PACKET = 850
+const CHUNKS = 1_000_000
 
 interface Shot {
   readonly path: string
@@ -48,6 +49,7 @@ function manyOf (count: number, bytes: readonly number[]): Buffer {
 
 const frameOf = (rows: Buffer): Buffer => Buffer.concat([Buffer.from([0x95, 1, 0xa1, 0x73, 1, 1]), rows])
 const bodyOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
+const manyKeys = (): string => Array.from({ length: 500_000 }, (_, at) => `"k${at}":1`).join()
 let nextId = 0
 const freshIds = (count: number): string[] => Array.from({ length: count }, () => `new-${nextId++}`)
 
@@ -60,8 +62,9 @@ const SHOTS: Readonly<Record<string, () => readonly Shot[]>> = {
     path: '/telemetry/batch', headers: gzip, body: gzipSync(`[${'{},'.repeat(2_700_000)}{}]`)
   }],
   'half a million keys': () => [{
-    path: '/telemetry', body: Buffer.from(`{${Array.from({ length: 500_000 }, (_, at) => `"k${at}":1`).join()}}`)
+    path: '/telemetry', body: Buffer.from(`{${manyKeys()}}`)
   }],
+  'half a million keys in a batch': () => [{ path: '/telemetry/batch', body: Buffer.from(`[{${manyKeys()}}]`) }],
   'limit changes that change nothing': () => [{ path: `/limits/${METRIC}`, method: 'PATCH', body: Buffer.from('{}') }],
   [WITHOUT_DATABASE]: () => [{ path: '/telemetry?ack=committed', body: bodyOf({ satellite_id: 'A', [METRIC]: 50 }) }],
   'status queries': () => ['/health', '/metrics', '/anomalies', '/udp/senders?limit=1000'].map((path) => (
@@ -84,6 +87,7 @@ function packetOfNewIds (): Buffer {
 /** Attacks other than repeated requests. */
 const OTHERS: Readonly<Record<string, (url: URL, udpPort: number) => Promise<void>>> = {
   'slow connections': holdConnections,
+  'a byte a chunk': sendChunks,
   'packets with absurd numbers': async (_, port) => await sendPackets(port, PACKETS_PER_SECOND, absurdPacket),
   'costly limits and packets of new ids': async (url, port) => {
     const { ok } = await fetch(new URL('/limits', url), {
@@ -123,6 +127,20 @@ async function holdConnections (url: URL): Promise<void> {
       sockets.add(socket)
     }
     await delay(TURN_MS)
+  }
+}
+
+/** One body after another. */
+async function sendChunks (url: URL): Promise<void> {
+  const head = 'POST /telemetry/batch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
+  const body = Buffer.from(head + '1\r\n \r\n'.repeat(CHUNKS))
+  for (;;) {
+    const socket = connect(Number(url.port), url.hostname)
+    const over = new Promise<void>((resolve) => { socket.once('close', () => resolve()) })
+    socket.on('error', () => {})
+    socket.once('data', () => socket.destroy())
+    socket.write(body)
+    await over
   }
 }
 
