@@ -102,7 +102,8 @@ export function assertBounds (schema: PointSchema): void {
   assert(pointTextBytes * 3 / 2 <= POINT_BODY_BYTES_MAX, 'the largest point fits a body, with room for id and blanks')
   assert(POINT_BODY_BYTES_MAX >= DISCARDED_BYTES_MAX, 'nothing is read of a body too large for a point')
   assert(2 * POINTS_MAX <= CHUNKS_MAX, 'every line of a body can be a chunk, and its end another')
-  assert(TOKENS_MAX <= CLIENTS_MAX, 'a worker remembers the clients of all tokens')
+  const addresses = CLIENTS_MAX - TOKENS_MAX
+  assert(addresses >= TOKENS_MAX, 'a worker remembers the clients of all tokens, and as many addresses')
   assert(CLIENTS_MAX / USES_MAX * USES_MS <= BUCKET_MS, 'workers know of all clients while their buckets are filled')
   assert(CLIENTS_MAX * CLIENT_BYTES + SATELLITES_TOTAL_MAX * SEEN_BYTES <= CLIENTS_BYTES_MAX,
     'clients and their satellites fit into memory')

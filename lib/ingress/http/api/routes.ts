@@ -51,7 +51,9 @@ export function createHandler (parts: HandlerParts): HttpHandler {
       [name, create(contextOf(each), bodyBytesMax, `/telemetry/${name}/batch`)])))))
   const routes: RouteTable = {
     '/telemetry': {
-      name: 'telemetry', writer: 'ingest', methods: { POST: createPointRoute(context, bodyBytesMax, '/telemetry/batch') }
+      name: 'telemetry',
+      writer: 'ingest',
+      methods: { POST: createPointRoute(context, bodyBytesMax, '/telemetry/batch') }
     },
     '/telemetry/batch': { name: 'batch', writer: 'ingest', methods: { POST: createBatchRoute(context, bodyBytesMax) } },
     '/telemetry/{stream}': { name: 'telemetry', writer: 'ingest', methods: { POST: byStream(createPointRoute) } },
