@@ -133,6 +133,9 @@ t.test('frames of an earlier catalogue are stored after a kill and a start with 
   t.match(
     await runIngest(['catalogue', 'history', '--database-url', postgres.url]),
     { code: 0, out: / 2 .*3 metrics.*\n.* 1 .*2 metrics/ })
+  const out = join(directory, 'grafana')
+  t.match(await runIngest(['grafana', '--out', out, '--database-url', postgres.url]), { code: 0, out: /^6 files/ })
+  t.match(await readFile(join(out, 'dashboards/satellite.json'), 'utf8'), /power/, 'of the catalogue in force')
   await writeFile(file, TWO.replace('metrics:', 'retention: 7d, metrics:'))
   t.match(
     await runIngest(['catalogue', 'diff', file, '--database-url', postgres.url]), {
