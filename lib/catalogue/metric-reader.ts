@@ -146,7 +146,7 @@ export class MetricReader extends FieldReader {
   /** YAML's null is a choice; nothing at all is none, since it may be a line left unfinished. */
   private readOutside (value: unknown, path: Path): Outside {
     if (value === undefined) return 'flag'
-    const outside = OUTSIDES.find((known) => known === String(value))
+    const outside = OUTSIDES.find((known) => known === (value === null ? 'null' : value))
     if (outside !== undefined && !this.document.isBlank(path)) return outside
     this.fault(path, `must be one of ${OUTSIDES.join(', ')}`)
     return 'flag'

@@ -5,7 +5,7 @@
  *   points   [ 0 | 0 | 3 | … ]     index in the PointColumns, ascending
  *   metrics  [ 0 | 2 | 1 | … ]     index in the schema, ascending within a point
  *   kinds    [ 4 | 0 | 1 | … ]     severity * sides + side, by SEVERITIES and ANOMALY_SIDES
- *   limits   [ x | y | z | … ]     the limit, or end of the valid range, that was exceeded; of a state, the value itself
+ *   limits   [ x | y | z | … ]     the limit, or end of the valid range, exceeded; of a state, the value itself
  */
 export class AnomalyColumns {
   /** Number of anomalies; entries beyond it are stale. */

@@ -129,7 +129,7 @@ export class WorkerMetrics extends MetricRegistry {
     })
     this.counter({
       name: 'orbitstream_values_out_of_range_total',
-      help: 'Values outside their valid range, by what became of them: flag, null. Those that are refused are not here.',
+      help: 'Values outside their valid range that were stored, by what became of them: flag, null.',
       labelNames: ['stream', 'metric', 'outside']
     }, (counter) => {
       for (const { stream, ranges } of pipelines.all) {

@@ -36,7 +36,8 @@ function twoStreams (...metrics: string[]): Catalogue {
 
 const ALL_TYPES = twoStreams(
   'f: { id: 1, range: { max: 1, outside: null } }', 'r: { id: 2, type: float32, range: { min: 0, outside: refuse } }',
-  'i: { id: 3, type: int }', 'b: { id: 4, type: bool }', 's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
+  'i: { id: 3, type: int }', 'b: { id: 4, type: bool }',
+  's: { id: 5, type: state, states: { SAFE: 0, NOMINAL: 1, LOST: -7 } }')
 const MINUTE_MS = 60_000
 /** Metrics of a catalogue that a test of this kind has time for; all sizes: METRICS=8000. */
 const SIZE_MAX = Number(process.env.METRICS ?? 100)

@@ -75,7 +75,8 @@ const anyTyped: fc.Arbitrary<Typed> = fc.oneof(
   anyStates.chain((states) => fc.subarray(states.slice(1).map(({ name }) => name)).map((bad): Typed => {
     const warning = bad.slice(1)
     const lists = { ...warning.length === 0 ? {} : { warning }, critical: bad.slice(0, 1) }
-    return { type: 'state', states, range: null, limits: bad.length === 0 ? {} : { states: lists }, simulation: STATE_SIMULATION }
+    const limits = bad.length === 0 ? {} : { states: lists }
+    return { type: 'state', states, range: null, limits, simulation: STATE_SIMULATION }
   })))
 
 const anyDescribed = fc.record({

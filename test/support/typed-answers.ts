@@ -129,7 +129,8 @@ async function exported (
   const lines = (await rowsOf<{ row_to_json: object }>('ndjson')).map((row) => row.row_to_json)
   const columns = new PointColumns(schema)
   // A point whose values were all outside their ranges has none left to send.
-  const hasValue = (point: object): boolean => metrics.some(({ name }) => (point as Record<string, unknown>)[name] !== null)
+  const hasValue = (point: object): boolean => (
+    metrics.some(({ name }) => (point as Record<string, unknown>)[name] !== null))
   const body = Buffer.from(JSON.stringify(lines.filter(hasValue)))
   t.equal(decodeJsonBatch(body, Date.now() * 1000, RULES, new SatelliteTable(), columns), null, 'an export may be sent')
   const decoded = Array.from({ length: columns.count }, (_, point) => JSON.stringify([

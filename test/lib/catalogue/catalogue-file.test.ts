@@ -145,17 +145,18 @@ t.test('valid ranges: of one or two ends, with everything that must be within th
 t.test('property: what is simulated without being told is within limits and valid range', (t) => {
   const anyEnds = fc.array(fc.integer({ min: -20, max: 20 }), { minLength: 4, maxLength: 4 })
     .map((ends) => ends.sort((a, b) => a - b))
-  fc.assert(fc.property(
-    fc.constantFrom('float', 'float32', 'int'), anyEnds, fc.subarray(['min', 'low', 'high', 'max']), (type, ends, has) => {
-      const [min, low, high, max] = ends.map((end) => type === 'int' ? end : end / 10) as [number, number, number, number]
-      const limits = {
-        ...has.includes('low') ? { low: { critical: low } } : {},
-        ...has.includes('high') && high > low ? { high: { critical: high } } : {}
-      }
-      const range = { ...has.includes('max') ? { max } : {}, ...has.includes('min') ? { min } : { max } }
-      const faults = faultsOf(file(`a: ${JSON.stringify({ id: 1, type, range, limits })}`))
-      if (faults.length > 0) throw new Error(faults.join())
-    }), { numRuns: 200 })
+  const anyType = fc.constantFrom('float', 'float32', 'int')
+  const anyKeys = fc.subarray(['min', 'low', 'high', 'max'])
+  fc.assert(fc.property(anyType, anyEnds, anyKeys, (type, ends, has) => {
+    const [min = 0, low = 0, high = 0, max = 0] = ends.map((end) => type === 'int' ? end : end / 10)
+    const limits = {
+      ...has.includes('low') ? { low: { critical: low } } : {},
+      ...has.includes('high') && high > low ? { high: { critical: high } } : {}
+    }
+    const range = { ...has.includes('max') ? { max } : {}, ...has.includes('min') ? { min } : { max } }
+    const faults = faultsOf(file(`a: ${JSON.stringify({ id: 1, type, range, limits })}`))
+    if (faults.length > 0) throw new Error(faults.join())
+  }), { numRuns: 200 })
   t.end()
 })
 

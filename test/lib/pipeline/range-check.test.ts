@@ -10,11 +10,16 @@ import { catalogueOf } from '../../support/catalogues.js'
 import { ManualJournal } from '../../support/manual-journal.js'
 
 const SETTINGS = {
-  timeWindowPastMs: 1, timeWindowFutureMs: 1, unknownFields: 'reject', batchSize: 1_000, batchTimeoutMs: 3_600_000,
+  timeWindowPastMs: 1,
+  timeWindowFutureMs: 1,
+  unknownFields: 'reject',
+  batchSize: 1_000,
+  batchTimeoutMs: 3_600_000,
   fullCode: 'spool_full'
 } as const
 const STREAM = catalogueOf(
-  'plain: { id: 1 }', 'flagged: { id: 2, range: { min: 0, max: 10 } }', 'dropped: { id: 3, range: { max: 10, outside: null } }',
+  'plain: { id: 1 }', 'flagged: { id: 2, range: { min: 0, max: 10 } }',
+  'dropped: { id: 3, range: { max: 10, outside: null } }',
   'refused: { id: 4, range: { max: 10, outside: refuse } }', 'single: { id: 5, type: float32, range: { max: 0.1 } }'
 ).telemetry
 /** All metrics: a warning above 5, critical above 20 and below -5. */
@@ -29,7 +34,9 @@ function describe ({ count, points, metrics, kinds, limits }: AnomalyColumns): s
 }
 
 /** What is stored of some points, and their anomalies. */
-function offered (points: ReadonlyArray<readonly number[]>): { values: number[], anomalies: string[], ranges: RangeCheck } {
+function offered (
+  points: ReadonlyArray<readonly number[]>
+): { values: number[], anomalies: string[], ranges: RangeCheck } {
   const set = { default: Object.fromEntries(STREAM.schema.metrics.map((name) => [name, LIMITS])), overrides: {} }
   const limits = new LimitTable({ version: 1, set }, STREAM.schema)
   const found: { values: number[], anomalies: string[] } = { values: [], anomalies: [] }
@@ -48,7 +55,7 @@ function offered (points: ReadonlyArray<readonly number[]>): { values: number[],
   return { ...found, ranges: pipeline.ranges! }
 }
 
-t.test('property: each value has one anomaly at most, of its range before that of a limit, as severe as either', (t) => {
+t.test('property: a value has one anomaly at most, of its range before that of a limit, as severe as either', (t) => {
   const anyValue = fc.constantFrom(NaN, -6, -1, 0, 0.1, 1, 6, 10, 11, 21)
   const anyPoint = fc.array(anyValue, { minLength: STREAM.metrics.length, maxLength: STREAM.metrics.length })
   fc.assert(fc.property(fc.array(anyPoint, { minLength: 1, maxLength: 8 }), (points) => {
@@ -62,7 +69,8 @@ t.test('property: each value has one anomaly at most, of its range before that o
       if (isOutside && range?.outside === 'null') return NaN
       const severity = value < -5 || value > 20 ? 'critical' : 'warning'
       const limit = value < -5 ? 'low -5' : value > 20 ? 'high 20' : 'high 5'
-      if (isOutside) wanted.push(`${index} ${name} ${severity} ${isBelow ? `range_low ${range?.min}` : `range_high ${max}`}`)
+      const end = isBelow ? `range_low ${range?.min}` : `range_high ${max}`
+      if (isOutside) wanted.push(`${index} ${name} ${severity} ${end}`)
       else if (value < -5 || value > 5) wanted.push(`${index} ${name} ${severity} ${limit}`)
       return value
     }))
@@ -76,7 +84,8 @@ t.test('property: each value has one anomaly at most, of its range before that o
 })
 
 t.test('nothing is checked where no range needs it', (t) => {
-  t.equal(RangeCheck.of(catalogueOf('a: { id: 1 }', 'b: { id: 2, range: { min: 0, outside: refuse } }').telemetry), null)
+  const { telemetry } = catalogueOf('a: { id: 1 }', 'b: { id: 2, range: { min: 0, outside: refuse } }')
+  t.equal(RangeCheck.of(telemetry), null)
   t.equal(catalogueOf('a: { id: 1, range: { min: 0 } }').telemetry.schema.takesAnyFloat, true, 'nor by decoders')
   t.end()
 })

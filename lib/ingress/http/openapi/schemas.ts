@@ -232,7 +232,8 @@ function anomalySchemas (): Record<string, Schema> {
       severity: { enum: SEVERITIES },
       side: {
         enum: ANOMALY_SIDES,
-        description: 'state: the value is the limit; both are its number. range_low, range_high: outside the valid range.'
+        description:
+          'state: the value is the limit; both are its number. range_low, range_high: outside the valid range.'
       },
       limits_version: count('')
     }),

@@ -139,7 +139,9 @@ t.test('an XTCE database', (t) => {
     cell1_voltage: { id: 3, title: 'Cell1 Voltage', description: 'A voltage', ...voltage },
     cell1_heated: { id: 4, type: 'bool', title: 'Cell1 Heated' },
     bus_voltage: { id: 5, title: 'BusVoltage', description: 'Of the main bus', ...voltage },
-    payload_voltage: { id: 6, title: 'PayloadVoltage', description: 'Of the payload', range: { min: 0, max: 50 }, ...voltage },
+    payload_voltage: {
+      id: 6, title: 'PayloadVoltage', description: 'Of the payload', range: { min: 0, max: 50 }, ...voltage
+    },
     operating_mode: {
       id: 7,
       type: 'state',
