@@ -12,7 +12,8 @@
  * buckets are the answer.
  */
 import type { Metric, Stream } from '../../protocol/catalogue.js'
-import { bucketAggregates, numberOf, rollupColumns, type Aggregate, type RollupColumn } from '../database/metric-columns.js'
+import { bucketAggregates, numberOf, rollupColumns } from '../database/metric-columns.js'
+import type { Aggregate, RollupColumn } from '../database/metric-columns.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { streamSql, tablesOf } from '../database/stream-tables.js'
@@ -161,7 +162,12 @@ async function readRolledUp (
   const [state] = rows
   if (state?.moved_back !== false) marks.forget(filter.stream.name)
   if (state?.moved_back !== false || state.has_late) return null
-  return seriesOf(rows.filter(({ _micros: micros }) => micros !== null), plan, filter)
+  return seriesOf(rows.filter(hasBucket), plan, filter)
+}
+
+/** Without buckets the state has a row of nulls. */
+function hasBucket (row: { readonly _micros: number | null }): boolean {
+  return row._micros !== null
 }
 
 /** @param from a table or view with a condition */

@@ -1,5 +1,5 @@
 /** Queries for telemetry on PostgreSQL without TimescaleDB. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import { DAY_MS } from '../../../lib/config/value-types.js'
 import type { Database } from '../../../lib/database/database.js'
@@ -23,48 +23,7 @@ t.test('every answer is what was stored', async (t) => {
   await telemetryAnswers(t, database, null)
 
   t.test('a question about a satellite is one statement, planned for the partitions that it reads', async (t) => {
-    const nowMs = Date.now()
-    const own = await connect(url, OPTIONS)
-    t.teardown(() => own.close())
-    await makePartitions(own, Array.from({ length: 12 }, (_, day) => nowMs - day * DAY_MS))
-    await own.query('SET enable_seqscan = off')
-    await own.query('SELECT orbitstream_roll_up_again(100000)')
-    const { db, plans } = remembering(own)
-    const marks = new Marks()
-    const latest = async (): Promise<unknown> => (
-      await readLatestPoint(db, { stream: STREAM, metrics: METRICS }, BUSY, marks))
-    const past = async (days: number): Promise<unknown> => await readSeries(db, {
-      satellite: BUSY,
-      stream: STREAM,
-      metrics: METRICS,
-      fromMicros: (nowMs - days * DAY_MS) * 1000,
-      toMicros: nowMs * 1000,
-      pointsMax: 20
-    }, LEFT_MS, marks)
-    // Today and three days to come; a rollup of each of 12 days; and some more if a day has just begun.
-    const questions = [
-      { ask: latest, partitionsMax: 5 },
-      { ask: async () => await past(0.01), partitionsMax: 4 },
-      { ask: async () => await past(11), partitionsMax: 18 }
-    ]
-    await latest()
-    await plans()
-    const answers: unknown[] = []
-    for (const { ask, partitionsMax } of questions) {
-      answers.push(await ask())
-      const [plan = '', ...others] = await plans()
-      t.strictSame(others, [])
-      const partitions = partitionsIn(plan)
-      t.ok(partitions.length <= partitionsMax && partitions.length > 0, partitions.join(' '))
-      t.notMatch(plan, /"telemetry_\w+_idx"[^{}]*"Index Cond":"[^"]*satellite_id/, 'its scan grows with the table')
-    }
-
-    await own.query(`UPDATE rollup_state SET closing = closing - interval '31 days',
-      latest_watermark = latest_watermark - interval '31 days', watermark = watermark - interval '31 days'`)
-    await own.query('DELETE FROM satellites_last; DELETE FROM rollup_10s; DELETE FROM rollup_1m')
-    for (const [index, { ask }] of questions.entries()) {
-      t.same(rounded(await ask()), rounded(answers[index]), 'the same if the marks have moved back')
-    }
+    await onePlan(t, url)
   })
 
   t.test('an export in slices has every row once, in order, however dense', async (t) => {
@@ -95,6 +54,51 @@ t.test('every answer is what was stored', async (t) => {
     t.match(points[1], { time: /^2.*Z$/, satellite_id: 'DENSE-3', [NAMES[0] ?? '']: 10 })
   })
 })
+
+async function onePlan (t: Test, url: string): Promise<void> {
+  const nowMs = Date.now()
+  const own = await connect(url, OPTIONS)
+  t.teardown(() => own.close())
+  await makePartitions(own, Array.from({ length: 12 }, (_, day) => nowMs - day * DAY_MS))
+  await own.query('SET enable_seqscan = off')
+  await own.query('SELECT orbitstream_roll_up_again(100000)')
+  const { db, plans } = remembering(own)
+  const marks = new Marks()
+  const latest = async (): Promise<unknown> => (
+    await readLatestPoint(db, { stream: STREAM, metrics: METRICS }, BUSY, marks))
+  const past = async (days: number): Promise<unknown> => await readSeries(db, {
+    satellite: BUSY,
+    stream: STREAM,
+    metrics: METRICS,
+    fromMicros: (nowMs - days * DAY_MS) * 1000,
+    toMicros: nowMs * 1000,
+    pointsMax: 20
+  }, LEFT_MS, marks)
+  // Today and three days to come; a rollup of each of 12 days; and some more if a day has just begun.
+  const questions = [
+    { ask: latest, partitionsMax: 5 },
+    { ask: async () => await past(0.01), partitionsMax: 4 },
+    { ask: async () => await past(11), partitionsMax: 18 }
+  ]
+  await latest()
+  await plans()
+  const answers: unknown[] = []
+  for (const { ask, partitionsMax } of questions) {
+    answers.push(await ask())
+    const [plan = '', ...others] = await plans()
+    t.strictSame(others, [])
+    const partitions = partitionsIn(plan)
+    t.ok(partitions.length <= partitionsMax && partitions.length > 0, partitions.join(' '))
+    t.notMatch(plan, /"telemetry_\w+_idx"[^{}]*"Index Cond":"[^"]*satellite_id/, 'its scan grows with the table')
+  }
+
+  await own.query(`UPDATE rollup_state SET closing = closing - interval '31 days',
+    latest_watermark = latest_watermark - interval '31 days', watermark = watermark - interval '31 days'`)
+  await own.query('DELETE FROM satellites_last; DELETE FROM rollup_10s; DELETE FROM rollup_1m')
+  for (const [index, { ask }] of questions.entries()) {
+    t.same(rounded(await ask()), rounded(answers[index]), 'the same if the marks have moved back')
+  }
+}
 
 /** A session that remembers what it was asked. */
 function remembering (database: Database): { readonly db: Database, readonly plans: () => Promise<string[]> } {
