@@ -15,9 +15,7 @@ export function simulatedMax (type: MetricType): number {
   return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 
-/**
- * A walk well within limits and valid range, and valid anomalies just beyond a limit. No walk if a change is an anomaly.
- */
+/** A walk well within limits and valid range, and valid anomalies just beyond a limit; constant if it must not change. */
 export function simulationOf (
   { low, high, change }: MetricLimits, type: MetricType, range: ValidRange | null = null
 ): NumberSimulation {
