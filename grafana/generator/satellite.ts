@@ -323,7 +323,8 @@ function anomalies (shown: Shown): table.PanelBuilder {
     title: 'Anomalies',
     description:
       'Values beyond a limit, or outside their valid range (sides "range_low" and "range_high"), newest first, at ' +
-      'most 500. "Version" is that of the limits they were checked against. The limit of a change is the value before it.',
+      'most 500. "Version" is that of the limits they were checked against. The limit of a change is the value ' +
+      'before it.',
     width: 24,
     height: 9,
     none: 'No anomalies in this time range'

@@ -15,7 +15,9 @@ export function simulatedMax (type: MetricType): number {
   return type === 'int' ? 9e15 : type === 'float32' ? 3e38 : 1e300
 }
 
-/** A walk well within limits and valid range, and valid anomalies just beyond a limit; constant if it must not change. */
+/**
+ * A walk within limits and valid range, and valid anomalies just beyond a limit; a constant if a change is an anomaly.
+ */
 export function simulationOf (
   { low, high, change }: MetricLimits, type: MetricType, range: ValidRange | null = null
 ): NumberSimulation {

@@ -19,7 +19,6 @@ import { AnomalyStreams, LiveAnomalies } from '../ingress/http/live/anomaly-stre
 import { Feed } from '../ingress/http/live/feed.js'
 import { createCatalogueRoute } from '../ingress/http/api/catalogue-route.js'
 import { ClientBounds, type ClientSettings } from '../ingress/http/clients/bounds.js'
-import { USES_MS } from '../ingress/http/clients/rates.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -203,12 +202,9 @@ class Worker {
   private shareClients (): void {
     const { settings: { listener, config }, lifecycle } = this.parts
     if (listener.kind !== 'http' || config.workers === 1) return
-    const timer = setInterval(() => {
-      const news = this.clients.news()
-      if (news !== null) send({ type: 'client-news', news })
-    }, USES_MS)
+    const end = this.clients.share((news) => send({ type: 'client-news', news }))
     lifecycle.push('the exchange about clients', async () => {
-      clearInterval(timer)
+      end()
       await Promise.resolve()
     })
   }

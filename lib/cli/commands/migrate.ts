@@ -12,7 +12,7 @@ import { planPartitions } from '../../schema/partitions.js'
 import { retentionOf } from '../../schema/retention.js'
 import { planServer } from '../../schema/server-kind.js'
 import { defineCommand } from '../command.js'
-import { readProposed } from './catalogue-proposal.js'
+import { readProposed } from './catalogue/catalogue-proposal.js'
 import { errorLog, withDatabase } from './database.js'
 
 export const migrate = defineCommand({

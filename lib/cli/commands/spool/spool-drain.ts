@@ -1,6 +1,6 @@
 /** `spool drain`: stores every slot's points while no server runs, for instance before decommissioning a host. */
 import type { Catalogue } from '../../../../protocol/catalogue.js'
-import { readProposed } from '../catalogue-proposal.js'
+import { readProposed } from '../catalogue/catalogue-proposal.js'
 import type { Config } from '../../../config/settings.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
 import { SpoolDrain, type SlotDrain } from '../../../operations/spool-drain.js'

@@ -3,7 +3,7 @@
  * prints how many would be stored, and with --yes sets the ledger accordingly. Without --yes it changes nothing.
  */
 import type { Catalogue } from '../../../../protocol/catalogue.js'
-import { readProposed } from '../catalogue-proposal.js'
+import { readProposed } from '../catalogue/catalogue-proposal.js'
 import type { Config } from '../../../config/settings.js'
 import { lockInstance, openDatabase } from '../../../primary/instance.js'
 import { findStoredFrames } from '../../../lane/stored-frames.js'

@@ -6,7 +6,7 @@ import type { HttpRequest } from '../engines/engine.js'
 import { ClientAddresses } from './addresses.js'
 import type { Rates } from '../../../access/token.js'
 import type { NewSatellite } from './satellite-quota.js'
-import { ClientRates, type Client, type ClientUse } from './rates.js'
+import { ClientRates, USES_MS, type Client, type ClientUse } from './rates.js'
 
 /** Whoever has sent a request with a valid token. */
 export interface KnownClient {
@@ -54,6 +54,15 @@ export class ClientBounds {
     const rates = caller === null ? this.settings.rates : this.ratesOf(caller)
     if (rates.requests === null && rates.points === null) return null
     return this.rates.of(caller?.client ?? this.addresses.of(request), rates)
+  }
+
+  /** Says regularly what the other workers must know. @returns what ends it */
+  share (tell: (news: ClientNews) => void): () => void {
+    const timer = setInterval(() => {
+      const news = this.news()
+      if (news !== null) tell(news)
+    }, USES_MS)
+    return () => clearInterval(timer)
   }
 
   /** Null: nothing new. */

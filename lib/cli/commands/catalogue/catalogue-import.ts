@@ -1,10 +1,10 @@
 /** `catalogue import`: a catalogue out of a file of another system. */
 import { writeFile } from 'node:fs/promises'
-import { importCatalogue, type ImportFormat } from '../../catalogue/import/import-catalogue.js'
-import { readSource } from '../../catalogue/import/source-text.js'
-import { systemCode } from '../../support/errors.js'
-import type { Output } from '../output.js'
-import { counted, printable } from '../table.js'
+import { importCatalogue, type ImportFormat } from '../../../catalogue/import/import-catalogue.js'
+import { readSource } from '../../../catalogue/import/source-text.js'
+import { systemCode } from '../../../support/errors.js'
+import type { Output } from '../../output.js'
+import { counted, printable } from '../../table.js'
 
 export interface ImportRequest {
   readonly file: string

@@ -1,7 +1,7 @@
 /** The catalogue file that the configuration names, for commands that put it into force. */
-import type { Catalogue } from '../../../protocol/catalogue.js'
-import { describeFault, readCatalogueFile } from '../../catalogue/catalogue-file.js'
-import type { Config } from '../../config/settings.js'
+import type { Catalogue } from '../../../../protocol/catalogue.js'
+import { describeFault, readCatalogueFile } from '../../../catalogue/catalogue-file.js'
+import type { Config } from '../../../config/settings.js'
 
 /** Null: no file is configured. Undefined: it has faults, and each has been printed. */
 export async function readProposed (

@@ -1,15 +1,15 @@
 /** `grafana`: dashboards and provisioning for the catalogue in force. */
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { BUILT_IN, type Catalogue } from '../../../protocol/catalogue.js'
-import { readCatalogue } from '../../schema/catalogue-versions.js'
-import { defineCommand, misused, type CommandContext } from '../command.js'
-import { counted } from '../table.js'
+import { BUILT_IN, type Catalogue } from '../../../../protocol/catalogue.js'
+import { readCatalogue } from '../../../schema/catalogue-versions.js'
+import { defineCommand, misused, type CommandContext } from '../../command.js'
+import { counted } from '../../table.js'
 import { readProposed } from './catalogue-proposal.js'
-import { errorLog, withDatabase } from './database.js'
+import { errorLog, withDatabase } from '../database.js'
 
 /** Made of grafana/generator by grafana/build.mjs. */
-const GENERATOR = new URL('../../../grafana/bundle/generator.js', import.meta.url)
+const GENERATOR = new URL('../../../../grafana/bundle/generator.js', import.meta.url)
 
 interface Generator {
   /** Contents by path. */
