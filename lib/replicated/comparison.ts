@@ -21,13 +21,16 @@ export interface SentFrame {
   /** Position of its first message. */
   readonly first: number
   readonly parts: number
+  /** Of each message: answered with success, or read back. */
+  readonly stored: readonly boolean[]
 }
 
 /**
  * `stored`: the messages of sent frames that are in the stream, by index of the frame.
  *
  * - fits: nothing else is behind the tail; what is not stored may be sent again.
- * - sealed: somebody has sealed the stream; what is not stored never will be. `lost`: it lacks some of what is.
+ * - sealed: somebody has sealed the stream; what is not stored never will be. `lost`: it lacks some of what is, or the
+ *   seal has the place of a message that was answered.
  * - ends: the stream ends before the tail.
  * - foreign: a message is neither a sent one nor a seal.
  */
@@ -79,9 +82,10 @@ export async function compareStream (
 function sealed ({ sequence }: MessageHeader, position: number, tail: Mark, sent: readonly SentFrame[]): Comparison {
   const seen = sent.filter((frame) => frame.sequence <= sequence)
   const isShorter = position <= tail.position || seen.some(({ first, parts }) => position < first + parts)
+  const isReplaced = sent.some(({ first, stored }) => stored[position - first] === true)
   return {
     kind: 'sealed',
-    lost: sequence < tail.sequence || isShorter,
+    lost: sequence < tail.sequence || isShorter || isReplaced,
     stored: seen.flatMap((frame, index) => partsBefore(frame, index, Infinity))
   }
 }

@@ -178,7 +178,10 @@ export class LostLane extends StreamJournal {
     const first = (await log.next(stream, this.from))?.position ?? position + 1
     if (first > this.from) this.notePurged(stream, this.from, first - 1)
     else if (rest.seen <= position) this.notePurged(stream, rest.seen, position)
-    await log.append(stream, position + 1, encodeSeal(this.last.sequence, this.last.rows))
+    // What is in the database was seen, even if the log has lost it since: its writer must not send it again.
+    const { epoch, sequence } = this.released
+    const last = epoch === stream.epoch ? Math.max(this.last.sequence, sequence) : this.last.sequence
+    await log.append(stream, position + 1, encodeSeal(last, this.last.rows))
   }
 
   private notePurged (stream: LaneStream, from: number, through: number): void {

@@ -30,7 +30,7 @@ type Action = typeof ACTIONS[number]
 const FILE_ACTIONS: ReadonlySet<Action> = new Set(['init', 'import', 'check', 'diff', 'apply'])
 const INIT_FILE = 'catalogue.yaml'
 const SCHEMA_FILE = 'catalogue.schema.json'
-const SCHEMA = fileURLToPath(new URL(`../../../../protocol/${SCHEMA_FILE}`, import.meta.url))
+const SCHEMA = fileURLToPath(new URL(`../../../../../protocol/${SCHEMA_FILE}`, import.meta.url))
 const OPTIONS = [
   { name: 'from', type: 'enum', values: IMPORT_FORMATS, help: 'import: what the file is.' },
   { name: 'out', type: 'string', placeholder: 'file', help: 'import: file to write; default: standard output.' },

@@ -23,7 +23,8 @@ t.test('histories that once found a bug', async (t) => {
     [777003249, 'a frame that another drain has stored is committed after it is acknowledged'],
     [4090147086, 'a purge behind the first message of an incomplete frame is noticed'],
     [31000180, 'a purge takes a seal: what lies behind it stays void'],
-    [4090000131, 'a power cut takes a seal: a late copy that lands there stays void']
+    [4090000131, 'a power cut takes a seal: a late copy that lands there stays void'],
+    [1200035573, 'a frame is stored, then lost: a seal in its place says that it was stored']
   ]
   for (const [seed, what] of seeds) t.ok(await histories.run(seed, STEPS_OF_A_WORLD, true), what)
 })

@@ -11,6 +11,7 @@
 import assert from 'node:assert/strict'
 import { LogJournal } from '../../../../lib/replicated/log-journal.js'
 import { openLostLane } from '../../../../lib/replicated/lost-lane.js'
+import { decodeHeader } from '../../../../lib/replicated/message.js'
 import { FakeLog, FakeServers, flush, pump, type Random } from '../fake-log.js'
 import { Drainer, ModelBatch, ModelDatabase, type ModelLane } from './parts.js'
 
@@ -205,7 +206,11 @@ export class World {
   private damage (what: 'cut' | 'purged', change: (messages: Array<Buffer | null>) => Array<Buffer | null>): void {
     const stream = this.servers.pick(this.random)
     if (stream === null) return
-    stream.messages = change(stream.messages)
+    const isLast = !this.servers.streams.has(`${stream.name.lane}/${stream.name.epoch + 1}`)
+    const isSeal = (bytes: Buffer | null): boolean => bytes !== null && decodeHeader(bytes)?.isSeal === true
+    // A purge that takes the seal of the last stream, and leaves what lies behind it: docs/SCALE.md warns of that.
+    const keep = what === 'purged' && isLast ? stream.messages.findIndex(isSeal) : -1
+    stream.messages = change(stream.messages).map((each, at) => at === keep ? stream.messages[at] ?? null : each)
     this.note(stream.name.lane, what === 'cut')
     this.counts[what]++
   }
