@@ -1,7 +1,7 @@
 /** One request on its way through a route, and every way to answer it; answers are counted. */
 import { OperatingError } from '../../../support/errors.js'
 import { errorAnswer } from '../engines/answers.js'
-import { CHUNKS_MAX } from '../engines/body.js'
+import { CHUNKS_MAX, CHUNK_BYTES } from '../engines/body.js'
 import { IDLE_MS } from '../engines/engine.js'
 import type { ErrorCode } from '../../../support/errors.js'
 import type { Satellite } from '../../../../protocol/satellites.js'
@@ -14,7 +14,7 @@ import type { Client } from '../clients/rates.js'
 
 const JSON_HEADERS: Headers = [['content-type', 'application/json']]
 const TOO_MANY_CHUNKS = {
-  message: `The body has more than ${CHUNKS_MAX} chunks; send larger chunks, or a body with a Content-Length.`
+  message: `The body has more than ${CHUNKS_MAX} chunks of less than ${CHUNK_BYTES} bytes; send larger ones.`
 }
 
 export class RouteCall {

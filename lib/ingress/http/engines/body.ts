@@ -29,10 +29,12 @@ const SPARE_BYTES_MAX = 16 * 1024 * 1024
 /** Bodies of more are passed on in turn: decoding one may take some ten milliseconds. */
 export const LARGE_BODY_BYTES = 256 * 1024
 /**
- * Chunks of a body. Each takes some microseconds, even if it is a single byte, which would add up to seconds. Two for
- * each line of a body with the maximum of points.
+ * Small chunks of a body. Each takes some microseconds, even if it is a single byte, which would add up to seconds. Two
+ * for each line of a body with the maximum of points.
  */
 export const CHUNKS_MAX = 20_000
+/** Chunks of that size are no small ones: a slow link may deliver a body in segments of 536 bytes. */
+export const CHUNK_BYTES = 512
 /** What a chunk that is discarded counts for, besides its bytes. */
 export const CHUNK_OVERHEAD_BYTES = 64
 
@@ -148,7 +150,7 @@ export class BodyReader implements Watched {
     if (!this.open) return
     if (this.length + chunk.length > this.bytesMax) {
       this.fail('body_too_large')
-    } else if (++this.chunks > CHUNKS_MAX) {
+    } else if (++this.chunks > CHUNKS_MAX + this.length / CHUNK_BYTES) {
       this.fail('too_many_chunks')
     } else if (last && this.length === 0) {
       this.drop()

@@ -147,6 +147,8 @@ export interface ListenOptions {
   readonly connectionsByAddress?: AddressBound | null
   /** Counts what clients have not read yet. Default: one of its own. */
   readonly unread?: UnreadTotal
+  /** Decides which answers without a body are the last on a connection of uWebSockets.js. Default: Math.random. */
+  readonly random?: () => number
   /** Called for each request or connection that the engine itself refuses. */
   readonly onRefused?: (code: RefusalCode) => void
 }

@@ -30,6 +30,7 @@ const HEADS_PER_CONNECTION = 64
 
 /** The server of an exchange. */
 interface Host extends EngineServer<UwsExchange> {
+  readonly random: () => number
   /** Passes on a body in the next turn of the event loop, unless its connection is gone by then. */
   passOn (reader: BodyReader): void
 }
@@ -151,7 +152,7 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     this.isAnswered = true
     if (this.reader === null && this.isLong) this.skipBody()
     const closes = this.hangUp || request.isChunked || server.stopping
-    if (!hasBody && !closes && Math.random() * HEADS_PER_CONNECTION < 1) {
+    if (!hasBody && !closes && server.random() * HEADS_PER_CONNECTION < 1) {
       this.skipBody()
       this.send(true, () => this.sendLastHead(status, headers, Buffer.byteLength(body)))
     } else if (!hasBody) this.send(closes, () => this.sendHead(status, headers, Buffer.byteLength(body), closes))

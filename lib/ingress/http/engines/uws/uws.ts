@@ -81,6 +81,7 @@ function createApp (uws: UwsModule, tls: ServerTls | null): App {
  */
 class UwsServer extends EngineServer<UwsExchange> {
   port = 0
+  readonly random: () => number
   private connections = 0
   /** Complete bodies, passed on in the next turn of the event loop. */
   private complete: BodyReader[] = []
@@ -93,6 +94,7 @@ class UwsServer extends EngineServer<UwsExchange> {
 
   constructor (private readonly uws: UwsModule, private readonly handler: HttpHandler, options: ListenOptions) {
     super(options)
+    this.random = options.random ?? Math.random
     this.tls = options.tls ?? null
     this.apps = [this.openApp(this.tls)]
   }

@@ -7,7 +7,7 @@ import { createHandler } from '../../../../../lib/ingress/http/api/routes.js'
 import type { HttpEngine } from '../../../../../lib/ingress/http/engines/engine.js'
 import type { Intake } from '../../../../../lib/pipeline/intake.js'
 import type { DataQuestion, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
-import { OVERRIDES_MAX } from '../../../../../lib/limits/validate.js'
+import { OVERRIDES_MAX, limitSetPartsMax } from '../../../../../lib/limits/validate.js'
 import { METRICS, TELEMETRY } from '../../../../support/built-in.js'
 import { onBothEngines, startServer, tokenCheckOf, type Answer } from '../engines/rig.js'
 
@@ -90,7 +90,7 @@ onBothEngines('the largest set of limits is accepted; too many parts are refused
   const set = { default: limits, overrides }
   t.equal((await send('PUT', '/limits', JSON.stringify(set))).status, 200)
   t.strictSame(questions.at(-1), { kind: 'replace-limits', value: set, ifMatch: '', changedBy: 'http' })
-  const members = Array.from({ length: 300_000 }, (_, index) => `"${index.toString(36)}":1`)
+  const members = Array.from({ length: limitSetPartsMax(TELEMETRY) + 10 }, (_, index) => `"${index.toString(36)}":1`)
   t.match(await send('PUT', '/limits', `{${members.join(',')}}`), { status: 400, text: /fields and elements/ })
 })
 

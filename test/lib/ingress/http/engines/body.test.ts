@@ -1,13 +1,15 @@
 /** The memory that incomplete bodies may use together. */
 import t from 'tap'
-import { BodyReader, BodyWatch, CHUNKS_MAX, LARGE_BODY_BYTES } from '../../../../../lib/ingress/http/engines/body.js'
+import {
+  BodyReader, BodyWatch, CHUNKS_MAX, CHUNK_BYTES, LARGE_BODY_BYTES
+} from '../../../../../lib/ingress/http/engines/body.js'
 
 const PIECE = Buffer.alloc(10_000, 'x')
 const REST = Buffer.alloc(6_000, 'x')
 
-function readerOf (watch: BodyWatch, outcomes: string[]): BodyReader {
+function readerOf (watch: BodyWatch, outcomes: string[], bytesMax = 1_000_000): BodyReader {
   const onBody = (body: Buffer): void => { outcomes.push(`${body.length} bytes`) }
-  return new BodyReader(watch, 1_000_000, onBody, (failure) => outcomes.push(failure))
+  return new BodyReader(watch, bytesMax, onBody, (failure) => outcomes.push(failure))
 }
 
 t.test('bodies in several chunks share a limit; memory is returned when one ends', (t) => {
@@ -87,11 +89,16 @@ t.test('a body has a bounded number of chunks, however small', (t) => {
   t.teardown(() => watch.close())
   const outcomes: string[] = []
   const BYTE = Buffer.from('x')
-  for (const chunks of [CHUNKS_MAX, CHUNKS_MAX + 1]) {
+  for (const chunks of [CHUNKS_MAX, 2 * CHUNKS_MAX]) {
     const reader = readerOf(watch, outcomes)
     for (let chunk = 1; chunk <= chunks; chunk++) reader.take(BYTE, chunk === chunks)
   }
   t.same(outcomes, [`${CHUNKS_MAX} bytes`, 'too_many_chunks'])
+  const slow = readerOf(watch, outcomes, 2 * CHUNKS_MAX * CHUNK_BYTES)
+  const segment = Buffer.alloc(CHUNK_BYTES)
+  for (let chunk = 1; chunk <= 2 * CHUNKS_MAX; chunk++) slow.take(segment, false)
+  t.equal(outcomes.length, 2, 'a slow link may deliver a large body in many segments')
+  slow.drop()
   t.end()
 })
 
@@ -111,7 +118,7 @@ t.test('large bodies are passed on one a turn of the event loop, small ones at o
   const aborted = complete()
   complete()
   readerOf(watch, outcomes).take(PIECE, true)
-  t.same(outcomes.splice(0), ['8000 bytes'])
+  t.same(outcomes.splice(0), [`${PIECE.length} bytes`])
   aborted.fail('aborted')
   const seen: string[][] = []
   for (let left = 3; left > 0; left--) {

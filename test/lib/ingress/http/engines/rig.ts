@@ -124,6 +124,8 @@ export interface RigOptions {
   readonly connectionsMax?: number
   readonly idleMs?: number
   readonly unread?: UnreadTotal
+  /** Default: no answer without a body closes its connection. */
+  readonly random?: () => number
   /** Null: plain HTTP. */
   readonly tls?: ServerTls | null
 }
@@ -177,7 +179,7 @@ export function post (path: string, headers: string, body: string | Buffer = '')
 export async function startServer (
   t: Test, engine: HttpEngine, handler: HttpHandler, options: ListenOptions = {}
 ): Promise<HttpServer> {
-  const server = await engine.listen('127.0.0.1', 0, handler, options)
+  const server = await engine.listen('127.0.0.1', 0, handler, { random: () => 1, ...options })
   t.teardown(async () => await server.close(0))
   return server
 }
@@ -217,6 +219,7 @@ export async function startRig (t: Test, engine: HttpEngine, options: RigOptions
     connectionsMax: options.connectionsMax ?? Infinity,
     connectionsByAddress: options.connectionsByAddress ?? null,
     unread: options.unread ?? new UnreadTotal(),
+    ...options.random === undefined ? {} : { random: options.random },
     onRefused: (code) => { counters.refused[code]++ }
   })
   const origin = `http${tls === null ? '' : 's'}://127.0.0.1:${server.port}`

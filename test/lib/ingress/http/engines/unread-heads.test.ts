@@ -4,7 +4,7 @@ import { RawClient, onEngine, startRig } from './rig.js'
 const STALL_MS = 400
 
 onEngine('uws', 'a client that asks on and on without a body, and reads nothing, is cut off', async (t, engine) => {
-  const { server, counters } = await startRig(t, engine, { bodyStallMs: STALL_MS })
+  const { server, counters } = await startRig(t, engine, { bodyStallMs: STALL_MS, random: Math.random })
   const request = 'HEAD / HTTP/1.1\r\nhost: x\r\n\r\n'
   for (const perWrite of [1, 100]) {
     const client = await RawClient.open(t, server.port)
@@ -22,7 +22,7 @@ onEngine('uws', 'a client that asks on and on without a body, and reads nothing,
 })
 
 onEngine('uws', 'answers without a body: each arrives, and says whether it is the last', async (t, engine) => {
-  const { server } = await startRig(t, engine, { bodyStallMs: STALL_MS })
+  const { server } = await startRig(t, engine, { bodyStallMs: STALL_MS, random: Math.random })
   let client = await RawClient.open(t, server.port)
   let closed = 0
   for (let asked = 0; asked < 500; asked++) {
@@ -38,7 +38,7 @@ onEngine('uws', 'answers without a body: each arrives, and says whether it is th
 })
 
 onEngine('uws', 'OPTIONS is answered with a body, and keeps its connection', async (t, engine) => {
-  const { server } = await startRig(t, engine, { bodyStallMs: STALL_MS })
+  const { server } = await startRig(t, engine, { bodyStallMs: STALL_MS, random: Math.random })
   const client = await RawClient.open(t, server.port)
   for (let asked = 0; asked < 500; asked++) {
     client.write('OPTIONS / HTTP/1.1\r\nhost: x\r\n\r\n')
