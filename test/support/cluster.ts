@@ -13,7 +13,7 @@ import { mountsOf, parseCompose, type Service } from './compose.js'
 import { eventually } from './eventually.js'
 import { quietPort } from './free-port.js'
 import { readHealth } from './health.js'
-import { findNatsServer, NO_NATS_SERVER } from './nats-cluster.js'
+import { findNatsServer, listens, NO_NATS_SERVER } from './nats-cluster.js'
 import type { Owner } from './owner.js'
 import { temporaryDirectory } from './postgres.js'
 import { onProcessEnd } from './process-end.js'
@@ -75,7 +75,10 @@ export class Cluster {
     for (const name of names) ports.set(name, await quietPort())
     const text = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')
     const cluster = new Cluster(owner, programs, await temporaryDirectory(owner), databaseUrl, ports, text)
-    for (const name of LOG_SERVERS) await cluster.startLogServer(name)
+    for (const name of LOG_SERVERS) {
+      await cluster.startLogServer(name)
+      await listens(`http://${cluster.addressOf(`${name}:8222`)}`)
+    }
     await Promise.all(LOG_SERVERS.map(async (name) => await cluster.healthy(`${name}:8222`, '/healthz')))
     await Promise.all(HOSTS.map(async (_, index) => { await cluster.startHost(index) }))
     await cluster.startBalancers()

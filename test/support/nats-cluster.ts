@@ -24,6 +24,19 @@ export const NO_NATS_SERVER = 'no nats-server: install it, or run .ci/run, which
 
 const HEALTHY_DEADLINE_MS = 90_000
 
+/**
+ * Resolves when a server answers at the address of its monitor. The next one may be started then: servers that start
+ * at the same moment open routes to each other twice, close both, and may then not know each other for good (2.10.27:
+ * "no suitable peers for placement").
+ */
+export async function listens (monitorUrl: string): Promise<void> {
+  await eventually(`${monitorUrl} answers`, HEALTHY_DEADLINE_MS, async () => {
+    const { statusCode, body } = await request(`${monitorUrl}/varz`)
+    await body.dump()
+    return statusCode === 200 ? true : undefined
+  })
+}
+
 interface Node {
   readonly port: number
   readonly monitorPort: number
@@ -59,7 +72,10 @@ export class NatsCluster {
       nodes.push({ port, monitorPort, configuration, process: null })
     }
     const cluster = new NatsCluster(program, directory, nodes)
-    for (const index of nodes.keys()) cluster.startNode(index)
+    for (const [index, { monitorPort }] of nodes.entries()) {
+      cluster.startNode(index)
+      await listens(`http://127.0.0.1:${monitorPort}`)
+    }
     await cluster.healthy()
     return cluster
   }
