@@ -20,13 +20,13 @@ import { Client, DatabaseError } from 'pg'
 import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import type { ConnectionOptions } from 'node:tls'
-import { parseTarget, type ConnectionTarget, type SessionAttributes, type TargetHost } from './connection-target.js'
+import { parseTarget, type ConnectionTarget, type TargetHost } from './connection-target.js'
 import type { DatabaseConnection, QueryOutcome } from './database.js'
 import { OperatingError } from '../support/errors.js'
 import { canDoWithout, encryptionOf } from './encryption.js'
 import { PipedCopy, type PipedOutcome } from './piped-copy.js'
 import { answers } from './probe.js'
-import { SESSION_SETTINGS } from './session.js'
+import { REFUSALS, SESSION_SETTINGS } from './session.js'
 import { CHECK_VIOLATION, INVALID_AUTHORIZATION, QUERY_CANCELED, READ_ONLY_TRANSACTION } from './sqlstates.js'
 import { StartupError } from '../support/startup-error.js'
 
@@ -67,14 +67,6 @@ const LATE_MS = 1_000
 const SILENCE_MS = 5_000
 /** An overloaded server answers late; one that lost its power never does. */
 const PROBE_MS = 10_000
-
-/** Why a session cannot be used, as target_session_attrs has it; null: it can. Sent with the session's settings. */
-const REFUSALS: Readonly<Record<SessionAttributes, string>> = {
-  any: 'SELECT NULL AS refusal',
-  'read-write': "SELECT CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN " +
-    "'read-only: a standby, or default_transaction_read_only is on' END AS refusal",
-  primary: "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby' END AS refusal"
-}
 
 /** The SQLSTATE of a server error; null for any other. */
 export function sqlState (error: unknown): string | null {

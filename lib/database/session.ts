@@ -11,6 +11,8 @@
  * Not set: default_transaction_read_only, with which an administrator stops writes; role, tablespaces, and settings
  * that affect performance only.
  */
+import type { SessionAttributes } from './connection-target.js'
+
 const SETTINGS = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, MDY',
@@ -36,3 +38,11 @@ export const SESSION_SETTINGS = [
   "SELECT pg_catalog.set_config('transaction_timeout', '0', false) " +
     "WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL"
 ].join('; ')
+
+/** Why a session cannot be used, as target_session_attrs has it; null: it can. Sent with the session's settings. */
+export const REFUSALS: Readonly<Record<SessionAttributes, string>> = {
+  any: 'SELECT NULL AS refusal',
+  'read-write': "SELECT CASE pg_catalog.current_setting('transaction_read_only') WHEN 'on' THEN " +
+    "'read-only: a standby, or default_transaction_read_only is on' END AS refusal",
+  primary: "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby' END AS refusal"
+}

@@ -202,11 +202,7 @@ class Worker {
   private shareClients (): void {
     const { settings: { listener, config }, lifecycle } = this.parts
     if (listener.kind !== 'http' || config.workers === 1) return
-    const end = this.clients.share((news) => send({ type: 'client-news', news }))
-    lifecycle.push('the exchange about clients', async () => {
-      end()
-      await Promise.resolve()
-    })
+    lifecycle.push('the exchange about clients', this.clients.share((news) => send({ type: 'client-news', news })))
   }
 
   /** What is wrong with the log, for as long as it is, or for a while. */

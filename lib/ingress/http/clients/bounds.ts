@@ -57,12 +57,15 @@ export class ClientBounds {
   }
 
   /** Says regularly what the other workers must know. @returns what ends it */
-  share (tell: (news: ClientNews) => void): () => void {
+  share (tell: (news: ClientNews) => void): () => Promise<void> {
     const timer = setInterval(() => {
       const news = this.news()
       if (news !== null) tell(news)
     }, USES_MS)
-    return () => clearInterval(timer)
+    return async () => {
+      clearInterval(timer)
+      await Promise.resolve()
+    }
   }
 
   /** Null: nothing new. */
