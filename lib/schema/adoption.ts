@@ -43,7 +43,7 @@ function unset (finding: string, keepMs: number, defaultMs: number): StartupErro
   const [keep, byDefault] = [formatDuration(keepMs), formatDuration(defaultMs)]
   return new StartupError(
     `${finding}, and RETENTION is not set; its default of ${byDefault} would drop the older ones. ` +
-    `Set RETENTION=${keep} to keep them, or RETENTION=${byDefault} to let them go, then start again.`)
+    `Set RETENTION=${keep} to keep them, or RETENTION=${byDefault} to drop them, then start again.`)
 }
 
 /** The oldest point if it is older than retention; null: none is. */

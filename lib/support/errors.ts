@@ -49,8 +49,7 @@ export const ERRORS = {
     status: 403,
     retryable: false,
     message: 'Pages of other sites may not change anything here: the Origin of the request is neither its Host nor ' +
-      'in ' +
-      'ALLOWED_ORIGINS.'
+      'in ALLOWED_ORIGINS.'
   },
   forbidden: { status: 403, retryable: false, message: 'The token is valid, but none of its roles allows this.' },
   satellite_forbidden: {
@@ -101,12 +100,12 @@ export const ERRORS = {
   rate_limited: {
     status: 429,
     retryable: true,
-    message: 'This client sends more requests or points per second than it may; slow down and retry.'
+    message: 'This client sends more requests or points per second than allowed; slow down and retry.'
   },
   too_many_client_connections: {
     status: 429,
     retryable: true,
-    message: 'This address has as many connections open as it may; reuse a connection.'
+    message: 'This address has reached its limit of open connections; reuse one.'
   },
   head_too_large: {
     status: 431,
@@ -142,7 +141,7 @@ export const ERRORS = {
   log_unavailable: {
     status: 503,
     retryable: true,
-    message: 'The replicated log does not answer; none of these points was accepted. Send them again later.'
+    message: 'The replicated log is not answering; none of these points was accepted. Send them again later.'
   },
   log_unanswered: {
     status: 503,
@@ -158,18 +157,18 @@ export const ERRORS = {
   answers_unread: {
     status: 503,
     retryable: true,
-    message: 'Too many large answers wait for their clients to read them; retry later, or ask for less.'
+    message: 'Too many large answers are waiting for clients to read them; retry later, or ask for less.'
   },
   too_many_streams: {
     status: 503,
     retryable: true,
-    message: 'Too many clients follow live data; retry later.'
+    message: 'Too many clients are following live data; retry later.'
   },
   not_ready: { status: 503, retryable: true, message: 'The server is starting.' },
   shutting_down: {
     status: 503,
     retryable: true,
-    message: 'The server is shutting down; send to another one or again later.'
+    message: 'The server is shutting down; use another one, or retry later.'
   },
   internal: {
     status: 500,

@@ -2,8 +2,8 @@
  * A worker's way to ask the primary. Every answer has a deadline, so no client is ever left waiting for the primary.
  *
  * Any client may ask, so read-only questions are shared: at most one of each is in flight, and everyone who asks
- * meanwhile
- * gets the answer to the next. The primary thus gets as many questions as it can answer, however many clients ask.
+ * meanwhile gets the answer to the next. So the primary gets as many questions as it can answer, however many clients
+ * ask.
  */
 import type { AnomalySource, StreamStart } from '../ingress/http/live/anomaly-stream.js'
 import type { DataPort, DataQuestion, SenderQuery, StatusAnswer, StatusPort } from '../ingress/http/api/status-port.js'

@@ -85,7 +85,7 @@ export function countHttp (metrics: WorkerMetrics, http: HttpCounters): void {
   })
   metrics.counter({
     name: 'orbitstream_http_denied_total',
-    help: 'HTTP requests denied for who sent them, by error code: tokens, satellites, rates.',
+    help: 'HTTP requests denied because of who sent them, by error code: tokens, satellites, rates.',
     labelNames: ['code']
   }, (counter) => {
     for (const [code, count] of Object.entries(http.denied)) counter.inc({ code }, count)

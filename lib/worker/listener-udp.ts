@@ -63,7 +63,7 @@ function countUdp (metrics: WorkerMetrics, read: () => UdpCounters): void {
   })
   metrics.counter({
     name: 'orbitstream_udp_denied_packets_total',
-    help: 'UDP packets denied for who sent them, by reason: keys, senders, satellites.',
+    help: 'UDP packets denied because of who sent them, by reason: keys, senders, satellites.',
     labelNames: ['reason']
   }, (counter) => {
     for (const [reason, packets] of Object.entries(read().denied)) counter.inc({ reason }, packets)

@@ -91,7 +91,7 @@ t.test('a worker that cannot be replaced serves on; a restart beside another one
     await ingest.program.line(({ msg }) => msg?.startsWith('rolling restart: ') === true, from)
     const second = restart(t, dataDir)
     t.equal(await second.exit, 1)
-    t.match(second.stderr, 'A rolling restart is running already')
+    t.match(second.stderr, 'A rolling restart is already running')
     await db.query('COMMIT')
     t.equal(await first.exit, 0, first.stderr)
   })

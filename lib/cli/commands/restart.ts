@@ -52,9 +52,9 @@ export const restart = defineCommand({
 /** @param pid of the process that has locked DATA_DIR */
 function refusalOf (status: RestartStatus | null, pid: number): string | null {
   if (status === null || status.pid !== pid) {
-    return `Process ${pid} takes no rolling restarts: it is not \`start\`, has not finished starting, or is older.`
+    return `Process ${pid} accepts no rolling restarts: it is not \`start\`, is still starting, or is an older version.`
   }
-  if (status.state === 'running') return 'A rolling restart is running already; its outcome will be in the log.'
+  if (status.state === 'running') return 'A rolling restart is already running; its outcome will be in the log.'
   return versionHindrance(status.version, version())
 }
 
@@ -70,7 +70,7 @@ async function outcomeOf (
     if (hasBegun && status.state !== 'running') return { ok: status.state === 'done', message: status.message }
     if (!isAlive(pid)) return { ok: false, message: `Process ${pid} ended meanwhile.` }
     if (!hasBegun && performance.now() - sentMs > BEGIN_MS_MAX) {
-      return { ok: false, message: `Process ${pid} has not begun; its log says why.` }
+      return { ok: false, message: `Process ${pid} has not begun the restart; its log says why.` }
     }
   }
 }

@@ -56,7 +56,7 @@ export class RollingRestart {
     const { log } = this.parts
     this.fault = await this.replaceAll()
     if (this.fault !== null) {
-      log.error({ cause: this.fault }, 'the rolling restart stopped; the workers that are left serve on')
+      log.error({ cause: this.fault }, 'the rolling restart stopped; the remaining workers keep serving')
       return { ok: false, message: this.fault }
     }
     const message = 'All workers were replaced.'
@@ -100,7 +100,7 @@ export class RollingRestart {
     if (!isEmpty) this.leftOver.add(slot.number)
     const numbers = { slot: slot.number, successor: successor.number }
     if (death === null) log.info(numbers, 'a worker was replaced')
-    else log.error({ ...numbers, cause: death }, 'a worker died while it was replaced; what is in its spool is stored')
+    else log.error({ ...numbers, cause: death }, 'a worker died while it was being replaced; what is in its spool is stored')
     return null
   }
 

@@ -19,7 +19,7 @@ t.test('a table with points older than the default is adopted once RETENTION is 
     migrate(database, byDefault),
     {
       name: 'StartupError',
-      message: /has points back to .*default of 30d.*Set RETENTION=91d to keep them, or RETENTION=30d to let them go/
+      message: /has points back to .*default of 30d.*Set RETENTION=91d to keep them, or RETENTION=30d to drop them/
     })
   t.same(
     (await database.query("SELECT to_regclass('schema_migrations') AS made")).rows, [{ made: null }],

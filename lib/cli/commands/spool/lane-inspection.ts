@@ -29,7 +29,7 @@ export interface LogInspection {
 export async function inspectLog (config: Config): Promise<LogInspection> {
   const db = await findDatabase(config)
   if (typeof db === 'string') {
-    throw new StartupError(`which lanes of the log belong to the database is only known to the database: ${db}`)
+    throw new StartupError(`only the database knows which lanes of the log belong to it: ${db}`)
   }
   try {
     return await inspect(config, db)
