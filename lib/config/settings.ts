@@ -243,7 +243,7 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'YAML or JSON file of keys that authenticate UDP senders; `udp-key create` prints entries for it, SIGHUP reloads ' +
     'it.'),
   udpOpen: setting('UDP_OPEN', oneOf(['on', 'off']), 'off',
-    'Whether UDP packets without a key are accepted even if keys are configured, for as long as some senders have none.'),
+    'Whether UDP packets without a key are accepted even if keys are configured, as long as some senders have none.'),
   tlsCert: setting('TLS_CERT', file(), { value: () => null, label: 'none: plain HTTP' },
     'Certificate in PEM, followed by its intermediate certificates; HTTP is then served over TLS only. SIGHUP ' +
     'reloads it.'),

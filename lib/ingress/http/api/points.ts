@@ -211,7 +211,8 @@ function forbiddenSatellite (allowed: SatellitePatterns, { count, satellites }: 
     const satellite = satellites[point]
     // Consecutive points are often from the same satellite.
     if (satellite === undefined || satellite === satellites[point - 1] || allowed.matches(satellite.id)) continue
-    const message = `The token does not allow points of ${JSON.stringify(satellite.id)}; no point of the body was accepted.`
+    const message = `The token does not allow points of ${JSON.stringify(satellite.id)}; ` +
+      'no point of the body was accepted.'
     const detail = { index: point, field: 'satellite_id', message: 'is not one of those that the token allows' }
     return { message, details: [detail] }
   }
@@ -219,8 +220,8 @@ function forbiddenSatellite (allowed: SatellitePatterns, { count, satellites }: 
 }
 
 function surplusMessage (max: number, satellite: string): string {
-  return `The token has sent points of ${max} satellites, as many as it may; ${JSON.stringify(satellite)} would be one ` +
-    'more. No point of the body was accepted.'
+  return `The token has sent points of ${max} satellites, as many as it may; ` +
+    `${JSON.stringify(satellite)} would be one more. No point of the body was accepted.`
 }
 
 /** The answer to accepted points that are not yet in the database when their deadline has passed. */

@@ -44,14 +44,14 @@ const onePoint: Operation = {
   role: 'ingest',
   parameters: [ACK, header('Content-Encoding', 'gzip')],
   body: { ...json(ref('Point')), ...text('application/msgpack', 'A map, or a frame of one point.') },
-  answers: { 202: { description: 'Taken: what that is worth, `ack` says.', content: json(ref('AcceptedPoint')) } },
+  answers: { 202: { description: 'Accepted; `ack` says how safely.', content: json(ref('AcceptedPoint')) } },
   errors: POINT_ERRORS
 }
 
 const manyPoints: Operation = {
   id: 'sendPoints',
   tag: 'points',
-  summary: 'Sends many points; all of them are taken, or none.',
+  summary: 'Sends many points; all of them are accepted, or none.',
   role: 'ingest',
   parameters: [ACK, header('Content-Encoding', 'gzip')],
   body: {
@@ -59,7 +59,7 @@ const manyPoints: Operation = {
     ...text('application/x-ndjson', 'A point a line.'),
     ...text('application/msgpack', 'An array of maps, or a frame.')
   },
-  answers: { 202: { description: 'Taken: what that is worth, `ack` says.', content: json(ref('AcceptedPoints')) } },
+  answers: { 202: { description: 'Accepted; `ack` says how safely.', content: json(ref('AcceptedPoints')) } },
   errors: POINT_ERRORS
 }
 
@@ -83,7 +83,7 @@ const points: Operations = {
   },
   '/telemetry/{stream}/batch': {
     POST: ofStream(
-      manyPoints, 'sendStreamPoints', 'Sends many points of a stream; all of them are taken, or none.',
+      manyPoints, 'sendStreamPoints', 'Sends many points of a stream; all of them are accepted, or none.',
       ref('StreamPoints'))
   }
 }
@@ -96,7 +96,7 @@ const telemetry: Operations = {
       summary: 'A page of satellites with the time of their last point and their state by limits, by id.',
       role: 'read',
       parameters: [
-        query('match', { type: 'string', maxLength: 64 }, 'A part of an id or, with `*`, a pattern. In any case.'),
+        query('match', { type: 'string', maxLength: 64 }, 'Part of an id, or a pattern with `*`; case does not matter.'),
         query('stale', { type: 'string' }, 'A duration such as `5m`: only satellites whose last point is older.'),
         query('limit', integer(1, SATELLITES_COUNT_MAX, SATELLITES_COUNT), ''),
         PAGE_CURSOR
