@@ -96,7 +96,7 @@ const telemetry: Operations = {
       summary: 'A page of satellites with the time of their last point and their state by limits, by id.',
       role: 'read',
       parameters: [
-        query('match', { type: 'string', maxLength: 64 }, 'Part of an id, or a pattern with `*`; case does not matter.'),
+        query('match', { type: 'string', maxLength: 64 }, 'Part of an id, or a pattern with `*`; ignores case.'),
         query('stale', { type: 'string' }, 'A duration such as `5m`: only satellites whose last point is older.'),
         query('limit', integer(1, SATELLITES_COUNT_MAX, SATELLITES_COUNT), ''),
         PAGE_CURSOR
