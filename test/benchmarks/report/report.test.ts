@@ -3,23 +3,9 @@ import { renderHtml } from '../../../benchmarks/report/html.js'
 import {
   BEGIN_MARKER, documentedGroups, END_MARKER, renderMarkdown, replaceFigures
 } from '../../../benchmarks/report/markdown.js'
-import { renderTable } from '../../../benchmarks/report/table.js'
-import {
-  figure, machineText, ms, originText, otherWorkText, rowOf, targetText
-} from '../../../benchmarks/report/figures.js'
+import { otherWorkText, rowOf } from '../../../benchmarks/report/figures.js'
 import { summaryOf } from '../../../benchmarks/summary.js'
-import type { Group } from '../../../benchmarks/plan.js'
 import { measurement, report } from '../sample.js'
-
-t.test('figures', t => {
-  t.equal(figure(412_345.6), '412,346')
-  t.equal(figure(0.666), '0.67')
-  t.equal(figure(15.55), '15.6')
-  t.equal(ms(NaN), '–')
-  t.equal(ms(1.234), '1.23')
-  t.equal(ms(123.4), '123')
-  t.end()
-})
 
 t.test('a row has median, spread, sums, percentiles and cost', t => {
   const row = rowOf(report().measurements[1] ?? measurement('none', []))
@@ -35,34 +21,6 @@ t.test('a row has median, spread, sums, percentiles and cost', t => {
     otherWork: '25% !'
   })
   t.match(rowOf(measurement('x', [5])), { spread: '', p50: '', cpu: '', memory: '' })
-  t.end()
-})
-
-t.test('targets are reached upwards and downwards', t => {
-  const target = { title: '', unit: '', atLeast: 10, aim: 20, lower: false }
-  t.same([5, 10, 20].map((measured) => targetText({ ...target, measured })), ['not reached', 'reached', 'aim reached'])
-  const low = { ...target, atLeast: 20, aim: 10, lower: true }
-  t.same([25, 20, 10].map((measured) => targetText({ ...low, measured })), ['not reached', 'reached', 'aim reached'])
-  t.end()
-})
-
-t.test('the table is complete, and omits empty columns', t => {
-  const text = renderTable(report())
-  for (const part of [
-    '400,000',
-    'JSON of COPY',
-    '0.667',
-    'not reached',
-    'no listener',
-    'FAILED  rate: too low',
-    'Other work took 25%',
-    '±12%',
-    'data on ext4',
-    "`npm run bench -- --quick --program 'it'\\''s'`, commit abcdef0123",
-    '3 rounds of ceilings'
-  ]) t.ok(text.includes(part), part)
-  const bare = renderTable({ ...report(), measurements: [measurement('x', [1])], skipped: [] })
-  t.notOk(bare.includes('p99 ms') || bare.includes('Skipped'))
   t.end()
 })
 
@@ -88,12 +46,6 @@ t.test('figures are placed between the markers, and nothing else changes', t => 
   t.end()
 })
 
-t.test('a program without a version is shown as another program', t => {
-  t.ok(machineText({ ...report(), version: null }).startsWith('OrbitStream (other program), '))
-  t.match(originText({ ...report(), program: '/x', commit: null }), /`, of another program: 3 rounds/)
-  t.end()
-})
-
 t.test('disturbed runs are left out and counted', t => {
   const made = measurement('http_json_1000', [100, 900, 110])
   const disturbed = {
@@ -114,31 +66,6 @@ t.test('disturbed runs are left out and counted', t => {
     p99: null,
     workerBytes: null
   })
-  t.end()
-})
-
-t.test('percentiles of closed and open loops are distinguished', t => {
-  const latency = { count: 1, p50: 1, p90: 1, p99: 1, p999: 1, max: 1 }
-  const loop = (name: string, group: Group): string => {
-    const made = measurement(name, [1], group)
-    return rowOf({ ...made, runs: made.runs.map((run) => ({ ...run, latency })) }).loop
-  }
-  t.same([
-    loop('http_json_1', 'http'), loop('latency_ack_1000', 'latency'), loop('rollups_rate', 'rollups'),
-    loop('rollups_full', 'rollups'), loop('aggregates_50000', 'aggregates'), loop('ceiling_fdatasync', 'ceilings')
-  ], ['closed', 'open', 'open', 'closed', 'open', ''])
-  t.equal(rowOf(measurement('http_json_1', [1])).loop, '', 'no mark without percentiles')
-  t.end()
-})
-
-t.test('session busyness is shown as shares of time, by purpose', t => {
-  const made = measurement('aggregates_50000', [1, 1, 1], 'aggregates')
-  const busy = [{ storing: 0.5, refreshes: 0.2 }, { storing: 0.3 }, { storing: 0.4, refreshes: 0.1 }]
-  t.equal(rowOf({
-    ...made,
-    runs: made.runs.map((run, round) => ({ ...run, busySeconds: busy[round] ?? {} }))
-  }).busy, 'storing 40%, refreshes 10%')
-  t.equal(rowOf(made).busy, '')
   t.end()
 })
 

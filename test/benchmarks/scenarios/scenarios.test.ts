@@ -2,9 +2,7 @@ import t from 'tap'
 import { allQueries } from '../../../grafana/queries/dashboards.js'
 import { recordOf } from '../../../benchmarks/scenarios/aggregates.js'
 import { lateProblems, NEED_NOT_SHOW } from '../../../benchmarks/scenarios/freshness.js'
-import { spanOfDay } from '../../../benchmarks/scenarios/growth.js'
 import { autocannonProblems, autocannonSeconds } from '../../../benchmarks/scenarios/http.js'
-import { checkpointNote } from '../../../benchmarks/scenarios/sustained.js'
 import { httpJob } from '../../../benchmarks/scenarios/throughput.js'
 import { highest, searchFrom } from '../../../benchmarks/scenarios/udp.js'
 import { latencyOf } from '../../../benchmarks/statistics.js'
@@ -120,14 +118,6 @@ t.test('aggregates: points count over the time until the last was stored, and la
   t.end()
 })
 
-t.test('generated rows are within the day', t => {
-  const midnight = Date.UTC(2026, 10, 24)
-  t.equal(spanOfDay(midnight + 12 * 3_600_000), 3_600)
-  t.equal(spanOfDay(midnight + 60_500), 60)
-  t.equal(spanOfDay(midnight), 0)
-  t.end()
-})
-
 t.test('a load has the requested connections, and never more points than are distinguishable', t => {
   const load = { format: 'json', batch: 1000, seconds: 1 } as const
   t.match(httpJob(1, { ...load, connections: 32 }), { connections: 32, points: { bodies: 64 } })
@@ -135,14 +125,5 @@ t.test('a load has the requested connections, and never more points than are dis
   t.ok(large.points.bodies * large.points.batch <= 190_000)
   t.match(httpJob(1, { ...load, batch: 1 }), { single: true, target: { path: '/telemetry' } })
   t.match(httpJob(1, { ...load, batch: 1, array: true }), { single: false, target: { path: '/telemetry/batch' } })
-  t.end()
-})
-
-t.test('a run without a checkpoint says that it is not sustained', t => {
-  t.same([0, 1, 4].map(checkpointNote), [
-    'without a checkpoint: not sustained',
-    '1 checkpoint of its pages',
-    '4 checkpoints of its pages'
-  ])
   t.end()
 })
