@@ -4,7 +4,7 @@ import type { AnomalyCursor, AnomalyFilter } from '../../queries/anomaly-query.j
 import { listNames } from '../../../protocol/names.js'
 import {
   MICROS_MAX, Parameters, isWhole, oneOf, wholeNumber, type Read
-} from '../../ingress/http/query/parameters.js'
+} from '../../ingress/http/api/parameters.js'
 import { SATELLITE_ID_RULE, isSatelliteId } from '../../../protocol/satellites.js'
 
 const ANOMALIES_COUNT = 100

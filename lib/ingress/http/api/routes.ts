@@ -2,11 +2,11 @@
 import { noSuchStream } from '../../../../protocol/names.js'
 import { BATCH_FORMATS, FormatTable, POINT_FORMATS } from './formats.js'
 import { OriginCheck } from '../engines/origins.js'
+import { Parameters, wholeNumber } from './parameters.js'
 import { POINT_BODY_BYTES_MAX, createPointHandler } from './points.js'
 import { createProbeRoutes, withoutDetails } from './probes.js'
 import { PointAnswers } from './reply.js'
 import { createRouter } from './router.js'
-import { readSenderQuery } from './senders.js'
 import type { Config } from '../../../config/settings.js'
 import type { Intake } from '../../../pipeline/intake.js'
 import type { PointColumns } from '../../../../protocol/columns.js'
@@ -17,6 +17,11 @@ import type { Route, RouteHandler, RouteTable } from './router.js'
 import type { StatusPort } from './status-port.js'
 import type { TokenCheck } from './tokens.js'
 import type { ClientBounds } from '../clients/bounds.js'
+
+const SENDERS_COUNT = 100
+const SENDERS_COUNT_MAX = 1_000
+/** More senders than there can be. */
+const SENDERS_OFFSET_MAX = 1_000_000
 
 export interface HandlerParts {
   /** Of the stream `telemetry`. */
@@ -120,9 +125,15 @@ function createHealthRoute (status: StatusPort, tokens: TokenCheck): RouteHandle
 
 function createSendersRoute (status: StatusPort): RouteHandler {
   return (call) => {
-    const query = readSenderQuery(call.request.query)
-    if ('message' in query) call.fail('invalid_query', query)
-    else call.answerWith(status.senders(query))
+    const parameters = new Parameters(call.request.query, ['offset', 'limit', 'sender'])
+    const read = parameters.result({
+      offset: parameters.get(
+        'offset', 0, wholeNumber(0, SENDERS_OFFSET_MAX), `must be a whole number from 0 to ${SENDERS_OFFSET_MAX}`),
+      limit: parameters.getCount('limit', SENDERS_COUNT, SENDERS_COUNT_MAX),
+      sender: parameters.get<string | null>('sender', null, (text) => text, '')
+    })
+    if (read.ok) call.answerWith(status.senders(read.value))
+    else call.fail('invalid_query', read)
   }
 }
 

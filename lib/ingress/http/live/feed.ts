@@ -200,11 +200,12 @@ export class Feed {
 
   readonly handle = (call: RouteCall): void => {
     const { request } = call
-    const view = readFeedQuery(request.query, this.options.metrics)
-    if ('message' in view) {
-      call.fail('invalid_query', view)
+    const read = readFeedQuery(request.query, this.options.metrics)
+    if (!read.ok) {
+      call.fail('invalid_query', read)
       return
     }
+    const { value: view } = read
     const lastEventId = request.header('last-event-id')
     this.streams.accept(call, (settle) => {
       const id = this.nextId++

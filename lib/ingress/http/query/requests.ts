@@ -5,7 +5,7 @@ import { SATELLITE_ID_CHARACTERS_MAX, SATELLITE_ID_RULE, isSatelliteId } from '.
 import { listNames, noSuchStream } from '../../../../protocol/names.js'
 import { parseDuration } from '../../../config/value-types.js'
 import type { ChosenMetrics, LatestRequest, SatellitesRequest, SeriesRequest } from '../api/status-port.js'
-import { Parameters, wholeNumber, type Read } from './parameters.js'
+import { Parameters, wholeNumber, type Read } from '../api/parameters.js'
 
 export const SATELLITES_COUNT = 100
 export const SATELLITES_COUNT_MAX = 1_000
