@@ -63,7 +63,9 @@ export async function measureCopy (session: Session, copied: CopiedRows = THREE_
     const costs = await Costs.begin(session)
     const startMs = performance.now()
     let sent = 0
-    while (performance.now() - startMs < plan.seconds * 1000) sent += await copier.copyIn(copy, [stream])
+    while (performance.now() - startMs < plan.seconds * 1000) {
+      sent += (await copier.copyAfter([], copy, [stream])).copied
+    }
     const seconds = (performance.now() - startMs) / 1000
     // The load is this process.
     const cost = await costs.end(0)

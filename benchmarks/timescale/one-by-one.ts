@@ -3,7 +3,7 @@ import type { Database } from '../../lib/database/database.js'
 import type { PipedOutcome } from '../../lib/database/piped-copy.js'
 
 export async function oneByOne (
-  db: Pick<Database, 'query' | 'copyIn'>,
+  db: Pick<Database, 'query'> & { copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> },
   statements: readonly string[],
   sql: string,
   chunks: readonly Buffer[]

@@ -64,7 +64,6 @@ export function sharedConnection (turns: Turns, purpose: string): Database {
     backendPid: turns.database.backendPid,
     onLost: () => undefined,
     query: (text, values) => turns.take(purpose, (database) => database.query(text, values)),
-    copyIn: (sql, chunks) => turns.take(purpose, (database) => database.copyIn(sql, chunks)),
     copyAfter: (statements, sql, chunks) =>
       turns.take(purpose, (database) => database.copyAfter(statements, sql, chunks)),
     close: async () => {

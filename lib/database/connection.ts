@@ -1,8 +1,7 @@
 /**
  * One connection to PostgreSQL. Together with piped-copy.ts the only module that knows `pg` and `pg-copy-streams`.
  *
- *   connect ──▶ alive ──query, copyIn, copyAfter──▶ alive ──close──▶ closed
- *                 │  └─ copyIn refused: the session is discarded, since its protocol state is unknown
+ *   connect ──▶ alive ──query, copyAfter──▶ alive ──close──▶ closed
  *                 └─ socket or server lost: onLost, once
  *
  * Guarantees: every call settles once the connection is lost, a lost connection raises no uncaught error, and close()
@@ -14,11 +13,10 @@
  * bigint columns are returned as strings, as in node-postgres: they may not fit into a number.
  */
 import type { Socket } from 'node:net'
-import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Client, DatabaseError } from 'pg'
 import type { ClientConfig, QueryResult, QueryResultRow } from 'pg'
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
+import { to as copyTo } from 'pg-copy-streams'
 import type { ConnectionOptions } from 'node:tls'
 import { parseTarget, type ConnectionTarget, type TargetHost } from './connection-target.js'
 import type { DatabaseConnection, QueryOutcome } from './database.js'
@@ -114,17 +112,6 @@ function messageOf (cause: unknown): string {
 function unavailable (cause: unknown): OperatingError {
   const message = `The database cannot be reached: ${messageOf(cause)}`
   return new OperatingError('database_unavailable', message, undefined, { cause })
-}
-
-/**
- * Writes all chunks at once: they are in memory anyway, and a pipeline costs a third of the CPU time of a small COPY.
- * The last one is passed to end(), so nothing is written to a stream that an error has closed.
- */
-async function feed (stream: Writable, chunks: readonly Buffer[]): Promise<void> {
-  const done = finished(stream)
-  for (const chunk of chunks.slice(0, -1)) stream.write(chunk)
-  stream.end(chunks[chunks.length - 1])
-  await done
 }
 
 /**
@@ -286,18 +273,6 @@ class PgConnection implements DatabaseConnection {
       if (notice.channel === channel) onNotice(notice.payload ?? '')
     })
     await this.query(`LISTEN ${channel}`)
-  }
-
-  async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
-    const stream = this.client.query(copyFrom(sql))
-    try {
-      await this.track(feed(stream, chunks))
-      return stream.rowCount
-    } catch (error) {
-      // The stream still occupies the connection, whose state is unknown.
-      this.destroy()
-      throw error
-    }
   }
 
   async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {

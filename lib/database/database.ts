@@ -20,12 +20,7 @@ export interface Database {
     text: string, values?: readonly unknown[]
   ): Promise<QueryOutcome<Row>>
   /**
-   * COPY … FROM STDIN. Resolves with the number of rows reported by the server; any error destroys the connection.
-   * @param chunks few and large: each costs two socket writes
-   */
-  copyIn (sql: string, chunks: readonly Buffer[]): Promise<number>
-  /**
-   * Statements without values, then COPY … FROM STDIN, in one round trip. The rows are sent regardless of the
+   * Statements without values, if any, then COPY … FROM STDIN, in one round trip. The rows are sent regardless of the
    * statements' results; ROLLBACK undoes them. If the server refuses a statement or a row, it skips the remaining rows
    * and the session stays usable; any other error destroys the connection.
    * @param chunks few and large; must not change until the promise settles

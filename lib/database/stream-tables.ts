@@ -90,10 +90,6 @@ class StreamSession implements Database {
     return await this.database.query<Row>(this.sql(text), values)
   }
 
-  async copyIn (sql: string, chunks: readonly Buffer[]): Promise<number> {
-    return await this.database.copyIn(this.sql(sql), chunks)
-  }
-
   async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
     return await this.database.copyAfter(statements.map((each) => this.sql(each)), this.sql(sql), chunks)
   }

@@ -29,8 +29,8 @@ export async function countStored (db: Database, stream: Stream, payloads: reado
   const list = columns.map(identifier).join(', ')
   await db.query(makeTable(stream.name, list))
   const copy = new CopySorter(rowEnd, columns.length).sort(payloads, rows)
-  const taken = await db.copyIn(`COPY pg_temp.compared_points (${list}) FROM STDIN (FORMAT binary)`, [copy])
-  if (taken !== rows) throw new Error(`COPY took ${taken} rows of ${rows}`)
+  const { copied } = await db.copyAfter([], `COPY pg_temp.compared_points (${list}) FROM STDIN (FORMAT binary)`, [copy])
+  if (copied !== rows) throw new Error(`COPY took ${copied} rows of ${rows}`)
   const span = (await db.query<{ first: string, last: string }>(SPAN)).rows[0]
   return (await db.query<{ stored: number }>(count(stream.name, list), [span?.first, span?.last])).rows[0]?.stored ?? 0
 }

@@ -25,16 +25,10 @@ async function openWithTable (t: Test, url: string): Promise<Database> {
   return database
 }
 
-type Copy = (database: Database, sql: string, chunks: readonly Buffer[]) => Promise<number>
-
-/** Both ways of copying; what holds of one holds of the other. */
-const COPIES: ReadonlyArray<readonly [name: string, copy: Copy]> = [
-  ['COPY', async (database, sql, chunks) => await database.copyIn(sql, chunks)],
-  [
-    'COPY after statements',
-    async (database, sql, chunks) => (await database.copyAfter(['BEGIN', 'SELECT 1'], sql, chunks)).copied
-  ]
-]
+/** The rows that the server took. */
+async function copyInto (database: Database, sql: string, chunks: readonly Buffer[]): Promise<number> {
+  return (await database.copyAfter(['BEGIN', 'SELECT 1'], sql, chunks)).copied
+}
 
 /** The error that a promise rejects with. */
 async function failure (work: Promise<unknown>): Promise<unknown> {
@@ -85,15 +79,6 @@ t.test('connecting', async t => {
   t.match(away, { code: 'database_unavailable', message: /ECONNREFUSED/ })
 })
 
-t.test('COPY', async t => {
-  const { url } = shared
-  const database = await openWithTable(t, url)
-  t.equal(await database.copyIn('COPY words FROM STDIN', [Buffer.from('one\ntwo\n'), Buffer.from('three\n')]), 3)
-  t.equal(await database.copyIn('COPY words FROM STDIN', []), 0)
-  t.equal(await database.copyIn('COPY words FROM STDIN', [MEGABYTE]), MEGABYTE.length / 8)
-  t.equal((await database.query('SELECT FROM words')).rowCount, 3 + MEGABYTE.length / 8)
-})
-
 t.test('COPY after statements: one round trip, with the rows of each', async t => {
   const { url } = shared
   const database = await openWithTable(t, url)
@@ -126,39 +111,16 @@ t.test('COPY after statements: one round trip, with the rows of each', async t =
   t.equal((await database.query('SELECT FROM words')).rowCount, 2)
 })
 
-t.test('COPY that the server refuses', async t => {
+t.test('backend killed in the middle of a COPY', async t => {
   const { url } = shared
-  const cases = [
-    { sql: 'COPY absent FROM STDIN', chunks: [MEGABYTE], state: '42P01' },
-    { sql: 'COPY numbers FROM STDIN', chunks: [Buffer.from('1\n'), Buffer.from('one\n')], state: '22P02' },
-    { sql: 'COPY numbers FROM STDIN', chunks: MANY, state: '22P02' }
-  ]
-  for (const { sql, chunks, state } of cases) {
-    const database = await open(t, url)
-    await database.query('CREATE TEMP TABLE numbers (number int)')
-    let losses = 0
-    database.onLost = () => { losses++ }
-    const error = await failure(database.copyIn(sql, chunks))
-    t.equal(sqlState(error), state)
-    t.notOk(isConnectionError(error))
-    t.notOk(database.alive, 'the session is thrown away')
-    t.ok(isConnectionError(await failure(database.query('SELECT 1'))))
-    t.equal(losses, 0, 'who threw it away knows')
-  }
+  const observer = await open(t, url)
+  const database = await openWithTable(t, url)
+  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
+  await copying(observer, database.backendPid)
+  await observer.query('SELECT pg_terminate_backend($1)', [database.backendPid])
+  t.ok(isConnectionError(await copy))
+  t.notOk(database.alive)
 })
-
-for (const [name, copyInto] of COPIES) {
-  t.test(`backend killed in the middle of a ${name}`, async t => {
-    const { url } = shared
-    const observer = await open(t, url)
-    const database = await openWithTable(t, url)
-    const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
-    await copying(observer, database.backendPid)
-    await observer.query('SELECT pg_terminate_backend($1)', [database.backendPid])
-    t.ok(isConnectionError(await copy))
-    t.notOk(database.alive)
-  })
-}
 
 t.test('server killed in the middle of a COPY, and between two statements', async t => {
   const server = await startTestPostgres(t)
@@ -172,7 +134,7 @@ t.test('server killed in the middle of a COPY, and between two statements', asyn
     }
   })
   const database = await openWithTable(t, server.url)
-  const copy = failure(database.copyIn('COPY words FROM STDIN', MANY))
+  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
   await copying(observer, database.backendPid)
   await server.kill()
   t.ok(isConnectionError(await copy))
@@ -215,7 +177,7 @@ t.test('close waits for a COPY that is under way', async t => {
   let losses = 0
   database.onLost = () => { losses++ }
   const chunks = MANY.slice(0, 20)
-  const copy = database.copyIn('COPY words FROM STDIN', chunks)
+  const copy = copyInto(database, 'COPY words FROM STDIN', chunks)
   const closed = database.close()
   t.equal(database.close(), closed, 'callers share one closing')
   t.equal(await copy, chunks.length * MEGABYTE.length / 8)
@@ -234,26 +196,24 @@ t.test('a statement that takes too long is cancelled, and the session goes on', 
   t.equal((await database.query('SELECT 1')).rowCount, 1)
 })
 
-for (const [name, copy] of COPIES) {
-  t.test(`a server that falls silent, between statements and in a ${name}, is given up`, async t => {
-    for (const work of [
-      async (database: Database) => await database.query('SELECT 1'),
-      async (database: Database) => await copy(database, 'COPY words FROM STDIN', MANY)
-    ]) {
-      const silent = await connect(shared.url, { ...OPTIONS, statementMsMax: 50 })
-      t.teardown(() => silent.destroy())
-      await silent.query('CREATE TEMP TABLE words (word text)')
-      let lost: Error | null = null
-      silent.onLost = (error) => { lost = error }
-      process.kill(silent.backendPid, 'SIGSTOP')
-      const error = await failure(work(silent))
-      process.kill(silent.backendPid, 'SIGCONT')
-      t.ok(isUnanswered(error) && isConnectionError(error), String(error))
-      t.notOk(silent.alive)
-      t.ok(lost)
-    }
-  })
-}
+t.test('a server that falls silent, between statements and in a COPY, is given up', async t => {
+  for (const work of [
+    async (database: Database) => await database.query('SELECT 1'),
+    async (database: Database) => await copyInto(database, 'COPY words FROM STDIN', MANY)
+  ]) {
+    const silent = await connect(shared.url, { ...OPTIONS, statementMsMax: 50 })
+    t.teardown(() => silent.destroy())
+    await silent.query('CREATE TEMP TABLE words (word text)')
+    let lost: Error | null = null
+    silent.onLost = (error) => { lost = error }
+    process.kill(silent.backendPid, 'SIGSTOP')
+    const error = await failure(work(silent))
+    process.kill(silent.backendPid, 'SIGCONT')
+    t.ok(isUnanswered(error) && isConnectionError(error), String(error))
+    t.notOk(silent.alive)
+    t.ok(lost)
+  }
+})
 
 t.test('close gives up on a statement that does not end', async t => {
   const { url } = shared
@@ -265,20 +225,18 @@ t.test('close gives up on a statement that does not end', async t => {
   t.ok(isConnectionError(await sleep))
 })
 
-for (const [name, copyInto] of COPIES) {
-  t.test(`destroy ends a ${name} at once, or before it began`, async t => {
-    const { url } = shared
-    const observer = await open(t, url)
-    const database = await openWithTable(t, url)
-    const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
-    await copying(observer, database.backendPid)
-    database.destroy()
-    t.ok(isConnectionError(await copy))
+t.test('destroy ends a COPY at once, or before it began', async t => {
+  const { url } = shared
+  const observer = await open(t, url)
+  const database = await openWithTable(t, url)
+  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
+  await copying(observer, database.backendPid)
+  database.destroy()
+  t.ok(isConnectionError(await copy))
 
-    const early = await openWithTable(t, url)
-    const refused = failure(copyInto(early, 'COPY words FROM STDIN', MANY))
-    early.destroy()
-    t.ok(isConnectionError(await refused))
-    t.ok(isConnectionError(await failure(copyInto(early, 'COPY words FROM STDIN', MANY))), 'and after it')
-  })
-}
+  const early = await openWithTable(t, url)
+  const refused = failure(copyInto(early, 'COPY words FROM STDIN', MANY))
+  early.destroy()
+  t.ok(isConnectionError(await refused))
+  t.ok(isConnectionError(await failure(copyInto(early, 'COPY words FROM STDIN', MANY))), 'and after it')
+})

@@ -19,7 +19,6 @@ function answering (row: object | Error): Database & { readonly asked: string[] 
       asked.push(text)
       return row instanceof Error ? Promise.reject(row) : Promise.resolve({ rows: [row as never], rowCount: 1 })
     },
-    copyIn: () => Promise.resolve(0),
     copyAfter: () => Promise.resolve({ counts: [], copied: 0 }),
     close: () => Promise.resolve(),
     destroy: () => undefined

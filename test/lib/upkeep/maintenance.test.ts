@@ -103,10 +103,6 @@ class FakeSession extends EventEmitter implements Database {
     while (this.count(pattern) === 0) await once(this, 'asked')
   }
 
-  copyIn (): Promise<number> {
-    throw new Error('nobody copies here')
-  }
-
   copyAfter (): Promise<never> {
     throw new Error('nobody copies here')
   }
