@@ -21,14 +21,11 @@ import { parseIsoTime } from '../../protocol/time.js'
 import { readBounded } from '../config/bounded-file.js'
 import { RATE_MAX } from '../config/settings.js'
 import { nearest } from '../config/value-types.js'
+import { ACCESS_FILE_BYTES_MAX, AccessFileReader, type Fields } from './access-file.js'
 import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
 
 /** Every request compares its token with all of them: a thousand take 25 µs. */
 export const TOKENS_MAX = 1_000
-/** A thousand tokens of a kilobyte each; most are far smaller. */
-const FILE_BYTES_MAX = 1024 * 1024
-/** Faults listed: a file of another kind has one on every line. */
-const FAULTS_MAX = 100
 /** Maximum length of text from the file in a message. */
 const ECHO_MAX = 64
 const NAME = /^[\w.-]{1,64}$/
@@ -52,7 +49,7 @@ export type ReadTokens =
 export async function readTokens (apiTokens: readonly string[], file: string | null): Promise<ReadTokens> {
   const own = tokensFromSetting(apiTokens)
   if (file === null) return { ok: true, tokens: own.length === 0 ? null : own }
-  const { text, problem } = await readBounded(file, FILE_BYTES_MAX)
+  const { text, problem } = await readBounded(file, ACCESS_FILE_BYTES_MAX)
   return problem === null ? parseTokenFile(text, own) : { ok: false, faults: [problem] }
 }
 
@@ -68,26 +65,18 @@ export function parseTokenFile (text: string, others: readonly Token[] = []): Re
   return { ok: true, tokens: [...others, ...tokens] }
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
-class TokenFileReader {
-  readonly faults: string[] = []
+class TokenFileReader extends AccessFileReader {
   private readonly names: Set<string>
   private readonly digests: Set<string>
 
   constructor (others: readonly Token[]) {
+    super()
     this.names = new Set(others.map(({ name }) => name))
     this.digests = new Set(others.map(({ sha256 }) => sha256))
   }
 
   read (value: unknown): Token[] {
-    const fields = this.fields(value, '', ['tokens'])
-    if (fields === null) return []
-    const tokens = fields['tokens']
-    if (!Array.isArray(tokens)) return this.refuse([], 'tokens', 'must be a list')
-    if (tokens.length > TOKENS_MAX) {
-      return this.refuse([], 'tokens', `has ${tokens.length} entries; the maximum is ${TOKENS_MAX}`)
-    }
+    const tokens = this.entries(value, 'tokens', TOKENS_MAX)
     const read = tokens.flatMap((entry, index) => this.readToken(entry, `tokens[${index}]`) ?? [])
     const satellites = read.reduce((sum, { satellitesMax }) => sum + (satellitesMax ?? 0), 0)
     if (satellites > SATELLITES_TOTAL_MAX) {
@@ -164,27 +153,9 @@ class TokenFileReader {
     return micros / MICROS_PER_MS
   }
 
-  /** Returns the object itself, or null after reporting a fault. */
-  private fields (value: unknown, path: string, known: readonly string[]): Fields | null {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      return this.refuse(null, path, `must be an object with ${known.join(', ')}`)
-    }
-    for (const key of Object.keys(value)) {
-      if (known.includes(key)) continue
-      const place = path === '' ? key : `${path}.${key}`.slice(0, 2 * ECHO_MAX)
-      this.fault(place, `is not a known field; use ${known.join(', ')}${meant(key, known)}`)
-    }
-    return value as Fields
-  }
-
-  /** Reports a fault, and returns `instead` of the value. */
-  private refuse<T> (instead: T, path: string, message: string): T {
-    this.fault(path, message)
-    return instead
-  }
-
-  private fault (path: string, message: string): void {
-    if (this.faults.length < FAULTS_MAX) this.faults.push(path === '' ? message : `${path} ${message}`)
+  protected override refuseField (key: string, path: string, known: readonly string[]): void {
+    const place = path === '' ? key : `${path}.${key}`.slice(0, 2 * ECHO_MAX)
+    this.fault(place, `is not a known field; use ${known.join(', ')}${meant(key, known)}`)
   }
 }
 

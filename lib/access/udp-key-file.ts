@@ -14,19 +14,16 @@
  * A key is valid at one port, because each port has a process of its own that knows which packets have arrived: at
  * another one, captured packets would be accepted again.
  */
-import { readFile, stat } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
+import { readBounded } from '../config/bounded-file.js'
 import { parseYaml } from '../config/yaml-document.js'
 import type { Config } from '../config/settings.js'
 import { nearest } from '../config/value-types.js'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { isKeyId, isSecret, KEY_ID_RULE, SECRET_RULE } from '../../protocol/packet/packet-key.js'
+import { ACCESS_FILE_BYTES_MAX, AccessFileReader, type Fields } from './access-file.js'
 import { UDP_KEYS_MAX, type UdpKey } from './udp-key.js'
 
-/** A thousand keys of a kilobyte each; most are far smaller. */
-const FILE_BYTES_MAX = 1024 * 1024
-/** Faults listed: a file of another kind has one on every line. */
-const FAULTS_MAX = 100
 /** Permissions of others to read or write. */
 const OTHERS_MODE = 0o066
 /** Length of an unknown name that is compared with the known ones. */
@@ -44,19 +41,13 @@ type Settings = Pick<Config, 'udpKeysFile' | 'udpPorts'>
 export async function readUdpKeys ({ udpKeysFile: file, udpPorts }: Settings): Promise<ReadUdpKeys> {
   if (file === null) return { ok: true, keys: null, warnings: [] }
   const name = `UDP_KEYS_FILE ${file}`
-  try {
-    const stats = await stat(file)
-    if (!stats.isFile() || stats.size > FILE_BYTES_MAX) {
-      return { ok: false, faults: [`${name}: is not a regular file, or larger than ${FILE_BYTES_MAX} bytes`] }
-    }
-    const { keys, faults } = parseUdpKeys(await readFile(file, 'utf8'), udpPorts)
-    if (faults.length > 0) return { ok: false, faults: faults.map((fault) => `${name}: ${fault}`) }
-    const isOpen = (stats.mode & OTHERS_MODE) !== 0
-    const warnings = isOpen ? [`other users of this machine may have access to ${name}: chmod 600 it`] : []
-    return { ok: true, keys, warnings }
-  } catch (error) {
-    return { ok: false, faults: [`${name}: cannot be read: ${(error as Error).message}`] }
-  }
+  const { text, mode, problem } = await readBounded(file, ACCESS_FILE_BYTES_MAX)
+  if (problem !== null) return { ok: false, faults: [`${name}: ${problem}`] }
+  const { keys, faults } = parseUdpKeys(text, udpPorts)
+  if (faults.length > 0) return { ok: false, faults: faults.map((fault) => `${name}: ${fault}`) }
+  const isOpen = (mode & OTHERS_MODE) !== 0
+  const warnings = isOpen ? [`other users of this machine may have access to ${name}: chmod 600 it`] : []
+  return { ok: true, keys, warnings }
 }
 
 /** Whether tokens keep people out of HTTP but not of UDP: a sentence without a full stop; null: not so. */
@@ -89,24 +80,17 @@ export function parseUdpKeys (text: string, ports: readonly number[]): ParsedUdp
   return { keys, faults: reader.faults }
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
-class UdpKeyReader {
-  readonly faults: string[] = []
+class UdpKeyReader extends AccessFileReader {
   private readonly ids = new Set<string>()
   private readonly secrets = new Set<string>()
 
-  constructor (private readonly ports: readonly number[]) {}
+  constructor (private readonly ports: readonly number[]) {
+    super()
+  }
 
   read (value: unknown): UdpKey[] {
-    const fields = this.fields(value, '', ['keys'])
-    if (fields === null) return []
-    const entries = fields['keys']
-    if (!Array.isArray(entries)) return this.refuse([], 'keys', 'must be a list')
-    if (entries.length > UDP_KEYS_MAX) {
-      return this.refuse([], 'keys', `has ${entries.length} entries; the maximum is ${UDP_KEYS_MAX}`)
-    }
-    return entries.flatMap((entry: unknown, index) => this.readKey(entry, `keys[${index}]`) ?? [])
+    const entries = this.entries(value, 'keys', UDP_KEYS_MAX)
+    return entries.flatMap((entry, index) => this.readKey(entry, `keys[${index}]`) ?? [])
   }
 
   private readKey (value: unknown, path: string): UdpKey | null {
@@ -154,27 +138,8 @@ class UdpKeyReader {
     return this.refuse(null, `${path}.port`, 'must be one of UDP_PORT')
   }
 
-  /** Returns the object itself, or null after reporting a fault. */
-  private fields (value: unknown, path: string, known: readonly string[]): Fields | null {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      return this.refuse(null, path, `must be a mapping with ${known.join(', ')}`)
-    }
-    for (const key of Object.keys(value)) {
-      if (known.includes(key)) continue
-      const meant = nearest(key.slice(0, NAME_MAX), known)
-      const hint = meant === null ? `; use ${known.join(', ')}` : `; did you mean ${meant}?`
-      this.fault(path, `has an unknown field${hint}`)
-    }
-    return value as Fields
-  }
-
-  /** Reports a fault, and returns `instead` of the value. */
-  private refuse<T> (instead: T, path: string, message: string): T {
-    this.fault(path, message)
-    return instead
-  }
-
-  private fault (path: string, message: string): void {
-    if (this.faults.length < FAULTS_MAX) this.faults.push(path === '' ? message : `${path} ${message}`)
+  protected override refuseField (key: string, path: string, known: readonly string[]): void {
+    const meant = nearest(key.slice(0, NAME_MAX), known)
+    this.fault(path, `has an unknown field; ${meant === null ? `use ${known.join(', ')}` : `did you mean ${meant}?`}`)
   }
 }

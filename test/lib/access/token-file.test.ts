@@ -40,12 +40,12 @@ t.test('each fault is reported with its position', t => {
     changes.map((each) => [{ tokens: [{ ...ENTRY, ...each }] }, expected])
   )
   const cases: Array<[unknown, RegExp]> = [
-    [[], /^must be an object with tokens$/],
-    [null, /^must be an object/],
+    [[], /^must be a mapping with tokens$/],
+    [null, /^must be a mapping/],
     [{}, /^tokens must be a list$/],
     [{ tokens: {} }, /^tokens must be a list$/],
     [{ tokens: [], tokenz: 1 }, /^tokenz is not a known field; use tokens; did you mean tokens\?$/],
-    [{ tokens: [7] }, /^tokens\[0\] must be an object with name, sha256, roles, satellites, .*, expires$/],
+    [{ tokens: [7] }, /^tokens\[0\] must be a mapping with name, sha256, roles, satellites, .*, expires$/],
     ...entryCases(
       [{ expire: '2027-01-01T00:00:00Z' }],
       /^tokens\[0\]\.expire is not a known field; .*; did you mean expires\?$/
