@@ -11,7 +11,6 @@ import { SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
 import { waitForServer } from '../sim/server-check.js'
 import { simulate, type SimulationOptions, type UdpOptions } from '../sim/simulate.js'
 import { describeCause, summaryText, verdictText } from '../sim/summary.js'
-import { UDP_KEY_VARIABLE } from '../config/settings.js'
 import { formatCount, url as urlType } from '../config/value-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import type { OptionValues } from './options.js'
@@ -19,7 +18,8 @@ import { end, STANDARD_OUTPUT } from './output.js'
 import { onSignals } from './signals.js'
 import { CHECK_COMMAND, check } from './simulator/sim-check.js'
 import { ADMISSION_OPTIONS, API_URL_OPTION, readServer } from './simulator/sim-server.js'
-import { readUdpKey, UDP_KEY_OPTIONS } from './simulator/sim-udp-key.js'
+import { readSecret } from './simulator/sim-secret.js'
+import { UDP_KEY, UDP_KEY_OPTIONS } from './simulator/sim-udp-key.js'
 
 const { print, complain } = STANDARD_OUTPUT
 /** As typed; `orbitstream sim` is the same program. */
@@ -213,7 +213,7 @@ function readUdp (values: OptionValues<typeof SPEC.options>, apiUrl: URL): UdpOp
   const url = urlType(['udp']).parse(udpUrl ?? `udp://${apiUrl.hostname}:${UDP_PORT}`)
   if (!url.ok) return `--udp-url: ${url.message}`
   if (new URL(url.value).port === '') return '--udp-url: needs a port, as in udp://127.0.0.1:8081'
-  const key = readUdpKey(values['udp-key'], values['udp-key-file'], process.env[UDP_KEY_VARIABLE])
+  const key = readSecret(UDP_KEY, values['udp-key'], values['udp-key-file'])
   return 'problem' in key ? key.problem : { udpUrl: new URL(url.value), pointsPerPacket, sender, key: key.text }
 }
 

@@ -17,7 +17,7 @@ import { describeCause } from '../../sim/summary.js'
 import { reachable } from '../address.js'
 import { defineCommand } from '../command.js'
 import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type Trust } from '../simulator/client-tls.js'
-import { readToken } from '../simulator/sim-token.js'
+import { readSecret, TOKEN } from '../simulator/sim-secret.js'
 import { printable } from '../table.js'
 
 const STATUSES = ['healthy', 'degraded', 'unhealthy'] as const
@@ -56,7 +56,7 @@ export const health = defineCommand({
   ],
   settings: ['host', 'port', 'tlsCert', 'tlsKey'],
   async run ({ config, values, print, complain }) {
-    const read = readToken(undefined, values['token-file'], process.env[TOKEN_VARIABLE])
+    const read = readSecret(TOKEN, undefined, values['token-file'])
     if ('problem' in read) {
       complain(`error: ${read.problem}`)
       return 2

@@ -3,6 +3,7 @@
  * all users of the machine; files and the environment are not.
  */
 import { readFileSync } from 'node:fs'
+import { TOKEN_VARIABLE } from '../../config/settings.js'
 
 export interface SecretSource {
   /** Without dashes. The option for the file has `-file` after it. */
@@ -14,10 +15,17 @@ export interface SecretSource {
 
 export type ReadSecret = { readonly text: string | null } | { readonly problem: string }
 
+/** The token to send to a server. */
+export const TOKEN: SecretSource = {
+  option: 'token',
+  variable: TOKEN_VARIABLE,
+  problemOf: (text) => /^[\x21-\x7e]+$/.test(text) ? null : 'must consist of visible ASCII characters'
+}
+
 /** Messages name the source, and never repeat the secret. @param variable value of the variable */
 export function readSecret (
   { option, variable: name, problemOf }: SecretSource, given: string | undefined, file: string | undefined,
-  variable: string | undefined
+  variable = process.env[name]
 ): ReadSecret {
   const checked = (text: string, source: string): ReadSecret => {
     const problem = text === '' ? 'is empty' : problemOf(text)

@@ -3,7 +3,7 @@ import { TOKEN_VARIABLE } from '../../config/settings.js'
 import { url as urlType } from '../../config/value-types.js'
 import type { Option } from '../options.js'
 import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type ClientTls } from './client-tls.js'
-import { readToken } from './sim-token.js'
+import { readSecret, TOKEN } from './sim-secret.js'
 
 export const API_URL_OPTION = {
   name: 'api-url',
@@ -50,7 +50,7 @@ interface ServerValues {
 export function readServer (values: ServerValues): Server | string {
   const url = urlType(['http', 'https']).parse(values['api-url'])
   if (!url.ok) return `--api-url: ${url.message}`
-  const read = readToken(values.token, values['token-file'], process.env[TOKEN_VARIABLE])
+  const read = readSecret(TOKEN, values.token, values['token-file'])
   if ('problem' in read) return read.problem
   const tls = readClientTls(values)
   if (typeof tls === 'string') return tls

@@ -2,7 +2,7 @@
 import { UDP_KEY_VARIABLE } from '../../config/settings.js'
 import { KEY_RULE, parsePacketKey } from '../../../protocol/packet/packet-key.js'
 import type { Option } from '../options.js'
-import { readSecret, type ReadSecret } from './sim-secret.js'
+import type { SecretSource } from './sim-secret.js'
 
 export const UDP_KEY_OPTIONS = [
   {
@@ -21,16 +21,8 @@ export const UDP_KEY_OPTIONS = [
   }
 ] as const satisfies readonly Option[]
 
-const SOURCE = {
+export const UDP_KEY: SecretSource = {
   option: 'udp-key',
   variable: UDP_KEY_VARIABLE,
-  problemOf: (text: string) => parsePacketKey(text) === null ? KEY_RULE : null
-}
-
-export function readUdpKey (
-  key: string | undefined,
-  file: string | undefined,
-  variable: string | undefined
-): ReadSecret {
-  return readSecret(SOURCE, key, file, variable)
+  problemOf: (text) => parsePacketKey(text) === null ? KEY_RULE : null
 }
