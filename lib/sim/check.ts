@@ -5,7 +5,7 @@
  *   missed   injected but not stored: the point was lost or refused, or the anomaly was not detected
  *   false    stored but not injected; includes anomalies of other senders at that time
  */
-import { request } from 'undici'
+import { askApi } from './send/api-request.js'
 import { apiBase, bearer } from './send/bearer.js'
 import type { TrueAnomaly } from './fleet/truth.js'
 
@@ -52,12 +52,9 @@ export async function fetchAnomalies (
       limit: String(PAGE_MAX),
       ...cursor === null ? {} : { cursor }
     })
-    const answer = await request(`${apiBase(url)}/anomalies?${query.toString()}`, {
-      headers: bearer(token),
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS)
-    })
-    const text = await answer.body.text()
-    if (answer.statusCode !== 200) throw new Error(`the server answered ${answer.statusCode}: ${text.trim()}`)
+    const { status, text } = await askApi(
+      `${apiBase(url)}/anomalies?${query.toString()}`, ANSWER_TIMEOUT_MS, bearer(token))
+    if (status !== 200) throw new Error(`the server answered ${status}: ${text.trim()}`)
     const page = JSON.parse(text) as { anomalies: TrueAnomaly[], next: string | null }
     for (const anomaly of page.anomalies) anomalies.push(anomaly)
     cursor = page.next

@@ -170,7 +170,7 @@ const NOT_TRUSTED = 'the server\'s certificate is not trusted; name its root wit
 
 const CAUSES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'connection reset by the server',
+  ECONNRESET: 'connection closed by the server; if it serves TLS, its address begins with https://',
   lost: 'lost in the network, estimated from missing packets',
   EPIPE: 'connection closed by the server',
   closed: 'connection closed by the server before it answered',
@@ -180,10 +180,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NOT_TRUSTED,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOT_TRUSTED,
   CERT_HAS_EXPIRED: 'the server\'s certificate has expired',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'the server\'s certificate is for another name',
-  UND_ERR_SOCKET: 'connection closed by the server; if it serves TLS, its address begins with https://',
-  UND_ERR_CONNECT_TIMEOUT: 'connection timed out',
-  UND_ERR_HEADERS_TIMEOUT: 'response timed out'
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the server\'s certificate is for another name'
 }
 
 /** A cause of failure in words, with its code. */

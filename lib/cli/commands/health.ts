@@ -9,14 +9,15 @@
  * Exit codes: 0 points are accepted (healthy or degraded); 1 they are not, or no server answers in time.
  */
 import { readFileSync } from 'node:fs'
-import { request } from 'undici'
+import type { ConnectionOptions } from 'node:tls'
 import { TOKEN_VARIABLE } from '../../config/settings.js'
+import { askApi, trustForRequests } from '../../sim/send/api-request.js'
 import { bearer } from '../../sim/send/bearer.js'
 import { codeOf } from '../../sim/send/http-transport.js'
 import { describeCause } from '../../sim/summary.js'
 import { reachable } from '../address.js'
 import { defineCommand } from '../command.js'
-import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type Trust } from '../simulator/client-tls.js'
+import { CLIENT_TLS_OPTIONS, readClientTls } from '../simulator/client-tls.js'
 import { readSecret, TOKEN } from '../simulator/sim-secret.js'
 import { printable } from '../table.js'
 
@@ -66,7 +67,7 @@ export const health = defineCommand({
       complain(`error: ${tls}`)
       return 2
     }
-    if (tls !== null) useForRequests(tls)
+    if (tls !== null) trustForRequests(tls)
     const origin = `http${tls === null ? '' : 's'}://${reachable(config.host)}:${config.port}`
     const found = await ask(origin, read.text, values.timeout)
     if ('problem' in found) {
@@ -82,7 +83,7 @@ export const health = defineCommand({
 type TlsValues = Parameters<typeof readClientTls>[0]
 
 /** Null: plain HTTP. A text: what is wrong. */
-function readTrust (values: TlsValues, tlsCert: string | null): Trust | null | string {
+function readTrust (values: TlsValues, tlsCert: string | null): ConnectionOptions | null | string {
   const given = readClientTls(values)
   if (typeof given === 'string') return given
   if (tlsCert === null && Object.keys(given).length === 0) return null
@@ -97,17 +98,13 @@ function readTrust (values: TlsValues, tlsCert: string | null): Trust | null | s
 
 async function ask (origin: string, token: string | null, timeoutMs: number): Promise<Found> {
   try {
-    const { body, statusCode } = await request(`${origin}/health`, {
-      headers: bearer(token),
-      signal: AbortSignal.timeout(timeoutMs)
-    })
-    const text = await body.text()
+    const { status, text } = await askApi(`${origin}/health`, timeoutMs, bearer(token))
     const answer = parse(text)
     const health = readHealth(answer)
     if (health !== null) return { text, health }
     return {
       problem: refusal(answer) ??
-      `the server at ${origin} is not OrbitStream (status ${statusCode}); check HOST and PORT`
+      `the server at ${origin} is not OrbitStream (status ${status}); check HOST and PORT`
     }
   } catch (error) {
     const cause = error instanceof Error ? codeOf(error) : String(error)

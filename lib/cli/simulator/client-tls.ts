@@ -1,6 +1,5 @@
 /** Options of programs that talk to a server over TLS: whom they trust, and the certificate that they present. */
 import { readFileSync } from 'node:fs'
-import { Agent, setGlobalDispatcher, type buildConnector } from 'undici'
 import type { Option } from '../options.js'
 
 export const CLIENT_TLS_OPTIONS = [
@@ -19,9 +18,6 @@ export const CLIENT_TLS_OPTIONS = [
   },
   { name: 'key', type: 'string', placeholder: 'file', help: 'https: key of --cert in PEM.' }
 ] as const satisfies readonly Option[]
-
-/** As undici and node:tls take them. */
-export type Trust = buildConnector.BuildOptions
 
 /** Texts in PEM. */
 export interface ClientTls { ca?: string, cert?: string, key?: string }
@@ -42,9 +38,4 @@ export function readClientTls (values: Values): ClientTls | string {
     }
   }
   return tls
-}
-
-/** Makes all requests of undici in this process use the options. */
-export function useForRequests (tls: Trust): void {
-  setGlobalDispatcher(new Agent({ connect: tls }))
 }

@@ -1,8 +1,7 @@
 /** The catalogue of the server that a simulation sends to. */
-import { text as readAll } from 'node:stream/consumers'
-import { request } from 'undici'
 import { BUILT_IN, type Catalogue } from '../../../protocol/catalogue.js'
 import { parseCatalogue } from '../../catalogue/catalogue-file.js'
+import { askApi } from '../../sim/send/api-request.js'
 import { bearer } from '../../sim/send/bearer.js'
 
 const TIMEOUT_MS = 10_000
@@ -12,12 +11,10 @@ const NOT_FOUND = 404
 export async function fetchCatalogue (url: URL, token: string | null): Promise<Catalogue | string> {
   const address = `${url.origin}${url.pathname.replace(/\/+$/, '')}/catalogue`
   try {
-    const { statusCode, body } = await request(
-      address, { headers: bearer(token), signal: AbortSignal.timeout(TIMEOUT_MS) })
-    const text = await readAll(body)
+    const { status, text } = await askApi(address, TIMEOUT_MS, bearer(token))
     // Servers of the first release have the built-in catalogue only.
-    if (statusCode === NOT_FOUND) return BUILT_IN
-    if (statusCode !== 200) return `${address} answers ${statusCode}: ${text.trim()}`
+    if (status === NOT_FOUND) return BUILT_IN
+    if (status !== 200) return `${address} answers ${status}: ${text.trim()}`
     const parsed = parseCatalogue(text)
     return parsed.ok ? parsed.catalogue : `${address} has a catalogue that this simulator does not understand`
   } catch (error) {

@@ -1,8 +1,9 @@
 /** Options that name the server to talk to, and the token and certificates for it. */
 import { TOKEN_VARIABLE } from '../../config/settings.js'
 import { url as urlType } from '../../config/value-types.js'
+import { trustForRequests } from '../../sim/send/api-request.js'
 import type { Option } from '../options.js'
-import { CLIENT_TLS_OPTIONS, readClientTls, useForRequests, type ClientTls } from './client-tls.js'
+import { CLIENT_TLS_OPTIONS, readClientTls, type ClientTls } from './client-tls.js'
 import { readSecret, TOKEN } from './sim-secret.js'
 
 export const API_URL_OPTION = {
@@ -46,7 +47,7 @@ interface ServerValues {
   readonly 'token-file': string | undefined
 }
 
-/** The server that a command line names; requests of undici go to it from then on. A text: what is wrong. */
+/** The server that a command line names; from then on its API is asked with its certificates. A text: what is wrong. */
 export function readServer (values: ServerValues): Server | string {
   const url = urlType(['http', 'https']).parse(values['api-url'])
   if (!url.ok) return `--api-url: ${url.message}`
@@ -54,6 +55,6 @@ export function readServer (values: ServerValues): Server | string {
   if ('problem' in read) return read.problem
   const tls = readClientTls(values)
   if (typeof tls === 'string') return tls
-  useForRequests(tls)
+  trustForRequests(tls)
   return { url: new URL(url.value), token: read.text, tls }
 }

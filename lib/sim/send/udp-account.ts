@@ -1,5 +1,5 @@
 /** Asks the server what it received of one sender's packets in one epoch. */
-import { request } from 'undici'
+import { askApi } from './api-request.js'
 import { apiBase, bearer } from './bearer.js'
 
 const ANSWER_TIMEOUT_MS = 3_000
@@ -56,11 +56,8 @@ export class UdpAccount {
 
   private async ask (path: string): Promise<unknown> {
     try {
-      const answer = await request(this.base + path, {
-        headers: this.headers,
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS)
-      })
-      return await answer.body.json()
+      const { text } = await askApi(this.base + path, ANSWER_TIMEOUT_MS, this.headers)
+      return JSON.parse(text)
     } catch {
       // Asked again later; otherwise the summary reports that there was no response.
       return null
