@@ -190,8 +190,8 @@ export class HttpConnection implements Outcome {
 /** Head of every request to a target, up to the value of Content-Length. */
 export function requestHead (url: URL, path: string, headers: ReadonlyArray<readonly [string, string]>): Buffer {
   const lines = [
-    `POST ${path} HTTP/1.1`, `Host: ${url.host}`, 'Connection: keep-alive',
-    ...headers.map(([name, value]) => `${name}: ${value}`)
+    // Without Connection: to stay open is the default, and servers read every header.
+    `POST ${path} HTTP/1.1`, `Host: ${url.host}`, ...headers.map(([name, value]) => `${name}: ${value}`)
   ]
   return Buffer.from(lines.join('\r\n') + '\r\nContent-Length: ', 'latin1')
 }

@@ -67,7 +67,7 @@ t.test('one point per request, on few connections', async t => {
   t.match(received[0], {
     method: 'POST',
     path: '/telemetry',
-    headers: { 'content-type': 'application/json', authorization: 'Bearer secret', connection: 'keep-alive' }
+    headers: { 'content-type': 'application/json', authorization: 'Bearer secret', connection: undefined }
   })
 })
 
