@@ -126,6 +126,8 @@ interface ToWorkerTable {
   'report?': { readonly id: number }
   /** Replies to `ask`. */
   answer: { readonly id: number, readonly answer: StatusAnswer }
+  /** Of its time, what each export may take; 1: no points come in. For workers with exports, once a second. */
+  'export-share': { readonly share: number }
   /** New limits, in force from now on. */
   limits: { readonly limits: NumberedLimits }
   /** New tokens, in force from now on. */

@@ -126,7 +126,10 @@ export class Workers {
     })
     this.live = this.createLive()
     this.status = new StatusService({
-      collect: async () => await this.reports.collect(slots),
+      collect: async () => {
+        await this.reports.collect(slots)
+        this.shareExports()
+      },
       health,
       metrics: async () => await this.metrics.answer()
     })
@@ -283,7 +286,10 @@ export class Workers {
           if (other !== slot && other.listener.kind === 'http') this.slots.send(other, { type: 'client-news', news })
         }
       },
-      'lease?': ({ id }, slot) => this.slots.send(slot, { type: 'leased', id, granted: this.leases.grant(slot) }),
+      'lease?': ({ id }, slot) => {
+        this.slots.send(slot, { type: 'leased', id, granted: this.leases.grant(slot) })
+        this.tellShare(slot)
+      },
       'lease-over': (_, slot) => this.leases.release(slot),
       'feed-want': ({ id, want }, slot) => this.live.hub.want(slot, id, want),
       gathered: ({ gathered }, slot) => this.gathered(slot, gathered),
@@ -331,6 +337,17 @@ export class Workers {
     assert.equal(limitsVersion, this.distribution.versionOf(slot), 'a worker confirms limits before it reports them')
     this.reconciliation.check(report)
     this.reports.received(round)
+  }
+
+  /** Exports give way to points that come in, to whatever worker. */
+  private shareExports (): void {
+    const received = this.slots.all.reduce((sum, { report }) => sum + (report?.points.received ?? 0), 0)
+    this.leases.observe(received + this.retired.received, performance.now())
+    for (const slot of this.leases.holders) this.tellShare(slot)
+  }
+
+  private tellShare (slot: Slot): void {
+    this.slots.send(slot, { type: 'export-share', share: this.leases.share(performance.now()) })
   }
 
   /** Keeps the counts of a dead worker, so that no sum ever falls. */

@@ -9,9 +9,14 @@
  * the rows: a slice is counted first, up to its maximum, and divided if it has more, or if counting takes too long.
  * Where that happened, slices widen again slowly: a rare satellite, among many, is slow to count at any time.
  *
+ * While points come in, an export takes a share of its time only (ExportPace): slices are smaller, and a pause follows
+ * each, in proportion to what it took of the server and of this process. The client's time does not count. Pieces are
+ * passed on one a turn of the event loop, so whatever else is due comes in between.
+ *
  * Values are written as senders may write them, so that an export can be sent again.
  * Rows that arrive with times that were already passed are not in the export.
  */
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Metric, Stream } from '../../protocol/catalogue.js'
 import { sentOf } from '../database/metric-columns.js'
 import { identifier } from '../database/quote.js'
@@ -34,10 +39,25 @@ export interface ExportFilter {
 
 export type ExportFormat = 'csv' | 'ndjson'
 
+/** How much of its time an export may take; may change at any time. */
+export interface ExportPace {
+  /** 1: all. */
+  readonly share: number
+}
+
 /** Values of one slice, metrics and the two keys alike: about 4 MB. */
 const SLICE_CELLS_MAX = 200_000
+/**
+ * A slice beside points is smaller: it holds a processor for some 30 ms. Much smaller ones would read most rows again
+ * and again, because the index finds ranges of 10,000 rows and more.
+ */
+const SHARED_DIVISOR = 4
+/** Over the share: 240 ms for an export that runs alone. So one ends in time, however slow the server is. */
+const PAUSE_MS_MAX = 60
 const FIRST_WIDTH_MICROS = 60e6
 const DIVISOR = 8
+/** Of the rows that a slice may have, what its width aims at. */
+const FILLED = 0.8
 const WIDTH_MICROS_MIN = 1_000
 const COUNT_MS_MAX = 500
 /** Of a width that took too long to count, what later ones are held to, and how fast that rises, slice by slice. */
@@ -52,29 +72,66 @@ const JSON_LINES = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
 
 /**
  * Yields the bytes of the export, without a header. Rejects with the server's error, or one that isConnectionError
- * recognises. @param db used by nothing else; unusable after an error, or if not read to the end
+ * recognises.
+ * @param db used by nothing else; unusable after an error, or if not read to the end
  */
 export async function * exportRows (
-  db: DatabaseConnection, filter: ExportFilter, format: ExportFormat
+  db: DatabaseConnection, filter: ExportFilter, format: ExportFormat, pace: ExportPace = { share: 1 }
 ): AsyncGenerator<Buffer> {
-  const rowsMax = Math.floor(SLICE_CELLS_MAX / (filter.metrics.length + 2))
   await db.query('SELECT pg_catalog.set_config($1, $2, false)', [SATELLITE, filter.satellite ?? ''])
   let from = filter.fromMicros
   let width = FIRST_WIDTH_MICROS
   let ceiling = Infinity
   while (from < filter.toMicros) {
     const to = Math.min(from + width, filter.toMicros)
+    const cellsMax = pace.share < 1 ? SLICE_CELLS_MAX / SHARED_DIVISOR : SLICE_CELLS_MAX
+    const rowsMax = Math.floor(cellsMax / (filter.metrics.length + 2))
+    const stopwatch = new Stopwatch()
     const rows = await countRows(db, filter, from, to, rowsMax)
     if ((rows === null || rows > rowsMax) && width > WIDTH_MICROS_MIN) {
       if (rows === null) ceiling = (to - from) * CEILING_SHARE
       width = Math.ceil(Math.min(width, to - from) / DIVISOR)
+      await rest(stopwatch.stop(), pace)
       continue
     }
-    if (rows !== 0) yield * db.copyOut(copyStatement(filter, from, to, format))
+    if (rows !== 0) {
+      for await (const piece of db.copyOut(copyStatement(filter, from, to, format))) {
+        stopwatch.stop()
+        yield piece
+        stopwatch.start()
+        await nextTurn()
+      }
+    }
+    await rest(stopwatch.stop(), pace)
     ceiling *= CEILING_GROWTH
-    if (rows !== null && rows * DIVISOR <= rowsMax) width = Math.ceil(Math.min(width * DIVISOR, ceiling))
+    if (rows !== null && rows < rowsMax / 2) {
+      const growth = Math.min(DIVISOR, rowsMax * FILLED / Math.max(rows, 1))
+      width = Math.ceil(Math.min(width * growth, ceiling))
+    }
     from = to
   }
+}
+
+/** Time without that in which a client reads. */
+class Stopwatch {
+  private ms = 0
+  private startedMs = performance.now()
+
+  start (): void {
+    this.startedMs = performance.now()
+  }
+
+  /** So far, in milliseconds. */
+  stop (): number {
+    this.ms += performance.now() - this.startedMs
+    return this.ms
+  }
+}
+
+/** Until a slice has taken no more than its share. */
+async function rest (tookMs: number, { share }: ExportPace): Promise<void> {
+  if (share >= 1) return
+  await pause(Math.min(tookMs * (1 / share - 1), PAUSE_MS_MAX / share))
 }
 
 /** Rows between two times, or more than `most` if there are more; null: counting takes too long. */

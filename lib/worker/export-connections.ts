@@ -8,7 +8,9 @@ import type { DatabaseConnection } from '../database/database.js'
 import { QUERY_SETTINGS } from '../database/query-pool.js'
 import type { ExportSource, OpenExport } from '../ingress/http/query/export-route.js'
 import type { ExportRequest } from '../ingress/http/query/requests.js'
-import { csvHeader, exportRows, type ExportFilter, type ExportFormat } from '../queries/export-slices.js'
+import {
+  csvHeader, exportRows, type ExportFilter, type ExportFormat, type ExportPace
+} from '../queries/export-slices.js'
 import { OperatingError } from '../support/errors.js'
 import type { PrimaryStatus } from './ask-primary.js'
 import type { Log } from '../support/log.js'
@@ -18,6 +20,7 @@ const CONNECT_MS_MAX = 5_000
 const SLICE_MS_MAX = 60_000
 
 export class ExportConnections implements ExportSource {
+  private readonly pace = { share: 1 }
   /** A host that is gone costs one export its timeout, not each. */
   private readonly lastHost: LastHost = { position: 0 }
 
@@ -45,7 +48,13 @@ export class ExportConnections implements ExportSource {
       db.destroy()
       this.leases.endLease()
     }
-    return { rows: rowsFrom(db, { ...request, toMicros: request.toMicros ?? Date.now() * 1000 }, format), close }
+    const filter = { ...request, toMicros: request.toMicros ?? Date.now() * 1000 }
+    return { rows: rowsFrom(db, filter, format, this.pace), close }
+  }
+
+  /** Of its time, what each export may take from now on. */
+  useShare (share: number): void {
+    this.pace.share = share
   }
 
   failed (error: unknown): void {
@@ -70,11 +79,11 @@ export class ExportConnections implements ExportSource {
 }
 
 async function * rowsFrom (
-  db: DatabaseConnection, filter: ExportFilter, format: ExportFormat
+  db: DatabaseConnection, filter: ExportFilter, format: ExportFormat, pace: ExportPace
 ): AsyncGenerator<Buffer> {
   try {
     if (format === 'csv') yield Buffer.from(csvHeader(filter))
-    yield * exportRows(db, filter, format)
+    yield * exportRows(db, filter, format, pace)
   } catch (error) {
     throw operatingError(error)
   }

@@ -92,6 +92,7 @@ class Worker {
   /** `start` creates the worker. */
   readonly handlers: Omit<WorkerHandlers, 'start'> = {
     'report?': ({ id }) => { void this.tryReport(id) },
+    'export-share': ({ share }) => this.exporting.useShare(share),
     answer: ({ id, answer }) => this.status.answered(id, answer),
     limits: ({ limits }) => this.useLimits(limits),
     tokens: ({ tokens }) => this.tokens.replace(tokens),
@@ -118,6 +119,7 @@ class Worker {
   private readonly anomalyFeed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
   private readonly tokens: TokenCheck
   private readonly clients: ClientBounds
+  private readonly exporting: ExportConnections
   private readonly streams: AnomalyStreams
   private readonly liveFeed: Feed
   private readonly newest: NewestPoints
@@ -140,6 +142,7 @@ class Worker {
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
     this.clients = new ClientBounds(clientSettings(config), this.tokens)
+    this.exporting = new ExportConnections(parts.settings.databaseUrl, this.status, log)
     this.streams = new AnomalyStreams(this.anomalies, this.tokens)
     this.liveFeed = new Feed({
       anomalies: this.anomalies,
@@ -184,12 +187,11 @@ class Worker {
     const { catalogue, pipelines, status, tokens, clients, metrics, parts: { settings, log } } = this
     if (settings.slotsInUse !== null) await this.orphans.openBeside(settings.slotsInUse)
     const reader = new RequestReader(catalogue)
-    const exporting = new ExportConnections(settings.databaseUrl, status, log)
     const routes = {
       ...createDataRoutes(status, this.streams.handle, catalogue.limitable),
       ...createCatalogueRoute(catalogue, tokens),
       ...createOpenApiRoute(catalogue),
-      ...createQueryRoutes(status, reader, new Exports(exporting, reader, tokens).handle),
+      ...createQueryRoutes(status, reader, new Exports(this.exporting, reader, tokens).handle),
       '/feed': { name: 'feed', methods: { GET: this.liveFeed.handle } } as const
     }
     const open = OPEN_LISTENER[settings.listener.kind]
