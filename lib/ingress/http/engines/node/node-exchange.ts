@@ -1,5 +1,5 @@
 /** One request of node:http and its answer. */
-import { BodyReader, CHUNK_OVERHEAD_BYTES, StallTicks, bytesOf, refusedByHead } from '../body.js'
+import { BodyReader, CHUNK_OVERHEAD_BYTES, LARGE_BODY_BYTES, StallTicks, bytesOf, refusedByHead } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { refusalOf } from '../refusals.js'
@@ -94,14 +94,22 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
       onFailure(failure)
     })
     this.reader = reader
+    const { req, server: { watch } } = this
     // Holds back one chunk, so that a body in one chunk is passed on without a copy.
     let held: Buffer | null = null
-    this.req.on('data', (chunk: Buffer) => {
+    let bytesInTurn = 0
+    req.on('data', (chunk: Buffer) => {
       if (held !== null) reader.take(held, false)
       held = chunk
       reader.check(chunk)
+      bytesInTurn += chunk.length
+      if (bytesInTurn < LARGE_BODY_BYTES || !this.isReading) return
+      // Otherwise libuv reads 2 MB of each connection before anything else gets its turn.
+      bytesInTurn = 0
+      req.pause()
+      watch.inTurn(() => { if (!this.ended || !this.hangUp) req.resume() })
     })
-    this.req.once('end', () => reader.take(held ?? NO_BYTES, true))
+    req.once('end', () => reader.take(held ?? NO_BYTES, true))
   }
 
   reply (status: number, headers: Headers, body: string | Buffer): boolean {
