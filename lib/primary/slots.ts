@@ -123,6 +123,8 @@ export class Slots {
   constructor (private readonly options: SlotsOptions) {
     const { listeners, exec, handlers } = options
     const heapFlags = [`--max-semi-space-size=${YOUNG_HEAP_MB}`, `--heap-growing-percent=${OLD_HEAP_GROWTH_PERCENT}`]
+    // A single HTTP worker accepts by itself: handing over each connection costs both processes.
+    if (listeners.filter(({ kind }) => kind === 'http').length === 1) cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({ exec, args: [], execArgv: [...process.execArgv, ...heapFlags] })
     this.all = this.slots = listeners.map((listener, number) => createSlot(number, listener))
     this.handlers = {
