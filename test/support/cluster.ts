@@ -13,7 +13,7 @@ import { mountsOf, parseCompose, type Service } from './compose.js'
 import { eventually } from './eventually.js'
 import { quietPort } from './free-port.js'
 import { readHealth } from './health.js'
-import { findNatsServer, listens, NO_NATS_SERVER } from './nats-cluster.js'
+import { findNatsServer, listens, NO_NATS_SERVER, RESTART_AFTER_MS } from './nats-cluster.js'
 import type { Owner } from './owner.js'
 import { temporaryDirectory } from './postgres.js'
 import { onProcessEnd } from './process-end.js'
@@ -48,7 +48,8 @@ export async function findClusterPrograms (): Promise<ClusterPrograms | string> 
 export class Cluster {
   private readonly services: Readonly<Record<string, Service>>
   private readonly hosts = new Map<string, Ingest>()
-  private readonly children: ChildProcess[] = []
+  private readonly children = new Set<ChildProcess>()
+  private readonly logServers = new Map<string, ChildProcess>()
   /** Teardowns do not run when a test times out. */
   private readonly cancelKill = onProcessEnd(() => { this.kill() })
 
@@ -79,7 +80,13 @@ export class Cluster {
       await cluster.startLogServer(name)
       await listens(`http://${cluster.addressOf(`${name}:8222`)}`)
     }
-    await Promise.all(LOG_SERVERS.map(async (name) => await cluster.healthy(`${name}:8222`, '/healthz')))
+    await Promise.all(LOG_SERVERS.map(async (name) => {
+      await cluster.healthy(`${name}:8222`, '/healthz', RESTART_AFTER_MS).catch(async () => {
+        await cluster.endLogServer(name)
+        await cluster.startLogServer(name)
+        await cluster.healthy(`${name}:8222`, '/healthz')
+      })
+    }))
     await Promise.all(HOSTS.map(async (_, index) => { await cluster.startHost(index) }))
     await cluster.startBalancers()
     return cluster
@@ -132,7 +139,7 @@ export class Cluster {
 
   private async startLogServer (name: typeof LOG_SERVERS[number]): Promise<void> {
     const data = join(this.directory, name)
-    await mkdir(data)
+    await mkdir(data, { recursive: true })
     const file = await this.mounted(name, [
       ['listen: 0.0.0.0:4222', `listen: ${this.addressOf(`${name}:4222`)}`],
       ['listen: 0.0.0.0:6222', `listen: ${this.addressOf(`${name}:6222`)}`],
@@ -143,7 +150,8 @@ export class Cluster {
     const [program, ...words] = [this.service(name).command ?? []].flat()
     if (program !== 'nats-server') throw new Error(`${name} runs ${String(program)}`)
     const { target } = this.mountOf(name)
-    this.spawn(this.programs.natsServer, [...words.map((word) => word === target ? file : word), '-l', `${file}.log`])
+    const args = [...words.map((word) => word === target ? file : word), '-l', `${file}.log`]
+    this.logServers.set(name, this.spawn(this.programs.natsServer, args))
   }
 
   private async startBalancers (): Promise<void> {
@@ -166,8 +174,10 @@ export class Cluster {
     await this.healthy('balancer:8080', '/ready')
   }
 
-  private spawn (program: string, words: readonly string[]): void {
-    this.children.push(spawn(program, words, { stdio: 'ignore' }))
+  private spawn (program: string, words: readonly string[]): ChildProcess {
+    const child = spawn(program, words, { stdio: 'ignore' })
+    this.children.add(child)
+    return child
   }
 
   private kill (): void {
@@ -176,15 +186,25 @@ export class Cluster {
 
   private async stop (): Promise<void> {
     this.cancelKill()
-    const running = this.children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+    const running = [...this.children].filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
     const gone = running.map(async (child) => { await once(child, 'exit') })
     this.kill()
     await Promise.all(gone)
   }
 
-  private async healthy (name: string, path: string): Promise<void> {
-    await eventually(`${name}${path} answers`, HEALTHY_DEADLINE_MS, async () => {
-      const ended = this.children.find(({ exitCode }) => exitCode !== null)
+  private async endLogServer (name: string): Promise<void> {
+    const child = this.logServers.get(name)
+    if (child === undefined) return
+    this.children.delete(child)
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  private async healthy (name: string, path: string, deadlineMs = HEALTHY_DEADLINE_MS): Promise<void> {
+    await eventually(`${name}${path} answers`, deadlineMs, async () => {
+      const ended = [...this.children].find(({ exitCode }) => exitCode !== null)
       if (ended !== undefined) throw new Error(`${ended.spawnargs.join(' ')} ended with ${String(ended.exitCode)}`)
       const { statusCode, body } = await request(`http://${this.addressOf(name)}${path}`)
       await body.dump()
