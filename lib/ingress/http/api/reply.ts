@@ -1,7 +1,7 @@
 /** One request on its way through a route, and every way to answer it; answers are counted. */
 import { OperatingError } from '../../../support/errors.js'
 import { errorAnswer } from '../engines/answers.js'
-import { CHUNKS_MAX, CHUNK_BYTES } from '../engines/body.js'
+import { CHUNKS_MAX, CHUNK_BYTES, TINY_CHUNKS_MAX, TINY_CHUNK_BYTES } from '../engines/body.js'
 import { IDLE_MS } from '../engines/engine.js'
 import type { ErrorCode } from '../../../support/errors.js'
 import type { Satellite } from '../../../../protocol/satellites.js'
@@ -14,7 +14,8 @@ import type { Client } from '../clients/rates.js'
 
 const JSON_HEADERS: Headers = [['content-type', 'application/json']]
 const TOO_MANY_CHUNKS = {
-  message: `The body has more than ${CHUNKS_MAX} chunks of less than ${CHUNK_BYTES} bytes; send larger ones.`
+  message: `The body has more than ${CHUNKS_MAX} chunks of less than ${CHUNK_BYTES} bytes, or more than ` +
+    `${TINY_CHUNKS_MAX} of less than ${TINY_CHUNK_BYTES}; send larger ones.`
 }
 
 export class RouteCall {

@@ -35,6 +35,9 @@ export const LARGE_BODY_BYTES = 256 * 1024
 export const CHUNKS_MAX = 20_000
 /** Chunks of that size are no small ones: a slow link may deliver a body in segments of 536 bytes. */
 export const CHUNK_BYTES = 512
+/** As many may be tiny. A chunk for each line and another for its end have far more bytes on average. */
+export const TINY_CHUNKS_MAX = 4_000
+export const TINY_CHUNK_BYTES = 16
 /** What a chunk that is discarded counts for, besides its bytes. */
 export const CHUNK_OVERHEAD_BYTES = 64
 
@@ -126,6 +129,11 @@ export function refusedByHead (request: HttpRequest, bytesMax: number): BodyFail
   return Number(declared) > bytesMax ? 'body_too_large' : null
 }
 
+/** Chunks that a body of as many bytes may have. */
+function chunksMax (bytes: number): number {
+  return Math.min(TINY_CHUNKS_MAX + bytes / TINY_CHUNK_BYTES, CHUNKS_MAX + bytes / CHUNK_BYTES)
+}
+
 export class BodyReader implements Watched {
   place = NOT_LISTED
   /** Chunks of a body that has several, `length` bytes of it. */
@@ -150,7 +158,7 @@ export class BodyReader implements Watched {
     if (!this.open) return
     if (this.length + chunk.length > this.bytesMax) {
       this.fail('body_too_large')
-    } else if (++this.chunks > CHUNKS_MAX + this.length / CHUNK_BYTES) {
+    } else if (++this.chunks > chunksMax(this.length)) {
       this.fail('too_many_chunks')
     } else if (last && this.length === 0) {
       this.drop()

@@ -265,6 +265,8 @@ function stopReading (req: IncomingMessage): void {
   // Node.js reads to its end whatever nobody has begun to read.
   req.read(0)
   req._read = () => {}
+  // Chunks that have been read already are not kept: Node.js looks at this before it does.
+  Object.assign(req, { _dumped: true })
   req.socket.pause()
 }
 

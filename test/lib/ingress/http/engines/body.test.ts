@@ -1,7 +1,7 @@
 /** The memory that incomplete bodies may use together. */
 import t from 'tap'
 import {
-  BodyReader, BodyWatch, CHUNKS_MAX, CHUNK_BYTES, LARGE_BODY_BYTES
+  BodyReader, BodyWatch, CHUNKS_MAX, CHUNK_BYTES, LARGE_BODY_BYTES, TINY_CHUNKS_MAX, TINY_CHUNK_BYTES
 } from '../../../../../lib/ingress/http/engines/body.js'
 
 const PIECE = Buffer.alloc(10_000, 'x')
@@ -84,22 +84,27 @@ t.test('memory is returned if onBody throws', (t) => {
   t.end()
 })
 
-t.test('a body has a bounded number of chunks, however small', (t) => {
+t.test('a body has a bounded number of chunks, however small', async (t) => {
   const watch = new BodyWatch(60_000)
   t.teardown(() => watch.close())
   const outcomes: string[] = []
-  const BYTE = Buffer.from('x')
-  for (const chunks of [CHUNKS_MAX, 2 * CHUNKS_MAX]) {
+  const send = async (chunks: number, ...pieces: readonly Buffer[]): Promise<string | undefined> => {
     const reader = readerOf(watch, outcomes)
-    for (let chunk = 1; chunk <= chunks; chunk++) reader.take(BYTE, chunk === chunks)
+    for (let chunk = 1; chunk <= chunks; chunk++) reader.take(pieces[chunk % pieces.length]!, chunk === chunks)
+    await new Promise((resolve) => setImmediate(resolve))
+    return outcomes.splice(0)[0]
   }
-  t.same(outcomes, [`${CHUNKS_MAX} bytes`, 'too_many_chunks'])
+  const byte = Buffer.from('x')
+  t.equal(await send(TINY_CHUNKS_MAX, byte), `${TINY_CHUNKS_MAX} bytes`)
+  t.equal(await send(2 * TINY_CHUNKS_MAX, byte), 'too_many_chunks')
+  const line = Buffer.alloc(2 * TINY_CHUNK_BYTES)
+  t.equal(await send(CHUNKS_MAX, line, byte), `${CHUNKS_MAX / 2 * (line.length + 1)} bytes`, 'lines and their ends')
+  t.equal(await send(2 * CHUNKS_MAX, line, byte), 'too_many_chunks')
   const slow = readerOf(watch, outcomes, 2 * CHUNKS_MAX * CHUNK_BYTES)
   const segment = Buffer.alloc(CHUNK_BYTES)
   for (let chunk = 1; chunk <= 2 * CHUNKS_MAX; chunk++) slow.take(segment, false)
-  t.equal(outcomes.length, 2, 'a slow link may deliver a large body in many segments')
+  t.same(outcomes, [], 'a slow link may deliver a large body in many segments')
   slow.drop()
-  t.end()
 })
 
 t.test('large bodies are passed on one a turn of the event loop, small ones at once', async (t) => {
