@@ -243,7 +243,7 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'YAML or JSON file of keys that authenticate UDP senders; `udp-key create` prints entries for it, SIGHUP reloads ' +
     'it.'),
   udpOpen: setting('UDP_OPEN', oneOf(['on', 'off']), 'off',
-    'Whether UDP packets without a key are accepted even if keys are configured, as long as some senders have none.'),
+    'Whether UDP packets without a key are still accepted when keys are configured, until all senders have theirs.'),
   tlsCert: setting('TLS_CERT', file(), { value: () => null, label: 'none: plain HTTP' },
     'Certificate in PEM, followed by its intermediate certificates; HTTP is then served over TLS only. SIGHUP ' +
     'reloads it.'),
@@ -275,7 +275,7 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'Password for the read-only database role orbitstream_reader, for Grafana.',
     { mask: password => password === null ? '' : '***' }),
   shutdownDeadlineMs: setting('SHUTDOWN_DEADLINE', duration({ min: 100, max: ms('1h') }), '30s',
-    'Maximum time that a shutdown takes to store accepted points.'),
+    'Graceful shutdown deadline.'),
   httpEngine: setting('HTTP_ENGINE', oneOf(['auto', 'uws', 'node']), 'auto',
     'HTTP server: uWebSockets.js, node:http, or `auto` for uWebSockets.js where it runs safely; see docs/HTTP.md.'),
   ...thresholdSettings()

@@ -11,7 +11,8 @@
  *   answer (ANSWER_BYTES_MAX) ──► all to workers (PASSING_BYTES_MAX)
  *                            └──► all unread by clients of a worker (UNREAD_BYTES_MAX)
  *
- *   body of one point (POINT_BODY_BYTES_MAX) ≥ the largest point; chunks of a body (CHUNKS_MAX) ≥ two a line
+ *   body of one point (POINT_BODY_BYTES_MAX) ≥ the largest point; chunks of a body (CHUNKS_MAX) ≥ two a line,
+ *   however short the lines (TINY_CHUNKS_MAX, TINY_CHUNK_BYTES)
  *
  *   tokens (TOKENS_MAX) ≤ clients (CLIENTS_MAX) ──► messages (USES_MAX) in the second that a bucket holds
  *                └──► their satellites (SATELLITES_TOTAL_MAX) ──► with the clients, memory of an HTTP worker
@@ -31,7 +32,7 @@ import { RUN_MS_MAX } from '../database/query-pool.js'
 import { POINT_BODY_BYTES_MAX } from '../ingress/http/api/points.js'
 import { CLIENT_BYTES, CLIENTS_MAX, USES_MAX, USES_MS } from '../ingress/http/clients/rates.js'
 import { SEEN_BYTES } from '../ingress/http/clients/satellite-quota.js'
-import { CHUNKS_MAX } from '../ingress/http/engines/body.js'
+import { CHUNKS_MAX, TINY_CHUNKS_MAX, TINY_CHUNK_BYTES } from '../ingress/http/engines/body.js'
 import { BODY_STALL_MS, IDLE_MS } from '../ingress/http/engines/engine.js'
 import { DISCARDED_BYTES_MAX, LINGERING_MAX } from '../ingress/http/engines/lingering.js'
 import { SMALL_ANSWER_BYTES, UNREAD_BYTES_MAX } from '../ingress/http/engines/unread-total.js'
@@ -69,6 +70,7 @@ const BUCKET_MS = 1_000
 const CLIENTS_BYTES_MAX = 256 * 1024 * 1024
 /** Quotes, colon and comma of a field. */
 const FIELD_OVERHEAD_BYTES = 4
+const SHORTEST_LINE_BYTES = '{"satellite_id":"a","b":1}\n'.length
 /** For the senders of all keys, in each UDP worker. */
 const KEYED_SENDERS_BYTES_MAX = 256 * 1024 * 1024
 /** Two units a character, each escaped, and two numbers with their names. */
@@ -102,6 +104,8 @@ export function assertBounds (schema: PointSchema): void {
   assert(pointTextBytes * 3 / 2 <= POINT_BODY_BYTES_MAX, 'the largest point fits a body, with room for id and blanks')
   assert(POINT_BODY_BYTES_MAX >= DISCARDED_BYTES_MAX, 'nothing is read of a body too large for a point')
   assert(2 * POINTS_MAX <= CHUNKS_MAX, 'every line of a body can be a chunk, and its end another')
+  assert(2 * POINTS_MAX <= TINY_CHUNKS_MAX + POINTS_MAX * SHORTEST_LINE_BYTES / TINY_CHUNK_BYTES,
+    'even if every line is as short as a point can be')
   const addresses = CLIENTS_MAX - TOKENS_MAX
   assert(addresses >= TOKENS_MAX, 'a worker remembers the clients of all tokens, and as many addresses')
   assert(CLIENTS_MAX / USES_MAX * USES_MS <= BUCKET_MS, 'workers know of all clients while their buckets are filled')

@@ -80,13 +80,13 @@ export class Cluster {
       await cluster.startLogServer(name)
       await listens(`http://${cluster.addressOf(`${name}:8222`)}`)
     }
-    await Promise.all(LOG_SERVERS.map(async (name) => {
+    for (const name of LOG_SERVERS) {
       await cluster.healthy(`${name}:8222`, '/healthz', RESTART_AFTER_MS).catch(async () => {
         await cluster.endLogServer(name)
         await cluster.startLogServer(name)
         await cluster.healthy(`${name}:8222`, '/healthz')
       })
-    }))
+    }
     await Promise.all(HOSTS.map(async (_, index) => { await cluster.startHost(index) }))
     await cluster.startBalancers()
     return cluster

@@ -103,8 +103,8 @@ export class NatsCluster {
    * away: whoever kills another one before takes the majority away, and the rest may need a minute to recover.
    */
   async healthy (): Promise<void> {
-    const running = [...this.nodes.entries()].filter(([, { process }]) => process !== null)
-    await Promise.all(running.map(async ([index, { monitorPort, configuration }]) => {
+    for (const [index, { monitorPort, configuration, process }] of this.nodes.entries()) {
+      if (process === null) continue
       const isHealthy = async (deadlineMs: number): Promise<void> => {
         await eventually(`${configuration} is healthy`, deadlineMs, async () => {
           const { statusCode, body } = await request(`http://127.0.0.1:${monitorPort}/healthz`)
@@ -117,7 +117,7 @@ export class NatsCluster {
         this.startNode(index)
         await isHealthy(HEALTHY_DEADLINE_MS)
       })
-    }))
+    }
   }
 
   async kill (index: number): Promise<void> {

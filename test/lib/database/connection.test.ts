@@ -35,12 +35,22 @@ async function failure (work: Promise<unknown>): Promise<unknown> {
   return await work.then(() => null, (error: unknown) => error)
 }
 
-/** Resolves once the server has begun to take the COPY of this backend. */
-async function copying (observer: Database, pid: number): Promise<void> {
+interface RunningCopy {
+  readonly observer: Database
+  readonly database: Database
+  /** The error that it ends with. */
+  readonly copy: Promise<unknown>
+}
+
+/** A COPY of which the server has taken some, and another connection. */
+async function startCopy (t: Test, url: string): Promise<RunningCopy> {
+  const observer = await open(t, url)
+  const database = await openWithTable(t, url)
+  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
   for (;;) {
     const { rows } = await observer.query(
-      'SELECT 1 FROM pg_stat_progress_copy WHERE pid = $1 AND bytes_processed > 0', [pid])
-    if (rows.length > 0) return
+      'SELECT 1 FROM pg_stat_progress_copy WHERE pid = $1 AND bytes_processed > 0', [database.backendPid])
+    if (rows.length > 0) return { observer, database, copy }
   }
 }
 
@@ -112,11 +122,7 @@ t.test('COPY after statements: one round trip, with the rows of each', async t =
 })
 
 t.test('backend killed in the middle of a COPY', async t => {
-  const { url } = shared
-  const observer = await open(t, url)
-  const database = await openWithTable(t, url)
-  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
-  await copying(observer, database.backendPid)
+  const { observer, database, copy } = await startCopy(t, shared.url)
   await observer.query('SELECT pg_terminate_backend($1)', [database.backendPid])
   t.ok(isConnectionError(await copy))
   t.notOk(database.alive)
@@ -124,7 +130,6 @@ t.test('backend killed in the middle of a COPY', async t => {
 
 t.test('server killed in the middle of a COPY, and between two statements', async t => {
   const server = await startTestPostgres(t)
-  const observer = await open(t, server.url)
   const idle = await open(t, server.url)
   const losses: Error[] = []
   const lost = new Promise<void>(resolve => {
@@ -133,9 +138,7 @@ t.test('server killed in the middle of a COPY, and between two statements', asyn
       resolve()
     }
   })
-  const database = await openWithTable(t, server.url)
-  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
-  await copying(observer, database.backendPid)
+  const { copy } = await startCopy(t, server.url)
   await server.kill()
   t.ok(isConnectionError(await copy))
   await lost
@@ -226,15 +229,11 @@ t.test('close gives up on a statement that does not end', async t => {
 })
 
 t.test('destroy ends a COPY at once, or before it began', async t => {
-  const { url } = shared
-  const observer = await open(t, url)
-  const database = await openWithTable(t, url)
-  const copy = failure(copyInto(database, 'COPY words FROM STDIN', MANY))
-  await copying(observer, database.backendPid)
+  const { database, copy } = await startCopy(t, shared.url)
   database.destroy()
   t.ok(isConnectionError(await copy))
 
-  const early = await openWithTable(t, url)
+  const early = await openWithTable(t, shared.url)
   const refused = failure(copyInto(early, 'COPY words FROM STDIN', MANY))
   early.destroy()
   t.ok(isConnectionError(await refused))
