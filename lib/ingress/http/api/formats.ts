@@ -84,14 +84,24 @@ let unpackingCount = 0
 /** Those that are large are passed on in turn, see body.ts. */
 const turns = new Turns()
 /**
- * A body is decompressed piece by piece, and each piece is a round trip to another thread. The default of 16 KB makes
- * 512 of a body of 8 MB; but more than a small body needs would be wasted on it.
+ * A body is decompressed piece by piece. Each piece is a round trip to another thread, and joining pieces allocates the
+ * body once more; V8 collects garbage after every 16 MB or so of that, which costs more than to decompress as much. So
+ * the first piece is as large as the body says it is, and a byte more, since a full piece is followed by another.
  */
 const PIECE_BYTES = { min: 16 * 1024, max: 256 * 1024 } as const
+/** For a body that says too little. */
 const TYPICAL_RATIO = 16
+/** A byte of deflate holds no more: a body that says so lies. */
+const RATIO_MAX = 1_032
+/** At the end of gzip: the size of its last member modulo 2^32 (RFC 1952, ISIZE). */
+const SIZE_BYTES = 4
 
-const pieceBytes = (packedBytes: number): number => (
-  Math.min(PIECE_BYTES.max, Math.max(PIECE_BYTES.min, packedBytes * TYPICAL_RATIO)))
+function pieceBytes (packed: Buffer, bytesMax: number): number {
+  const { length } = packed
+  const said = length < SIZE_BYTES ? 0 : packed.readUInt32LE(length - SIZE_BYTES)
+  const least = Math.min(Math.max(PIECE_BYTES.min, length * TYPICAL_RATIO), PIECE_BYTES.max)
+  return Math.max(least, Math.min(said, length * RATIO_MAX, bytesMax) + 1)
+}
 
 export type UnpackFailure = 'body_too_large' | 'invalid_encoding' | 'too_busy'
 
@@ -108,7 +118,7 @@ export function unpack (
     unpackingCount--
     onBody(unpacked)
   }
-  gunzip(Buffer.from(body), { maxOutputLength: bytesMax, chunkSize: pieceBytes(body.length) }, (error, unpacked) => {
+  gunzip(Buffer.from(body), { maxOutputLength: bytesMax, chunkSize: pieceBytes(body, bytesMax) }, (error, unpacked) => {
     if (error !== null) {
       unpackingCount--
       onFailure(isTooLarge(error) ? 'body_too_large' : 'invalid_encoding')

@@ -21,6 +21,24 @@ onBothEngines('gzip', async (t, engine) => {
   }
 })
 
+onBothEngines('gzip whose end says too little or too much of its size', async (t, engine) => {
+  const { intake, send } = await startRig(t, engine)
+  const lines = Array.from({ length: 9_000 }, (_, at) => POINT.replace('"S', `"S${at}`)).join('\n')
+  const parts = (at: number): Buffer => Buffer.concat([gzipSync(lines.slice(0, at)), gzipSync(lines.slice(at))])
+  const bodies = [
+    parts(-40),
+    parts(40),
+    Buffer.concat([gzipSync(lines), Buffer.alloc(8)]),
+    Buffer.concat([gzipSync(lines), Buffer.from([0, 0xff, 0xff, 0xff, 0xff])])
+  ]
+  for (const body of bodies) {
+    const headers = { ...GZIP, 'content-type': 'application/x-ndjson' }
+    const answer = await send('/telemetry/batch', { body, headers })
+    t.equal(answer.text, '{"status":"accepted","count":9000}')
+  }
+  t.equal(intake.offers.length, bodies.length)
+})
+
 onBothEngines('gzip that is invalid, or decompresses to too much', async (t, engine) => {
   const { intake, send } = await startRig(t, engine, { maxBodyBytes: 100_000 })
   for (const body of [POINT, '', gzipSync(POINT).subarray(0, 20)]) {
