@@ -3,6 +3,7 @@
  * it, because its bytes would otherwise cross two processes; never the connection that stores points. The primary
  * grants leases, so that all workers together have a bounded number of them.
  */
+import { constants, setPriority } from 'node:os'
 import { isConnectionError, isUnanswered, connect, type LastHost } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
 import { QUERY_SETTINGS } from '../database/query-pool.js'
@@ -26,6 +27,7 @@ export class ExportConnections implements ExportSource {
 
   constructor (
     private readonly databaseUrl: string,
+    private readonly isEmbedded: boolean,
     private readonly leases: Pick<PrimaryStatus, 'lease' | 'endLease'>,
     private readonly log: Log
   ) {}
@@ -70,10 +72,20 @@ export class ExportConnections implements ExportSource {
     })
     try {
       await db.query(QUERY_SETTINGS)
+      if (this.isEmbedded) this.giveWay(db.backendPid)
       return db
     } catch (error) {
       db.destroy()
       throw error
+    }
+  }
+
+  /** A process of the embedded PostgreSQL runs beside the workers: it gets what they leave of the processors. */
+  private giveWay (pid: number): void {
+    try {
+      setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
+    } catch (error) {
+      this.log.debug({ err: error }, 'an export takes as much of the processors as points do')
     }
   }
 }

@@ -142,7 +142,8 @@ class Worker {
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
     this.clients = new ClientBounds(clientSettings(config), this.tokens)
-    this.exporting = new ExportConnections(parts.settings.databaseUrl, this.status, log)
+    const isEmbedded = config.databaseUrl === null
+    this.exporting = new ExportConnections(parts.settings.databaseUrl, isEmbedded, this.status, log)
     this.streams = new AnomalyStreams(this.anomalies, this.tokens)
     this.liveFeed = new Feed({
       anomalies: this.anomalies,

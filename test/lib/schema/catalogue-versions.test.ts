@@ -166,6 +166,9 @@ t.test('with several streams as well: each has its tables and columns of one ver
   }
   t.ok(cuts > 10, `${cuts} cuts`)
   t.ok(isSameCatalogue(await readCatalogue(database), after))
+  const { rows } = await database.query<{ hashes: boolean }>(
+    "SELECT proconfig @> '{enable_sort=off}' AS hashes FROM pg_proc WHERE proname LIKE 'orbitstream%newest_points'")
+  t.same(rows.map(({ hashes }) => hashes), [true, true, true], 'the newest points of all streams, old and new')
 })
 
 t.test('the first start: two hosts with different files end with the tables of one of them', async (t) => {
