@@ -1,5 +1,6 @@
 /** The main job with real programs: points go in over HTTP and come out of the embedded PostgreSQL. */
 import { readFile } from 'node:fs/promises'
+import { constants, getPriority } from 'node:os'
 import t from 'tap'
 import { request } from 'undici'
 import type { Summary } from '../../lib/sim/summary.js'
@@ -70,6 +71,22 @@ t.test('the simulator: every accepted point is in the database, and the sums agr
   const { body } = await request(`${ingest.url}/metrics`)
   t.match(await body.text(), `orbitstream_points_total{outcome="committed"} ${before + accepted}\n`)
   t.equal((await readHealth(ingest.url)).points['committed'], before + accepted)
+})
+
+t.test('an export gets what points leave of the processors', async (t) => {
+  const db = await open()
+  t.teardown(async () => await db.close())
+  await db.query(`
+    INSERT INTO telemetry (time, satellite_id, battery_charge_percent)
+    SELECT now() - interval '1 hour' + i * interval '1 ms', 'DENSE', i FROM generate_series(1, 400000) i`)
+  const unread = await request(`${ingest.url}/export?from=${Date.now() - 86_400_000}`)
+  t.teardown(() => {
+    unread.body.on('error', () => {})
+    unread.body.destroy()
+  })
+  const { rows } = await db.query<{ pid: number }>(
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'orbitstream export'")
+  t.same(rows.map(({ pid }) => getPriority(pid)), [constants.priority.PRIORITY_BELOW_NORMAL])
 })
 
 t.test('a port in use is reported clearly', async (t) => {

@@ -36,7 +36,7 @@ export async function runRolls (owner: Owner, options: RollsOptions): Promise<Ro
   const { rolls, requestsPerSecond, engine, print } = options
   const postgres = await startTestPostgres(owner, { fsync: true })
   const dataDir = await temporaryDirectory(owner)
-  const args = ['--workers', '2', '--http-engine', engine]
+  const args = ['--http-engine', engine]
   const { url, udpPorts, program } = await startIngest(owner, {
     dataDir, databaseUrl: postgres.url, udpPort: '0', args
   })
