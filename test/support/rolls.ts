@@ -10,7 +10,7 @@ import { startTestPostgres, temporaryDirectory } from './postgres.js'
 import { startIngest, startProgram, type Program } from './program.js'
 
 const SATELLITES = 100
-const UDP_POINTS_PER_SECOND = 10_000
+const UDP_POINTS_PER_SECOND = 1_000
 /** Under load before, between and after the restarts. */
 const PAUSE_MS = 2_000
 
