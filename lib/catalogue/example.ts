@@ -33,7 +33,7 @@ streams:
         simulate: { kind: charge, between: [48, 98], beyond: [0.5, 9.5] }
 
       bus_voltage:
-        id: 2
+        id: 4
         title: Bus voltage
         unit: V
         resolution: 0.01
@@ -42,7 +42,7 @@ streams:
           high: { warning: 33, critical: 34 }
 
       panel_temperature:
-        id: 3
+        id: 5
         title: Panel temperature
         unit: °C
         resolution: 0.1
@@ -52,7 +52,7 @@ streams:
         simulate: { kind: walk, between: [-90, 95] }
 
       transmitter_power:
-        id: 4
+        id: 6
         title: Transmitter power
         unit: dBm
         # Earlier names, which senders may still use.
@@ -60,7 +60,7 @@ streams:
         simulate: { kind: signal, between: [0, 30] }
 
       frames_lost:
-        id: 5
+        id: 7
         title: Lost frames
         # float is what metrics are by default; others are float32, int, bool and state. A type never changes.
         type: int
@@ -69,7 +69,7 @@ streams:
         simulate: { kind: fill, between: [0, 40], beyond: [51, 80] }
 
       mode:
-        id: 7
+        id: 8
         title: Mode
         type: state
         # Senders may use names or numbers; the database has the numbers, and dashboards show the names.
@@ -77,10 +77,12 @@ streams:
         limits:
           states: { warning: [SAFE], critical: [TUMBLING] }
 
-      heater_on: { id: 8, title: Heater, type: bool }
+      heater_on: { id: 9, title: Heater, type: bool }
 
-      # Nobody sends it any more: its points stay, dashboards do not show it. Metrics are never removed.
-      old_star_tracker_temperature: { id: 6, unit: °C, retired: true }
+      # Nobody sends these any more: their points stay, dashboards do not show them. Metrics are never removed. They
+      # are here because every database that was used without a catalogue has them.
+      storage_usage_mb: { id: 2, unit: MB, retired: true }
+      signal_strength_dbm: { id: 3, unit: dBm, retired: true }
 
   # POST /telemetry/power, table power, rollups power_10s and power_1m; limits name power.cell_voltage.
   power:

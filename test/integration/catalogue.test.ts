@@ -37,7 +37,7 @@ t.test('from the example to stored points: HTTP, UDP, limits, and what people lo
   t.match(await runIngest(['catalogue', 'init', file]), { code: 1, err: /already exists/ })
   t.match(
     await runIngest(['catalogue', 'check', file]),
-    { code: 0, out: /is valid: 4 streams with 15 metrics in use, 1 retired/ })
+    { code: 0, out: /is valid: 4 streams with 15 metrics in use, 2 retired/ })
   const ingest = await startIngest(
     t, { dataDir: await temporaryDirectory(t), databaseUrl: postgres.url, args: ['--catalogue', file], udpPort: '0' })
   for (const way of [
@@ -63,7 +63,7 @@ t.test('from the example to stored points: HTTP, UDP, limits, and what people lo
   const database = await open(t, postgres)
   const { rows: [sums] } = await database.query<Record<string, string | null>>(`
     SELECT count(*) AS points, count(battery_charge_percent) AS battery, count(frames_lost) AS lost,
-           count(mode) AS mode, count(heater_on) AS heater, count(old_star_tracker_temperature) AS old,
+           count(mode) AS mode, count(heater_on) AS heater, count(storage_usage_mb) AS old,
            max(transmitter_power) FILTER (WHERE satellite_id = 'A')::text AS power FROM telemetry`)
   const points = Number(sums?.['points'])
   const all = String(points - 1)
@@ -75,9 +75,9 @@ t.test('from the example to stored points: HTTP, UDP, limits, and what people lo
     ['battery_charge_percent', 'bus_voltage', 'frames_lost', 'mode', 'panel_temperature'])
   t.match(
     await (await fetch(`${ingest.url}/catalogue`)).json(),
-    { catalogue: 1, streams: { telemetry: { metrics: { bus_voltage: { id: 2, unit: 'V' } } } } })
+    { catalogue: 1, streams: { telemetry: { metrics: { bus_voltage: { id: 4, unit: 'V' } } } } })
   t.match(
-    await runIngest(['catalogue', 'show', '--database-url', postgres.url]), { code: 0, out: /bus_voltage:\n +id: 2/ })
+    await runIngest(['catalogue', 'show', '--database-url', postgres.url]), { code: 0, out: /bus_voltage:\n +id: 4/ })
   t.match(
     await runIngest(['limits', 'get', '--database-url', postgres.url]),
     { code: 0, out: /"bus_voltage": \{\s+"low": \{\s+"warning": 27/ })

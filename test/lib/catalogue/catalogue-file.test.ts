@@ -7,7 +7,7 @@ import { BUILT_IN, STORED_AS_SET, type NumberSimulation } from '../../../protoco
 import { FILE_BYTES_MAX, parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
 import { catalogueJson } from '../../../lib/catalogue/catalogue-json.js'
 import { RESERVED_NAMES } from '../../../lib/catalogue/names.js'
-import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
+import { compareCatalogues, isSameCatalogue } from '../../../lib/catalogue/evolution.js'
 import { EXAMPLE } from '../../../lib/catalogue/example.js'
 import { anyCatalogue } from '../../support/catalogues.js'
 
@@ -36,6 +36,7 @@ t.test('the example is valid, and fits the published schema', (t) => {
       'mode', 'heater_on'
     ])
   t.ok(fits(catalogueJson(parsed.catalogue)), JSON.stringify(fits.errors))
+  t.strictSame(compareCatalogues(BUILT_IN, parsed.catalogue).faults, [], 'it fits what the demo leaves behind')
   t.end()
 })
 
