@@ -5,7 +5,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { request } from 'undici'
@@ -13,7 +13,7 @@ import { mountsOf, parseCompose, type Service } from './compose.js'
 import { eventually } from './eventually.js'
 import { quietPort } from './free-port.js'
 import { readHealth } from './health.js'
-import { findNatsServer, listens, NO_NATS_SERVER, RESTART_AFTER_MS } from './nats-cluster.js'
+import { findNatsServer, formed, listens, NO_NATS_SERVER } from './nats-cluster.js'
 import type { Owner } from './owner.js'
 import { temporaryDirectory } from './postgres.js'
 import { onProcessEnd } from './process-end.js'
@@ -76,17 +76,15 @@ export class Cluster {
     for (const name of names) ports.set(name, await quietPort())
     const text = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')
     const cluster = new Cluster(owner, programs, await temporaryDirectory(owner), databaseUrl, ports, text)
-    for (const name of LOG_SERVERS) {
-      await cluster.startLogServer(name)
-      await listens(`http://${cluster.addressOf(`${name}:8222`)}`)
-    }
-    for (const name of LOG_SERVERS) {
-      await cluster.healthy(`${name}:8222`, '/healthz', RESTART_AFTER_MS).catch(async () => {
-        await cluster.endLogServer(name)
+    const monitorUrls = LOG_SERVERS.map((name) => `http://${cluster.addressOf(`${name}:8222`)}`)
+    await formed(monitorUrls, async () => {
+      for (const [index, name] of LOG_SERVERS.entries()) {
         await cluster.startLogServer(name)
-        await cluster.healthy(`${name}:8222`, '/healthz')
-      })
-    }
+        await listens(monitorUrls[index] ?? '')
+      }
+    }, async () => {
+      for (const name of LOG_SERVERS) await cluster.discardLogServer(name)
+    })
     await Promise.all(HOSTS.map(async (_, index) => { await cluster.startHost(index) }))
     await cluster.startBalancers()
     return cluster
@@ -192,18 +190,21 @@ export class Cluster {
     await Promise.all(gone)
   }
 
-  private async endLogServer (name: string): Promise<void> {
+  private async discardLogServer (name: string): Promise<void> {
     const child = this.logServers.get(name)
-    if (child === undefined) return
-    this.children.delete(child)
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const gone = once(child, 'exit')
-    child.kill('SIGKILL')
-    await gone
+    if (child !== undefined) {
+      this.children.delete(child)
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = once(child, 'exit')
+        child.kill('SIGKILL')
+        await gone
+      }
+    }
+    await rm(join(this.directory, name), { recursive: true })
   }
 
-  private async healthy (name: string, path: string, deadlineMs = HEALTHY_DEADLINE_MS): Promise<void> {
-    await eventually(`${name}${path} answers`, deadlineMs, async () => {
+  private async healthy (name: string, path: string): Promise<void> {
+    await eventually(`${name}${path} answers`, HEALTHY_DEADLINE_MS, async () => {
       const ended = [...this.children].find(({ exitCode }) => exitCode !== null)
       if (ended !== undefined) throw new Error(`${ended.spawnargs.join(' ')} ended with ${String(ended.exitCode)}`)
       const { statusCode, body } = await request(`http://${this.addressOf(name)}${path}`)

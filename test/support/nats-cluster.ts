@@ -24,7 +24,7 @@ export const NO_NATS_SERVER = 'no nats-server: install it, or run .ci/run, which
 
 const HEALTHY_DEADLINE_MS = 90_000
 /** On a busy machine a server (2.10.27) now and then does not start, or never finds the others: it is started again. */
-export const RESTART_AFTER_MS = 45_000
+const RESTART_AFTER_MS = 45_000
 
 /**
  * Resolves when a server answers at the address of its monitor. The next one may be started then: servers that start
@@ -37,6 +37,46 @@ export async function listens (monitorUrl: string): Promise<void> {
     await body.dump()
     return statusCode === 200 ? true : undefined
   })
+}
+
+/**
+ * Starts new servers, and resolves when they are a cluster: each has a leader, and the leader sees all others. If they
+ * do not get there, they are ended and started anew, with nothing stored.
+ */
+export async function formed (
+  monitorUrls: readonly string[], start: () => Promise<void>, discard: () => Promise<void>
+): Promise<void> {
+  await start()
+  await seeEachOther(monitorUrls, RESTART_AFTER_MS).catch(async () => {
+    await discard()
+    await start()
+    await seeEachOther(monitorUrls, HEALTHY_DEADLINE_MS)
+  })
+}
+
+async function seeEachOther (monitorUrls: readonly string[], deadlineMs: number): Promise<void> {
+  await eventually('all log servers have a leader', deadlineMs, async () => {
+    for (const url of monitorUrls) {
+      const { statusCode, body } = await request(`${url}/healthz`)
+      await body.dump()
+      if (statusCode !== 200) return undefined
+    }
+    return true
+  })
+  if (monitorUrls.length === 1) return
+  await eventually('the leader sees all other log servers', deadlineMs, async () => {
+    for (const url of monitorUrls) {
+      const { body } = await request(`${url}/jsz`)
+      const { meta_cluster: { replicas = [] } } = await body.json() as JetStreamState
+      if (replicas.filter(({ offline }) => offline !== true).length === monitorUrls.length - 1) return true
+    }
+    return undefined
+  })
+}
+
+/** Of GET /jsz; only the leader has replicas. */
+interface JetStreamState {
+  readonly meta_cluster: { readonly replicas?: ReadonlyArray<{ readonly offline?: boolean }> }
 }
 
 interface Node {
@@ -63,7 +103,6 @@ export class NatsCluster {
     const nodes: Node[] = []
     for (const [index, [port, route, monitorPort]] of ports.entries()) {
       const configuration = join(directory, `n${index}.conf`)
-      await mkdir(join(directory, `n${index}`))
       await writeFile(configuration, `
         server_name: n${index}
         listen: 127.0.0.1:${port}
@@ -74,11 +113,19 @@ export class NatsCluster {
       nodes.push({ port, monitorPort, configuration, process: null })
     }
     const cluster = new NatsCluster(program, directory, nodes)
-    for (const [index, { monitorPort }] of nodes.entries()) {
-      cluster.startNode(index)
-      await listens(`http://127.0.0.1:${monitorPort}`)
-    }
-    await cluster.healthy()
+    const monitorUrls = nodes.map(({ monitorPort }) => `http://127.0.0.1:${monitorPort}`)
+    await formed(monitorUrls, async () => {
+      for (const [index, url] of monitorUrls.entries()) {
+        await mkdir(join(directory, `n${index}`), { recursive: true })
+        cluster.startNode(index)
+        await listens(url)
+      }
+    }, async () => {
+      for (const index of nodes.keys()) {
+        await cluster.kill(index)
+        await rm(join(directory, `n${index}`), { recursive: true })
+      }
+    })
     return cluster
   }
 
