@@ -23,11 +23,13 @@ const POINTS_PER_REQUEST = 50
 const HISTORY_DAYS = 28
 const HISTORY_POINTS = 20_000
 const BEFORE_MS = 3_000
+/** A server ends the sessions of readers that are in the way for a minute. */
+const HELD_MS_MAX = 55_000
 /** Numbers of the second host's points start here. */
 const SECOND_FIRST_NUMBER = 1_000_000_000
 
 export interface ApplyOptions {
-  /** Under load: half of it while a query holds the table. */
+  /** Under load: half of it, at most a minute, while a query holds the table. */
   readonly durationMs: number
   readonly pointsPerSecond: number
   readonly print: (line: string) => void
@@ -99,9 +101,10 @@ export async function runApply (owner: Owner, options: ApplyOptions): Promise<Ap
   faults.push(...await wrongRollups(db, 'before'))
   await delay(BEFORE_MS)
   endPhase('before')
+  const heldMs = Math.min(durationMs / 2, HELD_MS_MAX)
   const release = await holdTable(postgres.url)
-  const held = apply(WITH_METRIC, `metric, while a query holds the table for ${Math.round(durationMs / 2000)} s`)
-  await delay(durationMs / 2)
+  const held = apply(WITH_METRIC, `metric, while a query holds the table for ${Math.round(heldMs / 1000)} s`)
+  await delay(heldMs)
   if (await isColumn(db, extra.name)) faults.push('the column was added while a query held the table')
   await release()
   await held
@@ -113,7 +116,7 @@ export async function runApply (owner: Owner, options: ApplyOptions): Promise<Ap
   })
   newer.start(pointsPerSecond / 10)
   await sendNew(second.url)
-  await delay(durationMs / 2)
+  await delay(durationMs - heldMs)
   endPhase('while and after the stream was added')
   await Promise.all([client.stop(), newer.stop()])
   await Promise.all([drained(first.url), drained(second.url)])
