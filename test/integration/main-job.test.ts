@@ -78,7 +78,7 @@ t.test('an export gets what points leave of the processors', async (t) => {
   t.teardown(async () => await db.close())
   await db.query(`
     INSERT INTO telemetry (time, satellite_id, battery_charge_percent)
-    SELECT now() - interval '1 hour' + i * interval '1 ms', 'DENSE', i FROM generate_series(1, 400000) i`)
+    SELECT now() - i * interval '1 us', 'DENSE', i FROM generate_series(1, 400000) i`)
   const unread = await request(`${ingest.url}/export?from=${Date.now() - 86_400_000}`)
   t.teardown(() => {
     unread.body.on('error', () => {})

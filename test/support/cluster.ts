@@ -192,13 +192,11 @@ export class Cluster {
 
   private async discardLogServer (name: string): Promise<void> {
     const child = this.logServers.get(name)
-    if (child !== undefined) {
+    if (child?.exitCode === null && child.signalCode === null) {
       this.children.delete(child)
-      if (child.exitCode === null && child.signalCode === null) {
-        const gone = once(child, 'exit')
-        child.kill('SIGKILL')
-        await gone
-      }
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
     }
     await rm(join(this.directory, name), { recursive: true })
   }

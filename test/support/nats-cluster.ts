@@ -54,15 +54,16 @@ export async function formed (
   })
 }
 
-async function seeEachOther (monitorUrls: readonly string[], deadlineMs: number): Promise<void> {
-  await eventually('all log servers have a leader', deadlineMs, async () => {
-    for (const url of monitorUrls) {
-      const { statusCode, body } = await request(`${url}/healthz`)
-      await body.dump()
-      if (statusCode !== 200) return undefined
-    }
-    return true
+async function hasLeader (monitorUrl: string, deadlineMs: number): Promise<void> {
+  await eventually(`${monitorUrl} is healthy`, deadlineMs, async () => {
+    const { statusCode, body } = await request(`${monitorUrl}/healthz`)
+    await body.dump()
+    return statusCode === 200 ? true : undefined
   })
+}
+
+async function seeEachOther (monitorUrls: readonly string[], deadlineMs: number): Promise<void> {
+  for (const url of monitorUrls) await hasLeader(url, deadlineMs)
   if (monitorUrls.length === 1) return
   await eventually('the leader sees all other log servers', deadlineMs, async () => {
     for (const url of monitorUrls) {
@@ -150,19 +151,13 @@ export class NatsCluster {
    * away: whoever kills another one before takes the majority away, and the rest may need a minute to recover.
    */
   async healthy (): Promise<void> {
-    for (const [index, { monitorPort, configuration, process }] of this.nodes.entries()) {
+    for (const [index, { monitorPort, process }] of this.nodes.entries()) {
       if (process === null) continue
-      const isHealthy = async (deadlineMs: number): Promise<void> => {
-        await eventually(`${configuration} is healthy`, deadlineMs, async () => {
-          const { statusCode, body } = await request(`http://127.0.0.1:${monitorPort}/healthz`)
-          await body.dump()
-          return statusCode === 200 ? true : undefined
-        })
-      }
-      await isHealthy(RESTART_AFTER_MS).catch(async () => {
+      const monitorUrl = `http://127.0.0.1:${monitorPort}`
+      await hasLeader(monitorUrl, RESTART_AFTER_MS).catch(async () => {
         await this.kill(index)
         this.startNode(index)
-        await isHealthy(HEALTHY_DEADLINE_MS)
+        await hasLeader(monitorUrl, HEALTHY_DEADLINE_MS)
       })
     }
   }

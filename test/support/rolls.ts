@@ -1,6 +1,6 @@
 /**
- * Rolling restarts under full load: simulators send single points over HTTP and packets over UDP while the server's
- * workers are replaced, again and again. Every point must be accepted, and stored once.
+ * Rolling restarts and reloads under full load: simulators send single points over HTTP and packets over UDP while the
+ * server's workers are replaced and its files read, again and again. Every point must be accepted, and stored once.
  */
 import type { Summary } from '../../lib/sim/summary.js'
 import { connect } from '../../lib/database/connection.js'
@@ -55,6 +55,8 @@ export async function runRolls (owner: Owner, options: RollsOptions): Promise<Ro
     if (await restart.exit !== 0) faults.push(`restart ${roll}: ${restart.stderr}`)
     print(`restart ${roll} of ${rolls} took ${Math.round(performance.now() - startMs)} ms`)
     await pause()
+    const reload = startProgram(owner, 'orbitstream-ingest', ['reload', '--data-dir', dataDir])
+    if (await reload.exit !== 0) faults.push(`reload ${roll}: ${reload.stderr}`)
   }
   await Promise.all([http, udp].map(async (simulator) => await simulator.stop('SIGINT')))
   const [overHttp, overUdp] = [summaryOf(http), summaryOf(udp)]
