@@ -2,6 +2,9 @@
  * Rolling restarts and reloads under full load: simulators send single points over HTTP and packets over UDP while the
  * server's workers are replaced and its files read, again and again. Every point must be accepted, and stored once.
  */
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Summary } from '../../lib/sim/summary.js'
 import { connect } from '../../lib/database/connection.js'
 import { conservationErrorPoints, drained } from './health.js'
@@ -36,7 +39,12 @@ export async function runRolls (owner: Owner, options: RollsOptions): Promise<Ro
   const { rolls, requestsPerSecond, engine, print } = options
   const postgres = await startTestPostgres(owner, { fsync: true })
   const dataDir = await temporaryDirectory(owner)
-  const args = ['--http-engine', engine]
+  // A file to reload. No sender has its key.
+  const keys = join(dataDir, 'udp-keys.json')
+  await writeFile(keys, JSON.stringify({ keys: [{ id: 'rolls', secret: randomBytes(32).toString('base64') }] }), {
+    mode: 0o600
+  })
+  const args = ['--http-engine', engine, '--udp-keys-file', keys, '--udp-open', 'on']
   const { url, udpPorts, program } = await startIngest(owner, {
     dataDir, databaseUrl: postgres.url, udpPort: '0', args
   })
@@ -55,7 +63,7 @@ export async function runRolls (owner: Owner, options: RollsOptions): Promise<Ro
     if (await restart.exit !== 0) faults.push(`restart ${roll}: ${restart.stderr}`)
     print(`restart ${roll} of ${rolls} took ${Math.round(performance.now() - startMs)} ms`)
     await pause()
-    const reload = startProgram(owner, 'orbitstream-ingest', ['reload', '--data-dir', dataDir])
+    const reload = startProgram(owner, 'orbitstream-ingest', ['reload', '--data-dir', dataDir, '--udp-keys-file', keys])
     if (await reload.exit !== 0) faults.push(`reload ${roll}: ${reload.stderr}`)
   }
   await Promise.all([http, udp].map(async (simulator) => await simulator.stop('SIGINT')))
