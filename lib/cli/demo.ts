@@ -128,14 +128,14 @@ async function waitUntilStored (url: string): Promise<number | null> {
 
 /** The run in a few lines. A machine slower than the demo's rate is no failure. */
 function report (summary: Summary, waiting: number | null): string {
-  const { accepted, failed, seconds } = summary
+  const { accepted, failed, rate_sent: reached } = summary
   const stored = waiting === 0
     ? 'and all of them are stored'
     : 'but some are not stored yet; they stay on disk and will be stored after the next start'
   const lines = [summaryText(summary), '', `${formatCount(accepted)} points were accepted, ${stored}.`]
-  if (!summary.ok && failed === 0 && seconds > 0) {
+  if (!summary.ok && failed === 0 && reached > 0) {
     lines.push(
-      `This machine keeps up with ${formatCount(Math.round(accepted / seconds))} requests/s of one point; the ` +
+      `This machine keeps up with ${formatCount(Math.round(reached))} requests/s of one point; the ` +
         `demo asks for ${formatCount(SATELLITES * POINTS_PER_SECOND)}.`
     )
   }

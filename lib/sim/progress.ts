@@ -1,11 +1,11 @@
 /**
  * Shows the progress of a run: on a terminal one line, rewritten every second; elsewhere a plain line every ten.
  *
- * Owns the latencies of the whole run: each line moves those of the transport into them, so that a line shows the
- * percentiles since the previous one.
+ * Owns what the run is judged by, which begins after its warm-up. Each line moves the latencies of the transport there,
+ * so that a line shows the percentiles since the previous one.
  */
 import { createLatencies } from './histogram.js'
-import { milliseconds } from './summary.js'
+import { milliseconds, type Counted } from './summary.js'
 import { formatCount } from '../config/value-types.js'
 import type { TransportStats } from './send/transport.js'
 
@@ -22,16 +22,19 @@ export interface ProgressStream {
 
 export interface ProgressSource {
   readonly stats: TransportStats
+  /** See pacer.ts. */
+  readonly warmUpMs: number
   elapsedMs (): number
   skippedPoints (): number
 }
 
 export class Progress {
-  /** Of the whole run; complete after stop(). */
-  readonly latencies = createLatencies()
+  /** What the run is judged by. */
+  readonly counted: Counted = { latencies: createLatencies(), fromMs: 0, pointsBefore: 0 }
   private readonly stream: ProgressStream
   private readonly source: ProgressSource
   private readonly timer: NodeJS.Timeout
+  private readonly warmUpTimer: NodeJS.Timeout | null
   private lastSent = 0
   private lastMs = 0
 
@@ -39,13 +42,28 @@ export class Progress {
     this.stream = stream
     this.source = source
     this.timer = setInterval(() => this.show(), stream.isTTY === true ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)
+    this.warmUpTimer = source.warmUpMs === 0 ? null : setTimeout(() => this.count(), source.warmUpMs)
+  }
+
+  /** Sending was stopped: if the warm-up is not over, it counts. */
+  stopped (): void {
+    if (this.warmUpTimer !== null) clearTimeout(this.warmUpTimer)
   }
 
   /** Ends the display and takes the last latencies. */
   stop (): void {
     clearInterval(this.timer)
+    this.stopped()
     this.takeLatencies()
     if (this.stream.isTTY === true) this.stream.write(CLEAR_LINE)
+  }
+
+  private count (): void {
+    const { counted, source } = this
+    counted.fromMs = source.elapsedMs()
+    counted.pointsBefore = source.stats.sentPoints
+    counted.latencies.reset()
+    source.stats.latencies.reset()
   }
 
   private show (): void {
@@ -57,7 +75,7 @@ export class Progress {
 
   private takeLatencies (): void {
     const { latencies } = this.source.stats
-    this.latencies.add(latencies)
+    this.counted.latencies.add(latencies)
     latencies.reset()
   }
 

@@ -85,7 +85,7 @@ export async function simulate (
       new HttpTransport({ ...options, ids, schema, stream: sent.name, stats })
     if (outlet instanceof HttpTransport) transports.push(outlet)
     const durationMs = options.durationMs === 0 ? Infinity : options.durationMs
-    const pacer = new Pacer({ pointsPerSecond: rate, durationMs })
+    const pacer = new Pacer({ pointsPerSecond: rate, pointsPerMessage: outlet.messagePoints, durationMs })
     const run = new Run(fleet, pacer, outlet)
     parts.push({ pacer, run })
   }
@@ -94,9 +94,14 @@ export async function simulate (
   const progress = new Progress(stream, {
     stats,
     elapsedMs: sendingMs,
+    // What counts begins when every stream is sent at its full rate.
+    warmUpMs: Math.max(...parts.map(({ pacer }) => pacer.warmUpMs)),
     skippedPoints: () => sum(({ pacer, run }) => pacer.skippedPoints + run.skippedPoints)
   })
-  stop.addEventListener('abort', () => { for (const { run } of parts) run.stop() })
+  stop.addEventListener('abort', () => {
+    for (const { run } of parts) run.stop()
+    progress.stopped()
+  })
   try {
     if (!stop.aborted) await Promise.all(parts.map(async ({ run }) => await run.start()))
     await Promise.all(transports.map(
@@ -109,7 +114,7 @@ export async function simulate (
   return summarize({ seed: options.seed, satellites: options.satellites, pointsPerSecond }, {
     sendingMs: sendingMs(),
     stats,
-    latencies: progress.latencies,
+    counted: progress.counted,
     skippedLate: sum(({ pacer }) => pacer.skippedPoints),
     skippedUnanswered: sum(({ run }) => run.skippedPoints),
     anomalies,

@@ -20,6 +20,8 @@ export interface Summary {
   readonly satellites: number
   /** How long points were sent. */
   readonly seconds: number
+  /** Of these, while the rate was rising: not part of `rate_sent` and `latency_ms`. */
+  readonly warm_up_seconds: number
   readonly requests: number
   /** From here on: points. */
   readonly sent: number
@@ -43,10 +45,20 @@ export interface Summary {
   readonly ok: boolean
 }
 
+/** The part of a run after its warm-up. */
+export interface Counted {
+  /** Complete when the run has ended. */
+  readonly latencies: Latencies
+  /** When it began, in milliseconds since the start of the run. */
+  fromMs: number
+  /** Points sent by then. */
+  pointsBefore: number
+}
+
 export interface Outcome {
   readonly sendingMs: number
+  readonly counted: Readonly<Counted>
   readonly stats: TransportStats
-  readonly latencies: Latencies
   readonly skippedLate: number
   readonly skippedUnanswered: number
   readonly anomalies: number
@@ -54,15 +66,17 @@ export interface Outcome {
 }
 
 export function summarize (plan: Plan, outcome: Outcome): Summary {
-  const { stats, latencies, sendingMs, skippedUnanswered } = outcome
+  const { stats, sendingMs, counted, skippedUnanswered } = outcome
+  const { latencies } = counted
   const offered = stats.sentPoints + skippedUnanswered
   const acceptedShare = offered === 0 ? null : stats.acceptedPoints / offered
-  const seconds = sendingMs / 1000
+  const countedSeconds = (sendingMs - counted.fromMs) / 1000
   const ms = (micros: number): number => round(micros / 1000, 3)
   return {
     seed: plan.seed,
     satellites: plan.satellites,
-    seconds: round(seconds, 3),
+    seconds: round(sendingMs / 1000, 3),
+    warm_up_seconds: round(counted.fromMs / 1000, 3),
     requests: stats.sentMessages,
     sent: stats.sentPoints,
     accepted: stats.acceptedPoints,
@@ -75,7 +89,7 @@ export function summarize (plan: Plan, outcome: Outcome): Summary {
     anomalies: outcome.anomalies,
     asked_to_wait: stats.askedToWait,
     rate_asked: plan.pointsPerSecond,
-    rate_sent: seconds > 0 ? round(stats.sentPoints / seconds, 2) : 0,
+    rate_sent: countedSeconds > 0 ? round((stats.sentPoints - counted.pointsBefore) / countedSeconds, 2) : 0,
     latency_ms: {
       p50: ms(latencies.percentile(50)),
       p90: ms(latencies.percentile(90)),
@@ -109,7 +123,11 @@ export function summaryText (summary: Summary): string {
     ...summary.failures.map(({ cause, points, example }) =>
       ['', `${formatCount(points)} ${describeCause(cause)}${example === '' ? '' : `: ${example}`}`] as const),
     ['Skipped', describeSkipped(summary)],
-    ['Rate', `${formatCount(Math.round(summary.rate_sent))} points/s of ${formatCount(summary.rate_asked)} requested`],
+    [
+      'Rate',
+      `${formatCount(Math.round(summary.rate_sent))} points/s of ${formatCount(summary.rate_asked)} requested` +
+        (summary.warm_up_seconds === 0 ? '' : `, after ${summary.warm_up_seconds.toFixed(1)} s of warm-up`)
+    ],
     ...(udp === null ? [latencyLine(latency)] : []),
     ['Anomalies', `${formatCount(summary.anomalies)} points with a value beyond its limit`],
     ['Seed', String(summary.seed)]

@@ -73,10 +73,10 @@ interface Waiting {
 
 export class HttpTransport implements Transport, Outlet {
   readonly stats: TransportStats
+  readonly messagePoints: number
 
   private readonly target: HttpTarget
   private readonly body: Body
-  private readonly batchSize: number
   private readonly connectionsMax: number
   private readonly answerTimeoutMs: number
   private readonly requestsMax: number
@@ -100,7 +100,7 @@ export class HttpTransport implements Transport, Outlet {
     const { url, token, tls = {}, stream = TELEMETRY } = options
     this.stats = options.stats ?? createStats(true)
     this.body = createBody(options.format, options.ids, options.schema, options.batchSize)
-    const batchSize = this.batchSize = this.body.pointsMax
+    this.messagePoints = this.body.pointsMax
     const path = `${url.pathname.replace(/\/+$/, '')}/telemetry${stream === TELEMETRY ? '' : `/${stream}`}` +
       (options.batchSize > 1 ? '/batch' : '')
     const authorization = token === null ? [] : [['Authorization', `Bearer ${token}`] as const]
@@ -109,7 +109,7 @@ export class HttpTransport implements Transport, Outlet {
     this.answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS
     this.connectionsMax = options.connectionsMax
     this.requestsMax = options.requestsMax ?? REQUESTS_MAX
-    this.pointsMax = Math.max(batchSize, options.pointsMax ?? POINTS_MAX)
+    this.pointsMax = Math.max(this.messagePoints, options.pointsMax ?? POINTS_MAX)
     this.partialTimer = setTimeout(() => this.flush(), PARTIAL_BATCH_MS)
     this.partialTimer.unref()
     const checkMs = Math.min(TIMEOUT_CHECK_MS, this.answerTimeoutMs, CONNECT_TIMEOUT_MS)
@@ -118,14 +118,14 @@ export class HttpTransport implements Transport, Outlet {
 
   get room (): number {
     const requests = this.requestsMax - this.pendingRequests
-    return Math.max(0, Math.min(requests * this.batchSize, this.pointsMax - this.pendingPoints) - this.body.points)
+    return Math.max(0, Math.min(requests * this.messagePoints, this.pointsMax - this.pendingPoints) - this.body.points)
   }
 
   send (satellite: number, timeMs: number, values: Float64Array): void {
     this.stats.sentPoints++
     if (this.body.points === 0) this.partialTimer.refresh()
     this.body.add(satellite, timeMs, values)
-    if (this.body.points === this.batchSize) this.flush()
+    if (this.body.points === this.messagePoints) this.flush()
   }
 
   async drain (deadlineMs: number): Promise<void> {

@@ -31,6 +31,8 @@ export interface TransportStats {
 
 /** Takes the points of one stream. */
 export interface Outlet {
+  /** Points of a full message. */
+  readonly messagePoints: number
   /** Number of points that it accepts now without exceeding its bounds. */
   readonly room: number
   /**

@@ -242,7 +242,7 @@ export class UdpTransport implements Transport {
 
 /** The points of one stream on their way into packets. */
 class UdpOutlet implements Outlet {
-  private readonly pointsPerPacket: number
+  readonly messagePoints: number
   private readonly bytesMax: number
   /** Points of the last packet that was full, whether of points or of bytes. */
   private fitting: number
@@ -257,12 +257,12 @@ class UdpOutlet implements Outlet {
     private readonly ids: readonly string[],
     private readonly epoch: number
   ) {
-    this.pointsPerPacket = options.pointsPerPacket ?? POINTS_PER_PACKET
+    this.messagePoints = options.pointsPerPacket ?? POINTS_PER_PACKET
     const largestPoint = frameBytesMax(schema) + (options.key === null ? 0 : KEYED_BYTES_MAX)
     this.bytesMax = options.pointsPerPacket === null
       ? Math.max(PACKET_BYTES_RECOMMENDED, largestPoint)
       : PACKET_BYTES_MAX
-    this.fitting = this.pointsPerPacket
+    this.fitting = this.messagePoints
   }
 
   get room (): number {
@@ -282,7 +282,7 @@ class UdpOutlet implements Outlet {
       packet = this.begin()
       if (!packet.add(id, timeMicros, values)) throw new RangeError('a packet cannot hold a single point')
     }
-    if (packet.points >= this.pointsPerPacket) this.flush()
+    if (packet.points >= this.messagePoints) this.flush()
   }
 
   flush (): void {

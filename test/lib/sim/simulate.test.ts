@@ -1,5 +1,9 @@
 import { BUILT_IN } from '../../support/built-in.js'
 import t from 'tap'
+import { mock } from 'node:test'
+import { recordLatency } from '../../../lib/sim/histogram.js'
+import { Progress } from '../../../lib/sim/progress.js'
+import { createStats } from '../../../lib/sim/send/transport.js'
 import { simulate, type SimulationOptions } from '../../../lib/sim/simulate.js'
 import { waitForServer } from '../../../lib/sim/server-check.js'
 import { accept, refuse, startServer } from './send/http-server.js'
@@ -66,8 +70,44 @@ t.test('an unresponsive server gets no more than the bound; the rest is skipped'
   const summary = await simulate(options(url, changes), silent, never)
   t.equal(summary.failed, summary.sent)
   t.ok(summary.sent <= 2_000 && summary.skipped_unanswered > 0, `${summary.sent} sent`)
-  t.equal(summary.sent + summary.skipped_unanswered + summary.skipped_late, 15_000)
+  // 50,000/s for 300 ms, of which the rate rises from 1,000/s for 75.
+  t.equal(summary.sent + summary.skipped_unanswered + summary.skipped_late, 13_163)
   t.match(summary, { ok: false, accepted: 0, failures: [{ cause: 'no answer' }] })
+})
+
+t.test('the warm-up is sent and accepted like the rest', async t => {
+  const { url } = await startServer(t, accept)
+  const summary = await simulate(options(url, { rate: 120, durationMs: 1_000 }), silent, never)
+  t.ok(summary.warm_up_seconds > 0)
+  // 1,200/s for a second, of which the rate rises from 1,000/s for 50 ms.
+  t.equal(summary.sent + summary.skipped_late, 1_195)
+  t.equal(summary.accepted, summary.sent)
+})
+
+t.test('what comes during the warm-up does not count', t => {
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const stats = createStats(true)
+  const progress = new Progress(silent, { stats, warmUpMs: 2_000, elapsedMs: () => 2_001, skippedPoints: () => 0 })
+  const answered = (ms: number): void => {
+    stats.sentPoints++
+    recordLatency(stats.latencies, ms)
+  }
+  answered(100)
+  mock.timers.tick(2_000)
+  answered(1)
+  answered(1)
+  progress.stop()
+  t.match(progress.counted, { fromMs: 2_001, pointsBefore: 1, latencies: { count: 2 } })
+  t.ok(progress.counted.latencies.max < 2_000)
+
+  const short = new Progress(silent, { stats, warmUpMs: 2_000, elapsedMs: () => 1_000, skippedPoints: () => 0 })
+  answered(1)
+  short.stopped()
+  mock.timers.tick(2_000)
+  short.stop()
+  t.match(short.counted, { fromMs: 0, pointsBefore: 0, latencies: { count: 1 } }, 'stopped before it was over')
+  t.end()
 })
 
 t.test('stop ends an endless run, and one that has not started', async t => {

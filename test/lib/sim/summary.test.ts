@@ -28,7 +28,16 @@ function makeSummary (
     seed: 9,
     satellites: 10,
     pointsPerSecond: 500
-  }, { sendingMs: 2_000, stats, latencies, skippedLate: 0, skippedUnanswered: 0, anomalies: 12, udp: null, ...outcome })
+  }, {
+    sendingMs: 2_000,
+    stats,
+    counted: { latencies, fromMs: 0, pointsBefore: 0 },
+    skippedLate: 0,
+    skippedUnanswered: 0,
+    anomalies: 12,
+    udp: null,
+    ...outcome
+  })
 }
 
 t.test('a successful run', t => {
@@ -44,6 +53,13 @@ t.test('a successful run', t => {
     'Anomalies  12 points with a value beyond its limit',
     'Seed       9'
   ].join('\n'))
+  t.end()
+})
+
+t.test('the rate is that after the warm-up', t => {
+  const summary = makeSummary({}, { counted: { latencies: createLatencies(), fromMs: 500, pointsBefore: 250 } })
+  t.match(summary, { seconds: 2, warm_up_seconds: 0.5, rate_sent: 500 })
+  t.match(summaryText(summary), 'Rate       500 points/s of 500 requested, after 0.5 s of warm-up\n')
   t.end()
 })
 
