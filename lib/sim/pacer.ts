@@ -95,7 +95,7 @@ export class Pacer {
   dueMs (point: number): number {
     if (point >= this.warmUpPoints) return this.warmUpMs + (point - this.warmUpPoints) / this.pointsPerMs
     const { startPerMs, risePerMs } = this
-    // The smaller root of risePerMs / 2 × ms² + startPerMs × ms = point, in the form without cancellation.
+    // The positive root of risePerMs / 2 × ms² + startPerMs × ms = point, in the form without cancellation.
     return 2 * point / (startPerMs + Math.sqrt(startPerMs * startPerMs + 2 * risePerMs * point))
   }
 
