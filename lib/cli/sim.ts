@@ -50,7 +50,7 @@ const SPEC = {
       default: 100,
       min: 0.001,
       max: 1_000_000,
-      help: 'Points per second per satellite; above 1,000 messages a second the rate rises to it within seconds.'
+      help: 'Points per second per satellite; above 1,000 messages a second it ramps up within seconds.'
     },
     API_URL_OPTION,
     { name: 'transport', type: 'enum', values: ['http', 'udp'], default: 'http', help: 'Transport for points.' },

@@ -6,7 +6,7 @@
  * time. Points more than CATCH_UP_MS late are skipped and counted: a stall is not made up for by a burst.
  *
  * A run of many messages a second warms up first: both programs' code is compiled while it runs, and a machine that can
- * keep a rate cannot keep it from the first moment. Its rate rises evenly from START_PER_SECOND.
+ * keep a rate cannot keep it from the first moment. It ramps up evenly from START_PER_SECOND.
  */
 
 /** Points due within this time are returned at once. */
