@@ -14,7 +14,7 @@ import type { FoundStream } from '../replicated/log.js'
 import { LogError } from '../replicated/log.js'
 import { rateLimited, type Log } from '../support/log.js'
 import {
-  claimLanes, forgetLanes, noteClosed, noteDrainer, noteFound, noteWriters, type ClaimedLane, type KnownLane
+  claimLanes, forgetLanes, noteClosed, noteDrainer, noteFound, noteWriters, type ClaimedLane, type OwnLane
 } from './lane-table.js'
 
 const BEAT_INTERVAL_MS = 2_000
@@ -32,7 +32,7 @@ export interface LaneKeeperOptions {
   readonly takeOverMs: number
   readonly log: Log
   /** Lanes with writers here. */
-  readonly writers: () => readonly KnownLane[]
+  readonly writers: () => readonly OwnLane[]
   /** Gives a lane to a worker to drain; false: none is ready. */
   readonly give: (lane: ClaimedLane) => boolean
   readonly list: () => Promise<readonly FoundStream[]>
@@ -75,7 +75,7 @@ export class LaneKeeper {
     return [...this.draining]
   }
 
-  /** A lane is drained. @param isRemoved its streams are gone */
+  /** A lane is over: everything in it is stored. @param isRemoved its streams are gone */
   drained (lane: string, isRemoved: boolean): void {
     this.draining.delete(lane)
     this.closed.push({ lane, isRemoved })
@@ -124,7 +124,7 @@ export class LaneKeeper {
     // A worker may have begun while the claim was under way.
     if (this.options.writers().some((own) => own.lane === lane.lane) || !this.options.give(lane)) return
     this.draining.add(lane.lane)
-    const { isOld, ...what } = lane
+    const { isOld, wasOpened, ...what } = lane
     if (!isOld) this.options.log.info(what, 'draining a lane of the log without a writer')
   }
 

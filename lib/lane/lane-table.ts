@@ -11,9 +11,17 @@ export interface KnownLane {
   readonly slot: number
 }
 
+/** A lane of a worker of this server. */
+export interface OwnLane extends KnownLane {
+  /** Its stream was created. */
+  readonly isOpen: boolean
+}
+
 /** A lane to be drained. */
 export interface ClaimedLane extends KnownLane {
   readonly instance: string
+  /** Its writer has had a stream. */
+  readonly wasOpened: boolean
   /** It was closed long ago: its streams may go. */
   readonly isOld: boolean
 }
@@ -25,12 +33,15 @@ export async function readDeployment (db: Database): Promise<string> {
 }
 
 /** These lanes have writers on this server. Opens them again if they were closed. */
-export async function noteWriters (db: Database, instance: string, lanes: readonly KnownLane[]): Promise<void> {
+export async function noteWriters (db: Database, instance: string, lanes: readonly OwnLane[]): Promise<void> {
   await db.query(`
-    INSERT INTO ingest_lanes (lane, instance, slot)
-    SELECT lane, $1, slot FROM unnest($2::text[], $3::int[]) l (lane, slot)
-    ON CONFLICT (lane) DO UPDATE SET seen_at = now(), drainer = NULL, closed_at = NULL, removed_at = NULL`,
-  [instance, lanes.map(({ lane }) => lane), lanes.map(({ slot }) => slot)])
+    INSERT INTO ingest_lanes (lane, instance, slot, opened_at)
+    SELECT lane, $1, slot, CASE WHEN is_open THEN now() END
+    FROM unnest($2::text[], $3::int[], $4::bool[]) l (lane, slot, is_open)
+    ON CONFLICT (lane) DO UPDATE SET
+      seen_at = now(), drainer = NULL, closed_at = NULL, removed_at = NULL,
+      opened_at = coalesce(ingest_lanes.opened_at, excluded.opened_at)`,
+  [instance, lanes.map(({ lane }) => lane), lanes.map(({ slot }) => slot), lanes.map(({ isOpen }) => isOpen)])
 }
 
 /** This server drains these lanes of others. */
@@ -59,15 +70,25 @@ export async function noteFound (
 export async function claimLanes (
   db: Database, instance: string, busy: readonly string[], takeOverMs: number | null, count: number
 ): Promise<readonly ClaimedLane[]> {
-  const { rows } = await db.query<{ lane: string, slot: number, instance: string, is_old: boolean }>(`
+  const { rows } = await db.query<ClaimedRow>(`
     UPDATE ingest_lanes SET drainer = $1, seen_at = now()
     WHERE lane IN (
       SELECT lane FROM ingest_lanes
       WHERE removed_at IS NULL AND (closed_at IS NULL OR closed_at < now() - ${KEEP}) AND lane <> ALL ($2)
         AND (coalesce(drainer, instance) = $1 OR seen_at < now() - $3::float8 * interval '1 ms')
       ORDER BY closed_at IS NOT NULL, seen_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-    RETURNING lane, slot, instance, closed_at IS NOT NULL AS is_old`, [instance, busy, takeOverMs, count])
-  return rows.map(({ lane, slot, instance: of, is_old: isOld }) => ({ lane, slot, instance: of, isOld }))
+    RETURNING lane, slot, instance, opened_at IS NOT NULL AS was_opened, closed_at IS NOT NULL AS is_old`,
+  [instance, busy, takeOverMs, count])
+  return rows.map(({ lane, slot, instance: of, was_opened: wasOpened, is_old: isOld }) =>
+    ({ lane, slot, instance: of, wasOpened, isOld }))
+}
+
+interface ClaimedRow {
+  readonly lane: string
+  readonly slot: number
+  readonly instance: string
+  readonly was_opened: boolean
+  readonly is_old: boolean
 }
 
 /** A lane as people see it. */

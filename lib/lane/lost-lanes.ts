@@ -3,6 +3,9 @@ import type { Config } from '../config/settings.js'
 import type { ReplicatedLog } from '../replicated/log.js'
 import { openLostLane, type LostLane } from '../replicated/lost-lane.js'
 import type { Log } from '../support/log.js'
+import type { ClaimedLane } from './lane-table.js'
+
+type DrainedLane = Pick<ClaimedLane, 'lane' | 'wasOpened' | 'isOld'>
 
 export interface LostLanesOptions {
   /** Null: there is no replicated log. */
@@ -29,11 +32,10 @@ export class LostLanes {
     return [...this.open.keys()]
   }
 
-  /** @param mayRemove the lane was drained long ago: its streams may go once they are found empty */
-  add (lane: string, mayRemove: boolean): void {
-    if (this.open.has(lane) || this.isStopped || this.options.replicated === null) return
-    this.open.set(lane, null)
-    void this.drain(this.options.replicated, lane, mayRemove)
+  add (claimed: DrainedLane): void {
+    if (this.open.has(claimed.lane) || this.isStopped || this.options.replicated === null) return
+    this.open.set(claimed.lane, null)
+    void this.drain(this.options.replicated, claimed)
   }
 
   stop (): void {
@@ -46,8 +48,9 @@ export class LostLanes {
   }
 
   /** Never rejects. */
-  private async drain (replicated: ReplicatedLog, lane: string, mayRemove: boolean): Promise<void> {
+  private async drain (replicated: ReplicatedLog, claimed: DrainedLane): Promise<void> {
     const { config, log, onFault, drain, onDrained } = this.options
+    const { lane, wasOpened, isOld } = claimed
     try {
       const journal = await openLostLane(replicated, {
         log: replicated,
@@ -55,19 +58,20 @@ export class LostLanes {
         now: Date.now,
         memoryMaxBytes: config.memoryMaxBytes,
         maxBytes: config.spoolMaxBytes,
+        hadStreams: wasOpened && !isOld,
         onFault
       })
       if (this.isStopped) return
       this.open.set(lane, journal)
       await drain(journal)
-      if (mayRemove) await journal.remove()
+      if (isOld) await journal.remove()
       await journal.close()
       this.open.delete(lane)
-      onDrained(lane, mayRemove)
+      onDrained(lane, isOld)
     } catch (error) {
       log.error({ err: error, lane }, 'a lane of the log cannot be drained; retrying')
       setTimeout(() => {
-        if (!this.isStopped) void this.drain(replicated, lane, mayRemove)
+        if (!this.isStopped) void this.drain(replicated, claimed)
       }, RETRY_MS).unref()
     }
   }

@@ -152,7 +152,7 @@ interface ToWorkerTable {
   /** Drain the spools of slots without a worker. */
   orphans: { readonly slotsInUse: readonly number[] }
   /** Drain a lane without a writer. */
-  'drain-lane': { readonly lane: string, readonly mayRemove: boolean }
+  'drain-lane': { readonly lane: string, readonly wasOpened: boolean, readonly isOld: boolean }
   /** Let the worker that takes over have everything new; finish what was begun, then exit with code 0. */
   retire: unknown
   /** The senders of the worker that retires, for the one that takes over from it. */
@@ -193,7 +193,7 @@ interface ToPrimaryTable {
   senders: { readonly id: number, readonly page: SenderPage }
   /** A UDP worker that retires has stopped reading; this is what it knows of senders. */
   left: { readonly senders: HandedSenders }
-  /** A lane was sealed and drained; its streams are gone if they might. */
+  /** A lane is over: everything in it is stored. */
   'lane-drained': { readonly lane: string, readonly isRemoved: boolean }
   /** Why the worker is about to exit. */
   fatal: { readonly message: string }

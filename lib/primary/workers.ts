@@ -12,7 +12,7 @@ import { queryConnectionsOf, writersOf, type Config } from '../config/settings.j
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import type { HandedSenders } from '../ingress/udp/listener.js'
 import type { Log } from '../support/log.js'
-import type { ClaimedLane, KnownLane } from '../lane/lane-table.js'
+import type { ClaimedLane, OwnLane } from '../lane/lane-table.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { QueryPool } from '../database/query-pool.js'
 import { StartupError } from '../support/startup-error.js'
@@ -216,16 +216,16 @@ export class Workers {
   }
 
   /** Lanes of the replicated log that have writers. */
-  get lanes (): readonly KnownLane[] {
-    return [...this.laneOf].map(([{ number: slot }, lane]) => ({ lane, slot }))
+  get lanes (): readonly OwnLane[] {
+    return [...this.laneOf].map(([{ number: slot, state }, lane]) => ({ lane, slot, isOpen: state === 'ready' }))
   }
 
   /** Gives a lane without a writer to a worker; false: none is ready. */
-  drainLane ({ lane, isOld }: ClaimedLane): boolean {
+  drainLane ({ lane, wasOpened, isOld }: ClaimedLane): boolean {
     const slot = this.slots.all.find(({ state, listener }) => state === 'ready' && listener.kind === 'http')
     if (slot === undefined) return false
     this.lostLanes.set(lane, slot)
-    this.slots.send(slot, { type: 'drain-lane', lane, mayRemove: isOld })
+    this.slots.send(slot, { type: 'drain-lane', lane, wasOpened, isOld })
     return true
   }
 

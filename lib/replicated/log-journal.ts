@@ -126,15 +126,12 @@ export class LogJournal extends StreamJournal {
     return { frames: frames + waitingFrames, rows: rows + waitingRows, bytes: bytes + waitingBytes, oldestMs }
   }
 
-  /** Gives up what is not in the log. If the ledger covers everything else, the stream is removed. */
+  /** Gives up what is not in the log. The streams stay until the table of lanes says that this one is closed. */
   override async close (): Promise<void> {
     if (this.isClosed) return
     clearInterval(this.watch)
     await this.publisher.stop('shutting_down')
-    const { epoch } = this.publisher
-    const isDone = this.ended && this.backlog().frames === 0
     await super.close()
-    if (isDone) await this.settings.log.remove({ lane: this.spoolId, epoch }).catch(() => {})
   }
 
   protected epochs (): ReadonlyMap<number, KnownEpoch> {

@@ -14,7 +14,7 @@
  */
 import type { ClosedBatch, Position } from '../journal/journal.js'
 import type { Pressure } from '../journal/pressure.js'
-import { comparePositions, POSITION_START } from '../spool/format/position.js'
+import { comparePositions, later, POSITION_START } from '../spool/format/position.js'
 import type { KnownEpoch } from '../spool/recover/ledger-position.js'
 import type { ErrorCode } from '../support/errors.js'
 import { readFrames, type ReadFrame } from './frame-reader.js'
@@ -30,6 +30,8 @@ const POLL_INTERVAL_MS = 500
 const READ_BYTES = 4 * 1024 * 1024
 
 export interface LostLaneOptions extends StreamJournalOptions {
+  /** The lane has had streams that nobody of us removed. */
+  readonly hadStreams: boolean
   /** Default: QUIET_MS. */
   readonly quietMs?: number
 }
@@ -46,12 +48,19 @@ export class LostLane extends StreamJournal {
   /** The last frame seen of the current stream. */
   private last = { sequence: 0, rows: 0 }
   private grewAtMs: number
+  /** Streams are missing, and nobody has been told. */
+  private isGone: boolean
 
   /** For openLostLane only. */
   constructor (private readonly settings: LostLaneOptions, found: readonly FoundStream[], committed: Position) {
     super(settings)
-    this.streams = found.map(({ lane, epoch }) => ({ lane, epoch, epochId: epochIdOf({ lane, epoch }) }))
-    this.lastEpoch = found.at(-1)?.epoch ?? 0
+    const epochs = found.map(({ epoch }) => epoch)
+    // One that is gone, but whose end is known: it was drained, or deleted.
+    const before = found[0] === undefined || found[0].after === null ? [] : [found[0].epoch - 1]
+    const { lane } = settings
+    this.streams = [...before, ...epochs].map((epoch) => ({ lane, epoch, epochId: epochIdOf({ lane, epoch }) }))
+    this.lastEpoch = epochs.at(-1) ?? 0
+    this.isGone = settings.hadStreams && found.length === 0
     this.ends = new Map(found.flatMap(({ epoch, after }) => after === null ? [] : [[epoch - 1, after]]))
     this.known = committed
     this.grewAtMs = this.timing.nowMs()
@@ -89,7 +98,10 @@ export class LostLane extends StreamJournal {
 
   protected async more (woken: Promise<true>): Promise<boolean> {
     const stream = this.streams[0]
-    if (stream === undefined) return false
+    if (stream === undefined) {
+      if (this.isGone) this.noteDeleted(this.released)
+      return false
+    }
     try {
       const read = await readFrames(this.settings.log, stream, this.from, READ_BYTES)
       if (this.isClosed) return false
@@ -108,7 +120,10 @@ export class LostLane extends StreamJournal {
       }
     } catch (error) {
       if (faultOf(error) === 'missing') {
-        // It was drained by another process, or deleted by somebody: either way nothing is left of it.
+        // Deleted, or removed by a process that has drained it: either way nothing is left of it.
+        const end = this.ends.get(stream.epoch)
+        if (end !== undefined) this.pass(stream, end)
+        else if (this.settings.hadStreams) this.noteDeleted({ epoch: stream.epoch, sequence: this.last.sequence })
         this.next()
       } else {
         await Promise.race([woken, this.timing.pause(POLL_INTERVAL_MS)])
@@ -182,6 +197,15 @@ export class LostLane extends StreamJournal {
     const { epoch, sequence } = this.released
     const last = epoch === stream.epoch ? Math.max(this.last.sequence, sequence) : this.last.sequence
     await log.append(stream, position + 1, encodeSeal(last, this.last.rows))
+  }
+
+  /** Nobody knows what was in them: only the log did, and the writer that is gone. */
+  private noteDeleted (seen: Position): void {
+    this.isGone = false
+    const { epoch, sequence } = later(seen, this.released)
+    const known = sequence === 0 ? 'nothing was read of it' : `it was read up to frame ${sequence} of epoch ${epoch}`
+    this.settings.onFault(`lane ${this.spoolId}: its stream is no longer in the log: it was deleted; ${known}, and ` +
+      'what followed is lost')
   }
 
   private notePurged (stream: LaneStream, from: number, through: number): void {

@@ -104,7 +104,7 @@ class Worker {
     anomalies: ({ events }) => this.anomalies.add(events),
     'gather?': ({ want }) => this.gather(want),
     feed: ({ tick }) => this.liveFeed.add(tick),
-    'drain-lane': ({ lane, mayRemove }) => this.lostLanes.add(lane, mayRemove),
+    'drain-lane': (claimed) => this.lostLanes.add(claimed),
     orphans: ({ slotsInUse }) => { void this.lookForOrphans(slotsInUse) },
     retire: () => { void this.retire() },
     'take-over': ({ senders }) => this.listener?.takeOver(senders),

@@ -96,7 +96,7 @@ export class NatsCluster {
    * Starts as many servers, and waits until they are healthy. Their ports are none that the system gives away by
    * itself: a server that is killed needs its port again.
    */
-  static async start (program: string, count = 3): Promise<NatsCluster> {
+  static async start (program: string, count = 3, fileStore = '1GB'): Promise<NatsCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'orbitstream-nats-'))
     const ports: Array<readonly [number, number, number]> = []
     for (let index = 0; index < count; index++) ports.push([await quietPort(), await quietPort(), await quietPort()])
@@ -107,7 +107,7 @@ export class NatsCluster {
       await writeFile(configuration, `
         server_name: n${index}
         listen: 127.0.0.1:${port}
-        jetstream { store_dir: "${join(directory, `n${index}`)}", max_file_store: 1GB, max_memory_store: 16MB }
+        jetstream { store_dir: "${join(directory, `n${index}`)}", max_file_store: ${fileStore}, max_memory_store: 16MB }
         http: 127.0.0.1:${monitorPort}
         ${count === 1 ? '' : `cluster { name: test, listen: 127.0.0.1:${route}, routes: [${routes}] }`}
       `)

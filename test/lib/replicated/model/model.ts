@@ -112,6 +112,7 @@ export class World {
       id: (this.lanes.length + 1).toString(16).padStart(32, 'a'),
       isDamaged: false,
       isCut: false,
+      isRemoved: false,
       isKilled: false,
       isTakenOver: false,
       faults: [],
@@ -218,8 +219,10 @@ export class World {
   private delete (): void {
     const stream = this.servers.pick(this.random)
     if (stream === null) return
-    this.servers.streams.delete(`${stream.name.lane}/${stream.name.epoch}`)
-    this.note(stream.name.lane, true)
+    const { lane, epoch } = stream.name
+    this.servers.streams.delete(`${lane}/${epoch}`)
+    const left = [...this.servers.streams.values()].filter(({ name }) => name.lane === lane)
+    this.note(lane, left.length > 0 && left.every(({ name }) => name.epoch < epoch))
     this.counts.deleted++
   }
 
@@ -239,6 +242,8 @@ export class World {
     const log = this.client()
     const { faults } = log
     log.faults = 0
+    // Its writer was alive, and has begun another epoch since.
+    if ([...this.servers.streams.values()].some(({ name }) => name.lane === lane.id)) lane.isRemoved = false
     const options = {
       log,
       timing: log,
@@ -247,6 +252,7 @@ export class World {
       memoryMaxBytes: 10_000_000,
       maxBytes: 10_000_000,
       quietMs: 0,
+      hadStreams: !lane.isRemoved,
       onFault: (message: string) => { lane.faults.push(message) }
     }
     const journal = await pump(log, openLostLane(log, options))
@@ -283,7 +289,9 @@ export class World {
       await this.io(log, 10)
     }
     await pump(log, journal.close())
-    if (taker.isDone && !(journal instanceof LogJournal) && this.random(2) === 0) await pump(log, journal.remove())
+    if (!taker.isDone || journal instanceof LogJournal || this.random(2) !== 0) return
+    await pump(log, journal.remove())
+    taker.lane.isRemoved = true
   }
 
   /** Until the writer has nothing left. */

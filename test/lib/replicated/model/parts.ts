@@ -13,8 +13,10 @@ export interface ModelLane {
   readonly id: string
   /** Its streams lost messages by the model's doing. */
   isDamaged: boolean
-  /** They lost their end, or were deleted: only the writer can know. */
+  /** They lost their end, or the last of several was deleted: only the writer can know. */
   isCut: boolean
+  /** They were removed after they had been drained. */
+  isRemoved: boolean
   /** Its writer was killed. */
   isKilled: boolean
   /** Another drain has worked on it. */

@@ -1,0 +1,60 @@
+/** What is said of a lane whose writer is gone if somebody has deleted its streams. */
+import t from 'tap'
+import { openLostLane } from '../../../lib/replicated/lost-lane.js'
+import type { LedgerPosition } from '../../../lib/journal/journal.js'
+import { epochIdOf, type Reach } from '../../../lib/replicated/log.js'
+import { FakeLog, FakeServers, pump } from './fake-log.js'
+
+const LANE = 'ab'.repeat(16)
+
+interface History {
+  /** Where the ledger stands. */
+  readonly stored: { readonly epoch: number, readonly sequence: number } | null
+  /** Streams that are left, by epoch, and where the one before each ended. */
+  readonly left: ReadonlyArray<{ readonly epoch: number, readonly after: Reach | null }>
+  readonly hadStreams?: boolean
+}
+
+/** Drains the lane, and returns what it said. */
+async function said ({ stored, left, hadStreams = true }: History): Promise<readonly string[]> {
+  const log = new FakeLog(new FakeServers(), () => 0)
+  for (const found of left) await pump(log, log.create({ lane: LANE, instance: 'test', slot: 0, ...found }))
+  const faults: string[] = []
+  const lane = await pump(log, openLostLane(log, {
+    log,
+    timing: log,
+    lane: LANE,
+    now: () => 1,
+    memoryMaxBytes: 100_000,
+    maxBytes: 1_000_000,
+    quietMs: 0,
+    hadStreams,
+    onFault: (message) => { faults.push(message) }
+  }))
+  const position: LedgerPosition | null =
+    stored === null ? null : { ...stored, epochId: epochIdOf({ lane: LANE, epoch: stored.epoch }) }
+  t.equal(lane.resume(position), null)
+  t.equal(await pump(log, lane.take(1_000)), null)
+  await pump(log, lane.close())
+  return faults
+}
+
+t.test('all streams: how far the lane is stored, for nobody knows what followed', async (t) => {
+  t.match(await said({ stored: null, left: [] }),
+    [/its stream is no longer in the log: it was deleted; nothing was read of it, and what followed is lost/])
+  t.match(await said({ stored: { epoch: 2, sequence: 30 }, left: [] }),
+    [/it was read up to frame 30 of epoch 2, and what followed is lost/])
+})
+
+t.test('the first of two epochs: exactly what is missing', async (t) => {
+  const left = [{ epoch: 2, after: { sequence: 100, rows: 250 } }]
+  t.match(await said({ stored: null, left }), [/frames 1 to 100 of epoch 1 are no longer in the log, 250 points/])
+  t.match(await said({ stored: { epoch: 1, sequence: 60 }, left }), [/frames 61 to 100 of epoch 1 are no longer in the log:/])
+})
+
+t.test('nothing, if nothing is missing', async (t) => {
+  t.strictSame(await said({ stored: null, left: [], hadStreams: false }), [], 'its writer died before it had a stream')
+  const left = [{ epoch: 2, after: { sequence: 100, rows: 250 } }]
+  t.strictSame(await said({ stored: { epoch: 1, sequence: 100 }, left }), [])
+  t.strictSame(await said({ stored: { epoch: 2, sequence: 7 }, left }), [])
+})
