@@ -87,6 +87,7 @@ export interface Config extends ThresholdSettings {
   readonly retentionMs: number
   /** Age at which TimescaleDB compresses a chunk. */
   readonly compressAfterMs: number
+  readonly distribute: 'on' | 'off'
   /** Time span of a TimescaleDB chunk. */
   readonly chunkIntervalMs: number
   readonly timescaleDirectCompress: 'on' | 'off'
@@ -270,6 +271,8 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'Time span of a TimescaleDB chunk; for anomalies 24 times as long, up to a day. Changes apply to new chunks.'),
   timescaleDirectCompress: setting('TIMESCALE_DIRECT_COMPRESS', oneOf(['on', 'off']), 'off',
     'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.'),
+  distribute: setting('DISTRIBUTE', oneOf(['on', 'off']), 'off',
+    'Whether tables are spread over the nodes of a Citus database; once they are, they stay so.'),
   readerPassword: setting('READER_PASSWORD', secret(8),
     { value: () => null, label: 'none: the role cannot log in' },
     'Password for the read-only database role orbitstream_reader, for Grafana.',

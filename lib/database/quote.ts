@@ -4,6 +4,8 @@ export function identifier (name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
+/** The same under either setting of standard_conforming_strings. */
 export function literal (text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
+  const quoted = `'${text.replaceAll("'", "''")}'`
+  return text.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted
 }

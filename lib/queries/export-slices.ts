@@ -19,7 +19,7 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Metric, Stream } from '../../protocol/catalogue.js'
 import { sentOf } from '../database/metric-columns.js'
-import { identifier } from '../database/quote.js'
+import { identifier, literal } from '../database/quote.js'
 import { isUnanswered } from '../database/connection.js'
 import type { DatabaseConnection } from '../database/database.js'
 import { tablesOf } from '../database/stream-tables.js'
@@ -65,8 +65,6 @@ const CEILING_SHARE = 0.5
 const CEILING_GROWTH = 1.05
 /** ISO 8601, as everywhere. */
 const TIME = 'to_char("time", \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS "time"'
-/** A setting of the session, because COPY takes no parameters. */
-const SATELLITE = 'orbitstream.satellite'
 /** COPY quotes nothing with these: they do not occur in JSON. */
 const JSON_LINES = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
 
@@ -78,7 +76,6 @@ const JSON_LINES = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
 export async function * exportRows (
   db: DatabaseConnection, filter: ExportFilter, format: ExportFormat, pace: ExportPace = { share: 1 }
 ): AsyncGenerator<Buffer> {
-  await db.query('SELECT pg_catalog.set_config($1, $2, false)', [SATELLITE, filter.satellite ?? ''])
   let from = filter.fromMicros
   let width = FIRST_WIDTH_MICROS
   let ceiling = Infinity
@@ -141,7 +138,7 @@ async function countRows (
   try {
     await db.query(`BEGIN; SET LOCAL statement_timeout = ${COUNT_MS_MAX}`)
     const { rows: [row] } = await db.query<{ count: number }>(
-      `SELECT count(*)::integer AS count FROM (${rowsBetween(filter, 'SELECT', from, to)} LIMIT ${most + 1}) counted`)
+      `SELECT count(*)::integer AS count FROM (${rowsBetween(filter, 'SELECT 1', from, to)} LIMIT ${most + 1}) counted`)
     return row?.count ?? 0
   } catch (error) {
     if (!db.alive || !isUnanswered(error)) throw error
@@ -163,9 +160,9 @@ export function copyStatement (filter: ExportFilter, from: number, to: number, f
     : `COPY (SELECT row_to_json(point) FROM (${sorted}) point) TO STDOUT (${JSON_LINES})`
 }
 
-/** Times are our own numbers, printed: the planner needs to see them to open only the partitions that matter. */
+/** Printed: COPY takes no parameters, and the planner opens only the partitions and nodes that it sees to matter. */
 function rowsBetween ({ satellite, stream }: ExportFilter, select: string, from: number, to: number): string {
-  const ofSatellite = satellite === null ? '' : ` AND satellite_id = pg_catalog.current_setting('${SATELLITE}')`
+  const ofSatellite = satellite === null ? '' : ` AND satellite_id = ${literal(satellite)}`
   return `${select} FROM ${tablesOf(stream.name).points} stored WHERE stored."time" >= '${String(isoTime(from))}' ` +
     `AND stored."time" < '${String(isoTime(to))}'${ofSatellite}`
 }

@@ -50,7 +50,9 @@ export async function exclusively<T> (
 async function attempt<T> (database: Database, work: () => Promise<T>): Promise<T> {
   await database.query('BEGIN')
   try {
-    await database.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`)
+    // Citus creates no function after a parallel change of a table. Without Citus nobody reads this setting.
+    await database.query(
+      `SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'; SET LOCAL citus.multi_shard_modify_mode = 'sequential'`)
     await database.query('LOCK TABLE public.schema_migrations IN SHARE UPDATE EXCLUSIVE MODE')
     const outcome = await work()
     await database.query('COMMIT')

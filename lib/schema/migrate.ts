@@ -18,6 +18,7 @@ import { checkRetention, type RetentionSettings } from './adoption.js'
 import { isPassing, sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './exclusive.js'
+import { distributionStatements, type DistributionSettings } from './distribution.js'
 import { ensurePartitions } from './partitions.js'
 import { retentionOf } from './retention.js'
 import type { PartitionSettings } from './partitions.js'
@@ -31,7 +32,7 @@ import { readerAdvice, readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
 import { prepareServer, serverKind, timescaleHindrance } from './server-kind.js'
 import type { ServerKind } from './server-kind.js'
-import { readMigrations } from './sql-files.js'
+import { readMigrations, statementsOf } from './sql-files.js'
 import type { Migration } from './sql-files.js'
 import { policyStatements, readRetentionMs } from './timescale-policies.js'
 import type { PolicySettings } from './timescale-policies.js'
@@ -41,7 +42,7 @@ import type { StoreLog } from '../support/store-log.js'
 export type { ServerKind } from './server-kind.js'
 
 /** What the configuration decides. */
-export interface SchemaSettings extends PolicySettings, ReaderSettings, PartitionSettings {
+export interface SchemaSettings extends PolicySettings, ReaderSettings, PartitionSettings, DistributionSettings {
   readonly retentionMs: number
 }
 
@@ -228,8 +229,12 @@ export async function planSettings (
   const { catalogue } = await readVersion(database)
   const { streams } = proposed ?? catalogue
   const policies = kind === 'timescale' ? await policyStatements(database, streams, settings) : []
+  const distribution = await distributionStatements(database, kind, streams, settings)
   const reader = await readerStatements(database, namesOf(catalogue), settings)
-  return [...policies.map(sql => ({ sql, shown: sql })), ...reader.map(statement => ({ ...statement, optional: true }))]
+  return [
+    ...[...policies, ...distribution].map(sql => ({ sql, shown: sql })),
+    ...reader.map(statement => ({ ...statement, optional: true }))
+  ]
 }
 
 async function applySetting (database: Database, statement: SettingStatement, log: StoreLog): Promise<void> {
@@ -328,7 +333,8 @@ export async function planConversion (database: Database, plan: MigrationPlan): 
 async function runAll (database: Database, failure: string, statements: readonly string[]): Promise<void> {
   try {
     await database.query('SET LOCAL search_path TO public')
-    for (const sql of statements) await database.query(sql)
+    // One by one: Citus sends a change of a table to its nodes with the text of the query that it is in.
+    for (const sql of statements.flatMap(statementsOf)) await database.query(sql)
   } catch (cause) {
     if (isPassing(cause) || isHeldUp(cause)) throw cause
     throw new StartupError(`${failure} and was rolled back: ${String(cause)}`, { cause })
@@ -376,7 +382,8 @@ async function keepSettings (database: Database, kind: ServerKind, { log }: Migr
   // The first start applies all of it a little later.
   const isNew = kind === 'timescale' && await readRetentionMs(database, TELEMETRY) === null
   const policies = kind === 'plain' || isNew ? [] : await policyStatements(database, catalogue.streams, {})
-  for (const sql of policies) await database.query(sql)
+  const distribution = await distributionStatements(database, kind, catalogue.streams, {})
+  for (const sql of [...policies, ...distribution]) await database.query(sql)
   for (const statement of await readerStatements(database, namesOf(catalogue), {})) {
     await applySetting(database, { ...statement, optional: true }, log)
   }

@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util'
 import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
 import { runApply } from '../support/apply.js'
 import { runFailOvers } from '../support/fail-over.js'
-import { CONNECTIONS, runHostKills } from '../support/host-kills.js'
+import { runHostKills } from '../support/host-kills.js'
 import { runLogRounds } from '../support/log-rounds.js'
 import { ScriptOwner } from '../support/owner.js'
 import { megabytes, runOutage, type OutageOptions } from '../support/outage.js'
@@ -28,6 +28,8 @@ const RATE = '10000'
 const DRAIN_PART_MAX = 1 / 3
 const DRAIN_GRACE_MS = 5_000
 const SHOWN_MAX = 10
+/** Of the client before the balancers. */
+const CONNECTIONS = 128
 
 interface Wrong {
   readonly missing: readonly number[]
@@ -115,9 +117,10 @@ async function soakLog (owner: ScriptOwner, rounds: number): Promise<string[]> {
 }
 
 async function soakHosts (owner: ScriptOwner, kills: number, requestsPerSecond: number): Promise<string[]> {
-  const verdict = await runHostKills(owner, { kills, requestsPerSecond, print })
+  const verdict = await runHostKills(owner, { kills, requestsPerSecond, connections: CONNECTIONS, print })
   const failed = Object.values(verdict.failures).reduce((sum, count) => sum + count, 0)
-  print(`${verdict.acknowledged} requests acknowledged, ${verdict.stored} stored, ${failed} failed: ` +
+  print(`${verdict.acknowledged} requests acknowledged, ${Math.round(verdict.requestsPerSecond)}/s, ` +
+    `${verdict.stored} stored, ${failed} failed: ` +
     `${JSON.stringify(verdict.failures)}; longest time without an acknowledgement ${Math.round(verdict.gapMs)} ms`)
   const faults = faultsOf(verdict)
   if (failed > kills * CONNECTIONS) faults.push('more requests failed than were in flight')

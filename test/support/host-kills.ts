@@ -14,8 +14,6 @@ import type { Owner } from './owner.js'
 import { startTestPostgres, type TestPostgres } from './postgres.js'
 import { withDatabase } from './verify.js'
 
-/** Of a JournalClient: as many requests may be in flight. */
-export const CONNECTIONS = 16
 /** A worker for HTTP and one for UDP. */
 const LANES_PER_HOST = 2
 const BACK_DEADLINE_MS = 60_000
@@ -30,6 +28,8 @@ export interface HostKillsVerdict extends Verdict {
   readonly failures: Readonly<Record<string, number>>
   /** Longest time without an acknowledgement. */
   readonly gapMs: number
+  /** Acknowledged, on average. */
+  readonly requestsPerSecond: number
   readonly conservationErrorPoints: number
 }
 
@@ -37,6 +37,8 @@ export interface HostKillsOptions {
   readonly kills: number
   /** Single points over HTTP, beside packets of UDP. */
   readonly requestsPerSecond: number
+  /** As many requests may be in flight. */
+  readonly connections: number
   /** Called with a line per kill. */
   readonly print: (line: string) => void
 }
@@ -46,16 +48,17 @@ export function hostLanes (kills: number): { readonly writers: number, readonly 
   return { writers: 2 * LANES_PER_HOST, lost: kills * LANES_PER_HOST }
 }
 
-/** Kills hosts in turn. More requests than `kills` times CONNECTIONS must not fail. */
+/** Kills hosts in turn. More requests than `kills` times `connections` must not fail. */
 export async function runHostKills (
-  owner: Owner, { kills, requestsPerSecond, print }: HostKillsOptions
+  owner: Owner, { kills, requestsPerSecond, connections, print }: HostKillsOptions
 ): Promise<HostKillsVerdict> {
   const programs = await findClusterPrograms()
   if (typeof programs === 'string') throw new Error(programs)
   const postgres = await startTestPostgres(owner, { fsync: true })
   const cluster = await Cluster.start(owner, programs, postgres.url)
-  const client = new JournalClient({ url: cluster.url, pointsPerRequest: 1 })
+  const client = new JournalClient({ url: cluster.url, pointsPerRequest: 1, connections })
   const udp = cluster.udpPort === null ? null : await UdpSenders.start(owner, cluster.udpPort)
+  const startedMs = performance.now()
   client.start(requestsPerSecond)
   for (let kill = 1; kill <= kills; kill++) {
     await killAndRestart(cluster, kill % 2, [client], requestsPerSecond)
@@ -66,6 +69,7 @@ export async function runHostKills (
   }
   udp?.stop()
   await client.stop()
+  const seconds = (performance.now() - startedMs) / 1000
   await lanesDrained(postgres, hostLanes(kills))
   let errorPoints = 0
   for (const index of [0, 1]) {
@@ -79,6 +83,7 @@ export async function runHostKills (
     acknowledged: client.acknowledged.size,
     failures: Object.fromEntries(client.failures),
     gapMs: client.longestGapMs,
+    requestsPerSecond: client.acknowledged.size / seconds,
     conservationErrorPoints: errorPoints
   }
 }

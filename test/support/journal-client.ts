@@ -9,7 +9,8 @@ import type { Database } from '../../lib/database/database.js'
 import { within } from './eventually.js'
 import { NumberSet } from './number-set.js'
 
-const CONNECTIONS = 16
+/** Default: as many requests may be in flight. */
+export const CONNECTIONS = 16
 const REQUEST_TIMEOUT_MS = 30_000
 const FAILURE_PAUSE_MS = 20
 const PROGRESS_DEADLINE_MS = 60_000
@@ -22,6 +23,8 @@ export interface JournalClientOptions {
   /** First number; clients must not share any. */
   readonly firstNumber?: number
   readonly query?: string | (() => string)
+  /** Default: CONNECTIONS. */
+  readonly connections?: number
 }
 
 export class JournalClient {
@@ -40,10 +43,12 @@ export class JournalClient {
   private running = false
   private pool: Pool | null = null
   private loops: Promise<void>[] = []
+  private readonly connections: number
   private readonly watchers = new Set<() => void>()
 
   constructor (private readonly options: JournalClientOptions) {
     this.next = options.firstNumber ?? 1
+    this.connections = options.connections ?? CONNECTIONS
     this.sent = new NumberSet(this.next)
     this.acknowledged = new NumberSet(this.next)
   }
@@ -52,14 +57,14 @@ export class JournalClient {
   start (pointsPerSecond = Infinity): void {
     this.running = true
     this.moveTo(this.options.url)
-    this.loops = Array.from({ length: CONNECTIONS }, async () => { await this.loop(pointsPerSecond) })
+    this.loops = Array.from({ length: this.connections }, async () => { await this.loop(pointsPerSecond) })
   }
 
   /** Switches to another address; requests in flight to the old one fail. */
   moveTo (url: string): void {
     void this.pool?.destroy()
     this.pool = new Pool(url, {
-      connections: CONNECTIONS, pipelining: 1, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS
+      connections: this.connections, pipelining: 1, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: REQUEST_TIMEOUT_MS
     })
   }
 
@@ -96,7 +101,7 @@ export class JournalClient {
       const { pointsPerRequest } = this.options
       const points = typeof pointsPerRequest === 'number' ? pointsPerRequest : pointsPerRequest()
       // Paced from the due time to hold the rate; a backlog of more than a second is dropped.
-      dueMs = Math.max(dueMs, performance.now() - 1000) + 1000 * CONNECTIONS * points / pointsPerSecond
+      dueMs = Math.max(dueMs, performance.now() - 1000) + 1000 * this.connections * points / pointsPerSecond
       const ok = await this.send(points)
       // Backs off while the server is unreachable.
       const waitMs = Math.max(ok ? 0 : FAILURE_PAUSE_MS, dueMs - performance.now())

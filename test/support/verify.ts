@@ -18,7 +18,9 @@ export async function withDatabase<T> (
 }
 
 /** Everything acknowledged is stored, nothing twice, nothing that was never sent. */
-export async function verify (t: Test, postgres: TestPostgres, clients: readonly JournalClient[]): Promise<void> {
+export async function verify (
+  t: Test, postgres: Pick<TestPostgres, 'url'>, clients: readonly JournalClient[]
+): Promise<void> {
   const verdict = await withDatabase(postgres, async (db) => await compareWithDatabase(db, clients))
   const { stored, missing, twice, invented } = verdict
   const first = (numbers: readonly number[]): readonly number[] => numbers.slice(0, 5)

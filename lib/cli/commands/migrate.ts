@@ -22,8 +22,8 @@ export const migrate = defineCommand({
     { name: 'dry-run', type: 'boolean', help: 'Print the SQL that would be run, and change nothing.' }
   ],
   settings: [
-    'dataDir', 'catalogue', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'readerPassword',
-    'logLevel'
+    'dataDir', 'catalogue', 'databaseUrl', 'retentionMs', 'compressAfterMs', 'chunkIntervalMs', 'distribute',
+    'readerPassword', 'logLevel'
   ],
   async run ({ config, sources, values, print, complain }) {
     const retention = { retentionMs: config.retentionMs, retentionIsDefault: !isGiven('retentionMs', sources) }
