@@ -60,6 +60,7 @@ t.test('without sources every setting has its default', t => {
     compressAfterMs: 2 * 3_600_000,
     chunkIntervalMs: 3_600_000,
     timescaleDirectCompress: 'off',
+    distribute: 'off',
     readerPassword: null,
     shutdownDeadlineMs: 30_000,
     httpEngine: 'auto',
