@@ -28,6 +28,7 @@ interface LatencySample {
 
 const HISTORY_MS = 300_000
 const LATENCY_MS = 10_000
+const NOTHING = { p50_s: null, p99_s: null, count: 0 }
 
 export class Throughput {
   private samples: Sample[] = []
@@ -53,11 +54,11 @@ export class Throughput {
     return { http: rate(now.http, before.http), udp: rate(now.udp, before.udp), over_s: seconds }
   }
 
-  /** Of the last ten seconds. */
+  /** Of the last ten seconds; null: nothing happened in them, or there is no sample yet. */
   latency (): object {
     const first = this.latencies[0]
     const last = this.latencies.at(-1)
-    if (first === undefined || last === undefined) return { ack: null, commit: null, over_s: 0 }
+    if (first === undefined || last === undefined) return { ack: NOTHING, commit: NOTHING, over_s: 0 }
     const view = (kind: 'ack' | 'commit'): object => ({
       p50_s: quantileOf(first[kind], last[kind], 0.5),
       p99_s: quantileOf(first[kind], last[kind], 0.99),
