@@ -8,7 +8,7 @@ import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { runIngest } from '../support/command.js'
 import { startIngest, startProgram } from '../support/program.js'
-import { readHealth } from '../support/health.js'
+import { drained, readHealth } from '../support/health.js'
 import { temporaryDirectory } from '../support/postgres.js'
 
 const dataDir = await temporaryDirectory(t)
@@ -63,6 +63,8 @@ t.test('the simulator: every accepted point is in the database, and the sums agr
   t.ok(accepted > 0)
   t.equal(accepted, sent)
   t.equal(sent + late + unanswered, 20 * 50 * 3, 'points that a slow machine could not send are reported as skipped')
+  // A 202 comes before COMMIT.
+  await drained(ingest.url)
   const db = await open()
   const { rows } = await db.query<{ count: string, satellites: string }>(
     "SELECT count(*), count(DISTINCT satellite_id) AS satellites FROM telemetry WHERE satellite_id LIKE 'SAT-____'")
