@@ -87,10 +87,11 @@ export interface Config extends ThresholdSettings {
   readonly retentionMs: number
   /** Age at which TimescaleDB compresses a chunk. */
   readonly compressAfterMs: number
-  readonly distribute: 'on' | 'off'
   /** Time span of a TimescaleDB chunk. */
   readonly chunkIntervalMs: number
   readonly timescaleDirectCompress: 'on' | 'off'
+  /** Over the nodes of Citus. */
+  readonly distribute: 'on' | 'off'
   /** Password of the role orbitstream_reader; null: leaves its login unchanged. */
   readonly readerPassword: string | null
   readonly shutdownDeadlineMs: number

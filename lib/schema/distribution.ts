@@ -8,9 +8,9 @@
  * Partitions that are made later are distributed with their table, and so are the tables of streams that join a
  * database whose telemetry is.
  */
-import type { Stream } from '../../protocol/catalogue.js'
+import { TELEMETRY, type Stream } from '../../protocol/catalogue.js'
 import type { Database } from '../database/database.js'
-import { streamSql, tablesOf } from '../database/stream-tables.js'
+import { tablesOf } from '../database/stream-tables.js'
 import { StartupError } from '../support/startup-error.js'
 import type { ServerKind } from './server-kind.js'
 
@@ -19,7 +19,8 @@ export interface DistributionSettings {
   readonly distribute?: 'on' | 'off'
 }
 
-const TELEMETRY = 'public.telemetry'
+/** What all others are placed like: a database is distributed if this table is. */
+const { points: FIRST } = tablesOf(TELEMETRY)
 
 /**
  * What distributes the tables that are not; changes nothing. Existing rows are moved, which locks a table meanwhile.
@@ -28,32 +29,33 @@ const TELEMETRY = 'public.telemetry'
 export async function distributionStatements (
   database: Database, kind: ServerKind, streams: readonly Stream[], { distribute = 'off' }: DistributionSettings
 ): Promise<string[]> {
-  const hasCitus = await isInstalled(database)
-  if (distribute === 'on') assertPossible(kind, hasCitus)
-  const distributed = hasCitus ? await readDistributed(database) : new Set<string>()
-  if (distribute !== 'on' && !distributed.has(TELEMETRY)) return []
-  const names = streams.map(({ name }) => name)
-  const bySatellite = [
-    TELEMETRY, 'public.anomalies', ...names.flatMap((name) => {
-      const { points, rollupTens, rollupMinutes } = tablesOf(name)
-      return [points, rollupTens, rollupMinutes]
-    })
-  ]
-  const everywhere = names.map((name) => streamSql('public.rollup_dirty', name))
-  const missing = (tables: readonly string[]): string[] => [...new Set(tables)].filter((each) => !distributed.has(each))
+  await assertDistributable(database, kind, { distribute })
+  const distributed = await isInstalled(database) ? await readDistributed(database) : new Set<string>()
+  if (distribute !== 'on' && !distributed.has(FIRST)) return []
+  const tables = streams.map(({ name }) => tablesOf(name))
+  const bySatellite = new Set([
+    FIRST, 'public.anomalies', ...tables.flatMap(({ points, rollupTens, rollupMinutes }) =>
+      [points, rollupTens, rollupMinutes])
+  ])
+  const everywhere = tables.map(({ rollupDirty }) => rollupDirty)
+  const missing = (names: Iterable<string>): string[] => [...names].filter((name) => !distributed.has(name))
   return [
     ...missing(bySatellite).map((table) => `SELECT create_distributed_table('${table}', 'satellite_id'` +
-      `${table === TELEMETRY ? '' : `, colocate_with => '${TELEMETRY}'`})`),
+      `${table === FIRST ? '' : `, colocate_with => '${FIRST}'`})`),
     ...missing(everywhere).map((table) => `SELECT create_reference_table('${table}')`)
   ]
 }
 
-function assertPossible (kind: ServerKind, hasCitus: boolean): void {
+/** @throws {StartupError} the tables are to be distributed, and cannot be */
+export async function assertDistributable (
+  database: Database, kind: ServerKind, { distribute = 'off' }: DistributionSettings
+): Promise<void> {
+  if (distribute === 'off') return
   if (kind === 'timescale') {
     throw new StartupError(
       'DISTRIBUTE=on does not go with TimescaleDB: use a database without it, or set DISTRIBUTE=off.')
   }
-  if (hasCitus) return
+  if (await isInstalled(database)) return
   throw new StartupError(
     'DISTRIBUTE=on needs the extension Citus: have a superuser run CREATE EXTENSION citus in this database and in ' +
     'those of the worker nodes, and add them with citus_add_node(); see docs/SCALE.md.')

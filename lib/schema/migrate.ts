@@ -17,8 +17,9 @@ import { isToBeStored, planCatalogue, readVersion, storeCatalogue, type Catalogu
 import { checkRetention, type RetentionSettings } from './adoption.js'
 import { isPassing, sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
+import { statementsOf } from '../database/quote.js'
 import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './exclusive.js'
-import { distributionStatements, type DistributionSettings } from './distribution.js'
+import { assertDistributable, distributionStatements, type DistributionSettings } from './distribution.js'
 import { ensurePartitions } from './partitions.js'
 import { retentionOf } from './retention.js'
 import type { PartitionSettings } from './partitions.js'
@@ -32,14 +33,12 @@ import { readerAdvice, readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
 import { prepareServer, serverKind, timescaleHindrance } from './server-kind.js'
 import type { ServerKind } from './server-kind.js'
-import { readMigrations, statementsOf } from './sql-files.js'
+import { readMigrations } from './sql-files.js'
 import type { Migration } from './sql-files.js'
 import { policyStatements, readRetentionMs } from './timescale-policies.js'
 import type { PolicySettings } from './timescale-policies.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
-
-export type { ServerKind } from './server-kind.js'
 
 /** What the configuration decides. */
 export interface SchemaSettings extends PolicySettings, ReaderSettings, PartitionSettings, DistributionSettings {
@@ -84,12 +83,7 @@ export interface MigrationPlan extends CataloguePlan {
   readonly isNew: boolean
 }
 
-interface AppliedMigration {
-  readonly version: number
-  readonly name: string
-  readonly checksum: string
-  readonly kind: string
-}
+type AppliedMigration = Pick<Migration, 'version' | 'name' | 'checksum'> & { readonly kind: string }
 
 /** The migration that creates the telemetry table. */
 const TELEMETRY_VERSION = 2
@@ -111,7 +105,9 @@ const CREATE_HISTORY = `
 export async function migrate (database: Database, settings: MigrationSettings): Promise<MigrationOutcome> {
   await assertUsable(database)
   await assertRights(database)
-  await checkRetention(database, await planMigrations(database, settings), settings)
+  const plan = await planMigrations(database, settings)
+  await checkRetention(database, plan, settings)
+  await assertDistributable(database, plan.kind, settings)
   const outcome = await applyPending(database, settings)
   if (outcome.kind === 'plain') {
     for (const stream of outcome.catalogue.streams) {

@@ -125,19 +125,3 @@ function fill (text: string, file: string, values: Placeholders): string {
     return value
   })
 }
-
-/** Comments, strings, bodies of functions, and what ends a statement. */
-const TOKEN = /--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$[^]*?\$\1\$|;/g
-
-/** The statements of a migration, which are what they are under either setting of standard_conforming_strings. */
-export function statementsOf (sql: string): string[] {
-  const statements: string[] = []
-  let from = 0
-  for (const { 0: token, index } of sql.matchAll(TOKEN)) {
-    if (token !== ';') continue
-    statements.push(sql.slice(from, index))
-    from = index + 1
-  }
-  statements.push(sql.slice(from))
-  return statements.filter((statement) => statement.replaceAll(/--[^\n]*/g, '').trim() !== '')
-}

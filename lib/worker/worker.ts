@@ -142,8 +142,7 @@ class Worker {
     const fullCode = config.spoolDir === 'off' ? 'overloaded' : 'spool_full'
     this.tokens = new TokenCheck(tokens, { readOpen: config.readOpen === 'on' })
     this.clients = new ClientBounds(clientSettings(config), this.tokens)
-    const isEmbedded = config.databaseUrl === null
-    this.exporting = new ExportConnections(parts.settings.databaseUrl, isEmbedded, this.status, log)
+    this.exporting = new ExportConnections(parts.settings.databaseUrl, config.databaseUrl === null, this.status, log)
     this.streams = new AnomalyStreams(this.anomalies, this.tokens)
     this.liveFeed = new Feed({
       anomalies: this.anomalies,

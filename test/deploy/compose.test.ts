@@ -20,7 +20,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const TEXT = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')
 const COMPOSE = parseCompose(TEXT)
 const [IMAGE] = parseDockerfile(await readFile(join(ROOT, 'Dockerfile'), 'utf8')).slice(-1)
-/** Settings that the file leaves to the image or the default, because its ports and volumes depend on them. */
+/** Settings left to the image or the default: the file's ports, volumes and kind of database depend on them. */
 const FIXED = ['HOST', 'PORT', 'UDP_PORT', 'DATA_DIR', 'SPOOL_DIR', 'LOG_REPLICAS', 'LOG_TAKEOVER', 'DISTRIBUTE']
 const LOG_SERVERS = ['nats-a', 'nats-b', 'nats-c']
 const HOSTS = ['ingest-a', 'ingest-b']

@@ -27,11 +27,6 @@ async function failedStart (...args: string[]): Promise<string> {
   return second.stderr
 }
 
-/** A 202 comes before COMMIT: resolves when all points have theirs. */
-async function stored (): Promise<void> {
-  await drained(ingest.url)
-}
-
 t.test('one point, a batch and NDJSON are stored with their exact values', async (t) => {
   const time = new Date(Date.now() - 1000).toISOString()
   const post = async (path: string, body: string, type = 'application/json'): Promise<unknown> => {
@@ -47,7 +42,8 @@ t.test('one point, a batch and NDJSON are stored with their exact values', async
   ])), { status: 'accepted', count: 2 })
   const lines = '{"satellite_id":"A","battery_charge_percent":-0}\n{"satellite_id":"B","battery_charge_percent":1}\n'
   t.same(await post('/telemetry/batch', lines, 'application/x-ndjson'), { status: 'accepted', count: 2 })
-  await stored()
+  // A 202 comes before COMMIT.
+  await drained(ingest.url)
   const db = await open()
   const { rows } = await db.query('SELECT * FROM telemetry ORDER BY satellite_id')
   await db.close()
@@ -69,7 +65,8 @@ t.test('the simulator: every accepted point is in the database, and the sums agr
   t.ok(accepted > 0)
   t.equal(accepted, sent)
   t.equal(sent + late + unanswered, 20 * 50 * 3, 'points that a slow machine could not send are reported as skipped')
-  await stored()
+  // A 202 comes before COMMIT.
+  await drained(ingest.url)
   const db = await open()
   const { rows } = await db.query<{ count: string, satellites: string }>(
     "SELECT count(*), count(DISTINCT satellite_id) AS satellites FROM telemetry WHERE satellite_id LIKE 'SAT-____'")

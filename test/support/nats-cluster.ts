@@ -95,6 +95,7 @@ export class NatsCluster {
   /**
    * Starts as many servers, and waits until they are healthy. Their ports are none that the system gives away by
    * itself: a server that is killed needs its port again.
+   * @param fileStore what each may keep on disk
    */
   static async start (program: string, count = 3, fileStore = '1GB'): Promise<NatsCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'orbitstream-nats-'))

@@ -1,6 +1,6 @@
 /** Databases as the last build before 0.1.0 left them. */
 import type { Database } from '../../lib/database/database.js'
-import type { ServerKind } from '../../lib/schema/migrate.js'
+import type { ServerKind } from '../../lib/schema/server-kind.js'
 
 const COMMON = [
   '0001-ledger', '0004-limits', '0005-latest', '0007-reader', '0008-ingest-stats', '0009-limits-of',

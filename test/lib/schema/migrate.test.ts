@@ -75,6 +75,14 @@ t.test('an empty database', async t => {
   t.match(indexes.sort()[0], /USING brin \(satellite_id, "time"\) WITH \(pages_per_range='1'\)/)
 })
 
+t.test('DISTRIBUTE=on without Citus changes nothing, and says what to do', async t => {
+  const { database } = await emptyDatabase(t)
+  await t.rejects(migrate(database, { ...SETTINGS, distribute: 'on' }), {
+    name: 'StartupError', message: /CREATE EXTENSION citus.*citus_add_node/
+  })
+  t.same(await column(database, "SELECT to_regclass('schema_migrations') AS value"), [null])
+})
+
 t.test('several hosts at once', async t => {
   const { url } = await emptyDatabase(t)
   const hosts = await Promise.all([1, 2, 3, 4].map(() => open(t, url)))

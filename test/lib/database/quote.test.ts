@@ -1,6 +1,7 @@
 import t from 'tap'
 import { BUILT_IN } from '../../../protocol/catalogue.js'
-import { readMigrations, statementsOf } from '../../../lib/schema/sql-files.js'
+import { literal, statementsOf } from '../../../lib/database/quote.js'
+import { readMigrations } from '../../../lib/schema/sql-files.js'
 
 t.test('statements end at semicolons outside of comments, strings and bodies', (t) => {
   const bodies = 'DO $$ BEGIN; END; $$;\nDO $x$ SELECT $$;$$; $x$;\n-- the end;\n'
@@ -20,4 +21,9 @@ t.test('of each migration, each begins with a keyword, and no character is lost'
       t.match(statement.replaceAll(/--[^\n]*/g, '').trim(), /^[A-Z]+ /, name)
     }
   }
+})
+
+t.test('a string is the same under either setting of standard_conforming_strings', (t) => {
+  t.strictSame(["it's", 'a\\b', "\\'"].map(literal), ["'it''s'", " E'a\\\\b'", " E'\\\\'''"])
+  t.end()
 })
