@@ -82,6 +82,13 @@ const PAIRS: readonly Pair[] = [
     groups: HTTP
   },
   {
+    name: 'single_node',
+    title: 'JSON, one point a request, stored by node:http ÷ by uWebSockets.js',
+    of: 'http_json_1_node',
+    by: 'http_json_1',
+    groups: ['http']
+  },
+  {
     name: 'spool_full',
     title: 'JSON, 1000 a request, with the spool ÷ without',
     of: 'spool_full',

@@ -8,7 +8,9 @@ export interface Panel {
 }
 
 /** One point per request, at full speed or at the sender's rate. */
-const ONE_A_REQUEST: readonly string[] = ['ceiling_drop_1', 'autocannon_10000', 'autocannon_free', 'http_json_1']
+const ONE_A_REQUEST: readonly string[] = [
+  'ceiling_drop_1', 'autocannon_10000', 'autocannon_free', 'http_json_1', 'http_json_1_node'
+]
 /** Run at a fixed rate. */
 const FIXED = /^(rollups_rate|aggregates_)/
 

@@ -1,4 +1,7 @@
-/** HTTP: autocannon with one point per request, and the light sender with all formats and batch sizes. */
+/**
+ * HTTP: autocannon with one point per request, and the light sender with all formats and batch sizes. One point per
+ * request on node:http too: newer releases of Node.js have no other engine.
+ */
 import { formatCount } from '../../lib/config/value-types.js'
 import type { Format } from '../bodies.js'
 import { compare } from '../comparison.js'
@@ -6,9 +9,11 @@ import { prepareLoad } from '../load/child.js'
 import type { AutocannonJob, AutocannonResult } from '../load/jobs.js'
 import { ACKNOWLEDGED_SHARE_MIN, pointsIn, refusals } from '../outcomes.js'
 import type { RunRecord } from '../result.js'
+import { withServer } from '../rigs/own-server.js'
 import { Costs, type Results, type Session } from '../session.js'
 import { empty, ledgerTotal, settle } from '../stored.js'
 import { runThroughput } from './throughput.js'
+import { warmUp } from './warm-up.js'
 
 interface Case {
   readonly name: string
@@ -76,6 +81,21 @@ export async function measureHttp (session: Session, results: Results): Promise<
     }
     results.add('http', name, title, 'points/s', await runThroughput(session, { format, batch, seconds: plan.seconds }))
   }
+  await measureNode(session, results)
+}
+
+async function measureNode (session: Session, results: Results): Promise<void> {
+  const title = 'HTTP, JSON, one point a request, node:http'
+  const { workers } = await session.server.health()
+  if (workers.some(({ engine }) => engine === 'node')) {
+    results.skip(title, 'the server itself uses node:http')
+    return
+  }
+  await withServer(session, { env: { HTTP_ENGINE: 'node' } }, async (own) => {
+    await warmUp(own)
+    const run = await runThroughput(own, { format: 'json', batch: 1, seconds: own.plan.seconds })
+    results.add('http', 'http_json_1_node', title, 'points/s', run)
+  })
 }
 
 /** Probes with an empty frame: 415 means that the server does not support the format. */

@@ -307,8 +307,8 @@ class RunningPrimary implements Primary {
       databaseKind: database.kind,
       catalogue: database.catalogue,
       listeners: this.listeners(),
+      httpEngine: engine.name,
       settingsFor: () => ({
-        httpEngine: engine.name,
         databaseUrl: database.url,
         instanceId,
         epoch: this.nextEpoch(),

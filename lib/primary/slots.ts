@@ -26,6 +26,7 @@
  */
 import { strict as assert } from 'node:assert'
 import cluster, { type Worker } from 'node:cluster'
+import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { Log } from '../support/log.js'
 import { dispatch } from '../messages/messages.js'
 import type {
@@ -81,6 +82,7 @@ export interface SlotsOptions {
   /** One worker for each. Those of HTTP workers are vital: one of them must survive. */
   readonly listeners: readonly ListenerSettings[]
   readonly exec: string
+  readonly httpEngine: EngineChoice['name']
   readonly log: Log
   readonly settingsFor: (slot: Slot) => WorkerSettings
   /** Called once the slot reflects the message. */
@@ -97,10 +99,11 @@ export function isBroken ({ state, quickDeaths }: Slot): boolean {
 }
 
 /**
- * What a request allocates dies young: a small young generation stays in the processor's cache and makes a worker 30 MB
- * smaller, at no measurable cost.
+ * Young generation of a worker. What a request allocates dies young, so a small one, which stays in the processor's
+ * cache, costs nothing and makes a worker 30 MB smaller. But it must hold the requests under way: node:http allocates
+ * some 5 KB for each. With 4 MB, those of 256 clients are promoted again and again (docs/decisions/0006).
  */
-const YOUNG_HEAP_MB = 4
+const YOUNG_HEAP_MB: Readonly<Record<EngineChoice['name'], number>> = { uws: 4, node: 16 }
 /** Garbage allowed before the old generation is collected, relative to live memory. V8's default is 100 to 200 %. */
 const OLD_HEAP_GROWTH_PERCENT = 50
 /**
@@ -121,8 +124,10 @@ export class Slots {
   private stopping = false
 
   constructor (private readonly options: SlotsOptions) {
-    const { listeners, exec, handlers } = options
-    const heapFlags = [`--max-semi-space-size=${YOUNG_HEAP_MB}`, `--heap-growing-percent=${OLD_HEAP_GROWTH_PERCENT}`]
+    const { listeners, exec, httpEngine, handlers } = options
+    const heapFlags = [
+      `--max-semi-space-size=${YOUNG_HEAP_MB[httpEngine]}`, `--heap-growing-percent=${OLD_HEAP_GROWTH_PERCENT}`
+    ]
     // A single HTTP worker accepts by itself: handing over each connection costs both processes.
     if (listeners.filter(({ kind }) => kind === 'http').length === 1) cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({ exec, args: [], execArgv: [...process.execArgv, ...heapFlags] })

@@ -10,6 +10,7 @@ import type { Token } from '../access/token.js'
 import type { UdpKey } from '../access/udp-key.js'
 import { queryConnectionsOf, writersOf, type Config } from '../config/settings.js'
 import type { StatusAnswer } from '../ingress/http/api/status-port.js'
+import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { HandedSenders } from '../ingress/udp/listener.js'
 import type { Log } from '../support/log.js'
 import type { ClaimedLane, OwnLane } from '../lane/lane-table.js'
@@ -45,11 +46,12 @@ export interface WorkersOptions {
   readonly version: string
   readonly databaseKind: string
   readonly catalogue: Catalogue
+  readonly httpEngine: EngineChoice['name']
   /** By slot: HTTP workers first, then UDP workers. */
   readonly listeners: readonly ListenerSettings[]
   /** Called for each new worker. */
   readonly settingsFor: () => Pick<WorkerSettings,
-    'httpEngine' | 'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls' | 'udpKeys' | 'lane'>
+    'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls' | 'udpKeys' | 'lane'>
   /** A lane was sealed and drained by a worker. */
   readonly onLaneDrained: (lane: string, isRemoved: boolean) => void
   /** A worker that drained these lanes has died. */
@@ -98,6 +100,7 @@ export class Workers {
     this.leases = new ExportLeases(queryConnectionsOf(config).exports)
     const slots = this.slots = new Slots({
       listeners,
+      httpEngine: options.httpEngine,
       exec: fileURLToPath(new URL('../worker/worker.js', import.meta.url)),
       log,
       settingsFor: (slot) => this.settingsFor(slot),
@@ -243,13 +246,14 @@ export class Workers {
   }
 
   private settingsFor (slot: Slot): WorkerSettings {
-    const { slots: { all }, options: { config, catalogue: { definitions: streams }, settingsFor } } = this
+    const { slots: { all }, options: { config, httpEngine, catalogue: { definitions: streams }, settingsFor } } = this
     const { number, listener } = slot
     const { udpKeys, ...settings } = settingsFor()
     if (settings.lane !== null) this.laneOf.set(slot, settings.lane.lane)
     return {
       slot: number,
       config,
+      httpEngine,
       listener,
       takesOver: slot.takesOverFrom !== null,
       slotsInUse: all[0] === slot ? all.map((each) => each.number) : null,

@@ -2,13 +2,13 @@
  * The Prometheus metrics of a worker. Counts are plain numbers where they arise, copied for each report; only latencies
  * and sizes are observed as they happen. The listener adds its own metrics.
  */
-import { Histogram } from 'prom-client'
 import { ANOMALY_SIDES, SEVERITIES, type Severity } from '../limits/limit-set.js'
 import { KINDS_MAX, kindOf } from '../limits/limit-table.js'
 import type { Lanes } from '../lane/lanes.js'
 import type { Pipelines } from '../pipeline/pipelines.js'
 import type { MetricsJson } from '../messages/messages.js'
 import { MetricRegistry } from '../support/metric-registry.js'
+import { Buckets } from './buckets.js'
 
 const LATENCY_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const BATCH_ROWS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
@@ -20,22 +20,21 @@ export interface WorkerMetricSources {
 }
 
 export class WorkerMetrics extends MetricRegistry {
-  private readonly ackSeconds =
-    this.histogram('orbitstream_ack_seconds', 'Time from request to response.', LATENCY_SECONDS)
+  private readonly ackSeconds = new Buckets(
+    'orbitstream_ack_seconds', 'Time from request to response.', LATENCY_SECONDS)
 
-  private readonly commitSeconds =
-    this.histogram('orbitstream_commit_seconds', 'Duration of transactions that store points.', LATENCY_SECONDS)
+  private readonly commitSeconds = new Buckets(
+    'orbitstream_commit_seconds', 'Duration of transactions that store points.', LATENCY_SECONDS)
 
-  private readonly syncSeconds =
-    this.histogram(
-      'orbitstream_sync_seconds',
-      'Duration of fdatasync of the spool, or until the replicated log has acknowledged a message.',
-      LATENCY_SECONDS)
+  private readonly syncSeconds = new Buckets(
+    'orbitstream_sync_seconds',
+    'Duration of fdatasync of the spool, or until the replicated log has acknowledged a message.',
+    LATENCY_SECONDS)
 
-  private readonly batchRows =
-    this.histogram('orbitstream_batch_points', 'Points in a batch when it closes.', BATCH_ROWS)
+  private readonly batchRows = new Buckets(
+    'orbitstream_batch_points', 'Points in a batch when it closes.', BATCH_ROWS)
 
-  private readonly copyRows = this.histogram('orbitstream_copy_points', 'Points in a transaction.', BATCH_ROWS)
+  private readonly copyRows = new Buckets('orbitstream_copy_points', 'Points in a transaction.', BATCH_ROWS)
 
   constructor (sources: WorkerMetricSources) {
     super()
@@ -63,7 +62,9 @@ export class WorkerMetrics extends MetricRegistry {
   }
 
   async toJson (): Promise<MetricsJson> {
-    return await this.registry.getMetricsAsJSON()
+    const { ackSeconds, commitSeconds, syncSeconds, batchRows, copyRows } = this
+    const histograms = [ackSeconds, commitSeconds, syncSeconds, batchRows, copyRows].map((each) => each.toJson())
+    return [...histograms, ...await this.registry.getMetricsAsJSON()]
   }
 
   private addLanes ({ lanes }: WorkerMetricSources): void {
@@ -165,10 +166,6 @@ export class WorkerMetrics extends MetricRegistry {
       residentBytes = readResidentBytes() ?? residentBytes
       gauge.set(labels, residentBytes)
     })
-  }
-
-  private histogram (name: string, help: string, buckets: number[]): Histogram {
-    return new Histogram({ name, help, buckets, registers: [this.registry] })
   }
 }
 

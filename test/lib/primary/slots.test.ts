@@ -37,6 +37,7 @@ function watch (t: Test, mode: string, httpCount = 1, udpCount = 0): Watched {
       ...Array.from({ length: udpCount }, () => ({ kind: 'udp', port: 1 } as const))
     ],
     exec: EXEC,
+    httpEngine: 'uws',
     log: createLogger({ level: 'error', name: 'test', pretty: false, destination }),
     settingsFor: ({ number }) => ({ slot: number } as WorkerSettings),
     handlers: {

@@ -15,8 +15,8 @@ const packr = new Packr({ useRecords: false })
 
 /** Whether the client prefers msgpack to JSON. @param accept the header, '' if absent */
 export function acceptsMsgpack (accept: string): boolean {
-  // Hardly anybody asks for it: for everybody else this costs one search.
-  if (!/msgpack/i.test(accept)) return false
+  // Hardly anybody asks for it, and most senders say nothing.
+  if (accept === '' || !/msgpack/i.test(accept)) return false
   const [msgpack, json] = [qualityOf(accept, MSGPACK_TYPES), qualityOf(accept, [JSON_TYPE])]
   return msgpack > 0 && msgpack >= json
 }

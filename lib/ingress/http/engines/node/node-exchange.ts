@@ -241,7 +241,8 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
 
   /** Node.js takes headers as one flat list of names and values. */
   private head (headers: Headers, more: string[]): string[] {
-    const flat = headers.flat()
+    const flat: string[] = []
+    for (const [name, value] of headers) flat.push(name, value)
     if (this.hangUp || this.server.stopping) flat.push('connection', 'close')
     flat.push(...more)
     return flat

@@ -2,22 +2,17 @@
  * How the last answer of a connection is given to uWebSockets.js, so that the connection can still be closed later,
  * when its client has taken the answer or has had time to. An answer that is ended must not be touched any more.
  */
-import { STATUS_CODES } from 'node:http'
 import { NOT_MODIFIED, type Headers } from '../engine.js'
+import { headText } from './heads.js'
 import type * as Uws from 'uWebSockets.js'
-
-/** Status lines as uWebSockets.js expects them: "202 Accepted". */
-export const STATUS_LINES = Object.fromEntries(
-  Object.entries(STATUS_CODES).map(([status, text]) => [status, `${status} ${String(text)}`]))
 
 /** More than it corks, so that it says at once whether the connection has taken them. */
 const TAIL_BYTES = 32 * 1024
 
-/** An answer without a body. Raw text, as a status to which uWebSockets.js adds the final line break. */
+/** An answer without a body, as a status to which uWebSockets.js adds the final line break. */
 export function writeLastHead (res: Uws.HttpResponse, status: number, headers: Headers, length: number): void {
-  const lengths = status === NOT_MODIFIED ? [] : [['content-length', String(length)]]
-  const lines = [...headers, ...lengths, ['connection', 'close']].map((line) => line.join(': '))
-  res.cork(() => res.writeStatus([STATUS_LINES[status], ...lines, ''].join('\r\n')))
+  const lengths: Headers = status === NOT_MODIFIED ? [] : [['content-length', String(length)]]
+  res.cork(() => res.writeStatus(`${headText(status, [...headers, ...lengths, ['connection', 'close']])}\r\n`))
 }
 
 /**

@@ -14,7 +14,8 @@ import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { Unread } from '../unread.js'
 import { SMALL_ANSWER_BYTES } from '../unread-total.js'
-import { LastBody, STATUS_LINES, writeLastHead } from './last-answer.js'
+import { headText } from './heads.js'
+import { LastBody, writeLastHead } from './last-answer.js'
 import { NOT_LISTED } from '../../../../support/roster.js'
 import type { BodyFailure, Headers, HttpExchange, HttpStream, StreamEnding } from '../engine.js'
 import type { EngineServer, OpenExchange } from '../server.js'
@@ -356,8 +357,7 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   }
 
   private writeHead (status: number, headers: Headers): void {
-    this.res.writeStatus(STATUS_LINES[status] ?? String(status))
-    for (const header of headers) this.res.writeHeader(header[0], header[1])
+    this.res.writeStatus(headText(status, headers))
   }
 
   /**
