@@ -213,8 +213,9 @@ async function syncLast (files: Files, surveys: readonly SegmentSurvey[]): Promi
 }
 
 /**
- * Cuts off the torn tail and removes obsolete files. Only after the new epoch's segment exists: it records where the
- * last one ends and keeps the epochs growing; and a start that fails before that finds and reports the same again.
+ * Cuts off the torn tail and removes obsolete files. Only after the new epoch's segment exists, which records where the
+ * last one ends and keeps the epochs growing; a start that fails before that finds and reports the same again. On a
+ * full disk there is no such segment yet: what this frees is needed for it.
  */
 export async function tidy (
   files: Files, { torn, obsolete }: Pick<RecoveredSpool, 'torn' | 'obsolete'>
