@@ -1,6 +1,6 @@
 /**
  * The files of TLS_CERT, TLS_KEY and TLS_CLIENT_CA. They are read together, and used only if a server can work with
- * them: a certificate without its key would refuse every client.
+ * them: with a certificate and a key that do not match, every client would be refused.
  */
 import { X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'

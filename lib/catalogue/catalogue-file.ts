@@ -17,7 +17,7 @@
  *      METRICS_MAX metrics and at most ALIASES_MAX aliases. The name of a stream is that of no other table or path.
  *   2. Ids of a stream's metrics are different; so are their names and aliases, all of them together.
  *   3. Limits follow the rules of lib/limits/validate.ts.
- *   4. One metric of each stream at least is not retired, and one stream.
+ *   4. At least one stream is not retired, and at least one metric of each stream.
  *   5. It survives JSON: text has no lone surrogates, and numbers are not negative zeros, which become zeros.
  *   6. A state, and no other type, has 1 to STATES_MAX states with different names and numbers.
  *   7. What is simulated is of the type: whole numbers for an int.
@@ -104,7 +104,7 @@ class CatalogueReader extends MetricReader {
   }
 
   private readStream (name: string, value: unknown, path: Path): StreamDefinition | null {
-    if (name !== TELEMETRY && !isStreamName(name)) this.fault(path, `is not a name for a stream: ${STREAM_NAME_RULE}`)
+    if (name !== TELEMETRY && !isStreamName(name)) this.fault(path, `is not a valid stream name: ${STREAM_NAME_RULE}`)
     else if (isReservedStream(name)) this.fault(path, RESERVED_STREAM_RULE)
     const fields = this.fields(value, path, STREAM_KEYS)
     const entries = fields === null ? null : this.fields(fields['metrics'], [...path, 'metrics'])
@@ -153,12 +153,12 @@ class CatalogueReader extends MetricReader {
     for (const { id, name } of streams) {
       const other = ids.get(id)
       if (other !== undefined && id !== 0) {
-        this.fault(['streams', name, 'id'], `${id} is the id of ${other} already`)
+        this.fault(['streams', name, 'id'], `${id} is already the id of ${other}`)
       }
       ids.set(id, name)
     }
     if (streams.length > 0 && streams.every(({ retired }) => retired)) {
-      this.fault(['streams'], 'are all retired: one at least must be sent')
+      this.fault(['streams'], 'are all retired: at least one must be in use')
     }
     return this.faults.length === 0 ? new Catalogue(streams) : null
   }
@@ -171,19 +171,19 @@ class CatalogueReader extends MetricReader {
     const names = new Map(metrics.map(({ name }) => [name, name]))
     for (const { id, name, aliases } of metrics) {
       const other = ids.get(id)
-      if (other !== undefined && id !== 0) this.fault([...path, name, 'id'], `${id} is the id of ${other} already`)
+      if (other !== undefined && id !== 0) this.fault([...path, name, 'id'], `${id} is already the id of ${other}`)
       ids.set(id, name)
       if (isReserved(name)) this.fault([...path, name], RESERVED_RULE)
       for (const [index, alias] of aliases.entries()) {
         const taken = names.get(alias)
         if (isReserved(alias)) this.fault([...path, name, 'aliases', index], RESERVED_RULE)
-        else if (taken !== undefined) this.fault([...path, name, 'aliases', index], `is a name of ${taken} already`)
+        else if (taken !== undefined) this.fault([...path, name, 'aliases', index], `is already a name of ${taken}`)
         names.set(alias, name)
       }
     }
     if (metrics.every(({ retired }) => retired)) {
       this.fault(
-        path, 'are all retired: one at least must be sent')
+        path, 'are all retired: at least one must be in use')
     }
   }
 }

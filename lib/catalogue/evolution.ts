@@ -1,6 +1,6 @@
 /**
  * What a new version of a catalogue may change. Tables and columns are there for good, so every version has the streams
- * and metrics of the one before, by id; all else is told apart from a mistake here, before anything is done to the
+ * and metrics of the one before, by id. Other changes are told apart from mistakes here, before anything is done to the
  * database.
  */
 import { isDeepStrictEqual } from 'node:util'

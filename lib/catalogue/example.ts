@@ -1,6 +1,6 @@
 /**
- * The example that `catalogue init` writes: a metric of the built-in catalogue and some of a user's own, with all there
- * is to say about one, and three more streams.
+ * The example that `catalogue init` writes: a metric of the built-in catalogue and some of a user's own, with all
+ * that can be said about one, and three more streams.
  */
 export const EXAMPLE = `# yaml-language-server: $schema=./catalogue.schema.json
 # The streams and metrics of your satellites. Start the server with it:

@@ -32,7 +32,7 @@ export class FieldReader {
       const near = nearest(key, known)
       this.fault(
         [...path, key],
-        `is not known here${near === null ? `; known are ${known.join(', ')}` : `; did you mean ${near}?`}`)
+        `is not known here${near === null ? `; use ${known.join(', ')}` : `; did you mean ${near}?`}`)
     }
     return value as Fields
   }

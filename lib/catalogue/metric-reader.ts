@@ -23,12 +23,12 @@ const METRIC_KEYS = [
   'id', 'type', 'states', 'title', 'unit', 'description', 'resolution', 'range', 'limits', 'simulate', 'aliases',
   'retired'
 ] as const
-export const MISSING_ID = 'has no id: a number of its own, which never changes'
+export const MISSING_ID = 'has no id: give it a number of its own, which never changes'
 export const FLAG_RULE = 'must be true or false'
 
 export class MetricReader extends FieldReader {
   protected readMetric (name: string, value: unknown, path: Path): Metric {
-    if (!isMetricName(name)) this.fault(path, `is not a name for a metric: ${NAME_RULE}`)
+    if (!isMetricName(name)) this.fault(path, `is not a valid metric name: ${NAME_RULE}`)
     const fields = this.fields(value, path, METRIC_KEYS) ?? {}
     if (!Object.hasOwn(fields, 'id') && this.faults.at(-1)?.path !== text(path)) {
       this.fault(path, MISSING_ID)
@@ -85,9 +85,9 @@ export class MetricReader extends FieldReader {
       const [name, number] = entry
       const at = [...statesPath, name]
       const isNumber = Number.isInteger(number) && (number as number) >= STATE_MIN && (number as number) <= STATE_MAX
-      if (!isStateName(name)) this.fault(at, `is not a name for a state: ${STATE_NAME_RULE}`)
+      if (!isStateName(name)) this.fault(at, `is not a valid state name: ${STATE_NAME_RULE}`)
       if (!isNumber) this.fault(at, `must be a whole number from ${STATE_MIN} to ${STATE_MAX}`)
-      else if (names.has(number)) this.fault(at, `${String(number)} is the number of ${names.get(number)} already`)
+      else if (names.has(number)) this.fault(at, `${String(number)} is already the number of ${names.get(number)}`)
       names.set(number, name)
       return isNumber
     })
@@ -102,7 +102,7 @@ export class MetricReader extends FieldReader {
     }
     return value.filter((alias, index): alias is string => {
       if (typeof alias === 'string' && isMetricName(alias)) return true
-      this.fault([...path, index], `is not a name for a metric: ${NAME_RULE}`)
+      this.fault([...path, index], `is not a valid metric name: ${NAME_RULE}`)
       return false
     })
   }

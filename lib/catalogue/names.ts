@@ -9,8 +9,8 @@ export const NAME_RULE = `1 to ${NAME_BYTES_MAX} lower-case letters, digits and 
 export const STATE_NAME_RULE = `1 to ${STATE_NAME_BYTES_MAX} letters, digits, _, . and -, beginning with a letter`
 export const STREAM_NAME_RULE =
   `1 to ${STREAM_NAME_BYTES_MAX} lower-case letters, digits and _, beginning with a letter`
-export const RESERVED_RULE = 'is a name that every point or table has already'
-export const RESERVED_STREAM_RULE = 'is a name that a table, a path or SQL has already: choose another'
+export const RESERVED_RULE = 'is a name that every point or table already has'
+export const RESERVED_STREAM_RULE = 'is a name that a table, a path or SQL already has: choose another'
 
 /**
  * Names that a point, a table or a view of ours has for something else; the columns that PostgreSQL gives every table;

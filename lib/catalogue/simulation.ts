@@ -1,4 +1,4 @@
-/** How the simulator moves a number of which the catalogue does not say it. */
+/** How the simulator moves a number if the catalogue does not say how. */
 import type { MetricLimits, NumberSimulation } from '../../protocol/catalogue.js'
 import { boundsOf, type ValidRange } from '../../protocol/valid-range.js'
 import type { MetricType } from '../../protocol/value-types.js'

@@ -35,7 +35,7 @@ export const demo = defineCommand({
   settings: 'all',
   run: async ({ sources, config, complain }) => {
     if (config.tlsCert !== null) {
-      complain('error: The demo speaks plain HTTP, on this machine: leave out TLS_CERT, or run `start` and `sim`.')
+      complain('error: The demo speaks plain HTTP, on this machine: unset TLS_CERT, or run `start` and `sim`.')
       return 2
     }
     return await runDemo(flagsOf(sources), psqlHint(config))

@@ -136,7 +136,7 @@ const SPEC = {
   ],
   epilogue: 'orbitstream-sim check FILE compares a --truth file with the anomalies that the server detected.\n' +
     'UDP has no responses: at the end of a run the server at --api-url is asked how many packets arrived.\n' +
-    'Nothing is resent: a refused point counts as failed, even if the server asks to wait (Retry-After).\n' +
+    'Nothing is resent: a refused point counts as failed, even if the server asks the sender to wait (Retry-After).\n' +
     'While 2,000 requests or 400,000 points are unanswered, further points are skipped and count as not accepted.\n' +
     'Exit codes: 0 if at least 99% of the points were accepted; 1 if fewer or none were, or no server answered; 2 if ' +
     'the command line is invalid.'

@@ -1,8 +1,8 @@
 /**
  * Loads the configuration, and describes it: the only code that reads settings from process.env.
  *
- * Flags override variables, variables override the file (config-file.ts), and that the defaults; an empty variable
- * counts as unset.
+ * Flags override variables, variables override the file (config-file.ts), and the file overrides the defaults; an empty
+ * variable counts as unset.
  */
 import {
   KEYS, RULES, SETTINGS, TOKEN_VARIABLE, UDP_KEY_VARIABLE, type Config, type Environment, type Key, type Setting

@@ -213,9 +213,9 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   spoolReserveBytes: setting('SPOOL_RESERVE_BYTES', size({ min: 0, max: bytes('1024TB') }), '256MB',
     'Disk space that the spool leaves free; points are refused when less is available.'),
   logReplicas: setting('LOG_REPLICAS', integer({ min: 1, max: 5 }), '3',
-    'Copies of each stream if SPOOL_DIR is a replicated log; needs as many servers.'),
+    'Copies of each stream if SPOOL_DIR is a replicated log; needs at least as many servers.'),
   logTakeoverMs: setting('LOG_TAKEOVER', duration({ min: ms('5s'), max: ms('1h') }), '30s',
-    'How long a server is unseen before another one stores what it left in the replicated log.'),
+    'How long a server must be unseen before another one stores what it left in the replicated log.'),
   batchSize: setting('BATCH_SIZE', integer({ min: 1, max: 100_000 }), '1000',
     'Number of points at which a batch is closed and written.'),
   batchTimeoutMs: setting('BATCH_TIMEOUT', duration({ min: 1, max: ms('60s') }), '1s',
@@ -255,12 +255,12 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   allowedOrigins: setting('ALLOWED_ORIGINS', origins(), { value: () => Object.freeze([]), label: 'only its own' },
     'Sites whose pages may read, send points and change limits (CORS); needed behind a proxy that changes Host.'),
   clientRequests: setting('CLIENT_REQUESTS', integerOrOff({ min: 1, max: RATE_MAX }), 'off',
-    'Maximum requests per second of a client, by its token or else its address; more are answered with 429. Tokens ' +
-    'in API_TOKENS_FILE may have bounds of their own.'),
+    'Maximum requests per second from a client, identified by its token or else its address; more are answered ' +
+    'with 429. Tokens in API_TOKENS_FILE may have bounds of their own.'),
   clientPoints: setting('CLIENT_POINTS', integerOrOff({ min: 1, max: RATE_MAX }), 'off',
-    'Maximum points per second of a client over HTTP; more are answered with 429.'),
+    'Maximum points per second from a client over HTTP; more are answered with 429.'),
   clientConnections: setting('CLIENT_CONNECTIONS', integerOrOff({ min: 1, max: 1_000_000 }), 'off',
-    'Maximum connections of one address to each HTTP worker, proxies in TRUSTED_PROXIES excepted; needs node:http.'),
+    'Maximum connections from one address to each HTTP worker, except proxies in TRUSTED_PROXIES; needs node:http.'),
   trustedProxies: setting('TRUSTED_PROXIES', networks(), { value: () => Object.freeze([]), label: 'none' },
     'Proxies whose X-Forwarded-For says who a client is.'),
   logLevel: setting('LOG_LEVEL', oneOf(['debug', 'info', 'warn', 'error']), 'info', 'Minimum severity to log.'),
@@ -271,7 +271,7 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   chunkIntervalMs: setting('CHUNK_INTERVAL', duration({ min: ms('1m'), max: ms('365d') }), '1h',
     'Time span of a TimescaleDB chunk; for anomalies 24 times as long, up to a day. Changes apply to new chunks.'),
   timescaleDirectCompress: setting('TIMESCALE_DIRECT_COMPRESS', oneOf(['on', 'off']), 'off',
-    'Whether TimescaleDB compresses batches of 10,000 points and more as they are stored.'),
+    'Whether TimescaleDB compresses batches of 10,000 points or more as they are stored.'),
   distribute: setting('DISTRIBUTE', oneOf(['on', 'off']), 'off',
     'Whether tables are spread over the nodes of a Citus database; once they are, they stay so.'),
   readerPassword: setting('READER_PASSWORD', secret(8),
@@ -324,7 +324,7 @@ export const RULES: ReadonlyArray<{
     keys: ['tlsCert', 'tlsKey'],
     check ({ tlsCert, tlsKey }) {
       if ((tlsCert === null) === (tlsKey === null)) return null
-      return tlsKey === null ? 'needs TLS_KEY, the key of the certificate' : 'must be set for TLS_KEY'
+      return tlsKey === null ? 'needs TLS_KEY, the key of the certificate' : 'must be set if TLS_KEY is'
     }
   },
   {
@@ -332,7 +332,7 @@ export const RULES: ReadonlyArray<{
     check ({ tlsClientCa, tlsCert, httpEngine }) {
       if (tlsClientCa === null) return null
       if (tlsCert === null) return 'needs TLS_CERT and TLS_KEY'
-      return httpEngine === 'uws' ? 'needs HTTP_ENGINE auto or node: uWebSockets.js lets clients without one in' : null
+      return httpEngine === 'uws' ? 'needs HTTP_ENGINE auto or node: uWebSockets.js cannot require certificates' : null
     }
   },
   {

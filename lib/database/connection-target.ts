@@ -9,7 +9,8 @@
  * and all of them for the embedded database.
  *
  * Several hosts are tried in turn (connection.ts). `host=a,b` and `port=1,2` replace those before the slash; there is
- * one port for all hosts, or one for each, and an empty one is the default. Of a parameter given twice the last counts.
+ * one port for all hosts, or one for each, and an empty one is the default. If a parameter is given twice, the last one
+ * counts.
  *
  * Unlike psql: without sslmode nothing is encrypted, so that COPY over loopback does not pay for it; without
  * sslrootcert the authorities known to Node.js are trusted; of several hosts only one that takes writes is ever used.

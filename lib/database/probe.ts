@@ -1,6 +1,6 @@
 /**
- * Whether a server is there at all. A host that lost its power answers nothing, and TCP notices only after a quarter of
- * an hour if bytes are under way; while another host may be the primary by then, nobody should wait that long.
+ * Whether a server is there at all. A host that has lost power does not answer, and if bytes are under way TCP notices
+ * only after a quarter of an hour. Another host may have become the primary long before, so nobody should wait so long.
  *
  * An SSLRequest is answered with one byte before any login, by the postmaster and by poolers alike. It takes none of
  * the server's sessions and leaves no line in its log.

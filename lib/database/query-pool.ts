@@ -1,7 +1,7 @@
 /**
- * A few read-only connections for client queries, separate from those that store. At most WAITING_MAX wait for one, for
- * WAIT_MS_MAX at most; then everything that a query does, connecting included, has QUERY_MS together. Connections are
- * opened when needed, and reopened after a loss.
+ * A few read-only connections for client queries, separate from those that store. At most WAITING_MAX queries wait for
+ * one, each for at most WAIT_MS_MAX; after that, everything that a query does, connecting included, must end within
+ * QUERY_MS. Connections are opened when needed, and reopened after a loss.
  */
 import { OperatingError } from '../support/errors.js'
 import { isConnectionError, isUnanswered } from './connection.js'

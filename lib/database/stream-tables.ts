@@ -6,7 +6,7 @@
  *   telemetry, telemetry_…                  thermal, thermal_…
  *   rollup_…                                thermal_rollup_…
  *   satellites_last, _late, _latest         thermal_last, _late, _latest
- *   orbitstream_…                           orbitstream_thermal_…     but for the role and orbitstream_limits_of
+ *   orbitstream_…                           orbitstream_thermal_…     except the role and orbitstream_limits_of
  *
  * Names of streams are valid identifiers without quotes and collide with none of ours (lib/catalogue/names.ts).
  */

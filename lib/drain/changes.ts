@@ -2,11 +2,11 @@
  * Limits on change: a value that is not the one before it, of the same satellite and metric.
  *
  * A satellite's points come through several workers and hosts in any order, so they are compared where they meet: in
- * the table last_changes, in the transaction that stores them. It has the last value that is known of each satellite
- * and metric with such a limit, with the time of a point that had it. A later point with another value is a change, and
- * moves the row; anything earlier is not compared. So
+ * the table last_changes, in the transaction that stores them. For each satellite and metric with such a limit, it has
+ * the last known value, and the time of a point that had it. A later point with another value is a change, and moves
+ * the row; anything earlier is not compared. So
  *
- *   - each change found lies between two stored points, the row's and its own, and no two of these spans overlap:
+ *   - each change found lies between two stored points, that of the row and its own, and no two such spans overlap:
  *     nothing is found twice, whichever worker stores it, nor after a replay
  *   - a value that stays is found as soon as one point with it is later than the row
  *

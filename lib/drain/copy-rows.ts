@@ -21,7 +21,7 @@ export const BUCKET_MICROS = 10_000_000
 export class SurplusFields extends Error {
   constructor (row: number, table: number) {
     const metrics = (fields: number): number => fields - HEAD_FIELDS
-    super(`a row has ${metrics(row)} metrics, and the catalogue in force ${metrics(table)}: it was ` +
+    super(`a row has ${metrics(row)} metrics, but the catalogue in force has ${metrics(table)}: it was ` +
       'written under a later catalogue; apply that one ("orbitstream-ingest catalogue apply"), restart, then run ' +
       '"orbitstream-ingest quarantine retry"')
   }

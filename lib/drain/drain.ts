@@ -323,7 +323,7 @@ export class Drain {
     if (stored && poison.length > 0) {
       const counts = { quarantined: poison.length, points: poisonPoints, stored: rowsOf(rows) }
       this.options.log.error({ ...counts, reason: poison[0]?.reason },
-        'PostgreSQL refused rows; they are in quarantined_rows with the reason, the others are stored')
+        'PostgreSQL refused rows: they are in quarantined_rows with the reason; the others are stored')
     }
     return stored
   }

@@ -224,7 +224,7 @@ async function placeDatabase (
   await setAside(shared, log)
   await symlink(shared, path)
   log.info({ directory: shared },
-    `The database is in ${shared}, since user id ${account.uid}, as which PostgreSQL runs, cannot access ${dataDir}`)
+    `The database is in ${shared}: PostgreSQL runs as user id ${account.uid}, which cannot access ${dataDir}`)
   return shared
 }
 

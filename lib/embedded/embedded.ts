@@ -167,7 +167,7 @@ class Server implements EmbeddedServer {
     if (mode === 'fast') {
       signal(pid, 'SIGINT')
       if (await this.waitForEnd(pid, FAST_STOP_DEADLINE_MS)) return
-      this.options.log.warn({ pid }, 'PostgreSQL did not stop in time; it is killed, and recovers at the next start')
+      this.options.log.warn({ pid }, 'PostgreSQL did not stop in time: killing it; it will recover at the next start')
     }
     signal(pid, 'SIGQUIT')
     if (await this.waitForEnd(pid, IMMEDIATE_STOP_DEADLINE_MS)) return
@@ -206,7 +206,7 @@ class Server implements EmbeddedServer {
   private async restart (): Promise<void> {
     const { log } = this.options
     log.error({ pid: this.pid, said: await tail(this.logPath, 0) },
-      'The embedded PostgreSQL exited unexpectedly, and is restarted')
+      'The embedded PostgreSQL exited unexpectedly; restarting it')
     let pauseMs = RESTART_PAUSE_MIN_MS
     while (!this.isStopping()) {
       this.pid = 0
@@ -215,7 +215,7 @@ class Server implements EmbeddedServer {
         this.watch()
         return
       } catch (error) {
-        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start, and will be retried')
+        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start; retrying')
         await this.terminate('immediate')
       }
       await this.pause(pauseMs)
@@ -237,7 +237,7 @@ class Server implements EmbeddedServer {
     this.port = found.port
     const isRunning = async (): Promise<boolean> => (await findPostmaster(this.files.directory))?.pid === found.pid
     const ready = await this.waitUntilReady(isRunning)
-    if (ready) this.options.log.info({ ...found }, 'The embedded PostgreSQL is already running, and is adopted')
+    if (ready) this.options.log.info({ ...found }, 'The embedded PostgreSQL is already running; adopting it')
     else this.pid = 0
     return ready
   }

@@ -100,7 +100,7 @@ export async function findServer (directory: string, what: string): Promise<numb
   })
   if (fd !== null) {
     if (fd >= 0) closeSync(fd)
-    throw new StartupError(`No server runs on the ${what} ${directory}.`)
+    throw new StartupError(`No server is running on the ${what} ${directory}.`)
   }
   const holder = await readHolder(path)
   if (holder?.host === hostname() && holder.isServer) return holder.pid

@@ -51,7 +51,7 @@ export async function rootAccessProblem (directory: string): Promise<string | nu
     for (const { path, stats } of await componentsOf(variant)) {
       if (stats.uid !== ROOT) return `${path} belongs to user ID ${stats.uid}`
       const kept = stats.isSymbolicLink() || (path !== variant && (stats.mode & STICKY) !== 0)
-      if ((stats.mode & WRITABLE_FOR_ALL) !== 0 && !kept) return `${path} is writable for everyone`
+      if ((stats.mode & WRITABLE_FOR_ALL) !== 0 && !kept) return `${path} is writable by everyone`
     }
   }
   return null

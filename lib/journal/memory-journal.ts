@@ -76,7 +76,7 @@ export class MemoryJournal implements Journal {
     const shown = isOwnEpoch ? position.sequence : 0
     if (isForeign || (position?.epoch ?? 0) > epoch || shown > released + this.frames.length) {
       return this.fault('ledger_ahead', position, 'which this process never wrote',
-        'Another one uses the same DATA_DIR with this database. Stop one of them.')
+        'Another process uses the same DATA_DIR with this database. Stop one of them.')
     }
     if (shown < released) {
       return this.fault(position === null ? 'ledger_missing' : 'ledger_behind', position,

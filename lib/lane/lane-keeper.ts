@@ -94,7 +94,7 @@ export class LaneKeeper {
     } catch (error) {
       this.steadySinceMs = null
       this.lastError = (error as Error).message
-      this.warn({ err: error }, 'lanes of the replicated log are not looked after: the database cannot be reached')
+      this.warn({ err: error }, 'lanes of the replicated log are unattended: the database cannot be reached')
       this.db?.destroy()
       this.db = null
     }
@@ -125,7 +125,7 @@ export class LaneKeeper {
     if (this.options.writers().some((own) => own.lane === lane.lane) || !this.options.give(lane)) return
     this.draining.add(lane.lane)
     const { isOld, wasOpened, ...what } = lane
-    if (!isOld) this.options.log.info(what, 'draining a lane of the log without a writer')
+    if (!isOld) this.options.log.info(what, 'draining a lane of the log that has no writer')
   }
 
   private async search (db: Database): Promise<void> {

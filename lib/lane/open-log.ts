@@ -61,7 +61,7 @@ export function describeLog ({ servers }: { readonly servers: LogServers }, log:
   const isOld = compareVersions(servers.version, VERSION_RECOMMENDED) < 0
   if (isOld) {
     log.warn({ version: servers.version, recommended: VERSION_RECOMMENDED },
-      'the NATS server is old: later versions have fixes for streams that lost messages')
+      'the NATS server is old: later versions fix bugs that lose messages of streams')
   } else {
     log.info({ version: servers.version }, 'using the replicated log')
   }

@@ -135,7 +135,7 @@ export class Orphans {
     const next = again ? 'retrying every minute' : 'the next start tries again'
     const reason = error instanceof Error ? error.message : String(error)
     const complaint = `the spool of slot-${slot}, which has no worker, cannot be opened; ` +
-      `its points stay on disk, ${next}. ${reason}`
+      `its points stay on disk; ${next}. ${reason}`
     if (this.failures.get(slot)?.complaint !== complaint) this.options.log.error({ slot, err: error }, complaint)
     this.failures.set(slot, { complaint, again })
   }

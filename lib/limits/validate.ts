@@ -191,7 +191,7 @@ class LimitSetReader {
     const states: StateLimits = Object.fromEntries(has.map((severity) => (
       [severity, this.readStates(lists[severity], type, `${listPath}.${severity}`, seen, mayKeep)])))
     const isInOrder = type.states.some(({ name }) => !seen.has(type.name === 'bool' ? name === 'true' : name))
-    if (!isInOrder) this.fault(listPath, 'has all values: none is in order')
+    if (!isInOrder) this.fault(listPath, 'lists every value as an anomaly')
     return { states, ...change }
   }
 
@@ -212,7 +212,7 @@ class LimitSetReader {
     }
     const { warning, critical } = fields
     if (has.length === SEVERITIES.length && (critical === 'any' || critical === warning)) {
-      this.fault(changePath, 'has no warning that is not critical: it would never take effect')
+      this.fault(changePath, 'has a warning only for changes that are critical: it would never take effect')
     }
     return { change: Object.fromEntries(has.map((severity) => [severity, fields[severity]])) }
   }
@@ -248,7 +248,7 @@ class LimitSetReader {
     // NaN if a side has no limits: every comparison with it is false.
     const low = Math.max(lows?.warning ?? lows?.critical ?? NaN, lows?.critical ?? -Infinity)
     const high = Math.min(highs?.warning ?? highs?.critical ?? NaN, highs?.critical ?? Infinity)
-    if (low >= high) this.fault(path, `low limit ${low} is not less than high limit ${high}: no value is in order`)
+    if (low >= high) this.fault(path, `low limit ${low} is not less than high limit ${high}: nothing is between them`)
     return limits
   }
 
@@ -289,7 +289,7 @@ class LimitSetReader {
   }
 
   private unknown (name: string, path: string, known: readonly string[]): void {
-    this.fault(path === '' ? name : `${path}.${name}`, `is not known; known are ${listNames(known)}`)
+    this.fault(path === '' ? name : `${path}.${name}`, `is not known; use ${listNames(known)}`)
   }
 
   private fault (field: string, message: string): void {

@@ -1,13 +1,13 @@
 /**
- * The valid ranges of a stream whose values outside are stored: as null, or with an anomaly. Values that are refused
- * never come this far (BoundedType).
+ * The valid ranges of a stream that let values outside them be stored: as null, or with an anomaly. Values that are
+ * refused never come this far (BoundedType).
  *
  *   check()   sets values to NaN, counts them, and finds those to be flagged
  *   flag()    adds these to the anomalies of the limits
  *
- * A metric of a point has at most one anomaly, as the bounds of a batch require (lib/primary/bounds.ts). That of a
- * flagged value is of its range, whatever limit the value exceeds, so that whoever looks for such values finds all. It
- * is a warning, or critical if the limit is: a range hides no alarm.
+ * A metric of a point has at most one anomaly, as the bounds of a batch require (lib/primary/bounds.ts). For a flagged
+ * value it is that of the range, whatever limit the value exceeds, so that a search for such values finds all of them.
+ * It is a warning, or critical if that of the limit is: a range hides no alarm.
  */
 import type { Stream } from '../../protocol/catalogue.js'
 import type { PointColumns } from '../../protocol/columns.js'

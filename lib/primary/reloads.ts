@@ -1,5 +1,5 @@
 /**
- * Takes up API_TOKENS_FILE, UDP_KEYS_FILE and the files of TLS again, while the server runs. Each is taken up whole or
+ * Reads API_TOKENS_FILE, UDP_KEYS_FILE and the files of TLS again, while the server runs. Each takes effect whole or
  * not at all, and a fault in one does not hold up the others. Until the next reload, /health names what was wrong.
  */
 import { readTokens } from '../access/token-file.js'

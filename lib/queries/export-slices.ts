@@ -1,5 +1,5 @@
 /**
- * Exports points of a range of time as CSV or NDJSON, in the order of time and id, in constant memory.
+ * Exports the points of a time range as CSV or NDJSON, ordered by time and id, in constant memory.
  *
  *   [ slice ][ slice ][      slice      ][ slice ] …      each at most a few ten thousand rows, whatever the density
  *
@@ -11,7 +11,7 @@
  *
  * While points come in, an export takes a share of its time only (ExportPace): slices are smaller, and a pause follows
  * each, in proportion to what it took of the server and of this process. The client's time does not count. Pieces are
- * passed on one a turn of the event loop, so whatever else is due comes in between.
+ * passed on one per turn of the event loop, so whatever else is due comes in between.
  *
  * Values are written as senders may write them, so that an export can be sent again.
  * Rows that arrive with times that were already passed are not in the export.

@@ -135,15 +135,15 @@ export async function connectLog (options: LogOptions): Promise<ReplicatedLog & 
 export function checkVersion (version: string): void {
   if (compareVersions(version, VERSION_MIN) >= 0) return
   throw new StartupError(
-    `The NATS server is ${version}; OrbitStream needs ${VERSION_MIN} or newer, ${VERSION_RECOMMENDED} or newer is ` +
-    'recommended: earlier ones lose acknowledged messages when they are killed, whatever their sync_interval.')
+    `The NATS server is ${version}; OrbitStream needs ${VERSION_MIN} or newer, and ${VERSION_RECOMMENDED} or ` +
+    'newer is recommended: earlier ones lose acknowledged messages when they are killed, whatever their sync_interval.')
 }
 
 /** @throws {StartupError} a max_payload that frames do not fit into */
 export function checkPayload (payloadBytesMax: number): void {
   if (payloadBytesMax >= PAYLOAD_BYTES_MIN) return
-  throw new StartupError(`The NATS server has max_payload ${payloadBytesMax}; OrbitStream needs ${PAYLOAD_BYTES_MIN} ` +
-    'bytes at least. The default of the server is 1MB.')
+  throw new StartupError(`The NATS server has max_payload ${payloadBytesMax}; OrbitStream needs at least ` +
+    `${PAYLOAD_BYTES_MIN} bytes. The default of the server is 1MB.`)
 }
 
 /** Negative: `left` is older. Anything that is not a version counts as older than all. */

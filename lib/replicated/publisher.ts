@@ -13,7 +13,7 @@
  *   original belongs, or nowhere.
  * - A frame counts as stored when each of its messages, and each before them, was answered or was read back and is
  *   ours. An answer to a later message proves nothing about an earlier one: whoever takes over seals the stream behind
- *   the last message that he sees, and then a message under way may land behind the seal, where it is void.
+ *   the last message that it sees, and then a message under way may land behind the seal, where it is void.
  * - A frame that may be in the stream is never sent under another number. Numbers are used again only if the log has
  *   refused every message that was sent under them, each time that it was sent.
  * - A frame goes to a new epoch only once a seal ends the old one, and only if it is not in front of the seal. This
@@ -152,7 +152,7 @@ export class Publisher {
         tries++
         if (message !== told && (tries >= TRIES_BEFORE_FAULT || faultOf(error) === 'full')) {
           told = message
-          this.hooks.fault(`the replicated log does not create a stream; trying again: ${message}`)
+          this.hooks.fault(`the replicated log does not create a stream; retrying: ${message}`)
         }
         await this.waitToRetry()
       }
@@ -281,8 +281,8 @@ export class Publisher {
     this.settle()
     if (found.kind !== 'fits') {
       if (found.lost) {
-        this.abandon(`the log has lost messages that it had, from ${tail.position} on or before; those that were ` +
-          'acknowledged and are still in memory are stored in the database from there')
+        this.abandon(`the log has lost messages that it had, from ${tail.position} or earlier; those that were ` +
+          'acknowledged are stored from memory, if they are still there')
       }
       await this.nextEpoch(found.lost)
       return

@@ -100,7 +100,7 @@ export async function planCatalogue (
   const earlier = revert ? undefined : history.find(({ catalogue }) => isSameCatalogue(catalogue, proposed))
   if (earlier !== undefined) {
     log?.warn({ inForce: inForce.version, file: earlier.version },
-      `The catalogue file is version ${earlier.version} of the catalogue, and the database has version ` +
+      `The catalogue file is version ${earlier.version} of the catalogue, but the database has version ` +
       `${inForce.version}: this host follows the database. Update the file; ` +
       'or, to go back to that version, run "orbitstream-ingest catalogue apply" with it.')
     return follow

@@ -53,7 +53,7 @@ export async function assertDistributable (
   if (distribute === 'off') return
   if (kind === 'timescale') {
     throw new StartupError(
-      'DISTRIBUTE=on does not go with TimescaleDB: use a database without it, or set DISTRIBUTE=off.')
+      'DISTRIBUTE=on does not work with TimescaleDB: use a database without it, or set DISTRIBUTE=off.')
   }
   if (await isInstalled(database)) return
   throw new StartupError(

@@ -159,7 +159,7 @@ async function planForServer (database: Database, options: MigrationOptions): Pr
   const reason = isNew ? await timescaleHindrance(database) : null
   if (reason !== null) {
     log.warn({ reason }, 'This database is set up as plain PostgreSQL, and will stay so. ' +
-      'To use TimescaleDB, fix the reason and start with a new database.')
+      'To use TimescaleDB, remove the cause and start with a new database.')
   }
   if (plan.kind === 'plain' || await prepareServer(database) === 'timescale') return plan
   const switchOn = "set timescaledb.license = 'timescale'"

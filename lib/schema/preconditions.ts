@@ -26,11 +26,11 @@ export async function assertUsable (database: Database): Promise<void> {
   }
   if (row.standby) {
     throw new OperatingError('database_unavailable',
-      'The server is a standby, and cannot be written until it is promoted.')
+      'The server is a standby, and cannot be written to until it is promoted.')
   }
   if (row.read_only) {
     throw new OperatingError('database_unavailable',
-      'The database is read-only (default_transaction_read_only), and cannot be written until that is off.')
+      'The database is read-only (default_transaction_read_only), and cannot be written to until that is off.')
   }
 }
 

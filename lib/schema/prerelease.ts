@@ -1,7 +1,7 @@
 /**
  * Databases made before 0.1.0, by migrations 0001 to 0021, which 0.1.0 replaced with one set that starts at 0001 again.
  *
- * The last of them left the schema of the new set plus functions that nothing calls any more, and without the epoch id
+ * The last of them left the schema of the new set, with functions that nothing calls any more, but without the epoch id
  * of the ledger. Such a database is converted in one transaction: the functions go, the column comes, what the new set
  * can run again is run again, and its history becomes that of a new database. A database at an earlier migration is
  * refused, since the migrations it lacks no longer exist.

@@ -1,5 +1,5 @@
 /**
- * How long what is kept: the points of a stream and their rollups for the stream's own retention, or else for
+ * What is kept for how long: the points of a stream and their rollups for the stream's own retention, or else for
  * RETENTION; anomalies, which all streams share, for the longest of these and RETENTION.
  *
  * A running server reads it from the catalogue in the database at each round of upkeep, so a change takes effect on all

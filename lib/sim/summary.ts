@@ -188,7 +188,7 @@ const NOT_TRUSTED = 'the server\'s certificate is not trusted; name its root wit
 
 const CAUSES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'connection reset by the server; if it serves TLS, its address begins with https://',
+  ECONNRESET: 'connection reset by the server; if it serves TLS, its address must begin with https://',
   lost: 'lost in the network, estimated from missing packets',
   EPIPE: 'connection closed by the server',
   closed: 'connection closed by the server before it answered',

@@ -1,4 +1,4 @@
-/** Metrics whose values are kept elsewhere: each one is filled anew when it is collected. */
+/** Metrics whose values are kept elsewhere: each one is filled afresh when it is collected. */
 import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration } from 'prom-client'
 
 export class MetricRegistry {

@@ -1,4 +1,4 @@
-/** Runs tasks one a turn of the event loop, in order, so that whatever else is due comes in between. */
+/** Runs tasks one per turn of the event loop, in order, so that whatever else is due comes in between. */
 export class Turns {
   private readonly tasks: Array<() => void> = []
 

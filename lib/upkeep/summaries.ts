@@ -1,6 +1,6 @@
 /**
  * Summarises new pages of the BRIN indexes of points: every query reads the pages that are not summarised. The index on
- * time alone is small, and finds the newest points: with it, their queries read little else.
+ * time alone is small, and finds the newest points: with it, queries for those read little else.
  */
 import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'

@@ -1,6 +1,6 @@
 /**
- * A histogram of a worker, as prom-client's, whose observe() creates objects and looks up labels each time: a tenth of
- * what a request of one point costs in JavaScript.
+ * A histogram of a worker, in place of prom-client's, whose observe() creates objects and looks up labels each time:
+ * a tenth of what a request of one point costs in JavaScript.
  */
 export class Buckets {
   /** Values in each bucket alone; the last has no upper bound. */

@@ -1,7 +1,7 @@
 /**
- * Where exports come from: a read-only connection for each, opened for it and closed with it. In the worker that serves
- * it, because its bytes would otherwise cross two processes; never the connection that stores points. The primary
- * grants leases, so that all workers together have a bounded number of them.
+ * Where exports come from: a read-only connection for each, opened for it and closed with it, never the one that stores
+ * points. It belongs to the worker that serves the export, because the bytes would otherwise cross two processes. The
+ * primary grants leases, so that all workers together have a bounded number of connections.
  */
 import { constants, setPriority } from 'node:os'
 import { isConnectionError, isUnanswered, connect, type LastHost } from '../database/connection.js'
@@ -34,7 +34,7 @@ export class ExportConnections implements ExportSource {
 
   async open (request: ExportRequest, format: ExportFormat): Promise<OpenExport> {
     if (!await this.leases.lease()) {
-      throw new OperatingError('too_busy', 'As many exports as allowed are running; retry when one is done.')
+      throw new OperatingError('too_busy', 'No more exports may run at the same time; retry when one has finished.')
     }
     let db: DatabaseConnection
     try {
@@ -85,7 +85,7 @@ export class ExportConnections implements ExportSource {
     try {
       setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
     } catch (error) {
-      this.log.debug({ err: error }, 'an export takes as much of the processors as points do')
+      this.log.debug({ err: error }, 'the priority of an export could not be lowered; it competes with storing points')
     }
   }
 }

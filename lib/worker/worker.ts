@@ -226,7 +226,7 @@ class Worker {
 
   /** Recovery reads what is to be stored again, as after a crash; it runs in a new process. */
   private commitsLost (): void {
-    send({ type: 'fatal', message: 'the database lost commits; they are stored again from disk' })
+    send({ type: 'fatal', message: 'the database lost commits; they will be stored again from disk' })
     void this.stop(FAILED_DRAIN_MS, 1)
   }
 
@@ -242,7 +242,7 @@ class Worker {
       await this.listener?.useTls(tls)
       this.tlsComplaints = []
     } catch (error) {
-      log.error({ err: error }, 'the new certificate could not be taken up; the previous one stays')
+      log.error({ err: error }, 'the new certificate could not be loaded; the previous one stays in force')
       this.tlsComplaints = [`worker ${slot} still serves the previous TLS certificate: ${(error as Error).message}`]
     }
   }

@@ -34,7 +34,7 @@ const TITLES: Readonly<Record<string, string>> = {
   rollups_failed: 'Some rollups have failed',
   rollups_filling: 'Rollups are being filled',
   limits_not_in_force: 'Some workers do not apply the current limits yet',
-  not_reloaded: 'A reload was not taken up in full',
+  not_reloaded: 'A reload has taken effect only in part',
   certificate_expired: 'The TLS certificate has expired',
   not_replaced: 'A rolling restart stopped'
 }

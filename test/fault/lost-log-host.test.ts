@@ -80,7 +80,7 @@ t.test('fewer log servers than LOG_REPLICAS: the start says what it waits for', 
     '--database-url', postgres.url, '--workers', '1', '--spool-dir', cluster.url
   ], { env: { LOG_LEVEL: 'info' } })
   const line = await host.line(({ msg }) => /does not create a stream/.test(String(msg)))
-  t.match(line, { level: 'error', msg: /trying again: .+/ })
+  t.match(line, { level: 'error', msg: /retrying: .+/ })
   t.comment(line.msg)
   await host.stop()
 })

@@ -28,7 +28,7 @@ const FAULTS = [
     what: 'set ahead',
     kind: 'ledger_ahead',
     sql: 'UPDATE ingest_ledger SET last_sequence = last_sequence + 1000000',
-    says: /no frame of that epoch beyond \d+ can have been committed\. .* put the row right/
+    says: /no frame of that epoch beyond \d+ can have been committed\. .* correct the row/
   }
 ] as const
 

@@ -60,7 +60,7 @@ t.test('the command writes the same, and names what is left of another catalogue
   })
   await written(parsed.catalogue)
   const again = await runIngest(['grafana', '--built-in', '--out', out])
-  t.match(again, { code: 0, out: /^6 files/, err: /^warning: .*stream-power\.json is of another catalogue.*\n.*radio.*thermal/s })
+  t.match(again, { code: 0, out: /^6 files/, err: /^warning: .*stream-power\.json belongs to another catalogue.*\n.*radio.*thermal/s })
   await written(BUILT_IN)
   t.match(await runIngest(['grafana', '--built-in']), { code: 2, err: /--out is required/ })
   t.match(

@@ -88,7 +88,7 @@ t.test('a faulty file: every fault with its place, exit code 2, nothing changed'
   const file = join(directory, 'c.yaml')
   await writeFile(
     file, 'catalogue: 1\nstreams:\n  telemetry:\n    metrics:\n      a: { id: 1, unit: 5 }\n      a_b: { id: 1 }\n')
-  const wanted = /c\.yaml:5:19: .*\.unit must be text.*\n.*c\.yaml:6:14: .*\.id 1 is the id of a already/
+  const wanted = /c\.yaml:5:19: .*\.unit must be text.*\n.*c\.yaml:6:14: .*\.id 1 is already the id of a/
   t.match(await runIngest(['catalogue', 'check', file]), { code: 2, err: wanted })
   t.match(
     await runIngest(['start', '--catalogue', file, '--data-dir', join(directory, 'data')]), { code: 2, err: wanted })
@@ -140,7 +140,7 @@ t.test('frames of an earlier catalogue are stored after a kill and a start with 
   t.match(
     await runIngest(['catalogue', 'diff', file, '--database-url', postgres.url]), {
       code: 0,
-      out: '~ telemetry: retention 7d instead of as the server is set\n' +
+      out: '~ telemetry: retention 7d instead of the server\'s setting\n' +
         '! telemetry: points older than 7d will be deleted, with their rollups'
     })
 })

@@ -77,7 +77,7 @@ t.test('a worker that cannot be replaced serves on; a restart beside another one
   t.match(failed.stderr, /^error: The worker that was to replace worker 0 failed: .*slot-1/)
   const degraded = await readHealth(ingest.url)
   t.match(degraded, { status: 'degraded', workers: { length: 1, 0: { slot: 0, pid: before?.pid, state: 'ready' } } })
-  t.match(degraded.reasons, [/^the rolling restart stopped, not all workers were replaced: .*slot-1/])
+  t.match(degraded.reasons, [/^the rolling restart stopped before all workers were replaced: .*slot-1/])
   await rm(inTheWay)
   const from = ingest.program.lines.length
   await withDatabase(postgres, async (db) => {
@@ -105,5 +105,5 @@ t.test('a worker that cannot be replaced serves on; a restart beside another one
   t.equal(await ingest.program.stop(), 0)
   const gone = restart(t, dataDir)
   t.equal(await gone.exit, 1)
-  t.match(gone.stderr, 'No server runs on the DATA_DIR')
+  t.match(gone.stderr, 'No server is running on the DATA_DIR')
 })

@@ -36,7 +36,7 @@ t.test('points that a server left on disk are shown, and stored exactly once', a
   for (let first = 301; first < 1_300; first += 100) t.equal(await send(first, first + 99, 'spooled'), 202)
   const blind = await runIngest(['spool', 'inspect', ...place])
   t.equal(blind.code, 0)
-  t.match(blind.out, /The database was not asked, so some of these rows may be stored already: The database cannot/)
+  t.match(blind.out, /The database could not be read, so some of these rows may be stored already: The database cannot/)
   t.match(blind.out, /ledger: unknown, the database could not be reached/)
   // The stored 300 are gone if their segment was made before the ledger had a row.
   t.match(blind.out, /At most 1,[03]00 rows in \d+ frames pending\.\n$/)

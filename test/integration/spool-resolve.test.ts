@@ -124,7 +124,7 @@ t.test('points that would still be stored twice require another option', async (
   const refused = await site.run('spool', 'resolve', '--yes')
   t.match(refused, {
     code: 1,
-    out: /sequence 2, 2 rows\. After that, 4 rows in 3 frames will be stored\.\n {2}CAUTION: it also has 1 row like/,
+    out: /sequence 2, 2 rows\. After that, 4 rows in 3 frames will be stored\.\n {2}CAUTION: it also has 1 row identical/,
     err: /^error: slot-0 was not changed: the database seems to have some .* add --accept-twice\n$/
   })
   t.same(await site.ledger(), [])

@@ -92,13 +92,13 @@ function stateLimits (
   { name: original, line, limits }: ImportedMetric, states: readonly NamedState[], remarks: Remarks
 ): MetricLimits | undefined {
   if (limits.low !== undefined || limits.high !== undefined) {
-    remarks.leftOut(line, `limits of ${original}`, 'numbers do not limit a state')
+    remarks.leftOut(line, `limits of ${original}`, 'a state has no numeric limits')
   }
   const lists: { [S in Severity]?: string[] } = {}
   for (const { name, severity } of states) if (severity !== null) (lists[severity] ??= []).push(name)
   if (Object.keys(lists).length === 0) return undefined
   if (states.every(({ severity }) => severity !== null)) {
-    remarks.leftOut(line, `limits of ${original}`, 'all states are out of order, so none would be in order')
+    remarks.leftOut(line, `limits of ${original}`, 'every state would be an anomaly')
     return undefined
   }
   return { states: lists satisfies StateLimits }
@@ -110,7 +110,7 @@ function numberLimits (
   const { name: original, line, limits: { low, high } } = metric
   if (low === undefined && high === undefined) return undefined
   if (type.name === 'bool') {
-    remarks.leftOut(line, `limits of ${original}`, 'numbers do not limit a bool')
+    remarks.leftOut(line, `limits of ${original}`, 'a bool has no numeric limits')
     return undefined
   }
   const limits = {

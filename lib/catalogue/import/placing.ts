@@ -31,12 +31,12 @@ export interface PlacedStream {
 /** By name. @throws {ImportError} they do not fit */
 export function place (streams: readonly ImportedStream[], remarks: Remarks): ReadonlyMap<string, PlacedStream> {
   const filled = streams.filter(({ metrics }) => metrics.length > 0)
-  if (filled.length === 0) throw new ImportError(null, 'has no metrics that a catalogue could have')
+  if (filled.length === 0) throw new ImportError(null, 'has no metrics that a catalogue can hold')
   if (filled.length > STREAMS_MAX) {
     const listed = filled.slice(0, LISTED_MAX).map(({ name }) => name).join(', ')
     throw new ImportError(null,
-      `has ${filled.length} streams with metrics, and a catalogue at most ${STREAMS_MAX}. Choose among them with ` +
-      `--stream, which may be repeated: ${listed}${filled.length > LISTED_MAX ? ' …' : ''}`)
+      `has ${filled.length} streams with metrics; a catalogue can have at most ${STREAMS_MAX}. Choose among them ` +
+      `with --stream, which may be repeated: ${listed}${filled.length > LISTED_MAX ? ' …' : ''}`)
   }
   const named = filled.findIndex(({ name }) => name.toLowerCase() === TELEMETRY)
   const telemetry = filled[Math.max(0, named)]
@@ -73,7 +73,7 @@ function placeMetrics ({ name: stream, metrics: all }: ImportedStream, remarks: 
   for (const metric of all) if (!byOrigin.has(metric.origin)) byOrigin.set(metric.origin, metric)
   const metrics = [...byOrigin.values()]
   if (metrics.length > METRICS_MAX) {
-    throw new ImportError(null, `has ${metrics.length} metrics in the stream ${stream}, and a stream at most ` +
+    throw new ImportError(null, `has ${metrics.length} metrics in the stream ${stream}; a stream can have at most ` +
       `${METRICS_MAX}. Choose other streams with --stream, or divide this one in the source`)
   }
   const names = namesOf(metrics, remarks)
@@ -94,7 +94,7 @@ function namesOf (metrics: readonly ImportedMetric[], remarks: Remarks): string[
     const name = uniqueName(plain, used)
     used.add(name)
     if (name !== plain) {
-      remarks.changed(line, `${original} → ${name}`, 'another metric has the name already')
+      remarks.changed(line, `${original} → ${name}`, 'another metric already has the name')
     } else if (name.replaceAll('_', '') !== original.toLowerCase().replace(/[^a-z0-9]/g, '')) {
       remarks.changed(line, `${original} → ${name}`,
         `names have at most ${NAME_BYTES_MAX} lower-case ASCII letters, digits and _, and some are reserved`)
@@ -111,7 +111,7 @@ function idsOf (metrics: readonly ImportedMetric[], remarks: Remarks): number[] 
   if (!isFit) {
     const first = metrics.find(({ id }) => id !== null)
     remarks.changed(first?.line ?? 1, 'ids',
-      `they are not different whole numbers from 1 to ${ID_MAX}, so metrics are numbered from 1`)
+      `they are not distinct whole numbers from 1 to ${ID_MAX}, so metrics are numbered from 1`)
     return metrics.map((_, index) => index + 1)
   }
   let next = Math.max(0, ...given)
@@ -124,6 +124,6 @@ function isFree (alias: string, { name, line }: ImportedMetric, taken: Set<strin
     taken.add(alias)
     return true
   }
-  remarks.leftOut(line, `alias ${alias} of ${name}`, isValid ? 'the name is taken already' : 'it is no valid name')
+  remarks.leftOut(line, `alias ${alias} of ${name}`, isValid ? 'the name is taken already' : 'it is not a valid name')
   return false
 }

@@ -1,5 +1,5 @@
 /**
- * `reload`: has the server that runs on DATA_DIR take up its files again, after checking them here.
+ * `reload`: has the server that runs on DATA_DIR read its files again, after checking them here.
  *
  * Exit codes: 0 the server was asked; 1 a file is invalid, or no server runs here.
  */
@@ -17,7 +17,7 @@ export const reload = defineCommand({
   settings: ['dataDir', 'apiTokensFile', 'udpKeysFile', 'udpPorts', 'tlsCert', 'tlsKey', 'tlsClientCa'],
   async run ({ config, print, complain }) {
     if (!canReload(config)) {
-      complain('error: nothing to reload: set API_TOKENS_FILE, UDP_KEYS_FILE or TLS_CERT as for the server')
+      complain('error: nothing to reload: set API_TOKENS_FILE, UDP_KEYS_FILE or TLS_CERT as the server has it')
       return 1
     }
     const tokens = await readTokens(config.apiTokens, config.apiTokensFile)
@@ -36,7 +36,7 @@ export const reload = defineCommand({
       complain(`error: process ${pid} cannot be sent SIGHUP: ${(error as Error).message}`)
       return 1
     }
-    print(`Process ${pid} reloads its files; its log has the outcome, and /health what failed.`)
+    print(`Process ${pid} is reloading its files; see its log for the outcome, and /health for what failed.`)
     return 0
   }
 })

@@ -41,7 +41,7 @@ export const restart = defineCommand({
       complain(`error: process ${pid} cannot be sent ${RESTART_SIGNAL}: ${(error as Error).message}`)
       return 1
     }
-    print(`Process ${pid} replaces its workers one by one; its log has each step.`)
+    print(`Process ${pid} is replacing its workers one by one; its log has each step.`)
     const { ok, message } = await outcomeOf(dataDir, pid, status?.count ?? 0)
     if (ok) print(message)
     else complain(`error: ${message}`)
@@ -68,7 +68,7 @@ async function outcomeOf (
     const status = readRestartStatus(dataDir)
     const hasBegun = status !== null && status.pid === pid && status.count > before
     if (hasBegun && status.state !== 'running') return { ok: status.state === 'done', message: status.message }
-    if (!isAlive(pid)) return { ok: false, message: `Process ${pid} ended meanwhile.` }
+    if (!isAlive(pid)) return { ok: false, message: `Process ${pid} ended before it was done.` }
     if (!hasBegun && performance.now() - sentMs > BEGIN_MS_MAX) {
       return { ok: false, message: `Process ${pid} has not begun the restart; its log says why.` }
     }

@@ -73,5 +73,5 @@ Entry for the "tokens" list in ${file ?? 'API_TOKENS_FILE'}:
   ${line}
 
 In YAML, put a dash before it; a new file begins with "tokens:". In JSON, {"tokens":[<entry>,<entry>]}.
-A running server takes it up with "orbitstream reload".`
+Have a running server load it with "orbitstream reload".`
 }

@@ -62,5 +62,5 @@ Entry for the list "keys" in ${file ?? 'UDP_KEYS_FILE'}, which only the server m
 
   - ${entry}
 
-A new file begins with the line "keys:". A running server takes it up with "orbitstream reload".`
+A new file begins with the line "keys:". Have a running server load it with "orbitstream reload".`
 }

@@ -7,7 +7,7 @@ export const CLIENT_TLS_OPTIONS = [
     name: 'ca',
     type: 'string',
     placeholder: 'file',
-    help: 'https: root certificates in PEM that have issued the server\'s certificate (or itself, if self-signed).',
+    help: 'https: root certificates in PEM that issued the server\'s certificate (or that itself, if self-signed).',
     note: 'default: those of Node.js'
   },
   {
@@ -26,7 +26,7 @@ type Values = Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>
 
 /** Reads the files. A text: what is wrong. */
 export function readClientTls (values: Values): ClientTls | string {
-  if ((values.cert === undefined) !== (values.key === undefined)) return '--cert and --key need each other'
+  if ((values.cert === undefined) !== (values.key === undefined)) return '--cert and --key must be given together'
   const tls: ClientTls = {}
   for (const name of ['ca', 'cert', 'key'] as const) {
     const file = values[name]

@@ -1,6 +1,6 @@
 /**
  * Answers on their way to the workers. Their texts stay in this process until the channels take them, however slow a
- * worker is at reading, so they are bounded: each, and all large ones in sum.
+ * worker is at reading, so they are bounded: each one, and all large ones together.
  */
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 import { errorAnswer } from '../../ingress/http/engines/answers.js'

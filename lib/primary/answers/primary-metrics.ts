@@ -102,7 +102,7 @@ export class PrimaryMetrics extends MetricRegistry {
   private addReloads ({ reloads, tlsExpiresMs }: PrimaryMetricSources): void {
     this.counter({
       name: 'orbitstream_reloads_total',
-      help: 'Reloads of tokens, UDP keys and TLS certificate, by outcome; what is not ok stays as it was.',
+      help: 'Reloads of tokens, UDP keys and TLS certificate, by outcome; if not ok, the previous ones stay in force.',
       labelNames: ['outcome']
     }, (counter) => {
       counter.inc({ outcome: 'ok' }, reloads.ok)

@@ -54,7 +54,7 @@ export function problemsOf (sources: ProblemSources): Problem[] {
     ...rollupProblems(sources),
     ...problemIf('limits_not_in_force', sources.limits),
     ...sources.reloadFaults.map((fault) =>
-      problem('not_reloaded', `not reloaded, the previous one stays in force: ${fault}`, fault)),
+      problem('not_reloaded', `not reloaded; the previous one stays in force: ${fault}`, fault)),
     ...problemIf('not_replaced', replacementProblem(sources)),
     ...certificateProblems(sources),
     ...problemIf('udp_open', sources.openUdp)
@@ -70,7 +70,7 @@ function problemIf (code: ProblemCode, message: string | null): Problem[] {
 }
 
 function replacementProblem ({ restartFault }: ProblemSources): string | null {
-  return restartFault === null ? null : `the rolling restart stopped, not all workers were replaced: ${restartFault}`
+  return restartFault === null ? null : `the rolling restart stopped before all workers were replaced: ${restartFault}`
 }
 
 function slotProblems (slot: Slot): Problem[] {
@@ -85,9 +85,9 @@ function slotProblems (slot: Slot): Problem[] {
     problems.push(problem('worker_restarted', `${name} was restarted after ${String(lastDeath)}`, name))
   }
   if (report?.pressure === 'soft') {
-    problems.push(problem('spool_nearly_full', `${name} is nearly full (soft limit)`, name))
+    problems.push(problem('spool_nearly_full', `queue of ${name} is nearly full (soft limit)`, name))
   }
-  if (report?.pressure === 'hard') problems.push(problem('spool_full', `${name} is full (hard limit)`, name))
+  if (report?.pressure === 'hard') problems.push(problem('spool_full', `queue of ${name} is full (hard limit)`, name))
   for (const complaint of report?.complaints ?? []) problems.push(problem('worker_complaint', complaint, complaint))
   return problems
 }

@@ -1,6 +1,6 @@
 /**
- * Answers HTTP clients while the server starts, which takes long if it must wait for its database: 503, with the reason
- * on /health for clients that may read it. Releases the port before the workers listen on it.
+ * Answers HTTP clients while the server starts, which takes long if it has to wait for its database: 503, with the
+ * reason on /health for clients that may read it. Releases the port before the workers listen on it.
  */
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'

@@ -6,7 +6,7 @@
  * A client's stream begins with the first round after its request: by then every worker is being watched, so what the
  * database does not have yet is in a later tick. Nothing is gathered while idle.
  *
- * Bounds: CLIENTS_MAX clients; one question and one tick in flight per worker, a tick that cannot be sent is dropped
+ * Bounds: CLIENTS_MAX clients; one question and one tick in flight per worker; a tick that cannot be sent is dropped
  * and reported as a gap; satellites wait here up to PENDING_MAX and what one round adds, an event has EVENT_BYTES_MAX,
  * and whatever does not fit waits, merged with what comes later.
  */

@@ -1,4 +1,4 @@
-/** Since when each of the current problems has lasted. */
+/** Since when each of the current problems has existed. */
 import type { Problem } from '../answers/problems.js'
 
 export class ProblemLog {

@@ -100,7 +100,7 @@ export class RollingRestart {
     if (!isEmpty) this.leftOver.add(slot.number)
     const numbers = { slot: slot.number, successor: successor.number }
     if (death === null) log.info(numbers, 'a worker was replaced')
-    else log.error({ ...numbers, cause: death }, 'a worker died while being replaced; what is in its spool is stored')
+    else log.error({ ...numbers, cause: death }, 'a worker died while being replaced; its spool will be stored')
     return null
   }
 

@@ -124,22 +124,22 @@ function idFits ({ epochs }: LedgerEvidence, known: KnownEpoch, { epochId }: Led
 
 const SPOOL_CAUSES = {
   ledger_missing: 'This is another database, it was restored from before the spool was used, or the row was deleted. ' +
-    'Connect the right one, or restore a later backup.',
+    'Connect to the right one, or restore a later backup.',
   ledger_behind: 'The database was restored from a backup, has lost commits, or is another one; ' +
-    'or its row was set back. Restore a later state of the database, or put the row right.',
+    'or its row was set back. Restore a later state of the database, or correct the row.',
   ledger_ahead: 'Another process runs on a copy of the spool directory, this directory is an old copy ' +
-    'or has lost segments, or the row was edited. Stop the other process, or put the row right.'
+    'or has lost segments, or the row was edited. Stop the other process, or correct the row.'
 } as const satisfies Record<LedgerFault['kind'], string>
 
 const ADVICE = {
   spool: {
     causes: SPOOL_CAUSES,
     wayOn: 'To continue with this database, stop the server and run "orbitstream-ingest spool resolve": ' +
-      'it finds which of the points on disk the database has, and sets the ledger behind them. ' +
+      'it finds which of the points on disk the database has, and sets the ledger past them. ' +
       'Until then nothing of this spool is stored.'
   },
   log: {
-    causes: { ...SPOOL_CAUSES, ledger_ahead: 'The row was edited, or is of another database. Put the row right.' },
+    causes: { ...SPOOL_CAUSES, ledger_ahead: 'The row was edited, or belongs to another database. Correct the row.' },
     wayOn: 'Until then nothing of this lane is stored; its frames stay in the log. See docs/OPERATE.md.'
   }
 } as const

@@ -24,7 +24,7 @@ export function AnomaliesPanel (): JSX.Element {
         <a class='end small' href='#/anomalies'>All</a>
       </div>
       {failure !== null && <p class='problem small'>{failure}</p>}
-      {anomalies.length === 0 && <p class='note'>{loading ? 'Reading …' : 'None'}</p>}
+      {anomalies.length === 0 && <p class='note'>{loading ? 'Loading …' : 'None'}</p>}
       <ul>
         {anomalies.slice(0, SHOWN).map((anomaly) => (
           <Row

@@ -21,7 +21,7 @@ export function PathPanel ({ tick }: { readonly tick: FleetTick | null }): JSX.E
         )}
         <li><span>Committed</span> <b>{total('committed')}</b></li>
       </ol>
-      {tick !== null && losses.length === 0 && <p class='small muted'>No point refused or lost</p>}
+      {tick !== null && losses.length === 0 && <p class='small muted'>No points refused or lost</p>}
       {losses.length > 0 && (
         <p class='small warning'>
           <StateIcon state='warning' /> Not stored:

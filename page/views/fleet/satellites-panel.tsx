@@ -66,7 +66,7 @@ export function SatellitesPanel ({ search, state }: Props): JSX.Element {
 }
 
 function emptyText (read: boolean, known: number): string {
-  if (!read && known === 0) return 'Reading the satellites …'
+  if (!read && known === 0) return 'Loading the satellites …'
   return known === 0 ? 'No satellite has sent a point yet.' : 'No satellite matches.'
 }
 

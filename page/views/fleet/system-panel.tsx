@@ -42,7 +42,7 @@ function Database ({ tick: { database: { kind, embedded, state } } }: { readonly
   const product = kind === 'timescale' ? 'TimescaleDB' : 'PostgreSQL'
   return (
     <Item title='Database' state={state === 'up' ? 'ok' : 'critical'}>
-      <b>{state === 'up' ? 'Up' : 'Away'}</b> <span class='muted'>{product}{embedded && ', embedded'}</span>
+      <b>{state === 'up' ? 'Up' : 'Down'}</b> <span class='muted'>{product}{embedded && ', embedded'}</span>
     </Item>
   )
 }

@@ -87,7 +87,7 @@ function conflictText (before: LimitsVersion, now: LimitsVersion, { key, metric 
   ))
   const same = was === is ? 'These limits are unchanged' : `Now in force: ${is ?? ''}`
   return `Not saved: ${now.changed_by} made version ${now.version} while you edited ${before.version}. ${same}. ` +
-    'Save again to apply yours to it.'
+    'Save again to replace them with yours.'
 }
 
 interface FormProps {

@@ -16,7 +16,7 @@ const OVERRIDES_SHOWN = 200
 export function LimitsView (): JSX.Element {
   const { limits, failure, reload } = useLimits()
   const [edited, setEdited] = useState<Edited | null>(null)
-  if (limits === null) return <p class='note' role='status'>{failure ?? 'Reading the limits …'}</p>
+  if (limits === null) return <p class='note' role='status'>{failure ?? 'Loading the limits …'}</p>
   const close = (): void => {
     setEdited(null)
     void reload()
@@ -89,7 +89,7 @@ function Overrides ({ set, onEdit }: PartProps): JSX.Element {
   return (
     <section class='panel' aria-labelledby='overrides'>
       <div class='title'>
-        <h2 id='overrides'>Particular satellites</h2>
+        <h2 id='overrides'>Specific satellites</h2>
         <div class='end'>
           <label class='field'>
             Find <input type='search' value={search} onInput={(event) => setSearch(event.currentTarget.value)} />

@@ -89,7 +89,7 @@ interface StateProps {
 function SatelliteState ({ readings, loading }: StateProps): JSX.Element {
   const { nowMs, staleness } = usePage()
   const { timeMs } = readings
-  if (timeMs === null) return <span class='muted'>{loading ? 'Reading …' : 'No point stored yet'}</span>
+  if (timeMs === null) return <span class='muted'>{loading ? 'Loading …' : 'No point stored yet'}</span>
   const ageMs = nowMs() - timeMs
   const state: State = ageMs > staleness.ms ? 'stale' : readings.state
   return (

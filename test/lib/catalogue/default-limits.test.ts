@@ -23,7 +23,7 @@ t.test('one that does not fit the other limits is refused by name', (t) => {
   t.throws(() => defaultLimits({ ...NONE, threshold_battery_charge_percent: 30 }, catalogue), wanted)
   const state = catalogueOf('battery_charge_percent: { id: 1, type: state, states: { LOW: 0, FULL: 1 } }')
   t.throws(
-    () => defaultLimits({ ...NONE, threshold_battery_charge_percent: 30 }, state), { message: /known are states/ })
+    () => defaultLimits({ ...NONE, threshold_battery_charge_percent: 30 }, state), { message: /use states/ })
   t.match(
     defaultLimits({ ...NONE, threshold_battery_charge_percent: 15 }, catalogue).default,
     { battery_charge_percent: { low: { warning: 20, critical: 15 } } })

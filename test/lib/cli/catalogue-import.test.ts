@@ -12,7 +12,7 @@ t.test('a sheet becomes a catalogue that check accepts', async (t) => {
   t.match(written, { code: 0, out: '' })
   t.match(written.err, new RegExp(
     `^${sheet}:1: left out: column owner: its heading is not known\n` +
-    `${out} has 1 metric of 1 stream; 1 thing left out, 0 changed.\n$`))
+    `${out} has 1 metric in 1 stream; 1 thing left out, 0 changed.\n$`))
   const [printed, checked, again] = await Promise.all([
     runIngest(words), runIngest(['catalogue', 'check', out]), runIngest([...words, '--out', out])
   ])

@@ -156,7 +156,7 @@ t.test('all problems are reported together, under the names that the user wrote'
 t.test('the settings of TLS need one another', t => {
   const problem = (env: Record<string, string>): unknown => problemsOf({ env })[0]
   t.same(problem({ TLS_CERT: 'c' }), { setting: 'TLS_CERT', message: 'needs TLS_KEY, the key of the certificate' })
-  t.same(problem({ TLS_KEY: 'k' }), { setting: 'TLS_CERT', message: 'must be set for TLS_KEY' })
+  t.same(problem({ TLS_KEY: 'k' }), { setting: 'TLS_CERT', message: 'must be set if TLS_KEY is' })
   t.same(problem({ TLS_CLIENT_CA: 'r' }), { setting: 'TLS_CLIENT_CA', message: 'needs TLS_CERT and TLS_KEY' })
   const all = { TLS_CERT: 'c', TLS_KEY: 'k', TLS_CLIENT_CA: 'r' }
   t.match(problem({ ...all, HTTP_ENGINE: 'uws' }), { setting: 'TLS_CLIENT_CA', message: /auto or node/ })

@@ -44,7 +44,7 @@ t.test('one owner at a time', async t => {
 
 t.test('signals are for servers only', async t => {
   const directory = await temporaryDirectory(t)
-  await t.rejects(findServer(directory, 'data directory'), /No server runs on/)
+  await t.rejects(findServer(directory, 'data directory'), /No server is running on/)
   const command = await lockDirectory(directory, 'data directory')
   await t.rejects(findServer(directory, 'data directory'), /process \d+ on host .* a command, not a server/)
   command.release()
@@ -142,7 +142,7 @@ t.test('root writes where no other user can turn the way, and nowhere else', nee
   await lchown(link, NOBODY, NOBODY)
   for (const [path, why] of [
     [theirs, `${theirs} belongs to user ID ${NOBODY}`], [join(theirs, 'roots'), `${theirs} belongs`],
-    [open, `${open} is writable for everyone`], [link, `${link} belongs`]
+    [open, `${open} is writable by everyone`], [link, `${link} belongs`]
   ] as const) {
     await t.rejects(
       lockDirectory(path, 'DATA_DIR'),

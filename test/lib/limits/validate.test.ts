@@ -138,7 +138,7 @@ t.test('states and bools have lists of values', (t) => {
     ['volts', { low: { warning: 2 }, change: { warning: 'any', critical: 'decrease' } }]
   ] as const) t.same(faults(metric, limits), [])
   for (const [metric, limits, fault] of [
-    ['mode', { low: { critical: 1 } }, 'default.mode.low is not known; known are states, change'],
+    ['mode', { low: { critical: 1 } }, 'default.mode.low is not known; use states, change'],
     ['mode', { states: {} }, 'default.mode.states has neither warning nor critical; leave it out instead'],
     ['mode', { states: { critical: [] } }, 'default.mode.states.critical must be a list of names of states'],
     ['mode', { states: { critical: 'SAFE' } }, 'default.mode.states.critical must be a list of names of states'],
@@ -148,15 +148,15 @@ t.test('states and bools have lists of values', (t) => {
       'default.mode.states.critical[0] must be one of the states LOST, OFF, SAFE'],
     ['mode', { states: { warning: ['OFF'], critical: ['OFF'] } },
       'default.mode.states.critical[0] OFF is listed already'],
-    ['mode', { states: { critical: ['OFF', 'SAFE', 'LOST'] } }, 'default.mode.states has all values: none is in order'],
-    ['on', { states: { critical: [true, false] } }, 'default.on.states has all values: none is in order'],
+    ['mode', { states: { critical: ['OFF', 'SAFE', 'LOST'] } }, 'default.mode.states lists every value as an anomaly'],
+    ['on', { states: { critical: [true, false] } }, 'default.on.states lists every value as an anomaly'],
     ['on', { states: { critical: ['true'] } }, 'default.on.states.critical[0] must be true or false'],
-    ['volts', { states: { critical: [true] } }, 'default.volts.states is not known; known are low, high, change'],
+    ['volts', { states: { critical: [true] } }, 'default.volts.states is not known; use low, high, change'],
     ['volts', { change: {} }, 'default.volts.change has neither warning nor critical; leave it out instead'],
     ['volts', { change: 'any' }, 'default.volts.change must be an object with warning, critical'],
     ['volts', { change: { warning: 'up' } }, 'default.volts.change.warning must be any or increase or decrease'],
     ['volts', { change: { warning: 'increase', critical: 'any' } },
-      'default.volts.change has no warning that is not critical: it would never take effect'],
+      'default.volts.change has a warning only for changes that are critical: it would never take effect'],
     ['mode', { change: { critical: 'increase' } }, 'default.mode.change.critical must be any']
   ] as const) t.same(faults(metric, limits).slice(0, 1), [fault])
   const newer = { default: { mode: { states: { critical: ['NEW'] } } }, overrides: {} }

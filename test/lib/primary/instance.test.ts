@@ -68,7 +68,7 @@ t.test('new directories are private; a world-writable one is reported', async (t
   await lock(configOf(alone, { DATABASE_URL: 'postgres://localhost/x' }))
   t.equal(await modeOf('alone'), 0o700)
   await chmod(dataDir, 0o777)
-  if (isRoot()) await t.rejects(lock(), { name: 'StartupError', message: /is writable for everyone/ })
+  if (isRoot()) await t.rejects(lock(), { name: 'StartupError', message: /is writable by everyone/ })
   else await lock()
   t.equal(warnings.length, isRoot() ? 0 : 1)
   t.equal(await modeOf(), 0o777, 'an existing directory keeps its mode')

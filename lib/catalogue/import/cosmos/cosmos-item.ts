@@ -1,11 +1,11 @@
-/** A telemetry item of COSMOS, and what the lines after it say of it. */
+/** A telemetry item of COSMOS, and what the lines after it say about it. */
 import type { MetricType } from '../../../../protocol/value-types.js'
 import type { CosmosLine } from './cosmos-lines.js'
 import { PLAIN, type ImportedLimits, type ImportedMetric, type ImportedState } from '../imported.js'
 import { INT_BITS_MAX, numberOf } from '../numbers.js'
 import type { Remarks } from '../remarks.js'
 
-export const NO_TEXT = 'a catalogue has no texts, blocks and other types than numbers, bools and states'
+export const NO_TEXT = 'a catalogue has only numbers, bools and states, no texts or blocks'
 const COLOURS = { YELLOW: 'warning', RED: 'critical' } as const
 /** Conversions whose name tells that they give no number. */
 const TEXT_CONVERSION = /formatted|ip_read|object_read|^unix_time_conversion$/
@@ -120,7 +120,7 @@ export class CosmosItem {
     if (value === null) {
       this.hasOtherValues = true
       if (this.rawType() !== 'text') {
-        this.remarks.leftOut(line, `state ${name} of ${this.name}`, 'its value is no number')
+        this.remarks.leftOut(line, `state ${name} of ${this.name}`, 'its value is not a number')
       }
       return
     }
@@ -184,7 +184,7 @@ export class CosmosItem {
         break
       case '':
         this.remarks.changed(line, this.name,
-          'the file does not say what its conversion gives, so the metric is a float')
+          'the file does not say what its conversion returns, so the metric is a float')
         this.converted = 'float'
         break
       default:

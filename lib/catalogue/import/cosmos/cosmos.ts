@@ -80,7 +80,7 @@ class CosmosReader {
     }
     if (keyword === 'COMMAND' || keyword === 'SELECT_COMMAND') {
       this.isSkipped = true
-      this.remarks.leftOut(line, `${first} ${second}`, 'commands are no telemetry')
+      this.remarks.leftOut(line, `${first} ${second}`, 'commands are not telemetry')
       return
     }
     this.isCode = CODE_START.test(keyword)
@@ -127,7 +127,7 @@ class CosmosReader {
     const typeAt = TYPE_AT[keyword]
     if (typeAt === undefined) {
       this.remarks.leftOut(line, name, keyword.endsWith('ID_ITEM')
-        ? 'it identifies the packet, so that it is always the same'
+        ? 'it identifies the packet, so its value never changes'
         : keyword.endsWith('ARRAY_ITEM') ? 'a metric is one value: declare the elements of an array' : NO_TEXT)
       return
     }
@@ -144,7 +144,7 @@ class CosmosReader {
     }
     // As in COSMOS, the later one counts.
     const earlier = packet.items.get(key)
-    if (earlier !== undefined) this.remarks.leftOut(earlier.line, name, 'a later item has the name')
+    if (earlier !== undefined) this.remarks.leftOut(earlier.line, name, 'a later item has the same name')
     this.item = new CosmosItem(name, line, type.toUpperCase(), bits, description, this.remarks)
     packet.items.set(key, this.item)
   }

@@ -46,7 +46,7 @@ export function readCsv (text: string, remarks: Remarks, filter: StreamFilter): 
     if (metric === null) continue
     const metrics = byStream.get(stream) ?? new Map<string, ImportedMetric>()
     byStream.set(stream, metrics)
-    if (metrics.has(metric.name)) remarks.leftOut(row.line, metric.name, 'an earlier row has the name')
+    if (metrics.has(metric.name)) remarks.leftOut(row.line, metric.name, 'an earlier row has the same name')
     else metrics.set(metric.name, { ...metric, origin: JSON.stringify([stream, metric.name]) })
   }
   return [...byStream].map(([name, metrics]) => ({ name, metrics: [...metrics.values()] }))
@@ -101,8 +101,8 @@ class RowReader {
     const type = METRIC_TYPES.find((each) => each === text || TYPE_NAMES[each].includes(text))
     if (type !== undefined) return type
     this.leftOut(null, TEXT_TYPES.has(text)
-      ? 'a catalogue has no texts and times'
-      : `its type is not known; known are ${METRIC_TYPES.join(', ')} and their usual names`)
+      ? 'a catalogue has no texts or times'
+      : `its type is not known; use ${METRIC_TYPES.join(', ')} or their usual names`)
     return null
   }
 

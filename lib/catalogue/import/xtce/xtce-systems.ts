@@ -63,7 +63,7 @@ function systemOf (element: XmlElement, parent: XtceSystem | null, remarks: Rema
       const name = each.attributes['name']
       // ParameterRef in a ParameterSet only repeats a parameter of another system.
       if (name === undefined) continue
-      if (map.has(name)) remarks.leftOut(each.line, name, 'its system has another of the name')
+      if (map.has(name)) remarks.leftOut(each.line, name, 'its system has another one with the same name')
       else map.set(name, each)
     }
     return map

@@ -1,6 +1,6 @@
 /**
  * Types of parameters of XTCE 1.2 as metrics: integers, floats, enumerations, booleans, and aggregates, whose members
- * are metrics of their own. A type may be based on another one, and has what it does not say itself from that.
+ * are metrics of their own. A type may be based on another one, and inherits what it does not state itself.
  */
 import type { Severity, SideLimits } from '../../../../protocol/catalogue.js'
 import type { ValidRange } from '../../../../protocol/valid-range.js'
@@ -151,7 +151,7 @@ class TypeReader {
         this.leftOut(null, 'a catalogue has no times: every point has its own')
         return null
       default:
-        this.leftOut(null, 'a catalogue has no texts and bytes')
+        this.leftOut(null, 'a catalogue has no texts or bytes')
         return null
     }
   }
@@ -216,7 +216,7 @@ class TypeReader {
     const ranges = childOf(this.child('DefaultAlarm'), 'StaticAlarmRanges')
     if (ranges === undefined) return {}
     if ((ranges.attributes['rangeForm'] ?? 'outside') !== 'outside') {
-      this.leftOut('limits', 'a range of bad values has no place: limits are bounds of good ones')
+      this.leftOut('limits', 'a range of bad values cannot be kept: limits are bounds of good ones')
       return {}
     }
     if (Number(this.child('DefaultAlarm')?.attributes['minViolations'] ?? 1) > 1) {
@@ -239,7 +239,7 @@ class TypeReader {
     for (const { name, line } of present) {
       if (name !== chosen?.name) {
         this.remarks.leftOut(
-          line, `${name} of ${this.named.name}`, 'limits are warning and critical, and have one alarm each')
+          line, `${name} of ${this.named.name}`, 'a metric has one warning and one critical alarm')
       }
     }
     return chosen
@@ -252,7 +252,7 @@ class TypeReader {
     const exclusive = numberOf(attributes[`${end}Exclusive`] ?? '')
     if (exclusive === null) return null
     if (type === 'int' && Number.isInteger(exclusive)) return exclusive + (end === 'min' ? 1 : -1)
-    this.changed('a bound that excludes its own value includes it now')
+    this.changed('an exclusive bound is inclusive now')
     return exclusive
   }
 

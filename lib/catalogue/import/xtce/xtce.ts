@@ -2,7 +2,8 @@
  * An XTCE 1.2 database (OMG, formal/2018-10-01): parameters with their types, and the containers that they arrive in.
  *
  * A container that is not abstract is a stream: its parameters, those of the containers that it is based on, and those
- * of containers that it includes, which are no streams themselves. In a database without containers a system is one.
+ * of containers that it includes, which are not streams themselves. In a database without containers, each
+ * system is a stream.
  */
 import { ImportError, type ImportedMetric, type ImportedStream } from '../imported.js'
 import type { Remarks } from '../remarks.js'

@@ -36,7 +36,7 @@ export async function importFile (
       return 1
     }
   }
-  complain(`${out ?? 'The catalogue'} has ${counted(metrics, 'metric')} of ${counted(outcome.streams, 'stream')}; ` +
+  complain(`${out ?? 'The catalogue'} has ${counted(metrics, 'metric')} in ${counted(outcome.streams, 'stream')}; ` +
     `${counted(remarks.count('left out'), 'thing')} left out, ${remarks.count('changed')} changed.`)
   return 0
 }

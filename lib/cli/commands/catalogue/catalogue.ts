@@ -150,7 +150,7 @@ function describeStreamChange ({ before, stream, what }: StreamChange): string[]
   const { name } = stream
   const [from, to] = [storageFields(before.storage), storageFields(stream.storage)]
   const changes = STORAGE_KEYS.filter((key) => from[key] !== to[key]).map((key) => (
-    `${key} ${to[key] ?? 'as the server is set'} instead of ${from[key] ?? 'as the server is set'}`))
+    `${key} ${to[key] ?? "the server's setting"} instead of ${from[key] ?? "the server's setting"}`))
   return [
     `~ ${name}: ${[...what.filter((key) => key !== 'storage'), ...changes].join(', ')}`,
     ...from.retention === to.retention ? [] : describeDeletion(name, before.storage, stream.storage)
@@ -181,5 +181,5 @@ function describeChange ({ evolution }: CataloguePlan): string {
     ...changed.filter((each) => !isRetired(each)).map((each) =>
       `~ ${named(each)}: ${each.what.map((key) => key === 'simulation' ? 'simulate' : key).join(', ')}`)
   ]
-  return lines.length === 0 ? 'The catalogue is the one in force.' : lines.join('\n')
+  return lines.length === 0 ? 'The catalogue is already in force.' : lines.join('\n')
 }

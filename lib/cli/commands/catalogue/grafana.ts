@@ -22,7 +22,7 @@ const OPTIONS = [
     name: 'catalogue',
     type: 'string',
     placeholder: 'file',
-    help: 'Catalogue file to use instead of the catalogue that the database has.'
+    help: 'Catalogue file to use instead of the one in the database.'
   },
   { name: 'built-in', type: 'boolean', help: 'Use the built-in catalogue instead; needs no database.' }
 ] as const
@@ -49,7 +49,7 @@ export const grafana = defineCommand({
     }
     print(`${counted(files.size, 'file')} written to ${out}.`)
     for (const path of await leftOver(out, files)) {
-      complain(`warning: ${join(out, path)} is of another catalogue, and Grafana would still show it: delete it`)
+      complain(`warning: ${join(out, path)} belongs to another catalogue, and Grafana would still show it: delete it`)
     }
     return 0
   }

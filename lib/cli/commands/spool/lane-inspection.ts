@@ -1,4 +1,4 @@
-/** `spool inspect` of a replicated log: its lanes by table, ledger and log. Needs no host that owns them. */
+/** `spool inspect` of a replicated log: its lanes by table, ledger and log. Works without the hosts that own them. */
 import { logTarget, type Config } from '../../../config/settings.js'
 import type { Database } from '../../../database/database.js'
 import type { LedgerPosition } from '../../../journal/journal.js'
@@ -91,13 +91,13 @@ export function logText ({ servers, log, lanes }: LogInspection): string {
   const left = lanes.filter(({ closed, isSeen }) => !closed && !isSeen)
   return [
     `Replicated log ${servers.join(', ')}`,
-    ...(log.reason === null ? [] : [`The log was not asked, so nobody knows what is pending: ${log.reason}`]),
+    ...(log.reason === null ? [] : [`The log could not be read, so what is pending is unknown: ${log.reason}`]),
     '',
     lanes.length === 0 ? 'no lanes' : laneTable(lanes),
     '',
     ...(log.reason === null ? [waiting === 0 ? 'Nothing is pending.' : `${counted(waiting, 'row')} pending.`] : []),
     ...(left.length === 0
       ? []
-      : [`${counted(left.length, 'lane')} without a server: one that runs with this log and database takes over.`])
+      : [`${counted(left.length, 'lane')} without a server: any that runs with this log and database takes over.`])
   ].join('\n')
 }

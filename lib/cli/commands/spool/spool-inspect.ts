@@ -172,7 +172,7 @@ function inspectionText (inspection: Inspection): string {
     `Spool directory ${directory}`,
     ...(database.reason === null
       ? []
-      : [`The database was not asked, so some of these rows may be stored already: ${database.reason}`]),
+      : [`The database could not be read, so some of these rows may be stored already: ${database.reason}`]),
     '',
     ...slots.map((slot) => `${slotText(slot, database.reachable)}\n`),
     ...unreadable.map(({ slot, reason }) => `slot-${slot}: cannot be read: ${printable(reason)}\n`),
@@ -183,8 +183,8 @@ function inspectionText (inspection: Inspection): string {
 export const spoolInspect = defineCommand({
   name: 'spool inspect',
   summary:
-    'Show what is pending and what is damaged, on disk or in the replicated log; works while the server runs, and on ' +
-    'disk while the database is down.',
+    'Show what is pending and what is damaged, on disk or in the replicated log; works while the server runs, and ' +
+    'for points on disk also while the database is down.',
   options: [
     { name: 'json', type: 'boolean', help: 'Print JSON.' }
   ],

@@ -24,8 +24,8 @@ import { defineCommand, type CommandContext } from '../../command.js'
 import { counted } from '../../table.js'
 import { CONNECT_TIMEOUT_MS, errorLog, existingSpoolDirectory } from '../database.js'
 
-const IN_LOG = 'connect the database that its lanes belong to, or set their rows in ingest_ledger by hand to a frame ' +
-  'of the lane (docs/OPERATE.md, lanes of the replicated log). spool inspect shows where they are.'
+const IN_LOG = 'connect to the database that its lanes belong to, or set their rows in ingest_ledger by hand to a ' +
+  'frame of the lane (docs/OPERATE.md, lanes of the replicated log). spool inspect shows where they are.'
 
 const OPTIONS = [
   { name: 'slot', type: 'integer', min: 0, help: 'This slot only.', note: 'default: all that do not fit' },
@@ -96,7 +96,7 @@ function describeCase ({ slot, spoolId, ledger, resolution }: Case): string {
   const rest = `${counted(waiting.rows, 'row')} in ${counted(waiting.frames, 'frame')}`
   lines.push(`  The database ${has}. After that, ${rest} will be stored.`)
   if (found.rowsBehind > 0) {
-    lines.push(`  CAUTION: it also has ${counted(found.rowsBehind, 'row')} like some of those: ` +
+    lines.push(`  CAUTION: it also has ${counted(found.rowsBehind, 'row')} identical to some of those: ` +
       'a sender sent them twice, or rows before them were refused or deleted.')
   }
   return lines.join('\n')
@@ -110,7 +110,7 @@ async function resolveCase (db: Database, one: Case, acceptTwice: boolean): Prom
       'to store them anyway, add --accept-twice')
   }
   if (!await setLedger(db, spoolId, ledger?.position ?? null, position)) {
-    throw new StartupError('its ledger has moved meanwhile: another program is using it')
+    throw new StartupError('its ledger has moved in the meantime: another program is using it')
   }
   return `slot-${slot}: the ledger is now at ${describePosition(position)}; ` +
     `the next start, or spool drain, stores ${counted(waiting.rows, 'row')}.`

@@ -1,6 +1,6 @@
 /**
- * How many satellites a token may send points of, in all: a sender that invents ids fills the tables of everybody.
- * Counted since the server started, in all workers together but for the moment that news take.
+ * How many satellites a token may send points of, in total: a sender that invents ids would fill everybody's tables.
+ * Counted since the server started, over all workers, apart from what they are still telling each other.
  */
 import type { PointColumns } from '../../../../protocol/columns.js'
 

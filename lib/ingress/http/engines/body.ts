@@ -4,7 +4,7 @@
  * A body in one chunk is passed on without a copy; buffers for bodies in several chunks are reused. Either way a body
  * is valid only during onBody. Exactly one of onBody and onFailure is called, unless the reader is dropped first.
  *
- * Large bodies are passed on one a turn of the event loop: several that are complete at once would hold up small ones.
+ * Large bodies are passed on one per turn of the event loop: several complete at once would hold up small ones.
  */
 import { BufferPool } from '../../../support/buffer-pool.js'
 import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'

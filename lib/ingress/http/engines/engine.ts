@@ -12,7 +12,7 @@
  * - A head that is incomplete ten seconds after the connection was opened or the last answer sent ends its connection.
  *   A body slower than BODY_BYTES_PER_SECOND_MIN over BODY_STALL_MS fails with 'request_timeout', and the connection is
  *   closed after the answer. A client that reads nothing of its answer for as long is cut off.
- * - What clients have not read yet is bounded in sum (unread.ts).
+ * - What clients have not read yet is bounded in total (unread.ts).
  * - HEAD is answered with the head only, whatever the handler replies.
  * - With TLS, a connection that does not complete its handshake in ten seconds, or does not speak TLS, is closed.
  *

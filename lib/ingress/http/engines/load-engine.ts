@@ -1,5 +1,5 @@
 /**
- * Chooses the HTTP engine: uWebSockets.js if a binary loads that serves safely, otherwise node:http. Reports once what
+ * Chooses the HTTP engine: uWebSockets.js if a binary that serves safely loads, otherwise node:http. Reports once what
  * the chosen engine cannot do, and the alternatives.
  */
 import { loadUws } from './uws/uws.js'
@@ -50,7 +50,7 @@ export async function chooseEngine (
   if (preference === 'node') return NODE_CHOICE
   const { tls, boundsAddresses = false, load = loadUws, check = checkEngine, info, warn } = parts
   if (boundsAddresses) {
-    info('CLIENT_CONNECTIONS is set, which uWebSockets.js cannot apply: node:http serves.')
+    info('CLIENT_CONNECTIONS is set, which uWebSockets.js cannot apply: using node:http.')
     return NODE_CHOICE
   }
   try {
@@ -59,7 +59,7 @@ export async function chooseEngine (
     if (obstacle !== null) {
       const reason = `uWebSockets.js cannot be used with this certificate (${obstacle})`
       if (preference === 'uws') throw new TlsError(`${reason}. Set HTTP_ENGINE to auto or node.`)
-      info(`${reason}: node:http serves.`)
+      info(`${reason}: using node:http.`)
       return NODE_CHOICE
     }
     const choice = await inspect(engine, check)

@@ -37,7 +37,7 @@ export const text = (type: string, description: string): Content => (
 
 /** JSON, or the same as rows. */
 export const rows = (schema: Schema): Content => ({
-  ...json(schema), ...text('text/csv', 'A header and a row each.'), ...text('application/x-ndjson', 'An object a line.')
+  ...json(schema), ...text('text/csv', 'A header, then rows.'), ...text('application/x-ndjson', 'One object per line.')
 })
 
 export function query (name: string, schema: Schema, description: string, required = false): Schema {

@@ -15,7 +15,7 @@ export type Operations = Readonly<Record<string, Readonly<Record<string, Operati
 const SATELLITE = inPath('id', 'Id of a satellite, percent-encoded.')
 const satelliteQuery = (required: boolean): Schema => (
   query('satellite', { type: 'string' }, 'Id of a satellite.', required))
-const METRICS = listQuery('metrics', 'Names or aliases; all that are not retired if absent.')
+const METRICS = listQuery('metrics', 'Names or aliases; if absent, all that are not retired.')
 const STREAM = query('stream', { type: 'string', default: TELEMETRY }, 'A stream of the catalogue.')
 const STREAM_IN_PATH = inPath('stream', `A stream of the catalogue, such as ${TELEMETRY}.`)
 const HISTORY_PARAMETERS = [
@@ -25,8 +25,8 @@ const HISTORY_PARAMETERS = [
   timeQuery('start', 'Inclusive.'),
   timeQuery('end', '')
 ]
-const CHANGED_BY = header('X-Changed-By', 'Who changes it, for the history; with a token, its name counts.')
-const PAGE_CURSOR = query('cursor', { type: 'string' }, '`next` of the page before.')
+const CHANGED_BY = header('X-Changed-By', 'Who makes the change, for the history; a token gives its own name.')
+const PAGE_CURSOR = query('cursor', { type: 'string' }, '`next` of the previous page.')
 const IF_MATCH = 'The ETag of GET /limits on which the change is based, or `*`.'
 const ACK = query('ack', { enum: ['received', 'spooled', 'replicated', 'committed'], default: 'spooled' },
   'When to answer: points are in memory, safe on disk, in the replicated log (if the server has one; there spooled ' +
@@ -56,7 +56,7 @@ const manyPoints: Operation = {
   parameters: [ACK, header('Content-Encoding', 'gzip')],
   body: {
     ...json(ref('Points')),
-    ...text('application/x-ndjson', 'A point a line.'),
+    ...text('application/x-ndjson', 'One point per line.'),
     ...text('application/msgpack', 'An array of maps, or a frame.')
   },
   answers: { 202: { description: 'Accepted; `ack` says how safely.', content: json(ref('AcceptedPoints')) } },
@@ -127,7 +127,7 @@ const telemetry: Operations = {
         SATELLITE, STREAM_IN_PATH, METRICS,
         timeQuery('from', 'Inclusive; 15 minutes before `to` if absent.'),
         timeQuery('to', 'Exclusive; now if absent.'),
-        query('points', integer(POINTS_MIN, POINTS_MAX, POINTS), 'Times the number of metrics at most 100,000.')
+        query('points', integer(POINTS_MIN, POINTS_MAX, POINTS), 'Times the number of metrics: at most 100,000.')
       ],
       answers: { 200: { description: '', content: rows(ref('Series')) } },
       errors: [...QUERY_ERRORS, 'not_found']
@@ -140,7 +140,7 @@ const telemetry: Operations = {
       summary: 'The newest values of a metric, oldest first: the strategy `latest` of Open MCT.',
       role: 'read',
       parameters: [
-        ...HISTORY_PARAMETERS, query('size', integer(1, POINTS_MAX, 1), 'Values at most.')
+        ...HISTORY_PARAMETERS, query('size', integer(1, POINTS_MAX, 1), 'Maximum number of values.')
       ],
       answers: { 200: { description: '', content: json(ref('History')) } },
       errors: QUERY_ERRORS
@@ -155,7 +155,7 @@ const telemetry: Operations = {
         'its beginning, and its maximum, in its middle.',
       role: 'read',
       parameters: [
-        ...HISTORY_PARAMETERS, query('size', integer(POINTS_MIN, POINTS_MAX, POINTS), 'Buckets at most.')
+        ...HISTORY_PARAMETERS, query('size', integer(POINTS_MIN, POINTS_MAX, POINTS), 'Maximum number of buckets.')
       ],
       answers: { 200: { description: '', content: json(ref('History')) } },
       errors: QUERY_ERRORS
@@ -166,7 +166,7 @@ const telemetry: Operations = {
       id: 'exportPoints',
       tag: 'telemetry',
       summary: 'Any number of points, ordered by time and id. `Accept-Encoding: gzip` compresses them.',
-      description: 'A connection that is closed before the last chunk means that the export is incomplete.',
+      description: 'If the connection is closed before the last chunk, the export is incomplete.',
       role: 'read',
       parameters: [
         STREAM,
@@ -178,7 +178,7 @@ const telemetry: Operations = {
           description: '',
           content: {
             ...text('text/csv', 'A header, then time, satellite_id and the metrics.'),
-            ...text('application/x-ndjson', 'An object a line.')
+            ...text('application/x-ndjson', 'One object per line.')
           }
         }
       },
@@ -306,10 +306,10 @@ const server: Operations = {
     GET: {
       id: 'getReady',
       tag: 'server',
-      summary: 'Readiness: 200 while a point would be taken.',
+      summary: 'Readiness: 200 while a point would be accepted.',
       role: null,
       answers: {
-        200: { description: 'Points would be taken.', content: json(ref('Ready')) },
+        200: { description: 'Points would be accepted.', content: json(ref('Ready')) },
         503: { description: 'Points would be refused.', content: json(ref('Ready')) }
       }
     }
@@ -318,7 +318,7 @@ const server: Operations = {
     GET: {
       id: 'getHealth',
       tag: 'server',
-      summary: 'Whether points are taken, and everything that is wrong.',
+      summary: 'Whether points are accepted, and everything that is wrong.',
       role: null,
       answers: {
         200: { description: '`healthy` or `degraded`.', content: json(ref('Health')) },

@@ -42,7 +42,7 @@ const VALUE: Schema = {
 const VALUES = array(VALUE)
 const TYPE: Schema = { enum: METRIC_TYPES }
 const STATE_VALUE: Schema = { type: ['string', 'boolean'], description: 'A state by its name, or the value of a bool.' }
-const ACCEPTED = string('spooled, replicated: ack=committed was asked for, and the database did not take the points ' +
+const ACCEPTED = string('spooled, replicated: ack=committed was asked for, and the database did not store the points ' +
   'in time', {
   enum: ['accepted', 'spooled', 'replicated']
 })
@@ -53,7 +53,7 @@ export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Sc
   return {
     Error: object({
       error: object({
-        code: { enum: Object.keys(ERRORS), description: 'Stable; programs decide by it.' },
+        code: { enum: Object.keys(ERRORS), description: 'Stable, for programs to act on.' },
         message: string('What happened and what to do, for people.'),
         details: array(object({
           index: count('Position of the point in the body.'), field: string('The field at fault.'), message: string('')
@@ -66,7 +66,7 @@ export function createSchemas (catalogue: Catalogue): Readonly<Record<string, Sc
     StreamPoint: { anyOf: [ref('Point'), ...others.map((stream) => ref(pointName(stream)))] },
     StreamPoints: { type: 'array', items: ref('StreamPoint'), maxItems: POINTS_MAX },
     AcceptedPoint: object({ status: ACCEPTED, satellite_id: ID, ack: ACK }, ['ack']),
-    AcceptedPoints: object({ status: ACCEPTED, count: count('Points taken.'), ack: ACK }, ['ack']),
+    AcceptedPoints: object({ status: ACCEPTED, count: count('Points accepted.'), ack: ACK }, ['ack']),
     Index: object({ name: { const: 'OrbitStream' }, endpoints: array(string('Method and path.')) }),
     Live: object({ status: { const: 'live' } }),
     Ready: object({ status: string('`ready`, or the error code that points would be refused with.') }),
@@ -137,7 +137,7 @@ function healthSchemas (): Record<string, Schema> {
   const points = ['received', 'rejected', 'shed', 'accepted', 'recovered', 'replicated', 'committed', 'quarantined',
     'failed', 'lost', 'waiting']
   const worker = object({
-    slot: count('0 to the number of workers less one, UDP workers last.'),
+    slot: count('0 to the number of workers minus one, UDP workers last.'),
     pid: nullable(count('')),
     state: string('starting, ready, restarting …'),
     restarts: count(''),
@@ -155,7 +155,7 @@ function healthSchemas (): Record<string, Schema> {
     database: object({
       kind: string('plain, timescale, or empty'), embedded: { type: 'boolean' }, state: { enum: ['up', 'down'] }
     }),
-    acknowledged: string('What an acknowledgement is worth, in words.'),
+    acknowledged: string('What an acknowledgement guarantees, in words.'),
     http: nullable(object({
       name: { enum: ['uws', 'node'] },
       release: string(''),
@@ -177,7 +177,7 @@ function healthSchemas (): Record<string, Schema> {
   return {
     Health: {
       ...object({ status: { enum: ['healthy', 'degraded', 'unhealthy'] }, ...details }, Object.keys(details)),
-      description: 'Without the role read, the status alone.'
+      description: 'Without the role read, only the status.'
     }
   }
 }
@@ -228,7 +228,7 @@ function anomalySchemas (): Record<string, Schema> {
       satellite_id: ID,
       metric: string(''),
       value: number(''),
-      limit: number('The limit that it broke, or the end of the valid range; of a change, the value before.'),
+      limit: number('The limit that it broke, or the end of the valid range; of a change, the previous value.'),
       severity: { enum: SEVERITIES },
       side: {
         enum: ANOMALY_SIDES,

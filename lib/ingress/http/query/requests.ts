@@ -90,7 +90,7 @@ export class RequestReader {
     checkId(parameters, id)
     const all = this.live.map(({ stream, live }) => ({ stream: stream.name, metrics: namesOf(live) }))
     const streams = parameters.get('metrics', all, (text) => this.chooseOfAll(text), 'must be names of metrics, ' +
-      'separated by commas; those of another stream than telemetry begin with its name and a dot; ' +
+      'separated by commas; those of a stream other than telemetry begin with its name and a dot; ' +
       `known metrics are ${listNames(this.live.flatMap(({ stream, live }) =>
         live.map(({ name }) => stream.qualify(name))))}`)
     return parameters.result({ satellite: id, streams })

@@ -49,9 +49,9 @@ t.test('a sheet with semicolons, decimal commas and headings of its own', (t) =>
     `:3: changed: stream EPS → telemetry: ${FIRST}`,
     `:4: changed: state LOAD SHED → LOAD_SHED of EPS Mode: ${STATE_NAMES}`,
     ':5: changed: Sun sensor +X → sun_sensor_plus_x, Sun sensor -X → sun_sensor_minus_x (line 6): ' + METRIC_NAMES,
-    ':7: left out: Status text: a catalogue has no texts and times',
-    ':8: left out: BAT_V: an earlier row has the name',
-    ':9: left out: limits of Heater: numbers do not limit a bool',
+    ':7: left out: Status text: a catalogue has no texts or times',
+    ':8: left out: BAT_V: an earlier row has the same name',
+    ':9: left out: limits of Heater: a bool has no numeric limits',
     ':10: left out: high.critical of Panel temp: its comma may separate thousands or decimals: write it without',
     ':12: left out: a row: it has no name'
   ])
@@ -105,7 +105,7 @@ t.test('a telemetry definition of COSMOS', (t) => {
     `:3: changed: stream HEALTH_STATUS → telemetry: ${FIRST}`,
     ':4: changed: state FIRST PACKET → FIRST_PACKET of CCSDSSEQFLAGS, ' +
       `state LOAD SHED → LOAD_SHED of MODE (line 19): ${STATE_NAMES}`,
-    ':8: left out: PKTID: it identifies the packet, so that it is always the same',
+    ':8: left out: PKTID: it identifies the packet, so its value never changes',
     ':13: left out: FORMAT_STRING of TEMP1: a catalogue has no place for it',
     ':14: left out: green limits of TEMP1: a catalogue has no operational range',
     ':14: changed: limits of TEMP1: each point beyond a limit is an anomaly, not only several in a row',
@@ -114,13 +114,13 @@ t.test('a telemetry definition of COSMOS', (t) => {
       'it equals the critical limit, so it would never take effect',
     ':23: left out: states of ERRORS: not every value has a name, so the metric is an int',
     ':26: changed: COUNTER: it has more bits than are stored: values beyond ±2^53 are refused',
-    ':28: left out: ASCIICMD: a catalogue has no texts, blocks and other types than numbers, bools and states',
+    ':28: left out: ASCIICMD: a catalogue has only numbers, bools and states, no texts or blocks',
     ':30: left out: ARY: a metric is one value: declare the elements of an array',
     ':35: left out: PACKET_TIME: every point has its time, and COSMOS adds the item to every packet',
     ':37: left out: ERB, ERB (line 38), ERB (line 39): Ruby code is not run: import what COSMOS makes of the file',
     ':44: left out: limits of POSX: they are disabled',
-    ':46: changed: BIASX: the file does not say what its conversion gives, so the metric is a float',
-    ':48: left out: INST ABORT: commands are no telemetry'
+    ':46: changed: BIASX: the file does not say what its conversion returns, so the metric is a float',
+    ':48: left out: INST ABORT: commands are not telemetry'
   ])
   t.end()
 })
@@ -158,18 +158,18 @@ t.test('an XTCE database', (t) => {
     `${what}Cell1 Voltage, ${what}BusVoltage (line 73), ${what}PayloadVoltage (line 74)`
   t.strictSame(remarks, [
     ':21: left out: WatchRange of BusVoltage, WatchRange of PayloadVoltage, WatchRange of Cell1 Voltage: ' +
-      'limits are warning and critical, and have one alarm each',
+      'a metric has one warning and one critical alarm',
     `:49: changed: stream PowerPacket → telemetry: ${FIRST}`,
     ':51: left out: Derived: no container has it',
     `:67: left out: ${voltages('ContextAlarmList of ')}: limits are the same in all contexts`,
     `:67: changed: ${voltages()}: each point beyond a limit is an anomaly, not only several in a row`,
-    `:67: changed: ${voltages()}: a bound that excludes its own value includes it now`,
+    `:67: changed: ${voltages()}: an exclusive bound is inclusive now`,
     `:78: changed: state Safe & tumbling → Safe_tumbling of OperatingMode: ${STATE_NAMES}`,
-    ':80: left out: Name: a catalogue has no texts and bytes',
+    ':80: left out: Name: a catalogue has no texts or bytes',
     ':81: left out: OnboardTime: a catalogue has no times: every point has its own',
     ':82: left out: initialValue of Status: a catalogue has no initial values',
     ':93: left out: Samples: entries of this kind have no place in a catalogue',
-    ':108: changed: Status → status_2: another metric has the name already',
+    ':108: changed: Status → status_2: another metric already has the name',
     ':115: left out: Missing: the parameter is not in the file'
   ])
   t.end()

@@ -111,7 +111,7 @@ t.test('types, aliases and retired metrics of a sheet', (t) => {
   t.match(metrics['c'], { aliases: ['x'], retired: true })
   t.strictSame(metrics['d']?.['states'], { OFF: 0, ON: 1 })
   t.match(remarksOf(text, 'csv'), [
-    /^f:4: left out: alias b of c: the name is taken already/, /^f:4: left out: alias Y of c: it is no valid name/,
+    /^f:4: left out: alias b of c: the name is taken already/, /^f:4: left out: alias Y of c: it is not a valid name/,
     /^f:6: left out: e: its type is not known/, /^f:7: left out: states of f: they must be names with their numbers/,
     /^f:8: left out: state B of g: another state has its number/
   ])
@@ -138,7 +138,7 @@ t.test('streams can be chosen', (t) => {
     Object.keys(streamsOf(packets('ORDER', 'Telemetry', 'ORDER_S', 'A_VERY_LONG_NAME_OF_A_PACKET', '7'))),
     ['order_s', 'telemetry', 'order_s_2', 'a_very_long_name_of_a_pa', 's_7'])
   t.strictSame(faultsOf(packets(...Array.from({ length: 33 }, (_, i) => `P${i}`)), 'cosmos'), [
-    'f: has 33 streams with metrics, and a catalogue at most 32. Choose among them with --stream, which may be ' +
+    'f: has 33 streams with metrics; a catalogue can have at most 32. Choose among them with --stream, which may be ' +
     `repeated: ${Array.from({ length: 20 }, (_, i) => `P${i}`).join(', ')} …`
   ])
   t.match(faultsOf(`TELEMETRY T WIDE BIG_ENDIAN\n${items(251)}`, 'cosmos'), [/has 251 metrics in the stream WIDE/])
@@ -179,7 +179,7 @@ t.test('XTCE: types that refer to others, and to none', (t) => {
   const nested = '<AggregateParameterType name="A"><MemberList><Member name="m" typeRef="A"/>' +
     '<Member name="n" typeRef="B"/></MemberList></AggregateParameterType><BooleanParameterType name="B"/>'
   t.equal(Object.keys(importText(withTypes(nested, 'A'), 'xtce')).length, 16)
-  t.match(faultsOf(withTypes('', 'A'), 'xtce'), ['f: has no metrics that a catalogue could have'])
+  t.match(faultsOf(withTypes('', 'A'), 'xtce'), ['f: has no metrics that a catalogue can hold'])
   const ranged = '<EnumeratedParameterType name="A"><EnumerationList><Enumeration value="0" maxValue="9" label="L"/>' +
     '</EnumerationList></EnumeratedParameterType>'
   t.match(importText(withTypes(ranged, 'A'), 'xtce'), { p_a: { type: 'int' } })

@@ -2,9 +2,9 @@
  * One request of uWebSockets.js and its answer.
  *
  * Left alone, uWebSockets.js keeps whatever a connection does not take, of any number of answers, and does not say how
- * much. So answers are given to it with tryEnd(), which takes what the connection takes and says whether that was all,
- * also of what was written before. The rest waits here, where it is counted, and the answer is not over: a client that
- * sends another request meanwhile is cut off by uWebSockets.js.
+ * much. So answers are given to it with tryEnd(), which takes only what the connection takes, and says whether that was
+ * everything, including what was written before. The rest waits here, where it is counted, and the answer is not over:
+ * a client that sends another request meanwhile is cut off by uWebSockets.js.
  *
  * It says that a stream is writable before it has written what it keeps. Only the next write shows whether it has: so
  * after a chunk that was not taken whole, the next one is begun with a single byte.

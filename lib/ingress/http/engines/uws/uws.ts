@@ -70,7 +70,7 @@ function createApp (uws: UwsModule, tls: ServerTls | null): App {
     return uws.SSLApp({ cert_file_name: certFile, key_file_name: keyFile }) as App
   })
   // Releases of 2023 have no such function.
-  if (!('removeChildAppDescriptor' in app)) throw new Error('it does not take up another certificate')
+  if (!('removeChildAppDescriptor' in app)) throw new Error('it cannot switch to another certificate')
   return app
 }
 
