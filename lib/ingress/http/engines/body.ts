@@ -134,8 +134,12 @@ function chunksMax (bytes: number): number {
   return Math.min(TINY_CHUNKS_MAX + bytes / TINY_CHUNK_BYTES, CHUNKS_MAX + bytes / CHUNK_BYTES)
 }
 
+export const NO_BYTES = Buffer.alloc(0)
+
 export class BodyReader implements Watched {
   place = NOT_LISTED
+  /** For EngineServer.passOn(). */
+  last: Buffer = NO_BYTES
   /** Chunks of a body that has several, `length` bytes of it. */
   private buffer: Buffer | null = null
   private length = 0

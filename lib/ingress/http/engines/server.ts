@@ -1,6 +1,6 @@
 /** What the servers of both engines share: their limits, the exchanges under way, retiring, and closing once. */
 import { BODY_STALL_MS } from './engine.js'
-import { BodyWatch } from './body.js'
+import { BodyWatch, NO_BYTES, type BodyReader } from './body.js'
 import { Lingering } from './lingering.js'
 import { UnreadTotal } from './unread-total.js'
 import { Roster, type Listed } from '../../../support/roster.js'
@@ -25,6 +25,7 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
   /** Unanswered requests. */
   protected readonly open = new Roster<E>()
   private closing: Promise<void> | null = null
+  private complete: BodyReader[] = []
 
   constructor (options: ListenOptions) {
     this.watch = new BodyWatch(options.bodyStallMs ?? BODY_STALL_MS)
@@ -41,6 +42,24 @@ export abstract class EngineServer<E extends OpenExchange> implements HttpServer
 
   finish (exchange: E): void {
     this.open.delete(exchange)
+  }
+
+  /**
+   * Passes on a complete body in the next turn of the event loop, unless its connection is gone by then. All that are
+   * complete by then are decoded together: between two system calls, the processor's caches forget the code, which made
+   * a request of one point on node:http a quarter to a half more expensive.
+   * @param last a chunk that was not taken yet
+   */
+  passOn (reader: BodyReader, last: Buffer = NO_BYTES): void {
+    reader.last = last
+    if (this.complete.length === 0) setImmediate(() => this.passOnAll())
+    this.complete.push(reader)
+  }
+
+  private passOnAll (): void {
+    const { complete } = this
+    this.complete = []
+    for (const reader of complete) reader.take(reader.last, true)
   }
 
   async close (deadlineMs: number): Promise<void> {

@@ -1,5 +1,7 @@
 /** One request of node:http and its answer. */
-import { BodyReader, CHUNK_OVERHEAD_BYTES, LARGE_BODY_BYTES, StallTicks, bytesOf, refusedByHead } from '../body.js'
+import {
+  BodyReader, CHUNK_OVERHEAD_BYTES, LARGE_BODY_BYTES, NO_BYTES, StallTicks, bytesOf, refusedByHead
+} from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { refusalOf } from '../refusals.js'
@@ -14,7 +16,6 @@ import type { EngineServer, OpenExchange } from '../server.js'
 import type { NodeConnection, Reception } from './node-connection.js'
 import type { NodeRequest } from './node-request.js'
 
-const NO_BYTES = Buffer.alloc(0)
 /** After these nothing else is read from the connection. */
 const LAST_FAILURES: ReadonlySet<BodyFailure> = new Set(['request_timeout', 'malformed_request', 'too_many_chunks'])
 /** A large answer is written in pieces, so that it shows whether its client reads. */
@@ -109,7 +110,7 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
       req.pause()
       watch.inTurn(() => { if (!this.ended || !this.hangUp) req.resume() })
     })
-    req.once('end', () => reader.take(held ?? NO_BYTES, true))
+    req.once('end', () => this.server.passOn(reader, held ?? NO_BYTES))
   }
 
   reply (status: number, headers: Headers, body: string | Buffer): boolean {

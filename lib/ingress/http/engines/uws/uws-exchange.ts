@@ -32,8 +32,6 @@ const HEADS_PER_CONNECTION = 64
 /** The server of an exchange. */
 interface Host extends EngineServer<UwsExchange> {
   readonly random: () => number
-  /** Passes on a body in the next turn of the event loop, unless its connection is gone by then. */
-  passOn (reader: BodyReader): void
 }
 
 export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {

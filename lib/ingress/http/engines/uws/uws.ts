@@ -21,7 +21,6 @@ import { withUnnamedFiles } from '../../../../host/unnamed-files.js'
 import { UwsExchange } from './uws-exchange.js'
 import { UwsRequest } from './uws-request.js'
 import type { HttpEngine, HttpHandler, ListenOptions, RefusalCode, ServerTls } from '../engine.js'
-import type { BodyReader } from '../body.js'
 import type { TlsMaterial } from '../../../../support/tls.js'
 import type * as Uws from 'uWebSockets.js'
 
@@ -38,7 +37,6 @@ interface App extends Uws.TemplatedApp {
 const HEAD_BYTES_VARIABLE = 'UWS_HTTP_MAX_HEADERS_SIZE'
 /** How much of an answer uWebSockets.js holds back until the parser has finished a read. */
 const CORK_BYTES = 16 * 1024
-const NO_BYTES = Buffer.alloc(0)
 
 /** Refusals, padded so as not to be held back, without the final line break: uWebSockets.js adds one to a status. */
 const REFUSAL_STATUSES = Object.fromEntries(
@@ -83,8 +81,6 @@ class UwsServer extends EngineServer<UwsExchange> {
   port = 0
   readonly random: () => number
   private connections = 0
-  /** Complete bodies, passed on in the next turn of the event loop. */
-  private complete: BodyReader[] = []
   /** In the order of their certificates. uWebSockets.js frees none of them (40 KB each) before the process ends. */
   private readonly apps: [App, ...App[]]
   private tls: ServerTls | null
@@ -169,18 +165,6 @@ class UwsServer extends EngineServer<UwsExchange> {
   override finish (exchange: UwsExchange): void {
     super.finish(exchange)
     if (this.open.size === 0) this.onIdle?.()
-  }
-
-  /** Passes on a body in the next turn of the event loop, unless its connection is gone by then. */
-  passOn (reader: BodyReader): void {
-    if (this.complete.length === 0) setImmediate(() => this.passOnAll())
-    this.complete.push(reader)
-  }
-
-  private passOnAll (): void {
-    const { complete } = this
-    this.complete = []
-    for (const reader of complete) reader.take(NO_BYTES, true)
   }
 
   protected stopListening (): void {
