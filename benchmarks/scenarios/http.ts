@@ -86,16 +86,24 @@ export async function measureHttp (session: Session, results: Results): Promise<
 
 async function measureNode (session: Session, results: Results): Promise<void> {
   const title = 'HTTP, JSON, one point a request, node:http'
-  const { workers } = await session.server.health()
-  if (workers.some(({ engine }) => engine === 'node')) {
+  if (await usesNode(session)) {
     results.skip(title, 'the server itself uses node:http')
     return
   }
   await withServer(session, { env: { HTTP_ENGINE: 'node' } }, async (own) => {
+    // Arguments override the environment.
+    if (!await usesNode(own)) {
+      results.skip(title, 'the arguments of the server name another engine')
+      return
+    }
     await warmUp(own)
     const run = await runThroughput(own, { format: 'json', batch: 1, seconds: own.plan.seconds })
     results.add('http', 'http_json_1_node', title, 'points/s', run)
   })
+}
+
+async function usesNode ({ server }: Session): Promise<boolean> {
+  return (await server.health()).workers.some(({ engine }) => engine === 'node')
 }
 
 /** Probes with an empty frame: 415 means that the server does not support the format. */

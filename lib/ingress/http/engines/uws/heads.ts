@@ -12,7 +12,7 @@ const STATUS_LINES: Readonly<Record<string, string>> = Object.fromEntries(
 /** The latest: most answers have the head of the one before, from the same constant. */
 let latest: { readonly status: number, readonly headers: Headers, readonly text: string } | null = null
 
-/** Status line and headers, but for the final line break. @param headers never changed afterwards */
+/** Status line and headers, without the final line break. @param headers never changed afterwards */
 export function headText (status: number, headers: Headers): string {
   if (latest !== null && latest.headers === headers && latest.status === status) return latest.text
   const text = [STATUS_LINES[status] ?? String(status), ...headers.map((line) => line.join(': '))].join('\r\n')
