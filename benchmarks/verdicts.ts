@@ -1,5 +1,5 @@
 /** Requirements, which determine the exit code, and goals, which do not. */
-import { formatCount } from '../lib/config/value-types.js'
+import { formatCount } from '../lib/config/setting-types.js'
 import type { Plan } from './plan.js'
 import { ACKNOWLEDGED_SHARE_MIN } from './outcomes.js'
 import { FIXED_RATE } from './scenarios/http.js'

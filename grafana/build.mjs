@@ -20,7 +20,7 @@ const withoutSecondForm = {
 
 await mkdir(to, { recursive: true })
 await build({
-  entryPoints: { generator: path('generator/files.ts') },
+  entryPoints: { generator: path('generator/generated-files.ts') },
   outdir: to,
   bundle: true,
   minify: true,

@@ -1,5 +1,5 @@
 /** Figures as text, formatted alike in the table, the page and the documents. */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import { commandOf } from '../origin.js'
 import type { Measurement, Ratio, Report, RunRecord, Target } from '../result.js'
 import { countedRuns, median, medianLatency, OTHER_WORK_MAX } from '../statistics.js'

@@ -1,5 +1,5 @@
 /** Which measurements share a chart, and so a scale: those of the same order of magnitude. */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import type { Measurement } from '../result.js'
 
 export interface Panel {

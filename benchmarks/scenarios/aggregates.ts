@@ -5,7 +5,7 @@
  * On the server of TEST_TIMESCALE_URL, otherwise in WebAssembly, where one session does everything: 100,000 points/s
  * exceeds its capacity, and half of that does not.
  */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

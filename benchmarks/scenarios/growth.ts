@@ -1,5 +1,5 @@
 /** Cost per point as things grow: satellites, rows in the table, workers. Only with --full. */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import { closeSession, openSession, type Results, type Session } from '../session.js'
 import { countRows, empty } from '../stored.js'
 import { fillTable } from './fill.js'

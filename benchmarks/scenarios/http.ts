@@ -2,7 +2,7 @@
  * HTTP: autocannon with one point per request, and the light sender with all formats and batch sizes. One point per
  * request on node:http too: newer releases of Node.js have no other engine.
  */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import type { Format } from '../bodies.js'
 import { compare } from '../comparison.js'
 import { prepareLoad } from '../load/child.js'

@@ -7,7 +7,7 @@
  * it has not summarized yet, and a query that reads more would measure itself. Polling takes CPU time, so the other two
  * are measured without it.
  */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import { compare } from '../comparison.js'
 import { held } from '../held.js'
 import { prepareLoad } from '../load/child.js'

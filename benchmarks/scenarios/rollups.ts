@@ -2,7 +2,7 @@
  * Cost of rollups: the same load while they are computed, and while another session holds the lock under which one host
  * computes them. Each load runs long enough that buckets of its own points are rolled up.
  */
-import { formatCount } from '../../lib/config/value-types.js'
+import { formatCount } from '../../lib/config/setting-types.js'
 import type { Results, Session } from '../session.js'
 import { runPaced } from './latency.js'
 import { runThroughput } from './throughput.js'

@@ -20,7 +20,7 @@ import { SatellitePatterns } from '../limits/satellite-patterns.js'
 import { parseIsoTime } from '../../protocol/time.js'
 import { readBounded } from '../config/bounded-file.js'
 import { RATE_MAX } from '../config/settings.js'
-import { nearest } from '../config/value-types.js'
+import { nearest } from '../config/setting-types.js'
 import { ACCESS_FILE_BYTES_MAX, AccessFileReader, type Fields } from './access-file.js'
 import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
 

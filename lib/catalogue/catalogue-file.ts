@@ -30,13 +30,13 @@ import {
 } from '../../protocol/catalogue.js'
 import { ALIASES_MAX, METRICS_MAX } from '../../protocol/schema.js'
 import { FORM } from './catalogue-json.js'
-import { parseDuration } from '../config/value-types.js'
+import { parseDuration } from '../config/setting-types.js'
 import { parseYaml, type Path } from '../config/yaml-document.js'
 import type { CatalogueFault, Fields } from './field-reader.js'
 import { FLAG_RULE, MISSING_ID, MetricReader, TITLE_MAX, isFlag, titleOf } from './metric-reader.js'
 import {
   RESERVED_RULE, RESERVED_STREAM_RULE, STREAM_NAME_RULE, isReserved, isReservedStream, isStreamName
-} from './names.js'
+} from './name-rules.js'
 import { STORAGE_KEYS, readStorage } from './storage.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */

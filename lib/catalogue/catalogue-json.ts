@@ -1,7 +1,7 @@
 /** A catalogue as the database keeps it: the file's form without what is left to defaults. */
 import type { Catalogue, Metric } from '../../protocol/catalogue.js'
 import type { ValidRange } from '../../protocol/valid-range.js'
-import { formatDuration } from '../config/value-types.js'
+import { formatDuration } from '../config/setting-types.js'
 import { storageFields } from './storage.js'
 
 /** The one form of the file. */

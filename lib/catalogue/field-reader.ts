@@ -2,7 +2,7 @@
  * Reads the fields of a catalogue file one by one. What is wrong with one is a fault with its place in the file, and
  * the rest is read all the same, so that every fault is found.
  */
-import { nearest } from '../config/value-types.js'
+import { nearest } from '../config/setting-types.js'
 import { FAULTS_MAX, type Path, type YamlDocument, type YamlFault } from '../config/yaml-document.js'
 
 const CONTROL = /\p{Cc}/u

@@ -12,7 +12,7 @@ import { LIMIT_SIDES, SEVERITIES } from '../limits/limit-set.js'
 import { parseLimitSet } from '../limits/validate.js'
 import type { Path } from '../config/yaml-document.js'
 import { FieldReader, text } from './field-reader.js'
-import { NAME_RULE, STATE_NAME_RULE, isReserved } from './names.js'
+import { NAME_RULE, STATE_NAME_RULE, isReserved } from './name-rules.js'
 import { isPairOf, pairRule, simulationOf, type Pair } from './simulation.js'
 
 export const TITLE_MAX = 80

@@ -1,7 +1,7 @@
 /** What a stream of the file says about its storage: keys with the syntax and the bounds of the server's settings. */
 import { STORED_AS_SET, type StreamStorage } from '../../protocol/catalogue.js'
 import { SETTINGS } from '../config/settings.js'
-import { formatDuration } from '../config/value-types.js'
+import { formatDuration } from '../config/setting-types.js'
 
 const SETTING_OF = {
   retention: 'retentionMs', chunk_interval: 'chunkIntervalMs', compress_after: 'compressAfterMs'

@@ -5,7 +5,7 @@
  * words after it are ambiguous.
  */
 import mri from 'mri'
-import { nearest } from '../config/value-types.js'
+import { nearest } from '../config/setting-types.js'
 import { helpText } from './help.js'
 import { defaultText, valueTypeOf } from './options.js'
 import type { ArgumentsSpec, Option, OptionValues } from './options.js'

@@ -1,6 +1,6 @@
 /** Command-line options: how a program declares them, and the value types derived from the declarations. */
-import { decimal, duration, integer, oneOf, size, string } from '../config/value-types.js'
-import type { DurationUnit, Range, ValueType } from '../config/value-types.js'
+import { decimal, duration, integer, oneOf, size, string } from '../config/setting-types.js'
+import type { DurationUnit, Range, SettingType } from '../config/setting-types.js'
 
 interface OptionBase {
   /** Without dashes, kebab-case; must not begin with `no-`. */
@@ -61,7 +61,7 @@ export function defaultText (option: Option): string | null {
 }
 
 /** The type of an option's value; null for booleans. */
-export function valueTypeOf (option: Option): ValueType<unknown> | null {
+export function valueTypeOf (option: Option): SettingType<unknown> | null {
   switch (option.type) {
     case 'integer': return integer(option)
     case 'number': return decimal(option)

@@ -1,5 +1,5 @@
 /** Values as text for a terminal. */
-import { formatCount } from '../config/value-types.js'
+import { formatCount } from '../config/setting-types.js'
 
 /** Characters that would control the terminal or break a line. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/gu

@@ -13,7 +13,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
 import { describeSettings, type SettingsFile, type SettingSummary } from './config.js'
 import { readBounded } from './bounded-file.js'
-import { nearest } from './value-types.js'
+import { nearest } from './setting-types.js'
 import { nestsDeeper } from './yaml-depth.js'
 
 /** Names the file if --config does not. */

@@ -7,7 +7,7 @@
 import {
   KEYS, RULES, SETTINGS, TOKEN_VARIABLE, UDP_KEY_VARIABLE, type Config, type Environment, type Key, type Setting
 } from './settings.js'
-import { nearest, type Parsed } from './value-types.js'
+import { nearest, type Parsed } from './setting-types.js'
 
 export interface ConfigSources {
   /** Default: process.env. */

@@ -1,5 +1,5 @@
 /** SPOOL_DIR as servers of a replicated log: nats://[user:password@]host[:port][,host[:port]...]. */
-import { pathOrOff, type ValueType } from './value-types.js'
+import { pathOrOff, type SettingType } from './setting-types.js'
 
 /** What SPOOL_DIR may be besides a directory: servers of a replicated log. */
 const LOG_URL = /^nats:\/\/(?:[^@/?#\s]*@)?[^@/?#\s]+$/
@@ -10,7 +10,7 @@ export function isLogUrl (text: string): boolean {
 }
 
 /** A directory, `off`, or servers of a replicated log: nats://[user:password@]host[:port][,host[:port]...]. */
-export function pathOffOrLog (): ValueType<string> {
+export function pathOffOrLog (): SettingType<string> {
   const place = pathOrOff()
   return {
     ...place,

@@ -10,9 +10,9 @@ import { completeTarget, maskTarget, parseTarget } from '../database/connection-
 import {
   decimal, duration, file, host, integer, integerOrOff, list, networks, oneOf, origins, path, ports, secret, size, url,
   formatDuration, formatSize, parseDuration, parseSize
-} from './value-types.js'
+} from './setting-types.js'
 import { isLogUrl, maskLogUrl, parseLogUrl, pathOffOrLog, type LogTarget } from './log-target.js'
-import type { Parsed, ValueType } from './value-types.js'
+import type { Parsed, SettingType } from './setting-types.js'
 
 /** First critical limits of built-in metrics; null: the catalogue's. */
 type ThresholdSettings = { readonly [M in typeof THRESHOLDS[number]['metric'] as `threshold_${M}`]: number | null }
@@ -104,7 +104,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export interface Setting<T> {
   /** Environment variable; the flag is the same name in kebab-case. */
   readonly env: string
-  readonly type: ValueType<T>
+  readonly type: SettingType<T>
   /** Text as a user would type it, or a value without a text form and its description. */
   readonly default: string | { readonly value: () => T, readonly label: string }
   /** One sentence. */
@@ -147,7 +147,7 @@ function workersByDefault (): number {
 }
 
 /** A PostgreSQL URL. */
-function databaseUrl (): ValueType<string> {
+function databaseUrl (): SettingType<string> {
   return {
     ...url(['postgres', 'postgresql']),
     parse (text) {
@@ -176,7 +176,7 @@ function thresholdSettings (): { readonly [K in keyof ThresholdSettings]: Settin
 
 function setting<T> (
   env: string,
-  type: ValueType<T>,
+  type: SettingType<T>,
   fallback: Setting<T>['default'],
   help: string,
   more: Pick<Setting<T>, 'complete' | 'mask'> = {}

@@ -18,7 +18,7 @@
  * Source: PostgreSQL manual, "Connection URIs", "Specifying Multiple Hosts", "Environment Variables", "SSL Support".
  */
 import { isIPv6 } from 'node:net'
-import type { Parsed } from '../config/value-types.js'
+import type { Parsed } from '../config/setting-types.js'
 
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'no-verify', 'verify-ca', 'verify-full'] as const
 export type SslMode = typeof SSL_MODES[number]

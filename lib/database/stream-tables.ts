@@ -8,7 +8,7 @@
  *   satellites_last, _late, _latest         thermal_last, _late, _latest
  *   orbitstream_…                           orbitstream_thermal_…     except the role and orbitstream_limits_of
  *
- * Names of streams are valid identifiers without quotes and collide with none of ours (lib/catalogue/names.ts).
+ * Names of streams are valid identifiers without quotes and collide with none of ours (lib/catalogue/name-rules.ts).
  */
 import { TELEMETRY } from '../../protocol/catalogue.js'
 import type { Database, QueryOutcome } from './database.js'

@@ -10,8 +10,8 @@
  * server was only slow, two drain one lane for a while: the ledger decides who stores a frame.
  */
 import type { Database } from '../database/database.js'
-import type { FoundStream } from '../replicated/log.js'
-import { LogError } from '../replicated/log.js'
+import type { FoundStream } from '../replicated/replicated-log.js'
+import { LogError } from '../replicated/replicated-log.js'
 import { rateLimited, type Log } from '../support/log.js'
 import {
   claimLanes, forgetLanes, noteClosed, noteDrainer, noteFound, noteWriters, type ClaimedLane, type OwnLane

@@ -1,6 +1,6 @@
 /** The lanes of the replicated log that a worker drains because their writers are gone. */
 import type { Config } from '../config/settings.js'
-import type { ReplicatedLog } from '../replicated/log.js'
+import type { ReplicatedLog } from '../replicated/replicated-log.js'
 import { openLostLane, type LostLane } from '../replicated/lost-lane.js'
 import type { Log } from '../support/log.js'
 import type { ClaimedLane } from './lane-table.js'

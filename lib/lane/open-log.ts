@@ -1,7 +1,7 @@
 /** Connects to the replicated log, however long that takes. */
 import { logTarget, type Config } from '../config/settings.js'
 import { connectLog, VERSION_RECOMMENDED, compareVersions, type LogServers } from '../replicated/jetstream.js'
-import type { ReplicatedLog } from '../replicated/log.js'
+import type { ReplicatedLog } from '../replicated/replicated-log.js'
 import { Backoff } from '../support/backoff.js'
 import type { Lifecycle } from '../support/lifecycle.js'
 import { rateLimited, type Log } from '../support/log.js'

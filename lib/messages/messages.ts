@@ -5,12 +5,12 @@
  * message; dispatch() calls it. Adding a message without handling it does not compile.
  */
 import type { StreamDefinition } from '../../protocol/catalogue.js'
-import type { ClientNews } from '../ingress/http/clients/bounds.js'
+import type { ClientNews } from '../ingress/http/clients/client-bounds.js'
 import type { AnomalyEvents, StreamStart } from '../ingress/http/live/anomaly-stream.js'
 import type { FeedTick, FeedWant } from '../ingress/http/live/feed.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { DataQuestion, SenderQuery, StatusAnswer } from '../ingress/http/api/status-port.js'
-import type { HandedSenders, UdpCounters } from '../ingress/udp/listener.js'
+import type { HandedSenders, UdpCounters } from '../ingress/udp/dgram-listener.js'
 import type { SenderPage } from '../ingress/udp/senders.js'
 import type { DrainState } from '../drain/drain.js'
 import type { JournalBacklog } from '../journal/journal.js'

@@ -32,7 +32,7 @@ import { IngestStepCutter } from './ingest-steps.js'
 import { lockInstance, readInstanceId } from './instance.js'
 import { LimitsKeeper } from './limits/limits-keeper.js'
 import type { ListenerSettings } from '../messages/messages.js'
-import { acknowledgementOf, openLanes, type Lanes } from './lanes.js'
+import { acknowledgementOf, openLogLanes, type LogLanes } from './log-lanes.js'
 import { connectPrimary, openAndMigrate, type OpenedDatabase } from './opening.js'
 import { Reloads, logTls } from './reloads.js'
 import { StartingListener } from './answers/starting-listener.js'
@@ -150,7 +150,7 @@ class RunningPrimary implements Primary {
     const maintenance = await this.startMaintenance(steps, database.catalogue)
     const limits = await this.startLimits(database.catalogue)
     await starting.close()
-    const lanes = await this.openLanes(instanceId)
+    const lanes = await this.openLogLanes(instanceId)
     const workers = this.workers = this.createWorkers({ instanceId, engine, database, maintenance, limits, lanes })
     this.startSampling(workers, steps)
     await workers.start()
@@ -278,8 +278,8 @@ class RunningPrimary implements Primary {
     return limits
   }
 
-  private async openLanes (instance: string): Promise<Lanes | null> {
-    return await openLanes({
+  private async openLogLanes (instance: string): Promise<LogLanes | null> {
+    return await openLogLanes({
       ...this.options,
       lifecycle: this.lifecycle,
       instance,
@@ -295,7 +295,7 @@ class RunningPrimary implements Primary {
     readonly database: OpenedDatabase
     readonly maintenance: Maintenance
     readonly limits: LimitsKeeper
-    readonly lanes: Lanes | null
+    readonly lanes: LogLanes | null
   }): Workers {
     const { config, log } = this.options
     const queries = new QueryPool(queryConnectionsOf(config).queries, (statementMsMax) => this.connect(statementMsMax))

@@ -3,9 +3,9 @@ import type { Frame } from '../spool/frame.js'
 import {
   decodeFrameHeader, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, frameIsIntact
 } from '../spool/format/record.js'
-import type { Reach, ReplicatedLog, StoredMessage } from './log.js'
+import type { Reach, ReplicatedLog, StoredMessage } from './replicated-log.js'
 import { decodeHeader, MESSAGE_HEADER_BYTES, type MessageHeader } from './message.js'
-import type { LaneStream } from './pending.js'
+import type { LaneStream } from './publish/pending.js'
 
 /** Messages asked for at once. */
 const READ_AHEAD = 8

@@ -12,7 +12,7 @@ import type { connect, headers, Msg, NatsConnection } from '@nats-io/transport-n
 import { StartupError } from '../support/startup-error.js'
 import {
   LogError, type FoundStream, type LogFault, type Reach, type ReplicatedLog, type StoredMessage, type StreamName
-} from './log.js'
+} from './replicated-log.js'
 
 export interface LogOptions {
   /** host:port of each server. */

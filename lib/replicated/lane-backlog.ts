@@ -1,6 +1,6 @@
 /** How many rows of a lane wait to be stored, from the headers of a few messages: for people, not for a drain. */
 import type { LedgerPosition } from '../journal/journal.js'
-import type { ReplicatedLog, StreamName } from './log.js'
+import type { ReplicatedLog, StreamName } from './replicated-log.js'
 import { decodeHeader, type MessageHeader } from './message.js'
 
 type Reading = Pick<ReplicatedLog, 'last' | 'next'>

@@ -7,7 +7,7 @@
  *          └───────────────────────────────────────────────────────────────────────────────────┘
  *
  * If the writer was only paused, or cut off from the database, both work side by side: the ledger decides who stores a
- * frame, and the seal tells the writer that its epoch is over (publisher.ts).
+ * frame, and the seal tells the writer that its epoch is over (publish/publisher.ts).
  *
  * Each stream but the first says where the epoch before it ended. What lies behind that end is void, whether a seal is
  * in front of it or was purged or lost; an epoch whose end is known needs no seal.
@@ -18,9 +18,9 @@ import { comparePositions, later, POSITION_START } from '../spool/format/positio
 import type { KnownEpoch } from '../spool/recover/ledger-position.js'
 import type { ErrorCode } from '../support/errors.js'
 import { readFrames, type ReadFrame } from './frame-reader.js'
-import { epochIdOf, faultOf, type FoundStream, type Reach, type ReplicatedLog } from './log.js'
+import { epochIdOf, faultOf, type FoundStream, type Reach, type ReplicatedLog } from './replicated-log.js'
 import { decodeHeader, encodeSeal } from './message.js'
-import type { LaneStream } from './pending.js'
+import type { LaneStream } from './publish/pending.js'
 import { StreamJournal, type StreamJournalOptions } from './stream-journal.js'
 
 /** A writer that appended so recently is not sealed. */

@@ -20,7 +20,7 @@
  * - The parts of a frame have consecutive positions. Parts that the last one does not follow are void: they were never
  *   acknowledged.
  * - The first seal ends the epoch. Messages behind it are void: a writer that had several under way when the seal was
- *   stored may have got some of them in behind it, but takes none of them for stored (publisher.ts).
+ *   stored may have got some of them in behind it, but takes none of them for stored (publish/publisher.ts).
  */
 import { crc32 } from 'node:zlib'
 import { FRAME_HEADER_BYTES, readUint64, writeUint64 } from '../spool/format/record.js'

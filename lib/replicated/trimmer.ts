@@ -3,7 +3,7 @@
  * its writer compares it with what it sent.
  */
 import type { Position } from '../journal/journal.js'
-import type { ReplicatedLog, StreamName } from './log.js'
+import type { ReplicatedLog, StreamName } from './replicated-log.js'
 import type { Timing } from './timing.js'
 
 /** A frame's end in its stream. */

@@ -5,7 +5,7 @@
  * set: an adopted table may hold years of points, and the variable may have been lost.
  */
 import { TELEMETRY, type Catalogue } from '../../protocol/catalogue.js'
-import { DAY_MS, formatDuration } from '../config/value-types.js'
+import { DAY_MS, formatDuration } from '../config/setting-types.js'
 import type { Database } from '../database/database.js'
 import { isInstalled, readRetentionMs } from './timescale-policies.js'
 import { StartupError } from '../support/startup-error.js'

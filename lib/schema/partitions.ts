@@ -9,7 +9,7 @@
  * Each transaction creates or drops few tables: a table takes about six locks, of which a server has 64 per connection
  * (max_locks_per_transaction), and COPY waits while a partition is dropped.
  */
-import { DAY_MS } from '../config/value-types.js'
+import { DAY_MS } from '../config/setting-types.js'
 import type { Database } from '../database/database.js'
 import { identifier } from '../database/quote.js'
 

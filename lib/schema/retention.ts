@@ -7,7 +7,7 @@
  */
 import { strict as assert } from 'node:assert'
 import type { StreamStorage } from '../../protocol/catalogue.js'
-import { parseDuration } from '../config/value-types.js'
+import { parseDuration } from '../config/setting-types.js'
 import type { Database } from '../database/database.js'
 
 /** As a stream of the catalogue has them. */

@@ -5,7 +5,7 @@
  * Existing policies are compared with the wanted ones; only differences become statements. A policy that differs is
  * removed and added again, so that it equals a new one. Existing chunks keep their interval.
  */
-import { DAY_MS, HOUR_MS } from '../config/value-types.js'
+import { DAY_MS, HOUR_MS } from '../config/setting-types.js'
 import type { Database } from '../database/database.js'
 import type { Stream } from '../../protocol/catalogue.js'
 import { streamSql } from '../database/stream-tables.js'

@@ -1,5 +1,5 @@
 /** The result of a run: figures as text for people and as JSON for scripts. */
-import { formatCount } from '../config/value-types.js'
+import { formatCount } from '../config/setting-types.js'
 import type { Latencies } from './histogram.js'
 import type { TransportStats } from './send/transport.js'
 import type { UdpOutcome } from './send/udp-transport.js'

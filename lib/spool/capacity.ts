@@ -3,7 +3,7 @@
  * the disk full. Asks the file system at intervals, never per append, and counts what is written in between. Recovers
  * from a full disk by itself: each check that finds more than the reserve lets appends try again.
  */
-import type { Files } from './files.js'
+import type { Files } from './file-system.js'
 
 /** 'soft': slow senders down. 'hard': refuse everything. */
 export type Pressure = 'none' | 'soft' | 'hard'

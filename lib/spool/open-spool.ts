@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { Files } from './files.js'
+import type { Files } from './file-system.js'
 import { recover, tidy, type Recovery } from './recover/recovery.js'
 import { Spool, type SpoolOptions } from './spool.js'
 

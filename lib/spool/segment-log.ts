@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import type { FrameRun, LedgerPosition, Position } from '../journal/journal.js'
 import { systemCode } from '../support/errors.js'
-import type { Files, OpenFile } from './files.js'
+import type { Files, OpenFile } from './file-system.js'
 import type { KnownEpoch, LedgerEvidence } from './recover/ledger-position.js'
 import { comparePositions } from './format/position.js'
 import {

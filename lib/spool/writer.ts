@@ -27,7 +27,7 @@
 import type { ErrorCode } from '../support/errors.js'
 import type { ClosedBatch } from '../journal/journal.js'
 import { StateMachine } from '../support/state-machine.js'
-import { isSpaceError } from './files.js'
+import { isSpaceError } from './file-system.js'
 import { FRAME_HEADER_BYTES, encodeFrameHeader } from './format/record.js'
 import { GROUP_FRAMES_MAX, SEGMENT_HEADER_BYTES } from './format/segment.js'
 import type { Frame } from './frame.js'

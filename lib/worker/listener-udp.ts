@@ -1,5 +1,5 @@
 /** A worker's UDP socket, and its counters as metrics. */
-import { listenUdp, type UdpCounters } from '../ingress/udp/listener.js'
+import { listenUdp, type UdpCounters } from '../ingress/udp/dgram-listener.js'
 import type { OpenListener } from './listener.js'
 import { readSenderMarks, SenderMarksFile } from './sender-marks.js'
 import type { WorkerMetrics } from './worker-metrics.js'

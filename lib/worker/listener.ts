@@ -1,7 +1,7 @@
 /** What a worker listens on, whether HTTP or UDP; the worker owns everything behind it. */
-import type { ClientBounds } from '../ingress/http/clients/bounds.js'
+import type { ClientBounds } from '../ingress/http/clients/client-bounds.js'
 import type { UdpKey } from '../access/udp-key.js'
-import type { HandedSenders } from '../ingress/udp/listener.js'
+import type { HandedSenders } from '../ingress/udp/dgram-listener.js'
 import type { SenderPage } from '../ingress/udp/senders.js'
 import type { RouteTable } from '../ingress/http/api/router.js'
 import type { SenderQuery, StatusPort } from '../ingress/http/api/status-port.js'

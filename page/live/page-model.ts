@@ -5,16 +5,16 @@
  * asked for everything again, so that nothing is missing.
  */
 import { metricsOf, unknownMetric, type CatalogueAnswer, type MetricInfo, type Value } from '../model/catalogue.js'
-import { Changes } from '../model/changes.js'
+import { Changes } from '../model/change-signal.js'
 import { Fleet, type FleetTick } from '../model/fleet.js'
 import { problemsOf, type Problem, type ProblemsEvent } from '../model/problems.js'
 import { parseRoute, type Route } from '../model/route.js'
 import { Satellites, SATELLITES_MAX, type SatelliteChanges, type SatellitePage } from '../model/satellites.js'
 import type { Anomaly } from '../model/anomalies.js'
 import { Http } from '../net/http.js'
-import { Token } from '../net/token.js'
+import { Token } from '../net/tab-token.js'
 import { Staleness } from './staleness.js'
-import { Feed, type FeedView } from './feed.js'
+import { Feed, type FeedView } from './feed-client.js'
 
 export interface PointEvent {
   readonly satellite: string

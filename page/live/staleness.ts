@@ -1,5 +1,5 @@
 /** After how long without a point a satellite is stale: a choice of this browser. */
-import { recall, remember } from '../net/storage.js'
+import { recall, remember } from '../net/browser-storage.js'
 
 const KEY = 'orbitstream-stale'
 const MINUTE_MS = 60_000

@@ -1,5 +1,5 @@
 /** Requests to the server that the page came from. Failures are values. */
-import type { Token } from './token.js'
+import type { Token } from './tab-token.js'
 
 export interface Failure {
   readonly ok: false

@@ -1,4 +1,7 @@
-/** Links in the documentation lead somewhere, and every page is reachable from README.md. */
+/**
+ * Links in the documentation lead somewhere, every page is reachable from README.md, and each source file that is named
+ * exists and is the only one of that name.
+ */
 import t from 'tap'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
@@ -82,5 +85,19 @@ t.test('every file of the documentation is reachable from README.md', (t) => {
     if (page.endsWith('.md')) for (const { path } of linksOf(page, read(page) ?? '')) reached.add(path)
   }
   t.same([...PAGES, ...DOCS].filter((file) => !reached.has(file)), [])
+  t.end()
+})
+
+t.test('each source file that the documentation names exists once', (t) => {
+  const sources = ['lib', 'protocol', 'page', 'grafana', 'benchmarks', 'test', 'docs', 'deploy'].flatMap((room) =>
+    readdirSync(join(ROOT, room), { recursive: true, encoding: 'utf8' }).map((path) => `/${room}/${path}`))
+  const meant = (name: string): number => sources.filter((path) => path.endsWith(`/${name}`) &&
+    (!/^.(test|benchmarks)\//.test(path) || /^(test|benchmarks)\//.test(name))).length
+  // CHANGELOG.md speaks of what was.
+  const names = PAGES.filter((page) => page !== 'CHANGELOG.md').flatMap((page) =>
+    [...(read(page) ?? '').matchAll(/`([\w./-]+\.(?:ts|tsx|mjs))`/g)].map(([, name = '']) => ({ page, name })))
+  t.ok(names.length > 100, 'files are named')
+  const unclear = names.filter(({ name }) => meant(name) !== 1)
+  t.same(unclear.map(({ page, name }) => `${page}: ${name}, ${meant(name)} files`), [])
   t.end()
 })

@@ -5,7 +5,7 @@
  *   node spool-child.js <directory> <count>
  */
 import { writeSync } from 'node:fs'
-import { realFiles } from '../../lib/spool/files.js'
+import { realFiles } from '../../lib/spool/file-system.js'
 import { openSpool } from '../../lib/spool/open-spool.js'
 import { ROW_FORMAT, TestBatch } from '../lib/spool/support.js'
 

@@ -1,8 +1,8 @@
-/** The log on a real cluster of three NATS servers: what lib/replicated/log.ts promises. */
+/** The log on a real cluster of three NATS servers: what lib/replicated/replicated-log.ts promises. */
 import t from 'tap'
 import { randomBytes } from 'node:crypto'
 import { checkVersion, compareVersions, connectLog } from '../../lib/replicated/jetstream.js'
-import { LogError, type FoundStream, type ReplicatedLog } from '../../lib/replicated/log.js'
+import { LogError, type FoundStream, type ReplicatedLog } from '../../lib/replicated/replicated-log.js'
 import { eventually } from '../support/eventually.js'
 import { findNatsServer, NatsCluster, NO_NATS_SERVER } from '../support/nats-cluster.js'
 

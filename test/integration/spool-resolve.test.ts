@@ -2,7 +2,7 @@
 import { cp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { realFiles } from '../../lib/spool/files.js'
+import { realFiles } from '../../lib/spool/file-system.js'
 import { inspectSpool } from '../../lib/spool/operate/inspect.js'
 import { lockDirectory } from '../../lib/host/data-directory.js'
 import { runIngest, type Outcome } from '../support/command.js'

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { directCompressHindrance } from '../../lib/drain/direct-compress.js'
 import { migrate, planSettings } from '../../lib/schema/migrate.js'
-import { DAY_MS } from '../../lib/config/value-types.js'
+import { DAY_MS } from '../../lib/config/setting-types.js'
 import { dropRollups } from '../../lib/schema/partitions.js'
 import { countStored } from '../../lib/lane/stored-points.js'
 import { METRICS, STREAM } from '../support/built-in.js'

@@ -6,7 +6,7 @@ import t from 'tap'
 import type { Database } from '../../lib/database/database.js'
 import { planAdditions } from '../../lib/schema/catalogue-additions.js'
 import { migrate, migrateSchema, planMigrations, planSettings } from '../../lib/schema/migrate.js'
-import { DAY_MS } from '../../lib/config/value-types.js'
+import { DAY_MS } from '../../lib/config/setting-types.js'
 import {
   Catalogue, STORED_AS_SET, telemetryOnly, type Metric, type StreamDefinition, type StreamStorage
 } from '../../protocol/catalogue.js'

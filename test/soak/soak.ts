@@ -12,7 +12,7 @@
  * Prints a line per round and a verdict. Exit code 0 if nothing was lost, stored twice or invented.
  */
 import { parseArgs } from 'node:util'
-import { formatDuration, parseDuration } from '../../lib/config/value-types.js'
+import { formatDuration, parseDuration } from '../../lib/config/setting-types.js'
 import { runApply } from '../support/apply.js'
 import { runFailOvers } from '../support/fail-over.js'
 import { runHostKills } from '../support/host-kills.js'

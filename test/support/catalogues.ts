@@ -7,7 +7,7 @@ import {
 import { OUTSIDES, type ValidRange } from '../../protocol/valid-range.js'
 import { STATE_MAX, STATE_MIN, type MetricType, type State } from '../../protocol/value-types.js'
 import { parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
-import { RESERVED_NAMES, isReservedStream } from '../../lib/catalogue/names.js'
+import { RESERVED_NAMES, isReservedStream } from '../../lib/catalogue/name-rules.js'
 import { anyMetricNames, fewMetricNames } from './schemas.js'
 
 /** A catalogue of metrics in YAML's short form: `a: { id: 1, unit: V }`. */

@@ -1,6 +1,6 @@
 /** Slots as seen by /health and /metrics, with the report of a healthy worker. */
 import type { WorkerReport } from '../../lib/messages/messages.js'
-import type { UdpCounters } from '../../lib/ingress/udp/listener.js'
+import type { UdpCounters } from '../../lib/ingress/udp/dgram-listener.js'
 import { MALFORMED_REASONS } from '../../protocol/packet/packet.js'
 import { DENIED_REASONS } from '../../lib/ingress/udp/key-ring.js'
 import type { Slot } from '../../lib/primary/slots.js'

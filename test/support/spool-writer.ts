@@ -2,8 +2,8 @@
 import { join } from 'node:path'
 import type { ClosedBatch } from '../../lib/journal/journal.js'
 import { ROW_FORMAT } from '../../lib/pipeline/rows/payload.js'
-import { realFiles } from '../../lib/spool/files.js'
-import { slotDirectory } from '../../lib/spool/slots.js'
+import { realFiles } from '../../lib/spool/file-system.js'
+import { slotDirectory } from '../../lib/spool/slot-directories.js'
 import { openSpool } from '../../lib/spool/open-spool.js'
 import { encodePayload, type PlainRow } from './rows.js'
 

@@ -9,7 +9,7 @@ import { parseLimitSet } from '../../limits/validate.js'
 import { DESCRIPTION_MAX, TITLE_MAX, UNIT_MAX } from '../metric-reader.js'
 import { simulatedMax } from '../simulation.js'
 import type { ImportedMetric, ImportedState } from './imported.js'
-import { plainText, stateName, uniqueName } from './names.js'
+import { plainText, stateName, uniqueName } from './derived-names.js'
 import type { PlacedMetric } from './placing.js'
 import type { Remarks } from './remarks.js'
 

@@ -6,9 +6,9 @@
  */
 import { ID_MAX, STREAMS_MAX, STREAM_NAME_BYTES_MAX, TELEMETRY, TELEMETRY_ID } from '../../../protocol/catalogue.js'
 import { METRICS_MAX, NAME_BYTES_MAX, isMetricName } from '../../../protocol/schema.js'
-import { RESERVED_NAMES, isReservedStream } from '../names.js'
+import { RESERVED_NAMES, isReservedStream } from '../name-rules.js'
 import { ImportError, type ImportedMetric, type ImportedStream } from './imported.js'
-import { metricName, streamName, uniqueName } from './names.js'
+import { metricName, streamName, uniqueName } from './derived-names.js'
 import type { Remarks } from './remarks.js'
 
 /** Streams listed in a message. */

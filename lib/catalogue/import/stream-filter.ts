@@ -1,6 +1,6 @@
 /** Which streams of a file somebody wants: the others are not read, so that there are no remarks about them. */
 import { ImportError } from './imported.js'
-import { streamName } from './names.js'
+import { streamName } from './derived-names.js'
 
 /** Streams listed in a message. */
 const LISTED_MAX = 20

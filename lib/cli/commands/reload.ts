@@ -8,7 +8,7 @@ import { readTokens } from '../../access/token-file.js'
 import { readUdpKeys } from '../../access/udp-key-file.js'
 import { findServer } from '../../host/data-directory.js'
 import { defineCommand } from '../command.js'
-import { canReload } from '../reload.js'
+import { canReload } from '../reload-signal.js'
 
 export const reload = defineCommand({
   name: 'reload',

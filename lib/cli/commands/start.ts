@@ -10,7 +10,7 @@ import { createLogger } from '../../support/log.js'
 import { defineCommand } from '../command.js'
 import { readProposed } from './catalogue/catalogue-proposal.js'
 import { onSignals } from '../signals.js'
-import { ReloadSignal } from '../reload.js'
+import { ReloadSignal } from '../reload-signal.js'
 import { welcome } from '../welcome.js'
 
 export const start = defineCommand({

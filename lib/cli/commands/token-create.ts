@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { parseTokenFile } from '../../access/token-file.js'
 import { ROLES, sha256Of } from '../../access/token.js'
-import { DAY_MS } from '../../config/value-types.js'
+import { DAY_MS } from '../../config/setting-types.js'
 import { defineCommand } from '../command.js'
 
 /** As hard to guess as its digest is to invert. */

@@ -1,8 +1,8 @@
 /** `orbitstream-sim check FILE`: did the server detect exactly the anomalies that a run injected? */
 import { setTimeout as wait } from 'node:timers/promises'
-import { compare, fetchAnomalies, type Comparison } from '../../sim/check.js'
+import { compare, fetchAnomalies, type Comparison } from '../../sim/anomaly-check.js'
 import { readTruth, type TrueAnomaly } from '../../sim/fleet/truth.js'
-import { formatCount } from '../../config/value-types.js'
+import { formatCount } from '../../config/setting-types.js'
 import { parseArguments, usageError } from '../arguments.js'
 import { describeFailure } from '../failure.js'
 import { end, type Output } from '../output.js'

@@ -1,6 +1,6 @@
 /** Options that name the server to talk to, and the token and certificates for it. */
 import { TOKEN_VARIABLE } from '../../config/settings.js'
-import { url as urlType } from '../../config/value-types.js'
+import { url as urlType } from '../../config/setting-types.js'
 import { trustForRequests } from '../../sim/send/api-request.js'
 import type { Option } from '../options.js'
 import { CLIENT_TLS_OPTIONS, readClientTls, type ClientTls } from './client-tls.js'

@@ -1,5 +1,5 @@
 /** Answers as rows: CSV (RFC 4180, with a header) and NDJSON. */
-import { CONTENT_TYPES } from '../../ingress/http/query/accept.js'
+import { CONTENT_TYPES } from '../../ingress/http/query/answer-format.js'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 
 type Cell = string | number | boolean | null

@@ -1,7 +1,7 @@
 /** Sums of the counters of all UDP workers, past and present: the `udp` of /health. */
 import { MALFORMED_REASONS } from '../../../protocol/packet/packet.js'
 import { DENIED_REASONS } from '../../ingress/udp/key-ring.js'
-import type { UdpCounters } from '../../ingress/udp/listener.js'
+import type { UdpCounters } from '../../ingress/udp/dgram-listener.js'
 import type { UdpReport } from '../../messages/messages.js'
 
 type Numbers = { -readonly [K in Exclude<keyof UdpCounters, 'denied' | 'malformed' | 'kernelDrops'>]: number }

@@ -4,7 +4,7 @@
  * inspection for operators all use it, so that they agree on what is valid.
  */
 import { FRAME_HEADER_BYTES, FRAME_MAGIC, decodeFrameHeader, frameIsIntact, type FrameHeader } from './record.js'
-import type { OpenFile } from '../files.js'
+import type { OpenFile } from '../file-system.js'
 
 export const SCAN_WINDOW_BYTES = 1024 * 1024
 /** Read size after a read error: an unreadable sector costs this much, not the whole window. */

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LedgerFault, LedgerPosition, Position } from '../../journal/journal.js'
 import { systemCode } from '../../support/errors.js'
-import type { Files } from '../files.js'
+import type { Files } from '../file-system.js'
 import type { Gap } from '../recover/gap.js'
 import { judgePosition, evidenceOf } from '../recover/ledger-position.js'
 import { POSITION_START } from '../format/position.js'

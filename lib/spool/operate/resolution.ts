@@ -3,10 +3,10 @@
  * Frames commit in order, so it has all frames on disk up to some point, and none after it. Read-only.
  */
 import type { LedgerFault, LedgerPosition, Position } from '../../journal/journal.js'
-import type { Files } from '../files.js'
+import type { Files } from '../file-system.js'
 import { judgePosition, evidenceOf } from '../recover/ledger-position.js'
 import { POSITION_START, comparePositions } from '../format/position.js'
-import { ExtentReader } from '../reader.js'
+import { ExtentReader } from '../extent-reader.js'
 import { refuseOtherFormats } from '../recover/recovery.js'
 import { findSegments, framesBeyond, surveySegments, type FrameSum, type SegmentSurvey } from '../recover/survey.js'
 import type { Frame } from '../frame.js'

@@ -1,6 +1,6 @@
 /** Damage: gaps in the sequences, and the quarantine for bytes in which no frame was found. */
 import { join } from 'node:path'
-import type { Files, OpenFile } from '../files.js'
+import type { Files, OpenFile } from '../file-system.js'
 
 /** Frames that were appended and can no longer be read. Those that the ledger covers are stored. */
 export interface Gap {

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import type { Position } from '../../journal/journal.js'
-import type { Files } from '../files.js'
+import type { Files } from '../file-system.js'
 import type { Extent } from '../frame.js'
 import type { Gap } from './gap.js'
 import { POSITION_START, comparePositions, later } from '../format/position.js'

@@ -2,7 +2,7 @@
  * Progress of rollups: what is pending, how long it will take, and what failed. Queried as often as is cheap; logged if
  * much is pending, as after the adoption of a table with history.
  */
-import { formatCount, formatDuration } from '../../config/value-types.js'
+import { formatCount, formatDuration } from '../../config/setting-types.js'
 import type { Database } from '../../database/database.js'
 import type { StoreLog } from '../../support/store-log.js'
 

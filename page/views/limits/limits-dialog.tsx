@@ -11,7 +11,7 @@ import {
 } from '../../model/limits.js'
 import { STATE_WORDS } from '../../model/state.js'
 import type { Answer, Http } from '../../net/http.js'
-import { recall, remember } from '../../net/storage.js'
+import { recall, remember } from '../../net/browser-storage.js'
 import { usePage } from '../../parts/use-page.js'
 import { LIMIT_COLUMNS } from './limit-cells.js'
 

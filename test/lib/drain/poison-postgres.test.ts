@@ -9,7 +9,7 @@ import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
 import { Drain } from '../../../lib/drain/drain.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { DAY_MS } from '../../../lib/config/value-types.js'
+import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { payloadOf, type PlainPoint } from '../../support/limits.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 

@@ -1,7 +1,7 @@
 /** Queries for telemetry on PostgreSQL without TimescaleDB. */
 import t, { type Test } from 'tap'
 import { connect } from '../../../lib/database/connection.js'
-import { DAY_MS } from '../../../lib/config/value-types.js'
+import { DAY_MS } from '../../../lib/config/setting-types.js'
 import type { Database } from '../../../lib/database/database.js'
 import { QUERY_SETTINGS } from '../../../lib/database/query-pool.js'
 import { csvHeader, exportRows } from '../../../lib/queries/export-slices.js'

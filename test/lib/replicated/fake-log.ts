@@ -5,7 +5,7 @@
  */
 import {
   LogError, type FoundStream, type ReplicatedLog, type StoredMessage, type StreamName
-} from '../../../lib/replicated/log.js'
+} from '../../../lib/replicated/replicated-log.js'
 import type { Timing } from '../../../lib/replicated/timing.js'
 
 /** Whole numbers from 0 to below - 1. */

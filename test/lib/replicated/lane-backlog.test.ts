@@ -2,7 +2,7 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { pendingRows } from '../../../lib/replicated/lane-backlog.js'
-import type { ReplicatedLog } from '../../../lib/replicated/log.js'
+import type { ReplicatedLog } from '../../../lib/replicated/replicated-log.js'
 import { encodePart, encodeSeal, partsOf } from '../../../lib/replicated/message.js'
 import { FRAME_HEADER_BYTES } from '../../../lib/spool/format/record.js'
 

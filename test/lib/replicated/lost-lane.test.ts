@@ -2,7 +2,7 @@
 import t from 'tap'
 import { openLostLane } from '../../../lib/replicated/lost-lane.js'
 import type { LedgerPosition } from '../../../lib/journal/journal.js'
-import { epochIdOf, type Reach } from '../../../lib/replicated/log.js'
+import { epochIdOf, type Reach } from '../../../lib/replicated/replicated-log.js'
 import { FakeLog, FakeServers, pump } from './fake-log.js'
 
 const LANE = 'ab'.repeat(16)

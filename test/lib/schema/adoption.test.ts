@@ -2,7 +2,7 @@
 import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { DAY_MS } from '../../../lib/config/value-types.js'
+import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { createTestDatabase, startTestPostgres } from '../../support/postgres.js'
 import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
 

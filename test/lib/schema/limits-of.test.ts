@@ -6,7 +6,7 @@ import { LimitResolver } from '../../../lib/limits/resolver.js'
 import type { LimitSet, MetricLimits } from '../../../lib/limits/limit-set.js'
 import { connect } from '../../../lib/database/connection.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { DAY_MS } from '../../../lib/config/value-types.js'
+import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
 import { silentLog, startTestPostgres } from '../../support/postgres.js'
 

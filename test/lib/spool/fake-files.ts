@@ -7,7 +7,7 @@
  * can still be read, but a later sync does not write them, and reports success.
  */
 import { basename, dirname } from 'node:path'
-import type { Files, OpenFile } from '../../../lib/spool/files.js'
+import type { Files, OpenFile } from '../../../lib/spool/file-system.js'
 
 /** Small, so that small frames tear. */
 const SECTOR_BYTES = 16

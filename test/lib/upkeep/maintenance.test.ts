@@ -13,7 +13,7 @@ import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import type { Maintenance, MaintenanceOptions } from '../../../lib/upkeep/maintenance.js'
 import { migrate, migrateSchema } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
-import { DAY_MS } from '../../../lib/config/value-types.js'
+import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { ingestStep } from '../../support/ingest-step.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
 

@@ -5,7 +5,7 @@
  */
 import type { LimitSide, Severity } from '../../../../protocol/catalogue.js'
 import { ImportError } from '../imported.js'
-import { wordsOf } from '../names.js'
+import { wordsOf } from '../derived-names.js'
 import type { Remarks } from '../remarks.js'
 
 type LimitKey = `${LimitSide}.${Severity}`

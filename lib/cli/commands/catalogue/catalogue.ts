@@ -10,7 +10,7 @@ import { catalogueJson } from '../../../catalogue/catalogue-json.js'
 import { isSameCatalogue, type StreamChange, type StreamMetric } from '../../../catalogue/evolution.js'
 import { EXAMPLE } from '../../../catalogue/example.js'
 import { STORAGE_KEYS, storageFields } from '../../../catalogue/storage.js'
-import { formatDuration } from '../../../config/value-types.js'
+import { formatDuration } from '../../../config/setting-types.js'
 import { IMPORT_FORMATS } from '../../../catalogue/import/import-catalogue.js'
 import type { Database } from '../../../database/database.js'
 import {

@@ -6,7 +6,7 @@ import { listLanes, readDeployment, type ListedLane } from '../../../lane/lane-t
 import { lookUpLedger } from '../../../operations/ledger.js'
 import { connectLog } from '../../../replicated/jetstream.js'
 import { pendingRows } from '../../../replicated/lane-backlog.js'
-import type { FoundStream, ReplicatedLog } from '../../../replicated/log.js'
+import type { FoundStream, ReplicatedLog } from '../../../replicated/replicated-log.js'
 import { describePosition } from '../../../spool/format/position.js'
 import { StartupError } from '../../../support/startup-error.js'
 import { counted, table } from '../../table.js'

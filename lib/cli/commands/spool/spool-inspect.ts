@@ -3,10 +3,10 @@
  */
 import { logTarget, type Config } from '../../../config/settings.js'
 import type { Position } from '../../../journal/journal.js'
-import { realFiles } from '../../../spool/files.js'
+import { realFiles } from '../../../spool/file-system.js'
 import { describeGap } from '../../../spool/recover/gap.js'
 import { inspectSpool, type SegmentInspection, type SpoolInspection } from '../../../spool/operate/inspect.js'
-import { listSlots, slotDirectory } from '../../../spool/slots.js'
+import { listSlots, slotDirectory } from '../../../spool/slot-directories.js'
 import { comparePositions, describePosition } from '../../../spool/format/position.js'
 import type { Database } from '../../../database/database.js'
 import { lookUpLedger, type LedgerEntry } from '../../../operations/ledger.js'

@@ -5,7 +5,7 @@
  * maps with the same fields. Other bodies are left unchanged.
  */
 import { Packr } from 'msgpackr'
-import { qualityOf } from '../engines/accept.js'
+import { qualityOf } from '../engines/header-quality.js'
 import { MSGPACK_TYPES } from './formats.js'
 import type { BodyFailure, Headers, HttpExchange, HttpStream, StreamEnding } from '../engines/engine.js'
 

@@ -21,7 +21,7 @@ import type { ErrorExtras } from '../engines/answers.js'
 import type { OriginCheck } from '../engines/origins.js'
 import type { Role } from '../../../access/token.js'
 import type { Caller, DenialCode, TokenCheck } from './tokens.js'
-import type { ClientBounds } from '../clients/bounds.js'
+import type { ClientBounds } from '../clients/client-bounds.js'
 import type { HttpCounters, RouteCounters, RouteName } from './counters.js'
 
 export type RouteHandler = (call: RouteCall) => void

@@ -16,7 +16,7 @@ import type { PointContext } from './points.js'
 import type { Route, RouteHandler, RouteTable } from './router.js'
 import type { StatusPort } from './status-port.js'
 import type { TokenCheck } from './tokens.js'
-import type { ClientBounds } from '../clients/bounds.js'
+import type { ClientBounds } from '../clients/client-bounds.js'
 
 const SENDERS_COUNT = 100
 const SENDERS_COUNT_MAX = 1_000

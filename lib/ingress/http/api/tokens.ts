@@ -7,7 +7,7 @@ import { SatellitePatterns } from '../../../limits/satellite-patterns.js'
 import type { Role, Token } from '../../../access/token.js'
 import type { ErrorCode } from '../../../support/errors.js'
 import type { HttpRequest } from '../engines/engine.js'
-import type { ClientTokens, KnownClient } from '../clients/bounds.js'
+import type { ClientTokens, KnownClient } from '../clients/client-bounds.js'
 import { SatelliteQuota, type NewSatellite } from '../clients/satellite-quota.js'
 
 const SCHEME = 'bearer '

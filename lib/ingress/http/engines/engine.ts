@@ -16,7 +16,7 @@
  * - HEAD is answered with the head only, whatever the handler replies.
  * - With TLS, a connection that does not complete its handshake in ten seconds, or does not speak TLS, is closed.
  *
- * node:http supports all of RFC 9112. self-check/check.ts finds out what the loaded binary of uWebSockets.js does not.
+ * node:http supports all of RFC 9112. engine-check.ts finds out what the loaded binary of uWebSockets.js does not.
  * Besides, uWebSockets.js closes a connection without an answer if a head or the next request is too slow, answers
  * `Expect: 100-continue` by itself, even for a request that is then refused (node:http only when the body is read), and
  * closes the connection after a chunked body.

@@ -4,9 +4,9 @@
  */
 import { loadUws } from './uws/uws.js'
 import { nodeEngine } from './node/node.js'
-import { checkEngine } from './self-check/check.js'
+import { checkEngine } from './self-check/engine-check.js'
 import type { HttpEngine, ServerTls } from './engine.js'
-import type { EngineFindings } from './self-check/check.js'
+import type { EngineFindings } from './self-check/engine-check.js'
 
 export interface EngineChoice {
   readonly name: HttpEngine['name']

@@ -4,7 +4,7 @@
  * Nothing in it is secret, so it needs no token; it asks for one itself. Names have no version, so browsers ask each
  * time whether their copy is current (no-cache), and get 304 if it is.
  */
-import { qualityOf } from '../engines/accept.js'
+import { qualityOf } from '../engines/header-quality.js'
 import { NOT_MODIFIED, type Headers, type HttpRequest } from '../engines/engine.js'
 import type { Route, RouteHandler, RouteTable } from '../api/router.js'
 

@@ -10,7 +10,7 @@ import type { ErrorExtras } from '../engines/answers.js'
 import type { Headers } from '../engines/engine.js'
 import type { RouteCall } from '../api/reply.js'
 import type { TokenCheck } from '../api/tokens.js'
-import { CONTENT_TYPES, acceptsGzip, chooseFormat } from './accept.js'
+import { CONTENT_TYPES, acceptsGzip, chooseFormat } from './answer-format.js'
 import type { ExportRequest, RequestReader } from './requests.js'
 
 /** An export that can begin. */

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert'
 import { TELEMETRY, type Catalogue, type Metric, type Stream } from '../../../../protocol/catalogue.js'
 import { SATELLITE_ID_CHARACTERS_MAX, SATELLITE_ID_RULE, isSatelliteId } from '../../../../protocol/satellites.js'
 import { listNames, noSuchStream } from '../../../../protocol/names.js'
-import { parseDuration } from '../../../config/value-types.js'
+import { parseDuration } from '../../../config/setting-types.js'
 import type { ChosenMetrics, LatestRequest, SatellitesRequest, SeriesRequest } from '../api/status-port.js'
 import { Parameters, wholeNumber, type Read } from '../api/parameters.js'
 

@@ -7,7 +7,7 @@ import { TELEMETRY } from '../../../support/built-in.js'
 import { PointSchema } from '../../../../protocol/schema.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import type { ErrorCode } from '../../../../lib/support/errors.js'
-import { listenUdp, type UdpListener, type UdpSettings } from '../../../../lib/ingress/udp/listener.js'
+import { listenUdp, type UdpListener, type UdpSettings } from '../../../../lib/ingress/udp/dgram-listener.js'
 import type { AckLevel, Intake, Intakes, OnAck, Refusal } from '../../../../lib/pipeline/intake.js'
 
 export interface StoredPoint {

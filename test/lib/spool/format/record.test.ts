@@ -10,7 +10,7 @@ import {
   parseSegmentName, segmentName
 } from '../../../../lib/spool/format/segment.js'
 import { SegmentScanner } from '../../../../lib/spool/format/scanner.js'
-import type { OpenFile } from '../../../../lib/spool/files.js'
+import type { OpenFile } from '../../../../lib/spool/file-system.js'
 
 const uint32 = fc.integer({ min: 0, max: 0xFFFF_FFFF })
 const uint53 = fc.maxSafeNat()

@@ -1,7 +1,7 @@
 /** Inspection of a spool and its ledger: what waits, and whether they fit. */
 import t from 'tap'
 import type { LedgerPosition } from '../../../../lib/journal/journal.js'
-import { realFiles, type Files } from '../../../../lib/spool/files.js'
+import { realFiles, type Files } from '../../../../lib/spool/file-system.js'
 import { identifySpool, inspectSpool } from '../../../../lib/spool/operate/inspect.js'
 import { POSITION_START } from '../../../../lib/spool/format/position.js'
 import { appendAll, drain, ledgerAt, makeDirectory, openTestSpool } from '../support.js'

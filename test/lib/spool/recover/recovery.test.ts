@@ -9,9 +9,9 @@ import {
   GROUP_FRAMES_MAX, SEGMENT_HEADER_BYTES, SHORT_HEADER_BYTES, newId
 } from '../../../../lib/spool/format/segment.js'
 import { inspectSpool } from '../../../../lib/spool/operate/inspect.js'
-import { listSlots, slotDirectory } from '../../../../lib/spool/slots.js'
+import { listSlots, slotDirectory } from '../../../../lib/spool/slot-directories.js'
 import { openSpool } from '../../../../lib/spool/open-spool.js'
-import { realFiles } from '../../../../lib/spool/files.js'
+import { realFiles } from '../../../../lib/spool/file-system.js'
 import type { Gap } from '../../../../lib/spool/recover/gap.js'
 
 const DIRECTORY = '/data/spool/slot-0'

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { sha256Of, type Rates, type Token } from '../../../../../lib/access/token.js'
 import { ClientAddresses } from '../../../../../lib/ingress/http/clients/addresses.js'
-import { ClientBounds } from '../../../../../lib/ingress/http/clients/bounds.js'
+import { ClientBounds } from '../../../../../lib/ingress/http/clients/client-bounds.js'
 import { ConnectionsByAddress } from '../../../../../lib/ingress/http/clients/connections.js'
 import { nodeEngine } from '../../../../../lib/ingress/http/engines/node/node.js'
 import { TokenCheck } from '../../../../../lib/ingress/http/api/tokens.js'

@@ -1,6 +1,6 @@
 /** Token buckets, and what workers tell each other about them. */
 import t from 'tap'
-import { ClientBounds, type KnownClient } from '../../../../../lib/ingress/http/clients/bounds.js'
+import { ClientBounds, type KnownClient } from '../../../../../lib/ingress/http/clients/client-bounds.js'
 import { CLIENTS_MAX, ClientRates, USES_MAX } from '../../../../../lib/ingress/http/clients/rates.js'
 import type { HttpRequest } from '../../../../../lib/ingress/http/engines/engine.js'
 

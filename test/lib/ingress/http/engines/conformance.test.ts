@@ -6,12 +6,12 @@
  */
 import { request } from 'undici'
 import { REFUSALS } from '../../../../../lib/ingress/http/engines/engine.js'
-import { checkEngine } from '../../../../../lib/ingress/http/engines/self-check/check.js'
+import { checkEngine } from '../../../../../lib/ingress/http/engines/self-check/engine-check.js'
 import { POINT, RawClient, onBothEngines, startRig } from './rig.js'
 import type { Test } from 'tap'
 import type { ErrorCode } from '../../../../../lib/support/errors.js'
 import type { HttpEngine } from '../../../../../lib/ingress/http/engines/engine.js'
-import type { EngineFindings } from '../../../../../lib/ingress/http/engines/self-check/check.js'
+import type { EngineFindings } from '../../../../../lib/ingress/http/engines/self-check/engine-check.js'
 import type { Rig } from './rig.js'
 
 interface Case {

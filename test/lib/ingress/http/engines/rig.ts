@@ -21,7 +21,7 @@ import type { Ack, AckLevel, Intake, OnAck, Refusal } from '../../../../../lib/p
 import type {
   AddressBound, HttpEngine, HttpHandler, HttpServer, ListenOptions, ServerTls
 } from '../../../../../lib/ingress/http/engines/engine.js'
-import type { ClientBounds } from '../../../../../lib/ingress/http/clients/bounds.js'
+import type { ClientBounds } from '../../../../../lib/ingress/http/clients/client-bounds.js'
 import type { Route, RouteTable } from '../../../../../lib/ingress/http/api/router.js'
 import type { SenderQuery, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
 

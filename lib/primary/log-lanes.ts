@@ -21,14 +21,14 @@ export interface LanesOptions {
   readonly onWaiting: (reason: string | null) => void
 }
 
-export interface Lanes {
+export interface LogLanes {
   /** For a new worker. */
   settings (): LaneSettings
   readonly keeper: LaneKeeper
 }
 
 /** Connects to the log, and looks after lanes from now on; null: SPOOL_DIR is not a replicated log. */
-export async function openLanes (options: LanesOptions): Promise<Lanes | null> {
+export async function openLogLanes (options: LanesOptions): Promise<LogLanes | null> {
   const { config, log, lifecycle, instance, connect, workers } = options
   if (logTarget(config) === null) return null
   const db = await connect()

@@ -1,6 +1,6 @@
 /** Compares what a stream has with what its writer sent, after something failed. */
-import type { ReplicatedLog, StreamName } from './log.js'
-import { decodeHeader, type MessageHeader } from './message.js'
+import type { ReplicatedLog, StreamName } from '../replicated-log.js'
+import { decodeHeader, type MessageHeader } from '../message.js'
 
 /** The end of what is certain: a frame and its last message. */
 export interface Mark {

@@ -2,7 +2,7 @@
  * The token of this tab. A server with tokens answers 401; the page then asks for one, once, however many requests are
  * waiting. It is kept in sessionStorage, so it ends with the tab and no other tab or site can read it.
  */
-import { recall, remember } from './storage.js'
+import { recall, remember } from './browser-storage.js'
 
 const KEY = 'orbitstream-token'
 

@@ -1,6 +1,6 @@
 /** Slots: the numbered directories of a spool directory, one spool in each, whether or not a worker owns it. */
 import { join } from 'node:path'
-import type { Files } from './files.js'
+import type { Files } from './file-system.js'
 
 const SLOT = /^slot-(0|[1-9]\d{0,8})$/
 

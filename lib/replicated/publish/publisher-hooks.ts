@@ -1,7 +1,7 @@
 /** What the publisher needs, and whom it tells. */
-import type { ReplicatedLog } from './log.js'
+import type { ReplicatedLog } from '../replicated-log.js'
 import type { StoredFrame } from './pending.js'
-import type { Timing } from './timing.js'
+import type { Timing } from '../timing.js'
 
 export interface PublisherOptions {
   readonly log: ReplicatedLog

@@ -1,8 +1,8 @@
 /** Frames on their way into the log. */
-import type { ClosedBatch } from '../journal/journal.js'
-import { encodeFrameHeader, FRAME_HEADER_BYTES } from '../spool/format/record.js'
+import type { ClosedBatch } from '../../journal/journal.js'
+import { encodeFrameHeader, FRAME_HEADER_BYTES } from '../../spool/format/record.js'
 import type { Mark } from './comparison.js'
-import { partsOf, type OutgoingFrame } from './message.js'
+import { partsOf, type OutgoingFrame } from '../message.js'
 
 /** The stream of one epoch. */
 export interface LaneStream {

@@ -2,7 +2,7 @@
 import type { RouteCall } from '../api/reply.js'
 import type { RouteHandler, RouteTable } from '../api/router.js'
 import type { DataPort, DataQuestion } from '../api/status-port.js'
-import { chooseFormat } from './accept.js'
+import { chooseFormat } from './answer-format.js'
 import type { Read } from '../api/parameters.js'
 import type { RequestReader } from './requests.js'
 

@@ -6,7 +6,7 @@
  */
 import { createLatencies } from './histogram.js'
 import { milliseconds, type Counted } from './summary.js'
-import { formatCount } from '../config/value-types.js'
+import { formatCount } from '../config/setting-types.js'
 import type { TransportStats } from './send/transport.js'
 
 const TERMINAL_INTERVAL_MS = 1_000

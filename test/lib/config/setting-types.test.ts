@@ -2,8 +2,8 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { resolve } from 'node:path'
-import * as types from '../../../lib/config/value-types.js'
-import type { ValueType } from '../../../lib/config/value-types.js'
+import * as types from '../../../lib/config/setting-types.js'
+import type { SettingType } from '../../../lib/config/setting-types.js'
 
 const wholeNumbers = fc.oneof(
   fc.nat(),
@@ -14,7 +14,7 @@ const wholeNumbers = fc.oneof(
   ).map(([count, unit]) => count * unit)
 ).filter(Number.isSafeInteger)
 
-function message (type: ValueType<unknown>, text: string): string {
+function message (type: SettingType<unknown>, text: string): string {
   const parsed = type.parse(text)
   return parsed.ok ? `taken: ${JSON.stringify(parsed.value)}` : parsed.message
 }

@@ -1,7 +1,7 @@
 /**
  * Values as people write them in variables and flags: durations, sizes, numbers, choices, addresses.
  *
- * A ValueType converts text to a value, or to a message that says what is allowed, and a value back to its shortest
+ * A SettingType converts text to a value, or to a message that says what is allowed, and a value back to its shortest
  * text: parse(format(value)) is the value. Messages never contain the text of a `url` or `list`, which may be secret.
  */
 import { isIP } from 'node:net'
@@ -10,7 +10,7 @@ import { distance } from 'fastest-levenshtein'
 
 export type Parsed<T> = { readonly ok: true, readonly value: T } | { readonly ok: false, readonly message: string }
 
-export interface ValueType<T> {
+export interface SettingType<T> {
   /** Name of the type, as shown in help: `<duration>`. */
   readonly name: string
   /** What is allowed, in Markdown. */
@@ -136,7 +136,7 @@ function ranged (
   range: Range,
   read: (text: string) => number | null,
   format: (value: number) => string
-): ValueType<number> {
+): SettingType<number> {
   const limits = rangeText(range, format)
   const allowed = limits === '' ? hint : limits
   return {
@@ -154,14 +154,14 @@ function ranged (
   }
 }
 
-export function integer (range: Range = {}): ValueType<number> {
+export function integer (range: Range = {}): SettingType<number> {
   return ranged('integer', 'a whole number', range, text => {
     const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN
     return Number.isSafeInteger(value) ? value : null
   }, String)
 }
 
-export function decimal (range: Range = {}): ValueType<number> {
+export function decimal (range: Range = {}): SettingType<number> {
   return ranged('number', 'a number', range, text => {
     const value = text.trim() === '' ? NaN : Number(text)
     return Number.isFinite(value) ? value : null
@@ -172,17 +172,17 @@ export function decimal (range: Range = {}): ValueType<number> {
  * @param range in milliseconds
  * @param bareUnit unit of a number without one
  */
-export function duration (range: Range = {}, bareUnit: DurationUnit = 'ms'): ValueType<number> {
+export function duration (range: Range = {}, bareUnit: DurationUnit = 'ms'): SettingType<number> {
   return ranged('duration', 'a duration such as 250ms, 1s, 5m, 2h or 30d', range, text =>
     parseDuration(text, bareUnit), formatDuration)
 }
 
 /** @param range in bytes */
-export function size (range: Range = {}): ValueType<number> {
+export function size (range: Range = {}): SettingType<number> {
   return ranged('size', 'a size such as 512KB, 64MB or 1GB', range, parseSize, formatSize)
 }
 
-export function oneOf<const T extends string> (values: readonly T[]): ValueType<T> {
+export function oneOf<const T extends string> (values: readonly T[]): SettingType<T> {
   return {
     name: values.join('|'),
     allowed: values.map(value => `\`${value}\``).join(', '),
@@ -197,7 +197,7 @@ export function oneOf<const T extends string> (values: readonly T[]): ValueType<
 }
 
 /** Any non-empty text. */
-export function string (): ValueType<string> {
+export function string (): SettingType<string> {
   return {
     name: 'text',
     allowed: 'text',
@@ -207,7 +207,7 @@ export function string (): ValueType<string> {
 }
 
 /** An address to listen on: IPv4, IPv6 or a host name. */
-export function host (): ValueType<string> {
+export function host (): SettingType<string> {
   return {
     name: 'address',
     allowed: 'an IP address or host name',
@@ -219,7 +219,7 @@ export function host (): ValueType<string> {
 }
 
 /** Resolved against the working directory. */
-export function path (): ValueType<string> {
+export function path (): SettingType<string> {
   return {
     name: 'path',
     allowed: 'a directory',
@@ -229,13 +229,13 @@ export function path (): ValueType<string> {
 }
 
 /** As path(), for a file. */
-export function file (): ValueType<string | null> {
+export function file (): SettingType<string | null> {
   const any = path()
   return { ...any, allowed: 'a file', format: text => text ?? '' }
 }
 
 /** A directory, or `off`. */
-export function pathOrOff (): ValueType<string> {
+export function pathOrOff (): SettingType<string> {
   const directory = path()
   return {
     ...directory,
@@ -245,7 +245,7 @@ export function pathOrOff (): ValueType<string> {
 }
 
 /** @param schemes without the colon, as in `postgres` */
-export function url (schemes: readonly string[]): ValueType<string> {
+export function url (schemes: readonly string[]): SettingType<string> {
   const shown = schemes.map(scheme => `${scheme}://`).join(' or ')
   return {
     name: 'url',
@@ -261,7 +261,7 @@ export function url (schemes: readonly string[]): ValueType<string> {
 }
 
 /** A password or similar secret: printable ASCII, which every client and server encodes identically. */
-export function secret (lengthMin: number): ValueType<string | null> {
+export function secret (lengthMin: number): SettingType<string | null> {
   return {
     name: 'text',
     allowed: `${lengthMin} or more printable ASCII characters`,
@@ -276,7 +276,7 @@ export function secret (lengthMin: number): ValueType<string | null> {
 }
 
 /** Comma-separated texts, each at least `lengthMin` characters long. */
-export function list (lengthMin: number): ValueType<readonly string[]> {
+export function list (lengthMin: number): SettingType<readonly string[]> {
   return {
     name: 'list',
     allowed: `comma-separated texts of at least ${lengthMin} characters`,
@@ -291,7 +291,7 @@ export function list (lengthMin: number): ValueType<readonly string[]> {
 }
 
 /** Comma-separated origins as browsers send them (RFC 6454): scheme, host, and the port unless it is the default. */
-export function origins (): ValueType<readonly string[]> {
+export function origins (): SettingType<readonly string[]> {
   return {
     name: 'list',
     allowed: 'comma-separated origins such as https://console.example',
@@ -307,7 +307,7 @@ export function origins (): ValueType<readonly string[]> {
 }
 
 /** A whole number, or `off` for none. */
-export function integerOrOff (range: Range): ValueType<number | null> {
+export function integerOrOff (range: Range): SettingType<number | null> {
   const number = integer(range)
   return {
     ...number,
@@ -318,7 +318,7 @@ export function integerOrOff (range: Range): ValueType<number | null> {
 }
 
 /** Comma-separated IP addresses, and networks in CIDR notation. */
-export function networks (): ValueType<readonly string[]> {
+export function networks (): SettingType<readonly string[]> {
   return {
     name: 'list',
     allowed: 'comma-separated addresses and networks such as 10.0.0.0/8',
@@ -341,7 +341,7 @@ function isNetwork (text: string): boolean {
 }
 
 /** Comma-separated UDP or TCP ports, or `off` for none; 0 picks a free one. */
-export function ports (countMax: number): ValueType<readonly number[]> {
+export function ports (countMax: number): SettingType<readonly number[]> {
   const port = integer({ min: 0, max: 65_535 })
   return {
     name: 'ports',

@@ -4,7 +4,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import t from 'tap'
 import { loadEngine } from '../../../../../../lib/ingress/http/engines/load-engine.js'
-import { checkEngine } from '../../../../../../lib/ingress/http/engines/self-check/check.js'
+import { checkEngine } from '../../../../../../lib/ingress/http/engines/self-check/engine-check.js'
 import type { HttpEngine, HttpExchange, HttpHandler } from '../../../../../../lib/ingress/http/engines/engine.js'
 
 function engineOn (serve: (handler: HttpHandler) => Server): HttpEngine {

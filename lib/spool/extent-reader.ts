@@ -4,7 +4,7 @@
  */
 import type { Position } from '../journal/journal.js'
 import { systemCode } from '../support/errors.js'
-import type { Files, OpenFile } from './files.js'
+import type { Files, OpenFile } from './file-system.js'
 import type { Extent, Frame, ReadPart } from './frame.js'
 import { quarantine, type Gap } from './recover/gap.js'
 import { comparePositions } from './format/position.js'

@@ -1,7 +1,7 @@
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { realFiles } from '../../../lib/spool/files.js'
+import { realFiles } from '../../../lib/spool/file-system.js'
 import { makeDirectory } from './support.js'
 
 t.test('no link is followed, and files are private', async (t) => {

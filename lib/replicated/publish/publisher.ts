@@ -36,13 +36,13 @@
  * - syncing: something failed; no message is under way.
  * - stopped: nothing is sent any more. Final.
  */
-import type { ErrorCode } from '../support/errors.js'
-import { StateMachine } from '../support/state-machine.js'
-import type { ClosedBatch } from '../journal/journal.js'
-import { FRAME_HEADER_BYTES } from '../spool/format/record.js'
+import type { ErrorCode } from '../../support/errors.js'
+import { StateMachine } from '../../support/state-machine.js'
+import type { ClosedBatch } from '../../journal/journal.js'
+import { FRAME_HEADER_BYTES } from '../../spool/format/record.js'
 import { compareStream, START, type Comparison, type Mark } from './comparison.js'
-import { epochIdOf, faultOf, type LogFault, type Reach } from './log.js'
-import { encodePart, encodeSeal } from './message.js'
+import { epochIdOf, faultOf, type LogFault, type Reach } from '../replicated-log.js'
+import { encodePart, encodeSeal } from '../message.js'
 import type { PublisherHooks, PublisherOptions } from './publisher-hooks.js'
 import { markOf, noteStored, numberFrame, storedFrame, type LaneStream, type Pending, type Waiting } from './pending.js'
 

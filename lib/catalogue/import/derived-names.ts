@@ -2,7 +2,7 @@
 import { NAME_BYTES_MAX } from '../../../protocol/schema.js'
 import { STATE_NAME_BYTES_MAX } from '../../../protocol/value-types.js'
 import { STREAM_NAME_BYTES_MAX } from '../../../protocol/catalogue.js'
-import { RESERVED_NAMES } from '../names.js'
+import { RESERVED_NAMES } from '../name-rules.js'
 
 /** Characters that mean something in names of telemetry, and are no ASCII letters. */
 const SPELLED: ReadonlyArray<readonly [RegExp, string]> = [
