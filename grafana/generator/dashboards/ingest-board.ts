@@ -3,12 +3,12 @@ import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard'
 import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import { board, type BoardBuilder } from './boards.js'
-import { COLOUR, drawn, property, statPanel, tablePanel, timePanel } from './panels.js'
+import { board, type BoardBuilder } from '../boards.js'
+import { COLOUR, drawn, property, statPanel, tablePanel, timePanel } from '../panels.js'
 import { prometheusPanels } from './prometheus.js'
-import { sqlTarget } from './sources.js'
-import { ingestNow, ingestOverTime, perSecond } from './sql.js'
-import type { Streams } from './streams.js'
+import { sqlTarget } from '../sources.js'
+import { ingestNow, ingestOverTime, perSecond } from '../sql.js'
+import type { Streams } from '../streams.js'
 
 const LATEST = (column: string): string => `(array_agg(${column} ORDER BY "time" DESC))[1]`
 

@@ -1,7 +1,7 @@
 /** Panels of what only Prometheus has: resolution finer than ten seconds, and per-worker figures. */
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import { timePanel, type TimeOptions } from './panels.js'
-import { PROMETHEUS, promTarget } from './sources.js'
+import { timePanel, type TimeOptions } from '../panels.js'
+import { PROMETHEUS, promTarget } from '../sources.js'
 
 const NONE = 'Prometheus is not running or has no data: start it with "docker compose --profile monitoring up -d"'
 /** Grafana's shortest window with two scrapes in it. */

@@ -4,17 +4,17 @@ import type * as stat from '@grafana/grafana-foundation-sdk/stat'
 import type * as statetimeline from '@grafana/grafana-foundation-sdk/statetimeline'
 import type * as table from '@grafana/grafana-foundation-sdk/table'
 import type * as timeseries from '@grafana/grafana-foundation-sdk/timeseries'
-import { TELEMETRY, type Metric, type Stream } from '../../protocol/catalogue.js'
-import { annotation, board, type BoardBuilder } from './boards.js'
+import { TELEMETRY, type Metric, type Stream } from '../../../protocol/catalogue.js'
+import { annotation, board, type BoardBuilder } from '../boards.js'
 import {
   COLOUR, drawn, property, statePanel, statPanel, statusColumn, tablePanel, timePanel, unitOf
-} from './panels.js'
-import { POSTGRES, sqlTarget, tidy } from './sources.js'
+} from '../panels.js'
+import { POSTGRES, sqlTarget, tidy } from '../sources.js'
 import {
   bucket, FROM, hasStates, inRangeIf, literal, metricTitle, name, RANGE, rolled, SATELLITE, stateJson, stateStatus,
   status, TO
-} from './sql.js'
-import { heardIn, tableOf, type Streams } from './streams.js'
+} from '../sql.js'
+import { heardIn, tableOf, type Streams } from '../streams.js'
 
 /**
  * Up to this, every point is shown, with some slack for "the last five minutes"; then steps of ten seconds; then
