@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { request } from 'undici'
 import { connect } from '../../lib/database/connection.js'
 import {
-  build, copied, environmentOf, only, parseDockerfile, textsOf, wordsOf, type Image
+  build, copied, environmentOf, only, parseDockerfile, textsOf, type Image
 } from '../support/dockerfile.js'
 import { drained } from '../support/health.js'
 import type { Owner } from '../support/owner.js'
@@ -36,6 +36,9 @@ t.setTimeout(BUILD_TIMEOUT_MS)
 
 /** The test runner makes every Node.js process write into this checkout, where the image's user may not. */
 const ASIDE = ['env', '-u', 'NODE_OPTIONS']
+
+/** The words of an exec form, `["a", "b"]`, also after the options of HEALTHCHECK. */
+const wordsOf = (text: string): string[] => JSON.parse(text.slice(text.indexOf('['))) as string[]
 
 interface Ended { readonly code: number | string, readonly out: string, readonly err: string }
 

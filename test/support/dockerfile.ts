@@ -1,18 +1,16 @@
 /**
- * Carries out the project's Dockerfile without an engine: each stage in its own directory, with this machine's sh, node
- * and npm instead of the base image's. Paths of the image (/app, /data) are redirected into the directory, and its user
- * is replaced by one of this machine. Only the instructions and forms that this Dockerfile uses are supported.
+ * Carries out what the project's Dockerfile uses without an engine: each stage in a directory, with this machine's sh,
+ * node and npm. Paths of the image (/app, /data) are redirected there, and its user is replaced by one of ours.
  */
 import { execFile } from 'node:child_process'
 import { cp, mkdir, symlink } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-const RUN_TIMEOUT_MS = 120_000
 /** Instructions that describe the image and change no files. */
 const DESCRIPTIVE = ['WORKDIR', 'ENV', 'VOLUME', 'USER', 'EXPOSE', 'STOPSIGNAL', 'HEALTHCHECK', 'CMD']
 
-export interface Step { readonly instruction: string, readonly text: string }
+interface Step { readonly instruction: string, readonly text: string }
 export interface Stage { readonly base: string, readonly name: string, readonly steps: readonly Step[] }
 export interface Account { readonly uid: number, readonly gid: number }
 interface Run extends Partial<Account> { readonly cwd: string, readonly env: NodeJS.ProcessEnv }
@@ -36,9 +34,6 @@ export function only (stage: Stage, name: string): string {
   return text
 }
 
-/** The words of an exec form, `["a", "b"]`, also after the options of HEALTHCHECK. */
-export const wordsOf = (text: string): string[] => JSON.parse(text.slice(text.indexOf('['))) as string[]
-
 export const environmentOf = (stage: Stage): Record<string, string> =>
   Object.fromEntries(textsOf(stage, 'ENV').map((text) => text.split('=', 2) as [string, string]))
 
@@ -58,28 +53,24 @@ export class Image {
   /** Redirects the image's paths in a text, and replaces its user. */
   localise (text: string): string {
     const { uid, gid } = this.account ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
-    const redirected = text.replaceAll(/(^|[\s=:])\/(?=(?:app|data)\b)/g, `$1${this.directory}/`)
-    return redirected.replaceAll('node:node', `${uid}:${gid}`)
+    return text.replaceAll(/(^|[\s=:])\/(?=(?:app|data)\b)/g, `$1${this.directory}/`)
+      .replaceAll('node:node', `${uid}:${gid}`)
   }
 
   /** How a command runs in the image: working directory, variables and user. */
   options (variables: Record<string, string>, user = this.account): Run {
     const path = process.env['PATH'] ?? ''
-    const env: NodeJS.ProcessEnv = { PATH: path, HOME: this.path('/tmp') }
-    for (const [name, value] of Object.entries(environmentOf(this.stage))) {
-      env[name] = this.localise(value).replace('$PATH', path)
-    }
-    return { cwd: this.path('.'), env: { ...env, ...variables }, ...user }
+    const own = Object.entries(environmentOf(this.stage))
+      .map(([name, value]): [string, string] => [name, this.localise(value).replace('$PATH', path)])
+    const env = { PATH: path, HOME: this.path('/tmp'), ...Object.fromEntries(own), ...variables }
+    return { cwd: this.path('.'), env, ...user }
   }
 }
 
-/** Installs all packages, those of development too. */
+/** Installs all packages, those of development too: `installed` is linked instead. */
 const INSTALL_ALL = 'npm ci --ignore-scripts'
 
-/**
- * Carries out the stages in directories below `root`; returns the images.
- * @param installed what INSTALL_ALL would install: it is linked instead
- */
+/** Carries out the stages in directories below `root`; returns the images. */
 export async function build (
   stages: Stage[], context: string, root: string, user: Account | null, installed: string
 ): Promise<Image[]> {
@@ -100,7 +91,7 @@ export async function build (
         await symlink(installed, image.path('node_modules'))
       } else if (instruction === 'RUN') {
         const options = image.options({ npm_config_prefer_offline: 'true', npm_config_cache: cache }, null)
-        await promisify(execFile)('sh', ['-c', image.localise(text)], { ...options, timeout: RUN_TIMEOUT_MS })
+        await promisify(execFile)('sh', ['-c', image.localise(text)], { ...options, timeout: 120_000 })
       } else if (!DESCRIPTIVE.includes(instruction)) throw new Error(`unsupported instruction: ${instruction}`)
     }
   }
