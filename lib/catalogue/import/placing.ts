@@ -59,13 +59,18 @@ export function place (streams: readonly ImportedStream[], remarks: Remarks): Re
 }
 
 function freeName (original: string, taken: ReadonlyMap<string, unknown>): string {
-  const wanted = streamName(original)
-  const name = isReservedStream(wanted) ? `${wanted.slice(0, STREAM_NAME_BYTES_MAX - 2)}_s` : wanted
+  const name = unreserved(streamName(original))
   let unique = name
-  for (let number = 2; taken.has(unique) || unique === TELEMETRY; number++) {
-    unique = `${name.slice(0, STREAM_NAME_BYTES_MAX - 4)}_${number}`
-  }
+  for (let number = 2; taken.has(unique); number++) unique = `${name.slice(0, STREAM_NAME_BYTES_MAX - 4)}_${number}`
   return unique
+}
+
+/** Some names are reserved as they are, others by how they begin or end, or by the word rollup. */
+function unreserved (name: string): string {
+  const begun = `s_${name.replaceAll('rollup', 'roll_up')}`.slice(0, STREAM_NAME_BYTES_MAX)
+  const ended = (text: string): string => `${text.slice(0, STREAM_NAME_BYTES_MAX - 2)}_s`
+  const isFree = (text: string): boolean => text !== TELEMETRY && !isReservedStream(text)
+  return [name, ended(name), begun].find(isFree) ?? ended(begun)
 }
 
 function placeMetrics ({ name: stream, metrics: all }: ImportedStream, remarks: Remarks): PlacedMetric[] {

@@ -137,6 +137,9 @@ t.test('streams can be chosen', (t) => {
   t.strictSame(
     Object.keys(streamsOf(packets('ORDER', 'Telemetry', 'ORDER_S', 'A_VERY_LONG_NAME_OF_A_PACKET', '7'))),
     ['order_s', 'telemetry', 'order_s_2', 'a_very_long_name_of_a_pa', 's_7'])
+  t.strictSame(
+    Object.keys(streamsOf(packets('Telemetry', 'TELEMETRY_HK', 'SATELLITE_STATUS', 'X_LATE', 'ROLLUP', 'TELEMETRY!'))),
+    ['telemetry', 's_telemetry_hk', 's_satellite_status', 'x_late_s', 's_roll_up', 's_telemetry'])
   t.strictSame(faultsOf(packets(...Array.from({ length: 33 }, (_, i) => `P${i}`)), 'cosmos'), [
     'f: has 33 streams with metrics; a catalogue can have at most 32. Choose among them with --stream, which may be ' +
     `repeated: ${Array.from({ length: 20 }, (_, i) => `P${i}`).join(', ')} …`
@@ -146,6 +149,21 @@ t.test('streams can be chosen', (t) => {
   t.equal(Object.keys(importText(text, 'cosmos', ['second'])).length, 100)
   t.strictSame(faultsOf(text, 'cosmos', ['third']), ['f: has no stream third; it has FIRST, SECOND'])
   t.equal(Object.keys(importText('stream,name\nA b,x\nC,y\n', 'csv', ['a_b'])).length, 1)
+  t.end()
+})
+
+t.test('property: every packet becomes a stream, whatever its name', (t) => {
+  const word = fc.constantFrom(
+    'telemetry', 'Telemetry', 'TELEMETRY ', 'satellite', 'limits', 'rollup', 'x_rollup_y', 'late', 'latest', '10s',
+    'p20261128', 'order', 'batch', 'constructor', 'pg_', 'a'.repeat(24), '日本', '7')
+  const name = fc.array(word, { minLength: 1, maxLength: 3 }).map((words) => words.join('_'))
+  fc.assert(fc.property(fc.uniqueArray(name, { minLength: 1, maxLength: 8 }), (names) => {
+    const outcome = importCatalogue(
+      Buffer.from(`stream,name\n${names.map((each) => `"${each}",x`).join('\n')}\n`), 'csv', 'f')
+    if (!outcome.ok) throw new Error(outcome.faults.join('\n'))
+    const streams = new Set(names.map((each) => each.trim()))
+    if (outcome.streams !== streams.size) throw new Error(outcome.yaml)
+  }), { numRuns: 200 })
   t.end()
 })
 
