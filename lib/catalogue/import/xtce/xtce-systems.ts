@@ -78,6 +78,11 @@ function systemOf (element: XmlElement, parent: XtceSystem | null, remarks: Rema
   }
 }
 
+/** What a system itself has. */
+export function allOf (kind: Kind, system: XtceSystem): Found[] {
+  return [...system[kind]].map(([name, element]) => ({ element, system, path: pathOf(system, name) }))
+}
+
 /** Null: the reference leads nowhere. */
 export function find (kind: Kind, reference: string, from: XtceSystem): Found | null {
   const path = reference.split('/')
@@ -113,7 +118,7 @@ function lookUp (kind: Kind, name: string, system: XtceSystem | null): Found | n
   return element === undefined || system === null ? null : { element, system, path: pathOf(system, name) }
 }
 
-export function pathOf (system: XtceSystem, name: string): string {
+function pathOf (system: XtceSystem, name: string): string {
   const above = system.parent === null ? '' : pathOf(system.parent, '').slice(0, -1)
   return `${above}/${system.name}/${name}`
 }

@@ -8,7 +8,7 @@
 import { ImportError, type ImportedMetric, type ImportedStream } from '../imported.js'
 import type { Remarks } from '../remarks.js'
 import type { StreamFilter } from '../stream-filter.js'
-import { find, readSystems, type Found, type XtceSystem } from './xtce-systems.js'
+import { allOf, find, readSystems, type Found, type XtceSystem } from './xtce-systems.js'
 import { metricsOf } from './xtce-types.js'
 import { childOf, parseXml, type XmlElement } from './xml.js'
 
@@ -41,8 +41,7 @@ class XtceReader {
   ) {}
 
   streams (): ImportedStream[] {
-    const containers = this.systems.flatMap((system) => [...system.containers.keys()].map((name) => (
-      find('containers', name, system) as Found)))
+    const containers = this.systems.flatMap((system) => allOf('containers', system))
     if (containers.length === 0) return this.streamsOfSystems()
     const included = new Set(containers.flatMap((each) => this.includedBy(each)))
     const packets = containers.filter(
@@ -59,8 +58,7 @@ class XtceReader {
       .filter(({ name, system }) => system.parameters.size > 0 && this.filter.wants(name))
       .map(({ name, system }) => ({
         name,
-        metrics: [...system.parameters.keys()].flatMap(
-          (each) => this.metricsOf(find('parameters', each, system) as Found))
+        metrics: allOf('parameters', system).flatMap((each) => this.metricsOf(each))
       }))
       .filter(({ metrics }) => metrics.length > 0)
   }
@@ -131,14 +129,11 @@ class XtceReader {
   private leaveOutStrays (containers: readonly Found[]): void {
     const referred = new Set(containers.flatMap(({ element, system }) => entriesOf(element).flatMap(
       ({ attributes: { parameterRef = '' } }) => find('parameters', parameterRef, system)?.path ?? [])))
-    for (const system of this.systems) {
-      for (const name of system.parameters.keys()) {
-        const { element, path } = find('parameters', name, system) as Found
-        if (this.metrics.has(path)) continue
-        this.remarks.leftOut(element.line, name, referred.has(path)
-          ? 'only abstract containers, or none that is a stream, have it'
-          : 'no container has it')
-      }
+    for (const parameter of this.systems.flatMap((system) => allOf('parameters', system))) {
+      if (this.metrics.has(parameter.path)) continue
+      this.remarks.leftOut(parameter.element.line, nameOf(parameter), referred.has(parameter.path)
+        ? 'only abstract containers, or none that is a stream, have it'
+        : 'no container has it')
     }
   }
 }

@@ -224,6 +224,18 @@ t.test('XTCE: containers that include each other end', (t) => {
   t.end()
 })
 
+t.test('XTCE: names that no reference can have', (t) => {
+  const type = '<ParameterTypeSet><BooleanParameterType name="B"/></ParameterTypeSet>'
+  const parameters = '<ParameterSet><Parameter name="p/q" parameterTypeRef="B"/><Parameter name="." ' +
+    'parameterTypeRef="B"/></ParameterSet>'
+  t.strictSame(Object.keys(importText(xtce(type + parameters), 'xtce')), ['p_q', 'metric'])
+  const container = '<ContainerSet><SequenceContainer name="c/d"><EntryList><ParameterRefEntry parameterRef="."/>' +
+    '</EntryList></SequenceContainer></ContainerSet>'
+  t.strictSame(Object.keys(importText(xtce(type + parameters + container), 'xtce')), ['metric'])
+  t.match(remarksOf(xtce(type + parameters + container), 'xtce'), [/left out: p\/q: no container has it/])
+  t.end()
+})
+
 t.test('XML that nobody should trust', (t) => {
   const bomb = '<!DOCTYPE l [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><SpaceSystem name="&b;"/>'
   t.match(faultsOf(bomb, 'xtce'), ['f:1: has a DOCTYPE, which XTCE does not need: remove it'])
