@@ -126,7 +126,8 @@ class TokenFileReader extends AccessFileReader {
     return value.flatMap((text: unknown, index) => {
       const role = ROLES.find((known) => known === text)
       if (role !== undefined) return [role]
-      return this.refuse([], `${path}[${index}]`, `must be one of ${ROLES.join(', ')}${meant(String(text), ROLES)}`)
+      const hint = typeof text === 'string' ? meant(text, ROLES) : ''
+      return this.refuse([], `${path}[${index}]`, `must be one of ${ROLES.join(', ')}${hint}`)
     })
   }
 

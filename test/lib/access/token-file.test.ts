@@ -73,6 +73,11 @@ t.test('each fault is reported with its position', t => {
       [{ roles: ['read', 'ingst'] }],
       /^tokens\[0\]\.roles\[1\] must be one of ingest, read, operate, admin; did you mean ingest\?$/
     ),
+    // An object that cannot become text.
+    ...entryCases(
+      [7, null, { toString: 1 }].map((role) => ({ roles: [role] })),
+      /^tokens\[0\]\.roles\[0\] must be one of ingest, read, operate, admin$/
+    ),
     ...entryCases(
       [{ satellites: [] }, { satellites: null }],
       /^tokens\[0\]\.satellites must be a non-empty list of ids and patterns; omit it to allow all satellites$/
