@@ -26,9 +26,11 @@ export function parseYaml (text: string): ParsedYaml {
     return { ok: false, faults: [{ line: 1, column: 1, message: 'is nested too deeply' }] }
   }
   const lines = new LineCounter()
-  // The parser's own check for unique keys compares each with all others.
-  const document = parseDocument(
-    text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, version: '1.2', schema: 'core' })
+  // The parser's own check for unique keys compares each with all others; its warnings, which Node.js prints, quote the
+  // file.
+  const document = parseDocument(text, {
+    lineCounter: lines, uniqueKeys: false, prettyErrors: false, logLevel: 'error', version: '1.2', schema: 'core'
+  })
   const syntax = document.errors.map(({ message, pos }) => (
     { ...place(lines, pos[0]), message: `is not valid YAML: ${message}` }))
   const faults = syntax.length > 0 ? syntax.slice(0, FAULTS_MAX) : faultsOfNodes(document, lines)

@@ -33,6 +33,13 @@ keys:
   t.end()
 })
 
+t.test('a key that is a mapping is a fault, of which the parser prints nothing', (t) => {
+  const warnings = t.capture(process, 'emitWarning')
+  t.match(parseUdpKeys(`keys:\n- ? { ${SECRET}: 1 }\n  : 2`, []).faults, [/^keys\[0\] has an unknown field/])
+  t.strictSame(warnings(), [])
+  t.end()
+})
+
 t.test('each fault is reported with its place, and never with a secret', (t) => {
   const cases: Array<[faults: readonly string[], expected: RegExp]> = [
     [parseUdpKeys('', []).faults, /^must be a mapping with keys$/],
