@@ -40,7 +40,8 @@ function withThreshold (
   if (parsed.ok) return merged
   throw new StartupError(
     `${threshold.env}=${value} does not fit the other limits that the catalogue has for ${name}: ` +
-    `${parsed.faults.map(({ message }) => message).join('; ')}. Change the variable, or leave it out.`)
+    `${parsed.faults.map(({ field, message }) => `${field.slice(`default.${name}.`.length)} ${message}`.trim())
+      .join('; ')}. Change the variable, or leave it out.`)
 }
 
 /**

@@ -19,11 +19,11 @@ t.test('a variable of the environment replaces the critical limit of its metric,
 
 t.test('one that does not fit the other limits is refused by name', (t) => {
   const catalogue = catalogueOf('battery_charge_percent: { id: 1, limits: { low: { warning: 20, critical: 10 } } }')
-  const wanted = { name: 'StartupError', message: /^ANOMALY_THRESHOLD_BATTERY=30 .*20 is not above critical 30/ }
+  const wanted = { name: 'StartupError', message: /^ANOMALY_THRESHOLD_BATTERY=30 .*: low warning 20 is not above critical 30/ }
   t.throws(() => defaultLimits({ ...NONE, threshold_battery_charge_percent: 30 }, catalogue), wanted)
   const state = catalogueOf('battery_charge_percent: { id: 1, type: state, states: { LOW: 0, FULL: 1 } }')
   t.throws(
-    () => defaultLimits({ ...NONE, threshold_battery_charge_percent: 30 }, state), { message: /use states/ })
+    () => defaultLimits({ ...NONE, threshold_battery_charge_percent: 30 }, state), { message: /: low is not known; use states/ })
   t.match(
     defaultLimits({ ...NONE, threshold_battery_charge_percent: 15 }, catalogue).default,
     { battery_charge_percent: { low: { warning: 20, critical: 15 } } })
