@@ -84,7 +84,7 @@ class RowReader {
       title: this.cell('title'),
       unit: this.cell('unit'),
       description: this.cell('description'),
-      resolution: this.number('resolution'),
+      resolution: this.resolution(),
       limits: this.limits(),
       range: this.range(),
       id: this.number('id'),
@@ -137,10 +137,17 @@ class RowReader {
     return min === null && max === null ? null : { min, max, outside: outside ?? 'flag' }
   }
 
+  private resolution (): number | null {
+    const step = this.number('resolution')
+    if (step === null || step > 0) return step
+    this.leftOut('resolution', 'it must be above 0')
+    return null
+  }
+
   private number (key: ColumnKey): number | null {
     const text = this.cell(key)
     if (text === '') return null
-    if (this.hasCommas && /^[+-]?\d{1,3},\d{3}$/.test(text)) {
+    if (this.hasCommas && /^[+-]?[1-9]\d{0,2},\d{3}$/.test(text)) {
       this.leftOut(key, 'its comma may separate thousands or decimals: write it without')
       return null
     }

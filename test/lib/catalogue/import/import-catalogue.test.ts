@@ -56,6 +56,13 @@ t.test('headings in any order and of any habit', (t) => {
     [{ min: -5, max: 5 }, { min: 0, outside: 'refuse' }, { max: 1, outside: null }])
   const wrong = importText('name,min,max,type,low\na,5,-5,,\nb,0.5,2,int,\nc,0,1,bool,\nd,0,1,,2\n', 'csv')
   t.strictSame(Object.values(wrong).map(({ range }) => range), [undefined, undefined, undefined, undefined])
+  const numbers = 'name;low;high;lsb\na;-0,125;1,234;0\nb;1,5;12,25;0,5\n'
+  t.strictSame(Object.values(importText(numbers, 'csv')).map(({ limits, resolution }) => [limits, resolution]), [
+    [{ low: { critical: -0.125 } }, undefined], [{ low: { critical: 1.5 }, high: { critical: 12.25 } }, 0.5]
+  ])
+  t.match(remarksOf(numbers, 'csv'), [
+    /left out: resolution of a: it must be above 0/, /left out: high.critical of a: its comma may separate/
+  ])
   t.match(faultsOf('unit,low\nV,3\n', 'csv'), [/^f:1: must have a line of headings with a column "name"/])
   t.end()
 })
