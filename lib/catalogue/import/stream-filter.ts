@@ -1,6 +1,6 @@
 /** Which streams of a file somebody wants: the others are not read, so that there are no remarks about them. */
 import { ImportError } from './imported.js'
-import { streamName } from './derived-names.js'
+import { wordsOf } from './derived-names.js'
 
 /** Streams listed in a message. */
 const LISTED_MAX = 20
@@ -24,16 +24,18 @@ export class StreamFilter {
     return keys.some((key) => this.wanted.has(key))
   }
 
-  /** @throws {ImportError} a stream was wanted, but there is none of the name */
+  /** @throws {ImportError} a stream was wanted, but none of those that there are has the name */
   check (): void {
     const missing = [...this.wanted].find(([key]) => !this.met.has(key))
-    if (missing === undefined) return
+    if (missing === undefined || this.listed.length === 0) return
     const more = this.listed.length > LISTED_MAX ? ' and more' : ''
     throw new ImportError(
       null, `has no stream ${missing[1]}; it has ${this.listed.slice(0, LISTED_MAX).join(', ')}${more}`)
   }
 }
 
+/** In full: long names often differ at their ends only. A name of no Latin letters has no words. */
 function keyOf (name: string): string {
-  return streamName(name)
+  const words = wordsOf(name)
+  return words.length === 0 ? name.trim().toLowerCase() : words.join('_')
 }

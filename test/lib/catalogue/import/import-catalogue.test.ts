@@ -156,6 +156,14 @@ t.test('streams can be chosen', (t) => {
   t.equal(Object.keys(importText(text, 'cosmos', ['second'])).length, 100)
   t.strictSame(faultsOf(text, 'cosmos', ['third']), ['f: has no stream third; it has FIRST, SECOND'])
   t.equal(Object.keys(importText('stream,name\nA b,x\nC,y\n', 'csv', ['a_b'])).length, 1)
+  const alike = 'stream,name\nA very long name of packet 1,x\nA very long name of packet 2,y\n温度,z\n電圧,v\n'
+  t.strictSame(Object.keys(importText(alike, 'csv', ['a_very_long_name_of_packet_2'])), ['y'])
+  t.strictSame(Object.keys(importText(alike, 'csv', ['電圧'])), ['v'])
+  const many = packets(...Array.from({ length: 30 }, (_, i) => `P${i}`))
+  t.match(faultsOf(many, 'cosmos', ['q']), [/^f: has no stream q; it has P0, .*, P19 and more$/])
+  for (const [text, format] of [['# empty', 'cosmos'], ['name\n', 'csv'], ['<SpaceSystem/>', 'xtce']] as const) {
+    t.strictSame(faultsOf(text, format, ['q']), ['f: has no metrics that a catalogue can hold'])
+  }
   t.end()
 })
 
