@@ -34,7 +34,7 @@ export function * cosmosLines (text: string, remarks: Remarks): Generator<Cosmos
       throw new ImportError(line, `has a line of more than ${LINE_MAX} characters`)
     }
     const trimmed = each.trim()
-    if (trimmed === '' || (trimmed.startsWith('#') && (begun === '' || isText))) continue
+    if (trimmed === '' || (trimmed.startsWith('#') && !erb && (begun === '' || isText))) continue
     if (erb || trimmed.includes('<%')) {
       if (!erb) remarks.leftOut(line, 'ERB', 'Ruby code is not run: import what COSMOS makes of the file')
       erb = trimmed.lastIndexOf('<%') > trimmed.lastIndexOf('%>') || (erb && !trimmed.includes('%>'))

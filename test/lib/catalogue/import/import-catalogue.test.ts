@@ -193,7 +193,8 @@ t.test('COSMOS: what a line may look like', (t) => {
   const metrics = importText([
     '# comment <%= not run %>', 'telemetry t p LITTLE_ENDIAN', 'append_item a 32 float "A # in a text" # and a comment',
     'APPEND_ITEM B 8 &', '  UINT \'single "quotes"\'', 'APPEND_ITEM C 8 UINT "one" +', '  # between', '  " two"',
-    '  READ_CONVERSION openc3/conversions/polynomial_conversion.py 1 0.5', '<% if x', 'APPEND_ITEM NOT 8 UINT', '%>',
+    '  READ_CONVERSION openc3/conversions/polynomial_conversion.py 1 0.5',
+    '<% if x', 'APPEND_ITEM NOT 8 UINT', '# end %>',
     'APPEND_ITEM D 8 INT', '  STATE MINUS -1', '  STATE HEX 0x10', 'DELETE_ITEM B', 'APPEND_ITEM A 64 FLOAT'
   ].join('\r\n'), 'cosmos')
   t.strictSame(metrics, {
