@@ -1,6 +1,5 @@
 /** `limits`: show and change the limits, directly in the database; running servers apply a change immediately. */
 import { readFile } from 'node:fs/promises'
-import { hostname, userInfo } from 'node:os'
 import { text as readAll } from 'node:stream/consumers'
 import { readCatalogue } from '../../schema/catalogue-versions.js'
 import { defaultLimits } from '../../catalogue/default-limits.js'
@@ -11,6 +10,7 @@ import { UNDEFINED_TABLE } from '../../database/sqlstates.js'
 import {
   readLimitVersion, readLimits, readLimitsHistory, replaceLimits, seedLimits, type StoredLimits
 } from '../../queries/limits-store.js'
+import { userAtHost } from '../../host/user-at-host.js'
 import { defineCommand, misused, type CommandContext } from '../command.js'
 import { errorLog, withDatabase } from './database.js'
 
@@ -106,7 +106,7 @@ async function change ({ print, complain, values, config }: Context, db: Databas
   await seedLimits(db, defaultLimits(config, catalogue), 'configuration')
   const version = values['if-version'] ?? await readLimitVersion(db)
   const changed = await replaceLimits(
-    db, catalogue.limitable, version, set, `limits set: ${userInfo().username}@${hostname()}`)
+    db, catalogue.limitable, version, set, `limits set: ${userAtHost()}`)
   if (changed === null) {
     complain(
       `error: the limits are no longer at version ${version}, but at ${await readLimitVersion(db)}; nothing was changed`

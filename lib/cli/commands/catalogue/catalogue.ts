@@ -1,6 +1,5 @@
 /** `catalogue`: write, import, check and compare catalogue files, put one into force, and see what is in force. */
 import { readFile, writeFile } from 'node:fs/promises'
-import { hostname, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
@@ -19,6 +18,7 @@ import {
 import { planAdditions } from '../../../schema/catalogue-additions.js'
 import { migrateSchema, planMigrations } from '../../../schema/migrate.js'
 import { policyStatements } from '../../../schema/timescale-policies.js'
+import { userAtHost } from '../../../host/user-at-host.js'
 import { systemCode } from '../../../support/errors.js'
 import { defineCommand, misused, type CommandContext } from '../../command.js'
 import { counted } from '../../table.js'
@@ -119,8 +119,7 @@ async function useFile (context: Context, action: Action, file: string, proposed
   return await withDatabase(config, log, async (db) => {
     if (action === 'diff') return await diff(context, db, proposed)
     const plan = await planCatalogue(db, { proposed, revert: true })
-    const changedBy = `catalogue apply: ${userInfo().username}@${hostname()}`
-    await migrateSchema(db, { log, proposed, revert: true, changedBy })
+    await migrateSchema(db, { log, proposed, revert: true, changedBy: `catalogue apply: ${userAtHost()}` })
     print(describeChange(plan))
     if (!isSameCatalogue(plan.catalogue, plan.inForce.catalogue)) {
       print('Restart running servers, one at a time, to use the new catalogue.')
