@@ -28,18 +28,12 @@ type Reader = (text: string, remarks: Remarks, filter: StreamFilter) => Imported
 const READERS: Readonly<Record<ImportFormat, Reader>> = { csv: readCsv, cosmos: readCosmos, xtce: readXtce }
 const LINE_WIDTH = 120
 
-interface Imported {
-  readonly ok: true
-  readonly yaml: string
-  readonly metrics: number
-  readonly streams: number
-  readonly remarks: Remarks
-}
-
-export type ImportOutcome =
-  | Imported
+/** Remarks may explain the faults: why nothing is left, for example. */
+export type ImportOutcome = { readonly remarks: Remarks } & (
+  | { readonly ok: true, readonly yaml: string, readonly metrics: number, readonly streams: number }
   /** As compilers print them: FILE:LINE: message. */
   | { readonly ok: false, readonly faults: readonly string[] }
+)
 
 /**
  * @param file its name, for messages and the head of the catalogue
@@ -58,13 +52,14 @@ export function importCatalogue (
     const yaml = yamlOf(placed, remarks, file)
     const parsed = parseCatalogue(yaml)
     if (!parsed.ok) {
-      return { ok: false, faults: parsed.faults.map((fault) => describeFault('the catalogue made of it', fault)) }
+      const faults = parsed.faults.map((fault) => describeFault('the catalogue made of it', fault))
+      return { ok: false, faults, remarks }
     }
     const metrics = parsed.catalogue.streams.reduce((sum, stream) => sum + stream.metrics.length, 0)
     return { ok: true, yaml, metrics, streams: placed.size, remarks }
   } catch (error) {
     if (!(error instanceof ImportError)) throw error
-    return { ok: false, faults: [`${file}${error.line === null ? '' : `:${error.line}`}: ${error.message}`] }
+    return { ok: false, faults: [`${file}${error.line === null ? '' : `:${error.line}`}: ${error.message}`], remarks }
   }
 }
 

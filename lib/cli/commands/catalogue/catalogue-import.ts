@@ -20,12 +20,12 @@ export async function importFile (
   { file, format, out, streams }: ImportRequest, { print, complain }: Output
 ): Promise<number> {
   const outcome = importCatalogue(await readSource(file), format, file, streams)
+  for (const line of outcome.remarks.describe(file)) complain(printable(line))
   if (!outcome.ok) {
     for (const fault of outcome.faults) complain(`error: ${printable(fault)}`)
     return 2
   }
   const { yaml, metrics, remarks } = outcome
-  for (const line of remarks.describe(file)) complain(printable(line))
   if (out === undefined) print(yaml.trimEnd())
   else {
     try {

@@ -2,6 +2,7 @@
 import type { Catalogue } from '../../../../protocol/catalogue.js'
 import { describeFault, readCatalogueFile } from '../../../catalogue/catalogue-file.js'
 import type { Config } from '../../../config/settings.js'
+import { printable } from '../../table.js'
 
 /** Null: no file is configured. Undefined: it has faults, and each has been printed. */
 export async function readProposed (
@@ -10,6 +11,6 @@ export async function readProposed (
   if (path === null) return null
   const read = await readCatalogueFile(path)
   if (read.ok) return read.catalogue
-  for (const fault of read.faults) complain(`error: ${describeFault(path, fault)}`)
+  for (const fault of read.faults) complain(`error: ${printable(describeFault(path, fault))}`)
   return undefined
 }

@@ -4,7 +4,6 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { Catalogue, StreamStorage } from '../../../../protocol/catalogue.js'
-import { describeFault, readCatalogueFile } from '../../../catalogue/catalogue-file.js'
 import { catalogueJson } from '../../../catalogue/catalogue-json.js'
 import { isSameCatalogue, type StreamChange, type StreamMetric } from '../../../catalogue/evolution.js'
 import { EXAMPLE } from '../../../catalogue/example.js'
@@ -23,6 +22,7 @@ import { systemCode } from '../../../support/errors.js'
 import { defineCommand, misused, type CommandContext } from '../../command.js'
 import { counted } from '../../table.js'
 import { importFile } from './catalogue-import.js'
+import { readProposed } from './catalogue-proposal.js'
 import { errorLog, withDatabase } from '../database.js'
 
 const ACTIONS = ['init', 'import', 'check', 'diff', 'apply', 'show', 'history'] as const
@@ -60,12 +60,8 @@ export const catalogue = defineCommand({
     if (!FILE_ACTIONS.has(action)) return await look(context, action)
     if (file === undefined) return misused('catalogue', context, `${action} needs a file`)
     if (action === 'import') return await importInto(context, file)
-    const read = await readCatalogueFile(file)
-    if (!read.ok) {
-      for (const fault of read.faults) context.complain(`error: ${describeFault(file, fault)}`)
-      return 2
-    }
-    return await useFile(context, action, file, read.catalogue)
+    const proposed = await readProposed({ catalogue: file }, context.complain)
+    return proposed == null ? 2 : await useFile(context, action, file, proposed)
   }
 })
 
