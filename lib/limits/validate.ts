@@ -289,6 +289,8 @@ class LimitSetReader {
   }
 
   private unknown (name: string, path: string, known: readonly string[]): void {
+    // A set of megabytes may have half a million, and the message takes longer than the look-up.
+    if (this.faults.length === FAULTS_MAX) return
     this.fault(path === '' ? name : `${path}.${name}`, `is not known; use ${listNames(known)}`)
   }
 

@@ -5,6 +5,7 @@ import { METRICS, TELEMETRY } from '../../support/built-in.js'
 import { catalogueOf } from '../../support/catalogues.js'
 import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX } from '../../../lib/limits/validate.js'
 import { parseLimitSet, parseStoredLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
+import { FLOAT } from '../../../protocol/value-types.js'
 import { anySet, setIsValid } from './arbitrary-sets.js'
 
 const [BATTERY, STORAGE] = METRICS.map(({ name }) => name) as [string, string]
@@ -69,6 +70,16 @@ t.test('bounds: overrides, and faults per response', (t) => {
   t.strictSame(faultsOf(overrides(OVERRIDES_MAX, {})), [])
   t.match(faultsOf(overrides(OVERRIDES_MAX + 1, {})), [{ field: 'overrides', message: /at most 10000/ }])
   t.equal(faultsOf(overrides(5_000, 1)).length, 1_000)
+  let messages = 0
+  const names = Object.assign(Array.from({ length: 30 }, (_, index) => `m${index}`), {
+    slice: () => {
+      messages++
+      return []
+    }
+  })
+  const parsed = parseLimitSet(overrides(5_000, { x: 1 }), { metrics: names, types: names.map(() => FLOAT) }, null)
+  t.equal(parsed.ok || parsed.faults.length, 1_000)
+  t.equal(messages, 1_000, 'nothing is composed that is not told')
   t.end()
 })
 
