@@ -6,6 +6,8 @@ import { nearest } from '../config/setting-types.js'
 import { FAULTS_MAX, type Path, type YamlDocument, type YamlFault } from '../config/yaml-document.js'
 
 const CONTROL = /\p{Cc}/u
+/** Longest key repeated in a message: any text may be one. */
+const ECHO_MAX = 64
 
 export interface CatalogueFault extends YamlFault {
   /** `streams.telemetry.metrics.bus_voltage.id`; '' for the whole file. */
@@ -62,7 +64,7 @@ export class FieldReader {
 }
 
 export function text (path: Path): string {
-  return path.join('.')
+  return path.map((key) => String(key).slice(0, ECHO_MAX)).join('.')
 }
 
 /** A lone surrogate is no character, and jsonb refuses it. */

@@ -4,6 +4,8 @@ import { nestsDeeper } from './yaml-depth.js'
 
 /** Faults named of one file. */
 export const FAULTS_MAX = 100
+/** Longest key or alias repeated in a message: any text may be one. */
+const ECHO_MAX = 64
 /** A catalogue has 8: the values of a limit on states. */
 const DEPTH_MAX = 12
 
@@ -74,12 +76,14 @@ function faultsOfNodes (document: Document.Parsed, lines: LineCounter): YamlFaul
     return faults.length < FAULTS_MAX ? undefined : visit.BREAK
   }
   visit(document, {
-    Alias: (_, { source, range }) => fault(range?.[0], `must have no YAML aliases: write what *${source} stands for`),
+    Alias: (_, { source, range }) => fault(
+      range?.[0], `must have no YAML aliases: write what *${source.slice(0, ECHO_MAX)} stands for`),
     Map: (_, { items }) => {
       const keys = new Set<string>()
       for (const { key } of items) {
         const name = isScalar(key) ? String(key.value) : ''
-        if (keys.has(name) && isScalar(key) && fault(key.range?.[0], `has the key ${name} twice`) !== undefined) {
+        const isTold = keys.has(name) && isScalar(key)
+        if (isTold && fault(key.range?.[0], `has the key ${name.slice(0, ECHO_MAX)} twice`) !== undefined) {
           return visit.BREAK
         }
         keys.add(name)

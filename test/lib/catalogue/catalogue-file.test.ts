@@ -274,6 +274,11 @@ t.test('what is no catalogue at all', (t) => {
   t.match(faultsOf(`# ${'x'.repeat(FILE_BYTES_MAX)}`), [new RegExp(`has more than ${FILE_BYTES_MAX} bytes`)])
   const manyAliases = faultsOf(`catalogue: 1\nx: &x [${'1,'.repeat(1_000)}]\ny: [${'*x,'.repeat(1_000)}]\nstreams: {}`)
   t.equal(manyAliases.length, 100)
+  const long = 'k'.repeat(100_000)
+  const repeated = `${long}: 1\n${long}: 2`
+  for (const text of [`${long}: 1`, repeated, `a: &${long} 1\nb: *${long}`, file(`? ${long}\n      : 1`)]) {
+    t.ok(faultsOf(text).every(({ length }) => length < 300), 'a long key is not repeated in full')
+  }
   t.match(manyAliases[1], /3:8 .*must have no YAML aliases: write what \*x stands for/)
   t.match(faultsOf(file('a: &a { id: 1 }', 'b: *a')), [/6:.*aliases/], 'once, at its place')
   t.match(faultsOf('['.repeat(100_000)), [/nested too deeply/])
