@@ -20,9 +20,10 @@ const PARTS_MAX = STATES_MAX + 1
 /** From the mildest alarm to the most severe. */
 const WARNINGS = ['WatchRange', 'WarningRange'] as const
 const CRITICALS = ['DistressRange', 'CriticalRange', 'SevereRange'] as const
-const SEVERITIES: Readonly<Record<string, Severity>> = {
-  watch: 'warning', warning: 'warning', distress: 'critical', critical: 'critical', severe: 'critical'
-}
+const SEVERITIES: ReadonlyMap<string, Severity> = new Map([
+  ['watch', 'warning'], ['warning', 'warning'], ['distress', 'critical'], ['critical', 'critical'],
+  ['severe', 'critical']
+])
 const ALARMS_WITHOUT_PLACE = ['AlarmConditions', 'CustomAlarm', 'ChangeAlarmRanges', 'AlarmMultiRanges',
   'ChangePerSecondAlarmRanges', 'StringAlarmList'] as const
 
@@ -36,20 +37,26 @@ interface Named {
   readonly system: XtceSystem
 }
 
-/** The metrics of a parameter: one, none with a remark, or those of the members of an aggregate. */
-export function metricsOf ({ element, system, path }: Found, remarks: Remarks): ImportedMetric[] {
+/**
+ * The metrics of a parameter: one, none with a remark, or those of the members of an aggregate.
+ * @param count is told of the line of each parameter and member
+ */
+export function metricsOf (
+  { element, system, path }: Found, remarks: Remarks, count: (line: number) => void
+): ImportedMetric[] {
   const name = element.attributes['name'] ?? ''
   const typeRef = element.attributes['parameterTypeRef'] ?? ''
-  return new ParameterReader(remarks).read({ name, origin: path, element, typeRef, system }, 0)
+  return new ParameterReader(remarks, count).read({ name, origin: path, element, typeRef, system }, 0)
 }
 
 class ParameterReader {
   private members = 0
 
-  constructor (private readonly remarks: Remarks) {}
+  constructor (private readonly remarks: Remarks, private readonly count: (line: number) => void) {}
 
   read (named: Named, depth: number): ImportedMetric[] {
     const { name, element: { line }, typeRef, system } = named
+    this.count(line)
     const types = chainOf(typeRef, system)
     const [type] = types
     if (type === undefined) {
@@ -119,7 +126,6 @@ class TypeReader {
       line: element.line,
       type,
       states: type === 'state' ? this.sharedStates() : [],
-      title: '',
       unit: this.unit(),
       description: this.description(),
       resolution: type === 'float' || type === 'float32' ? calibrator : null,
@@ -184,7 +190,7 @@ class TypeReader {
     return this.enumerations().map(({ attributes: { label = '', value = '' } }) => ({
       name: label,
       value: numberOf(value) ?? NaN,
-      severity: SEVERITIES[levels.get(label) ?? without] ?? null
+      severity: SEVERITIES.get(levels.get(label) ?? without) ?? null
     }))
   }
 

@@ -119,9 +119,11 @@ class XtceReader {
   }
 
   private metricsOf (parameter: Found): ImportedMetric[] {
-    const metrics = this.metrics.get(parameter.path) ?? metricsOf(parameter, this.remarks)
+    const count = (line: number): void => { this.count(line) }
+    const known = this.metrics.get(parameter.path)
+    known?.forEach(({ line }) => { count(line) })
+    const metrics = known ?? metricsOf(parameter, this.remarks, count)
     this.metrics.set(parameter.path, metrics)
-    for (const { line } of metrics) this.count(line)
     return metrics
   }
 
