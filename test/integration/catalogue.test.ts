@@ -5,6 +5,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { catalogue } from '../../lib/cli/commands/catalogue/catalogue.js'
+import { loadConfig } from '../../lib/config/config.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import type { Summary } from '../../lib/sim/summary.js'
@@ -96,6 +98,48 @@ t.test('a faulty file: every fault with its place, exit code 2, nothing changed'
     await runIngest(['catalogue', 'check', join(directory, 'none.yaml')]), { code: 2, err: /cannot be read: ENOENT/ })
   t.match(await runIngest(['catalogue', 'chekc', file]), { code: 2, err: /is not one of init, import, check/ })
   await t.rejects(readFile(join(directory, 'data', 'spool')), { code: 'ENOENT' })
+})
+
+t.test('what diff, apply, show and history say of each change, and what is refused', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const postgres = await startTestPostgres(t)
+  const loaded = loadConfig({ env: { DATABASE_URL: postgres.url } })
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  const values = { from: undefined, out: undefined, stream: [], count: 20, json: false }
+  const run = async (...positionals: string[]): Promise<{ code: number, out: string, err: string }> => {
+    const texts = { out: '', err: '' }
+    const code = await catalogue.run({
+      config: loaded.config,
+      sources: {},
+      values,
+      positionals,
+      print: (text) => { texts.out += `${text}\n` },
+      complain: (text) => { texts.err += `${text}\n` }
+    })
+    return { code, ...texts }
+  }
+  const file = join(directory, 'c.yaml')
+  const write = async (...streams: string[]): Promise<void> => await writeFile(
+    file, `{ catalogue: 1, streams: { ${streams.join(', ')} } }`)
+  for (const [words, problem] of [
+    [['show', file], 'show takes no file'], [['check'], 'check needs a file'],
+    [['import', file], 'import needs --from with one of csv, cosmos, xtce']
+  ] as const) t.match(await run(...words), { code: 2, out: '', err: `error: ${problem}\nTry: ` })
+  const old = 'old: { id: 2, metrics: { x: { id: 1 } } }'
+  await write('telemetry: { metrics: { a: { id: 1 }, b: { id: 2, unit: V } } }', old)
+  t.match(await run('apply', file), { code: 0, out: '+ old (id 2): a new table, with 1 metric, and its rollups\n' })
+  t.match(await run('apply', file), { code: 0, out: /^The catalogue is already in force\.\n$/ })
+  await write('telemetry: { metrics: { a: { id: 1 } } }', old)
+  await t.rejects(run('apply', file), { name: 'StartupError', message: /b \(id 2\) is missing/ })
+  await write(
+    'telemetry: { interval: 1s, metrics: { a: { id: 1, retired: true }, b: { id: 2, simulate: { kind: constant } }, ' +
+    'c: { id: 3, unit: A } } }', 'old: { id: 2, retired: true, metrics: { x: { id: 1 } } }')
+  const said = '+ c (id 3, A): a new column\n- old: retired; its tables and points stay\n' +
+    '- a: retired; its column and points stay\n~ telemetry: interval\n~ b: unit, simulate\n'
+  t.match(await run('diff', file), { code: 0, out: `${said}ALTER TABLE ` })
+  t.match(await run('apply', file), { code: 0, out: `${said}Restart running servers, one at a time` })
+  t.match(await run('history'), { code: 0, out: /^ {5}2 .* 2 metrics .*\n {5}1 .* 2 streams with 3 metrics .*\n$/ })
+  t.match(await run('show'), { code: 0, out: /^catalogue: 1\nstreams:\n/ })
 })
 
 t.test('frames of an earlier catalogue are stored after a kill and a start with a new metric', async (t) => {

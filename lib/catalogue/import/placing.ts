@@ -61,7 +61,9 @@ export function place (streams: readonly ImportedStream[], remarks: Remarks): Re
 function freeName (original: string, taken: ReadonlyMap<string, unknown>): string {
   const name = unreserved(streamName(original))
   let unique = name
-  for (let number = 2; taken.has(unique); number++) unique = `${name.slice(0, STREAM_NAME_BYTES_MAX - 4)}_${number}`
+  for (let number = 2; taken.has(unique); number++) {
+    unique = unreserved(`${name.slice(0, STREAM_NAME_BYTES_MAX - 4)}_${number}`)
+  }
   return unique
 }
 

@@ -89,6 +89,15 @@ t.test('every fault is named, with its place', (t) => {
     faultsOf(file('a: { id: 1, type: state, states: { OFF: 0, 1: 1, ON: 0, FAST: 1.5, FAR: 32768 } }')),
     [/states\.1 is not a valid state name/, /states\.ON 0 is already the number of OFF/,
       /FAST must be a whole number from -32768 to 32767/, /FAR must be a whole number/])
+  for (const [metric, fault] of [
+    ['aliases: b', 'aliases must be a list of names'],
+    ['type: state, states: [A]', 'states must be a mapping'],
+    ['limits: 5', 'limits must be an object with low, high, change'],
+    ['type: state, limits: { states: { critical: [A] } }', 'a has no states: names with their numbers'],
+    ['simulate: walk', 'simulate must be a mapping with kind, between, beyond'],
+    ['type: bool, simulate: [1]', 'simulate must be a mapping with kind'],
+    ['resolution: 0', 'resolution must be a number above 0'], ['retired: 1', 'retired must be true or false']
+  ] as const) t.match(faultsOf(file(`a: { id: 1, ${metric} }`)), [fault], metric)
   t.match(faultsOf(file('a: { id: 1, type: state, states: {} }')), [/must have 1 to 256 names with their numbers/])
   t.match(
     faultsOf(file(

@@ -89,6 +89,7 @@ t.test('SPOOL_DIR may be servers of a replicated log; the password is not shown'
   t.same(logTarget(config), { servers, user: 'ingest', password: 'p@ss' })
   t.same(logTarget(configOf({ env: { SPOOL_DIR: 'nats://a' } })), { servers: ['a'], user: null, password: null })
   t.equal(logTarget(configOf({})), null)
+  t.match(logTarget(configOf({ env: { SPOOL_DIR: 'nats://u:%ff%zz@a' } })), { password: '%ff%zz' }, 'as it is')
   const shown = describeConfig(config, { env: { SPOOL_DIR: url } }).find(({ name }) => name === 'SPOOL_DIR')
   t.equal(shown?.value, 'nats://ingest:***@10.0.0.1,b.example:4333,[::1]:4222')
   for (const wrong of ['nats://', 'nats://a b', 'nats://a,,b', 'nats://a:99999', 'nats://a/b']) {
@@ -216,6 +217,10 @@ t.test('conflicting settings', t => {
   t.same(problemsOf({ env: { WORKERS: '4.5', MAX_CONNECTIONS: '6' } }).map(({ setting }) =>
     setting), ['WORKERS'], 'not compared with an invalid value')
   t.same(problemsOf({ env: { RETENTION: '7d', TIME_WINDOW_PAST: '7d' } }), [])
+  t.same(problemsOf({ env: { CLIENT_CONNECTIONS: '9' } }), [])
+  t.match(problemsOf({ env: { CLIENT_CONNECTIONS: '9', HTTP_ENGINE: 'uws' } }), [
+    { setting: 'CLIENT_CONNECTIONS', message: /^needs HTTP_ENGINE auto or node/ }
+  ])
   t.same(problemsOf({ env: {}, flags: { retention: '7d' } }), [{
     setting: '--retention',
     message: '7d is shorter than TIME_WINDOW_PAST (30d): points would be dropped as soon as they are stored; ' +

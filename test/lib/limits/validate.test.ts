@@ -150,6 +150,11 @@ t.test('states and bools have lists of values', (t) => {
   ] as const) t.same(faults(metric, limits), [])
   for (const [metric, limits, fault] of [
     ['mode', { low: { critical: 1 } }, 'default.mode.low is not known; use states, change'],
+    ['mode', [], 'default.mode must be an object with states, change'],
+    ['volts', null, 'default.volts must be an object with low, high, change'],
+    ['mode', { states: [], change: { warning: 'any' } },
+      'default.mode.states must be an object with warning, critical'],
+    ['on', { states: { critical: true } }, 'default.on.states.critical must be a list of true or false'],
     ['mode', { states: {} }, 'default.mode.states has neither warning nor critical; leave it out instead'],
     ['mode', { states: { critical: [] } }, 'default.mode.states.critical must be a list of names of states'],
     ['mode', { states: { critical: 'SAFE' } }, 'default.mode.states.critical must be a list of names of states'],
