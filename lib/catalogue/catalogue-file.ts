@@ -24,12 +24,12 @@
  *   8. A number, and no other type, may have a valid range of values of its type. What is simulated, and limits, are
  *      within it.
  */
-import { createReadStream } from 'node:fs'
 import {
   Catalogue, STREAMS_MAX, STREAM_ID_MAX, TELEMETRY, TELEMETRY_ID, type Metric, type StreamDefinition
 } from '../../protocol/catalogue.js'
 import { ALIASES_MAX, METRICS_MAX } from '../../protocol/schema.js'
 import { FORM } from './catalogue-json.js'
+import { readBounded } from '../config/bounded-file.js'
 import { parseDuration } from '../config/setting-types.js'
 import { parseYaml, type Path } from '../config/yaml-document.js'
 import type { CatalogueFault, Fields } from './field-reader.js'
@@ -59,12 +59,8 @@ export function parseCatalogue (text: string): ParsedCatalogue {
   if (!parsed.ok) return { ok: false, faults: parsed.faults.map((fault) => ({ ...fault, path: '' })) }
   const reader = new CatalogueReader(parsed.document)
   const catalogue = reader.read()
-  if (catalogue === null || reader.faults.length > 0) {
-    return {
-      ok: false, faults: reader.faults.toSorted((a, b) => a.line - b.line || a.column - b.column)
-    }
-  }
-  return { ok: true, catalogue }
+  if (catalogue !== null) return { ok: true, catalogue }
+  return { ok: false, faults: reader.faults.toSorted((a, b) => a.line - b.line || a.column - b.column) }
 }
 
 /** As compilers print it, so that editors find the place: FILE:LINE:COLUMN. */
@@ -74,19 +70,13 @@ export function describeFault (file: string, { line, column, path, message }: Ca
 
 /** Reads a catalogue from a file. A file that cannot be read has one fault. */
 export async function readCatalogueFile (file: string): Promise<ParsedCatalogue> {
-  try {
-    const chunks: Buffer[] = []
-    // `end` is the last byte that is read: one too many is found out.
-    for await (const chunk of createReadStream(file, { end: FILE_BYTES_MAX })) chunks.push(chunk as Buffer)
-    return parseCatalogue(Buffer.concat(chunks).toString('utf8'))
-  } catch (error) {
-    return {
-      ok: false, faults: [{ line: 1, column: 1, path: '', message: `cannot be read: ${(error as Error).message}` }]
-    }
-  }
+  const { text, problem } = await readBounded(file, FILE_BYTES_MAX, 'any')
+  if (problem === null) return parseCatalogue(text)
+  return { ok: false, faults: [{ line: 1, column: 1, path: '', message: problem }] }
 }
 
 class CatalogueReader extends MetricReader {
+  /** Null: there are faults. */
   read (): Catalogue | null {
     const fields = this.fields(this.document.value, [], ['catalogue', 'streams'])
     if (fields === null) return null
