@@ -58,6 +58,7 @@ export const PLAIN = {
 /** The fields that a sender sends together: a packet, a container, the rows of a sheet with one name. */
 export interface ImportedStream {
   readonly name: string
+  /** Without any it is left out. */
   readonly metrics: readonly ImportedMetric[]
 }
 

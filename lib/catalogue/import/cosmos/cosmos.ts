@@ -95,7 +95,7 @@ class CosmosReader {
   streams (): ImportedStream[] {
     const packets = [...this.packets.values()]
     const hasTargets = new Set(packets.map(({ target }) => target)).size > 1
-    const streams = packets.map(({ target, name, items, isVirtual }) => {
+    return packets.map(({ target, name, items, isVirtual }) => {
       const all = [...items.values()]
       if (isVirtual && all[0] !== undefined) {
         this.remarks.leftOut(all[0].line, `packet ${target} ${name}`, 'it is virtual: a part of other packets')
@@ -105,7 +105,6 @@ class CosmosReader {
         metrics: (isVirtual ? [] : all).flatMap((item) => item.metric(JSON.stringify([target, name, item.name])) ?? [])
       }
     })
-    return streams.filter(({ metrics }) => metrics.length > 0)
   }
 
   private begin (target: string, name: string): void {

@@ -50,7 +50,7 @@ class XtceReader {
       .filter(({ name }) => this.filter.wants(name))
       .map(({ name, container }) => ({ name, metrics: this.metricsIn(container) }))
     if (streams.length === packets.length) this.leaveOutStrays(containers)
-    return streams.filter(({ metrics }) => metrics.length > 0)
+    return streams
   }
 
   private streamsOfSystems (): ImportedStream[] {
@@ -60,7 +60,6 @@ class XtceReader {
         name,
         metrics: allOf('parameters', system).flatMap((each) => this.metricsOf(each))
       }))
-      .filter(({ metrics }) => metrics.length > 0)
   }
 
   /** Paths of the containers among the entries of one. */
