@@ -59,8 +59,7 @@ export async function queryAnomalies (db: Database, filter: AnomalyFilter): Prom
     ORDER BY "time" DESC, satellite_id DESC, metric DESC, value DESC, limits_version DESC, severity DESC,
       side DESC, limit_value DESC
     LIMIT ${bind(filter.countMax)} OFFSET ${bind(filter.cursor?.given ?? 0)}`, values)
-  const next = rows.length < filter.countMax ? null : cursorBehind(rows, filter.cursor)
-  return { anomalies: rows.map(anomalyOf), next }
+  return { anomalies: rows.map(anomalyOf), next: cursorBehind(rows, filter) }
 }
 
 function conditionsOf (filter: AnomalyFilter, bind: (value: unknown) => string): string[] {
@@ -94,9 +93,9 @@ function anomalyOf (row: Row): Anomaly {
   }
 }
 
-function cursorBehind (rows: readonly Row[], before: AnomalyCursor | null): AnomalyCursor | null {
+function cursorBehind (rows: readonly Row[], { cursor: before, countMax }: AnomalyFilter): AnomalyCursor | null {
   const last = rows.at(-1)
-  if (last === undefined) return null
+  if (last === undefined || rows.length < countMax) return null
   const { micros, satellite_id: satellite, metric } = last
   const alike = rows.filter((row) => row.micros === micros && row.satellite_id === satellite && row.metric === metric)
   const timeMicros = Number(micros)
