@@ -1,7 +1,6 @@
 /** The limits from the catalogue and the configuration: stored in a database that has none yet. */
 import { TELEMETRY, THRESHOLDS, hasLimits, type Catalogue, type Metric } from '../../protocol/catalogue.js'
 import type { StreamMetric } from './evolution.js'
-import { PointSchema } from '../../protocol/schema.js'
 import { ValueType } from '../../protocol/value-types.js'
 import type { Config } from '../config/settings.js'
 import { StartupError } from '../support/startup-error.js'
@@ -35,8 +34,8 @@ function withThreshold (
   const value = threshold === undefined ? null : config[`threshold_${threshold.metric}`]
   if (threshold === undefined || value === null) return limits
   const merged = { ...limits, [threshold.side]: { ...limits[threshold.side], critical: value } }
-  const schema = new PointSchema([name], [], [new ValueType(type, states)])
-  const parsed = parseLimitSet({ default: { [name]: merged } }, schema, null)
+  const metrics = { metrics: [name], types: [new ValueType(type, states)] }
+  const parsed = parseLimitSet({ default: { [name]: merged } }, metrics, null)
   if (parsed.ok) return merged
   throw new StartupError(
     `${threshold.env}=${value} does not fit the other limits that the catalogue has for ${name}: ` +

@@ -2,7 +2,7 @@
 import {
   ID_MAX, NUMBER_SIMULATIONS, type Metric, type MetricLimits, type NumberSimulation, type Simulation
 } from '../../protocol/catalogue.js'
-import { PointSchema, isMetricName } from '../../protocol/schema.js'
+import { isMetricName } from '../../protocol/schema.js'
 import { OUTSIDES, isInRange, type Outside, type ValidRange } from '../../protocol/valid-range.js'
 import {
   METRIC_TYPES, STATES_MAX, STATE_MAX, STATE_MIN, ValueType, isStateName, type MetricType,
@@ -56,8 +56,8 @@ export class MetricReader extends FieldReader {
       unit: this.readText('unit', fields, path, UNIT_MAX, ''),
       description: this.readText('description', fields, path, DESCRIPTION_MAX, ''),
       resolution: this.readField(
-        'resolution', fields, path, (step): step is number => isFinite(step) && step > 0, 'must be a number above 0',
-        null),
+        'resolution', fields, path, (step): step is number => Number.isFinite(step) && (step as number) > 0,
+        'must be a number above 0', null),
       range,
       limits,
       simulation,
@@ -111,7 +111,7 @@ export class MetricReader extends FieldReader {
     if (value === undefined || !isMetricName(name) || isReserved(name)) return {}
     // The states are at fault, and named already.
     if (type.name === 'state' && type.states.length === 0) return {}
-    const parsed = parseLimitSet({ default: { [name]: value } }, new PointSchema([name], [], [type]), null)
+    const parsed = parseLimitSet({ default: { [name]: value } }, { metrics: [name], types: [type] }, null)
     if (parsed.ok) return withoutNegativeZeros(parsed.set.default[name] ?? {})
     const prefix = `default.${name}`
     for (const { field, message } of parsed.faults) {
@@ -204,10 +204,6 @@ export class MetricReader extends FieldReader {
 /** Of `states.critical[1]`. */
 function pathOf (field: string): Path {
   return (field.match(/[^.[\]]+/g) ?? []).map((key) => /^\d+$/.test(key) ? Number(key) : key)
-}
-
-function isFinite (value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
 }
 
 /** jsonb has no negative zero: a stored catalogue would differ from its file. JSON.stringify writes it as 0. */

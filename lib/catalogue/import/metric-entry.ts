@@ -1,6 +1,5 @@
 /** An imported metric as the entry of a catalogue file: what does not fit there is left out, with a remark. */
 import type { MetricLimits, Severity, SideLimits, StateLimits } from '../../../protocol/catalogue.js'
-import { PointSchema } from '../../../protocol/schema.js'
 import { boundsOf, isInRange, type ValidRange } from '../../../protocol/valid-range.js'
 import {
   STATES_MAX, STATE_MAX, STATE_MIN, ValueType, type MetricType, type State
@@ -14,23 +13,7 @@ import type { PlacedMetric } from './placing.js'
 import type { Remarks } from './remarks.js'
 
 /** The keys of a metric in the file, in the order in which people read them; undefined ones are not written. */
-export interface MetricEntry {
-  readonly id: number
-  readonly type: MetricType | undefined
-  readonly title: string
-  readonly unit: string | undefined
-  readonly description: string | undefined
-  readonly resolution: number | undefined
-  readonly states: Readonly<Record<string, number>> | undefined
-  readonly range: RangeEntry | undefined
-  readonly limits: MetricLimits | undefined
-  readonly aliases: readonly string[] | undefined
-  readonly retired: true | undefined
-}
-
-type RangeEntry = Readonly<{ min?: number, max?: number, outside?: 'refuse' | null }>
-
-export function entryOf ({ name, id, metric, aliases }: PlacedMetric, remarks: Remarks): MetricEntry {
+export function entryOf ({ name, id, metric, aliases }: PlacedMetric, remarks: Remarks): object {
   const { type, states } = typeOf(metric, remarks)
   const limits = type === 'state'
     ? stateLimits(metric, states, remarks)
@@ -117,7 +100,7 @@ function numberLimits (
     ...low === undefined ? {} : { low: withoutIdle(low, `low warning of ${original}`, line, remarks) },
     ...high === undefined ? {} : { high: withoutIdle(high, `high warning of ${original}`, line, remarks) }
   }
-  const parsed = parseLimitSet({ default: { [name]: limits } }, new PointSchema([name], [], [type]), null)
+  const parsed = parseLimitSet({ default: { [name]: limits } }, { metrics: [name], types: [type] }, null)
   if (parsed.ok) return limits
   remarks.leftOut(line, `limits of ${original}`,
     'they contradict each other: low critical < low warning < high warning < high critical must hold')
@@ -134,7 +117,7 @@ function withoutIdle (side: SideLimits, what: string, line: number, remarks: Rem
 /** One that a catalogue can have; what is outside it is flagged unless the source says otherwise. */
 function rangeOf (
   { name, line, range }: ImportedMetric, type: ValueType, limits: MetricLimits, remarks: Remarks
-): RangeEntry | undefined {
+): object | undefined {
   if (range === null) return undefined
   const reason = rangeFault(range, type, limits)
   if (reason !== null) {
