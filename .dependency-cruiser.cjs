@@ -38,7 +38,7 @@ const ROOMS = {
   ],
   operations: ['config', 'database', 'drain', 'journal', 'lane', 'limits', 'pipeline', 'schema', 'spool', 'support'],
   client: [],
-  sim: ['config', 'support']
+  sim: ['client', 'config', 'support']
 }
 
 const room = ([name, others]) => ({

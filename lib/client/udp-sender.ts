@@ -6,11 +6,11 @@
  *
  * UDP has no answers and no retries. Points that must not get lost go over HTTP.
  */
-import { createSocket, type Socket } from 'node:dgram'
-import { lookup } from 'node:dns/promises'
+import type { Socket } from 'node:dgram'
 import { PACKET_BYTES_RECOMMENDED } from '../../protocol/packet/packet.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
 import { TELEMETRY } from '../../protocol/catalogue.js'
+import { connectUdp } from './udp-socket.js'
 
 export interface UdpSenderOptions {
   /** `udp://host:8081` */
@@ -49,33 +49,26 @@ export class UdpSender {
   private readonly timer: NodeJS.Timeout
   /** Sent since the last tick. */
   private isActive = false
+  private closing: Promise<void> | null = null
 
   private constructor (
     private readonly socket: Socket, private readonly options: NumberedOptions, private readonly first: PacketEncoder
   ) {
     this.packets.set(TELEMETRY, first)
     this.timer = setInterval(() => this.tick(), PACKET_MS)
-    // Errors that belong to no packet, such as ICMP messages.
-    socket.on('error', () => {})
   }
 
-  /** @throws {Error} if the name of the host cannot be resolved, or the URL is not one of UDP, or the key is none */
+  /**
+   * @throws {Error} if the URL is not one of UDP, the key is none, the name of the host cannot be resolved, or there is
+   *   no route to it
+   */
   static async open (options: UdpSenderOptions): Promise<UdpSender> {
-    const { protocol, hostname, port } = new URL(options.url)
-    if (protocol !== 'udp:' || port === '') throw new TypeError(`${options.url} is not like udp://host:8081`)
+    const url = new URL(options.url)
+    if (url.protocol !== 'udp:' || !(Number(url.port) > 0)) throw new TypeError(`${options.url} is not like udp://host:8081`)
     const numbered = { ...options, epoch: options.epoch ?? Date.now() * MICROS_PER_MS }
     // Before there is a socket to close: throws if an option is wrong.
     const first = openPacket(numbered, TELEMETRY)
-    const { address, family } = await lookup(hostname.replace(/^\[|\]$/g, ''))
-    const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject)
-      socket.connect(Number(port), address, () => {
-        socket.off('error', reject)
-        resolve()
-      })
-    })
-    return new UdpSender(socket, numbered, first)
+    return new UdpSender(await connectUdp(url), numbered, first)
   }
 
   /**
@@ -101,6 +94,11 @@ export class UdpSender {
 
   /** Sends the rest, and heartbeats by which the server notices if the packets before them are missing. */
   async close (): Promise<void> {
+    this.closing ??= this.end()
+    await this.closing
+  }
+
+  private async end (): Promise<void> {
     clearInterval(this.timer)
     if (this.waiting().length > 0) this.flush()
     const heartbeat = Buffer.from(this.first.finish(this.seq))

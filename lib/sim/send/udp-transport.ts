@@ -11,12 +11,12 @@
  * Packets are encoded where they are sent from: each encoder has its own buffer, which is free again once the kernel
  * has taken the datagram.
  */
-import { createSocket, type Socket } from 'node:dgram'
-import { lookup } from 'node:dns/promises'
+import type { Socket } from 'node:dgram'
 import { setTimeout as wait } from 'node:timers/promises'
 import { PACKET_BYTES_RECOMMENDED, PACKET_BYTES_MAX } from '../../../protocol/packet/packet.js'
 import type { PointSchema } from '../../../protocol/schema.js'
 import { KEYED_BYTES_MAX, PacketEncoder } from '../../../protocol/packet/packet-encoder.js'
+import { connectUdp } from '../../client/udp-socket.js'
 import { frameBytesMax } from './bodies.js'
 import { codeOf } from './http-transport.js'
 import { countFailure, type Outlet, type Transport, type TransportStats } from './transport.js'
@@ -95,22 +95,11 @@ export class UdpTransport implements Transport {
     this.stats = options.stats
     this.account = new UdpAccount(options.url, options.token, options.sender, this.epoch)
     this.timer = setInterval(() => this.beat(), PARTIAL_PACKET_MS)
-    // Errors not tied to a send(), such as ICMP messages.
-    socket.on('error', () => {})
   }
 
-  /** Resolves once the address is resolved; rejects if it cannot be. */
+  /** Rejects if the address cannot be resolved, or there is no route to it. */
   static async connect (options: UdpTransportOptions): Promise<UdpTransport> {
-    const { address, family } = await lookup(options.udpUrl.hostname.replace(/^\[|\]$/g, ''))
-    const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject)
-      socket.connect(Number(options.udpUrl.port), address, () => {
-        socket.off('error', reject)
-        resolve()
-      })
-    })
-    const transport = new UdpTransport(socket, options)
+    const transport = new UdpTransport(await connectUdp(options.udpUrl), options)
     transport.dropsBefore = await transport.account.ofDrops()
     return transport
   }

@@ -167,6 +167,8 @@ t.test('no receiver, and no report', async (t) => {
   t.match(summary, { ok: false, accepted: 0, udp: { received: null, missing: null, kernel_drops: null } })
   t.equal(summary.failed, summary.sent)
   t.match(summaryText(summary), 'Received   unknown: the server did not report on')
+  const [url, udpUrl] = [new URL('http://127.0.0.1:1'), new URL('udp://255.255.255.255:8081')]
+  await t.rejects(run({ url, udpUrl }), { code: 'EACCES' }, 'broadcast, which no socket may use by default')
 })
 
 t.test('an incomplete packet is sent within a second, and idle time produces heartbeats', async (t) => {
