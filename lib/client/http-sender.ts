@@ -2,7 +2,7 @@
  * Sends points over HTTP until the server has them.
  *
  *   points → bodies of BODY_POINTS → POST /telemetry[/stream]/batch → 202
- *                                         ├─ 408, 429, 500, 503, not reached: again, after Retry-After or a pause
+ *                                         ├─ 408, 429, 500, 503, not connected: again, after Retry-After or a pause
  *                                         ├─ 413: in halves
  *                                         └─ anything else: SendError
  *
@@ -66,10 +66,9 @@ const IDLE_MS = 5_000
 const AGAIN: ReadonlySet<number> = new Set([408, 429, 500, 503])
 /** Codes that say that points may have been stored. */
 const UNKNOWN: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed'])
-/** Errors of connections on which nothing was sent. */
-const NOT_CONNECTED: ReadonlySet<string> = new Set([
-  'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'
-])
+/** Codes of TLS errors that will not go away, such as a certificate that is not trusted. */
+const TLS_FAULT = /CERT|^ERR_(TLS|SSL|OSSL)_|^UNABLE_TO_/
+const PRINTABLE = /^[ -~]+$/
 
 interface Failure {
   readonly kind: 'again' | 'unknown' | 'too_large' | 'final'
@@ -85,10 +84,17 @@ export class HttpSender {
   private readonly base: string
   private readonly headers: Record<string, string>
   private readonly patienceMs: number
+  /** Errors of connections on which nothing was sent. */
+  private readonly notConnected = new WeakSet<Error>()
+  private closing: Promise<void> | null = null
 
-  /** @throws {TypeError} if the URL is invalid */
+  /** @throws {TypeError} if the URL is not one of HTTP, or the token is not printable ASCII */
   constructor (private readonly options: HttpSenderOptions) {
-    const { origin, pathname } = new URL(options.url)
+    const { protocol, origin, pathname } = new URL(options.url)
+    if (!/^https?:$/.test(protocol)) throw new TypeError(`${options.url} is not like http://host:8080`)
+    if (options.token !== undefined && !PRINTABLE.test(options.token)) {
+      throw new TypeError('the token must consist of printable ASCII characters, without a line break')
+    }
     this.base = `${origin}${pathname.replace(/\/+$/, '')}/telemetry`
     this.headers = {
       'content-type': 'application/json',
@@ -101,6 +107,7 @@ export class HttpSender {
       keepAliveMaxTimeout: IDLE_MS,
       ...options.tls === undefined ? {} : { connect: options.tls }
     })
+    this.agent.on('connectionError', (_origin, _targets, error) => { this.notConnected.add(error) })
   }
 
   /**
@@ -127,7 +134,8 @@ export class HttpSender {
 
   /** Ends the connections once they are idle. */
   async close (): Promise<void> {
-    await this.agent.close()
+    this.closing ??= this.agent.close()
+    await this.closing
   }
 
   /** Null: the server has it. */
@@ -153,9 +161,10 @@ export class HttpSender {
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
       const text = `The server at ${this.options.url} could not be reached: ${message === '' ? code : message}`
-      return NOT_CONNECTED.has(code)
-        ? { kind: 'again', code: 'unreachable', message: text }
-        : { kind: 'unknown', code: 'outcome_unknown', message: `${text}. The points may have been stored.` }
+      if (!this.notConnected.has(error as Error)) {
+        return { kind: 'unknown', code: 'outcome_unknown', message: `${text}. The points may have been stored.` }
+      }
+      return { kind: TLS_FAULT.test(code) ? 'final' : 'again', code: 'unreachable', message: text }
     }
   }
 }

@@ -2,11 +2,13 @@
 import t from 'tap'
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { SendError } from '../../../lib/client/client.js'
 import { HttpSender, type HttpSenderOptions, type Point } from '../../../lib/client/client.js'
 import { nodeEngine } from '../../../lib/ingress/http/engines/node/node.js'
+import { makeCertificate, NO_CERTIFICATES } from '../../support/certificates.js'
 import { freePort } from '../../support/free-port.js'
 import type { Owner } from '../../support/owner.js'
 import { startRig } from '../ingress/http/engines/rig.js'
@@ -119,4 +121,28 @@ t.test('something else than OrbitStream', async (t) => {
   t.teardown(() => other.close())
   const error = await errorOf(senderTo(t, `http://127.0.0.1:${(other.address() as AddressInfo).port}`).send(pointsOf(1)))
   t.match(error, { code: 'status_404', message: 'The server answered 404.' })
+})
+
+t.test('a certificate that is not trusted is no reason to try again: nothing was sent', NO_CERTIFICATES === false
+  ? {}
+  : { skip: NO_CERTIFICATES }, async (t) => {
+  const { cert, key } = await makeCertificate(t.testdir(), 'server')
+  const server = createTlsServer({ cert, key }, (request, response) => {
+    request.resume().on('end', () => response.writeHead(202).end())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { server.close() })
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const error = await errorOf(senderTo(t, url, { acceptDuplicates: true }).send(pointsOf(1)))
+  t.match(error, { code: 'unreachable', sent: 0, message: /self-signed certificate$/ })
+  await senderTo(t, url, { tls: { ca: cert } }).send(pointsOf(1))
+})
+
+t.test('options with which nothing could be sent; closing twice', async (t) => {
+  for (const url of ['127.0.0.1:8080', 'localhost:8080', 'udp://127.0.0.1:8081', '']) {
+    t.throws(() => new HttpSender({ url }), TypeError, url)
+  }
+  t.throws(() => new HttpSender({ url: 'http://localhost', token: 'read from a file\n' }), /^the token .* line break/)
+  const sender = new HttpSender({ url: 'http://localhost' })
+  await Promise.all([sender.close(), sender.close()])
 })
