@@ -11,5 +11,7 @@ function isOperating (error: Error): boolean {
 /** The message of an operating error; the stack of a bug. */
 export function describeFailure (error: unknown): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`
-  return `error: ${isOperating(error) ? error.message : error.stack ?? error.message}`
+  if (!isOperating(error)) return `error: ${error.stack ?? error.message}`
+  // That of several attempts to connect has no message.
+  return `error: ${error.message === '' ? systemCode(error) : error.message}`
 }

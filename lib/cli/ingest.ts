@@ -13,7 +13,7 @@ import { nearest } from '../config/setting-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import { describeFailure } from './failure.js'
 import { columns } from './help.js'
-import { end, STANDARD_OUTPUT, type Output } from './output.js'
+import { end, STANDARD_OUTPUT, tolerateLostReaders, type Output } from './output.js'
 import type { ConfigSources } from '../config/config.js'
 import type { Config } from '../config/settings.js'
 import type { Command } from './command.js'
@@ -166,10 +166,7 @@ async function actAsOwner ({ settings }: Command, { dataDir }: Config, { complai
  */
 export async function main (argv: readonly string[], program: CommandProgram = INGEST): Promise<void> {
   const output = STANDARD_OUTPUT
-  // A reader that closes early (`| head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-  })
+  tolerateLostReaders()
   try {
     const command = await findCommand(argv)
     process.exitCode = command === null

@@ -8,13 +8,15 @@ import { fetchCatalogue } from './simulator/sim-catalogue.js'
 import { randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
+import { TruthFile } from '../sim/fleet/truth.js'
 import { waitForServer } from '../sim/server-check.js'
 import { simulate, type SimulationOptions, type UdpOptions } from '../sim/simulate.js'
 import { describeCause, summaryText, verdictText } from '../sim/summary.js'
 import { formatCount, url as urlType } from '../config/setting-types.js'
 import { parseArguments, usageError } from './arguments.js'
 import type { OptionValues } from './options.js'
-import { end, STANDARD_OUTPUT } from './output.js'
+import { describeFailure } from './failure.js'
+import { end, STANDARD_OUTPUT, tolerateLostReaders } from './output.js'
 import { onSignals } from './signals.js'
 import { CHECK_COMMAND, check } from './simulator/sim-check.js'
 import { ADMISSION_OPTIONS, API_URL_OPTION, readServer } from './simulator/sim-server.js'
@@ -148,29 +150,41 @@ const SPEC = {
  * @param argv the words after the program's name
  */
 export async function main (argv: readonly string[], program = PROGRAM): Promise<void> {
-  if (argv[0] === CHECK_COMMAND) {
-    process.exitCode = await check(argv.slice(1), program, STANDARD_OUTPUT)
-    return
+  tolerateLostReaders()
+  try {
+    process.exitCode = argv[0] === CHECK_COMMAND
+      ? await check(argv.slice(1), program, STANDARD_OUTPUT)
+      : await run(argv, program)
+  } catch (error) {
+    complain(describeFailure(error))
+    process.exitCode = 1
   }
+}
+
+async function run (argv: readonly string[], program: string): Promise<number> {
   const parsed = readArguments(argv, program)
-  if (parsed.kind === 'exit') {
-    process.exitCode = end(parsed, STANDARD_OUTPUT)
-    return
-  }
+  if (parsed.kind === 'exit') return end(parsed, STANDARD_OUTPUT)
   const abort = new AbortController()
   const signals = onSignals(complain, () => abort.abort())
   try {
-    process.exitCode = await runSimulation(parsed.options, parsed.json, abort.signal)
+    return await runSimulation(parsed, abort.signal)
   } finally {
     signals.release()
   }
 }
 
 /** What a command line says; the catalogue comes from the server. */
-type RunOptions = Omit<SimulationOptions, 'catalogue'>
+type RunOptions = Omit<SimulationOptions, 'catalogue' | 'truth'>
+
+interface Plan {
+  readonly options: RunOptions
+  /** Path; null: none. */
+  readonly truthFile: string | null
+  readonly json: boolean
+}
 
 type Arguments =
-  | { readonly kind: 'run', readonly options: RunOptions, readonly json: boolean }
+  | { readonly kind: 'run' } & Plan
   | { readonly kind: 'exit', readonly exitCode: 0 | 2, readonly text: string }
 
 function readArguments (argv: readonly string[], program: string): Arguments {
@@ -191,10 +205,9 @@ function readArguments (argv: readonly string[], program: string): Arguments {
     format: values.format ?? 'json',
     seed: values.seed ?? randomInt(SEED_MAX),
     connectionsMax: values.connections,
-    truthFile: values.truth ?? null,
     udp
   }
-  return { kind: 'run', options, json: values.json }
+  return { kind: 'run', options, truthFile: values.truth ?? null, json: values.json }
 }
 
 /** Null: HTTP. A text: what is wrong. */
@@ -212,7 +225,7 @@ function readUdp (values: OptionValues<typeof SPEC.options>, apiUrl: URL): UdpOp
   if (sender.length > SENDER_CHARACTERS_MAX) return `--sender: at most ${SENDER_CHARACTERS_MAX} characters are allowed`
   const url = urlType(['udp']).parse(udpUrl ?? `udp://${apiUrl.hostname}:${UDP_PORT}`)
   if (!url.ok) return `--udp-url: ${url.message}`
-  if (new URL(url.value).port === '') return '--udp-url: needs a port, as in udp://127.0.0.1:8081'
+  if (!(Number(new URL(url.value).port) > 0)) return '--udp-url: needs a port, as in udp://127.0.0.1:8081'
   const key = readSecret(UDP_KEY, values['udp-key'], values['udp-key-file'])
   return 'problem' in key ? key.problem : { udpUrl: new URL(url.value), pointsPerPacket, sender, key: key.text }
 }
@@ -221,7 +234,7 @@ function defaultSender (): string {
   return `sim-${hostname().replace(/[^\w.-]/g, '').slice(0, 16)}-${process.pid}`
 }
 
-async function runSimulation (options: RunOptions, json: boolean, stop: AbortSignal): Promise<number> {
+async function runSimulation ({ options, truthFile, json }: Plan, stop: AbortSignal): Promise<number> {
   const missing = await waitForServer(options.url, SERVER_WAIT_MS, stop)
   if (missing !== null) {
     complain(`error: no server answers at ${options.url.origin}: ${describeCause(missing)}.\n` +
@@ -233,12 +246,16 @@ async function runSimulation (options: RunOptions, json: boolean, stop: AbortSig
     complain(`error: ${catalogue}`)
     return 1
   }
-  complain(describePlan(options))
-  const summary = await simulate({ ...options, catalogue }, process.stderr, stop)
-  print(json ? JSON.stringify(summary) : summaryText(summary))
-  if (summary.ok) return 0
-  if (!json) complain(verdictText(summary))
-  return 1
+  const truth = truthFile === null ? null : await TruthFile.open(truthFile)
+  try {
+    complain(describePlan(options))
+    const summary = await simulate({ ...options, catalogue, truth }, process.stderr, stop)
+    print(json ? JSON.stringify(summary) : summaryText(summary))
+    if (!summary.ok && !json) complain(verdictText(summary))
+    return summary.ok ? 0 : 1
+  } finally {
+    await truth?.close()
+  }
 }
 
 function describePlan (options: RunOptions): string {

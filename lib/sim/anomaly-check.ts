@@ -7,12 +7,20 @@
  */
 import { askApi } from './send/api-request.js'
 import { apiBase, bearer } from './send/bearer.js'
+import { describeCause } from './summary.js'
+import { codeOf } from './send/http-transport.js'
+import { StartupError } from '../support/startup-error.js'
 import type { TrueAnomaly } from './fleet/truth.js'
 
 export interface Comparison {
   readonly found: number
   readonly missed: readonly TrueAnomaly[]
   readonly false: readonly TrueAnomaly[]
+}
+
+interface Page {
+  readonly anomalies: readonly TrueAnomaly[]
+  readonly next: string | null
 }
 
 const PAGE_MAX = 10_000
@@ -36,7 +44,11 @@ export function compare (truth: readonly TrueAnomaly[], stored: readonly TrueAno
   return { found: truth.length - missed.length, missed, false: surplus }
 }
 
-/** All stored anomalies from the first time to the last, inclusive. @param token null: none */
+/**
+ * All stored anomalies from the first time to the last, inclusive.
+ * @param token null: none
+ * @throws {StartupError} the server does not answer, or with something else
+ */
 export async function fetchAnomalies (
   url: URL,
   token: string | null,
@@ -52,12 +64,24 @@ export async function fetchAnomalies (
       limit: String(PAGE_MAX),
       ...cursor === null ? {} : { cursor }
     })
-    const { status, text } = await askApi(
-      `${apiBase(url)}/anomalies?${query.toString()}`, ANSWER_TIMEOUT_MS, bearer(token))
-    if (status !== 200) throw new Error(`the server answered ${status}: ${text.trim()}`)
-    const page = JSON.parse(text) as { anomalies: TrueAnomaly[], next: string | null }
+    const page = await readPage(`${apiBase(url)}/anomalies`, query.toString(), token)
     for (const anomaly of page.anomalies) anomalies.push(anomaly)
     cursor = page.next
   } while (cursor !== null)
   return anomalies
+}
+
+async function readPage (address: string, query: string, token: string | null): Promise<Page> {
+  const { status, text } = await askApi(`${address}?${query}`, ANSWER_TIMEOUT_MS, bearer(token))
+    .catch((cause: unknown) => {
+      throw new StartupError(`no answer from ${address}: ${describeCause(codeOf(cause))}`, { cause })
+    })
+  if (status !== 200) throw new StartupError(`${address} answers ${status}: ${text.trim()}`)
+  try {
+    const page = JSON.parse(text) as Page
+    if (Array.isArray(page.anomalies)) return page
+  } catch {
+    // Said below.
+  }
+  throw new StartupError(`${address} is not that of OrbitStream; check --api-url`)
 }

@@ -37,6 +37,6 @@ async function ask (url: URL, timeoutMs: number): Promise<'there' | 'starting' |
     const { status } = await askApi(`${apiBase(url)}/health`, timeoutMs)
     return status === STARTING_STATUS ? 'starting' : 'there'
   } catch (error) {
-    return { error: error instanceof Error ? codeOf(error) : String(error) }
+    return { error: codeOf(error) }
   }
 }

@@ -7,7 +7,7 @@ import { Pacer } from './pacer.js'
 import { Progress, type ProgressStream } from './run-progress.js'
 import { Run } from './run.js'
 import { createStats, type Transport } from './send/transport.js'
-import { TruthFile } from './fleet/truth.js'
+import type { TruthFile } from './fleet/truth.js'
 import { summarize, type Summary } from './summary.js'
 import { UdpTransport, type UdpTransportOptions } from './send/udp-transport.js'
 
@@ -28,8 +28,8 @@ export interface SimulationOptions {
   readonly format: BodyFormat
   readonly connectionsMax: number
   readonly token: string | null
-  /** File to write the injected anomalies to, see truth.ts; null: none. */
-  readonly truthFile: string | null
+  /** Gets the injected anomalies; null: nobody does. */
+  readonly truth: TruthFile | null
   /** Null: HTTP. */
   readonly udp: UdpOptions | null
   /** How long to wait for the last responses. */
@@ -58,9 +58,8 @@ export async function simulate (
 ): Promise<Summary> {
   let anomalies = 0
   let pointsPerSecond = 0
-  const truth = options.truthFile === null ? null : new TruthFile(options.truthFile)
   const stats = createStats(options.udp === null)
-  const { satellites, url, token } = options
+  const { satellites, url, token, truth } = options
   // Over UDP, the packets of all streams have one sequence.
   const udp = options.udp === null ? null : await UdpTransport.connect({ ...options.udp, url, token, stats })
   const transports: Transport[] = udp === null ? [] : [udp]
@@ -109,7 +108,6 @@ export async function simulate (
   } finally {
     progress.stop()
     await Promise.all(transports.map(async (transport) => await transport.close()))
-    await truth?.close()
   }
   return summarize({ seed: options.seed, satellites: options.satellites, pointsPerSecond }, {
     sendingMs: sendingMs(),

@@ -193,6 +193,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   EPIPE: 'connection closed by the server',
   closed: 'connection closed by the server before it answered',
   timeout: 'timed out',
+  TimeoutError: 'timed out',
   DEPTH_ZERO_SELF_SIGNED_CERT: NOT_TRUSTED,
   SELF_SIGNED_CERT_IN_CHAIN: NOT_TRUSTED,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NOT_TRUSTED,

@@ -107,7 +107,7 @@ async function ask (origin: string, token: string | null, timeoutMs: number): Pr
       `the server at ${origin} is not OrbitStream (status ${status}); check HOST and PORT`
     }
   } catch (error) {
-    const cause = error instanceof Error ? codeOf(error) : String(error)
+    const cause = codeOf(error)
     return {
       problem: cause === 'TimeoutError'
         ? `no answer from ${origin} within ${timeoutMs / 1000} s`

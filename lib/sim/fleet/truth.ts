@@ -3,9 +3,11 @@
  *
  *   {"satellite_id":"SAT-0042","metric":"battery_charge_percent","time":"2026-11-23T12:00:00.250Z","value":4.51}
  */
-import { createReadStream, createWriteStream } from 'node:fs'
+import { once } from 'node:events'
+import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import { createInterface } from 'node:readline'
+import { StartupError } from '../../support/startup-error.js'
 
 export interface TrueAnomaly {
   readonly satellite_id: string
@@ -16,13 +18,16 @@ export interface TrueAnomaly {
 }
 
 export class TruthFile {
-  private readonly stream
-  private failure: Error | null = null
+  private constructor (private readonly stream: WriteStream) {
+    // Reported by close(), so that the run is not lost.
+    stream.on('error', () => {})
+  }
 
-  constructor (path: string) {
-    this.stream = createWriteStream(path)
-    // Reported at the end, so that the run is not lost.
-    this.stream.on('error', (error) => { this.failure = error })
+  /** Rejects if the file cannot be created. */
+  static async open (path: string): Promise<TruthFile> {
+    const stream = createWriteStream(path)
+    await once(stream, 'open')
+    return new TruthFile(stream)
   }
 
   write (satelliteId: string, metric: string, timeMs: number, value: number): void {
@@ -35,14 +40,10 @@ export class TruthFile {
     this.stream.write(`${JSON.stringify(line)}\n`)
   }
 
-  /** Rejects if the file could not be written. */
+  /** Rejects if a line could not be written. */
   async close (): Promise<void> {
-    if (this.failure === null) {
-      this.stream.end()
-      await finished(this.stream)
-      return
-    }
-    throw this.failure
+    this.stream.end()
+    await finished(this.stream)
   }
 }
 
@@ -53,7 +54,7 @@ export async function readTruth (path: string): Promise<TrueAnomaly[]> {
   for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
     number++
     const anomaly = line === '' ? null : readLine(line)
-    if (anomaly === undefined) throw new Error(`${path}, line ${number}: not an anomaly as written by --truth`)
+    if (anomaly === undefined) throw new StartupError(`${path}, line ${number}: not an anomaly as written by --truth`)
     if (anomaly !== null) found.push(anomaly)
   }
   return found

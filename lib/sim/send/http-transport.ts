@@ -270,9 +270,9 @@ export class HttpTransport implements Transport, Outlet {
 }
 
 /** The code of a network error; its name if it has none. */
-export function codeOf (error: Error): string {
+export function codeOf (error: unknown): string {
   const code = systemCode(error)
-  return code === '' ? error.name : code
+  return code !== '' ? code : error instanceof Error ? error.name : String(error)
 }
 
 /** Code and message of the server's error; '' if the body is not in the server's format. */

@@ -11,6 +11,8 @@ t.test('operating errors are one sentence', async t => {
     describeFailure(new OperatingError('database_unavailable', 'The database cannot be reached: refused')),
     'error: The database cannot be reached: refused'
   )
+  const nobody = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' })
+  t.equal(describeFailure(nobody), 'error: ECONNREFUSED')
   const missing = await readFile('/nowhere/at/all').catch((error: unknown) => error)
   t.equal(describeFailure(missing), "error: ENOENT: no such file or directory, open '/nowhere/at/all'")
 })

@@ -20,7 +20,7 @@ const options = (url: URL, changes: Partial<SimulationOptions> = {}): Simulation
   seed: 42,
   connectionsMax: 10,
   token: null,
-  truthFile: null,
+  truth: null,
   udp: null,
   ...changes
 })

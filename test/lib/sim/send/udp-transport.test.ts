@@ -94,7 +94,7 @@ async function run (
     seed: 42,
     connectionsMax: 1,
     token: null,
-    truthFile: null,
+    truth: null,
     udp: {
       udpUrl,
       pointsPerPacket,
