@@ -3,6 +3,7 @@
  *
  * Both run as separate programs, as a user would start them. They are in their own process groups, so that Ctrl-C
  * reaches only this process, which stops them in order: first the sender, then the server. Settings are passed on.
+ * Signals after the first go to both, which a second one ends at once.
  */
 import { fetchCatalogue } from './simulator/sim-catalogue.js'
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -16,6 +17,7 @@ import { summaryText, type Summary } from '../sim/summary.js'
 import { formatCount } from '../config/setting-types.js'
 import type { ConfigSources } from '../config/config.js'
 import { defineCommand } from './command.js'
+import { reachable } from './address.js'
 import { psqlHint } from './welcome.js'
 
 const SATELLITES = 100
@@ -38,7 +40,11 @@ export const demo = defineCommand({
       complain('error: The demo speaks plain HTTP, on this machine: unset TLS_CERT, or run `start` and `sim`.')
       return 2
     }
-    return await runDemo(flagsOf(sources), psqlHint(config))
+    if (config.apiTokens.length > 0 || config.apiTokensFile !== null) {
+      complain('error: The demo has no token: unset API_TOKENS and API_TOKENS_FILE, or run `start` and `sim`.')
+      return 2
+    }
+    return await runDemo(flagsOf(sources), reachable(config.host), psqlHint(config))
   }
 })
 
@@ -55,7 +61,8 @@ function launch (args: readonly string[]): ChildProcess {
 /** Stops a child gracefully; resolves with its exit code. */
 async function stop (child: ChildProcess): Promise<number> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode ?? 1
-  child.kill('SIGTERM')
+  // A second signal would kill it.
+  if (!child.killed) child.kill('SIGTERM')
   const [code] = await once(child, 'exit') as [number | null]
   return code ?? 1
 }
@@ -142,22 +149,41 @@ function report (summary: Summary, waiting: number | null): string {
   return lines.join('\n') + '\n'
 }
 
-/** @param flags for the server */
-async function runDemo (flags: readonly string[], psql: string): Promise<number> {
+/** Resolves at the first signal; later ones are passed to the children of that time. */
+async function firstSignal (children: readonly ChildProcess[]): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let isFirst = true
+    const handle = (): void => {
+      if (!isFirst) for (const child of children) child.kill('SIGTERM')
+      isFirst = false
+      resolve()
+    }
+    // SIGHUP: the terminal was closed, which the children do not notice.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, handle)
+  })
+}
+
+/**
+ * @param flags for the server
+ * @param host where it is reached
+ */
+async function runDemo (flags: readonly string[], host: string, psql: string): Promise<number> {
   process.stdout.write('Starting OrbitStream and its embedded PostgreSQL; the first start takes a few seconds …\n')
   const server = launch(['start', ...flags])
-  // SIGHUP: the terminal was closed, which the children do not notice.
-  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')])
+  const children = [server]
+  const interrupted = firstSignal(children)
   const ready = await Promise.race([serverReady(server), interrupted.then(() => null)])
   if (ready === null) return await stop(server)
-  const url = `http://127.0.0.1:${String(ready['port'])}`
+  const url = `http://${host}:${String(ready['port'])}`
   const catalogue = await fetchCatalogue(new URL(url), null)
   process.stdout.write(guide(url, psql, typeof catalogue === 'string' ? '' : catalogue.telemetry.live[0]?.name ?? ''))
   const simulator = launch([
     'sim', '-s', String(SATELLITES), '-r', String(POINTS_PER_SECOND), '-d', '0', '--json', '--api-url', url
   ])
+  children.push(simulator)
   const summarized = summaryOf(simulator)
   await Promise.race([interrupted, once(server, 'exit'), once(simulator, 'exit')])
+  const simulatorEnded = simulator.exitCode !== null || simulator.signalCode !== null
   await stop(simulator)
   process.stdout.write('Storing the remaining points and stopping …\n\n')
   const summary = await summarized
@@ -165,5 +191,6 @@ async function runDemo (flags: readonly string[], psql: string): Promise<number>
   if (summary !== null) process.stdout.write(report(summary, waiting))
   const code = await stop(server)
   process.stdout.write(code === 0 ? 'Stopped.\n' : `The server exited with code ${code}.\n`)
-  return code === 0 && waiting !== 0 ? 1 : code
+  if (simulatorEnded) process.stdout.write('The simulator ended by itself.\n')
+  return code === 0 && (waiting !== 0 || simulatorEnded) ? 1 : code
 }
