@@ -71,9 +71,10 @@ async function readValue ({ complain }: Context, file: string | undefined): Prom
 async function show ({ print, values, config }: Context, db: Database): Promise<number> {
   const catalogue = await readCatalogue(db)
   const stored = await readLimits(db, catalogue.limitable)
-  if (values.json && stored !== null) print(JSON.stringify(view(stored)))
+  // Until the first start stores them.
+  const shown = stored ?? { version: 0, changedAt: null, changedBy: null, set: defaultLimits(config, catalogue) }
   // The bare set, as `set` expects it.
-  else print(JSON.stringify(stored?.set ?? defaultLimits(config, catalogue), null, 2))
+  print(values.json ? JSON.stringify(view(shown)) : JSON.stringify(shown.set, null, 2))
   return 0
 }
 
@@ -119,6 +120,8 @@ async function change ({ print, complain, values, config }: Context, db: Databas
   return 0
 }
 
-function view ({ version, changedAt, changedBy, set }: StoredLimits): object {
+type Shown = Pick<StoredLimits, 'version' | 'set'> & Record<'changedAt' | 'changedBy', string | null>
+
+function view ({ version, changedAt, changedBy, set }: Shown): object {
   return { version, changed_at: changedAt, changed_by: changedBy, limits: set }
 }
