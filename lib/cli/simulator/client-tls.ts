@@ -1,5 +1,7 @@
 /** Options of programs that talk to a server over TLS: whom they trust, and the certificate that they present. */
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import type { Option } from '../options.js'
 
 export const CLIENT_TLS_OPTIONS = [
@@ -24,7 +26,7 @@ export interface ClientTls { ca?: string, cert?: string, key?: string }
 
 type Values = Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>
 
-/** Reads the files. A text: what is wrong. */
+/** Reads the files, and checks that a connection can use them. A text: what is wrong. */
 export function readClientTls (values: Values): ClientTls | string {
   if ((values.cert === undefined) !== (values.key === undefined)) return '--cert and --key must be given together'
   const tls: ClientTls = {}
@@ -37,5 +39,21 @@ export function readClientTls (values: Values): ClientTls | string {
       return `--${name}: ${(error as Error).message}`
     }
   }
-  return tls
+  return problemOf(tls) ?? tls
+}
+
+function problemOf (tls: ClientTls): string | null {
+  const attempts = [
+    // node:tls would ignore what it cannot read.
+    ['--ca is not a certificate in PEM', () => tls.ca === undefined || new X509Certificate(tls.ca)],
+    ['--cert and --key are not a certificate in PEM and its key', () => createSecureContext(tls)]
+  ] as const
+  for (const [problem, attempt] of attempts) {
+    try {
+      attempt()
+    } catch {
+      return problem
+    }
+  }
+  return null
 }

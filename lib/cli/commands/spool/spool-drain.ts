@@ -11,7 +11,7 @@ import { listSlots } from '../../../spool/slot-directories.js'
 import { connect } from '../../../database/connection.js'
 import { readLimits } from '../../../queries/limits-store.js'
 import { migrateSchema } from '../../../schema/migrate.js'
-import { formatCount, formatDuration } from '../../../config/setting-types.js'
+import { DAY_MS, formatCount, formatDuration } from '../../../config/setting-types.js'
 import { defineCommand } from '../../command.js'
 import { onSignals } from '../../signals.js'
 import { counted } from '../../table.js'
@@ -40,7 +40,7 @@ async function prepare (
 
 function progressLine (slots: readonly SlotDrain[]): string {
   const sum = (valueOf: (slot: SlotDrain) => number): number => slots.reduce((total, slot) => total + valueOf(slot), 0)
-  const closed = slots.filter(({ waiting }) => waiting === null).length
+  const closed = slots.filter(({ waiting, reason }) => waiting === null && reason === null).length
   return `${counted(sum(({ stored }) => stored), 'row')} stored, ` +
     `${formatCount(sum(({ waiting }) => waiting ?? 0))} pending` +
     (closed === 0 ? '' : `, ${counted(closed, 'slot')} to go`)
@@ -84,6 +84,8 @@ export const spoolDrain = defineCommand({
       name: 'timeout',
       type: 'duration',
       min: 1,
+      // Longer ones are no time for a timer: it would end at once.
+      max: 24 * DAY_MS,
       default: '10m',
       help: 'Time limit; points left by then stay on disk.'
     }
