@@ -4,18 +4,15 @@ import { join } from 'node:path'
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { request } from 'undici'
-import { parseArguments } from '../../lib/cli/arguments.js'
 import { limits as limitsCommand } from '../../lib/cli/commands/limits.js'
-import { loadConfig } from '../../lib/config/config.js'
 import { connect } from '../../lib/database/connection.js'
 import { userAtHost } from '../../lib/host/user-at-host.js'
 import type { Anomaly } from '../../lib/pipeline/rows/anomaly-rows.js'
 import { METRICS } from '../support/built-in.js'
-import { runIngest, type Outcome } from '../support/command.js'
+import { runHere, runIngest, type Outcome } from '../support/command.js'
 import { eventually } from '../support/eventually.js'
 import { readHealth } from '../support/health.js'
 import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { needsRoot } from '../support/other-user.js'
 import { startIngest, startProgram, type Ingest, type Program } from '../support/program.js'
 
 const [BATTERY] = METRICS
@@ -176,18 +173,11 @@ t.test('the command before the first start, and what it refuses', async (t) => {
   const directory = t.testdir({
     'bad.json': '{"default":{"speed":{}}}', 'no.json': 'limits', 'empty.json': '{"default":{}}'
   })
-  const run = async (...words: string[]): Promise<Outcome> => {
-    let [out, err] = ['', '']
-    const [print, complain] = [(text: string) => { out += text }, (text: string) => { err += text }]
-    const parsed = parseArguments({ ...limitsCommand, program: 'limits' }, words)
-    const loaded = loadConfig({ flags: { 'database-url': url } })
-    if (parsed.kind === 'exit' || !loaded.ok) throw new Error('the test is wrong')
-    const code = await limitsCommand.run({ ...parsed, config: loaded.config, sources: {}, print, complain })
-    return { code, out, err }
-  }
+  const run = async (...words: string[]): Promise<Outcome> =>
+    await runHere(limitsCommand, words, { 'database-url': url })
   const bad = join(directory, 'bad.json')
   t.same(await run('get'), {
-    code: 1, out: '', err: 'error: the database has no limits yet: run start or migrate first'
+    code: 1, out: '', err: 'error: the database has no limits yet: run start or migrate first\n'
   })
   t.match(await runIngest(['migrate', '--database-url', url]), { code: 0 })
   const { out } = await run('get')
@@ -203,10 +193,10 @@ t.test('the command before the first start, and what it refuses', async (t) => {
   t.equal((await run('history')).out, '', 'nothing was changed')
   const empty = join(directory, 'empty.json')
   t.same(await run('set', empty, '--if-version', '7'), {
-    code: 1, out: '', err: 'error: the limits are no longer at version 7, but at 1; nothing was changed'
+    code: 1, out: '', err: 'error: the limits are no longer at version 7, but at 1; nothing was changed\n'
   })
-  t.match(await run('set', empty, '--if-version', '1'), { code: 0, out: 'The limits are now at version 2.' })
-  t.match(await run('set', empty), { code: 0, out: 'The limits are unchanged (version 2).' })
+  t.match(await run('set', empty, '--if-version', '1'), { code: 0, out: 'The limits are now at version 2.\n' })
+  t.match(await run('set', empty), { code: 0, out: 'The limits are unchanged (version 2).\n' })
   t.match(JSON.parse((await run('history', '--json')).out), [
     { version: 2, changed_by: `limits set: ${userAtHost()}` },
     { version: 1, changed_by: 'configuration' }

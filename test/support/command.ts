@@ -1,7 +1,10 @@
 /** Runs a command of the programs to its end, as a shell would. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { describeSettings } from '../../lib/config/config.js'
+import { parseArguments } from '../../lib/cli/arguments.js'
+import type { Command } from '../../lib/cli/command.js'
+import type { Option } from '../../lib/cli/options.js'
+import { describeSettings, loadConfig } from '../../lib/config/config.js'
 
 export const INGEST = fileURLToPath(new URL('../../../bin/orbitstream-ingest', import.meta.url))
 const TIMEOUT_MS = 90_000
@@ -41,4 +44,23 @@ export async function runProgram (
       resolve({ code: child.exitCode ?? -1, out, err })
     })
   })
+}
+
+/** Runs a command in this process. @param settings by flag */
+export async function runHere<O extends readonly Option[]> (
+  command: Command<O>, words: readonly string[], settings: Readonly<Record<string, string>>
+): Promise<Outcome> {
+  let [out, err] = ['', '']
+  const parsed = parseArguments({ ...command, program: command.name }, words)
+  const loaded = loadConfig({ flags: settings })
+  if (parsed.kind === 'exit') throw new Error(parsed.text)
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  const code = await command.run({
+    ...parsed,
+    config: loaded.config,
+    sources: { flags: settings },
+    print: (text) => { out += `${text}\n` },
+    complain: (text) => { err += `${text}\n` }
+  })
+  return { code, out, err }
 }
