@@ -6,7 +6,7 @@
  * Signals after the first go to both, which a second one ends at once.
  */
 import { fetchCatalogue } from './simulator/sim-catalogue.js'
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -54,7 +54,9 @@ function flagsOf ({ flags = {}, file }: ConfigSources): string[] {
     .flatMap(([name, value]) => typeof value === 'string' ? [`--${name}=${value}`] : [])
 }
 
-function launch (args: readonly string[]): ChildProcess {
+type Program = ChildProcessByStdio<null, Readable, null>
+
+function launch (args: readonly string[]): Program {
   return spawn(process.execPath, [PROGRAM, ...args], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
@@ -68,8 +70,7 @@ async function stop (child: ChildProcess): Promise<number> {
 }
 
 /** Reads the server's log: prints warnings and errors, resolves when the server is ready. Null: it exited first. */
-async function serverReady (server: ChildProcess): Promise<LogLine | null> {
-  if (server.stdout === null) throw new TypeError('the server log must be a pipe')
+async function serverReady (server: Program): Promise<LogLine | null> {
   const lines = createInterface({ input: server.stdout })
   return await new Promise((resolve) => {
     lines.on('line', (words) => {
@@ -109,9 +110,9 @@ Ctrl-C stops everything. The data is kept for the next start.
 }
 
 /** The simulator's summary; null if it was killed. */
-async function summaryOf (simulator: ChildProcess): Promise<Summary | null> {
+async function summaryOf (simulator: Program): Promise<Summary | null> {
   try {
-    return JSON.parse(await text(simulator.stdout as Readable)) as Summary
+    return JSON.parse(await text(simulator.stdout)) as Summary
   } catch {
     return null
   }

@@ -4,7 +4,7 @@ import type { Database } from '../../database/database.js'
 import { inStream } from '../../database/stream-tables.js'
 import { readCatalogue } from '../../schema/catalogue-versions.js'
 import { fillRollups, type FillOptions } from '../../upkeep/rollup/fill.js'
-import { describeWaiting, type RollupProgress } from '../../upkeep/rollup/progress.js'
+import { describeWaiting } from '../../upkeep/rollup/progress.js'
 import { StartupError } from '../../support/startup-error.js'
 import { defineCommand } from '../command.js'
 import { onSignals } from '../signals.js'
@@ -31,7 +31,7 @@ export const rollupsFill = defineCommand({
       const { waitingMinutes, failedBuckets, failure } = left
       print(waitingMinutes === 0
         ? 'All rollups are up to date.'
-        : `${counted(waitingMinutes ?? 0, 'minute')} of rollups are left: ` +
+        : `${counted(waitingMinutes, 'minute')} of rollups are left: ` +
         `${abort.signal.aborted ? 'stopped' : 'locked by other sessions; run the command again'}.`)
       if (failedBuckets > 0) {
         complain(`error: ${counted(failedBuckets, 'bucket')} failed; the last with: ${printable(String(failure))}`)
@@ -52,7 +52,7 @@ export const rollupsFill = defineCommand({
 /** Stream by stream; returns what is left of all. */
 async function fillAll (
   db: Database, options: FillOptions
-): Promise<Pick<RollupProgress, 'waitingMinutes' | 'failedBuckets' | 'failure'>> {
+): Promise<{ waitingMinutes: number, failedBuckets: number, failure: string | null }> {
   let [waitingMinutes, failedBuckets] = [0, 0]
   let failure: string | null = null
   for (const { name } of (await readCatalogue(db)).streams) {

@@ -64,11 +64,6 @@ export class HttpConnection implements Outcome {
   /** @param onOutcome called once per request, when the connection is free for the next one */
   constructor (private readonly target: HttpTarget, private readonly onOutcome: (connection: HttpConnection) => void) {}
 
-  /** Connects ahead of the first request. */
-  open (): void {
-    this.socket ??= this.connect()
-  }
-
   /**
    * Sends a request. None may be in flight.
    * @param body copied
@@ -81,8 +76,8 @@ export class HttpConnection implements Outcome {
     this.answer = null
     this.error = ''
     this.busy = true
-    this.open()
-    this.socket?.write(this.requestOf(body))
+    this.socket ??= this.connect()
+    this.socket.write(this.requestOf(body))
   }
 
   /** Fails a request that has waited too long for its response, or for the connection. */

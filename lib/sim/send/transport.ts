@@ -46,7 +46,6 @@ export interface Outlet {
 }
 
 export interface Transport {
-  readonly stats: TransportStats
   /** Sends what is buffered and waits for responses; points still unanswered at the deadline count as failed. */
   drain (deadlineMs: number): Promise<void>
   close (): Promise<void>

@@ -1,5 +1,6 @@
 /** `spool inspect` of a replicated log: its lanes by table, ledger and log. Works without the hosts that own them. */
-import { logTarget, type Config } from '../../../config/settings.js'
+import type { LogTarget } from '../../../config/log-target.js'
+import type { Config } from '../../../config/settings.js'
 import type { Database } from '../../../database/database.js'
 import type { LedgerPosition } from '../../../journal/journal.js'
 import { listLanes, readDeployment, type ListedLane } from '../../../lane/lane-table.js'
@@ -26,21 +27,19 @@ export interface LogInspection {
 }
 
 /** @throws {StartupError} without the database nobody knows which streams are its own */
-export async function inspectLog (config: Config): Promise<LogInspection> {
+export async function inspectLog (config: Config, target: LogTarget): Promise<LogInspection> {
   const db = await findDatabase(config)
   if (typeof db === 'string') {
     throw new StartupError(`only the database knows which lanes of the log belong to it: ${db}`)
   }
   try {
-    return await inspect(config, db)
+    return await inspect(config, target, db)
   } finally {
     await db.close()
   }
 }
 
-async function inspect (config: Config, db: Database): Promise<LogInspection> {
-  const target = logTarget(config)
-  if (target === null) throw new Error('SPOOL_DIR is not a replicated log')
+async function inspect (config: Config, target: LogTarget, db: Database): Promise<LogInspection> {
   const deployment = await readDeployment(db)
   let log: ReplicatedLog | null = null
   try {

@@ -190,8 +190,9 @@ export const spoolInspect = defineCommand({
   ],
   settings: ['dataDir', 'spoolDir', 'logTakeoverMs', 'databaseUrl'],
   async run ({ config, values, print }) {
-    if (logTarget(config) !== null) {
-      const found = await inspectLog(config)
+    const target = logTarget(config)
+    if (target !== null) {
+      const found = await inspectLog(config, target)
       print(values.json ? JSON.stringify(found, null, 2) : logText(found))
       return found.log.reachable ? 0 : 1
     }
