@@ -68,7 +68,7 @@ const AGAIN: ReadonlySet<number> = new Set([408, 429, 500, 503])
 const UNKNOWN: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed'])
 /** Codes of TLS errors that will not go away, such as a certificate that is not trusted. */
 const TLS_FAULT = /CERT|^ERR_(TLS|SSL|OSSL)_|^UNABLE_TO_/
-const PRINTABLE = /^[ -~]+$/
+const PRINTABLE = /^[ -~]*$/
 
 interface Failure {
   readonly kind: 'again' | 'unknown' | 'too_large' | 'final'
