@@ -91,10 +91,12 @@ export async function lockDirectory (
   return { release }
 }
 
-/** Id of the server on this host that has locked the directory. Throws a StartupError if there is none. */
+/**
+ * Id of the server on this host that has locked the directory. Throws a StartupError if there is none; creates no file.
+ */
 export async function findServer (directory: string, what: string): Promise<number> {
   const path = join(directory, LOCK_FILE)
-  const fd = await lockFile(path).catch((error: unknown) => {
+  const fd = await lockFile(path, false).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return -1
     throw error
   })
@@ -103,13 +105,14 @@ export async function findServer (directory: string, what: string): Promise<numb
     throw new StartupError(`No server is running on the ${what} ${directory}.`)
   }
   const holder = await readHolder(path)
-  if (holder?.host === hostname() && holder.isServer) return holder.pid
-  if (holder?.host === hostname()) {
-    throw new StartupError(
-      `The ${what} ${directory} is in use by ${describe(holder)}, which is a command, not a server.`)
-  }
-  throw new StartupError(`The ${what} ${directory} is in use by ${describe(holder)}, which is not on this host; ` +
-    'signals reach only processes of the same host and container.')
+  const isHere = holder?.host === hostname()
+  if (isHere && holder.isServer) return holder.pid
+  const why = holder === null
+    ? `which ${path} does not name: if a server is just starting, try again.`
+    : isHere
+      ? 'which is a command, not a server.'
+      : 'which is not on this host; signals reach only processes of the same host and container.'
+  throw new StartupError(`The ${what} ${directory} is in use by ${describe(holder)}, ${why}`)
 }
 
 /** In place, so that it works on a full disk. */

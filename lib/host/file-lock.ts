@@ -21,11 +21,14 @@ const TAKEN_EXIT_CODE = 1
 /** Descriptor of our file in the child. */
 const CHILD_FD = 3
 
-/** Creates the file if needed and locks it: returns the descriptor that holds the lock, or null if it is taken. */
-export async function lockFile (path: string): Promise<number | null> {
+/**
+ * Locks a file: returns the descriptor that holds the lock, or null if it is taken.
+ * @param create whether it is created if it is missing; otherwise ENOENT is thrown
+ */
+export async function lockFile (path: string, create = true): Promise<number | null> {
   let fd
   try {
-    fd = openPlain(path, constants.O_RDWR | constants.O_CREAT | LOCKED_ON_OPENING)
+    fd = openPlain(path, constants.O_RDWR | (create ? constants.O_CREAT : 0) | LOCKED_ON_OPENING)
   } catch (error) {
     if (LOCKED_ON_OPENING !== 0 && systemCode(error) === 'EAGAIN') return null
     throw error

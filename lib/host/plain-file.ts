@@ -23,7 +23,7 @@ export function openPlain (path: string, flags: number): number {
     fd = openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, FILE_MODE)
   } catch (error) {
     // ENXIO: a pipe without a reader, or a socket.
-    if (['ELOOP', 'ENXIO'].includes(systemCode(error))) throw notPlain(path, error)
+    if (['ELOOP', 'ENXIO', 'EISDIR'].includes(systemCode(error))) throw notPlain(path, error)
     throw error
   }
   const stats = fstatSync(fd)
@@ -33,7 +33,8 @@ export function openPlain (path: string, flags: number): number {
 }
 
 function notPlain (path: string, cause?: unknown): StartupError {
-  return new StartupError(`${path} is a link or belongs to another user; it is neither read nor written. Move it ` +
+  const other = isRoot() ? ', or belongs to another user' : ''
+  return new StartupError(`${path} is a link or no regular file${other}; it is neither read nor written. Move it ` +
     `away${isRoot() ? ', or give it to root (chown)' : ''}.`, { cause })
 }
 

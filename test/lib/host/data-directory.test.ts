@@ -44,13 +44,24 @@ t.test('one owner at a time', async t => {
 
 t.test('signals are for servers only', async t => {
   const directory = await temporaryDirectory(t)
-  await t.rejects(findServer(directory, 'data directory'), /No server is running on/)
+  for (const path of [directory, join(directory, 'missing')]) {
+    await t.rejects(findServer(path, 'data directory'), /No server is running on/)
+  }
+  t.same(await readdir(directory), [], 'looking leaves no file')
   const command = await lockDirectory(directory, 'data directory')
   await t.rejects(findServer(directory, 'data directory'), /process \d+ on host .* a command, not a server/)
   command.release()
   const server = await lockDirectory(directory, 'data directory', 0o700, true)
   t.equal(await findServer(directory, 'data directory'), process.pid)
+  for (const [text, why] of [
+    [JSON.stringify({ pid: 1, host: 'far', server: true }), 'process 1 on host far, which is not on this host'],
+    ['', 'another process, which .*orbitstream.lock does not name: if a server is just starting, try again']
+  ] as const) {
+    await writeFile(join(directory, 'orbitstream.lock'), text)
+    await t.rejects(findServer(directory, 'data directory'), { name: 'StartupError', message: new RegExp(why) })
+  }
   server.release()
+  await t.rejects(findServer(directory, 'data directory'), /No server is running on/)
 })
 
 t.test('a lock whose process was killed', async t => {
@@ -166,10 +177,10 @@ t.test('root writes where no other user can turn the way, and nowhere else', nee
   await treasure.check()
 })
 
-t.test('a lock that cannot be read as a file is no lock', async t => {
+t.test('a lock that is no file is no lock', async t => {
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'orbitstream.lock'))
-  await t.rejects(lockDirectory(directory, 'data directory'), { code: 'EISDIR' })
+  await t.rejects(lockDirectory(directory, 'data directory'), { message: /orbitstream.lock is a link or no regular/ })
 })
 
 t.test('a place where no directory can be is named, and not tried for ever', async t => {
