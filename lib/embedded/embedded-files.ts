@@ -18,7 +18,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import {
   chmod, cp, lstat, readdir, readFile, readlink, realpath, rename, rm, rmdir, stat, symlink
 } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { makeDirectory } from '../host/directories.js'
 import { isRoot, listAccounts } from '../host/owner.js'
@@ -91,7 +91,7 @@ async function linkedDirectory (dataDir: string): Promise<string | null> {
       `The database of this data directory is gone: ${path} points to ${target}, which does not exist. ` +
       `Restore it, or remove ${path} to start with an empty database.`)
   }
-  return target
+  return target === null ? null : resolve(dataDir, target)
 }
 
 async function chooseAccount (linked: string | null): Promise<Account | null> {

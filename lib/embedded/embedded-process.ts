@@ -166,8 +166,11 @@ async function worksIn (pid: number, directory: string): Promise<boolean> {
  * Takes the lock that all processes of a server inherit; waits for leftover processes of one that was killed. Throws a
  * StartupError if the holder is a server on another host or in another container: PostgreSQL itself would not notice
  * it, and two servers would destroy the database.
+ * @param onWaiting called before each wait; what it throws ends them
  */
-export async function lockServer (path: string, directory: string, deadlineMs: number): Promise<number> {
+export async function lockServer (
+  path: string, directory: string, deadlineMs: number, onWaiting: () => void
+): Promise<number> {
   const end = performance.now() + deadlineMs
   for (let unseen = false; ;) {
     const fd = await lockFile(path)
@@ -181,6 +184,7 @@ export async function lockServer (path: string, directory: string, deadlineMs: n
         'stop it there first.')
     }
     unseen = !seen
+    onWaiting()
     await delay(POLL_MS)
   }
 }

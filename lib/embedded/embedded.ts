@@ -14,7 +14,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, fstatSync } from 'node:fs'
-import { readFile, realpath, rename, stat } from 'node:fs/promises'
+import { open, realpath, rename, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -96,9 +96,15 @@ export async function embeddedUrl (dataDir: string): Promise<{ url: string, runn
   const directory = await realpath(join(dataDir, 'postgres')).catch(() => null)
   if (password === null || directory === null) return null
   const postmaster = await findPostmaster(directory)
-  const port = postmaster?.port ?? Number(readSmall(join(dataDir, 'postgres-port')))
-  if (port === 0) return null
+  const port = postmaster?.port ?? lastPort(dataDir)
+  if (port === null) return null
   return { url: urlOf(port, password, DATABASE), running: postmaster !== null }
+}
+
+/** The port of the last start; null: there was none, or the file is damaged. */
+function lastPort (dataDir: string): number | null {
+  const port = Number(readSmall(join(dataDir, 'postgres-port')))
+  return port > 0 ? port : null
 }
 
 function urlOf (port: number, password: string, database: string): string {
@@ -187,6 +193,11 @@ class Server implements EmbeddedServer {
     return this.stopping !== null
   }
 
+  private assertWanted (): void {
+    if (!this.isStopping() && this.options.signal?.aborted !== true) return
+    throw new StartupError('Stopped before the embedded PostgreSQL was ready.')
+  }
+
   /** Restarts the server when it exits unexpectedly. Does not keep this process alive. */
   private watch (): void {
     const { child, pid } = this
@@ -215,7 +226,9 @@ class Server implements EmbeddedServer {
         this.watch()
         return
       } catch (error) {
-        log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start; retrying')
+        if (!this.isStopping()) {
+          log.error({ reason: String(error) }, 'The embedded PostgreSQL did not start; retrying')
+        }
         await this.terminate('immediate')
       }
       await this.pause(pauseMs)
@@ -259,6 +272,7 @@ class Server implements EmbeddedServer {
         throw new StartupError(`The embedded PostgreSQL did not start. Its log ends with:\n${said}`)
       }
       if (portTaken) port = await freePort(0) ?? port
+      this.assertWanted()
       await delay(POLL_MS)
     }
     await writeSmall(join(this.options.dataDir, 'postgres-port'), String(this.port))
@@ -268,7 +282,8 @@ class Server implements EmbeddedServer {
 
   /** Starts the process; returns the previous length of the log. */
   private async launchOnce (port: number): Promise<number> {
-    const lock = await lockServer(join(this.options.dataDir, 'postgres.lock'), this.directory, START_DEADLINE_MS)
+    const lock = await lockServer(
+      join(this.options.dataDir, 'postgres.lock'), this.directory, START_DEADLINE_MS, () => this.assertWanted())
     try {
       await disarmLockFile(this.directory, this.files.account)
       return await this.launchLocked(port, lock)
@@ -307,9 +322,7 @@ class Server implements EmbeddedServer {
         if (sqlState(error) === CANNOT_CONNECT_NOW) deadlineMs = RECOVERY_DEADLINE_MS
       }
       if (!await isRunning()) return false
-      if (this.options.signal?.aborted === true) {
-        throw new StartupError('Stopped before the embedded PostgreSQL was ready.')
-      }
+      this.assertWanted()
       await delay(POLL_MS)
     }
     const said = await tail(this.logPath, 0)
@@ -318,8 +331,8 @@ class Server implements EmbeddedServer {
 
   private async choosePort (): Promise<number> {
     if (this.options.port !== undefined) return this.options.port
-    const last = Number(readSmall(join(this.options.dataDir, 'postgres-port')))
-    const port = (last > 0 ? await freePort(last) : null) ?? await freePort(0)
+    const last = lastPort(this.options.dataDir)
+    const port = (last === null ? null : await freePort(last)) ?? await freePort(0)
     if (port === null) throw new StartupError('No port is free on 127.0.0.1 for the embedded PostgreSQL.')
     return port
   }
@@ -365,8 +378,19 @@ async function openLog (path: string): Promise<number> {
 
 /** The end of the log, at most from a position on. */
 async function tail (path: string, from: number): Promise<string> {
-  const content = await readFile(path).catch(() => Buffer.alloc(0))
-  return content.subarray(Math.max(from, content.length - TAIL_BYTES)).toString().trim()
+  let log
+  try {
+    // It may be too large to be read as a whole.
+    log = await open(path)
+    const { size } = await log.stat()
+    const start = Math.max(from, size - TAIL_BYTES)
+    const { buffer, bytesRead } = await log.read(Buffer.alloc(TAIL_BYTES), 0, Math.max(size - start, 0), start)
+    return buffer.toString('utf8', 0, bytesRead).trim()
+  } catch {
+    return ''
+  } finally {
+    await log?.close()
+  }
 }
 
 /** This port, or any for 0; null if it is taken. */

@@ -58,9 +58,13 @@ t.test('as root, from a clone that nobody else can read', needsRoot, async t => 
 
 t.test('as root, in a directory that all can reach', needsRoot, async t => {
   const dataDir = await temporaryDirectory(t)
+  const unfinished = join(dataDir, 'postgres.new')
+  await mkdir(join(unfinished, 'base'), { recursive: true })
+  for (const path of [join(unfinished, 'base'), unfinished]) await chown(path, NOBODY, NOBODY)
   const server = await start(t, dataDir, { places: { ...defaultPlaces(), sharedDir: '/nonexistent' } })
   t.equal(server.directory, join(dataDir, 'postgres'))
   t.not((await stat(server.directory)).uid, 0)
+  t.notOk((await readdir(dataDir)).includes('postgres.new'), 'what an interrupted start left is removed')
 })
 
 t.test('as an ordinary user with a home of its own', needsAnotherUser, async t => {

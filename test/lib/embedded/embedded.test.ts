@@ -1,15 +1,20 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { access, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { closeSync, openSync } from 'node:fs'
+import {
+  access, appendFile, chown, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile
+} from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { sqlState, connect } from '../../../lib/database/connection.js'
 import { embeddedUrl } from '../../../lib/embedded/embedded.js'
 import type { EmbeddedOptions } from '../../../lib/embedded/embedded.js'
 import { findPostmaster, waitForEnd } from '../../../lib/embedded/embedded-process.js'
+import { lockFile } from '../../../lib/host/file-lock.js'
 import { CONNECT, endLater, query, start, startElsewhere } from '../../support/embedded.js'
+import { eventually, within } from '../../support/eventually.js'
 import { temporaryDirectory } from '../../support/postgres.js'
 
 // Each test makes a database.
@@ -135,14 +140,19 @@ t.test('a server that exits unexpectedly is restarted', async t => {
   const dataDir = await temporaryDirectory(t)
   const { log, count } = countingLog()
   const server = await start(t, dataDir, { log })
+  const logPath = join(dataDir, 'postgres.log')
   for (const round of [1, 2]) {
     const { pid } = (await findPostmaster(server.directory))!
+    // Larger than what Node.js reads as a whole.
+    await truncate(logPath, 3e9)
+    await appendFile(logPath, `the end of log ${round}`)
     process.kill(pid, 'SIGKILL')
     await waitForEnd(pid, 10_000)
     await untilAnswered(server.url)
     // The server may answer a moment before its starter knows.
     while (count(/was started/) < round + 1) await query(server.url, 'SELECT 1')
     t.equal(count(/exited unexpectedly/), round)
+    t.equal(count(new RegExp(`the end of log ${round}`)), 1)
   }
   // Its port is taken for a while: it must come back on the same one.
   const occupant = createServer(socket => socket.destroy())
@@ -164,14 +174,48 @@ t.test('a server that exits unexpectedly is restarted', async t => {
   t.equal(await findPostmaster(server.directory), null)
 })
 
+/** Works in the directory as its owner, like a process that a killed server has left behind. */
+async function leaveProcess (t: Test, directory: string): Promise<ChildProcess> {
+  const { uid, gid } = await stat(directory)
+  const left = spawn('sleep', ['60'], { cwd: directory, ...process.getuid?.() === 0 ? { uid, gid } : {} })
+  t.teardown(() => left.kill('SIGKILL'))
+  await once(left, 'spawn')
+  return left
+}
+
 t.test('stopping during a restart', async t => {
   const dataDir = await temporaryDirectory(t)
-  const server = await start(t, dataDir)
+  const { log, count } = countingLog()
+  const server = await start(t, dataDir, { log })
   const { pid } = (await findPostmaster(server.directory))!
+  // The next one to have the lock, so that the restart waits.
+  const lock = openSync(join(dataDir, 'postgres.lock'), 'r+')
+  const locking = spawn('flock', ['-x', '3'], { stdio: ['ignore', 'ignore', 'ignore', lock] })
+  await leaveProcess(t, server.directory)
   process.kill(pid, 'SIGKILL')
-  await waitForEnd(pid, 10_000)
-  await server.stop()
+  await once(locking, 'exit')
+  await eventually('the restart begins', 30_000, () => Promise.resolve(count(/exited unexpectedly/) === 1 || undefined))
+  await within('it stops, although the restart waits', 30_000, server.stop())
   t.equal(await findPostmaster(server.directory), null)
+  t.equal(count(/retrying/), 0, 'and does not announce another attempt')
+  closeSync(lock)
+})
+
+t.test('processes that a killed server has left behind', async t => {
+  const dataDir = await temporaryDirectory(t)
+  const first = await start(t, dataDir)
+  await first.stop()
+  const lock = await lockFile(join(dataDir, 'postgres.lock'))
+  await t.rejects(
+    start(t, dataDir), { name: 'StartupError', message: /still runs on .*, in another container or on another host/ })
+  const left = await leaveProcess(t, first.directory)
+  await t.rejects(
+    start(t, dataDir, { signal: AbortSignal.abort() }), { name: 'StartupError', message: /^Stopped before/ },
+    'waiting for them can be ended')
+  const starting = start(t, dataDir)
+  left.kill('SIGKILL')
+  closeSync(lock!)
+  await query((await starting).url, 'SELECT 1')
 })
 
 t.test('an adopted server that exits unexpectedly is restarted', async t => {
@@ -222,10 +266,16 @@ t.test('ports', async t => {
   await query(second.url, 'SELECT 1')
 })
 
-t.test('a password that is gone or wrong', async t => {
-  const dataDir = await temporaryDirectory(t)
+t.test('a password that is gone or wrong, of a database elsewhere', async t => {
+  const directory = await temporaryDirectory(t)
+  const dataDir = join(directory, 'data')
+  await mkdir(dataDir)
+  await symlink('../elsewhere', join(dataDir, 'postgres'))
   const first = await start(t, dataDir)
+  t.equal(first.directory, join(directory, 'elsewhere'), 'a relative link is one from where it is')
   await first.stop()
+  await writeFile(join(dataDir, 'postgres-port'), 'damaged')
+  t.equal(await embeddedUrl(dataDir), null)
   const path = join(dataDir, 'postgres-password')
   await writeFile(path, 'wrong')
   await t.rejects(start(t, dataDir), { name: 'StartupError', message: /refuses the password/ })
