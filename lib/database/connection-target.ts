@@ -22,6 +22,12 @@ import type { Parsed } from '../config/setting-types.js'
 
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'no-verify', 'verify-ca', 'verify-full'] as const
 export type SslMode = typeof SSL_MODES[number]
+/** `ssl`, the equivalent parameter of `pg`. */
+const SSL_VALUES: ReadonlyMap<string, SslMode> = new Map([
+  ['true', 'verify-full'], ['1', 'verify-full'], ['no-verify', 'no-verify'], ['false', 'disable'], ['0', 'disable']
+])
+/** As sslrootcert: the authorities known to Node.js. */
+export const SYSTEM = 'system'
 
 export interface TargetHost {
   /** An absolute path is the directory of a Unix socket. */
@@ -56,7 +62,7 @@ export interface ConnectionTarget {
 
 const SCHEME = /^postgres(?:ql)?:\/\//
 /** Scheme and user, hosts, the rest. */
-const PARTS = /^(\w+:\/\/(?:[^/?#]*@)?)([^/?#]*)(.*)$/s
+const PARTS = /^(\w+:\/\/(?:[^/?]*@)?)([^/?]*)(.*)$/s
 /** One of the hosts, with its port: a name, an address, an encoded path, or nothing. */
 const HOST = /^(?:\[(?<address>[^\]]+)\]|(?<name>[^\s:[\]<>\\^|]*))(?::(?<port>\d*))?$/
 /** Stands for the hosts: URL takes neither several nor none. */
@@ -170,7 +176,8 @@ function readTarget (text: string): ConnectionTarget {
 /** The hosts as written, and the rest with a placeholder for them. */
 function split (text: string): { readonly url: URL, readonly hosts: string } {
   if (!SCHEME.test(text)) throw new TargetFault('must begin with postgres:// or postgresql://')
-  const [, before = '', hosts = '', rest = ''] = PARTS.exec(text) ?? []
+  // There are no fragments: a # is like any other character.
+  const [, before = '', hosts = '', rest = ''] = PARTS.exec(text.replaceAll('#', '%23')) ?? []
   const whole = `${before}${PLACEHOLDER_HOST}${rest}`
   if (!URL.canParse(whole)) throw invalid()
   return { url: new URL(whole), hosts }
@@ -247,18 +254,21 @@ function timeoutOf (text: string | null): number | null {
   return seconds > 0 ? seconds * 1000 : null
 }
 
-/** `ssl` is the equivalent parameter of `pg`. */
 function sslModeOf (parameters: ReadonlyMap<string, string>): SslMode {
   const ssl = parameters.get('ssl')
-  const unsaid = parameters.get('sslnegotiation') === 'direct' ? 'require' : 'disable'
-  const text = parameters.get('sslmode') ?? (ssl === 'true' || ssl === '1'
-    ? 'verify-full'
-    : ssl === 'no-verify'
-      ? ssl
-      : unsaid)
+  const isSystem = parameters.get('sslrootcert') === SYSTEM
+  const byDefault = isSystem ? 'verify-full' : parameters.get('sslnegotiation') === 'direct' ? 'require' : 'disable'
+  const text = parameters.get('sslmode') ?? (ssl === undefined ? byDefault : SSL_VALUES.get(ssl))
+  if (text === undefined) {
+    throw new TargetFault(`has the ssl "${ssl}", which is not one of ${[...SSL_VALUES.keys()].join(', ')}: use sslmode`)
+  }
   const mode = SSL_MODES.find(candidate => candidate === text)
   if (mode === undefined) {
     throw new TargetFault(`has the sslmode "${text}", which is not one of ${SSL_MODES.join(', ')}`)
+  }
+  if (isSystem && mode !== 'verify-full') {
+    throw new TargetFault(
+      'has sslrootcert=system, which needs sslmode=verify-full: anybody can get a certificate from a public authority')
   }
   return mode
 }

@@ -8,13 +8,12 @@
  *   verify-ca      encrypted, with a server certificate from a trusted authority
  *   verify-full    like verify-ca, and the certificate matches the host of the URL
  *
- * Trusted authorities are those in sslrootcert; without it, and with `system`, those of Node.js.
+ * Trusted authorities are those in sslrootcert; without it, and with `system`, those of Node.js. `system` needs
+ * verify-full, which is then the default: anybody can get a certificate from a public authority.
  */
 import { readFile } from 'node:fs/promises'
 import type { ConnectionOptions } from 'node:tls'
-import type { ConnectionTarget, TargetHost } from './connection-target.js'
-
-const SYSTEM = 'system'
+import { SYSTEM, type ConnectionTarget, type TargetHost } from './connection-target.js'
 
 /** TLS options for one of the hosts, or false for no TLS. Rejects if a file cannot be read. */
 export async function encryptionOf (

@@ -43,10 +43,16 @@ const READ: ReadonlyArray<readonly [text: string, target: Shown]> = [
   ],
   ['postgres://h?password=a+b', { host: 'h', password: 'a+b' }],
   [
+    'postgres://me:1#@h/d#e?application_name=f#&password=g#h',
+    { user: 'me', password: 'g#h', host: 'h', database: 'd#e', applicationName: 'f#' }
+  ],
+  [
     'postgres://h?sslmode=verify-ca&sslrootcert=/ca&sslcert=/c&sslkey=/k',
     { host: 'h', sslMode: 'verify-ca', sslRootCert: '/ca', sslCert: '/c', sslKey: '/k' }
   ],
   ['postgres://h?ssl=true', { host: 'h', sslMode: 'verify-full' }],
+  ['postgres://h?ssl=false', { host: 'h' }],
+  ['postgres://h?sslrootcert=system', { host: 'h', sslMode: 'verify-full', sslRootCert: 'system' }],
   ['postgres://h?ssl=no-verify', { host: 'h', sslMode: 'no-verify' }],
   ['postgres://h?sslnegotiation=direct', { host: 'h', sslMode: 'require', sslDirect: true }],
   ['postgres://h?connect_timeout=5&channel_binding=prefer', { host: 'h', connectTimeoutMs: 5_000 }],
@@ -110,7 +116,9 @@ t.test('invalid database URLs', t => {
     ['postgres://a:1,b:70000', /port "70000"/], ['postgres://a,b,c?port=1,2', /2 ports for 3 hosts/],
     ['postgres://a:1,b:2?host=h', /2 ports for 1 host;/], ['postgres://h?connect_timeout=5s', /connect_timeout "5s"/],
     ['postgres://h?target_session_attrs=master', /target_session_attrs "master".*read-write/], ['postgres://h:port/d', /not a valid URL/], ['postgres://h?port=0', /port "0"/],
-    ['postgres://me:s#cret@h', /not a valid URL/], ['postgres://h?sslmode=on', /sslmode "on".*verify-full/]
+    ['postgres://me:s?cret@h', /not a valid URL/], ['postgres://h?sslmode=on', /sslmode "on".*verify-full/],
+    ['postgres://h?ssl=require', /ssl "require".*use sslmode/],
+    ['postgres://h?sslmode=require&sslrootcert=system', /sslrootcert=system, which needs sslmode=verify-full/]
   ] as const) t.match(parseTarget(text), { ok: false, message }, text)
   t.end()
 })
@@ -163,6 +171,7 @@ t.test('the environment fills in what a URL omits, and changes nothing else', t 
   t.match(completeTarget('postgres://x/', lists), { ok: false, message: /2 ports for 1 host;/ })
   t.match(completeTarget('postgres://h', { PGTARGETSESSIONATTRS: 'standby' }), { ok: false, message: /takes writes/ })
   t.strictSame(completeTarget('postgres://h', { PGHOST: 'other', PGUSER: '' }), { ok: true, value: 'postgres://h' })
+  t.strictSame(completed('postgres://me#@h/d#', { PGPORT: '1' }), { host: 'h', port: 1, user: 'me#', database: 'd#' })
   t.match(completeTarget('postgres://h', { PGSSLMODE: 'maybe' }), { ok: false, message: /sslmode "maybe"/ })
   t.end()
 })
