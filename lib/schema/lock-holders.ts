@@ -11,6 +11,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
+import { identifier } from '../database/quote.js'
 import { READER_ROLE } from './reader.js'
 import { INSUFFICIENT_PRIVILEGE } from '../database/sqlstates.js'
 import type { StoreLog } from '../support/store-log.js'
@@ -36,14 +37,19 @@ export class HeldUp extends Error {
 const MOMENT_MS = 3_000
 const LOOK_INTERVAL_MS = 100
 /** How long a reader's transaction may block others before it is terminated: a panel queries for a second or two. */
-export const READER_PATIENCE_MS = 60_000
+const READER_PATIENCE_MS = 60_000
 /** The same if the server already has sessions waiting for it. */
 const BLOCKING_PATIENCE_MS = 10_000
+/** Between log messages about readers that this user may not terminate. */
+const SAID_INTERVAL_MS = 60_000
 
 export class LockHolders {
   private readonly firstSeenMs = new Map<string, number>()
+  /** When it last said that it may not terminate readers. */
+  private saidMs = -Infinity
 
-  constructor (private readonly log: StoreLog, private readonly readerPatienceMs = READER_PATIENCE_MS) {}
+  /** @param readerPatienceMs for tests; default: READER_PATIENCE_MS, BLOCKING_PATIENCE_MS */
+  constructor (private readonly log: StoreLog, private readonly readerPatienceMs?: number) {}
 
   /**
    * Resolves when nobody has held any of these relations for longer than a moment; rejects with HeldUp, which names the
@@ -80,42 +86,50 @@ export class LockHolders {
 
   /** Terminates readers that exceeded their patience, and returns their process ids. */
   async endReaders (database: Database, holders: readonly LockHolder[]): Promise<number[]> {
-    const overdue = holders.filter(({ role, ageMs }) => role === READER_ROLE && ageMs >= this.readerPatienceMs)
-    return await endSessions(database, overdue.map(({ pid }) => pid), this.log)
+    const { readerPatienceMs = READER_PATIENCE_MS } = this
+    const overdue = holders.filter(({ role, ageMs }) => role === READER_ROLE && ageMs >= readerPatienceMs)
+    return await this.endSessions(database, overdue)
+  }
+
+  /**
+   * Terminates reader sessions that others have been waiting for: TimescaleDB jobs, and sessions queued behind them,
+   * would wait forever.
+   */
+  async endBlockingReaders (database: Database): Promise<void> {
+    const { readerPatienceMs = BLOCKING_PATIENCE_MS } = this
+    const { rows } = await database.query<{ pid: number }>(BLOCKING_READERS, [READER_ROLE, readerPatienceMs])
+    await this.endSessions(database, rows)
+  }
+
+  private async endSessions (database: Database, sessions: ReadonlyArray<{ readonly pid: number }>): Promise<number[]> {
+    const ended: number[] = []
+    for (const { pid } of sessions) {
+      try {
+        await database.query('SELECT pg_terminate_backend($1)', [pid])
+        this.log.warn(
+          { pid }, `A session of ${READER_ROLE} was terminated: it held a lock that others were waiting for`)
+        ended.push(pid)
+      } catch (error) {
+        if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
+        await this.sayRefused(database, pid)
+      }
+    }
+    return ended
+  }
+
+  private async sayRefused (database: Database, pid: number): Promise<void> {
+    if (performance.now() - this.saidMs < SAID_INTERVAL_MS) return
+    this.saidMs = performance.now()
+    const { rows: [row] } = await database.query<{ user: string }>('SELECT current_user AS user')
+    this.log.warn({ pid }, `A session of ${READER_ROLE} holds a lock that others are waiting for, ` +
+      'and this user may not terminate it; have a superuser run: ' +
+      `SELECT pg_terminate_backend(${pid}); GRANT ${READER_ROLE} TO ${identifier(String(row?.user))}`)
   }
 }
 
 export function describeHolder ({ pid, role, application, ageMs }: LockHolder): string {
   const name = application === '' ? '' : ` (${application})`
   return `process ${pid} of ${role}${name}, seen for ${Math.round(ageMs / 1000)} s,`
-}
-
-/**
- * Terminates reader sessions that others have been waiting for: TimescaleDB jobs, and sessions queued behind them,
- * would wait forever.
- */
-export async function endBlockingReaders (
-  database: Database, log: StoreLog, patienceMs = BLOCKING_PATIENCE_MS
-): Promise<void> {
-  const { rows } = await database.query<{ pid: number }>(BLOCKING_READERS, [READER_ROLE, patienceMs])
-  await endSessions(database, rows.map(({ pid }) => pid), log)
-}
-
-async function endSessions (database: Database, pids: readonly number[], log: StoreLog): Promise<number[]> {
-  const ended: number[] = []
-  for (const pid of pids) {
-    try {
-      await database.query('SELECT pg_terminate_backend($1)', [pid])
-      log.warn({ pid }, `A session of ${READER_ROLE} was terminated: it held a lock that others were waiting for`)
-      ended.push(pid)
-    } catch (error) {
-      if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
-      log.warn({ pid }, `A session of ${READER_ROLE} holds a lock that others are waiting for, ` +
-        'and this user may not terminate it; have a superuser run: ' +
-        `SELECT pg_terminate_backend(${pid}); GRANT ${READER_ROLE} TO this user`)
-    }
-  }
-  return ended
 }
 
 const HOLDERS = `

@@ -21,7 +21,7 @@ import type { Database } from '../database/database.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
 import { dropLastChanges } from './last-changes.js'
-import { endBlockingReaders, LockHolders } from '../schema/lock-holders.js'
+import { LockHolders } from '../schema/lock-holders.js'
 import { DAY_MS } from '../config/setting-types.js'
 import { dropPartitions, dropRollups, ensurePartitions, expired } from '../schema/partitions.js'
 import type { PartitionSettings } from '../schema/partitions.js'
@@ -138,7 +138,7 @@ class Keeper implements Maintenance {
       task(rollupsMs, database => this.rollUp.run(database)),
       this.statistics,
       task(summariesMs, database => bySatellite.run(database)),
-      task(readersMs, database => endBlockingReaders(database, log, options.readerPatienceMs))
+      task(readersMs, database => this.holders.endBlockingReaders(database))
     ]
     this.loop = this.repeat()
   }

@@ -7,10 +7,12 @@ import type { Test } from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { startMaintenance } from '../../lib/upkeep/maintenance.js'
+import { LockHolders } from '../../lib/schema/lock-holders.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { makePartitions } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/setting-types.js'
 import { fillRollups } from '../../lib/upkeep/rollup/fill.js'
+import { eventually } from '../support/eventually.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../support/postgres.js'
 import { setBack } from '../support/retention.js'
 import { SCHEMA_SETTINGS } from '../support/same-answers.js'
@@ -136,6 +138,28 @@ t.test('reader sessions that block others are ended', async t => {
   // Like a TimescaleDB job: without a timeout.
   await waiting.query('BEGIN; LOCK TABLE satellites_last; COMMIT')
   await t.rejects(reader.query('SELECT 1'))
+})
+
+t.test('a user who may not end reader sessions is told once what to run', async t => {
+  const url = await createTestDatabase(server)
+  const [database, waiting] = [await open(t, url), await open(t, url)]
+  await migrate(database, SETTINGS)
+  await database.query("CREATE ROLE \"the user\" LOGIN PASSWORD 'x'")
+  const user = await open(t, Object.assign(new URL(url), { username: 'the%20user', password: 'x' }).href)
+  const { reader } = await greedyReader(t, url, [])
+  const locked = waiting.query('BEGIN; LOCK TABLE telemetry; COMMIT')
+  const said: string[] = []
+  const holders = new LockHolders({ ...silentLog, warn: (_: unknown, text: string) => { said.push(text) } }, 0)
+  await eventually('it is told', 20_000, async () => {
+    await holders.endBlockingReaders(user)
+    return said.length > 0 || undefined
+  })
+  await holders.endBlockingReaders(user)
+  t.equal(said.length, 1)
+  await database.query(said[0]!.replace(/^.* run: /, ''))
+  await locked
+  await t.rejects(reader.query('SELECT 1'))
+  await t.resolves(user.query('SET ROLE orbitstream_reader'), 'the next one it may end')
 })
 
 t.test('the reader can read the public relations and change nothing', async t => {
