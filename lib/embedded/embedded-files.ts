@@ -99,8 +99,12 @@ async function chooseAccount (linked: string | null): Promise<Account | null> {
   if (uid === undefined) return null
   const owner = linked === null ? null : await ownerOf(linked)
   if (uid === 0) {
-    // A root-owned directory was created by hand: no server has used it.
     if (owner !== null && owner.uid !== 0) return owner
+    // An empty directory of root's was created by hand, but one with a database has lost its owner.
+    if (linked !== null && !await isMissing(join(linked, 'PG_VERSION'))) {
+      throw new StartupError(`The database in ${linked} belongs to root, as after copying it without its owner, and ` +
+        `PostgreSQL does not run as root: give it to another user (chown -R postgres ${linked}).`)
+    }
     return accountOf(['postgres', 'nobody'])
   }
   if (owner !== null && owner.uid !== uid) {

@@ -65,6 +65,9 @@ t.test('as root, in a directory that all can reach', needsRoot, async t => {
   t.equal(server.directory, join(dataDir, 'postgres'))
   t.not((await stat(server.directory)).uid, 0)
   t.notOk((await readdir(dataDir)).includes('postgres.new'), 'what an interrupted start left is removed')
+  await server.stop()
+  await chown(server.directory, 0, 0)
+  await t.rejects(start(t, dataDir), { name: 'StartupError', message: /belongs to root.*chown -R postgres/ })
 })
 
 t.test('as an ordinary user with a home of its own', needsAnotherUser, async t => {
