@@ -218,16 +218,29 @@ t.test('a database that cannot store all characters is refused with a helpful me
   await t.rejects(migrate(await open(t, url.href), SETTINGS), { name: 'StartupError', message })
 })
 
-t.test('without the privilege to create tables, the statement in the error is sufficient to grant it', async (t) => {
-  const url = await createTestDatabase(postgres)
-  await admin.query('CREATE ROLE "the user" LOGIN PASSWORD \'p%/@\'')
-  const own = `postgres://the%20user:p%25%2F%40@${new URL(url).host}/${nameOf(url)}`
-  const db = await open(t, own)
-  const refusal = await migrate(db, SETTINGS).then(() => '', (error: unknown) => (error as Error).message)
-  const [statement = 'none'] = /GRANT [^;]+;/.exec(refusal) ?? []
-  t.equal(statement, 'GRANT USAGE, CREATE ON SCHEMA public TO "the user";')
-  await (await open(t, url)).query(statement)
-  await t.resolves(migrate(db, SETTINGS))
+t.test('where the user may not create tables, the statement in the error is all that it takes', async (t) => {
+  await admin.query('CREATE ROLE "the user" LOGIN PASSWORD \'p%/@\'; CREATE ROLE "the owner"')
+  for (const [hindrance, refusal, expected] of [
+    ['SELECT 1', 'may not create tables', 'GRANT USAGE, CREATE ON SCHEMA public TO "the user";'],
+    ['DROP SCHEMA public', 'has no schema public', 'CREATE SCHEMA public AUTHORIZATION "the user";'],
+    [
+      'GRANT USAGE, CREATE ON SCHEMA public TO "the user"; CREATE TABLE ingest_ledger (); ' +
+        'ALTER TABLE ingest_ledger OWNER TO "the owner"',
+      'belong to the owner', 'GRANT "the owner" TO "the user";'
+    ]
+  ] as const) {
+    const url = await createTestDatabase(postgres)
+    const superuser = await open(t, url)
+    await superuser.query(hindrance)
+    const db = await open(t, `postgres://the%20user:p%25%2F%40@${new URL(url).host}/${nameOf(url)}`)
+    const message = await migrate(db, SETTINGS).then(() => '', (error: unknown) => (error as Error).message)
+    t.match(message, refusal)
+    const [, statement = 'none'] = /run ([^;]+;)/.exec(message) ?? []
+    t.equal(statement, expected)
+    await superuser.query(statement)
+    await superuser.query('DROP TABLE IF EXISTS ingest_ledger')
+    await t.resolves(migrate(db, SETTINGS), refusal)
+  }
 })
 
 interface Start {

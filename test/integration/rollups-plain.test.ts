@@ -300,6 +300,8 @@ t.test('late rows are left to a running rebuild of all rollups', async t => {
   await migrate(database, SCHEMA_SETTINGS)
   const store = await pointStore(database)
   await store(Array.from({ length: 30 }, (_, index) => point('A', Date.now() - 3_600_000 - index * 60_000)))
+  const aborted = { signal: AbortSignal.abort(), onProgress: () => {}, onWaiting: () => {} }
+  t.match(await fillRollups(database, aborted), { waitingMinutes: 30, remainingSeconds: null })
   const shown: Array<number | null> = []
   let rolled = Promise.resolve()
   const done = await fillRollups(database, {

@@ -86,6 +86,26 @@ t.test('a connection whose settings are refused is closed', async (t) => {
   await pool.close()
 })
 
+t.test('a query waits in a bounded queue, for a bounded time', async (t) => {
+  const server = new Server()
+  const pool = new QueryPool(1, server.connect)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const first = t.rejects(pool.run(hang), { code: 'query_timeout' })
+  const waiting = Array.from({ length: 32 }, async () => {
+    await t.rejects(pool.run(pass), { code: 'too_busy', message: /^Earlier queries took too long/ })
+  })
+  await t.rejects(pool.run(pass), { code: 'too_busy', message: /^Too many queries/ })
+  mock.timers.tick(4_000)
+  await Promise.all(waiting)
+  mock.timers.tick(500)
+  await first
+  mock.timers.reset()
+  await pool.run(pass)
+  await pool.close()
+  t.equal(server.open.size, 0)
+})
+
 t.test('never more connections than agreed, though a caller runs again at once', async (t) => {
   const server = new Server()
   const pool = new QueryPool(1, server.connect)

@@ -138,12 +138,13 @@ t.test('a connection that is lost at any change leaves the old catalogue or the 
   }
 })
 
+function streamsOf (...streams: string[]): Catalogue {
+  const parsed = parseCatalogue(`{ catalogue: 1, streams: { ${streams.join(', ')} } }`)
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  return parsed.catalogue
+}
+
 t.test('with several streams as well: each has its tables and columns of one version', async (t) => {
-  const streamsOf = (...streams: string[]): Catalogue => {
-    const parsed = parseCatalogue(`{ catalogue: 1, streams: { ${streams.join(', ')} } }`)
-    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
-    return parsed.catalogue
-  }
   const before = streamsOf('telemetry: { metrics: { a: { id: 1 } } }', 'power: { id: 2, metrics: { b: { id: 1 } } }')
   const after = streamsOf(
     'telemetry: { metrics: { a: { id: 1 }, c: { id: 2, type: bool } } }',
@@ -235,6 +236,34 @@ t.test('something else under the name public.catalogue is refused', async (t) =>
     await database.query(sql)
     await t.rejects(migrate(database, SETTINGS), { name: 'StartupError', message: /public\.catalogue.*rename it/ })
     t.same(await columnsOf(database, 'telemetry'), [])
+  }
+})
+
+t.test('something else under the name of a new stream is refused', async (t) => {
+  const { database } = await emptyDatabase()
+  const before = streamsOf('telemetry: { metrics: { a: { id: 1 } } }')
+  await migrate(database, { ...SETTINGS, proposed: before })
+  const after = streamsOf('telemetry: { metrics: { a: { id: 1 } } }', 'power: { id: 2, metrics: { b: { id: 1 } } }')
+  for (const sql of ['CREATE TABLE power (id int)', 'DROP TABLE power; CREATE VIEW power AS SELECT 1 AS id']) {
+    await database.query(sql)
+    await t.rejects(
+      migrate(database, { ...SETTINGS, proposed: after }),
+      { name: 'StartupError', message: /public\.power.*choose another name for the stream/ })
+    t.same(await columnsOf(database, 'power'), ['id'])
+    t.ok(isSameCatalogue(await readCatalogue(database), before))
+  }
+})
+
+t.test('a stored catalogue that cannot be understood is refused, whatever is proposed', async (t) => {
+  const { database } = await emptyDatabase()
+  await migrate(database, { ...SETTINGS, proposed: ONE })
+  await database.query(`INSERT INTO catalogue (version, changed_by, catalogue)
+    VALUES (2, 'a newer version',
+    '{ "catalogue": 1, "streams": { "telemetry": { "metrics": { "a": { "id": 1, "type": "quaternion" } } } } }')`)
+  for (const proposed of [null, ONE]) {
+    await t.rejects(
+      migrate(database, { ...SETTINGS, proposed }),
+      { name: 'StartupError', message: /a version \(2\) that this OrbitStream does not understand: .*type/ })
   }
 })
 

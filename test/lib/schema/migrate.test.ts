@@ -281,7 +281,9 @@ t.test('a table that is not of the first release is left alone', async t => {
   await database.query('CREATE TABLE telemetry (time timestamptz, satellite_id text, colour text)')
   await t.rejects(migrate(database, SETTINGS), { name: 'StartupError', message: /does not know \(colour\).*rename it/ })
   await database.query('DROP TABLE telemetry; CREATE VIEW telemetry AS SELECT 1 AS one')
-  await t.rejects(migrate(database, SETTINGS), { message: /not a plain table/ })
+  for (const retentionIsDefault of [true, false]) {
+    await t.rejects(migrate(database, { ...SETTINGS, retentionIsDefault }), { message: /not a plain table/ })
+  }
 })
 
 t.test('a role for readers that belongs to somebody else does not keep the server from starting', async (t) => {
