@@ -12,13 +12,12 @@ import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, openSync, readFileSync } from 'node:fs'
-import { readdir, readlink, stat } from 'node:fs/promises'
+import { readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { lockFile } from '../host/file-lock.js'
 import type { Account } from '../host/owner.js'
-import { processStart } from '../host/process-identity.js'
 import { systemCode } from '../support/errors.js'
 import { StartupError } from '../support/startup-error.js'
 
@@ -134,6 +133,14 @@ function exists (pid: number): boolean {
   }
 }
 
+/** False for a zombie as well, where the system tells: it no longer holds locks. */
+export async function isRunning (pid: number): Promise<boolean> {
+  if (process.platform !== 'linux') return exists(pid)
+  // The state follows the command name, which may contain spaces and parentheses (proc(5)).
+  const status = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => null)
+  return status !== null && !/^ [ZX]/.test(status.slice(status.lastIndexOf(')') + 1))
+}
+
 /** Lines of postmaster.pid: pid, directory, start time, port, … (PostgreSQL: src/include/utils/pidfile.h). */
 function lockLines (directory: string): string[] {
   try {
@@ -211,7 +218,7 @@ export function signal (pid: number, name: NodeJS.Signals): void {
 /** True once the process has exited; false after the deadline. */
 export async function waitForEnd (pid: number, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs
-  while (await processStart(pid) !== null) {
+  while (await isRunning(pid)) {
     if (performance.now() > end) return false
     await delay(POLL_MS)
   }

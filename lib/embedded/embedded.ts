@@ -27,10 +27,10 @@ import { initialise, isInitialised, SUPERUSER } from './embedded-creation.js'
 import { defaultPlaces, ensurePassword, placeServer } from './embedded-files.js'
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
 import {
-  childEnded, disarmLockFile, findPostmaster, hasEnded, launch, lockServer, signal, waitForEnd, writeInside
+  childEnded, disarmLockFile, findPostmaster, hasEnded, isRunning, launch, lockServer, signal, waitForEnd,
+  writeInside
 } from './embedded-process.js'
 import { SERVER_SETTINGS } from './embedded-settings.js'
-import { processStart } from '../host/process-identity.js'
 import { CANNOT_CONNECT_NOW, UNDEFINED_DATABASE } from '../database/sqlstates.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
@@ -203,7 +203,7 @@ class Server implements EmbeddedServer {
     const { child, pid } = this
     const look = async (): Promise<void> => {
       if (this.isStopping() || this.pid !== pid) return
-      const ended = child?.pid === pid ? hasEnded(child) : await processStart(pid) === null
+      const ended = child?.pid === pid ? hasEnded(child) : !await isRunning(pid)
       if (ended) this.restarting = this.restart()
       else if (child?.pid !== pid) setTimeout(onEnd, ADOPTED_POLL_MS).unref()
     }

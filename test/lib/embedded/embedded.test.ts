@@ -11,7 +11,7 @@ import t, { type Test } from 'tap'
 import { sqlState, connect } from '../../../lib/database/connection.js'
 import { embeddedUrl } from '../../../lib/embedded/embedded.js'
 import type { EmbeddedOptions } from '../../../lib/embedded/embedded.js'
-import { findPostmaster, waitForEnd } from '../../../lib/embedded/embedded-process.js'
+import { findPostmaster, isRunning, waitForEnd } from '../../../lib/embedded/embedded-process.js'
 import { lockFile } from '../../../lib/host/file-lock.js'
 import { CONNECT, endLater, query, start, startElsewhere } from '../../support/embedded.js'
 import { eventually, within } from '../../support/eventually.js'
@@ -248,6 +248,17 @@ t.test('a lock file whose process id belongs to somebody else now', async t => {
   const second = await start(t, dataDir)
   t.notOk(second.adopted)
   await query(second.url, 'SELECT 1')
+})
+
+t.test('a process that has ended is not running, even if its parent takes no notice', async t => {
+  t.ok(await isRunning(process.pid))
+  t.notOk(await isRunning(2 ** 22 + 1))
+  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'])
+  t.teardown(() => parent.kill('SIGKILL'))
+  const [line] = await once(parent.stdout, 'data') as [Buffer]
+  const pid = Number(line.toString())
+  t.ok(await waitForEnd(pid, 10_000))
+  t.doesNotThrow(() => process.kill(pid, 0), 'it is a zombie')
 })
 
 t.test('ports', async t => {

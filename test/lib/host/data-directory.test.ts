@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { findServer, dataDirMode, lockDirectory, type DirectoryLock } from '../../../lib/host/data-directory.js'
-import { processStart } from '../../../lib/host/process-identity.js'
 import { CONTAINER, needsContainer } from '../../support/container.js'
 import { eventually } from '../../support/eventually.js'
 import { hideTreasure, needsRoot, NOBODY } from '../../support/other-user.js'
@@ -195,10 +194,4 @@ t.test('a place where no directory can be is named, and not tried for ever', asy
   const lock = await lockDirectory(deep, 'DATA_DIR')
   t.equal((await stat(deep)).mode & 0o777, 0o700)
   lock.release()
-})
-
-t.test('identity of a process', async t => {
-  t.equal(await processStart(process.pid), await processStart(process.pid))
-  t.not(await processStart(process.pid), await processStart(1))
-  t.equal(await processStart(2 ** 22 + 1), null)
 })
