@@ -113,8 +113,7 @@ export interface LedgerMove {
 /** Points of one stream, at least one. */
 export interface StreamRows extends CopyStream {
   readonly stream: Stream
-  /** Without it late rows are not recorded. */
-  readonly times?: RowTimes
+  readonly times: RowTimes
 }
 
 /** What one transaction stores: points by stream, and the rows of other tables. */
@@ -145,7 +144,7 @@ export async function commitRun (
     return false
   }
   for (const other of others) await storeRows(db, [], other, compress)
-  if (anomalies != null && anomalies.copyRows > 0) await copyRows(db, ANOMALIES_TARGET, anomalies)
+  if (anomalies != null) await copyRows(db, ANOMALIES_TARGET, anomalies)
   for (let first = 0; first < poison.length; first += POISON_ROWS_MAX) {
     await insertPoison(db, moves, poison.slice(first, first + POISON_ROWS_MAX))
   }
@@ -183,10 +182,10 @@ export async function storeRows (
   const setting = compress?.setting(sent) ?? null
   const statements = [...before]
   if (setting !== null) statements.push(setting)
-  if (times !== undefined) statements.push(noteStatement(noteRows, times))
+  statements.push(noteStatement(noteRows, times))
   const { counts, copied } = await db.copyAfter(statements, points.sql, [rows.copy])
   assertTaken(points, copied, sent)
-  if (times !== undefined && counts.at(-1) === 1) await copyRows(db, late, times.newest())
+  if (counts.at(-1) === 1) await copyRows(db, late, times.newest())
   return counts.slice(0, before.length)
 }
 
