@@ -21,6 +21,7 @@ import {
   NO_CHANGE, compareCatalogues, firstEvolution, isSameCatalogue, type Evolution
 } from '../catalogue/evolution.js'
 import type { Database } from '../database/database.js'
+import { hasRelation } from './preconditions.js'
 import { StartupError } from '../support/startup-error.js'
 import type { StoreLog } from '../support/store-log.js'
 
@@ -150,17 +151,11 @@ export async function readVersion (database: Database): Promise<CatalogueVersion
 
 /** Whether a telemetry table has the metrics of the built-in catalogue: it was made before catalogues were stored. */
 async function hasBuiltIn (database: Database): Promise<boolean> {
-  if (!await exists(database, 'telemetry')) return false
+  if (!await hasRelation(database, 'public.telemetry')) return false
   const { rows } = await database.query<{ name: string }>(
     'SELECT attname AS name FROM pg_attribute ' +
     "WHERE attrelid = 'public.telemetry'::regclass AND attnum > 0 AND NOT attisdropped")
   return BUILT_IN.telemetry.metrics.every((metric) => rows.some(({ name }) => name === metric.name))
-}
-
-async function exists (database: Database, table: string): Promise<boolean> {
-  const { rows } = await database.query<{ there: boolean }>(
-    `SELECT to_regclass('public.${table}') IS NOT NULL AS there`)
-  return rows[0]?.there === true
 }
 
 const OWN_COLUMNS = ['version integer', 'changed_at timestamptz', 'changed_by text', 'catalogue jsonb']

@@ -25,7 +25,7 @@ import { retentionOf } from './retention.js'
 import type { PartitionSettings } from './partitions.js'
 import { withLimitsOf } from '../catalogue/default-limits.js'
 import { readLimits, replaceLimits } from '../queries/limits-store.js'
-import { assertRights, assertUsable } from './preconditions.js'
+import { assertRights, assertUsable, hasRelation } from './preconditions.js'
 import { assertConvertible, conversionStatements, isPrerelease } from './prerelease.js'
 import { planAdditions, type CatalogueAddition } from './catalogue-additions.js'
 import { inStream } from '../database/stream-tables.js'
@@ -133,7 +133,7 @@ async function applyPending (database: Database, options: MigrationOptions): Pro
   let plan = await planForServer(database, options)
   if (plan.pending.length > 0 || plan.converts) await assertRights(database)
   // IF NOT EXISTS would require the CREATE privilege even if the table exists.
-  await onceMoreIfMade(async () => { if (!await exists(database, HISTORY)) await database.query(CREATE_HISTORY) })
+  await onceMoreIfMade(async () => { if (!await hasRelation(database, HISTORY)) await database.query(CREATE_HISTORY) })
   if (plan.converts) {
     await convert(database, plan, options)
     plan = await planMigrations(database, options)
@@ -203,7 +203,7 @@ export async function planMigrations (
   for (const row of applied) check(row, known)
   const done = new Set(applied.map(row => row.version))
   const pending = current.filter(migration => isOfKind(migration) && !done.has(migration.version))
-  const adopts = pending.some(isTelemetry) && await exists(database, 'public.telemetry')
+  const adopts = pending.some(isTelemetry) && await hasRelation(database, 'public.telemetry')
   return { ...planned, kind, version, known, pending, adopts, converts: false, isNew: pending.some(isTelemetry) }
 }
 
@@ -250,15 +250,10 @@ async function applySetting (database: Database, statement: SettingStatement, lo
 }
 
 async function readHistory (database: Database): Promise<AppliedMigration[]> {
-  if (!await exists(database, HISTORY)) return []
+  if (!await hasRelation(database, HISTORY)) return []
   const { rows } = await database.query<AppliedMigration>(
     `SELECT version, name, checksum, kind FROM ${HISTORY} ORDER BY version`)
   return rows
-}
-
-async function exists (database: Database, relation: string): Promise<boolean> {
-  const { rows } = await database.query<{ there: boolean }>(`SELECT to_regclass('${relation}') IS NOT NULL AS there`)
-  return rows[0]?.there === true
 }
 
 /** A schema keeps its kind; a new one uses TimescaleDB if it is available and there are migrations for it. */

@@ -34,6 +34,12 @@ export async function assertUsable (database: Database): Promise<void> {
   }
 }
 
+/** @param relation its name, with the schema */
+export async function hasRelation (database: Database, relation: string): Promise<boolean> {
+  const { rows } = await database.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [relation])
+  return rows[0]?.there === true
+}
+
 interface Server {
   readonly name: string
   readonly encoding: string
