@@ -7,11 +7,10 @@ export interface QueryOutcome<Row> {
   readonly rowCount: number
 }
 
-export interface Database {
+/** What statements need, whichever stream they are for: see inStream(). */
+export interface Session {
   /** False once the connection is lost, closed or destroyed. */
   readonly alive: boolean
-  /** Process id of the server's backend. */
-  readonly backendPid: number
   /**
    * Runs one statement, or several without values, and resolves with the outcome of the last.
    * Rejects with the server's error, or with one that isConnectionError recognises.
@@ -19,6 +18,11 @@ export interface Database {
   query <Row extends object = Record<string, unknown>> (
     text: string, values?: readonly unknown[]
   ): Promise<QueryOutcome<Row>>
+}
+
+export interface Database extends Session {
+  /** Process id of the server's backend. */
+  readonly backendPid: number
   /**
    * Statements without values, if any, then COPY … FROM STDIN, in one round trip. The rows are sent regardless of the
    * statements' results; ROLLBACK undoes them. If the server refuses a statement or a row, it skips the remaining rows

@@ -11,8 +11,7 @@
  * Names of streams are valid identifiers without quotes and collide with none of ours (lib/catalogue/name-rules.ts).
  */
 import { TELEMETRY } from '../../protocol/catalogue.js'
-import type { Database, QueryOutcome } from './database.js'
-import type { PipedOutcome } from './piped-copy.js'
+import type { QueryOutcome, Session } from './database.js'
 
 /** Of objects, not of the placeholders of migrations. */
 const NAMES = new RegExp(
@@ -61,48 +60,20 @@ export function tablesOf (stream: string): StreamTables {
 }
 
 /** A session whose statements about `telemetry` are for another stream. Parameters are as they are. */
-export function inStream (database: Database, stream: string): Database {
-  return stream === TELEMETRY ? database : new StreamSession(database, stream)
+export function inStream (session: Session, stream: string): Session {
+  return stream === TELEMETRY ? session : new StreamSession(session, stream)
 }
 
-class StreamSession implements Database {
-  constructor (private readonly database: Database, private readonly stream: string) {}
+class StreamSession implements Session {
+  constructor (private readonly session: Session, private readonly stream: string) {}
 
   get alive (): boolean {
-    return this.database.alive
-  }
-
-  get backendPid (): number {
-    return this.database.backendPid
-  }
-
-  get onLost (): (error: Error) => void {
-    return this.database.onLost
-  }
-
-  set onLost (callback: (error: Error) => void) {
-    this.database.onLost = callback
+    return this.session.alive
   }
 
   async query <Row extends object = Record<string, unknown>> (
     text: string, values?: readonly unknown[]
   ): Promise<QueryOutcome<Row>> {
-    return await this.database.query<Row>(this.sql(text), values)
-  }
-
-  async copyAfter (statements: readonly string[], sql: string, chunks: readonly Buffer[]): Promise<PipedOutcome> {
-    return await this.database.copyAfter(statements.map((each) => this.sql(each)), this.sql(sql), chunks)
-  }
-
-  async close (): Promise<void> {
-    await this.database.close()
-  }
-
-  destroy (): void {
-    this.database.destroy()
-  }
-
-  private sql (text: string): string {
-    return streamSql(text, this.stream)
+    return await this.session.query<Row>(streamSql(text, this.stream), values)
   }
 }

@@ -10,7 +10,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlState } from '../database/connection.js'
-import type { Database } from '../database/database.js'
+import type { Session } from '../database/database.js'
 import { identifier } from '../database/quote.js'
 import { READER_ROLE } from './reader.js'
 import { INSUFFICIENT_PRIVILEGE } from '../database/sqlstates.js'
@@ -55,7 +55,7 @@ export class LockHolders {
    * Resolves when nobody has held any of these relations for longer than a moment; rejects with HeldUp, which names the
    * holder. Terminates readers that exceeded their patience.
    */
-  async awaitFree (database: Database, relations: readonly string[]): Promise<void> {
+  async awaitFree (database: Session, relations: readonly string[]): Promise<void> {
     if (relations.length === 0) return
     const beganMs = performance.now()
     let left = (await this.look(database)).filter((holder) => holder.relations.some((name) => relations.includes(name)))
@@ -72,7 +72,7 @@ export class LockHolders {
   }
 
   /** All other sessions that currently hold a lock on a relation in public. */
-  async look (database: Database): Promise<LockHolder[]> {
+  async look (database: Session): Promise<LockHolder[]> {
     const { rows } = await database.query<Omit<LockHolder, 'ageMs'>>(HOLDERS)
     const nowMs = performance.now()
     const present = new Set(rows.map(({ transaction }) => transaction))
@@ -85,7 +85,7 @@ export class LockHolders {
   }
 
   /** Terminates readers that exceeded their patience, and returns their process ids. */
-  async endReaders (database: Database, holders: readonly LockHolder[]): Promise<number[]> {
+  async endReaders (database: Session, holders: readonly LockHolder[]): Promise<number[]> {
     const { readerPatienceMs = READER_PATIENCE_MS } = this
     const overdue = holders.filter(({ role, ageMs }) => role === READER_ROLE && ageMs >= readerPatienceMs)
     return await this.endSessions(database, overdue)
@@ -95,13 +95,13 @@ export class LockHolders {
    * Terminates reader sessions that others have been waiting for: TimescaleDB jobs, and sessions queued behind them,
    * would wait forever.
    */
-  async endBlockingReaders (database: Database): Promise<void> {
+  async endBlockingReaders (database: Session): Promise<void> {
     const { readerPatienceMs = BLOCKING_PATIENCE_MS } = this
     const { rows } = await database.query<{ pid: number }>(BLOCKING_READERS, [READER_ROLE, readerPatienceMs])
     await this.endSessions(database, rows)
   }
 
-  private async endSessions (database: Database, sessions: ReadonlyArray<{ readonly pid: number }>): Promise<number[]> {
+  private async endSessions (database: Session, sessions: ReadonlyArray<{ readonly pid: number }>): Promise<number[]> {
     const ended: number[] = []
     for (const { pid } of sessions) {
       try {
@@ -117,7 +117,7 @@ export class LockHolders {
     return ended
   }
 
-  private async sayRefused (database: Database, pid: number): Promise<void> {
+  private async sayRefused (database: Session, pid: number): Promise<void> {
     if (performance.now() - this.saidMs < SAID_INTERVAL_MS) return
     this.saidMs = performance.now()
     const { rows: [row] } = await database.query<{ user: string }>('SELECT current_user AS user')

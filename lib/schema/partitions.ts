@@ -10,7 +10,7 @@
  * (max_locks_per_transaction), and COPY waits while a partition is dropped.
  */
 import { DAY_MS } from '../config/setting-types.js'
-import type { Database } from '../database/database.js'
+import type { Session } from '../database/database.js'
 import { identifier } from '../database/quote.js'
 
 export interface PartitionSettings {
@@ -33,20 +33,20 @@ const MAKE = 'SELECT public.orbitstream_make_partitions(' +
 
 /** Creates missing partitions of the days around a time; returns their names. */
 export async function ensurePartitions (
-  database: Database, settings: PartitionSettings, nowMs: number
+  database: Session, settings: PartitionSettings, nowMs: number
 ): Promise<string[]> {
   return await makePartitions(database, timesAround(settings, nowMs))
 }
 
 /** Creates missing partitions for times in milliseconds since 1970; returns their names. Skips times out of range. */
-export async function makePartitions (database: Database, timesMs: readonly number[]): Promise<string[]> {
+export async function makePartitions (database: Session, timesMs: readonly number[]): Promise<string[]> {
   const seconds = timesMs.map(time => time / 1000).filter(time => time > TIME_SECONDS_MIN && time < TIME_SECONDS_MAX)
   return await untilNone(async () => await names(database, MAKE, [seconds, SPANS_MAX]))
 }
 
 /** What ensurePartitions would run; null if no partition is missing. Changes nothing. */
 export async function planPartitions (
-  database: Database, settings: PartitionSettings, nowMs: number
+  database: Session, settings: PartitionSettings, nowMs: number
 ): Promise<string | null> {
   const times = `'{${timesAround(settings, nowMs).map(time => new Date(time).toISOString()).join(',')}}'`
   const statement = `SELECT orbitstream_make_partitions(${times}, ${SPANS_MAX})`
@@ -62,7 +62,7 @@ export async function planPartitions (
  * tables. Without settings: older than all of telemetry.
  */
 export async function expired (
-  database: Database, tables: readonly string[], settings?: PartitionSettings, nowMs = 0
+  database: Session, tables: readonly string[], settings?: PartitionSettings, nowMs = 0
 ): Promise<string[]> {
   const before = settings === undefined ? null : new Date(nowMs - settings.retentionMs)
   return await names(database, 'SELECT public.orbitstream_expired($1, $2) AS name', [tables, before])
@@ -75,7 +75,7 @@ export async function expired (
  * which all streams share, while a stream may have a retention of its own.
  */
 export async function dropPartitions (
-  database: Database, table: string, settings: PartitionSettings, nowMs: number
+  database: Session, table: string, settings: PartitionSettings, nowMs: number
 ): Promise<string[]> {
   const some = async (): Promise<string[]> => {
     const found = await expired(database, [table], settings, nowMs)
@@ -95,7 +95,7 @@ export async function dropPartitions (
 }
 
 /** Drops rollups of days that telemetry no longer covers, and forgets satellites without points. */
-export async function dropRollups (database: Database, width: '10s' | '1m'): Promise<void> {
+export async function dropRollups (database: Session, width: '10s' | '1m'): Promise<void> {
   const values = [width, DROPPED_TABLES_MAX]
   await untilNone(() => names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', values))
 }
@@ -120,7 +120,7 @@ function qualified (table: string): string {
   return `public.${identifier(table)}`
 }
 
-async function names (database: Database, sql: string, values: readonly unknown[]): Promise<string[]> {
+async function names (database: Session, sql: string, values: readonly unknown[]): Promise<string[]> {
   const { rows } = await database.query<{ name: string }>(sql, values)
   return rows.map(row => row.name)
 }

@@ -8,7 +8,7 @@
  * forced refresh, or that another session is refreshing, is postponed; earlier spans continue meanwhile.
  */
 import { sqlState } from '../database/connection.js'
-import type { Database } from '../database/database.js'
+import type { Session } from '../database/database.js'
 import { callRefresh, forgetFailed, isolating, type Span } from './rollup/spans.js'
 import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 
@@ -26,7 +26,7 @@ export class LateRollups {
   private pauseMs = PAUSE_MIN_MS
 
   /** Refreshes at most so many ten-second buckets; true: there may be more. @param endMs no span starts after it */
-  async step (database: Database, buckets: number, endMs: number): Promise<boolean> {
+  async step (database: Session, buckets: number, endMs: number): Promise<boolean> {
     if (this.before !== null && performance.now() >= this.againMs) this.before = null
     const fromNewest = this.before === null
     const { rows } = await database.query<LateSpan>(
@@ -49,7 +49,7 @@ export class LateRollups {
 }
 
 /** False: part of the span is still wrong. */
-async function settle (database: Database, { from_time: from, to_time: to, ids }: LateSpan): Promise<boolean> {
+async function settle (database: Session, { from_time: from, to_time: to, ids }: LateSpan): Promise<boolean> {
   const parts = await isolating(database, { from, to }, async (part) => {
     const right = await refresh(database, part)
     if (right) await forget(database, part, ids)
@@ -59,7 +59,7 @@ async function settle (database: Database, { from_time: from, to_time: to, ids }
 }
 
 /** True: both rollups match telemetry. */
-async function refresh (database: Database, span: Span): Promise<boolean> {
+async function refresh (database: Session, span: Span): Promise<boolean> {
   try {
     await refreshBoth(database, span, '')
     if (await isRolledUp(database, span)) return true
@@ -72,24 +72,24 @@ async function refresh (database: Database, span: Span): Promise<boolean> {
   }
 }
 
-async function refreshBoth (database: Database, span: Span, how: string): Promise<void> {
+async function refreshBoth (database: Session, span: Span, how: string): Promise<void> {
   for (const view of ['rollup_10s', 'rollup_1m'] as const) await callRefresh(database, view, span, how)
 }
 
-async function isRolledUp (database: Database, { from, to }: Span): Promise<boolean> {
+async function isRolledUp (database: Session, { from, to }: Span): Promise<boolean> {
   const { rows } = await database.query<{ same: boolean }>(
     'SELECT public.orbitstream_is_rolled_up($1, $2) AS same', [from, to])
   return rows[0]?.same === true
 }
 
 /** Older versions refresh only ranges with recorded changes. */
-async function canForce (database: Database): Promise<boolean> {
+async function canForce (database: Session): Promise<boolean> {
   const { rowCount } = await database.query(
     "SELECT FROM pg_proc WHERE proname = 'refresh_continuous_aggregate' AND 'force' = ANY (proargnames)")
   return rowCount > 0
 }
 
-async function forget (database: Database, span: Span, ids: readonly string[]): Promise<void> {
+async function forget (database: Session, span: Span, ids: readonly string[]): Promise<void> {
   await database.query(
     'DELETE FROM public.rollup_dirty WHERE bucket >= $1 AND bucket < $2 AND id = ANY ($3)', [span.from, span.to, ids])
   await forgetFailed(database, span)

@@ -17,7 +17,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { TELEMETRY } from '../../protocol/catalogue.js'
 import { OperatingError } from '../support/errors.js'
-import type { Database } from '../database/database.js'
+import type { Database, Session } from '../database/database.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
 import { dropLastChanges } from './last-changes.js'
@@ -261,7 +261,7 @@ class Keeper implements Maintenance {
   }
 
   /** Throws if the table is held for long; the task is then retried. @param session of the stream */
-  private async drop (session: Database, table: string, settings: PartitionSettings, nowMs: number): Promise<void> {
+  private async drop (session: Session, table: string, settings: PartitionSettings, nowMs: number): Promise<void> {
     await this.holders.awaitFree(session, await expired(session, [table], settings, nowMs))
     const dropped = await dropPartitions(session, table, settings, nowMs)
     if (dropped.length > 0) {

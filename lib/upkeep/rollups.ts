@@ -8,7 +8,7 @@
  * Late rows and the history of an adopted table get half of this connection's time while neither the newest rollups nor
  * the writers are behind, otherwise a tenth, however much is waiting.
  */
-import type { Database } from '../database/database.js'
+import type { Session } from '../database/database.js'
 import { LateRollups } from './late-rollups.js'
 import { FillLease } from './rollup/lease.js'
 import { PolicyWatch, type OverduePolicy } from './rollup/policy-watch.js'
@@ -67,7 +67,7 @@ export class RollUp {
   }
 
   /** Rolls up what is due, for at most some seconds; the next call continues. */
-  async run (database: Database): Promise<void> {
+  async run (database: Session): Promise<void> {
     const { rows } = await database.query<{ mine: boolean }>('SELECT public.orbitstream_begin_roll_up() AS mine')
     // Another host is doing it.
     if (rows[0]?.mine !== true) return
@@ -79,7 +79,7 @@ export class RollUp {
     await this.progress.look(database)
   }
 
-  private async rollUpLate (database: Database, isBehind: boolean): Promise<void> {
+  private async rollUpLate (database: Session, isBehind: boolean): Promise<void> {
     const startMs = this.nowMs()
     if (startMs < this.lateDueMs || !await somethingWaits(database) || !await this.lease.take(database)) return
     const turnEndMs = performance.now() + LATE_TURN_MS_MAX
@@ -94,19 +94,19 @@ export class RollUp {
 }
 
 /** Whether the schema is that of plain PostgreSQL: a schema keeps its kind. */
-export async function isPlain (database: Database): Promise<boolean> {
+export async function isPlain (database: Session): Promise<boolean> {
   const { rows } = await database.query<{ plain: boolean }>(
     "SELECT to_regprocedure('public.orbitstream_roll_up_again(integer)') IS NOT NULL AS plain")
   return rows[0]?.plain === true
 }
 
-async function somethingWaits (database: Database): Promise<boolean> {
+async function somethingWaits (database: Session): Promise<boolean> {
   const { rowCount } = await database.query(
     'SELECT FROM public.rollup_dirty WHERE bucket < (SELECT public.orbitstream_done_until()) LIMIT 1')
   return rowCount > 0
 }
 
-async function step (database: Database, procedure: string, buckets: number): Promise<boolean> {
+async function step (database: Session, procedure: string, buckets: number): Promise<boolean> {
   const { rows } = await database.query<{ more: boolean }>(`SELECT public.${procedure}($1) AS more`, [buckets])
   return rows[0]?.more === true
 }

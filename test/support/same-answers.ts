@@ -1,7 +1,7 @@
 /** The shared list of queries, run on one kind of server. */
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import type { Database } from '../../lib/database/database.js'
+import type { Database, Session } from '../../lib/database/database.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
 import { DAY_MS } from '../../lib/config/setting-types.js'
@@ -15,7 +15,7 @@ export const SCHEMA_SETTINGS = {
 }
 
 /** What the primary does every two seconds. */
-export const rollUp = async (database: Database): Promise<void> => await new RollUp().run(database)
+export const rollUp = async (database: Session): Promise<void> => await new RollUp().run(database)
 
 /** Stands in for the background workers that run policies. */
 export type RunPolicies = (database: Database) => Promise<void>

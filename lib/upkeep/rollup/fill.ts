@@ -3,7 +3,7 @@
  * pause their own filling meanwhile, and keep rolling up new points.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Database } from '../../database/database.js'
+import type { Session } from '../../database/database.js'
 import { LateRollups } from '../late-rollups.js'
 import { isPlain } from '../rollups.js'
 import { FillLease } from './lease.js'
@@ -28,7 +28,7 @@ const LEASE_WAIT_LOG_MS = 5_000
 const LOCK_TIMEOUT = '10s'
 
 /** Returns what is left: nothing, if all went well. Retries buckets that failed before. */
-export async function fillRollups (database: Database, options: FillOptions): Promise<RollupProgress> {
+export async function fillRollups (database: Session, options: FillOptions): Promise<RollupProgress> {
   const { signal } = options
   const lease = new FillLease()
   const plain = await isPlain(database)
@@ -56,7 +56,7 @@ export async function fillRollups (database: Database, options: FillOptions): Pr
 }
 
 /** False: aborted. */
-async function acquire (database: Database, lease: FillLease, { signal, onWaiting }: FillOptions): Promise<boolean> {
+async function acquire (database: Session, lease: FillLease, { signal, onWaiting }: FillOptions): Promise<boolean> {
   const beganMs = performance.now()
   for (let said = false; !signal.aborted;) {
     if (await lease.take(database)) return true
@@ -70,7 +70,7 @@ async function acquire (database: Database, lease: FillLease, { signal, onWaitin
 }
 
 /** Leaves the current minute to the servers. */
-async function fillPlain (database: Database, buckets: number): Promise<boolean> {
+async function fillPlain (database: Session, buckets: number): Promise<boolean> {
   const { rows } = await database.query<{ more: boolean }>(
     `SELECT public.orbitstream_fill_rollups(
        $1, (SELECT time_bucket('1 minute', watermark) FROM public.rollup_state)) AS more`, [buckets])

@@ -3,7 +3,7 @@
  * crashed holder does not block others for long. Taking it never waits.
  */
 import { randomUUID } from 'node:crypto'
-import type { Database } from '../../database/database.js'
+import type { Session } from '../../database/database.js'
 
 /** Longer than a step, see fill.ts and rollups.ts; on plain PostgreSQL a row lock covers even the longest. */
 const LEASE_MS = 60_000
@@ -12,7 +12,7 @@ export class FillLease {
   private readonly holder = randomUUID()
 
   /** Takes or renews it; false: another holder has it. */
-  async take (database: Database): Promise<boolean> {
+  async take (database: Session): Promise<boolean> {
     const { rowCount } = await database.query(`
       UPDATE public.rollup_filler
       SET holder = $1, expires_at = clock_timestamp() + $2::double precision * interval '1 ms'
@@ -24,7 +24,7 @@ export class FillLease {
     return rowCount === 1
   }
 
-  async giveBack (database: Database): Promise<void> {
+  async giveBack (database: Session): Promise<void> {
     await database.query("UPDATE public.rollup_filler SET expires_at = '-infinity' WHERE holder = $1", [this.holder])
   }
 }

@@ -8,7 +8,7 @@
  * paused one stays paused.
  */
 import { sqlState } from '../../database/connection.js'
-import type { Database } from '../../database/database.js'
+import type { Session } from '../../database/database.js'
 import { serverTimeMs } from '../../database/server-time.js'
 import { LOCK_NOT_AVAILABLE } from '../../database/sqlstates.js'
 import type { StoreLog } from '../../support/store-log.js'
@@ -49,14 +49,14 @@ export class PolicyWatch {
   constructor (private readonly log: StoreLog | null, private readonly nowMs = () => performance.now()) {}
 
   /** Refreshes what is overdue. @param endMs on the monotonic clock: no refresh starts after it */
-  async run (database: Database, endMs: number): Promise<void> {
+  async run (database: Session, endMs: number): Promise<void> {
     if (this.nowMs() >= this.lookDueMs) await this.look(database)
     for (const [view, fromMs] of this.cursors) {
       if (!await this.refresh(database, view, fromMs, endMs)) return
     }
   }
 
-  private async look (database: Database): Promise<void> {
+  private async look (database: Session): Promise<void> {
     this.lookDueMs = this.nowMs() + LOOK_INTERVAL_MS
     const rows = await readPolicies(database)
     const overdue = rows.flatMap((row) => {
@@ -92,7 +92,7 @@ export class PolicyWatch {
   }
 
   /** Oldest first: points newer than the refreshed part are read from telemetry. False: time is up. */
-  private async refresh (database: Database, view: RollupView, beginMs: number, endMs: number): Promise<boolean> {
+  private async refresh (database: Session, view: RollupView, beginMs: number, endMs: number): Promise<boolean> {
     const serverMs = await serverTimeMs(database)
     const untilMs = Math.floor((serverMs - REFRESH_UNTIL_MS[view]) / MINUTE_MS) * MINUTE_MS
     for (let fromMs = beginMs; fromMs < untilMs; fromMs += PART_MS) {
@@ -119,7 +119,7 @@ export class PolicyWatch {
 }
 
 /** Depending on the version, a rollup's job names the view or the hypertable behind it. */
-async function readPolicies (database: Database): Promise<PolicyRow[]> {
+async function readPolicies (database: Session): Promise<PolicyRow[]> {
   // Literals, which stand for the views of the session's stream.
   const { rows } = await database.query<Omit<PolicyRow, 'view'> & { readonly width: string }>(`
     SELECT CASE view WHEN 'rollup_10s' THEN '10s' ELSE '1m' END AS width, age, every, running FROM (

@@ -3,7 +3,7 @@
  * much is pending, as after the adoption of a table with history.
  */
 import { formatCount, formatDuration } from '../../config/setting-types.js'
-import type { Database } from '../../database/database.js'
+import type { Session } from '../../database/database.js'
 import type { StoreLog } from '../../support/store-log.js'
 
 export interface RollupProgress {
@@ -30,7 +30,7 @@ const LOG_INTERVAL_MS = 300_000
 /** Weight of the newest rate in the moving average. */
 const RATE_SMOOTHING = 0.3
 
-export async function readProgress (database: Database): Promise<Omit<RollupProgress, 'remainingSeconds'>> {
+export async function readProgress (database: Session): Promise<Omit<RollupProgress, 'remainingSeconds'>> {
   const { rows } = await database.query<{ minutes: number, failed: number, failure: string | null }>(`
     SELECT (SELECT count(DISTINCT time_bucket('1 minute', bucket))::int
             FROM public.rollup_dirty WHERE bucket < public.orbitstream_done_until()) AS minutes,
@@ -83,7 +83,7 @@ export class ProgressWatch {
 
   constructor (private readonly log: StoreLog | null, private readonly nowMs = () => performance.now()) {}
 
-  async look (database: Database): Promise<void> {
+  async look (database: Session): Promise<void> {
     const startMs = this.nowMs()
     if (startMs < this.lookDueMs) return
     const known = await readProgress(database)

@@ -3,7 +3,7 @@
  * minute, which is recorded in rollup_failed, not the whole span.
  */
 import { sqlState } from '../../database/connection.js'
-import type { Database } from '../../database/database.js'
+import type { Session } from '../../database/database.js'
 
 export interface Span { readonly from: Date, readonly to: Date }
 
@@ -14,7 +14,7 @@ export const MINUTE_MS = 60_000
 const OF_DATA = /^(?:22|23|XX00[12]$)/
 
 /** @param how further arguments of the refresh, with a leading comma */
-export async function callRefresh (database: Database, view: RollupView, span: Span, how = ''): Promise<void> {
+export async function callRefresh (database: Session, view: RollupView, span: Span, how = ''): Promise<void> {
   const [from, to] = [span.from, span.to].map((time) => `timestamptz '${time.toISOString()}'`)
   await database.query(`CALL refresh_continuous_aggregate('public.${view}', ${from}, ${to}${how})`)
 }
@@ -24,7 +24,7 @@ export async function callRefresh (database: Database, view: RollupView, span: S
  * Returns the results of all parts that succeeded. Throws errors with other causes.
  */
 export async function isolating<T> (
-  database: Database, span: Span, work: (part: Span) => Promise<T>
+  database: Session, span: Span, work: (part: Span) => Promise<T>
 ): Promise<T[]> {
   try {
     return [await work(span)]
@@ -41,7 +41,7 @@ export async function isolating<T> (
   }
 }
 
-async function noteFailed (database: Database, { from }: Span, error: unknown): Promise<void> {
+async function noteFailed (database: Session, { from }: Span, error: unknown): Promise<void> {
   await database.query(`
     INSERT INTO public.rollup_failed (width, bucket, sqlstate, reason)
     VALUES ('1m', date_trunc('minute', $1::timestamptz), $2, $3)
@@ -53,7 +53,7 @@ async function noteFailed (database: Database, { from }: Span, error: unknown): 
 }
 
 /** Removes failed minutes that have succeeded since. */
-export async function forgetFailed (database: Database, { from, to }: Span): Promise<void> {
+export async function forgetFailed (database: Session, { from, to }: Span): Promise<void> {
   await database.query(
     "DELETE FROM public.rollup_failed WHERE width = '1m' AND bucket >= $1 AND bucket < $2", [from, to])
 }
