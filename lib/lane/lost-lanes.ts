@@ -56,7 +56,6 @@ export class LostLanes {
         log: replicated,
         lane,
         now: Date.now,
-        memoryMaxBytes: config.memoryMaxBytes,
         maxBytes: config.spoolMaxBytes,
         hadStreams: wasOpened && !isOld,
         onFault

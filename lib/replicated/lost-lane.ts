@@ -26,10 +26,10 @@ import { StreamJournal, type StreamJournalOptions } from './stream-journal.js'
 /** A writer that appended so recently is not sealed. */
 const QUIET_MS = 3_000
 const POLL_INTERVAL_MS = 500
-/** Read at a time. */
+/** Read at a time, when everything before was stored: so this bounds what is held in memory. */
 const READ_BYTES = 4 * 1024 * 1024
 
-export interface LostLaneOptions extends StreamJournalOptions {
+export interface LostLaneOptions extends Omit<StreamJournalOptions, 'memoryMaxBytes'> {
   /** The lane has had streams that nobody of us removed. */
   readonly hadStreams: boolean
   /** Default: QUIET_MS. */
@@ -53,7 +53,7 @@ export class LostLane extends StreamJournal {
 
   /** For openLostLane only. */
   constructor (private readonly settings: LostLaneOptions, found: readonly FoundStream[], committed: Position) {
-    super(settings)
+    super({ ...settings, memoryMaxBytes: Infinity })
     const epochs = found.map(({ epoch }) => epoch)
     // One that is gone, but whose end is known: it was drained, or deleted.
     const before = found[0] === undefined || found[0].after === null ? [] : [found[0].epoch - 1]

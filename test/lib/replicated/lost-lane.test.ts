@@ -1,7 +1,10 @@
-/** What is said of a lane whose writer is gone if somebody has deleted its streams. */
+/** A lane whose writer is gone: what is said of it if somebody has deleted its streams, and that it is read whole. */
 import t from 'tap'
-import { openLostLane } from '../../../lib/replicated/lost-lane.js'
+import { openLostLane, type LostLane } from '../../../lib/replicated/lost-lane.js'
 import type { LedgerPosition } from '../../../lib/journal/journal.js'
+import { encodePart } from '../../../lib/replicated/message.js'
+import { markOf, numberFrame } from '../../../lib/replicated/publish/pending.js'
+import { START } from '../../../lib/replicated/publish/comparison.js'
 import { epochIdOf, type Reach } from '../../../lib/replicated/replicated-log.js'
 import { FakeLog, FakeServers, pump } from './fake-log.js'
 
@@ -15,22 +18,25 @@ interface History {
   readonly hadStreams?: boolean
 }
 
-/** Drains the lane, and returns what it said. */
-async function said ({ stored, left, hadStreams = true }: History): Promise<readonly string[]> {
-  const log = new FakeLog(new FakeServers(), () => 0)
-  for (const found of left) await pump(log, log.create({ lane: LANE, instance: 'test', slot: 0, ...found }))
-  const faults: string[] = []
-  const lane = await pump(log, openLostLane(log, {
+async function open (log: FakeLog, faults: string[], hadStreams = true): Promise<LostLane> {
+  return await pump(log, openLostLane(log, {
     log,
     timing: log,
     lane: LANE,
     now: () => 1,
-    memoryMaxBytes: 100_000,
     maxBytes: 1_000_000,
     quietMs: 0,
     hadStreams,
     onFault: (message) => { faults.push(message) }
   }))
+}
+
+/** Drains the lane, and returns what it said. */
+async function said ({ stored, left, hadStreams = true }: History): Promise<readonly string[]> {
+  const log = new FakeLog(new FakeServers(), () => 0)
+  for (const found of left) await pump(log, log.create({ lane: LANE, instance: 'test', slot: 0, ...found }))
+  const faults: string[] = []
+  const lane = await open(log, faults, hadStreams)
   const position: LedgerPosition | null =
     stored === null ? null : { ...stored, epochId: epochIdOf({ lane: LANE, epoch: stored.epoch }) }
   t.equal(lane.resume(position), null)
@@ -57,4 +63,22 @@ t.test('nothing, if nothing is missing', async (t) => {
   const left = [{ epoch: 2, after: { sequence: 100, rows: 250 } }]
   t.strictSame(await said({ stored: { epoch: 1, sequence: 100 }, left }), [])
   t.strictSame(await said({ stored: { epoch: 2, sequence: 7 }, left }), [])
+})
+
+t.test('all that is read at a time is held in memory', async (t) => {
+  const log = new FakeLog(new FakeServers(), () => 0)
+  const stream = { lane: LANE, epoch: 1 }
+  await pump(log, log.create({ ...stream, instance: 'test', slot: 0, after: null }))
+  let before = START
+  for (let count = 0; count < 3; count++) {
+    const batch = { payload: Buffer.alloc(200), rows: 1, spooled: () => {}, committed: () => {} }
+    const frame = numberFrame({ batch, queuedMs: 0, wasAnswered: false }, before,
+      { epoch: 1, rowFormat: 1, committed: 0, messageBytesMax: log.messageBytesMax, appendedAtMs: 1 })
+    before = markOf(frame)
+    await pump(log, log.append(stream, frame.first, encodePart(frame, 0, log.messageBytesMax)))
+  }
+  const lane = await open(log, [])
+  t.equal(lane.resume(null), null)
+  t.match(await pump(log, lane.take(10_000)), { firstSequence: 1, lastSequence: 3 })
+  await pump(log, lane.close())
 })

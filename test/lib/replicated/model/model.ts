@@ -249,7 +249,6 @@ export class World {
       timing: log,
       lane: lane.id,
       now: () => 1,
-      memoryMaxBytes: 10_000_000,
       maxBytes: 10_000_000,
       quietMs: 0,
       hadStreams: !lane.isRemoved,
