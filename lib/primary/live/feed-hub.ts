@@ -134,6 +134,7 @@ export class FeedHub<Worker> {
     this.asked.delete(worker)
     this.addGapToAll({ cause: 'worker_died' })
     this.answered(worker)
+    this.schedule()
   }
 
   /** The server stops. */

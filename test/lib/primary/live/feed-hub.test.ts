@@ -76,6 +76,17 @@ t.test('a stream begins after a round that asked everybody; the last client ends
   t.equal(rig.asked.length, length, 'nothing is gathered while nobody watches')
 })
 
+t.test('the last client dies with its worker: the others are not asked any more', async (t) => {
+  const rig = new Rig()
+  const first = rig.tick('a')
+  rig.hub.want('a', 1, want())
+  await first
+  const { length } = rig.asked
+  rig.hub.died('a')
+  await wait(400)
+  t.strictSame(rig.asked.slice(length).map(({ want }) => want), [null, null])
+})
+
 t.test('what workers have is merged by time, and sent to those that want it', async (t) => {
   const rig = new Rig()
   rig.answers.set('a', () => ({
