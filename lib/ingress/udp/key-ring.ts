@@ -64,10 +64,7 @@ export class KeyRing {
   replace (keys: readonly UdpKey[] | null): void {
     const valid = keys?.filter(({ port }) => port === null || port === this.port)
     this.keys = valid === undefined ? null : new Map(valid.map((key) => [key.id, this.ringKey(key)]))
-    for (const id of this.tables.keys()) {
-      if (this.tables.size <= TABLES_MAX) break
-      if (this.keys?.has(id) !== true) this.tables.delete(id)
-    }
+    this.dropTables()
   }
 
   /** The key of an authentic packet, null if it needs none, or why it is denied. */
@@ -92,6 +89,7 @@ export class KeyRing {
   /** Takes over the tables of another process, before the first packet. */
   load (saved: SavedKeyRing): void {
     for (const [id, senders] of saved) this.tableOf(id).load(senders)
+    this.dropTables()
   }
 
   saveMarks (): RingMarks {
@@ -100,6 +98,15 @@ export class KeyRing {
 
   restore (marks: RingMarks): void {
     for (const [id, senders] of marks) this.tableOf(id).restore(senders)
+    this.dropTables()
+  }
+
+  /** Of the keys that are gone, those known for longest. */
+  private dropTables (): void {
+    for (const id of this.tables.keys()) {
+      if (this.tables.size <= TABLES_MAX) break
+      if (this.keys?.has(id) !== true) this.tables.delete(id)
+    }
   }
 
   private ringKey ({ id, secret, senders, satellites }: UdpKey): RingKey {

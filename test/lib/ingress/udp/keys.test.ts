@@ -3,9 +3,9 @@ import { createSocket } from 'node:dgram'
 import { Packr } from 'msgpackr'
 import t, { type Test } from 'tap'
 import type { UdpKey } from '../../../../lib/access/udp-key.js'
-import { DENIED_REASONS } from '../../../../lib/ingress/udp/key-ring.js'
+import { DENIED_REASONS, KeyRing, TABLES_MAX } from '../../../../lib/ingress/udp/key-ring.js'
 import type { UdpCounters } from '../../../../lib/ingress/udp/dgram-listener.js'
-import type { SenderSummary } from '../../../../lib/ingress/udp/senders.js'
+import { SenderTable, type SenderSummary } from '../../../../lib/ingress/udp/senders.js'
 import { PacketEncoder } from '../../../../protocol/packet/packet-encoder.js'
 import { arrived, openBench, type Bench } from './fake-intake.js'
 
@@ -233,4 +233,16 @@ t.test('every reason to deny is documented', async (t) => {
   const { readFile } = await import('node:fs/promises')
   const spec = await readFile(new URL('../../../../../protocol/SPEC.md', import.meta.url), 'utf8')
   for (const reason of DENIED_REASONS) t.ok(spec.includes(`| \`${reason}\` |`), reason)
+})
+
+t.test('tables of keys that are gone are bounded, also those that an earlier process left', (t) => {
+  const ring = new KeyRing(1, false, new SenderTable().totals)
+  ring.replace(KEYS.slice(0, 1))
+  const marks = Array.from({ length: TABLES_MAX + 5 }, (_, index) => (
+    [`old-${index}`, { floor: -1, marks: [['s', { epoch: 1, highest: index }]] }] as const))
+  ring.restore(marks)
+  const left = ring.saveMarks().map(([id]) => id)
+  t.equal(left.length, TABLES_MAX)
+  t.strictSame([left[0], left[1], left.at(-1)], ['one', 'old-6', `old-${TABLES_MAX + 4}`])
+  t.end()
 })
