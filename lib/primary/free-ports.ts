@@ -26,13 +26,20 @@ export async function freePorts ({ host, port, udpPorts }: Pick<Config, 'host' |
 async function freePort (host: string, port: number): Promise<number> {
   const probe = createServer()
   return await new Promise((resolve, reject) => {
-    probe.once('error', (cause: NodeJS.ErrnoException) => {
-      const inUse = `Port ${port} is in use by another program: stop it, or choose another port with PORT or --port.`
-      reject(cause.code === 'EADDRINUSE' ? new StartupError(inUse, { cause }) : cause)
-    })
+    probe.once('error', (cause) => reject(new StartupError(portFault(cause, host, port), { cause })))
     probe.listen({ host, port, exclusive: true }, () => {
       const { port: bound } = probe.address() as AddressInfo
       probe.close(() => resolve(bound))
     })
   })
+}
+
+function portFault (error: NodeJS.ErrnoException, host: string, port: number): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `Port ${port} is in use by another program: stop it, or choose another port with PORT or --port.`
+    case 'EACCES': return `No permission to listen on port ${port}: set PORT to one above 1023.`
+    case 'EADDRNOTAVAIL': return `${host} is not a local address: set another HOST.`
+    default: return `Cannot listen on ${host}:${port}: ${error.message}.`
+  }
 }
