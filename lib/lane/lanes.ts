@@ -28,7 +28,9 @@ export class Lanes {
   /** Everything at one instant. */
   snapshot (): Snapshot {
     const backlog = this.backlog()
-    const halted = this.lanes.find(({ drain }) => drain.lastError !== null)?.drain
+    const failing = this.lanes.map(({ drain }) => drain).filter(({ lastError }) => lastError !== null)
+    // Unlike the others, it needs an operator.
+    const worst = failing.find(({ state }) => state === 'halted') ?? failing[0]
     return {
       points: this.points(),
       waiting: this.pipelines.openRows + backlog.rows,
@@ -36,8 +38,8 @@ export class Lanes {
       backlog,
       pressure: this.lanes[0]?.journal.pressure() ?? 'none',
       database: {
-        state: halted?.state ?? this.lanes[0]?.drain.state ?? 'connecting',
-        lastError: halted?.lastError ?? null,
+        state: worst?.state ?? this.lanes[0]?.drain.state ?? 'connecting',
+        lastError: worst?.lastError ?? null,
         retries: this.lanes.reduce((sum, { drain }) => sum + drain.retries, 0)
       }
     }

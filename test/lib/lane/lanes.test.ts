@@ -1,0 +1,36 @@
+/** What a worker reports of its lanes together. */
+import t from 'tap'
+import type { Lane } from '../../../lib/lane/lane.js'
+import { Lanes } from '../../../lib/lane/lanes.js'
+import type { Pipelines } from '../../../lib/pipeline/pipelines.js'
+import { PointCounters } from '../../../lib/pipeline/pipeline.js'
+
+function laneOf (state: string, lastError: string | null): Lane {
+  const journal = {
+    pressure: () => 'none',
+    backlog: () => ({ frames: 1, rows: 2, bytes: 3, oldestMs: 4 }),
+    releasedRows: 5,
+    recoveredRows: 6,
+    lostRows: 1
+  }
+  return { drain: { state, lastError, retries: 2 }, journal, quarantined: 1 } as unknown as Lane
+}
+
+t.test('of several drains that fail, a halted one is reported: it needs an operator', (t) => {
+  const pipelines = { snapshot: () => new PointCounters(), openRows: 1, unspooled: 0 } as unknown as Pipelines
+  const lanes = new Lanes(pipelines)
+  const report = (): unknown => lanes.snapshot().database
+  t.match(report(), { state: 'connecting', lastError: null })
+  lanes.add(laneOf('ready', null))
+  t.match(report(), { state: 'ready', lastError: null })
+  lanes.add(laneOf('retrying', 'no connection'))
+  t.match(report(), { state: 'retrying', lastError: 'no connection' })
+  lanes.add(laneOf('halted', 'the ledger does not fit'))
+  t.match(report(), { state: 'halted', lastError: 'the ledger does not fit', retries: 6 })
+  t.match(lanes.snapshot(), {
+    points: { recovered: 18, lost: 3, quarantined: 3, committed: 12 },
+    waiting: 7,
+    backlog: { frames: 3, rows: 6, bytes: 9, oldestMs: 4 }
+  })
+  t.end()
+})
