@@ -2,7 +2,7 @@
 import type { Config } from '../config/settings.js'
 import type { ReplicatedLog } from '../replicated/replicated-log.js'
 import { openLostLane, type LostLane } from '../replicated/lost-lane.js'
-import type { Log } from '../support/log.js'
+import { rateLimited, type Log } from '../support/log.js'
 import type { ClaimedLane } from './lane-table.js'
 
 type DrainedLane = Pick<ClaimedLane, 'lane' | 'wasOpened' | 'isOld'>
@@ -20,12 +20,16 @@ export interface LostLanesOptions {
 }
 
 const RETRY_MS = 5_000
+const FAULT_LOG_INTERVAL_MS = 60_000
 
 export class LostLanes {
   private readonly open = new Map<string, LostLane | null>()
   private isStopped = false
+  private readonly warn: ReturnType<typeof rateLimited>
 
-  constructor (private readonly options: LostLanesOptions) {}
+  constructor (private readonly options: LostLanesOptions) {
+    this.warn = rateLimited(options.log, FAULT_LOG_INTERVAL_MS)
+  }
 
   /** Lanes that are being drained. */
   get lanes (): readonly string[] {
@@ -49,7 +53,7 @@ export class LostLanes {
 
   /** Never rejects. */
   private async drain (replicated: ReplicatedLog, claimed: DrainedLane): Promise<void> {
-    const { config, log, onFault, drain, onDrained } = this.options
+    const { config, onFault, drain, onDrained } = this.options
     const { lane, wasOpened, isOld } = claimed
     try {
       const journal = await openLostLane(replicated, {
@@ -68,7 +72,7 @@ export class LostLanes {
       this.open.delete(lane)
       onDrained(lane, isOld)
     } catch (error) {
-      log.error({ err: error, lane }, 'a lane of the log cannot be drained; retrying')
+      this.warn({ err: error, lane }, 'a lane of the log cannot be drained; retrying')
       setTimeout(() => {
         if (!this.isStopped) void this.drain(replicated, claimed)
       }, RETRY_MS).unref()

@@ -1,0 +1,65 @@
+/** Lanes without writers in a worker: what becomes of them once they are drained, and when the log does not answer. */
+import t from 'tap'
+import { LostLanes, type LostLanesOptions } from '../../../lib/lane/lost-lanes.js'
+import {
+  LogError, type FoundStream, type ReplicatedLog, type StreamName
+} from '../../../lib/replicated/replicated-log.js'
+
+const LANE = 'ab'.repeat(16)
+const STREAM: FoundStream = { lane: LANE, epoch: 2, instance: 'test', slot: 0, after: null }
+
+interface Rig {
+  readonly lanes: LostLanes
+  readonly removed: StreamName[]
+  readonly said: string[]
+  /** Resolves with what the next drained lane is reported as. */
+  readonly drained: Promise<readonly [lane: string, isRemoved: boolean]>
+}
+
+function rigOf (list: ReplicatedLog['list']): Rig {
+  const removed: StreamName[] = []
+  const said: string[] = []
+  const replicated = {
+    list,
+    last: async () => await Promise.resolve(0),
+    remove: async (stream: StreamName) => {
+      removed.push(stream)
+      await Promise.resolve()
+    }
+  } as unknown as ReplicatedLog
+  let onDrained: LostLanesOptions['onDrained'] = () => {}
+  const drained = new Promise<readonly [string, boolean]>((resolve) => {
+    onDrained = (...drained) => resolve(drained)
+  })
+  const lanes = new LostLanes({
+    replicated,
+    config: { spoolMaxBytes: 1_000_000 } as unknown as LostLanesOptions['config'],
+    log: { warn: (_: object, message: string) => { said.push(message) } } as unknown as LostLanesOptions['log'],
+    onFault: () => {},
+    drain: async () => { await Promise.resolve() },
+    onDrained
+  })
+  t.teardown(async () => { await lanes.close() })
+  return { lanes, removed, said, drained }
+}
+
+t.test('a lane that was closed long ago loses its streams, another one keeps them', async (t) => {
+  for (const isOld of [true, false]) {
+    const { lanes, removed, drained } = rigOf(async () => await Promise.resolve([STREAM]))
+    lanes.add({ lane: LANE, wasOpened: true, isOld })
+    t.strictSame(await drained, [LANE, isOld])
+    t.strictSame(removed, isOld ? [{ lane: LANE, epoch: 1 }, { lane: LANE, epoch: 2 }] : [])
+  }
+})
+
+t.test('a log that does not answer is logged once for all lanes, not with each attempt', async (t) => {
+  let asked = 0
+  const { lanes, said } = rigOf(async () => {
+    asked++
+    return await Promise.reject(new LogError('away', 'no answer'))
+  })
+  for (const lane of [LANE, 'cd'.repeat(16), LANE]) lanes.add({ lane, wasOpened: true, isOld: false })
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(asked, 2, 'a lane is drained once')
+  t.strictSame(said, ['a lane of the log cannot be drained; retrying'])
+})
