@@ -16,8 +16,8 @@ export interface Gap {
 
 /** One line for logs. */
 export function describeGap (gap: Gap): string {
-  const to = gap.toSequence === null ? 'an unknown number' : String(gap.toSequence)
-  const what = `frames ${gap.fromSequence} to ${to} of epoch ${gap.epoch}`
+  const to = gap.toSequence === null ? 'and later' : `to ${gap.toSequence}`
+  const what = `frames ${gap.fromSequence} ${to} of epoch ${gap.epoch}`
   return `${what} cannot be read (${gap.bytes} damaged bytes in ${gap.segment})`
 }
 

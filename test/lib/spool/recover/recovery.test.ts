@@ -12,7 +12,7 @@ import { inspectSpool } from '../../../../lib/spool/operate/inspect.js'
 import { listSlots, slotDirectory } from '../../../../lib/spool/slot-directories.js'
 import { openSpool } from '../../../../lib/spool/open-spool.js'
 import { realFiles } from '../../../../lib/spool/file-system.js'
-import type { Gap } from '../../../../lib/spool/recover/gap.js'
+import { describeGap, type Gap } from '../../../../lib/spool/recover/gap.js'
 
 const DIRECTORY = '/data/spool/slot-0'
 const PAYLOAD_BYTES = 20
@@ -376,3 +376,11 @@ function flip (content: Buffer, bit: number): Buffer {
   content[bit >> 3] = content[bit >> 3]! ^ (1 << (bit & 7))
   return content
 }
+
+t.test('a gap is described with its end, if that is known', (t) => {
+  const gap = { epoch: 7, fromSequence: 3, toSequence: 5, bytes: 40, segment: 'a.seg' }
+  t.equal(describeGap(gap), 'frames 3 to 5 of epoch 7 cannot be read (40 damaged bytes in a.seg)')
+  t.equal(describeGap({ ...gap, toSequence: null }),
+    'frames 3 and later of epoch 7 cannot be read (40 damaged bytes in a.seg)')
+  t.end()
+})
