@@ -39,11 +39,10 @@ export interface LaneKeeperOptions {
 }
 
 export class LaneKeeper {
-  /** Why lanes are not looked after at the moment; null: they are. */
-  lastError: string | null = null
   private db: Database | null = null
   /** Since when each beat has reached the database; null: the last did not. */
   private steadySinceMs: number | null = null
+  /** Lanes of others, or of workers that died, that are drained here. */
   private readonly draining = new Set<string>()
   private readonly closed: Array<{ readonly lane: string, readonly isRemoved: boolean }> = []
   private beats = 0
@@ -70,11 +69,6 @@ export class LaneKeeper {
     await this.db?.close()
   }
 
-  /** Lanes of others, or of workers that died, that are drained here. */
-  get lost (): readonly string[] {
-    return [...this.draining]
-  }
-
   /** A lane is over: everything in it is stored. @param isRemoved its streams are gone */
   drained (lane: string, isRemoved: boolean): void {
     this.draining.delete(lane)
@@ -90,10 +84,8 @@ export class LaneKeeper {
   private async beat (): Promise<void> {
     try {
       await this.work()
-      this.lastError = null
     } catch (error) {
       this.steadySinceMs = null
-      this.lastError = (error as Error).message
       this.warn({ err: error }, 'lanes of the replicated log are unattended: the database cannot be reached')
       this.db?.destroy()
       this.db = null

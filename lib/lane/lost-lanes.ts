@@ -23,17 +23,13 @@ const RETRY_MS = 5_000
 const FAULT_LOG_INTERVAL_MS = 60_000
 
 export class LostLanes {
+  /** Lanes that are being drained; null: not opened yet. */
   private readonly open = new Map<string, LostLane | null>()
   private isStopped = false
   private readonly warn: ReturnType<typeof rateLimited>
 
   constructor (private readonly options: LostLanesOptions) {
     this.warn = rateLimited(options.log, FAULT_LOG_INTERVAL_MS)
-  }
-
-  /** Lanes that are being drained. */
-  get lanes (): readonly string[] {
-    return [...this.open.keys()]
   }
 
   add (claimed: DrainedLane): void {

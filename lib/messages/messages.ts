@@ -79,8 +79,6 @@ export interface UdpReport {
 
 export interface WorkerReport {
   readonly slot: number
-  readonly pid: number
-  readonly engine: string
   readonly points: Readonly<PointCounters>
   /** Version of the limits in force. */
   readonly limitsVersion: number
@@ -93,8 +91,6 @@ export interface WorkerReport {
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
   /** Slots of orphaned spools that it has locked. */
   readonly orphans: readonly number[]
-  /** Lanes of the replicated log that it drains for others. */
-  readonly lostLanes: readonly string[]
   /** Problems with orphaned spools and with a new certificate, worded for people. */
   readonly complaints: readonly string[]
   /** Null: not a UDP worker. */

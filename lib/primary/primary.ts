@@ -170,8 +170,7 @@ class RunningPrimary implements Primary {
   }
 
   async restartWorkers (): Promise<RestartOutcome> {
-    assert(this.workers !== null, 'the server has started')
-    return await this.workers.replace()
+    return await this.started.workers.replace()
   }
 
   /** Makes a start() in progress reject. */
@@ -201,12 +200,12 @@ class RunningPrimary implements Primary {
 
   private useTokens (tokens: readonly Token[] | null): void {
     this.tokens = tokens
-    this.workers?.useTokens(tokens)
+    this.started.workers.useTokens(tokens)
   }
 
   private useUdpKeys (keys: readonly UdpKey[] | null): void {
     this.udpKeys = keys
-    this.workers?.useUdpKeys(keys)
+    this.started.workers.useUdpKeys(keys)
   }
 
   private get openUdp (): string | null {
@@ -214,15 +213,21 @@ class RunningPrimary implements Primary {
   }
 
   private async useTls (tls: TlsFiles): Promise<void> {
-    const { httpEngine, options: { config } } = this
-    if (httpEngine === null) return
+    const { started: { httpEngine, workers }, options: { config } } = this
     if (!isDeepStrictEqual(tls.material, this.tls?.material)) {
       const engine = await loadEngine(httpEngine.name)
       engine.checkTls({ material: tls.material, directory: config.dataDir })
     }
     this.tls = tls
     // Unchanged too: a worker may have failed to take it up.
-    this.workers?.useTls(tls.material)
+    workers.useTls(tls.material)
+  }
+
+  /** What there is once start() has resolved; nobody reloads or restarts anything before. */
+  private get started (): { readonly httpEngine: EngineChoice, readonly workers: Workers } {
+    const { httpEngine, workers } = this
+    assert(httpEngine !== null && workers !== null, 'the server has started')
+    return { httpEngine, workers }
   }
 
   private async openDatabase (): Promise<OpenedDatabase> {

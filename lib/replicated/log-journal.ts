@@ -48,7 +48,6 @@ export class LogJournal extends StreamJournal {
       stored: (frame) => this.stored(frame),
       answered: ({ payload }) => { if (this.unheld.delete(payload)) this.listeners.onFreed(payload) },
       acknowledged: (milliseconds) => settings.onAcknowledged?.(milliseconds),
-      refused: (batches) => { this.batchesRefused += batches },
       full: () => { this.fullUntilMs = this.timing.nowMs() + FULL_MS },
       fault: (message) => settings.onFault(message),
       idle: () => this.idleNow(),
@@ -58,8 +57,6 @@ export class LogJournal extends StreamJournal {
     this.watch = setInterval(() => this.checkTimeout(), WATCH_INTERVAL_MS).unref()
   }
 
-  /** Batches that are not in the log, or not known to be. */
-  batchesRefused = 0
   replicatedRows = 0
   /** Payloads of frames that are not held in memory. */
   private readonly unheld = new Set<Buffer>()
@@ -71,11 +68,6 @@ export class LogJournal extends StreamJournal {
 
   get epoch (): number {
     return this.publisher.epoch
-  }
-
-  /** Why nothing is accepted; null: it is. */
-  get away (): string | null {
-    return this.publisher.away
   }
 
   get idle (): boolean {
@@ -99,7 +91,6 @@ export class LogJournal extends StreamJournal {
       if (batch.awaitsCommit === true) this.listeners.onAwaited()
       return
     }
-    this.batchesRefused++
     // The batcher is not ready for the answer before append() returns.
     queueMicrotask(() => batch.spooled(refusal))
   }

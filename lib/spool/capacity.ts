@@ -3,13 +3,8 @@
  * the disk full. Asks the file system at intervals, never per append, and counts what is written in between. Recovers
  * from a full disk by itself: each check that finds more than the reserve lets appends try again.
  */
+import { pressureOf, type Pressure } from '../journal/pressure.js'
 import type { Files } from './file-system.js'
-
-/** 'soft': slow senders down. 'hard': refuse everything. */
-export type Pressure = 'none' | 'soft' | 'hard'
-
-/** Fraction of a limit at which pressure becomes soft. */
-const SOFT_PART = 0.8
 
 export interface CapacityOptions {
   readonly files: Files
@@ -73,7 +68,7 @@ export class Capacity {
     const free = this.freeBytes - waitingBytes
     if (this.full || free <= reserveBytes) return 'hard'
     const part = Math.max((diskBytes + waitingBytes) / maxBytes, waitingBytes / memoryMaxBytes, reserveBytes / free)
-    return part >= 1 ? 'hard' : part >= SOFT_PART ? 'soft' : 'none'
+    return pressureOf(part, 1)
   }
 
   /** Never rejects, unless onLooked throws. */

@@ -305,12 +305,9 @@ class Worker {
     const metrics = await this.metrics.toJson()
     const report: WorkerReport = {
       slot: this.parts.settings.slot,
-      pid: process.pid,
-      engine: this.listener?.engine ?? '',
       limitsVersion: this.pipelines.limitsVersion,
       ...snapshot,
       orphans: this.orphans.slots,
-      lostLanes: this.lostLanes.lanes,
       complaints: [...this.orphans.complaints, ...this.tlsComplaints, ...this.logFaults.messages],
       udp,
       metrics

@@ -15,7 +15,7 @@ process.on('message', (message: ToWorker) => {
     else if (mode === 'exit' || (mode === 'successors fail' && message.settings.slot > 0)) process.exit(3)
     else send({ type: 'ready', engine: `engine of ${message.settings.slot}` })
   } else if (message.type === 'report?') {
-    send({ type: 'report', id: message.id, report: reportOf({ pid: process.pid, waiting: 7 }) })
+    send({ type: 'report', id: message.id, report: reportOf({ waiting: 7 }) })
   } else if (message.type === 'retire') {
     if (mode === 'retires badly') process.exit(5)
     send({ type: 'report', id: LAST_REPORT, report: reportOf({ waiting: 3 }) }, () => process.exit(0))

@@ -9,8 +9,6 @@ import { PointCounters } from '../../lib/pipeline/pipeline.js'
 export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
   return {
     slot: 0,
-    pid: 1,
-    engine: 'node',
     points: new PointCounters(),
     limitsVersion: 1,
     waiting: 0,
@@ -19,7 +17,6 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     pressure: 'none',
     database: { state: 'ready', lastError: null, retries: 0 },
     orphans: [],
-    lostLanes: [],
     complaints: [],
     udp: null,
     metrics: [],

@@ -21,8 +21,6 @@ export interface PublisherHooks {
   answered (frame: StoredFrame): void
   /** From sending to the answer. */
   acknowledged (milliseconds: number): void
-  /** Batches that are not in the log, or not known to be. */
-  refused (batches: number): void
   /** The log has no room: append nothing until there is. */
   full (): void
   /** Something that a person should know. */

@@ -369,10 +369,7 @@ export class Publisher {
   }
 
   private answerPending (code: ErrorCode): void {
-    const unanswered = this.pending.filter(({ wasAnswered }) => !wasAnswered)
-    if (unanswered.length === 0) return
-    this.hooks.refused(unanswered.length)
-    for (const frame of unanswered) {
+    for (const frame of this.pending.filter(({ wasAnswered }) => !wasAnswered)) {
       this.waitingRows -= frame.rows
       frame.wasAnswered = true
       frame.batch.spooled(code)
@@ -380,9 +377,7 @@ export class Publisher {
   }
 
   private refuseWaiting (code: ErrorCode): void {
-    const waiting = this.waiting.splice(0)
-    this.hooks.refused(waiting.filter(({ wasAnswered }) => !wasAnswered).length)
-    for (const each of waiting) {
+    for (const each of this.waiting.splice(0)) {
       this.count(each, -1)
       if (!each.wasAnswered) each.batch.spooled(code)
     }

@@ -95,7 +95,7 @@ t.test('starts each slot with its settings, handles messages, and stops all', as
   slots.send(slots.all[1]!, { type: 'report?', id: 5 })
   await watched.until(() => slots.all[1]?.report !== null)
   t.match(messages.at(-1), [1, { type: 'report', id: 5 }])
-  t.equal(slots.all[1]?.report?.pid, slots.all[1]?.worker?.process.pid)
+  t.equal(slots.all[1]?.report?.waiting, 7)
   const stopping = slots.stop(5000, 1000)
   t.strictSame(slots.all.map(({ state }) => state), ['stopping', 'stopping'])
   await stopping

@@ -66,10 +66,6 @@ export class RouteCall {
     this.reply(202, JSON_HEADERS, body)
   }
 
-  json (value: unknown): void {
-    this.reply(200, JSON_HEADERS, JSON.stringify(value) + '\n')
-  }
-
   fail (code: ErrorCode, extras: ErrorExtras = {}): void {
     this.answer(errorAnswer(code, extras))
   }
