@@ -8,6 +8,7 @@ export class RestartRequests {
   private primary: Primary | null = null
   private count = 0
   private isRunning = false
+  private writing: Promise<void> = Promise.resolve()
 
   constructor (private readonly dataDir: string, private readonly log: Log) {
     // Installed before anything starts: without it, the signal would end the process.
@@ -36,15 +37,17 @@ export class RestartRequests {
     this.count++
     await this.tell('running')
     const { ok, message } = await primary.restartWorkers()
-    await this.tell(ok ? 'done' : 'failed', message)
+    // Before it is told: whoever reads it may ask for the next one at once.
     this.isRunning = false
+    await this.tell(ok ? 'done' : 'failed', message)
   }
 
   private async tell (state: RestartStatus['state'], message = ''): Promise<void> {
     const { dataDir, count, log } = this
     const status = { pid: process.pid, version: version(), count, state, message }
-    await writeRestartStatus(dataDir, status).catch((error: unknown) => {
+    this.writing = this.writing.then(async () => await writeRestartStatus(dataDir, status)).catch((error: unknown) => {
       log.warn({ err: error }, 'the status of rolling restarts cannot be written to DATA_DIR')
     })
+    await this.writing
   }
 }
