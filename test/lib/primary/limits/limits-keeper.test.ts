@@ -177,3 +177,11 @@ t.test('outages of the database', async (t) => {
     t.equal(changed.version, before.version + 1)
   })
 })
+
+t.test('only so many requests wait for the connection', async (t) => {
+  const { keeper } = keeperOf(t, 'postgres://nobody')
+  const asked = await Promise.allSettled(Array.from({ length: 33 }, async () => await keeper.latest()))
+  const codes = asked.map((each) => each.status === 'rejected' ? (each.reason as { code: string }).code : 'ok')
+  t.strictSame(codes, [...Array<string>(32).fill('database_unavailable'), 'too_busy'])
+  await t.rejects(keeper.latest(), { code: 'database_unavailable' }, 'there is room again')
+})

@@ -243,3 +243,10 @@ onBothEngines('GET / lists every endpoint', async (t, engine) => {
   ]
   t.same(JSON.parse(answer.text), { name: 'OrbitStream', endpoints })
 })
+
+onBothEngines('what an acknowledgement is worth with a replicated log, and without one', async (t, engine) => {
+  const { intake, send } = await startRig(t, engine)
+  const answer = await send('/telemetry?ack=replicated', { body: POINT })
+  t.match([answer.status, errorOf(answer).message], [400, /this server has no replicated log/])
+  t.same(intake.offers, [])
+})

@@ -125,3 +125,9 @@ for (const engine of ['uws', 'node']) {
     t.same(await exited, [0, null])
   })
 }
+
+t.test('bounds on the connections of an address need node:http', async (t) => {
+  const { choice, said } = await choose('auto', { boundsAddresses: true })
+  t.match(choice, { name: 'node' })
+  t.strictSame(said, ['info: CLIENT_CONNECTIONS is set, which uWebSockets.js cannot apply: using node:http.'])
+})

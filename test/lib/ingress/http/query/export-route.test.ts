@@ -63,17 +63,20 @@ class FakeClient {
 
 const NO_TOKENS = new TokenCheck(null, { readOpen: false })
 
-function ask (source: ExportSource, client: FakeClient, acceptEncoding = '', tokens = NO_TOKENS): RouteCounters {
-  const request: HttpRequest = {
+function requestOf (acceptEncoding = ''): HttpRequest {
+  return {
     method: 'GET',
     path: '/export',
     query: 'from=0',
     header: (name) => name === 'accept-encoding' ? acceptEncoding : '',
     address: () => ''
   }
+}
+
+function ask (source: ExportSource, client: FakeClient, acceptEncoding = '', tokens = NO_TOKENS): RouteCounters {
   const counters = new RouteCounters()
   new Exports(source, new RequestReader(BUILT_IN), tokens).handle(
-    new RouteCall(request, client.exchange, counters))
+    new RouteCall(requestOf(acceptEncoding), client.exchange, counters))
   return counters
 }
 
@@ -121,4 +124,36 @@ t.test('an export does not outlive its token', async (t) => {
   mock.timers.tick(5_000)
   t.ok(source.closing.signal.aborted)
   t.match(client, { ended: false, isCut: true })
+})
+
+t.test('an export that cannot begin is refused, and leaves its place to others', async (t) => {
+  const cases = [
+    [new OperatingError('too_busy'), 429, 0],
+    [new OperatingError('database_unavailable'), 503, 0],
+    [new Error('a bug'), 500, 1]
+  ] as const
+  for (const [error, status, failures] of cases) {
+    const [source, client] = [new SilentSource(), new FakeClient()]
+    source.open = async () => await Promise.reject(error)
+    ask(source, client)
+    await turn()
+    t.equal(client.status, status)
+    t.equal(source.failures.length, failures, 'only a bug is logged')
+  }
+})
+
+t.test('only so many exports wait for their turn', async (t) => {
+  const exports = new Exports(new SilentSource(), new RequestReader(BUILT_IN), NO_TOKENS)
+  const clients = Array.from({ length: 33 }, () => new FakeClient())
+  for (const { exchange } of clients) {
+    exports.handle(new RouteCall(requestOf(), exchange, new RouteCounters()))
+  }
+  t.strictSame(clients.map(({ status }) => status).filter((status) => status !== 0), [429])
+  await turn()
+  for (const { close } of clients) close()
+  await turn()
+  const later = new FakeClient()
+  exports.handle(new RouteCall(requestOf(), later.exchange, new RouteCounters()))
+  await turn()
+  t.equal(later.status, 200)
 })
