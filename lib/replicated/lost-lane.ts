@@ -16,7 +16,6 @@ import type { ClosedBatch, Position } from '../journal/journal.js'
 import type { Pressure } from '../journal/pressure.js'
 import { comparePositions, later, POSITION_START } from '../spool/format/position.js'
 import type { KnownEpoch } from '../spool/recover/ledger-position.js'
-import type { ErrorCode } from '../support/errors.js'
 import { readFrames, type ReadFrame } from './frame-reader.js'
 import { epochIdOf, faultOf, type FoundStream, type Reach, type ReplicatedLog } from './replicated-log.js'
 import { decodeHeader, encodeSeal } from './message.js'
@@ -72,10 +71,6 @@ export class LostLane extends StreamJournal {
 
   pressure (): Pressure {
     return 'none'
-  }
-
-  outage (): ErrorCode | null {
-    return null
   }
 
   /** Removes the streams of a lane that was drained, and the lane with them. */

@@ -15,7 +15,6 @@ import { FrameQueue } from '../spool/frame-queue.js'
 import { Taker } from '../spool/taker.js'
 import { comparePositions, later, POSITION_START } from '../spool/format/position.js'
 import { judgePosition, type KnownEpoch } from '../spool/recover/ledger-position.js'
-import type { ErrorCode } from '../support/errors.js'
 import type { ReplicatedLog } from './replicated-log.js'
 import type { LaneStream } from './publish/pending.js'
 import { realTiming, type Timing } from './timing.js'
@@ -69,7 +68,6 @@ export abstract class StreamJournal implements Journal {
   abstract readonly idle: boolean
   abstract append (batch: ClosedBatch): void
   abstract pressure (): Pressure
-  abstract outage (): ErrorCode | null
   /** What the ledger may show, by epoch. */
   protected abstract epochs (position: Position | null): ReadonlyMap<number, KnownEpoch>
   /** As FrameSource says. */
