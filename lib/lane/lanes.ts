@@ -2,6 +2,7 @@
  * The lanes of a worker: its own first, then those that drain the spools of slots without a worker. Accounts for every
  * point.
  */
+import { logTarget, type Config } from '../config/settings.js'
 import type { JournalBacklog } from '../journal/journal.js'
 import type { PointCounters } from '../pipeline/pipeline.js'
 import type { Pipelines } from '../pipeline/pipelines.js'
@@ -11,6 +12,21 @@ import type { WorkerReport } from '../messages/messages.js'
 export type Snapshot = Pick<WorkerReport, 'points' | 'waiting' | 'unspooled' | 'backlog' | 'pressure' | 'database'>
 
 export type DrainOutcome = 'empty' | 'away' | 'deadline'
+
+/** Why points are left over on shutdown. */
+const CUT_SHORT = {
+  away: 'database writes are failing, and shutdown does not wait for them',
+  deadline: 'the shutdown deadline passed before all points were stored'
+} as const
+
+/** The same, and what becomes of them. */
+export function describeLeftOver (outcome: keyof typeof CUT_SHORT, config: Pick<Config, 'spoolDir'>): string {
+  const stored = logTarget(config) === null
+    ? 'points in the spool are stored after the next start'
+    : 'points in the log are stored by another server, or after the next start'
+  const lost = 'without a spool they are lost, unless their senders send them again'
+  return `${CUT_SHORT[outcome]}; ${config.spoolDir === 'off' ? lost : stored}`
+}
 
 /** Time that a shutdown gives an unavailable database to come back if all points are safe on disk. */
 const AWAY_MS_MAX = 1_000

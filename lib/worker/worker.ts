@@ -37,7 +37,7 @@ import type { ReplicatedLog } from '../replicated/replicated-log.js'
 import type { LostLane } from '../replicated/lost-lane.js'
 import { RecentFaults } from './recent-faults.js'
 import { Lane, type LaneOptions } from '../lane/lane.js'
-import { Lanes } from '../lane/lanes.js'
+import { describeLeftOver, Lanes } from '../lane/lanes.js'
 import type { Listener, OpenListener } from './listener.js'
 import { openHttpListener } from './listener-http.js'
 import { openUdpListener } from './listener-udp.js'
@@ -57,11 +57,6 @@ const FAILED_DRAIN_MS = 10_000
  * long at the slowest rate that is tolerated.
  */
 const RETIRE_MS_MAX = 600_000
-/** Why points are left over on shutdown. */
-const CUT_SHORT = {
-  away: 'database writes are failing, and shutdown does not wait for them',
-  deadline: 'the shutdown deadline passed before all points were stored'
-} as const
 
 const OPEN_LISTENER: Readonly<Record<ListenerSettings['kind'], OpenListener>> = {
   http: openHttpListener,
@@ -341,9 +336,7 @@ class Worker {
     const closed = this.listener?.close(deadlineMs)
     const outcome = await this.lanes.drain(deadlineMs, settings.config.spoolDir !== 'off')
     const { waiting } = this.lanes.snapshot()
-    if (outcome !== 'empty' && waiting > 0) {
-      log.warn({ waiting }, `${CUT_SHORT[outcome]}; points in the spool are stored after the next start`)
-    }
+    if (outcome !== 'empty' && waiting > 0) log.warn({ waiting }, describeLeftOver(outcome, settings.config))
     await this.tryReport(LAST_REPORT)
     await lifecycle.release()
     await closed

@@ -1,7 +1,7 @@
 /** What a worker reports of its lanes together. */
 import t from 'tap'
 import type { Lane } from '../../../lib/lane/lane.js'
-import { Lanes } from '../../../lib/lane/lanes.js'
+import { describeLeftOver, Lanes } from '../../../lib/lane/lanes.js'
 import type { Pipelines } from '../../../lib/pipeline/pipelines.js'
 import { PointCounters } from '../../../lib/pipeline/pipeline.js'
 
@@ -32,5 +32,17 @@ t.test('of several drains that fail, a halted one is reported: it needs an opera
     waiting: 7,
     backlog: { frames: 3, rows: 6, bytes: 9, oldestMs: 4 }
   })
+  t.end()
+})
+
+t.test('what is left over on shutdown is stored later only if it is kept somewhere', (t) => {
+  const cases = [
+    ['', /^the shutdown deadline passed .*; points in the spool are stored after the next start$/],
+    ['/data/spool', /; points in the spool are/],
+    ['nats://host:4222', /; points in the log are stored by another server, or after the next start$/],
+    ['off', /; without a spool they are lost, unless their senders send them again$/]
+  ] as const
+  for (const [spoolDir, message] of cases) t.match(describeLeftOver('deadline', { spoolDir }), message)
+  t.match(describeLeftOver('away', { spoolDir: '' }), /^database writes are failing, and shutdown does not wait/)
   t.end()
 })
