@@ -11,8 +11,10 @@
  *
  * Prints a line per round and a verdict. Exit code 0 if nothing was lost, stored twice or invented.
  */
-import { parseArgs } from 'node:util'
-import { formatDuration, parseDuration } from '../../lib/config/setting-types.js'
+import { parseArguments } from '../../lib/cli/arguments.js'
+import type { ArgumentsSpec, OptionValues } from '../../lib/cli/options.js'
+import { end, STANDARD_OUTPUT } from '../../lib/cli/output.js'
+import { formatDuration } from '../../lib/config/setting-types.js'
 import { runApply } from '../support/apply.js'
 import { runFailOvers } from '../support/fail-over.js'
 import { runHostKills } from '../support/host-kills.js'
@@ -22,8 +24,24 @@ import { megabytes, runOutage, type OutageOptions } from '../support/outage.js'
 import { runRolls } from '../support/rolls.js'
 import { runRounds } from '../support/rounds.js'
 
-const ROUNDS = '200'
-const RATE = '10000'
+const ROUNDS = 200
+const RATE = 10_000
+const SPEC = {
+  program: 'npm run test:soak --',
+  summary: 'Fault tests, one kind at a time. Exit code 0 if nothing was lost, stored twice or invented.',
+  options: [
+    { name: 'rounds', type: 'integer', min: 1, default: ROUNDS, help: 'Random kills under load.' },
+    { name: 'seed', type: 'integer', min: 1, help: 'Of the random kills.', note: 'default: random' },
+    { name: 'outage', type: 'duration', min: 1, help: 'A database outage of this length.' },
+    { name: 'log', type: 'boolean', help: 'An outage with the replicated log.' },
+    { name: 'apply', type: 'duration', min: 1, help: 'A catalogue applied under load, for this long.' },
+    { name: 'fail-overs', type: 'integer', min: 1, help: 'Losses of the database\'s primary.' },
+    { name: 'log-rounds', type: 'integer', min: 1, help: 'Faults of the replicated log.' },
+    { name: 'host-kills', type: 'integer', min: 1, help: 'Kills of ingest hosts behind balancers.' },
+    { name: 'rolls', type: 'integer', min: 1, help: 'Rolling restarts.' },
+    { name: 'rate', type: 'integer', min: 1, default: RATE, help: 'Points or requests a second.' }
+  ]
+} as const satisfies ArgumentsSpec
 /** The whole backlog must be stored within this fraction of the outage. */
 const DRAIN_PART_MAX = 1 / 3
 const DRAIN_GRACE_MS = 5_000
@@ -40,20 +58,6 @@ interface Wrong {
 
 function print (line: string): void {
   process.stdout.write(`${line}\n`)
-}
-
-function wholeNumber (name: string, text: string): number {
-  const number = Number(text)
-  if (Number.isSafeInteger(number) && number > 0) return number
-  throw new Error(`--${name} must be a positive integer, not ${text}`)
-}
-
-/** Null: the option was not given. */
-function duration (name: string, text: string | undefined): number | null {
-  if (text === undefined) return null
-  const ms = parseDuration(text)
-  if (ms !== null) return ms
-  throw new Error(`--${name} must be a duration such as 10m, not ${text}`)
 }
 
 /** Describes what is wrong. */
@@ -146,48 +150,26 @@ async function soakRolls (owner: ScriptOwner, rolls: number, requestsPerSecond: 
   return faults
 }
 
+async function soak (owner: ScriptOwner, values: OptionValues<typeof SPEC.options>): Promise<string[]> {
+  const { rate, outage, apply } = values
+  if (values.rolls !== undefined) return await soakRolls(owner, values.rolls, rate)
+  if (values['host-kills'] !== undefined) return await soakHosts(owner, values['host-kills'], rate)
+  if (values['log-rounds'] !== undefined) return await soakLog(owner, values['log-rounds'])
+  if (values['fail-overs'] !== undefined) return await soakFailOvers(owner, values['fail-overs'])
+  if (apply !== undefined) return await soakApply(owner, apply, rate)
+  if (outage !== undefined) {
+    return await soakOutage(owner, { outageMs: outage, pointsPerSecond: rate, isReplicated: values.log })
+  }
+  return await soakRounds(owner, values.rounds, values.seed ?? 1 + Math.floor(Math.random() * 2 ** 31))
+}
+
 async function main (): Promise<number> {
-  const text = { type: 'string' } as const
-  const rate = { ...text, default: RATE }
-  const options = {
-    rounds: text,
-    seed: text,
-    outage: text,
-    log: { type: 'boolean', default: false },
-    apply: text,
-    'fail-overs': text,
-    'log-rounds': text,
-    'host-kills': text,
-    rolls: text,
-    rate
-  } as const
-  const { values } = parseArgs({ options })
-  const outageMs = duration('outage', values.outage)
-  const applyMs = duration('apply', values.apply)
+  const parsed = parseArguments(SPEC, process.argv.slice(2))
+  if (parsed.kind === 'exit') return end(parsed, STANDARD_OUTPUT)
+  const { values } = parsed
   const owner = new ScriptOwner()
   try {
-    const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31))
-    const failOvers = values['fail-overs']
-    const logRounds = values['log-rounds']
-    const soak = async (): Promise<string[]> => {
-      const { rolls } = values
-      if (rolls !== undefined) {
-        return await soakRolls(owner, wholeNumber('rolls', rolls), wholeNumber('rate', values.rate))
-      }
-      const hostKills = values['host-kills']
-      if (hostKills !== undefined) {
-        return await soakHosts(owner, wholeNumber('host-kills', hostKills), wholeNumber('rate', values.rate))
-      }
-      if (logRounds !== undefined) return await soakLog(owner, wholeNumber('log-rounds', logRounds))
-      if (failOvers !== undefined) return await soakFailOvers(owner, wholeNumber('fail-overs', failOvers))
-      if (applyMs !== null) return await soakApply(owner, applyMs, wholeNumber('rate', values.rate))
-      if (outageMs !== null) {
-        const pointsPerSecond = wholeNumber('rate', values.rate)
-        return await soakOutage(owner, { outageMs, pointsPerSecond, isReplicated: values.log })
-      }
-      return await soakRounds(owner, wholeNumber('rounds', values.rounds ?? ROUNDS), wholeNumber('seed', seed))
-    }
-    const faults = await soak()
+    const faults = await soak(owner, values)
     for (const fault of faults) print(`WRONG: ${fault}`)
     print(faults.length === 0 ? 'passed' : 'FAILED')
     return faults.length === 0 ? 0 : 1
