@@ -146,10 +146,7 @@ export class PageModel {
   }
 
   private onLost (why: string): void {
-    if (this.link.state !== 'lost') {
-      this.link = { state: 'lost', why, sinceMs: this.nowMs() }
-      this.fleet.gap()
-    }
+    if (this.link.state !== 'lost') this.link = { state: 'lost', why, sinceMs: this.nowMs() }
     this.changes.now()
   }
 

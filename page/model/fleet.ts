@@ -55,7 +55,9 @@ export interface FleetTick {
 
 const HISTORY_S = 300
 const HISTORY_STEP_MS = 500
-export const HISTORY_COLUMNS = ['http', 'udp', 'ack', 'commit'] as const
+/** Without a tick for this long nothing is known of the time between: no connection, another view, a hidden tab. */
+const GAP_MS = 2_000
+const HISTORY_COLUMNS = ['http', 'udp', 'ack', 'commit'] as const
 
 export class Fleet {
   tick: FleetTick | null = null
@@ -65,14 +67,13 @@ export class Fleet {
   add (tick: FleetTick): void {
     this.tick = tick
     const { rates: { now }, latency: { ack, commit }, time_ms: timeMs } = tick
-    if (now === null || timeMs < this.history.lastTime * 1000 + HISTORY_STEP_MS * 0.8) return
+    const sinceMs = timeMs - this.history.lastTime * 1000
+    if (now === null || sinceMs < HISTORY_STEP_MS * 0.8) return
+    if (sinceMs > GAP_MS && this.history.length > 0) {
+      // The lines of the chart break.
+      this.history.push(this.history.lastTime + HISTORY_STEP_MS / 2000, HISTORY_COLUMNS.map(() => null))
+    }
     this.history.push(timeMs / 1000, [now.http, now.udp, ack.p99_s, commit.p99_s])
-  }
-
-  /** Nothing is known of the time from here to the next tick: the lines of the chart break. */
-  gap (): void {
-    if (this.history.length === 0) return
-    this.history.push(this.history.lastTime + HISTORY_STEP_MS / 2000, HISTORY_COLUMNS.map(() => null))
   }
 }
 

@@ -20,9 +20,10 @@ export function count (value: number | null): string {
 /** 1.23 M: at most three digits and a magnitude. */
 export function short (value: number | null): string {
   if (value === null) return NO_VALUE
+  // Rounded first: 999,999 is 1 M, not 1000 k.
+  const rounded = Number(value.toPrecision(3))
   for (const [size, suffix] of MAGNITUDES) {
-    const scaled = value / (suffix === 'k' ? 1e3 : size)
-    if (Math.abs(value) >= size) return `${Number(scaled.toPrecision(3))}${NUMBER_SPACE}${suffix}`
+    if (Math.abs(rounded) >= size) return `${rounded / (suffix === 'k' ? 1e3 : size)}${NUMBER_SPACE}${suffix}`
   }
   return Math.abs(value) < 10 && !Number.isInteger(value) ? value.toFixed(1) : grouped.format(value)
 }
@@ -30,7 +31,9 @@ export function short (value: number | null): string {
 export function bytes (value: number | null): string {
   if (value === null) return NO_VALUE
   for (const [size, suffix] of SIZES) {
-    if (value >= size) return `${(value / size).toPrecision(3)}${NUMBER_SPACE}${suffix}`
+    const scaled = value / size
+    // From 999.5 on, three digits would be 1.00e+3.
+    if (scaled >= 1) return `${scaled < 100 ? scaled.toPrecision(3) : scaled.toFixed(0)}${NUMBER_SPACE}${suffix}`
   }
   return `${value}${NUMBER_SPACE}B`
 }
@@ -40,7 +43,7 @@ export function duration (seconds: number | null): string {
   if (seconds === null) return NO_VALUE
   if (seconds === 0) return '0'
   if (seconds < 0.01) return `${(seconds * 1000).toFixed(1)}${NUMBER_SPACE}ms`
-  if (seconds < 1) return `${Math.round(seconds * 1000)}${NUMBER_SPACE}ms`
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)}${NUMBER_SPACE}ms`
   return seconds < 10 ? `${seconds.toFixed(1)}${NUMBER_SPACE}s` : age(seconds * 1000)
 }
 

@@ -27,8 +27,9 @@ const TITLES: Readonly<Record<string, string>> = {
   spool_nearly_full: 'The spool is nearly full',
   spool_full: 'The spool is full; new points are refused',
   worker_complaint: 'A worker reports a problem',
-  database_away: 'The database is unavailable; points stay queued on disk and will be stored when it returns',
+  database_away: 'The database is unavailable; points stay queued and will be stored when it returns',
   ledger_fault: 'Ledger fault; a worker stores nothing until an operator intervenes',
+  starting: 'The server is waiting for the database',
   maintenance_failing: 'Database maintenance is failing',
   rollups_overdue: 'Rollups are overdue',
   rollups_failed: 'Some rollups have failed',
@@ -36,7 +37,8 @@ const TITLES: Readonly<Record<string, string>> = {
   limits_not_in_force: 'Some workers do not apply the current limits yet',
   not_reloaded: 'A reload has taken effect only in part',
   certificate_expired: 'The TLS certificate has expired',
-  not_replaced: 'A rolling restart stopped'
+  not_replaced: 'A rolling restart stopped',
+  udp_open: 'UDP accepts points without a key'
 }
 
 export function problemsOf (event: ProblemsEvent): Problem[] {

@@ -1,8 +1,12 @@
 /** What the page knows, without a browser: the stream's codec, addresses, the list of anomalies. */
 import t from 'tap'
 import fc from 'fast-check'
+import type { ProblemCode } from '../../lib/primary/answers/problems.js'
 import { AnomalyList, keyOf, limitText, type Anomaly } from '../../page/model/anomalies.js'
+import { Fleet, type FleetTick } from '../../page/model/fleet.js'
+import { bytes, duration, short } from '../../page/model/format.js'
 import { describeLimits } from '../../page/model/limits.js'
+import { problemsOf } from '../../page/model/problems.js'
 import { RANGES, hashOf, parseRoute, type Route } from '../../page/model/route.js'
 import { EventParser, type ServerEvent } from '../../page/model/sse.js'
 
@@ -85,5 +89,57 @@ t.test('property: anomalies are kept once each, the newest, in order', (t) => {
   t.equal(limitText({ ...one, side: 'change' }, 'SAFE'), 'was SAFE')
   t.equal(describeLimits({ high: { critical: 2 }, change: { warning: 'increase', critical: 'any' } }),
     'critical above 2, critical on change, warning on increase')
+  t.end()
+})
+
+t.test('numbers round to the next unit, without an exponent', (t) => {
+  const cases = [
+    [bytes, [1023, '1023 B'], [1024, '1.00 KB'], [1_023_600, '1000 KB'], [1000 * 2 ** 20, '1000 MB'],
+      [1.5 * 2 ** 30, '1.50 GB'], [123 * 2 ** 40, '123 TB']],
+    [short, [9_000, '9,000'], [12_345, '12.3 k'], [-12_345, '-12.3 k'], [999_499, '999 k'], [999_999, '1 M']],
+    [duration, [0.0005, '0.5 ms'], [0.999, '999 ms'], [0.9996, '1.0 s'], [59, '59 s'], [90, '1 min']]
+  ] as const
+  for (const [format, ...pairs] of cases) {
+    for (const [value, text] of pairs) t.equal(format(value).replace('\u202f', ' '), text)
+  }
+  t.end()
+})
+
+t.test('the chart of rates breaks where nothing was heard: behind another view, in a hidden tab', (t) => {
+  const quantiles = { p50_s: null, p99_s: 0.001 }
+  const tick = (time: number): FleetTick => ({
+    time_ms: time, rates: { now: { http: 1, udp: 0 } }, latency: { ack: quantiles, commit: quantiles }
+  } as FleetTick)
+  const fleet = new Fleet()
+  for (const time of [1_000, 1_500, 3_000, 60_000, 60_500]) fleet.add(tick(time))
+  const [times, http] = fleet.history.read()
+  t.same(times, [1, 1.5, 3, 3.25, 60, 60.5])
+  t.same(http, [1, 1, 1, null, 1, 1])
+  t.end()
+})
+
+t.test('every problem of the server has a sentence', (t) => {
+  const codes: Record<ProblemCode, null> = {
+    worker_down: null,
+    worker_restarted: null,
+    spool_nearly_full: null,
+    spool_full: null,
+    worker_complaint: null,
+    database_away: null,
+    ledger_fault: null,
+    starting: null,
+    maintenance_failing: null,
+    rollups_overdue: null,
+    rollups_failed: null,
+    rollups_filling: null,
+    limits_not_in_force: null,
+    not_reloaded: null,
+    not_replaced: null,
+    certificate_expired: null,
+    udp_open: null
+  }
+  const problems = problemsOf(Object.keys(codes).map((code) => ({ code, message: 'why', since_ms: 0 })))
+  t.same(problems.filter(({ title }) => title === ''), [])
+  t.match(problemsOf([{ code: 'of_a_later_server', message: 'why', since_ms: 0 }]), [{ title: '', level: 'warning' }])
   t.end()
 })
