@@ -8,7 +8,7 @@
  */
 import { EventParser, type ServerEvent } from '../model/sse.js'
 import { pause } from './pause.js'
-import type { Http } from './http.js'
+import { readFailure, type Http } from './http.js'
 
 export interface StreamListener {
   onEvent (event: ServerEvent): void
@@ -68,7 +68,7 @@ export class EventStream {
       const signal = AbortSignal.any([this.ended.signal, silence.signal])
       const resume: Record<string, string> = this.lastId === '' ? {} : { 'last-event-id': this.lastId }
       const response = await this.http.open(this.path, 'text/event-stream', signal, resume)
-      if (!response.ok || response.body === null) return `the server answered ${response.status}`
+      if (!response.ok || response.body === null) return (await readFailure(response)).message.replace(/\.$/, '')
       this.retryMs = FIRST_RETRY_MS
       const parser = new EventParser()
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()

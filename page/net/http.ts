@@ -81,14 +81,18 @@ export class Http {
         if (!wantsToken(failure.status, init.method)) return failure
         await this.token.ask(failure.message, used)
       } catch (error) {
-        const timedOut = error instanceof DOMException && error.name === 'TimeoutError'
-        const message = timedOut
-          ? `The server did not answer within ${TIMEOUT_MS / 1000} s.`
-          : 'The server does not answer.'
-        return { ok: false, status: 0, code: 'no_answer', message }
+        return { ok: false, status: 0, code: 'no_answer', message: noAnswerText(error) }
       }
     }
   }
+}
+
+function noAnswerText (error: unknown): string {
+  if (error instanceof DOMException && error.name === 'TimeoutError') {
+    return `The server did not answer within ${TIMEOUT_MS / 1000} s.`
+  }
+  if (error instanceof SyntaxError) return 'The answer is not JSON; a proxy may have answered instead of the server.'
+  return 'The server does not answer.'
 }
 
 /** Whether another token would help. One that may read but not change anything is good enough to go on with. */
@@ -96,7 +100,8 @@ function wantsToken (status: number, method: string | undefined): boolean {
   return status === 401 || (status === 403 && method === 'GET')
 }
 
-async function readFailure (response: Response): Promise<Failure> {
+/** What the server says about a refusal, as far as it says anything. */
+export async function readFailure (response: Response): Promise<Failure> {
   const { status } = response
   try {
     const { error = {} } = await response.json() as ErrorBody

@@ -102,7 +102,7 @@ export function Chart (props: ChartProps): JSX.Element {
   return <div class='chart' role='img' aria-label={props.label} ref={holder} />
 }
 
-/** Changes when the user's colour scheme or the resolution of the screen does. */
+/** Changes with the user's colour scheme. */
 function useScheme (): string {
   const dark = useRef(matchMedia('(prefers-color-scheme: dark)'))
   const [scheme, setScheme] = useState(dark.current.matches)

@@ -32,7 +32,7 @@ export function AnomaliesView (filter: AnomalyFilter): JSX.Element {
       </div>
       <section class='panel' aria-label='List of anomalies'>
         {all.length === 0
-          ? <p class='note'>{live.loading ? 'Loading …' : 'No anomalies with these filters.'}</p>
+          ? <p class='note'>{emptyText(live.loading, held !== null)}</p>
           : <AnomalyTable label='Anomalies, newest first' anomalies={all.slice(0, rows)} withSatellite />}
         {all.length > rows && <p class='note'><button onClick={() => setRows(rows + ROWS_FIRST)}>Show more</button></p>}
         {all.length >= ANOMALIES_KEPT && rows >= all.length && (
@@ -41,6 +41,11 @@ export function AnomaliesView (filter: AnomalyFilter): JSX.Element {
       </section>
     </>
   )
+}
+
+function emptyText (isLoading: boolean, isPaused: boolean): string {
+  if (isPaused) return 'No anomalies with these filters were there when you paused.'
+  return isLoading ? 'Loading …' : 'No anomalies with these filters.'
 }
 
 function Filters (filter: AnomalyFilter): JSX.Element {

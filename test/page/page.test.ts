@@ -122,6 +122,11 @@ async function shows (t: Test, { page, url, go }: Scene): Promise<void> {
     const row = page.getByRole('row', { name: /TEST-01/ })
     await row.waitFor()
     t.match(await row.innerText(), /Critical\s+TEST-01\s+Bus.+7\.3\s*V\s+below 20/s)
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.getByRole('button', { name: 'Warning' }).click()
+    await seen(page, 'No anomalies with these filters were there when you paused.')
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await seen(page, 'No anomalies with these filters.')
   })
 
   await t.test('limits are changed on the page; a change in between is a conflict, not a loss', async (t) => {
@@ -188,6 +193,44 @@ async function isUsable (t: Test, { page, go }: Scene): Promise<void> {
       t.equal(await page.evaluate('document.documentElement.scrollWidth'), 390, hash)
     }
     await page.setViewportSize({ width: 1440, height: 900 })
+  })
+}
+
+/** What the server does not send, or sends only with very many satellites. */
+async function showsAnswers (t: Test, { page, url, go }: Scene): Promise<void> {
+  await t.test('what another program answers is said, and asked for again', async () => {
+    await go('#/anomalies')
+    await page.route('**/limits', async (route) => {
+      await route.fulfill({ contentType: 'text/html', body: '<h1>Sign in</h1>' })
+    })
+    await go('#/limits')
+    await seen(page, 'a proxy may have answered')
+    await page.unroute('**/limits')
+    await page.getByRole('heading', { level: 1, name: 'Limits' }).waitFor()
+    await page.getByRole('cell', { name: 'first limits' }).waitFor()
+  })
+
+  await t.test('why the feed is refused is said', async () => {
+    const error = { code: 'too_many_streams', message: 'This worker already serves 256 such streams; retry later.' }
+    await page.route('**/feed?*', async (route) => { await route.fulfill({ status: 503, json: { error } }) })
+    await go('#/')
+    await seen(page, 'This worker already serves 256 such streams; retry later. Figures may be out of date')
+    await page.unroute('**/feed?*')
+    await live(page)
+  })
+
+  await t.test('of a fleet that the page does not hold, satellites are found by id and state', async () => {
+    const large = await page.context().newPage()
+    const found = { satellite_id: 'LOST-1', state: 'ok', streams: { telemetry: { time: new Date(), state: 'ok' } } }
+    await large.route('**/satellites?*', async (route) => {
+      const satellites = route.request().url().includes('match=lost') ? [found] : []
+      await route.fulfill({ json: { total: 30_000, limits_version: 1, next: null, satellites } })
+    })
+    await large.goto(`${url}/#/?search=lost&state=ok`)
+    await large.getByRole('row', { name: /LOST-1/ }).waitFor()
+    await large.getByRole('button', { name: 'Critical' }).click()
+    await large.getByText(/^0 shown/).waitFor()
+    await large.close()
   })
 }
 
@@ -274,6 +317,7 @@ t.test('the live page', { skip }, async (t) => {
   await shows(t, scene)
   await showsStates(t, scene)
   await isUsable(t, scene)
+  await showsAnswers(t, scene)
   await recovers(t, scene)
   t.same(errors, [], 'no exception, and nothing that the Content-Security-Policy forbids')
 })

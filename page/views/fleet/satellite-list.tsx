@@ -17,16 +17,18 @@ const SEARCH_EVERY_MS = 5_000
 interface Props {
   readonly shown: readonly Shown[]
   readonly search: string
+  /** '': all. */
+  readonly state: string
   readonly nowMs: number
 }
 
-export function SatelliteList ({ shown, search, nowMs }: Props): JSX.Element {
+export function SatelliteList ({ shown, search, state, nowMs }: Props): JSX.Element {
   const { satellites, staleness } = usePage()
   // The page holds a part of a very large fleet.
   const found = useSearch(satellites.total > satellites.size ? search : '')
   const others = found.filter(({ id }) => satellites.get(id) === undefined).map((satellite) => (
     { ...satellite, before: satellite.state, state: shownState(satellite, nowMs, staleness.ms) }
-  ))
+  )).filter((each) => state === '' || each.state === state)
   const rows = [...shown, ...others].sort((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state))
   return (
     <>

@@ -50,7 +50,7 @@ export function SatellitesPanel ({ search, state }: Props): JSX.Element {
       </div>
       {page.satellitesFailure !== null && <p class='problem small'>{page.satellitesFailure}</p>}
       {satellites.total > GRID_MAX
-        ? <SatelliteList shown={shown} search={search} nowMs={nowMs} />
+        ? <SatelliteList shown={shown} search={search} state={state} nowMs={nowMs} />
         : <SatelliteGrid shown={shown} nowMs={nowMs} />}
       {shown.length === 0 && satellites.total <= GRID_MAX && (
         <p class='note'>{emptyText(page.satellitesRead, all.length)}</p>

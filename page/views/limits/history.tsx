@@ -1,23 +1,17 @@
 /** Who changed the limits, when, and what. */
 import type { JSX } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
 import { dateTime } from '../../model/format.js'
 import { changesBetween, type LimitsVersion } from '../../model/limits.js'
 import { usePage } from '../../parts/use-page.js'
 
 const VERSIONS_SHOWN = 20
+/** One more than is shown, to tell what the last one changed. */
+export const VERSIONS_READ = VERSIONS_SHOWN + 1
 /** Differences listed for a version. */
 const CHANGES_SHOWN = 4
 
-export function History ({ version }: { readonly version: number }): JSX.Element {
-  const { http, metric: find } = usePage()
-  const [history, setHistory] = useState<readonly LimitsVersion[]>([])
-  useEffect(() => {
-    // One more than is shown, to tell what the last one changed.
-    void http.get<{ history: LimitsVersion[] }>(`/limits/history?limit=${VERSIONS_SHOWN + 1}`).then((answer) => {
-      if (answer.ok) setHistory(answer.value.history)
-    })
-  }, [http, version])
+export function History ({ history }: { readonly history: readonly LimitsVersion[] }): JSX.Element {
+  const { metric: find } = usePage()
   return (
     <section class='panel' aria-labelledby='history'>
       <h2 id='history'>History</h2>

@@ -1,26 +1,22 @@
 /** The limits in force, by default and for particular satellites, and who changed them when. */
 import type { JSX } from 'preact'
-import { useCallback, useEffect, useState } from 'preact/hooks'
-import type { Answer } from '../../net/http.js'
+import { useEffect, useState } from 'preact/hooks'
+import { Refresh } from '../../live/refresh.js'
 import type { MetricInfo } from '../../model/catalogue.js'
 import { dateTime } from '../../model/format.js'
 import { describeChange, type LimitSet, type LimitsVersion, type MetricLimits } from '../../model/limits.js'
 import { usePage } from '../../parts/use-page.js'
 import { LimitsDialog, type Edited } from './limits-dialog.js'
-import { History } from './history.js'
+import { History, VERSIONS_READ } from './history.js'
 import { LimitCells, LIMIT_HEADS } from './limit-cells.js'
 
 /** Overrides listed at once; a set may have 10,000. */
 const OVERRIDES_SHOWN = 200
 
 export function LimitsView (): JSX.Element {
-  const { limits, failure, reload } = useLimits()
+  const { limits, history, failure } = useLimits()
   const [edited, setEdited] = useState<Edited | null>(null)
   if (limits === null) return <p class='note' role='status'>{failure ?? 'Loading the limits …'}</p>
-  const close = (): void => {
-    setEdited(null)
-    void reload()
-  }
   return (
     <>
       <div class='title'>
@@ -32,24 +28,44 @@ export function LimitsView (): JSX.Element {
       {failure !== null && <p class='problem' role='status'>{failure}</p>}
       <Defaults set={limits.limits} onEdit={setEdited} />
       <Overrides set={limits.limits} onEdit={setEdited} />
-      <History version={limits.version} />
-      {edited !== null && <LimitsDialog base={limits} edited={edited} onClose={close} />}
+      <History history={history} />
+      {edited !== null && <LimitsDialog base={limits} edited={edited} onClose={() => setEdited(null)} />}
     </>
   )
 }
 
-/** Read again whenever the feed says that there is another version. */
-function useLimits (): { limits: LimitsVersion | null, failure: string | null, reload: () => Promise<void> } {
-  const { http, limitsVersion } = usePage()
-  const [limits, setLimits] = useState<LimitsVersion | null>(null)
-  const [failure, setFailure] = useState<string | null>(null)
-  const reload = useCallback(async () => {
-    const answer: Answer<LimitsVersion> = await http.get('/limits')
-    if (answer.ok) setLimits(answer.value)
-    setFailure(answer.ok ? null : answer.message)
-  }, [http])
-  useEffect(() => { void reload() }, [reload, limitsVersion])
-  return { limits, failure, reload }
+interface Limits {
+  /** In force; null: not yet known. */
+  readonly limits: LimitsVersion | null
+  readonly history: readonly LimitsVersion[]
+  readonly failure: string | null
+}
+
+/** Read again whenever there may be another version, which the feed says, and until the server answers. */
+function useLimits (): Limits {
+  const page = usePage()
+  const [known, setKnown] = useState<Limits>({ limits: null, history: [], failure: null })
+  useEffect(() => {
+    const refresh = new Refresh(async (signal) => {
+      const [current, past] = await Promise.all([
+        page.http.get<LimitsVersion>('/limits', signal),
+        page.http.get<{ history: LimitsVersion[] }>(`/limits/history?limit=${VERSIONS_READ}`, signal)
+      ])
+      if (signal.aborted) return false
+      setKnown(({ limits, history }) => ({
+        limits: current.ok ? current.value : limits,
+        history: past.ok ? past.value.history : history,
+        failure: current.ok ? past.ok ? null : past.message : current.message
+      }))
+      return current.ok && past.ok
+    })
+    const stop = page.watch({ onGap: refresh.note })
+    return () => {
+      refresh.close()
+      stop()
+    }
+  }, [page])
+  return known
 }
 
 interface PartProps {
