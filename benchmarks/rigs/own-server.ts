@@ -7,31 +7,44 @@ import { closeSession, openSession, type Session } from '../session.js'
 
 interface Own {
   readonly env?: Readonly<Record<string, string>>
+  /** After those of the shared server. */
+  readonly args?: readonly string[]
   /** Contents of files, by the variable that names the file. */
   readonly files?: Readonly<Record<string, string>>
 }
 
 /** Starts it, measures, and stops it. */
 export async function withServer (
-  { plan, options }: Session, { env = {}, files = {} }: Own, measure: (own: Session) => Promise<void>
+  { plan, options }: Session, { env = {}, args = [], files = {} }: Own, measure: (own: Session) => Promise<void>
 ): Promise<void> {
-  refuseWhenEnding()
-  const directory = await mkdtemp(join(options.dataRoot ?? tmpdir(), 'orbitstream-bench-files-'))
-  const removal = { stop: () => rm(directory, { recursive: true, force: true }) }
-  addServer(removal)
-  try {
+  await withDirectory(options.dataRoot, async (directory) => {
     const paths: Record<string, string> = {}
     for (const [name, content] of Object.entries(files)) {
       const path = join(directory, name.toLowerCase())
       await writeFile(path, content, { mode: 0o600 })
       paths[name] = path
     }
-    const own = await openSession(plan, { ...options, env: { ...options.env, ...env, ...paths } })
+    const own = await openSession(plan, {
+      ...options, args: [...options.args, ...args], env: { ...options.env, ...env, ...paths }
+    })
     try {
       await measure(own)
     } finally {
       await closeSession(own)
     }
+  })
+}
+
+/** Works with a directory that is removed however the benchmark ends. @param root default: that of the system */
+export async function withDirectory<T> (
+  root: string | null | undefined, work: (directory: string) => Promise<T>
+): Promise<T> {
+  refuseWhenEnding()
+  const directory = await mkdtemp(join(root ?? tmpdir(), 'orbitstream-bench-files-'))
+  const removal = { stop: () => rm(directory, { recursive: true, force: true, maxRetries: 5 }) }
+  addServer(removal)
+  try {
+    return await work(directory)
   } finally {
     await removal.stop()
     removeServer(removal)

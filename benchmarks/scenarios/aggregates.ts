@@ -6,12 +6,9 @@
  * exceeds its capacity, and half of that does not.
  */
 import { formatCount } from '../../lib/config/setting-types.js'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { prepareLoad } from '../load/child.js'
 import type { RunRecord } from '../result.js'
-import { addServer, refuseWhenEnding, removeServer } from '../servers.js'
+import { withDirectory } from '../rigs/own-server.js'
 import { OtherWork, type Results, type Session } from '../session.js'
 import type { StoreJob, StoreResult } from '../timescale/paced-store.js'
 import { REFRESHES } from '../timescale/purposes.js'
@@ -56,11 +53,7 @@ export async function measureAggregates (session: Session, results: Results): Pr
 
 async function storeAt ({ options }: Session, rate: number, aggregates: boolean): Promise<RunRecord> {
   const url = process.env.TEST_TIMESCALE_URL ?? null
-  refuseWhenEnding()
-  const directory = await mkdtemp(join(options.dataRoot ?? tmpdir(), 'orbitstream-bench-'))
-  const files = { stop: () => rm(directory, { recursive: true, force: true, maxRetries: 5 }) }
-  addServer(files)
-  try {
+  return await withDirectory(options.dataRoot, async (directory) => {
     const job: StoreJob = {
       url,
       directory,
@@ -75,10 +68,7 @@ async function storeAt ({ options }: Session, rate: number, aggregates: boolean)
     const other = new OtherWork()
     const result = await load.run()
     return recordOf(result, url, other.end(load.cpuSeconds))
-  } finally {
-    await files.stop()
-    removeServer(files)
-  }
+  })
 }
 
 /** Refreshes that fall behind look cheap. */

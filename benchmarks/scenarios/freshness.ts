@@ -13,7 +13,8 @@ import { prepareLoad } from '../load/child.js'
 import type { PacedJob, PacedResult } from '../load/jobs.js'
 import { pacedProblems, pointsIn } from '../outcomes.js'
 import { satelliteOf } from '../points.js'
-import { closeSession, openSession, type Results, type Session } from '../session.js'
+import { withServer } from '../rigs/own-server.js'
+import type { Results, Session } from '../session.js'
 import { latencyOf } from '../statistics.js'
 import { empty, ledgerTotal, settle } from '../stored.js'
 import { warmUp } from './warm-up.js'
@@ -57,17 +58,10 @@ export const NEED_NOT_SHOW: ReadonlySet<string> = new Set([
 ])
 
 export async function measureFreshness (session: Session, results: Results): Promise<void> {
-  const { plan, options } = session
-  const own = await openSession(plan, {
-    ...options,
-    env: { ...options.env, ANOMALY_THRESHOLD_BATTERY: BATTERY_CRITICAL }
-  })
-  try {
+  await withServer(session, { env: { ANOMALY_THRESHOLD_BATTERY: BATTERY_CRITICAL } }, async (own) => {
     await warmUp(own)
     await measureRanges(own, results)
-  } finally {
-    await closeSession(own)
-  }
+  })
 }
 
 async function measureRanges (own: Session, results: Results): Promise<void> {

@@ -1,6 +1,7 @@
 /** Cost per point as things grow: satellites, rows in the table, workers. Only with --full. */
 import { formatCount } from '../../lib/config/setting-types.js'
-import { closeSession, openSession, type Results, type Session } from '../session.js'
+import { withServer } from '../rigs/own-server.js'
+import type { Results, Session } from '../session.js'
 import { countRows, empty } from '../stored.js'
 import { fillTable } from './fill.js'
 import { runThroughput, type Throughput } from './throughput.js'
@@ -56,10 +57,9 @@ async function growRows (session: Session, load: Throughput, results: Results): 
   await empty(db)
 }
 
-async function growWorkers ({ plan, options }: Session, load: Throughput, results: Results): Promise<void> {
+async function growWorkers (session: Session, load: Throughput, results: Results): Promise<void> {
   for (const workers of WORKERS) {
-    const other = await openSession(plan, { ...options, args: [...options.args, '--workers', String(workers)] })
-    try {
+    await withServer(session, { args: ['--workers', String(workers)] }, async (other) => {
       await warmUp(other)
       results.add(
         'growth',
@@ -68,9 +68,7 @@ async function growWorkers ({ plan, options }: Session, load: Throughput, result
         'points/s',
         await runThroughput(other, load)
       )
-    } finally {
-      await closeSession(other)
-    }
+    })
   }
 }
 

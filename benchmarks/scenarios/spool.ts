@@ -3,7 +3,8 @@
  * `ack=received`: in memory), one after the other. Once with enough connections to saturate the machine, and once with
  * few, where a sender that waits for each response also waits for the disk. Both servers are new, and warmed up alike.
  */
-import { closeSession, openSession, type Results, type Session } from '../session.js'
+import { withServer } from '../rigs/own-server.js'
+import type { Results, Session } from '../session.js'
 import { runThroughput, type Throughput } from './throughput.js'
 import { warmUp } from './warm-up.js'
 
@@ -15,20 +16,14 @@ const CASES: ReadonlyArray<{ readonly name: string, readonly title: string, read
   { name: 'spool_few', title: `JSON, 1000 a request, ${FEW_CONNECTIONS} connections`, connections: FEW_CONNECTIONS }
 ]
 
-export async function measureSpool ({ plan, options }: Session, results: Results): Promise<void> {
-  const spooled = await openSession(plan, options)
-  try {
-    const without = await openSession(plan, { ...options, args: [...options.args, '--spool-dir', 'off'] })
-    try {
+export async function measureSpool (session: Session, results: Results): Promise<void> {
+  await withServer(session, {}, async (spooled) => {
+    await withServer(session, { args: ['--spool-dir', 'off'] }, async (without) => {
       await warmUp(spooled)
       await warmUp(without, 'received')
       await measureBoth(spooled, without, results)
-    } finally {
-      await closeSession(without)
-    }
-  } finally {
-    await closeSession(spooled)
-  }
+    })
+  })
 }
 
 async function measureBoth (spooled: Session, without: Session, results: Results): Promise<void> {
