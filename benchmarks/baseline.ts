@@ -10,8 +10,8 @@ import type { Ratio, Verdict } from './result.js'
 
 export interface StoredRatio {
   readonly value: number
-  /** See Ratio; null: unknown. */
-  readonly spread: number | null
+  /** See Ratio. */
+  readonly spread: number
   readonly mode: string
   readonly runs: number
   readonly seconds: number
@@ -87,7 +87,7 @@ function compareRatio (
   { title, value, lower }: Ratio,
   { value: before, spread, mode, runs, seconds }: StoredRatio
 ): Verdict {
-  const bound = Math.max(FALL_MAX, spread ?? 0)
+  const bound = Math.max(FALL_MAX, spread)
   const change = value / before - 1
   const allowed =
     `${lower ? '+' : '-'}${(bound * 100).toFixed(0)}% allowed${bound > FALL_MAX ? ', the spread of the baseline' : ''}`

@@ -43,7 +43,6 @@ export interface Target {
 
 export interface PreparedRequest {
   readonly bytes: Buffer
-  readonly points: number
   /**
    * Sets the time of every point, in milliseconds since 1970 and later than the previous one. Not while the request is
    * in flight.
@@ -79,7 +78,6 @@ function requestOf (target: Target, body: Buffer, points: readonly BenchPoint[])
   let lastMs = 0
   return {
     bytes,
-    points: points.length,
     refresh: (nowMs) => {
       lastMs = Math.max(nowMs, lastMs + 1)
       write(lastMs)

@@ -2,7 +2,7 @@
 import { ENGINES } from './scenarios/access/access.js'
 import type { Group, Plan } from './plan.js'
 import type { Measurement, Ratio, RunRecord } from './result.js'
-import { cpuMicrosPerPoint, isQuiet, median, pointsPerSessionSecond, spread } from './statistics.js'
+import { cpuMicrosPerPoint, isQuiet, median, pointsPerSessionSecond, runsOf, spread } from './statistics.js'
 import { STORING } from './timescale/purposes.js'
 
 interface Pair {
@@ -222,8 +222,4 @@ export function expectationOf (name: string, { groups, thorough }: Pick<Plan, 'g
   return pair.groups.every((group) => groups.includes(group)) && (thorough || pair.thorough !== true)
     ? 'measured'
     : 'left out'
-}
-
-function runsOf (measurements: readonly Measurement[], name: string): readonly RunRecord[] {
-  return measurements.find((measurement) => measurement.name === name)?.runs ?? []
 }

@@ -7,7 +7,7 @@ import type { Group, Plan } from './plan.js'
 import type { Measurement, Ratio, RunRecord, Verdict } from './result.js'
 import { ENGINES } from './scenarios/access/access.js'
 import { TAB_AFTER, TAB_BEFORE } from './scenarios/page/heap.js'
-import { countedRuns, LOAD_ROLE, median } from './statistics.js'
+import { countedRuns, LOAD_ROLE, median, runsOf } from './statistics.js'
 
 /** What was measured, by name. NaN: it was not. */
 class Figures {
@@ -19,8 +19,7 @@ class Figures {
 
   /** Median over the runs that count. */
   median (name: string, figure: (run: RunRecord) => number): number {
-    const runs = this.measurements.find((measurement) => measurement.name === name)?.runs ?? []
-    return median(countedRuns(runs).map(figure))
+    return median(countedRuns(runsOf(this.measurements, name)).map(figure))
   }
 }
 

@@ -1,6 +1,6 @@
 /** Medians and their spread; percentiles of latencies. */
 import type { Latencies } from '../lib/sim/histogram.js'
-import type { Latency, RunRecord } from './result.js'
+import type { Latency, Measurement, RunRecord } from './result.js'
 
 export interface Summary {
   readonly median: number
@@ -94,6 +94,11 @@ export const OTHER_WORK_MAX = 0.05
 /** Runs with unknown other work count as quiet. */
 export function isQuiet ({ otherCpuShare = 0 }: RunRecord): boolean {
   return otherCpuShare <= OTHER_WORK_MAX
+}
+
+/** Empty if it was not measured. @param name of a measurement */
+export function runsOf (measurements: readonly Measurement[], name: string): readonly RunRecord[] {
+  return measurements.find((measurement) => measurement.name === name)?.runs ?? []
 }
 
 /** The runs whose figures count: the quiet ones, or all if none is. */

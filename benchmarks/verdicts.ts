@@ -4,7 +4,7 @@ import type { Plan } from './plan.js'
 import { ACKNOWLEDGED_SHARE_MIN } from './outcomes.js'
 import { FIXED_RATE } from './scenarios/http.js'
 import type { Measurement, Ratio, RunRecord, Target, Verdict } from './result.js'
-import { countedRuns, cpuMicrosPerPoint, median, medianLatency } from './statistics.js'
+import { countedRuns, cpuMicrosPerPoint, median, medianLatency, runsOf } from './statistics.js'
 
 /**
  * Required share of the fixed rate, in points found in the database. The last ones are due at the end, and stored
@@ -130,10 +130,6 @@ export function targetsOf (measurements: readonly Measurement[], ratios: readonl
     )
   ]
   return targets.filter(({ measured }) => !Number.isNaN(measured))
-}
-
-function runsOf (measurements: readonly Measurement[], name: string): Measurement['runs'] {
-  return measurements.find((measurement) => measurement.name === name)?.runs ?? []
 }
 
 function rateOf (measurements: readonly Measurement[], name: string): number {

@@ -24,7 +24,7 @@ export function renderTable (report: Report): string {
     section('Targets', report.targets.map((target) => [
       target.title,
       figure(target.measured),
-      `at least ${figure(target.atLeast)}`.replace('at least', target.lower ? 'at most' : 'at least'),
+      `at ${target.lower ? 'most' : 'least'} ${figure(target.atLeast)}`,
       `aim ${figure(target.aim)}`,
       targetText(target)
     ])),

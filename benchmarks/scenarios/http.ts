@@ -75,10 +75,6 @@ export async function measureHttp (session: Session, results: Results): Promise<
   )
   for (const { name, title, format, batch, important } of CASES) {
     if (!important && !plan.thorough) continue
-    if (format === 'msgpack' && !await takesMsgpack(session)) {
-      results.skip(title, 'the server does not support msgpack')
-      continue
-    }
     results.add('http', name, title, 'points/s', await runThroughput(session, { format, batch, seconds: plan.seconds }))
   }
   await measureNode(session, results)
@@ -104,17 +100,6 @@ async function measureNode (session: Session, results: Results): Promise<void> {
 
 async function usesNode ({ server }: Session): Promise<boolean> {
   return (await server.health()).workers.some(({ engine }) => engine === 'node')
-}
-
-/** Probes with an empty frame: 415 means that the server does not support the format. */
-export async function takesMsgpack ({ server }: Session): Promise<boolean> {
-  const answer = await fetch(`${server.url}/telemetry/batch`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/msgpack' },
-    body: Uint8Array.of(0x90)
-  })
-  await answer.arrayBuffer()
-  return answer.status !== 415
 }
 
 async function runAutocannon (

@@ -12,7 +12,7 @@ import { plan } from './sample.js'
 
 const ratio = (value: number, more: Partial<Ratio> = {}): Ratio =>
   ({ name: 'json_of_copy', title: 'JSON', value, spread: 0, lower: false, ...more })
-const baseline = (ratios: Record<string, number>, spread: number | null = 0): Baseline => ({
+const baseline = (ratios: Record<string, number>, spread = 0): Baseline => ({
   storedAt: '',
   version: '',
   ratios: Object.fromEntries(Object.entries(ratios)
@@ -41,7 +41,6 @@ t.test('a ratio with a wide spread in the baseline may drop as far, which is rep
   t.equal(verdict?.passed, true)
   t.match(verdict?.detail, /full, 5 × 10 s.*-30% allowed, the spread of the baseline/)
   t.equal(checkRatios(baseline({ json_of_copy: 0.5 }, 0.3), plan, [ratio(0.34)])[0]?.passed, false)
-  t.equal(checkRatios(baseline({ json_of_copy: 0.5 }, null), plan, [ratio(0.44)])[0]?.passed, false)
   t.end()
 })
 
