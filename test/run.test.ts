@@ -3,7 +3,7 @@ import t from 'tap'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { nodeCommand } from './support/command.js'
+import { nodeCommand } from './support/programs/command.js'
 
 const RUNNER = fileURLToPath(new URL('run.js', import.meta.url))
 

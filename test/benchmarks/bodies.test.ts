@@ -5,7 +5,7 @@ import { pointOf, pointsOf, POINT_NUMBER_MAX } from '../../benchmarks/points.js'
 import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json/json.js'
 import { decodeMsgpackBatch } from '../../protocol/packet/packet-body.js'
-import { METRICS, TELEMETRY } from '../support/built-in.js'
+import { METRICS, TELEMETRY } from '../support/points/built-in.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 
 const RULES = { timeWindowPastMs: 60_000, timeWindowFutureMs: 60_000, unknownFields: 'reject' } as const

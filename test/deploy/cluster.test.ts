@@ -5,15 +5,15 @@
  */
 import t from 'tap'
 import { join } from 'node:path'
-import { Cluster, findClusterPrograms } from '../support/cluster.js'
-import { runIngest } from '../support/command.js'
-import { conservationErrorPoints, drained, readHealth } from '../support/health.js'
-import { failuresOf, hostLanes, killAndRestart, UdpSenders } from '../support/host-kills.js'
-import { CONNECTIONS, JournalClient } from '../support/journal-client.js'
-import { lanesDrained } from '../support/log-rounds.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { verify } from '../support/verify.js'
+import { Cluster, findClusterPrograms } from '../support/deploy/cluster.js'
+import { runIngest } from '../support/programs/command.js'
+import { conservationErrorPoints, drained, readHealth } from '../support/programs/health.js'
+import { failuresOf, hostLanes, killAndRestart, UdpSenders } from '../support/load/host-kills.js'
+import { CONNECTIONS, JournalClient } from '../support/load/journal-client.js'
+import { lanesDrained } from '../support/load/log-rounds.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { verify } from '../support/load/verify.js'
 
 const POINTS_PER_SECOND = 500
 const POINTS_BETWEEN = 200

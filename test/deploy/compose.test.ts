@@ -12,9 +12,9 @@ import { describeSettings, loadConfig } from '../../lib/config/config.js'
 import { logTarget, type Config } from '../../lib/config/settings.js'
 import { parseDuration } from '../../lib/config/setting-types.js'
 import { compareVersions, VERSION_RECOMMENDED } from '../../lib/replicated/jetstream.js'
-import { runProgram } from '../support/command.js'
-import { mountsOf, parseCompose, portsOf, variablesOf, type Service } from '../support/compose.js'
-import { environmentOf, only, parseDockerfile } from '../support/dockerfile.js'
+import { runProgram } from '../support/programs/command.js'
+import { mountsOf, parseCompose, portsOf, variablesOf, type Service } from '../support/deploy/compose.js'
+import { environmentOf, only, parseDockerfile } from '../support/deploy/dockerfile.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const TEXT = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')

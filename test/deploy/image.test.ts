@@ -14,12 +14,12 @@ import { request } from 'undici'
 import { connect } from '../../lib/database/connection.js'
 import {
   build, copied, environmentOf, only, parseDockerfile, textsOf, type Image
-} from '../support/dockerfile.js'
-import { drained } from '../support/health.js'
+} from '../support/deploy/dockerfile.js'
+import { drained } from '../support/programs/health.js'
 import type { Owner } from '../support/owner.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { onProcessEnd } from '../support/process-end.js'
-import { Program } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { onProcessEnd } from '../support/programs/process-end.js'
+import { Program } from '../support/programs/program.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const COMMAND_TIMEOUT_MS = 30_000

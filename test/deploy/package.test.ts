@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { version } from '../../lib/support/version.js'
 import type { Owner } from '../support/owner.js'
-import { temporaryDirectory } from '../support/postgres.js'
-import { onProcessEnd } from '../support/process-end.js'
-import { Program } from '../support/program.js'
+import { temporaryDirectory } from '../support/database/postgres.js'
+import { onProcessEnd } from '../support/programs/process-end.js'
+import { Program } from '../support/programs/program.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 /** Packages may have to be downloaded. */

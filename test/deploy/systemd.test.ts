@@ -10,8 +10,8 @@ import { loadConfig } from '../../lib/config/config.js'
 import { parseDuration } from '../../lib/config/setting-types.js'
 import { takeServiceManager } from '../../lib/host/service-manager.js'
 import { eventually } from '../support/eventually.js'
-import { temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 /** With continued lines joined. */

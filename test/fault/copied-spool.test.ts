@@ -2,13 +2,13 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { runIngest } from '../support/command.js'
+import { runIngest } from '../support/programs/command.js'
 import { eventually } from '../support/eventually.js'
-import { drained, readHealth } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { verify, withDatabase } from '../support/verify.js'
+import { drained, readHealth } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { verify, withDatabase } from '../support/load/verify.js'
 
 const HALTED_DEADLINE_MS = 60_000
 

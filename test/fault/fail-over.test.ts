@@ -1,12 +1,12 @@
 /** The database's primary lost with its disk under load, its standby promoted. More rounds: npm run test:soak. */
 import t from 'tap'
-import { runFailOvers, urlOf } from '../support/fail-over.js'
-import { conservationErrorPoints, drained } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { isolate, lose, promote, startStandby } from '../support/standby.js'
-import { verify } from '../support/verify.js'
+import { runFailOvers, urlOf } from '../support/load/fail-over.js'
+import { conservationErrorPoints, drained } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { isolate, lose, promote, startStandby } from '../support/database/standby.js'
+import { verify } from '../support/load/verify.js'
 
 t.setTimeout(300_000)
 t.test('primary lost, standby promoted: acknowledged points are stored, none twice, without a restart', async (t) => {

@@ -1,12 +1,12 @@
 /** COMMIT or its answer lost or late on the way: no point is stored twice, none is missing. */
 import t from 'tap'
 import { within } from '../support/eventually.js'
-import { conservationErrorPoints, drained } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { TcpProxy, type Treatment } from '../support/tcp-proxy.js'
-import { verify } from '../support/verify.js'
+import { conservationErrorPoints, drained } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { TcpProxy, type Treatment } from '../support/faults/tcp-proxy.js'
+import { verify } from '../support/load/verify.js'
 
 const TREATMENTS: readonly Treatment[] = ['answer lost', 'commit late', 'commit lost', 'answer late']
 const TIMES = 4

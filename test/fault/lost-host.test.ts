@@ -4,12 +4,12 @@
  */
 import t from 'tap'
 import { join } from 'node:path'
-import { runIngest } from '../support/command.js'
-import { drained, readHealth } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest, type Ingest } from '../support/program.js'
-import { verify } from '../support/verify.js'
+import { runIngest } from '../support/programs/command.js'
+import { drained, readHealth } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest, type Ingest } from '../support/programs/program.js'
+import { verify } from '../support/load/verify.js'
 
 const NUMBERS = 10_000_000
 

@@ -1,6 +1,6 @@
 /** The database away for a while. `npm run test:soak -- --outage 10m --rate 10000` does it for as long as one likes. */
 import t from 'tap'
-import { megabytes, runOutage } from '../support/outage.js'
+import { megabytes, runOutage } from '../support/load/outage.js'
 
 const OUTAGE_MS = 5_000
 const POINTS_PER_SECOND = 2_000

@@ -2,11 +2,11 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { request } from 'undici'
-import { readyWorkers } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { verify } from '../support/verify.js'
+import { readyWorkers } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { verify } from '../support/load/verify.js'
 
 /** False also for a process that has ended and that nobody has waited for yet. */
 async function runs (pid: number): Promise<boolean> {

@@ -3,7 +3,7 @@
  * them.
  */
 import t from 'tap'
-import { runRounds } from '../support/rounds.js'
+import { runRounds } from '../support/load/rounds.js'
 
 const ROUNDS = 20
 

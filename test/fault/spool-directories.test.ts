@@ -3,11 +3,11 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../support/eventually.js'
-import { conservationErrorPoints, drained, readyWorkers } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest, startProgram } from '../support/program.js'
-import { verify, withDatabase } from '../support/verify.js'
+import { conservationErrorPoints, drained, readyWorkers } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest, startProgram } from '../support/programs/program.js'
+import { verify, withDatabase } from '../support/load/verify.js'
 
 const MANY = 4
 

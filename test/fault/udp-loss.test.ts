@@ -10,11 +10,11 @@ import t, { type Test } from 'tap'
 import { request } from 'undici'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
-import { PacketSender } from '../support/packet-sender.js'
-import { startIngest, type Ingest } from '../support/program.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startRoughProxy } from '../support/rough-proxy.js'
-import { healthOf, settled } from '../support/udp.js'
+import { PacketSender } from '../support/load/packet-sender.js'
+import { startIngest, type Ingest } from '../support/programs/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startRoughProxy } from '../support/faults/rough-proxy.js'
+import { healthOf, settled } from '../support/programs/udp.js'
 
 /** Set in the child of this test that runs in a network namespace of its own, where nftables drops. */
 const IN_NAMESPACE = process.env['UDP_LOSS_NAMESPACE'] !== undefined
@@ -123,7 +123,7 @@ if (IN_NAMESPACE) {
     const { ingest, db } = await start(t)
     const flood = spawn(
       process.execPath,
-      [fileURLToPath(new URL('../support/udp-flood.js', import.meta.url)), String(ingest.udpPorts[0]), '2000'],
+      [fileURLToPath(new URL('../support/faults/udp-flood.js', import.meta.url)), String(ingest.udpPorts[0]), '2000'],
       { stdio: ['ignore', 'pipe', 'inherit'] })
     t.teardown(() => { flood.kill() })
     let sent = ''

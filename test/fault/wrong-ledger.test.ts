@@ -4,12 +4,12 @@
  */
 import t from 'tap'
 import { request } from 'undici'
-import { runIngest } from '../support/command.js'
-import { drained, readHealth } from '../support/health.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { verify, withDatabase } from '../support/verify.js'
+import { runIngest } from '../support/programs/command.js'
+import { drained, readHealth } from '../support/programs/health.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { verify, withDatabase } from '../support/load/verify.js'
 
 const FAULTS = [
   {

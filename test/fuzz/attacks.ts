@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { Pool } from 'undici'
 import { POINTS_MAX } from '../../protocol/columns.js'
-import { METRICS } from '../support/built-in.js'
+import { METRICS } from '../support/points/built-in.js'
 import { COSTLY_LIMITS } from './target.js'
 
 const packr = new Packr({ useRecords: false })

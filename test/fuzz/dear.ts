@@ -5,7 +5,7 @@
 import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { POINTS_MAX } from '../../protocol/columns.js'
-import { METRICS } from '../support/built-in.js'
+import { METRICS } from '../support/points/built-in.js'
 import { PACKET_BYTES_MAX } from '../../protocol/packet/packet.js'
 import { CONTENT_TYPES, type Body, type Format } from './inputs.js'
 

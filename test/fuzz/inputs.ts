@@ -6,7 +6,7 @@
 import { gzipSync } from 'node:zlib'
 import { Packr } from 'msgpackr'
 import { Random } from '../../lib/sim/fleet/random.js'
-import { METRICS } from '../support/built-in.js'
+import { METRICS } from '../support/points/built-in.js'
 
 const packr = new Packr({ useRecords: false })
 const NAMES = METRICS.map(({ name }) => name)

@@ -3,7 +3,7 @@
  * time is an integer in its unit; for others, everything but the time.
  */
 import { addExtension, Unpackr } from 'msgpackr'
-import { METRICS } from '../support/built-in.js'
+import { METRICS } from '../support/points/built-in.js'
 import type { Format } from './inputs.js'
 
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })

@@ -8,9 +8,9 @@ import { generatedFiles } from '../../grafana/generator/generated-files.js'
 import { parseCatalogue } from '../../lib/catalogue/catalogue-file.js'
 import { EXAMPLE } from '../../lib/catalogue/example.js'
 import type { Catalogue } from '../../protocol/catalogue.js'
-import { BUILT_IN, METRICS } from '../support/built-in.js'
-import { runIngest } from '../support/command.js'
-import { temporaryDirectory } from '../support/postgres.js'
+import { BUILT_IN, METRICS } from '../support/points/built-in.js'
+import { runIngest } from '../support/programs/command.js'
+import { temporaryDirectory } from '../support/database/postgres.js'
 import { ALERT_RULES, DASHBOARDS, grafanaFile, panelsOf, type Panel } from '../../grafana/queries/dashboards.js'
 
 interface DataSource {

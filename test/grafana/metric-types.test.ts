@@ -11,10 +11,10 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 import { generatedFiles } from '../../grafana/generator/generated-files.js'
 import { queriesOf, RANGES, type Dashboard } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
-import { catalogueOf } from '../support/catalogues.js'
-import { startTestPostgres } from '../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { columnStore } from '../support/stored-rows.js'
+import { catalogueOf } from '../support/points/catalogues.js'
+import { startTestPostgres } from '../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { columnStore } from '../support/database/stored-rows.js'
 
 const CATALOGUE = catalogueOf(
   'volts: { id: 1, type: float32, limits: { low: { warning: 5 } } }', 'boots: { id: 2, type: int }',

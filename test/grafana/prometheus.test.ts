@@ -5,8 +5,8 @@ import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { DASHBOARDS, panelsOf } from '../../grafana/queries/dashboards.js'
 import { eventually } from '../support/eventually.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 
 const QUERIES = DASHBOARDS.flatMap(panelsOf).flatMap(({ title, targets = [] }) =>
   targets.flatMap(({ expr, legendFormat = '' }) => expr === undefined ? [] : [{ title, expr, legendFormat }]))

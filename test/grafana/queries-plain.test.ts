@@ -2,11 +2,11 @@
 import t from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
-import { everyQueryAnswers } from '../support/dashboard-answers.js'
+import { everyQueryAnswers } from '../support/answers/dashboard-answers.js'
 import { ALERT_RULES, allQueries, RANGES } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
-import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../support/same-answers.js'
+import { createTestDatabase, startTestPostgres } from '../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const server = await startTestPostgres(t)

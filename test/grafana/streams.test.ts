@@ -17,10 +17,10 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 import { generatedFiles } from '../../grafana/generator/generated-files.js'
 import { panelsOf, queriesOf, RANGES, type Dashboard, type Panel } from '../../grafana/queries/dashboards.js'
 import { expandMacros } from '../../grafana/queries/macros.js'
-import { ingestStep } from '../support/ingest-step.js'
-import { startTestPostgres } from '../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { columnStore } from '../support/stored-rows.js'
+import { ingestStep } from '../support/points/ingest-step.js'
+import { startTestPostgres } from '../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { columnStore } from '../support/database/stored-rows.js'
 
 /** Wide enough for the queries of wide streams, with names that these use themselves, and titles that clash. */
 const CELLS = Array.from({ length: 12 }, (_, index) => `cell_${index}: { id: ${index + 10}, title: Cell }`)

@@ -10,10 +10,10 @@ import { loadConfig } from '../../lib/config/config.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import type { Summary } from '../../lib/sim/summary.js'
-import { drained } from '../support/health.js'
-import { runIngest } from '../support/command.js'
-import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
-import { startIngest, startProgram, type Ingest } from '../support/program.js'
+import { drained } from '../support/programs/health.js'
+import { runIngest } from '../support/programs/command.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/database/postgres.js'
+import { startIngest, startProgram, type Ingest } from '../support/programs/program.js'
 
 const fileOf = (metrics: string): string => `{ catalogue: 1, streams: { telemetry: { metrics: { ${metrics} } } } }`
 const ONE = fileOf('voltage: { id: 1, aliases: [volts] }, current: { id: 2 }')

@@ -10,8 +10,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { request } from 'undici'
 import type { Owner } from '../support/owner.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startProgram, type Program } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startProgram, type Program } from '../support/programs/program.js'
 
 const NAME = 'timescaledb'
 const SSL_REQUEST_BYTES = 8

@@ -2,7 +2,7 @@
  * Databases as users configure them: whatever the server, the database, the role, the URL or the environment sets, the
  * same points give the same rows and answers. All on one PostgreSQL.
  */
-import { BUILT_IN, TELEMETRY } from '../support/built-in.js'
+import { BUILT_IN, TELEMETRY } from '../support/points/built-in.js'
 import t, { type Test } from 'tap'
 import { execFile } from 'node:child_process'
 import { chown, stat } from 'node:fs/promises'
@@ -27,9 +27,9 @@ import { migrate } from '../../lib/schema/migrate.js'
 import { DAY_MS } from '../../lib/config/setting-types.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
 import { eventually, within } from '../support/eventually.js'
-import { ingestStep } from '../support/ingest-step.js'
-import { payloadOf, type PlainPoint } from '../support/limits.js'
-import { createTestDatabase, silentLog, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
+import { ingestStep } from '../support/points/ingest-step.js'
+import { payloadOf, type PlainPoint } from '../support/points/limits.js'
+import { createTestDatabase, silentLog, startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
 
 /** None of these may have any effect, with the embedded database or any other. */
 Object.assign(process.env, {

@@ -2,10 +2,10 @@
 import t from 'tap'
 import { embeddedUrl } from '../../lib/embedded/embedded.js'
 import { findServer } from '../../lib/host/data-directory.js'
-import { runProgram } from '../support/command.js'
+import { runProgram } from '../support/programs/command.js'
 import { eventually } from '../support/eventually.js'
-import { temporaryDirectory } from '../support/postgres.js'
-import { startProgram, type Program } from '../support/program.js'
+import { temporaryDirectory } from '../support/database/postgres.js'
+import { startProgram, type Program } from '../support/programs/program.js'
 
 const DEADLINE_MS = 60_000
 

@@ -5,10 +5,10 @@ import { pack } from 'msgpackr'
 import t from 'tap'
 import { strict as assert } from 'node:assert'
 import { request } from 'undici'
-import { METRICS } from '../support/built-in.js'
+import { METRICS } from '../support/points/built-in.js'
 import { within } from '../support/eventually.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 
 const DEADLINE_MS = 30_000
 const [BATTERY, STORAGE] = METRICS.map(({ name }) => name) as [string, string]

@@ -6,11 +6,11 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { findProgram, startProxy } from '../lib/ingress/http/engines/proxy.js'
 import { eventually } from '../support/eventually.js'
-import { freePort } from '../support/free-port.js'
-import { JournalClient } from '../support/journal-client.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest, type Ingest } from '../support/program.js'
-import { verify } from '../support/verify.js'
+import { freePort } from '../support/programs/free-port.js'
+import { JournalClient } from '../support/load/journal-client.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest, type Ingest } from '../support/programs/program.js'
+import { verify } from '../support/load/verify.js'
 
 t.setTimeout(240_000)
 

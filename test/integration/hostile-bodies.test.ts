@@ -5,8 +5,8 @@ import t from 'tap'
 import { request } from 'undici'
 import { POINTS_MAX } from '../../protocol/columns.js'
 import { connect } from '../../lib/database/connection.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 
 /** One metric beyond its default limit, so that each row causes an anomaly. */
 const ROW = Buffer.from('93a161c001', 'hex')

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { checkVersion, compareVersions, connectLog } from '../../lib/replicated/jetstream.js'
 import { LogError, type FoundStream, type ReplicatedLog } from '../../lib/replicated/replicated-log.js'
 import { eventually } from '../support/eventually.js'
-import { findNatsServer, NatsCluster, NO_NATS_SERVER } from '../support/nats-cluster.js'
+import { findNatsServer, NatsCluster, NO_NATS_SERVER } from '../support/deploy/nats-cluster.js'
 
 const LEADER_DEADLINE_MS = 60_000
 

@@ -8,12 +8,12 @@ import { limits as limitsCommand } from '../../lib/cli/commands/limits.js'
 import { connect } from '../../lib/database/connection.js'
 import { userAtHost } from '../../lib/host/user-at-host.js'
 import type { Anomaly } from '../../lib/pipeline/rows/anomaly-rows.js'
-import { METRICS } from '../support/built-in.js'
-import { runHere, runIngest, type Outcome } from '../support/command.js'
+import { METRICS } from '../support/points/built-in.js'
+import { runHere, runIngest, type Outcome } from '../support/programs/command.js'
 import { eventually } from '../support/eventually.js'
-import { readHealth } from '../support/health.js'
-import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest, startProgram, type Ingest, type Program } from '../support/program.js'
+import { readHealth } from '../support/programs/health.js'
+import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest, startProgram, type Ingest, type Program } from '../support/programs/program.js'
 
 const [BATTERY] = METRICS
 const DEADLINE_MS = 20_000

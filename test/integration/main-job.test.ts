@@ -6,10 +6,10 @@ import { request } from 'undici'
 import type { Summary } from '../../lib/sim/summary.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
-import { runIngest } from '../support/command.js'
-import { startIngest, startProgram } from '../support/program.js'
-import { drained, readHealth } from '../support/health.js'
-import { temporaryDirectory } from '../support/postgres.js'
+import { runIngest } from '../support/programs/command.js'
+import { startIngest, startProgram } from '../support/programs/program.js'
+import { drained, readHealth } from '../support/programs/health.js'
+import { temporaryDirectory } from '../support/database/postgres.js'
 
 const dataDir = await temporaryDirectory(t)
 const ingest = await startIngest(t, { dataDir, args: ['--workers', '2'] })

@@ -18,14 +18,14 @@ import { inStream, streamSql, tablesOf } from '../../lib/database/stream-tables.
 import { unpack } from '../../lib/ingress/http/api/formats.js'
 import { RangeCheck } from '../../lib/pipeline/range-check.js'
 import { migrate } from '../../lib/schema/migrate.js'
-import { anyCatalogue, catalogueOf } from '../support/catalogues.js'
-import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
-import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { columnStore } from '../support/stored-rows.js'
-import { refresh } from '../support/timescale-rig.js'
-import { openTimescale } from '../support/timescale.js'
-import { typedAnswers } from '../support/typed-answers.js'
-import { DECODERS, RULES, anyPoints, bodyOf, type TypedPoint } from '../support/typed-points.js'
+import { anyCatalogue, catalogueOf } from '../support/points/catalogues.js'
+import { createTestDatabase, startTestPostgres } from '../support/database/postgres.js'
+import { rollUp, SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { columnStore } from '../support/database/stored-rows.js'
+import { refresh } from '../support/database/timescale-rig.js'
+import { openTimescale } from '../support/database/timescale.js'
+import { typedAnswers } from '../support/answers/typed-answers.js'
+import { DECODERS, RULES, anyPoints, bodyOf, type TypedPoint } from '../support/points/typed-points.js'
 
 /** With the metrics of `telemetry`, and a stream of other types. */
 function twoStreams (...metrics: string[]): Catalogue {

@@ -2,9 +2,9 @@
 import t, { type Test } from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
-import { runIngest } from '../support/command.js'
-import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { makePrerelease } from '../support/prerelease.js'
+import { runIngest } from '../support/programs/command.js'
+import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { makePrerelease } from '../support/database/prerelease.js'
 
 const server = await startTestPostgres(t)
 

@@ -4,9 +4,9 @@ import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { Client, Pool } from 'undici'
 import { eventually } from '../support/eventually.js'
-import { readHealth } from '../support/health.js'
-import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { readHealth } from '../support/programs/health.js'
+import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 import type { Test } from 'tap'
 
 const OPEN_FILES_MAX = 260

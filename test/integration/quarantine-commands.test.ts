@@ -1,13 +1,15 @@
 /** Rows that PostgreSQL refuses, into the quarantine and out of it: other rows are stored, and none twice. */
-import { BUILT_IN } from '../support/built-in.js'
+import { BUILT_IN } from '../support/points/built-in.js'
 import t from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { retryQuarantined } from '../../lib/operations/quarantine.js'
-import { runIngest, type Outcome } from '../support/command.js'
-import { createTestDatabase, startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { rowNow, writeSpool } from '../support/spool-writer.js'
+import { runIngest, type Outcome } from '../support/programs/command.js'
+import {
+  createTestDatabase, startTestPostgres, temporaryDirectory, type TestPostgres
+} from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { rowNow, writeSpool } from '../support/journals/spool-writer.js'
 
 interface Listed {
   readonly total: number

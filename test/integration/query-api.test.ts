@@ -11,10 +11,10 @@ import formats from 'ajv-formats'
 import t, { type Test } from 'tap'
 import { Agent, request, type Dispatcher } from 'undici'
 import { connect } from '../../lib/database/connection.js'
-import { METRICS } from '../support/built-in.js'
+import { METRICS } from '../support/points/built-in.js'
 import { eventually } from '../support/eventually.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 
 const DEADLINE_MS = 60_000
 const [BATTERY, STORAGE] = METRICS

@@ -13,10 +13,10 @@ import { makePartitions } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/setting-types.js'
 import { fillRollups } from '../../lib/upkeep/rollup/fill.js'
 import { eventually } from '../support/eventually.js'
-import { createTestDatabase, silentLog, startTestPostgres } from '../support/postgres.js'
-import { setBack } from '../support/retention.js'
-import { SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { pointStore } from '../support/stored-rows.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../support/database/postgres.js'
+import { setBack } from '../support/database/retention.js'
+import { SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { pointStore } from '../support/database/stored-rows.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const SETTINGS = { ...SCHEMA_SETTINGS, readerPassword: 'correct horse', readerPatienceMs: 0 }

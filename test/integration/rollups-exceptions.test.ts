@@ -5,10 +5,10 @@ import type { Test } from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import { migrate } from '../../lib/schema/migrate.js'
-import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
-import { setBack } from '../support/retention.js'
-import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { pointStore, type StoredPoint } from '../support/stored-rows.js'
+import { createTestDatabase, startTestPostgres } from '../support/database/postgres.js'
+import { setBack } from '../support/database/retention.js'
+import { rollUp, SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { pointStore, type StoredPoint } from '../support/database/stored-rows.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const server = await startTestPostgres(t)

@@ -1,10 +1,10 @@
 /** A server that ends with points on disk: `spool inspect` shows them, `spool drain` stores them exactly once. */
 import t from 'tap'
 import { request } from 'undici'
-import { runIngest } from '../support/command.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
-import { range, toInspection, valuesIn } from '../support/spool-inspection.js'
+import { runIngest } from '../support/programs/command.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
+import { range, toInspection, valuesIn } from '../support/journals/spool-inspection.js'
 
 t.test('points that a server left on disk are shown, and stored exactly once', async (t) => {
   const postgres = await startTestPostgres(t, { fsync: true })

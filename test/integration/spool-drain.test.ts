@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { runIngest, type Outcome } from '../support/command.js'
-import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startProgram } from '../support/program.js'
-import { open, range, toInspection, valuesIn } from '../support/spool-inspection.js'
-import { rowNow, writeSpool } from '../support/spool-writer.js'
+import { runIngest, type Outcome } from '../support/programs/command.js'
+import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startProgram } from '../support/programs/program.js'
+import { open, range, toInspection, valuesIn } from '../support/journals/spool-inspection.js'
+import { rowNow, writeSpool } from '../support/journals/spool-writer.js'
 
 t.test('slots that fit are drained beside one that does not; the fault is told before and after', async (t) => {
   const server = await startTestPostgres(t)

@@ -5,11 +5,11 @@ import t, { type Test } from 'tap'
 import { realFiles } from '../../lib/spool/file-system.js'
 import { inspectSpool } from '../../lib/spool/operate/inspect.js'
 import { lockDirectory } from '../../lib/host/data-directory.js'
-import { runIngest, type Outcome } from '../support/command.js'
-import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import type { PlainRow } from '../support/rows.js'
-import { open, range, valuesIn } from '../support/spool-inspection.js'
-import { rowNow, writeSpool } from '../support/spool-writer.js'
+import { runIngest, type Outcome } from '../support/programs/command.js'
+import { createTestDatabase, startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import type { PlainRow } from '../support/points/rows.js'
+import { open, range, valuesIn } from '../support/journals/spool-inspection.js'
+import { rowNow, writeSpool } from '../support/journals/spool-writer.js'
 
 t.setTimeout(200_000)
 const server = await startTestPostgres(t)

@@ -2,8 +2,8 @@
 import t from 'tap'
 import { request } from 'undici'
 import { connect } from '../../lib/database/connection.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest } from '../support/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest } from '../support/programs/program.js'
 
 const POINTS = 30
 const CONNECT = { applicationName: 'test', connectTimeoutMs: 5_000 }

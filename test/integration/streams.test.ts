@@ -7,11 +7,11 @@ import { HttpSender, UdpSender } from '../../lib/client/client.js'
 import { connect } from '../../lib/database/connection.js'
 import type { Database } from '../../lib/database/database.js'
 import type { Summary } from '../../lib/sim/summary.js'
-import { runIngest } from '../support/command.js'
-import { drained } from '../support/health.js'
-import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
-import { startIngest, startProgram, type Ingest } from '../support/program.js'
-import { settled } from '../support/udp.js'
+import { runIngest } from '../support/programs/command.js'
+import { drained } from '../support/programs/health.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/database/postgres.js'
+import { startIngest, startProgram, type Ingest } from '../support/programs/program.js'
+import { settled } from '../support/programs/udp.js'
 
 const POWER = `power: { id: 2, title: Power, metrics: {
   voltage: { id: 1, unit: V, aliases: [volts], limits: { low: { critical: 20 } } },

@@ -7,11 +7,11 @@ import { LateRollups } from '../../lib/upkeep/late-rollups.js'
 import { fillRollups } from '../../lib/upkeep/rollup/fill.js'
 import { PolicyWatch } from '../../lib/upkeep/rollup/policy-watch.js'
 import { migrate } from '../../lib/schema/migrate.js'
-import { silentLog } from '../support/postgres.js'
-import { rollUp, SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { pointStore } from '../support/stored-rows.js'
-import { column, refresh, rollUpAll, runPolicies, simulated } from '../support/timescale-rig.js'
-import { openTimescale } from '../support/timescale.js'
+import { silentLog } from '../support/database/postgres.js'
+import { rollUp, SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { pointStore } from '../support/database/stored-rows.js'
+import { column, refresh, rollUpAll, runPolicies, simulated } from '../support/database/timescale-rig.js'
+import { openTimescale } from '../support/database/timescale.js'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000

@@ -2,14 +2,14 @@
  * Which rows count as late on TimescaleDB. The WebAssembly build has one connection: the function is tested on a plain
  * server, since it needs nothing of the extension.
  */
-import { BUILT_IN } from '../support/built-in.js'
+import { BUILT_IN } from '../support/points/built-in.js'
 import t from 'tap'
 import { connect } from '../../lib/database/connection.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { readMigrations } from '../../lib/schema/sql-files.js'
-import { createTestDatabase, startTestPostgres } from '../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { pointStore } from '../support/stored-rows.js'
+import { createTestDatabase, startTestPostgres } from '../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { pointStore } from '../support/database/stored-rows.js'
 
 const HOUR_MS = 3_600_000
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }

@@ -10,16 +10,16 @@ import { DAY_MS } from '../../lib/config/setting-types.js'
 import {
   Catalogue, STORED_AS_SET, telemetryOnly, type Metric, type StreamDefinition, type StreamStorage
 } from '../../protocol/catalogue.js'
-import { METRICS, STREAM } from '../support/built-in.js'
-import { oddValues } from '../support/odd-values.js'
-import { setBack } from '../support/retention.js'
-import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/same-answers.js'
-import { silentLog } from '../support/postgres.js'
-import { functionsOf, historyOf, makePrerelease } from '../support/prerelease.js'
-import { pointStore } from '../support/stored-rows.js'
-import type { StoredPoint } from '../support/stored-rows.js'
-import { chunks, column, refreshAll, rollUpAll, simulated } from '../support/timescale-rig.js'
-import { openTimescale } from '../support/timescale.js'
+import { METRICS, STREAM } from '../support/points/built-in.js'
+import { oddValues } from '../support/database/odd-values.js'
+import { setBack } from '../support/database/retention.js'
+import { rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
+import { silentLog } from '../support/database/postgres.js'
+import { functionsOf, historyOf, makePrerelease } from '../support/database/prerelease.js'
+import { pointStore } from '../support/database/stored-rows.js'
+import type { StoredPoint } from '../support/database/stored-rows.js'
+import { chunks, column, refreshAll, rollUpAll, simulated } from '../support/database/timescale-rig.js'
+import { openTimescale } from '../support/database/timescale.js'
 
 const HOUR_MS = 3_600_000
 const NAMES = METRICS.map(metric => metric.name)

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Agent, request } from 'undici'
 import type { Summary } from '../../lib/sim/summary.js'
-import { makeCertificate, needCertificates } from '../support/certificates.js'
-import { runIngest } from '../support/command.js'
+import { makeCertificate, needCertificates } from '../support/programs/certificates.js'
+import { runIngest } from '../support/programs/command.js'
 import { eventually } from '../support/eventually.js'
-import type { Health } from '../support/health.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest, startProgram } from '../support/program.js'
+import type { Health } from '../support/programs/health.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest, startProgram } from '../support/programs/program.js'
 
 needCertificates()
 

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Summary } from '../../lib/sim/summary.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { startIngest, startProgram, type Ingest, type Program } from '../support/program.js'
-import { sendersOf, settled, type UdpHealth } from '../support/udp.js'
-import { withDatabase } from '../support/verify.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { startIngest, startProgram, type Ingest, type Program } from '../support/programs/program.js'
+import { sendersOf, settled, type UdpHealth } from '../support/programs/udp.js'
+import { withDatabase } from '../support/load/verify.js'
 
 t.setTimeout(240_000)
 

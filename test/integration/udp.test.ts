@@ -6,12 +6,12 @@ import { pack } from 'msgpackr'
 import { request } from 'undici'
 import { Fleet } from '../../lib/sim/fleet/model.js'
 import type { Summary } from '../../lib/sim/summary.js'
-import { BUILT_IN, METRICS } from '../support/built-in.js'
+import { BUILT_IN, METRICS } from '../support/points/built-in.js'
 import { PacketEncoder } from '../../protocol/packet/packet-encoder.js'
-import { startIngest, startProgram, type Ingest } from '../support/program.js'
-import { startTestPostgres, temporaryDirectory } from '../support/postgres.js'
-import { healthOf, sendersOf, settled } from '../support/udp.js'
-import { withDatabase } from '../support/verify.js'
+import { startIngest, startProgram, type Ingest } from '../support/programs/program.js'
+import { startTestPostgres, temporaryDirectory } from '../support/database/postgres.js'
+import { healthOf, sendersOf, settled } from '../support/programs/udp.js'
+import { withDatabase } from '../support/load/verify.js'
 
 const postgres = await startTestPostgres(t)
 

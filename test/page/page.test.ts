@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { eventually } from '../support/eventually.js'
-import { readyWorkers } from '../support/health.js'
-import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/postgres.js'
-import { startIngest, type Ingest } from '../support/program.js'
+import { readyWorkers } from '../support/programs/health.js'
+import { startTestPostgres, temporaryDirectory, type TestPostgres } from '../support/database/postgres.js'
+import { startIngest, type Ingest } from '../support/programs/program.js'
 import { accessibilityFaults, chromiumMissing, PATIENCE_MS, startBrowser } from './browser.js'
 
 /** An id, and the beginning of a title, that would run a script if they were taken for markup. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
-import { METRIC_COUNT, TELEMETRY } from '../support/built-in.js'
+import { METRIC_COUNT, TELEMETRY } from '../support/points/built-in.js'
 import { SatelliteTable, type Satellite } from '../../protocol/satellites.js'
 
 t.test('columns grow, keep their points, and start points with NaN even over left-over values', t => {

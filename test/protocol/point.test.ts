@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
-import { TELEMETRY } from '../support/built-in.js'
+import { TELEMETRY } from '../support/points/built-in.js'
 import { FAULT_DETAILS_MAX, type DecodeFault } from '../../protocol/faults.js'
 import { PointReader, type DecodeRules } from '../../protocol/point.js'
 import { SatelliteTable } from '../../protocol/satellites.js'

@@ -3,7 +3,7 @@ import { Packr } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../protocol/json/json.js'
-import { METRICS, TELEMETRY } from '../support/built-in.js'
+import { METRICS, TELEMETRY } from '../support/points/built-in.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../protocol/packet/packet-body.js'
 import { SatelliteTable } from '../../protocol/satellites.js'
 

@@ -4,7 +4,7 @@ import {
   FIRST_METRIC, METRICS_MAX, NAME_BYTES_MAX, PointSchema, SATELLITE_ID, TIME, TIMESTAMP, UNKNOWN_FIELD
 } from '../../protocol/schema.js'
 import { listNames } from '../../protocol/names.js'
-import { anyMetricNames } from '../support/schemas.js'
+import { anyMetricNames } from '../support/points/schemas.js'
 
 t.test('property: every field is found by its bytes, at any position, and nothing else is', (t) => {
   fc.assert(fc.property(anyMetricNames, fc.string(), (names, other) => {

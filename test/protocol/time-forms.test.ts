@@ -2,7 +2,7 @@
 import { pack } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../protocol/columns.js'
-import { TELEMETRY } from '../support/built-in.js'
+import { TELEMETRY } from '../support/points/built-in.js'
 import { readPointExactly } from '../../protocol/json/json-exact.js'
 import { readPointFast } from '../../protocol/json/json-fast.js'
 import { decodeMsgpackPoint } from '../../protocol/packet/packet-body.js'

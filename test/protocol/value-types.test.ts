@@ -12,8 +12,8 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 import { RowBuffer, rowToPoint } from '../../lib/pipeline/rows/rows.js'
 import { RangeCheck } from '../../lib/pipeline/range-check.js'
 import { splitRows } from '../../lib/drain/poison.js'
-import { anyCatalogue, catalogueOf } from '../support/catalogues.js'
-import { DECODERS, anyPoints, withRefused } from '../support/typed-points.js'
+import { anyCatalogue, catalogueOf } from '../support/points/catalogues.js'
+import { DECODERS, anyPoints, withRefused } from '../support/points/typed-points.js'
 
 const NOW_MS = Date.UTC(2026, 10, 27)
 const RULES: DecodeRules = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject' }

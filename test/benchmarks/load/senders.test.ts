@@ -8,7 +8,7 @@ import type {
   AutocannonJob, AutocannonResult, HttpJob, HttpResult, PacedJob, PacedResult, UdpJob, UdpResult
 } from '../../../benchmarks/load/jobs.js'
 import { PointColumns } from '../../../protocol/columns.js'
-import { TELEMETRY } from '../../support/built-in.js'
+import { TELEMETRY } from '../../support/points/built-in.js'
 import { decodePacket } from '../../../protocol/packet/packet.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 

@@ -2,8 +2,8 @@ import t from 'tap'
 import { fillTable } from '../../../benchmarks/scenarios/fill.js'
 import { connect } from '../../../lib/database/connection.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { createTestDatabase, startTestPostgres } from '../../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
+import { createTestDatabase, startTestPostgres } from '../../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../../support/answers/same-answers.js'
 
 t.test('an incomplete last block stays within the requested time span', async t => {
   const server = await startTestPostgres(t, { fsync: false })

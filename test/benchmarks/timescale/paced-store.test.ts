@@ -1,11 +1,11 @@
 import t from 'tap'
 import { dropAggregates, PacedStore, type StoreJob } from '../../../benchmarks/timescale/paced-store.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { temporaryDirectory } from '../../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
-import { pointStore } from '../../support/stored-rows.js'
-import { simulated } from '../../support/timescale-rig.js'
-import { openTimescale } from '../../support/timescale.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../../support/answers/same-answers.js'
+import { pointStore } from '../../support/database/stored-rows.js'
+import { simulated } from '../../support/database/timescale-rig.js'
+import { openTimescale } from '../../support/database/timescale.js'
 
 /** Old enough to be refreshed while the load runs. */
 const JOB: StoreJob = {

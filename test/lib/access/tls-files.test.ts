@@ -3,8 +3,8 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { readTls, type TlsFiles } from '../../../lib/access/tls-files.js'
-import { makeCertificate, needCertificates } from '../../support/certificates.js'
-import { temporaryDirectory } from '../../support/postgres.js'
+import { makeCertificate, needCertificates } from '../../support/programs/certificates.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
 
 needCertificates()
 const directory = await temporaryDirectory(t)

@@ -9,7 +9,7 @@ import { catalogueJson } from '../../../lib/catalogue/catalogue-json.js'
 import { RESERVED_NAMES } from '../../../lib/catalogue/name-rules.js'
 import { compareCatalogues, isSameCatalogue } from '../../../lib/catalogue/evolution.js'
 import { EXAMPLE } from '../../../lib/catalogue/example.js'
-import { anyCatalogue } from '../../support/catalogues.js'
+import { anyCatalogue } from '../../support/points/catalogues.js'
 
 const SCHEMA = JSON.parse(
   readFileSync(new URL('../../../../protocol/catalogue.schema.json', import.meta.url), 'utf8')) as object

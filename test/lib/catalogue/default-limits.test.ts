@@ -1,7 +1,7 @@
 import t from 'tap'
 import { defaultLimits, withLimitsOf, thresholdsInUse } from '../../../lib/catalogue/default-limits.js'
-import { BUILT_IN } from '../../support/built-in.js'
-import { catalogueOf } from '../../support/catalogues.js'
+import { BUILT_IN } from '../../support/points/built-in.js'
+import { catalogueOf } from '../../support/points/catalogues.js'
 
 const NONE = {
   threshold_battery_charge_percent: null, threshold_storage_usage_mb: null, threshold_signal_strength_dbm: null

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Catalogue, Metric } from '../../../protocol/catalogue.js'
 import { parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
 import { NO_CHANGE, compareCatalogues, isSameCatalogue, type StreamMetric } from '../../../lib/catalogue/evolution.js'
-import { catalogueOf as catalogue } from '../../support/catalogues.js'
+import { catalogueOf as catalogue } from '../../support/points/catalogues.js'
 
 const names = (metrics: readonly Metric[]): string[] => metrics.map(({ name }) => name)
 const named = (metrics: readonly StreamMetric[]): string[] => names(metrics.map(({ metric }) => metric))

@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { importFile } from '../../../lib/cli/commands/catalogue/catalogue-import.js'
 import { readProposed } from '../../../lib/cli/commands/catalogue/catalogue-proposal.js'
-import { runIngest } from '../../support/command.js'
+import { runIngest } from '../../support/programs/command.js'
 
 t.test('a sheet becomes a catalogue that check accepts', async (t) => {
   const folder = t.testdir({ 'sheet.csv': 'name,unit,owner\nBus voltage,V,power\n' })

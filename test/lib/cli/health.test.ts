@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { runIngest } from '../../support/command.js'
+import { runIngest } from '../../support/programs/command.js'
 import type { Owner } from '../../support/owner.js'
 
 const HEALTHY = { status: 'healthy', timestamp: '2026-11-24T00:00:00.000Z', reasons: [] }

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { configTable, describeSettings } from '../../../lib/config/config.js'
 import { version } from '../../../lib/support/version.js'
-import { environment, INGEST, runIngest, type Outcome } from '../../support/command.js'
+import { environment, INGEST, runIngest, type Outcome } from '../../support/programs/command.js'
 
 const run = async (line: string, settings: Record<string, string> = {}): Promise<Outcome> =>
   await runIngest(line.split(' ').filter(word => word !== ''), settings)

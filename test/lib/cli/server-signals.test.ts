@@ -10,8 +10,8 @@ import type { Primary } from '../../../lib/primary/primary.js'
 import { RestartRequests } from '../../../lib/primary/rolling/restart-requests.js'
 import { writeRestartStatus } from '../../../lib/primary/rolling/restart-status.js'
 import { version } from '../../../lib/support/version.js'
-import { runHere, type Outcome } from '../../support/command.js'
-import { silentLog, temporaryDirectory } from '../../support/postgres.js'
+import { runHere, type Outcome } from '../../support/programs/command.js'
+import { silentLog, temporaryDirectory } from '../../support/database/postgres.js'
 
 /** Locked as a server does it. */
 async function serve (t: Test, isServer = true): Promise<string> {

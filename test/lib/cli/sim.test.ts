@@ -1,7 +1,7 @@
 /** orbitstream-sim from the outside: what it says if it cannot run. */
 import { join } from 'node:path'
 import t from 'tap'
-import { runProgram } from '../../support/command.js'
+import { runProgram } from '../../support/programs/command.js'
 import { accept, refuse, startServer } from '../sim/send/http-server.js'
 
 t.test('one sentence and an exit code', async (t) => {

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseTokenFile } from '../../../lib/access/token-file.js'
 import { sha256Of } from '../../../lib/access/token.js'
-import { runIngest } from '../../support/command.js'
+import { runIngest } from '../../support/programs/command.js'
 
 t.test('a token and its entry, which the file accepts', async t => {
   const words = [

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseUdpKeys } from '../../../lib/access/udp-key-file.js'
 import { parsePacketKey } from '../../../protocol/packet/packet-key.js'
-import { runIngest } from '../../support/command.js'
+import { runIngest } from '../../support/programs/command.js'
 
 t.test('a key and its entry, which the file accepts', async (t) => {
   const { code, out, err } = await runIngest([

@@ -1,5 +1,5 @@
 /** The block that start prints on a terminal. */
-import { BUILT_IN } from '../../support/built-in.js'
+import { BUILT_IN } from '../../support/points/built-in.js'
 import t from 'tap'
 import { loadConfig } from '../../../lib/config/config.js'
 import { welcome } from '../../../lib/cli/welcome.js'

@@ -4,8 +4,8 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { exampleFile, parseConfigFile, readConfigFile } from '../../../lib/config/config-file.js'
 import { describeConfig, describeSettings, isGiven, loadConfig } from '../../../lib/config/config.js'
-import { runIngest } from '../../support/command.js'
-import { temporaryDirectory } from '../../support/postgres.js'
+import { runIngest } from '../../support/programs/command.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
 
 t.test('values are text as in variables; lists may be sequences', (t) => {
   const text = '\uFEFF---\r\n# a comment\r\nport: 0\r\nread_open: on\r\nudp_port: [8081, 8082]\r\n' +

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { isConnectionError, isUnanswered, sqlState, connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
-import { startTestPostgres } from '../../support/postgres.js'
+import { startTestPostgres } from '../../support/database/postgres.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const MEGABYTE = Buffer.alloc(1_000_000, 'aaaaaaa\n')

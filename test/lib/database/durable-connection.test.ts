@@ -2,7 +2,7 @@
 import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import { connectDurably } from '../../../lib/database/durable-connection.js'
-import { createTestDatabase, startTestPostgres } from '../../support/postgres.js'
+import { createTestDatabase, startTestPostgres } from '../../support/database/postgres.js'
 
 const OPTIONS = { applicationName: 'test', connectTimeoutMs: 10_000 }
 const server = await startTestPostgres(t)

@@ -7,9 +7,9 @@ import { isConnectionError, isUnanswered, sqlState, connect } from '../../../lib
 import { answers } from '../../../lib/database/probe.js'
 import { readTimeline } from '../../../lib/database/timeline.js'
 import type { Owner } from '../../support/owner.js'
-import { startTestPostgres } from '../../support/postgres.js'
-import { promote, startStandby } from '../../support/standby.js'
-import { withDatabase } from '../../support/verify.js'
+import { startTestPostgres } from '../../support/database/postgres.js'
+import { promote, startStandby } from '../../support/database/standby.js'
+import { withDatabase } from '../../support/load/verify.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 30_000 }
 

@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import { CopySorter } from '../../../lib/drain/copy-rows.js'
 import {
   decodeCopy, encodeRow, metricValues, rowText, satelliteIds, timesMicros, type PlainRow
-} from '../../support/rows.js'
+} from '../../support/points/rows.js'
 
 const TIME = 1_700_000_000_000_000
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { RecordedBackoff, Rig, valueOf } from '../../support/drain-rig.js'
-import { connectionLost, serverError, type StatementKind } from '../../support/fake-database.js'
+import { RecordedBackoff, Rig, valueOf } from '../../support/journals/drain-rig.js'
+import { connectionLost, serverError, type StatementKind } from '../../support/database/fake-database.js'
 
 /** Closes the drain once `kind` has come in; the statement hangs until its connection is cut. */
 async function closeAt (

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { Rig, valueOf } from '../../support/drain-rig.js'
-import { serverError, texts, type StatementKind } from '../../support/fake-database.js'
+import { Rig, valueOf } from '../../support/journals/drain-rig.js'
+import { serverError, texts, type StatementKind } from '../../support/database/fake-database.js'
 
 const STATEMENTS: readonly StatementKind[] = [
   'connect', 'SELECT epoch', 'INSERT INTO ingest_ledger', 'BEGIN', 'UPDATE ingest_ledger', 'COPY',

@@ -1,8 +1,8 @@
 /** The ledger falls behind while the server runs: when that is taken for a promoted standby that lacked commits. */
 import t from 'tap'
 import type { DrainOptions } from '../../../lib/drain/drain.js'
-import { Rig } from '../../support/drain-rig.js'
-import { serverError } from '../../support/fake-database.js'
+import { Rig } from '../../support/journals/drain-rig.js'
+import { serverError } from '../../support/database/fake-database.js'
 
 type Find = NonNullable<DrainOptions['findLostCommits']>
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { Rig, rowOf, TIME, valueOf } from '../../support/drain-rig.js'
-import { noPartition, serverError } from '../../support/fake-database.js'
-import type { PlainRow } from '../../support/rows.js'
+import { Rig, rowOf, TIME, valueOf } from '../../support/journals/drain-rig.js'
+import { noPartition, serverError } from '../../support/database/fake-database.js'
+import type { PlainRow } from '../../support/points/rows.js'
 
 t.test('refused rows are put aside with the reason, their neighbours stored, twice', async (t) => {
   const rig = new Rig()

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { EPOCH, Rig } from '../../support/drain-rig.js'
-import { connectionLost, serverError, texts } from '../../support/fake-database.js'
+import { EPOCH, Rig } from '../../support/journals/drain-rig.js'
+import { connectionLost, serverError, texts } from '../../support/database/fake-database.js'
 
 t.test('stores what is there and what comes, and ends when the journal does', async (t) => {
   const rig = new Rig()

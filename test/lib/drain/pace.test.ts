@@ -1,7 +1,7 @@
 /** When the next transaction may begin. */
 import t from 'tap'
 import { Pace } from '../../../lib/drain/pace.js'
-import { Rig } from '../../support/drain-rig.js'
+import { Rig } from '../../support/journals/drain-rig.js'
 
 const LONG_MS = 3_600_000
 

@@ -1,7 +1,7 @@
 /** Rows that a real PostgreSQL refuses, for what its owner has made: each is found, on the drain's one connection. */
 import { telemetryOnly, type Catalogue } from '../../../protocol/catalogue.js'
 import { retryQuarantined, type RetryOutcome } from '../../../lib/operations/quarantine.js'
-import { BUILT_IN, TELEMETRY } from '../../support/built-in.js'
+import { BUILT_IN, TELEMETRY } from '../../support/points/built-in.js'
 import t, { type Test } from 'tap'
 import { createLogger } from '../../../lib/support/log.js'
 import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
@@ -10,8 +10,8 @@ import type { Database } from '../../../lib/database/database.js'
 import { Drain } from '../../../lib/drain/drain.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
-import { payloadOf, type PlainPoint } from '../../support/limits.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
+import { payloadOf, type PlainPoint } from '../../support/points/limits.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 const SETTINGS = { retentionMs: 3 * DAY_MS, timeWindowPastMs: 2 * DAY_MS, timeWindowFutureMs: 0, log: silentLog }
 const NOW = Math.floor(Date.now() / 1000) * 1_000_000

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRICS, STREAM } from '../../support/built-in.js'
+import { METRICS, STREAM } from '../../support/points/built-in.js'
 import { isDataError, separatePoison, splitRows } from '../../../lib/drain/poison.js'
-import { connectionLost, FakeServer, serverError } from '../../support/fake-database.js'
-import { decodeRows, encodeRow, type PlainRow } from '../../support/rows.js'
+import { connectionLost, FakeServer, serverError } from '../../support/database/fake-database.js'
+import { decodeRows, encodeRow, type PlainRow } from '../../support/points/rows.js'
 
 const TIME = 1_700_000_000_000_000n
 const rowOf = (value: number, id: Buffer | string = 'SAT'): Buffer =>

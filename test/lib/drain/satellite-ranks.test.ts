@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
 import { SatelliteRanks } from '../../../lib/drain/satellite-ranks.js'
-import { satelliteIds } from '../../support/rows.js'
+import { satelliteIds } from '../../support/points/rows.js'
 
 /** Ranks of one COPY that holds these ids. */
 function ranksOf (ranks: SatelliteRanks, ids: readonly Buffer[]): number[] {

@@ -9,11 +9,11 @@ import t, { type Test } from 'tap'
 import type { EmbeddedServer } from '../../../lib/embedded/embedded.js'
 import { defaultPlaces } from '../../../lib/embedded/embedded-files.js'
 import { findPostmaster, waitForEnd } from '../../../lib/embedded/embedded-process.js'
-import { runIngest } from '../../support/command.js'
-import { CONTAINER, needsContainer } from '../../support/container.js'
-import { query, start, STARTER, startElsewhere, type Started } from '../../support/embedded.js'
-import { hideTreasure, needsAnotherUser, needsRoot, NOBODY } from '../../support/other-user.js'
-import { temporaryDirectory } from '../../support/postgres.js'
+import { runIngest } from '../../support/programs/command.js'
+import { CONTAINER, needsContainer } from '../../support/programs/container.js'
+import { query, start, STARTER, startElsewhere, type Started } from '../../support/database/embedded.js'
+import { hideTreasure, needsAnotherUser, needsRoot, NOBODY } from '../../support/programs/other-user.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
 
 // Most make a database.
 t.setTimeout(120_000)

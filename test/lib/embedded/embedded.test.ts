@@ -13,9 +13,9 @@ import { embeddedUrl } from '../../../lib/embedded/embedded.js'
 import type { EmbeddedOptions } from '../../../lib/embedded/embedded.js'
 import { findPostmaster, isRunning, waitForEnd } from '../../../lib/embedded/embedded-process.js'
 import { lockFile } from '../../../lib/host/file-lock.js'
-import { CONNECT, endLater, query, start, startElsewhere } from '../../support/embedded.js'
+import { CONNECT, endLater, query, start, startElsewhere } from '../../support/database/embedded.js'
 import { eventually, within } from '../../support/eventually.js'
-import { temporaryDirectory } from '../../support/postgres.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
 
 // Each test makes a database.
 t.setTimeout(120_000)

@@ -6,12 +6,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { findServer, dataDirMode, lockDirectory, type DirectoryLock } from '../../../lib/host/data-directory.js'
-import { CONTAINER, needsContainer } from '../../support/container.js'
+import { CONTAINER, needsContainer } from '../../support/programs/container.js'
 import { eventually } from '../../support/eventually.js'
-import { hideTreasure, needsRoot, NOBODY } from '../../support/other-user.js'
-import { temporaryDirectory } from '../../support/postgres.js'
+import { hideTreasure, needsRoot, NOBODY } from '../../support/programs/other-user.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
 
-const HOLDER = fileURLToPath(new URL('../../support/lock-holder.js', import.meta.url))
+const HOLDER = fileURLToPath(new URL('../../support/programs/lock-holder.js', import.meta.url))
 
 async function holds (t: Test, child: ChildProcess): Promise<void> {
   t.teardown(() => child.kill('SIGKILL'))

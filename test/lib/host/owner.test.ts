@@ -3,8 +3,8 @@ import { chmod, chown, lchown, mkdir, symlink, writeFile } from 'node:fs/promise
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { NOBODY, needsAnotherUser } from '../../support/other-user.js'
-import { temporaryDirectory } from '../../support/postgres.js'
+import { NOBODY, needsAnotherUser } from '../../support/programs/other-user.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
 
 const MODULE = new URL('../../../lib/host/owner.js', import.meta.url).href
 const NO_ACCOUNT = 54_321

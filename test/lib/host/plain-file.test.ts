@@ -4,8 +4,8 @@ import { chown, link, mkdir, readFile, readdir, stat, symlink, writeFile } from 
 import { join } from 'node:path'
 import t from 'tap'
 import { openPlain, readSmall, writeSmall } from '../../../lib/host/plain-file.js'
-import { temporaryDirectory } from '../../support/postgres.js'
-import { NOBODY, needsRoot } from '../../support/other-user.js'
+import { temporaryDirectory } from '../../support/database/postgres.js'
+import { NOBODY, needsRoot } from '../../support/programs/other-user.js'
 
 const WRITE = constants.O_RDWR | constants.O_CREAT
 

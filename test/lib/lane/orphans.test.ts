@@ -11,11 +11,11 @@ import { ROW_FORMAT } from '../../../lib/pipeline/rows/payload.js'
 import { slotDirectory } from '../../../lib/spool/slot-directories.js'
 import type { Spool } from '../../../lib/spool/spool.js'
 import { lockDirectory } from '../../../lib/host/data-directory.js'
-import { silentLog, temporaryDirectory } from '../../support/postgres.js'
-import { rowNow, writeSpool } from '../../support/spool-writer.js'
+import { silentLog, temporaryDirectory } from '../../support/database/postgres.js'
+import { rowNow, writeSpool } from '../../support/journals/spool-writer.js'
 import { appendAll, openTestSpool } from '../spool/support.js'
 
-const HOLDER = fileURLToPath(new URL('../../support/lock-holder.js', import.meta.url))
+const HOLDER = fileURLToPath(new URL('../../support/programs/lock-holder.js', import.meta.url))
 
 /** One worker: slot 0 is its own. */
 function configOf (dataDir: string): Config {

@@ -1,5 +1,5 @@
 /** The border between the frames that a database has and those that it does not, wherever it lies. */
-import { BUILT_IN } from '../../support/built-in.js'
+import { BUILT_IN } from '../../support/points/built-in.js'
 import t from 'tap'
 import { findStoredFrames } from '../../../lib/lane/stored-frames.js'
 import { POSITION_START } from '../../../lib/spool/format/position.js'
@@ -8,8 +8,8 @@ import { connect } from '../../../lib/database/connection.js'
 import { migrateSchema } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
-import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
-import { encodePayload, type PlainRow } from '../../support/rows.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
+import { encodePayload, type PlainRow } from '../../support/points/rows.js'
 
 const EPOCH = 7
 const PARTS = [3, 1, 5, 2]

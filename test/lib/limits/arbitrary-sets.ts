@@ -1,6 +1,6 @@
 /** Random sets of limits, valid and invalid, and a second implementation of the documented rules to check them. */
 import * as fc from 'fast-check'
-import { METRICS } from '../../support/built-in.js'
+import { METRICS } from '../../support/points/built-in.js'
 
 const limit = fc.oneof(
   { weight: 30, arbitrary: fc.integer({ min: -5, max: 5 }) },

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { ChangeLimits } from '../../../lib/limits/change-limits.js'
 import type { LimitSet } from '../../../lib/limits/limit-set.js'
-import { BUILT_IN, METRICS, STREAM } from '../../support/built-in.js'
+import { BUILT_IN, METRICS, STREAM } from '../../support/points/built-in.js'
 
 const [A, B, C] = METRICS.map(({ name }) => name) as [string, string, string]
 const compiled = (set: LimitSet): ChangeLimits => new ChangeLimits({ version: 3, set }, BUILT_IN.streams)

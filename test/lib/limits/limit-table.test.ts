@@ -5,8 +5,8 @@ import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { ANOMALY_SIDES, SEVERITIES, type LimitSet, type MetricLimits } from '../../../lib/limits/limit-set.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { PointColumns } from '../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
-import { catalogueOf } from '../../support/catalogues.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/points/built-in.js'
+import { catalogueOf } from '../../support/points/catalogues.js'
 import { SatelliteTable, type Satellite } from '../../../protocol/satellites.js'
 
 const BATTERY: string = METRICS[0].name

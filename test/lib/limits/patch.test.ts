@@ -1,7 +1,7 @@
 /** Changes to one metric's limits. */
 import t from 'tap'
 import { patchMetric } from '../../../lib/limits/patch.js'
-import { METRICS } from '../../support/built-in.js'
+import { METRICS } from '../../support/points/built-in.js'
 
 const NAME: string = METRICS[0].name
 

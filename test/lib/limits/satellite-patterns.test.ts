@@ -3,7 +3,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { LimitResolver } from '../../../lib/limits/resolver.js'
 import { SatellitePatterns } from '../../../lib/limits/satellite-patterns.js'
-import { METRICS, TELEMETRY } from '../../support/built-in.js'
+import { METRICS, TELEMETRY } from '../../support/points/built-in.js'
 
 /** Few letters, so patterns match often. */
 const word = fc.string({ unit: fc.constantFrom('a', 'b', '-'), minLength: 1, maxLength: 8 })

@@ -1,8 +1,8 @@
 /** Which sets of limits are valid, and how the faults of others are named. */
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRICS, TELEMETRY } from '../../support/built-in.js'
-import { catalogueOf } from '../../support/catalogues.js'
+import { METRICS, TELEMETRY } from '../../support/points/built-in.js'
+import { catalogueOf } from '../../support/points/catalogues.js'
 import { LIMIT_SET_BYTES_MAX, MATCH_STEPS_MAX, OVERRIDES_MAX } from '../../../lib/limits/validate.js'
 import { parseLimitSet, parseStoredLimitSet, type LimitFault } from '../../../lib/limits/validate.js'
 import { FLOAT } from '../../../protocol/value-types.js'

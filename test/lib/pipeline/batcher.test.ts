@@ -2,14 +2,14 @@ import t from 'tap'
 import { PointColumns } from '../../../protocol/columns.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
-import { METRIC_COUNT, STREAM, TELEMETRY } from '../../support/built-in.js'
+import { METRIC_COUNT, STREAM, TELEMETRY } from '../../support/points/built-in.js'
 import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { anomalyRowEnd, pointsOfAnomalies } from '../../../lib/pipeline/rows/anomaly-rows.js'
 import { BATCH_BYTES_MAX, Batcher, type BatcherSettings } from '../../../lib/pipeline/batcher.js'
-import { decodeRows } from '../../support/rows.js'
+import { decodeRows } from '../../support/points/rows.js'
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../lib/pipeline/rows/payload.js'
 import { rowEnd } from '../../../lib/pipeline/rows/rows.js'
-import { ManualJournal } from '../../support/manual-journal.js'
+import { ManualJournal } from '../../support/journals/manual-journal.js'
 
 const HOUR_MS = 3_600_000
 const satellite = new SatelliteTable().byId('SAT')!

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
 import { STORED_AS_SET, Stream } from '../../../protocol/catalogue.js'
-import { STREAM, TELEMETRY } from '../../support/built-in.js'
+import { STREAM, TELEMETRY } from '../../support/points/built-in.js'
 import type { AckLevel } from '../../../lib/pipeline/intake.js'
 import type { FrameRun, Journal } from '../../../lib/journal/journal.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { MemoryJournal } from '../../../lib/journal/memory-journal.js'
 import { conservationError, Pipeline } from '../../../lib/pipeline/pipeline.js'
 import { COMMIT_WAITERS_MAX } from '../../../lib/pipeline/waiters.js'
-import { ManualJournal } from '../../support/manual-journal.js'
+import { ManualJournal } from '../../support/journals/manual-journal.js'
 
 const NO_LIMITS = new LimitTable({ version: 1, set: { default: {}, overrides: {} } }, TELEMETRY)
 const SETTINGS = {

@@ -6,8 +6,8 @@ import { ANOMALY_SIDES, SEVERITIES } from '../../../lib/limits/limit-set.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { Pipeline } from '../../../lib/pipeline/pipeline.js'
 import { RangeCheck } from '../../../lib/pipeline/range-check.js'
-import { catalogueOf } from '../../support/catalogues.js'
-import { ManualJournal } from '../../support/manual-journal.js'
+import { catalogueOf } from '../../support/points/catalogues.js'
+import { ManualJournal } from '../../support/journals/manual-journal.js'
 
 const SETTINGS = {
   timeWindowPastMs: 1,

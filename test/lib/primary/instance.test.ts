@@ -7,7 +7,7 @@ import { loadConfig } from '../../../lib/config/config.js'
 import type { Config } from '../../../lib/config/settings.js'
 import { Lifecycle } from '../../../lib/support/lifecycle.js'
 import { isRoot } from '../../../lib/host/owner.js'
-import { silentLog, temporaryDirectory } from '../../support/postgres.js'
+import { silentLog, temporaryDirectory } from '../../support/database/postgres.js'
 
 function configOf (dataDir: string, env: Record<string, string> = {}): Config {
   const loaded = loadConfig({ env: { DATA_DIR: dataDir, ...env } })

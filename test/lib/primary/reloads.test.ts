@@ -5,7 +5,7 @@ import t from 'tap'
 import { Reloads, type ReloadsOptions } from '../../../lib/primary/reloads.js'
 import { createLogger } from '../../../lib/support/log.js'
 import { eventually } from '../../support/eventually.js'
-import { makeCertificate, NO_CERTIFICATES } from '../../support/certificates.js'
+import { makeCertificate, NO_CERTIFICATES } from '../../support/programs/certificates.js'
 
 const NOTHING = {
   apiTokens: [], apiTokensFile: null, udpKeysFile: null, udpPorts: [1], tlsCert: null, tlsKey: null, tlsClientCa: null

@@ -5,7 +5,7 @@ import { createLogger } from '../../../lib/support/log.js'
 import type { ToPrimary, WorkerSettings } from '../../../lib/messages/messages.js'
 import { isBroken, Slots, type Slot } from '../../../lib/primary/slots.js'
 
-const EXEC = fileURLToPath(new URL('../../support/slots-worker.js', import.meta.url))
+const EXEC = fileURLToPath(new URL('../../support/programs/slots-worker.js', import.meta.url))
 
 interface Watched {
   readonly slots: Slots

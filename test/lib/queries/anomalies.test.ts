@@ -14,9 +14,9 @@ import type { Anomaly } from '../../../lib/pipeline/rows/anomaly-rows.js'
 import { dropLastChanges } from '../../../lib/upkeep/last-changes.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { QueryPool } from '../../../lib/database/query-pool.js'
-import { BUILT_IN, METRICS } from '../../support/built-in.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
-import { payloadOf, type PlainPoint } from '../../support/limits.js'
+import { BUILT_IN, METRICS } from '../../support/points/built-in.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
+import { payloadOf, type PlainPoint } from '../../support/points/limits.js'
 
 const SETTINGS = { retentionMs: 3 * DAY_MS, log: silentLog }
 const log = createLogger({ level: 'error', name: 'test', destination: { write: () => {} } })

@@ -9,8 +9,8 @@ import {
 } from '../../../lib/queries/limits-store.js'
 import { parseLimitSet } from '../../../lib/limits/validate.js'
 import { migrate } from '../../../lib/schema/migrate.js'
-import { METRICS, TELEMETRY } from '../../support/built-in.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
+import { METRICS, TELEMETRY } from '../../support/points/built-in.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 const SETTINGS = { retentionMs: 86_400_000, log: silentLog }
 const setOf = (critical: number): LimitSet => ({ default: { [METRICS[0].name]: { low: { critical } } }, overrides: {} })

@@ -9,9 +9,9 @@ import { readLatestPoint } from '../../../lib/queries/latest-points.js'
 import { Marks } from '../../../lib/queries/marks.js'
 import { readSeries } from '../../../lib/queries/series-query.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
-import { METRICS, STREAM } from '../../support/built-in.js'
-import { startTestPostgres } from '../../support/postgres.js'
-import { BUSY, LEFT_MS, telemetryAnswers } from '../../support/telemetry-answers.js'
+import { METRICS, STREAM } from '../../support/points/built-in.js'
+import { startTestPostgres } from '../../support/database/postgres.js'
+import { BUSY, LEFT_MS, telemetryAnswers } from '../../support/answers/telemetry-answers.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 30_000 }
 const NAMES = METRICS.map(({ name }) => name)

@@ -1,8 +1,8 @@
 /** Queries for telemetry on TimescaleDB: in WebAssembly, or on the server of TEST_TIMESCALE_URL. */
 import t from 'tap'
-import { openTimescale } from '../../support/timescale.js'
-import { refresh } from '../../support/timescale-rig.js'
-import { telemetryAnswers } from '../../support/telemetry-answers.js'
+import { openTimescale } from '../../support/database/timescale.js'
+import { refresh } from '../../support/database/timescale-rig.js'
+import { telemetryAnswers } from '../../support/answers/telemetry-answers.js'
 
 const HOUR_MS = 3_600_000
 

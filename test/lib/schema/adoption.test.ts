@@ -3,8 +3,8 @@ import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
-import { createTestDatabase, startTestPostgres } from '../../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
+import { createTestDatabase, startTestPostgres } from '../../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../../support/answers/same-answers.js'
 
 t.test('a table with points older than the default is adopted once RETENTION is said', async (t) => {
   const database = await connect(

@@ -10,10 +10,10 @@ import { createLogger } from '../../../lib/support/log.js'
 import { readCatalogue, readCatalogueHistory } from '../../../lib/schema/catalogue-versions.js'
 import { migrate, migrateSchema, planSettings } from '../../../lib/schema/migrate.js'
 import type { Catalogue } from '../../../protocol/catalogue.js'
-import { BUILT_IN } from '../../support/built-in.js'
-import { catalogueOf } from '../../support/catalogues.js'
-import { rollUp } from '../../support/same-answers.js'
-import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
+import { BUILT_IN } from '../../support/points/built-in.js'
+import { catalogueOf } from '../../support/points/catalogues.js'
+import { rollUp } from '../../support/answers/same-answers.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 /** Statements that change something, and the ends of transactions. */
 const CHANGES = /^\s*(?!SELECT)\w/

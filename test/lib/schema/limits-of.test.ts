@@ -7,8 +7,8 @@ import type { LimitSet, MetricLimits } from '../../../lib/limits/limit-set.js'
 import { connect } from '../../../lib/database/connection.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/points/built-in.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 const server = await startTestPostgres(t)
 const database = await connect(server.url, { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 })

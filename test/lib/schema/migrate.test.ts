@@ -8,8 +8,10 @@ import { migrate, planMigrations } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
-import { BUILT_IN, METRICS } from '../../support/built-in.js'
-import { createTestDatabase, silentLog, startTestPostgres, temporaryDirectory } from '../../support/postgres.js'
+import { BUILT_IN, METRICS } from '../../support/points/built-in.js'
+import {
+  createTestDatabase, silentLog, startTestPostgres, temporaryDirectory
+} from '../../support/database/postgres.js'
 
 const SETTINGS = { retentionMs: 30 * DAY_MS, log: silentLog }
 const NAMES = METRICS.map(metric => metric.name)

@@ -4,11 +4,11 @@ import type { Test } from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
 import { migrate, migrateSchema, planMigrations } from '../../../lib/schema/migrate.js'
-import { METRICS } from '../../support/built-in.js'
-import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
-import { functionsOf, historyOf, makePrerelease } from '../../support/prerelease.js'
-import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
-import { pointStore } from '../../support/stored-rows.js'
+import { METRICS } from '../../support/points/built-in.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
+import { functionsOf, historyOf, makePrerelease } from '../../support/database/prerelease.js'
+import { SCHEMA_SETTINGS } from '../../support/answers/same-answers.js'
+import { pointStore } from '../../support/database/stored-rows.js'
 
 const server = await startTestPostgres(t)
 

@@ -3,8 +3,8 @@ import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
 import { migrate, planSettings } from '../../../lib/schema/migrate.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
-import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
+import { SCHEMA_SETTINGS } from '../../support/answers/same-answers.js'
 
 const PASSWORD = 'correct horse'
 

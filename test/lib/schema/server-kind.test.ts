@@ -4,8 +4,8 @@ import { prepareServer, serverKind, timescaleHindrance, withLibrary } from '../.
 import type { Database } from '../../../lib/database/database.js'
 import { directCompressHindrance, inspectDirectCompress } from '../../../lib/drain/direct-compress.js'
 import { scramVerifier } from '../../../lib/schema/reader.js'
-import { SCHEMA_SETTINGS } from '../../support/same-answers.js'
-import { serverError } from '../../support/fake-database.js'
+import { SCHEMA_SETTINGS } from '../../support/answers/same-answers.js'
+import { serverError } from '../../support/database/fake-database.js'
 
 /** A database that answers every statement with the same row, or fails; keeps what it was asked. */
 function answering (row: object | Error): Database & { readonly asked: string[] } {

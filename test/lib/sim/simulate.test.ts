@@ -1,4 +1,4 @@
-import { BUILT_IN } from '../../support/built-in.js'
+import { BUILT_IN } from '../../support/points/built-in.js'
 import t from 'tap'
 import { mock } from 'node:test'
 import { recordLatency } from '../../../lib/sim/histogram.js'

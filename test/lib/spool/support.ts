@@ -10,7 +10,7 @@ import { openSpool } from '../../../lib/spool/open-spool.js'
 import type { Spool, SpoolOptions } from '../../../lib/spool/spool.js'
 import type { ErrorCode } from '../../../lib/support/errors.js'
 import type { ClosedBatch, LedgerPosition, Position } from '../../../lib/journal/journal.js'
-import { scribble } from '../../support/scribble.js'
+import { scribble } from '../../support/journals/scribble.js'
 
 export const ROW_FORMAT = 1
 

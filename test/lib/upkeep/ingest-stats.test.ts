@@ -6,8 +6,8 @@ import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { dropIngestSteps, storeIngestSteps, type IngestStep } from '../../../lib/upkeep/ingest-stats.js'
-import { ingestStep } from '../../support/ingest-step.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
+import { ingestStep } from '../../support/points/ingest-step.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const SETTINGS = { retentionMs: 30 * DAY_MS, log: silentLog }

@@ -14,8 +14,8 @@ import type { Maintenance, MaintenanceOptions } from '../../../lib/upkeep/mainte
 import { migrate, migrateSchema } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
-import { ingestStep } from '../../support/ingest-step.js'
-import { createTestDatabase, silentLog, startTestPostgres } from '../../support/postgres.js'
+import { ingestStep } from '../../support/points/ingest-step.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 const SETTINGS = { retentionMs: 10 * DAY_MS }
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }

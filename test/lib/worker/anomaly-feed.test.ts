@@ -4,7 +4,7 @@ import t from 'tap'
 import { AnomalyFeed, type FoundAnomalies } from '../../../lib/worker/anomaly-feed.js'
 import { AnomalyHub } from '../../../lib/primary/live/anomaly-hub.js'
 import type { AnomalyEvents } from '../../../lib/ingress/http/live/anomaly-stream.js'
-import { payloadOf, type PlainPoint } from '../../support/limits.js'
+import { payloadOf, type PlainPoint } from '../../support/points/limits.js'
 
 const TIME = 1_700_000_000_000_000
 const points = (count: number): PlainPoint[] => Array.from({ length: count }, (_, index) => ['A', TIME + index, 11])

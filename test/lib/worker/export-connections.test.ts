@@ -1,8 +1,8 @@
 /** Leases of exports: each one that was granted is given back once, whatever happens. */
 import t from 'tap'
 import { ExportConnections } from '../../../lib/worker/export-connections.js'
-import { silentLog, startTestPostgres } from '../../support/postgres.js'
-import { STREAM } from '../../support/built-in.js'
+import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
+import { STREAM } from '../../support/points/built-in.js'
 
 const REQUEST = { satellite: null, stream: STREAM, metrics: STREAM.metrics, fromMicros: 0, toMicros: 1 }
 /** The discard port: nobody listens there. */

@@ -5,7 +5,7 @@ import { SatelliteTable } from '../../../protocol/satellites.js'
 import { AnomalyColumns } from '../../../lib/limits/anomaly-columns.js'
 import { LimitTable } from '../../../lib/limits/limit-table.js'
 import { NewestPoints } from '../../../lib/worker/newest-points.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/points/built-in.js'
 
 const SECOND = 1_000_000
 const ALL = { satellites: true, isFull: false, watched: [] }

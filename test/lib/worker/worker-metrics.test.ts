@@ -1,7 +1,7 @@
 /** A worker's report survives failing system calls. */
 import t from 'tap'
 import { WorkerMetrics, type WorkerMetricSources } from '../../../lib/worker/worker-metrics.js'
-import { reportOf } from '../../support/slots.js'
+import { reportOf } from '../../support/programs/slots.js'
 
 interface Metric {
   readonly name: string

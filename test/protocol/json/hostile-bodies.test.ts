@@ -2,7 +2,7 @@
 import t from 'tap'
 import { Packr } from 'msgpackr'
 import { POINTS_MAX, PointColumns } from '../../../protocol/columns.js'
-import { TELEMETRY } from '../../support/built-in.js'
+import { TELEMETRY } from '../../support/points/built-in.js'
 import { BODY_PARTS_MAX, PARTS_MAX } from '../../../protocol/json/json-exact.js'
 import { SKIPPED_MAX } from '../../../protocol/packet/msgpack-reader.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../../protocol/json/json.js'

@@ -6,7 +6,7 @@ import type { DecodeFault } from '../../../protocol/faults.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../../protocol/json/json.js'
 import { readBatchExactly, readLinesExactly, readPointExactly } from '../../../protocol/json/json-exact.js'
 import { readBatchFast, readLinesFast, readPointFast } from '../../../protocol/json/json-fast.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/built-in.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../support/points/built-in.js'
 import { PointReader, type DecodeRules } from '../../../protocol/point.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 

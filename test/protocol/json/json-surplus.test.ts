@@ -2,7 +2,7 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { cutPoint, endOfCut } from '../../../protocol/json/json-surplus.js'
-import { TELEMETRY } from '../../support/built-in.js'
+import { TELEMETRY } from '../../support/points/built-in.js'
 
 const BOUNDS = { partsMax: 100, bytesMax: 10_000, levelsMax: 8 }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { PointColumns } from '../../../protocol/columns.js'
-import { TELEMETRY } from '../../support/built-in.js'
+import { TELEMETRY } from '../../support/points/built-in.js'
 import { FAULT_DETAILS_MAX, type DecodeFault } from '../../../protocol/faults.js'
 import { decodeJsonBatch, decodeJsonPoint, decodeNdjson } from '../../../protocol/json/json.js'
 import type { DecodeRules } from '../../../protocol/point.js'

@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { PointColumns } from '../../../protocol/columns.js'
-import { TELEMETRY } from '../../support/built-in.js'
+import { TELEMETRY } from '../../support/points/built-in.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../../protocol/packet/packet-body.js'
 import { SatelliteTable } from '../../../protocol/satellites.js'
 import { NOW, RULES } from './packet-fixture.js'

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readClientTls } from '../../../../lib/cli/simulator/client-tls.js'
-import { makeCertificate, needCertificates } from '../../../support/certificates.js'
+import { makeCertificate, needCertificates } from '../../../support/programs/certificates.js'
 
 needCertificates()
 

@@ -5,8 +5,8 @@ import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../../../../li
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../../lib/pipeline/rows/payload.js'
 import { rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { splitRows } from '../../../../lib/drain/poison.js'
-import { METRICS, STREAM, TELEMETRY } from '../../../support/built-in.js'
-import { payloadOf, type PlainPoint } from '../../../support/limits.js'
+import { METRICS, STREAM, TELEMETRY } from '../../../support/points/built-in.js'
+import { payloadOf, type PlainPoint } from '../../../support/points/limits.js'
 
 const TIME = 1_700_000_000_000_001
 const anomalyRows = (payload: Buffer): Buffer[] => splitRows([anomaliesOf(payload)], anomalyRowEnd)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
-import { METRIC_COUNT, STREAM, TELEMETRY } from '../../../support/built-in.js'
+import { METRIC_COUNT, STREAM, TELEMETRY } from '../../../support/points/built-in.js'
 import { PointColumns } from '../../../../protocol/columns.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 import { Batcher } from '../../../../lib/pipeline/batcher.js'

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import t from 'tap'
 import * as fc from 'fast-check'
 import { PointColumns } from '../../../../protocol/columns.js'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../support/points/built-in.js'
 import { SatelliteTable, type Satellite } from '../../../../protocol/satellites.js'
 import { RowBuffer, rowColumns, rowEnd, rowTimeMicros, rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
-import { decodeRows, encodeRow, metricValues, rowText, satelliteIds, timesMicros } from '../../../support/rows.js'
+import {
+  decodeRows, encodeRow, metricValues, rowText, satelliteIds, timesMicros
+} from '../../../support/points/rows.js'
 
 interface Point { id: string, micros: number, values: Array<number | null> }
 

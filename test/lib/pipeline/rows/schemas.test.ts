@@ -1,6 +1,6 @@
 /** Every decoder turns points of any schema into the same rows, with the values sent. */
 import t from 'tap'
-import { catalogueOf } from '../../../support/catalogues.js'
+import { catalogueOf } from '../../../support/points/catalogues.js'
 import fc from 'fast-check'
 import { Packr } from 'msgpackr'
 import { PointColumns } from '../../../../protocol/columns.js'
@@ -18,7 +18,7 @@ import { JournalListeners } from '../../../../lib/journal/journal.js'
 import type { ClosedBatch, Journal } from '../../../../lib/journal/journal.js'
 import { RowBuffer, rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { splitRows } from '../../../../lib/drain/poison.js'
-import { anyMetricNames } from '../../../support/schemas.js'
+import { anyMetricNames } from '../../../support/points/schemas.js'
 
 const NOW_MS = Date.UTC(2026, 10, 27)
 const RULES: DecodeRules = { timeWindowPastMs: 86_400_000, timeWindowFutureMs: 86_400_000, unknownFields: 'reject' }

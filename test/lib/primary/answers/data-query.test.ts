@@ -1,7 +1,7 @@
 /** Query parameters: their values, and every problem with them. */
 import t from 'tap'
 import { cursorText, readAnomalyFilter, readHistoryQuery } from '../../../../lib/primary/answers/data-query.js'
-import { METRICS, TELEMETRY } from '../../../support/built-in.js'
+import { METRICS, TELEMETRY } from '../../../support/points/built-in.js'
 
 t.test('no parameters', (t) => {
   const all = { sinceMicros: null, untilMicros: null, satellite: null, metric: null, severity: null, cursor: null }

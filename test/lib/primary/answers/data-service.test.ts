@@ -4,7 +4,7 @@ import type { LimitSet } from '../../../../lib/limits/limit-set.js'
 import type { StatusAnswer } from '../../../../lib/ingress/http/api/status-port.js'
 import { DataService, type DataServiceParts } from '../../../../lib/primary/answers/data-service.js'
 import type { StoredLimits } from '../../../../lib/queries/limits-store.js'
-import { BUILT_IN, METRICS } from '../../../support/built-in.js'
+import { BUILT_IN, METRICS } from '../../../support/points/built-in.js'
 
 const { name: METRIC } = METRICS[0]
 const setOf = (critical: number): LimitSet => ({ default: { [METRIC]: { low: { critical } } }, overrides: {} })

@@ -9,7 +9,7 @@ import type { RollupStatus } from '../../../../lib/upkeep/rollups.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { UdpTotals } from '../../../../lib/primary/answers/udp-totals.js'
 import { PointCounters } from '../../../../lib/pipeline/pipeline.js'
-import { pointsOf, reportOf, slotOf, udpCountersOf } from '../../../support/slots.js'
+import { pointsOf, reportOf, slotOf, udpCountersOf } from '../../../support/programs/slots.js'
 
 const ENGINE: EngineChoice = {
   name: 'uws',

@@ -9,8 +9,8 @@ import { PrimaryMetrics, type PrimaryMetricSources } from '../../../../lib/prima
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { WorkerMetrics } from '../../../../lib/worker/worker-metrics.js'
 import { PointCounters } from '../../../../lib/pipeline/pipeline.js'
-import { silentLog } from '../../../support/postgres.js'
-import { reportOf, slotOf } from '../../../support/slots.js'
+import { silentLog } from '../../../support/database/postgres.js'
+import { reportOf, slotOf } from '../../../support/programs/slots.js'
 
 /** A worker's counters, and the report it would send. */
 class FakeWorker {

@@ -3,7 +3,7 @@ import { SenderPages } from '../../../../lib/primary/answers/sender-pages.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import type { SenderQuery } from '../../../../lib/ingress/http/api/status-port.js'
 import { SenderTable } from '../../../../lib/ingress/udp/senders.js'
-import { slotOf } from '../../../support/slots.js'
+import { slotOf } from '../../../support/programs/slots.js'
 
 interface Shown {
   readonly total: number

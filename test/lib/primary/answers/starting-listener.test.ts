@@ -5,9 +5,9 @@ import { connect, createServer } from 'node:net'
 import { Agent, request } from 'undici'
 import type { StatusAnswer } from '../../../../lib/ingress/http/api/status-port.js'
 import { TokenCheck } from '../../../../lib/ingress/http/api/tokens.js'
-import { NO_CERTIFICATES, makeCertificate } from '../../../support/certificates.js'
-import { freePort } from '../../../support/free-port.js'
-import { temporaryDirectory } from '../../../support/postgres.js'
+import { NO_CERTIFICATES, makeCertificate } from '../../../support/programs/certificates.js'
+import { freePort } from '../../../support/programs/free-port.js'
+import { temporaryDirectory } from '../../../support/database/postgres.js'
 import { StartingListener } from '../../../../lib/primary/answers/starting-listener.js'
 
 t.test('503 for everything, with the reason on /health; then the port is free', async (t) => {

@@ -5,7 +5,7 @@ import { StatusService } from '../../../../lib/primary/answers/status-service.js
 import type { ToWorker } from '../../../../lib/messages/messages.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import { WorkerReports } from '../../../../lib/primary/worker-reports.js'
-import { slotOf } from '../../../support/slots.js'
+import { slotOf } from '../../../support/programs/slots.js'
 
 interface Rig { readonly desk: StatusService, readonly messages: ToWorker[], made: number }
 

@@ -5,7 +5,7 @@ import { LimitsDistribution } from '../../../../lib/primary/limits/limits-distri
 import type { ToWorker } from '../../../../lib/messages/messages.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import type { NumberedLimits } from '../../../../lib/limits/limit-set.js'
-import { slotOf } from '../../../support/slots.js'
+import { slotOf } from '../../../support/programs/slots.js'
 
 const limitsOf = (version: number): NumberedLimits => ({ version, set: { default: {}, overrides: {} } })
 

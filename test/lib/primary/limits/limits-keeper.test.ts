@@ -8,8 +8,8 @@ import { connect } from '../../../../lib/database/connection.js'
 import type { DatabaseConnection } from '../../../../lib/database/database.js'
 import { readLimits, replaceLimits, type StoredLimits } from '../../../../lib/queries/limits-store.js'
 import { migrate } from '../../../../lib/schema/migrate.js'
-import { METRICS, TELEMETRY } from '../../../support/built-in.js'
-import { silentLog, startTestPostgres, type TestPostgres } from '../../../support/postgres.js'
+import { METRICS, TELEMETRY } from '../../../support/points/built-in.js'
+import { silentLog, startTestPostgres, type TestPostgres } from '../../../support/database/postgres.js'
 
 const SETTINGS = { retentionMs: 86_400_000, log: silentLog }
 const setOf = (critical: number): LimitSet => ({ default: { [METRICS[0].name]: { low: { critical } } }, overrides: {} })

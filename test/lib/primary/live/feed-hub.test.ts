@@ -7,7 +7,7 @@ import { ProblemLog } from '../../../../lib/primary/live/problem-log.js'
 import { Throughput } from '../../../../lib/primary/live/throughput.js'
 import { Totals } from '../../../../lib/primary/metric-totals.js'
 import type { GatherWant, NewestPart } from '../../../../lib/worker/newest-points.js'
-import { catalogueOf } from '../../../support/catalogues.js'
+import { catalogueOf } from '../../../support/points/catalogues.js'
 
 const NOTHING: NewestPart = { satellites: [], more: 0, isLossy: false, points: [] }
 const want = (changes: Partial<FeedWant> = {}): FeedWant => (

@@ -3,8 +3,8 @@ import t from 'tap'
 import { RollingRestart, versionHindrance } from '../../../../lib/primary/rolling/rolling-restart.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
 import type { ToWorker } from '../../../../lib/messages/messages.js'
-import { silentLog } from '../../../support/postgres.js'
-import { reportOf, slotOf } from '../../../support/slots.js'
+import { silentLog } from '../../../support/database/postgres.js'
+import { reportOf, slotOf } from '../../../support/programs/slots.js'
 
 interface Rig {
   readonly all: Slot[]

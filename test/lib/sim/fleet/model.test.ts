@@ -1,8 +1,8 @@
 import t from 'tap'
-import { BUILT_IN, METRICS, METRIC_COUNT, type LimitedMetric } from '../../../support/built-in.js'
+import { BUILT_IN, METRICS, METRIC_COUNT, type LimitedMetric } from '../../../support/points/built-in.js'
 import { Fleet, type AnomalyTruth, type FleetOptions } from '../../../../lib/sim/fleet/model.js'
 import { NUMBER_SIMULATIONS } from '../../../../protocol/catalogue.js'
-import { catalogueOf } from '../../../support/catalogues.js'
+import { catalogueOf } from '../../../support/points/catalogues.js'
 
 const ORBIT_SECONDS = 95 * 60
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../support/built-in.js'
+import { METRICS, METRIC_COUNT, TELEMETRY } from '../../../support/points/built-in.js'
 import { PointText } from '../../../../lib/sim/fleet/point-text.js'
 
 function read (text: PointText, satellite: number, timeMs: number, values: readonly number[]): unknown {

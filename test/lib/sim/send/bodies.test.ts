@@ -1,10 +1,10 @@
 import t from 'tap'
 import { createBody } from '../../../../lib/sim/send/bodies.js'
 import { PointColumns } from '../../../../protocol/columns.js'
-import { TELEMETRY } from '../../../support/built-in.js'
+import { TELEMETRY } from '../../../support/points/built-in.js'
 import { decodeMsgpackBatch, decodeMsgpackPoint } from '../../../../protocol/packet/packet-body.js'
 import { decodeJsonBatch } from '../../../../protocol/json/json.js'
-import { WIDEST } from '../../../support/schemas.js'
+import { WIDEST } from '../../../support/points/schemas.js'
 import { SatelliteTable } from '../../../../protocol/satellites.js'
 
 const IDS = ['SAT-0001', 'SAT-0002']

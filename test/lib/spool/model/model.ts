@@ -22,7 +22,7 @@ import { failWholeFiles, flipBit } from './model-faults.js'
 import { Checks } from '../model-checks.js'
 import { SpoolCopy } from '../model-copy.js'
 import { ModelDatabase, type Saved } from './model-database.js'
-import { scribble } from '../../../support/scribble.js'
+import { scribble } from '../../../support/journals/scribble.js'
 import {
   ModelBatch, NO_COUNTS, flush, pick, pumpFiles, rethrow, type Process, type WorldCounts
 } from './model-parts.js'

@@ -1,5 +1,5 @@
 /** The HTTP contract, on both engines: what each token may do, at every endpoint. */
-import { BUILT_IN, TELEMETRY } from '../../../../support/built-in.js'
+import { BUILT_IN, TELEMETRY } from '../../../../support/points/built-in.js'
 import type { Test } from 'tap'
 import { sha256Of, type Role, type Token } from '../../../../../lib/access/token.js'
 import { createCatalogueRoute } from '../../../../../lib/ingress/http/api/catalogue-route.js'

@@ -8,7 +8,7 @@ import type { HttpEngine } from '../../../../../lib/ingress/http/engines/engine.
 import type { Intake } from '../../../../../lib/pipeline/intake.js'
 import type { DataQuestion, StatusAnswer, StatusPort } from '../../../../../lib/ingress/http/api/status-port.js'
 import { OVERRIDES_MAX, limitSetPartsMax } from '../../../../../lib/limits/validate.js'
-import { METRICS, TELEMETRY } from '../../../../support/built-in.js'
+import { METRICS, TELEMETRY } from '../../../../support/points/built-in.js'
 import { onBothEngines, startServer, tokenCheckOf, type Answer } from '../engines/rig.js'
 
 const TOKEN = 'a-token-of-some-length'

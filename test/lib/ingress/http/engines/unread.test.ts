@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { UNREAD_BYTES_MAX, UnreadTotal } from '../../../../../lib/ingress/http/engines/unread-total.js'
 import { eventually } from '../../../../support/eventually.js'
-import { NO_CERTIFICATES, makeCertificate } from '../../../../support/certificates.js'
+import { NO_CERTIFICATES, makeCertificate } from '../../../../support/programs/certificates.js'
 import { RawClient, errorOf, onBothEngines, startRig, startServer } from './rig.js'
 import type { Test } from 'tap'
 import type { Route } from '../../../../../lib/ingress/http/api/router.js'

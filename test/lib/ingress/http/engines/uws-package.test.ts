@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { findUwsPackage } from '../../../../../lib/ingress/http/engines/uws/uws-package.js'
-import { temporaryDirectory } from '../../../../support/postgres.js'
+import { temporaryDirectory } from '../../../../support/database/postgres.js'
 
 t.test('finds the package to load', async (t) => {
   const root = await temporaryDirectory(t)

@@ -9,7 +9,7 @@ import { RouteCounters } from '../../../../../lib/ingress/http/api/counters.js'
 import { RouteCall } from '../../../../../lib/ingress/http/api/reply.js'
 import type { RouteTable } from '../../../../../lib/ingress/http/api/router.js'
 import type { HttpEngine, HttpExchange } from '../../../../../lib/ingress/http/engines/engine.js'
-import { METRICS } from '../../../../support/built-in.js'
+import { METRICS } from '../../../../support/points/built-in.js'
 import { RawClient, errorOf, onBothEngines, startRig, tokenCheckOf, type Rig } from '../engines/rig.js'
 import type { Test } from 'tap'
 

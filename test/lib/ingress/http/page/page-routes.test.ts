@@ -7,7 +7,7 @@ import t from 'tap'
 import { request } from 'undici'
 import { createPageRoutes, type PageFile } from '../../../../../lib/ingress/http/page/page-routes.js'
 import { readPageFiles } from '../../../../../lib/worker/page-files.js'
-import { temporaryDirectory } from '../../../../support/postgres.js'
+import { temporaryDirectory } from '../../../../support/database/postgres.js'
 import { RawClient, errorOf, onBothEngines, startRig, type Rig } from '../engines/rig.js'
 
 const SCRIPT = 'export const text = "ü"\n'.repeat(100)

@@ -10,7 +10,7 @@ import type { HttpExchange, HttpRequest } from '../../../../../lib/ingress/http/
 import { Exports, type ExportSource, type OpenExport } from '../../../../../lib/ingress/http/query/export-route.js'
 import { RequestReader } from '../../../../../lib/ingress/http/query/requests.js'
 import { OperatingError } from '../../../../../lib/support/errors.js'
-import { BUILT_IN } from '../../../../support/built-in.js'
+import { BUILT_IN } from '../../../../support/points/built-in.js'
 
 /** Yields nothing until it is closed. */
 class SilentSource implements ExportSource {
