@@ -28,7 +28,7 @@ export interface FleetTick {
   readonly points: Readonly<Record<string, number>>
   readonly latency: { readonly ack: Quantiles, readonly commit: Quantiles }
   readonly spool: {
-    readonly kind: string
+    readonly kind: 'disk' | 'log' | 'memory'
     readonly bytes: number
     readonly limit_bytes: number | null
     readonly oldest_s: number | null

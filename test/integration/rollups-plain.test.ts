@@ -78,7 +78,7 @@ t.test('a bucket that cannot be rolled up affects no other', async t => {
   t.equal(await one(database, 'SELECT sum(points)::int AS value FROM telemetry_10s'), 51, 'including late rows')
   t.equal((await failed()).length, 1)
   const filled = await fill()
-  t.match(filled, { code: 1, out: /All rollups are up to date\.\n$/ })
+  t.match(filled, { code: 1, out: /All other rollups are up to date\.\n$/ })
   t.match(filled.err, /^error: 1 bucket failed; the last with: .* of 10s: damaged\n$/)
   await database.query('DROP TRIGGER fail ON rollup_10s')
   t.match(await fill(), { code: 0, out: /All rollups are up to date\.\n$/ }, 'retried on request')

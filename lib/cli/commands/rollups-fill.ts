@@ -30,7 +30,7 @@ export const rollupsFill = defineCommand({
       }))
       const { waitingMinutes, failedBuckets, failure } = left
       print(waitingMinutes === 0
-        ? 'All rollups are up to date.'
+        ? `All ${failedBuckets > 0 ? 'other ' : ''}rollups are up to date.`
         : `${counted(waitingMinutes, 'minute')} of rollups are left: ` +
         `${abort.signal.aborted ? 'stopped' : 'locked by other sessions; run the command again'}.`)
       if (failedBuckets > 0) {

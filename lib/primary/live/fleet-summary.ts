@@ -1,5 +1,5 @@
 /** The fleet event of the live feed: what the server does, in numbers. docs/HTTP.md describes the fields. */
-import { writersOf, type Config } from '../../config/settings.js'
+import { logTarget, writersOf, type Config } from '../../config/settings.js'
 import { databaseError } from '../answers/problems.js'
 import { databaseView, slotView, sumPoints, type WorkerSources } from '../answers/health.js'
 import type { AcceptedPoints, Throughput } from './throughput.js'
@@ -59,11 +59,11 @@ function pointsView ({ slots, retired }: WorkerSources): object {
 function spoolView ({ workers: { slots }, config }: FleetSources): object {
   const backlogs = slots.flatMap(({ report }) => report?.backlog ?? [])
   const sum = (name: 'bytes' | 'frames'): number => backlogs.reduce((total, backlog) => total + backlog[name], 0)
-  const isOnDisk = config.spoolDir !== 'off'
+  const isSpooled = config.spoolDir !== 'off'
   return {
-    kind: isOnDisk ? 'disk' : 'memory',
+    kind: isSpooled ? logTarget(config) === null ? 'disk' : 'log' : 'memory',
     bytes: sum('bytes'),
-    limit_bytes: isOnDisk ? config.spoolMaxBytes : config.memoryMaxBytes * writersOf(config),
+    limit_bytes: isSpooled ? config.spoolMaxBytes : config.memoryMaxBytes * writersOf(config),
     frames: sum('frames'),
     oldest_s: Math.max(0, ...backlogs.map(({ oldestMs }) => oldestMs)) / 1000
   }

@@ -7,6 +7,7 @@ import { StateIcon } from '../../parts/icon.js'
 
 /** Part of the spool's limit from which it stands out. */
 const SPOOL_HIGH = 0.8
+const SPOOL_PLACES = { disk: 'on disk', log: 'in the log', memory: 'in memory' } as const
 /** Workers named one by one. */
 const WORKERS_NAMED = 4
 
@@ -52,7 +53,7 @@ function Spool ({ tick: { spool } }: { readonly tick: FleetTick }): JSX.Element 
   const part = limit === null ? 0 : used / limit
   return (
     <Item title='Spool' state={part > SPOOL_HIGH ? 'warning' : 'ok'}>
-      <b>{bytes(used)}</b> <span class='muted'>of {bytes(limit)} {kind === 'disk' ? 'on disk' : 'in memory'}</span>
+      <b>{bytes(used)}</b> <span class='muted'>of {bytes(limit)} {SPOOL_PLACES[kind]}</span>
       {oldest !== null && oldest >= 2 && <span class='muted'>, oldest {age(oldest * 1000)}</span>}
       <meter min={0} max={1} high={SPOOL_HIGH} optimum={0} value={part} aria-label='Spool in use' />
     </Item>
