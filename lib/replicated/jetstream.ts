@@ -113,6 +113,9 @@ export async function connectLog (options: LogOptions): Promise<ReplicatedLog & 
     ...password === null ? {} : { pass: password },
     timeout: CONNECT_TIMEOUT_MS,
     maxReconnectAttempts: -1,
+    // Otherwise the second refusal of its life closes the connection for good: a password that is being changed, or a
+    // server too busy to take a login in time.
+    ignoreAuthErrorAbort: true,
     reconnectTimeWait: RECONNECT_MS,
     pingInterval: PING_INTERVAL_MS,
     maxPingOut: PINGS_UNANSWERED_MAX
