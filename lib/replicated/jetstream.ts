@@ -231,11 +231,12 @@ class JetStreamLog implements ReplicatedLog {
     await this.api(`STREAM.PURGE.${this.nameOf(stream)}`, { seq: through + 1 })
   }
 
-  async list (): Promise<readonly FoundStream[]> {
+  async list (lane?: string): Promise<readonly FoundStream[]> {
     const found: FoundStream[] = []
+    const subject = `${subjectOf(this.prefix)}${lane === undefined ? '' : `${lane}.`}>`
     let seen = 0
     for (let page = 0; page < LIST_PAGES_MAX; page++) {
-      const query = { offset: seen, subject: `${subjectOf(this.prefix)}>` }
+      const query = { offset: seen, subject }
       const { total, streams, missing } = await this.api<ListAnswer>('STREAM.LIST', query)
       const unseen = missing?.length ?? 0
       if (unseen > 0) throw new LogError('away', `the log does not answer: the list lacks ${unseen} streams`)

@@ -212,7 +212,7 @@ export class LostLane extends StreamJournal {
 /** Finds the streams of a lane. */
 export async function openLostLane (log: ReplicatedLog, options: LostLaneOptions): Promise<LostLane> {
   const { lane } = options
-  const found = (await log.list()).filter((stream) => stream.lane === lane)
+  const found = [...await log.list(lane)]
   found.sort((left, right) => left.epoch - right.epoch)
   let committed: Position = POSITION_START
   for (const { epoch } of found) {

@@ -74,8 +74,8 @@ export interface ReplicatedLog {
   next (stream: StreamName, from: number): Promise<StoredMessage | null>
   /** Frees the space of messages up to a position. */
   trim (stream: StreamName, through: number): Promise<void>
-  /** All streams of this log. */
-  list (): Promise<readonly FoundStream[]>
+  /** All streams of this log, or those of one lane, which do not depend on whether the others can be listed. */
+  list (lane?: string): Promise<readonly FoundStream[]>
   /** Removes a stream, if it exists. */
   remove (stream: StreamName): Promise<void>
   close (): Promise<void>

@@ -38,8 +38,8 @@ async function created (log: ReplicatedLog, stream: FoundStream): Promise<void> 
 }
 
 /** A server that is busy lists no stream whose leader does not answer at once, and says so. */
-async function listed (log: ReplicatedLog): Promise<readonly FoundStream[]> {
-  return await eventually('all streams are listed', LEADER_DEADLINE_MS, async () => await log.list())
+async function listed (log: ReplicatedLog, lane?: string): Promise<readonly FoundStream[]> {
+  return await eventually('all streams are listed', LEADER_DEADLINE_MS, async () => await log.list(lane))
 }
 
 t.test('versions that lose acknowledged messages are refused', (t) => {
@@ -95,6 +95,8 @@ t.test('three servers', { skip: program === null ? NO_NATS_SERVER : false, timeo
     await created(other, theirs)
     t.strictSame(await listed(other), [theirs])
     t.strictSame(await listed(log), [stream])
+    t.strictSame(await listed(log, stream.lane), [stream])
+    t.strictSame(await listed(log, theirs.lane), [])
     await other.remove(theirs)
     await other.remove(theirs)
     t.strictSame(await listed(other), [])

@@ -133,8 +133,9 @@ export class FakeLog implements ReplicatedLog, Timing {
     await this.ask(() => { this.found(stream).messages.fill(null, 0, through) })
   }
 
-  async list (): Promise<readonly FoundStream[]> {
-    return await this.ask(() => [...this.servers.streams.values()].map(({ name }) => name))
+  async list (lane?: string): Promise<readonly FoundStream[]> {
+    return await this.ask(() => [...this.servers.streams.values()].map(({ name }) => name)
+      .filter((name) => lane === undefined || name.lane === lane))
   }
 
   async remove (stream: StreamName): Promise<void> {

@@ -5,7 +5,7 @@ import type { LedgerPosition } from '../../../lib/journal/journal.js'
 import { encodePart } from '../../../lib/replicated/message.js'
 import { markOf, numberFrame } from '../../../lib/replicated/publish/pending.js'
 import { START } from '../../../lib/replicated/publish/comparison.js'
-import { epochIdOf, type Reach } from '../../../lib/replicated/replicated-log.js'
+import { epochIdOf, LogError, type Reach } from '../../../lib/replicated/replicated-log.js'
 import { FakeLog, FakeServers, pump } from './fake-log.js'
 
 const LANE = 'ab'.repeat(16)
@@ -63,6 +63,20 @@ t.test('nothing, if nothing is missing', async (t) => {
   const left = [{ epoch: 2, after: { sequence: 100, rows: 250 } }]
   t.strictSame(await said({ stored: { epoch: 1, sequence: 100 }, left }), [])
   t.strictSame(await said({ stored: { epoch: 2, sequence: 7 }, left }), [])
+})
+
+t.test('a lane is found while a stream of another one has no leader', async (t) => {
+  const log = new FakeLog(new FakeServers(), () => 0)
+  await pump(log, log.create({ lane: LANE, epoch: 1, instance: 'test', slot: 0, after: null }))
+  const list = log.list.bind(log)
+  log.list = async (lane) => {
+    if (lane === undefined) throw new LogError('away', 'the list lacks 1 streams')
+    return await list(lane)
+  }
+  const lane = await open(log, [])
+  t.equal(lane.resume(null), null)
+  t.equal(await pump(log, lane.take(1_000)), null)
+  await pump(log, lane.close())
 })
 
 t.test('all that is read at a time is held in memory', async (t) => {
