@@ -13,7 +13,7 @@ export interface LostLanesOptions {
   readonly config: Config
   readonly log: Log
   readonly onFault: (message: string) => void
-  /** Called with each opened lane; resolves when it is sealed and empty; not at all if that does not happen. */
+  /** Called with each opened lane; resolves when nothing more of it will be stored; not at all if frames are left. */
   readonly drain: (lane: LostLane) => Promise<void>
   /** @param isRemoved its streams are gone */
   readonly onDrained: (lane: string, isRemoved: boolean) => void
@@ -49,7 +49,7 @@ export class LostLanes {
 
   /** Never rejects. */
   private async drain (replicated: ReplicatedLog, claimed: DrainedLane): Promise<void> {
-    const { config, onFault, drain, onDrained } = this.options
+    const { config, log, onFault, drain, onDrained } = this.options
     const { lane, wasOpened, isOld } = claimed
     try {
       const journal = await openLostLane(replicated, {
@@ -63,6 +63,9 @@ export class LostLanes {
       if (this.isStopped) return
       this.open.set(lane, journal)
       await drain(journal)
+      // A shutdown has closed the drain: what was not read yet is left to the next one.
+      if (!journal.isRead) return
+      log.info({ lane }, 'a lane of the log that had no writer was drained')
       if (isOld) await journal.remove()
       await journal.close()
       this.open.delete(lane)

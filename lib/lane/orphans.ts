@@ -123,7 +123,10 @@ export class Orphans {
       this.failures.delete(slot)
       if (this.stopped) return
       log.info({ slot, ...spool.backlog() }, 'draining the spool of a slot without a worker')
-      void drain(spool).then(async () => { await this.free(slot) })
+      void drain(spool).then(async () => {
+        log.info({ slot }, 'the spool of a slot without a worker was drained')
+        await this.free(slot)
+      })
     } catch (error) {
       this.fail(slot, error)
     }

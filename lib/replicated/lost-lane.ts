@@ -65,6 +65,11 @@ export class LostLane extends StreamJournal {
     this.grewAtMs = this.timing.nowMs()
   }
 
+  /** All streams were read to their ends. False: if take() returns null, it was interrupted. */
+  get isRead (): boolean {
+    return this.streams.length === 0 && !this.isGone
+  }
+
   append (batch: ClosedBatch): void {
     queueMicrotask(() => batch.spooled('shutting_down'))
   }

@@ -276,7 +276,10 @@ class Worker {
     })
   }
 
-  /** What has no worker. Resolves when nothing is left of it; not at all if that does not happen. */
+  /**
+   * What has no worker. Resolves when nothing is left of it, or when a shutdown closes the drain and none is at hand;
+   * not at all if frames are left.
+   */
   private async drainLeftover (journal: Spool | LostLane, what: string): Promise<void> {
     const lane = new Lane(this.laneOptions(journal, `orbitstream ${what}`))
     this.lanes.add(lane)
@@ -284,7 +287,6 @@ class Worker {
     journal.end()
     await lane.drained
     if (lane.drain.state !== 'ended' || journal.backlog().frames > 0) await new Promise(() => {})
-    this.parts.log.info(`an ${what} was drained`)
   }
 
   /** A worker that cannot report carries on: storing points comes first, and the primary shows its previous report. */

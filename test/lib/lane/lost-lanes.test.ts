@@ -2,11 +2,16 @@
 import t from 'tap'
 import { LostLanes, type LostLanesOptions } from '../../../lib/lane/lost-lanes.js'
 import {
-  LogError, type FoundStream, type ReplicatedLog, type StreamName
+  LogError, type FoundStream, type LogFault, type ReplicatedLog, type StreamName
 } from '../../../lib/replicated/replicated-log.js'
 
 const LANE = 'ab'.repeat(16)
 const STREAM: FoundStream = { lane: LANE, epoch: 2, instance: 'test', slot: 0, after: null }
+
+const drainAll: LostLanesOptions['drain'] = async (lane) => {
+  lane.resume(null)
+  t.equal(await lane.take(1), null)
+}
 
 interface Rig {
   readonly lanes: LostLanes
@@ -16,12 +21,16 @@ interface Rig {
   readonly drained: Promise<readonly [lane: string, isRemoved: boolean]>
 }
 
-function rigOf (list: ReplicatedLog['list']): Rig {
+/** @param fault of reading a stream */
+function rigOf (
+  list: ReplicatedLog['list'], drain: LostLanesOptions['drain'] = drainAll, fault: LogFault = 'missing'
+): Rig {
   const removed: StreamName[] = []
   const said: string[] = []
   const replicated = {
     list,
     last: async () => await Promise.resolve(0),
+    next: async () => await Promise.reject(new LogError(fault, fault)),
     remove: async (stream: StreamName) => {
       removed.push(stream)
       await Promise.resolve()
@@ -34,9 +43,12 @@ function rigOf (list: ReplicatedLog['list']): Rig {
   const lanes = new LostLanes({
     replicated,
     config: { spoolMaxBytes: 1_000_000 } as unknown as LostLanesOptions['config'],
-    log: { warn: (_: object, message: string) => { said.push(message) } } as unknown as LostLanesOptions['log'],
+    log: {
+      info: () => {},
+      warn: (_: object, message: string) => { said.push(message) }
+    } as unknown as LostLanesOptions['log'],
     onFault: () => {},
-    drain: async () => { await Promise.resolve() },
+    drain,
     onDrained
   })
   t.teardown(async () => { await lanes.close() })
@@ -49,6 +61,28 @@ t.test('a lane that was closed long ago loses its streams, another one keeps the
     lanes.add({ lane: LANE, wasOpened: true, isOld })
     t.strictSame(await drained, [LANE, isOld])
     t.strictSame(removed, isOld ? [{ lane: LANE, epoch: 1 }, { lane: LANE, epoch: 2 }] : [])
+  }
+})
+
+t.test('a lane whose drain a shutdown cuts off is not over: it keeps its streams, and is drained again', async (t) => {
+  for (const isOld of [true, false]) {
+    let cut: () => void = () => {}
+    const isCut = new Promise<void>((resolve) => { cut = resolve })
+    const { lanes, removed, drained } = rigOf(async () => await Promise.resolve([STREAM]), async (lane) => {
+      lane.resume(null)
+      const taken = lane.take(1)
+      lane.interrupt()
+      t.equal(await taken, null)
+      cut()
+    }, 'away')
+    let isOver = false
+    void drained.then(() => { isOver = true })
+    lanes.add({ lane: LANE, wasOpened: true, isOld })
+    await isCut
+    await lanes.close()
+    await new Promise((resolve) => setImmediate(resolve))
+    t.notOk(isOver)
+    t.strictSame(removed, [])
   }
 })
 

@@ -76,6 +76,7 @@ t.test('a lane is found while a stream of another one has no leader', async (t) 
   const lane = await open(log, [])
   t.equal(lane.resume(null), null)
   t.equal(await pump(log, lane.take(1_000)), null)
+  t.ok(lane.isRead)
   await pump(log, lane.close())
 })
 
