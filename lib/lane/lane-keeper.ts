@@ -132,7 +132,7 @@ export class LaneKeeper {
 
   private async flush (): Promise<void> {
     for (let next = this.closed[0]; next !== undefined && this.db !== null; next = this.closed[0]) {
-      await noteClosed(this.db, next.lane, next.isRemoved)
+      await noteClosed(this.db, this.options.instance, next.lane, next.isRemoved)
       this.closed.shift()
     }
   }

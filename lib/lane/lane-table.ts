@@ -113,11 +113,15 @@ export async function listLanes (db: Database, takeOverMs: number): Promise<read
   return rows.map(({ ago, ...lane }) => ({ ...lane, seenAgoMs: ago, isSeen: ago < takeOverMs }))
 }
 
-/** A lane is sealed and drained. @param isRemoved its streams are gone */
-export async function noteClosed (db: Database, lane: string, isRemoved: boolean): Promise<void> {
+/**
+ * A lane is sealed and drained. Nothing happens if it is no longer this server's: a writer that was only away may have
+ * appended since, and a lane that is closed is drained by nobody for as long as KEEP.
+ * @param isRemoved its streams are gone
+ */
+export async function noteClosed (db: Database, instance: string, lane: string, isRemoved: boolean): Promise<void> {
   await db.query(`
-    UPDATE ingest_lanes SET closed_at = coalesce(closed_at, now()), removed_at = CASE WHEN $2 THEN now() END
-    WHERE lane = $1`, [lane, isRemoved])
+    UPDATE ingest_lanes SET closed_at = coalesce(closed_at, now()), removed_at = CASE WHEN $3 THEN now() END
+    WHERE lane = $2 AND coalesce(drainer, instance) = $1`, [instance, lane, isRemoved])
 }
 
 /** Forgets lanes that were removed long ago, and their rows in the ledger. */
