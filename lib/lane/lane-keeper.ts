@@ -24,9 +24,12 @@ const BEATS_PER_FORGETTING = 1_800
 /** Lanes of others drained at a time; each has a connection to the database. */
 export const LOST_LANES_MAX = 4
 const FAULT_LOG_INTERVAL_MS = 60_000
+/** The statements are small: one that takes longer has lost its server. Meanwhile other servers see nobody here. */
+const STATEMENT_MS_MAX = 10_000
 
 export interface LaneKeeperOptions {
-  readonly connect: () => Promise<Database>
+  /** @param statementMsMax see ConnectOptions */
+  readonly connect: (statementMsMax: number) => Promise<Database>
   /** Id of this server. */
   readonly instance: string
   readonly takeOverMs: number
@@ -96,7 +99,7 @@ export class LaneKeeper {
   private async work (): Promise<void> {
     const { options, draining } = this
     const { instance, takeOverMs, writers } = options
-    const db = this.db ??= await options.connect()
+    const db = this.db ??= await options.connect(STATEMENT_MS_MAX)
     const own = writers()
     await noteWriters(db, instance, own)
     await noteDrainer(db, instance, [...draining])

@@ -16,7 +16,7 @@ export interface LanesOptions {
   readonly lifecycle: Lifecycle
   readonly signal: AbortSignal
   readonly instance: string
-  readonly connect: () => Promise<DatabaseConnection>
+  readonly connect: (statementMsMax?: number) => Promise<DatabaseConnection>
   readonly workers: () => Workers | null
   readonly onWaiting: (reason: string | null) => void
 }

@@ -288,7 +288,7 @@ class RunningPrimary implements Primary {
       ...this.options,
       lifecycle: this.lifecycle,
       instance,
-      connect: async () => await this.connect(),
+      connect: async (statementMsMax) => await this.connect(statementMsMax),
       workers: () => this.workers,
       onWaiting: (reason) => { this.waitsFor = reason }
     })
