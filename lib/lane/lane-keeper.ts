@@ -36,6 +36,8 @@ export interface LaneKeeperOptions {
   readonly log: Log
   /** Lanes with writers here. */
   readonly writers: () => readonly OwnLane[]
+  /** A worker is ready to drain lanes. */
+  readonly canGive: () => boolean
   /** Gives a lane to a worker to drain; false: none is ready. */
   readonly give: (lane: ClaimedLane) => boolean
   readonly list: () => Promise<readonly FoundStream[]>
@@ -109,7 +111,8 @@ export class LaneKeeper {
     const nowMs = performance.now()
     this.steadySinceMs ??= nowMs
     const room = LOST_LANES_MAX - draining.size
-    if (room <= 0 || this.isStopped) return
+    // What is claimed here is kept from other servers.
+    if (room <= 0 || this.isStopped || !options.canGive()) return
     const mayTakeOthers = nowMs - this.steadySinceMs >= takeOverMs
     const busy = [...own.map(({ lane }) => lane), ...draining]
     for (const lane of await claimLanes(db, instance, busy, mayTakeOthers ? takeOverMs : null, room)) this.give(lane)

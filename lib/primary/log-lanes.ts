@@ -43,6 +43,7 @@ export async function openLogLanes (options: LanesOptions): Promise<LogLanes | n
     takeOverMs: config.logTakeoverMs,
     log,
     writers: () => workers()?.lanes ?? [],
+    canGive: () => workers()?.drainsLanes ?? false,
     give: (lane) => workers()?.drainLane(lane) ?? false,
     list: async () => await replicated.list()
   })

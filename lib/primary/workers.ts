@@ -223,9 +223,14 @@ export class Workers {
     return [...this.laneOf].map(([{ number: slot, state }, lane]) => ({ lane, slot, isOpen: state === 'ready' }))
   }
 
+  /** A worker is ready for lanes without a writer. */
+  get drainsLanes (): boolean {
+    return this.laneDrainer !== undefined
+  }
+
   /** Gives a lane without a writer to a worker; false: none is ready. */
   drainLane ({ lane, wasOpened, isOld }: ClaimedLane): boolean {
-    const slot = this.slots.all.find(({ state, listener }) => state === 'ready' && listener.kind === 'http')
+    const slot = this.laneDrainer
     if (slot === undefined) return false
     this.lostLanes.set(lane, slot)
     this.slots.send(slot, { type: 'drain-lane', lane, wasOpened, isOld })
@@ -237,6 +242,10 @@ export class Workers {
     const { slots, retired, retiredUdp, distribution } = this
     const limits = { version: distribution.version, complaint: distribution.complaint() }
     return { slots: slots.all, retired, retiredUdp, limits }
+  }
+
+  private get laneDrainer (): Slot | undefined {
+    return this.slots.all.find(({ state, listener }) => state === 'ready' && listener.kind === 'http')
   }
 
   /** Those that hear senders now. */
