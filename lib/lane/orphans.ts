@@ -114,6 +114,8 @@ export class Orphans {
   }
 
   private async openOne (slot: number, directory: string): Promise<void> {
+    // Another search has opened it meanwhile.
+    if (this.open.has(slot) && !this.failures.has(slot)) return
     const { config, log, hooks, drain } = this.options
     const lifecycle = this.open.get(slot) ?? new Lifecycle()
     try {

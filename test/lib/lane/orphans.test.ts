@@ -108,6 +108,16 @@ t.test('nothing is given out after stop', async (t) => {
   await orphans.close()
 })
 
+t.test('of two searches at once, none complains that the other has opened a spool', async (t) => {
+  const dataDir = await temporaryDirectory(t)
+  for (const slot of [1, 2]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
+  const { orphans, given } = orphansOf(t, dataDir)
+  await Promise.all([orphans.openBeside([0]), orphans.openBeside([0])])
+  t.strictSame(orphans.slots, [1, 2])
+  t.strictSame(orphans.complaints, [])
+  t.equal(given.length, 2)
+})
+
 t.test('one that was drained is free again, and slots in use are left alone', async (t) => {
   const dataDir = await temporaryDirectory(t)
   for (const slot of [1, 2]) await writeSpool(dataDir, slot, [[rowNow('A', slot)]])
