@@ -4,7 +4,7 @@
  */
 import { logTarget, type Config } from '../config/settings.js'
 import type { JournalBacklog } from '../journal/journal.js'
-import type { PointCounters } from '../pipeline/pipeline.js'
+import { PointCounters } from '../pipeline/pipeline.js'
 import type { Pipelines } from '../pipeline/pipelines.js'
 import type { Lane } from './lane.js'
 import type { WorkerReport } from '../messages/messages.js'
@@ -34,11 +34,20 @@ const AWAY_CHECK_INTERVAL_MS = 100
 
 export class Lanes {
   private readonly lanes: Lane[] = []
+  /** Of lanes that are over. */
+  private readonly past = { points: new PointCounters(), retries: 0 }
 
   constructor (private readonly pipelines: Pipelines) {}
 
   add (lane: Lane): void {
     this.lanes.push(lane)
+  }
+
+  /** A lane is over: its counts stay, its memory goes. */
+  remove (lane: Lane): void {
+    this.lanes.splice(this.lanes.indexOf(lane), 1)
+    addLane(this.past.points, lane)
+    this.past.retries += lane.drain.retries
   }
 
   /** Everything at one instant. */
@@ -56,7 +65,7 @@ export class Lanes {
       database: {
         state: worst?.state ?? this.lanes[0]?.drain.state ?? 'connecting',
         lastError: worst?.lastError ?? null,
-        retries: this.lanes.reduce((sum, { drain }) => sum + drain.retries, 0)
+        retries: this.lanes.reduce((sum, { drain }) => sum + drain.retries, this.past.retries)
       }
     }
   }
@@ -94,14 +103,10 @@ export class Lanes {
   }
 
   private points (): PointCounters {
-    const points = this.pipelines.snapshot()
-    for (const { journal, quarantined } of this.lanes) {
-      points.recovered += journal.recoveredRows
-      points.replicated += journal.replicatedRows ?? 0
-      points.quarantined += quarantined
-      points.lost += journal.lostRows
-      points.committed += journal.releasedRows - quarantined
-    }
+    const { pipelines, past } = this
+    const points = pipelines.snapshot()
+    for (const outcome of Object.keys(points) as Array<keyof PointCounters>) points[outcome] += past.points[outcome]
+    for (const lane of this.lanes) addLane(points, lane)
     return points
   }
 
@@ -112,4 +117,12 @@ export class Lanes {
     const oldestMs = Math.max(0, ...backlogs.map((backlog) => backlog.oldestMs))
     return { frames: sum('frames'), rows: sum('rows'), bytes: sum('bytes'), oldestMs }
   }
+}
+
+function addLane (points: PointCounters, { journal, quarantined }: Lane): void {
+  points.recovered += journal.recoveredRows
+  points.replicated += journal.replicatedRows ?? 0
+  points.quarantined += quarantined
+  points.lost += journal.lostRows
+  points.committed += journal.releasedRows - quarantined
 }

@@ -287,6 +287,7 @@ class Worker {
     journal.end()
     await lane.drained
     if (lane.drain.state !== 'ended' || journal.backlog().frames > 0) await new Promise(() => {})
+    this.lanes.remove(lane)
   }
 
   /** A worker that cannot report carries on: storing points comes first, and the primary shows its previous report. */

@@ -35,6 +35,21 @@ t.test('of several drains that fail, a halted one is reported: it needs an opera
   t.end()
 })
 
+t.test('of a lane that is over only the counts are kept', (t) => {
+  const pipelines = { snapshot: () => new PointCounters(), openRows: 0, unspooled: 0 } as unknown as Pipelines
+  const lanes = new Lanes(pipelines)
+  lanes.add(laneOf('ready', null))
+  const over = laneOf('ended', null)
+  lanes.add(over)
+  const { points } = lanes.snapshot()
+  lanes.remove(over)
+  t.match(lanes.snapshot(), { points, waiting: 2, backlog: { frames: 1 }, database: { retries: 4 } })
+  // As if its journal were collected.
+  Object.assign(over.journal, { releasedRows: 0, recoveredRows: 0 })
+  t.match(lanes.snapshot(), { points })
+  t.end()
+})
+
 t.test('what is left over on shutdown is stored later only if it is kept somewhere', (t) => {
   const cases = [
     ['', /^the shutdown deadline passed .*; points in the spool are stored after the next start$/],
