@@ -27,6 +27,7 @@
 import { strict as assert } from 'node:assert'
 import cluster, { type Worker } from 'node:cluster'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
+import { systemCode } from '../support/errors.js'
 import type { Log } from '../support/log.js'
 import { dispatch } from '../messages/messages.js'
 import type {
@@ -236,10 +237,19 @@ export class Slots {
 
   private fork (slot: Slot): void {
     enter(slot, 'starting')
-    const worker = cluster.fork(WORKER_ENVIRONMENT)
-    slot.worker = worker
     slot.startedMs = performance.now()
     slot.fatal = null
+    let worker: Worker
+    try {
+      worker = cluster.fork(WORKER_ENVIRONMENT)
+    } catch (error) {
+      // Some refusals of the system are thrown, such as ENOMEM; others follow as an event.
+      if (systemCode(error) === '') throw error
+      slot.fatal = (error as Error).message
+      this.died(slot, 'no process')
+      return
+    }
+    slot.worker = worker
     // A dead worker's last events must not be taken for those of its successor.
     worker.on('message', (message: ToPrimary) => {
       if (slot.worker === worker) dispatch(this.handlers, message, slot)

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -180,6 +181,20 @@ t.test('a broken slot does not end the server while another one is serving', asy
   t.ok(isBroken(slot))
   t.strictSame(watched.gaveUp, [])
   t.strictSame(watched.lines.map(({ delayMs }) => delayMs), [0, 200, 400, 800, 1600])
+})
+
+t.test('a process that the system has no memory for is a death like others', async (t) => {
+  const watched = watch(t, 'serve')
+  const slot = slotZero(watched)
+  const fork = cluster.fork.bind(cluster)
+  cluster.fork = () => {
+    cluster.fork = fork
+    throw Object.assign(new Error('spawn ENOMEM'), { code: 'ENOMEM' })
+  }
+  watched.slots.start()
+  t.match(slot, { state: 'waiting', worker: null, lastDeath: 'spawn ENOMEM', quickDeaths: 1 })
+  await watched.until(allReady(watched))
+  t.equal(slot.restarts, 1)
 })
 
 t.test('it gives up when every vital slot is broken, whatever the others do', async (t) => {
