@@ -65,6 +65,8 @@ export interface Slot {
   state: SlotState
   worker: Worker | null
   startedMs: number
+  /** When this worker last answered: it is asked for a report every second. */
+  heardMs: number
   diedMs: number
   /** In a row. */
   quickDeaths: number
@@ -142,6 +144,7 @@ export class Slots {
       },
       report: (message, slot) => {
         slot.report = message.report
+        slot.heardMs = performance.now()
         handlers.report(message, slot)
       },
       fatal: ({ message }, slot) => { slot.fatal = message }
@@ -276,6 +279,7 @@ export class Slots {
     slot.engine = engine
     if (slot.state !== 'starting') return
     enter(slot, 'ready')
+    slot.heardMs = performance.now()
     slot.takesOverFrom = null
     this.changed()
     if (slot.restarts === 0) return
@@ -327,6 +331,7 @@ function createSlot (number: number, listener: ListenerSettings, takesOverFrom: 
     state: 'gone',
     worker: null,
     startedMs: 0,
+    heardMs: 0,
     diedMs: 0,
     quickDeaths: 0,
     restarts: 0,

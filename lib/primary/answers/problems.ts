@@ -46,6 +46,8 @@ export interface HostConditions
 
 /** How long a worker's restart is mentioned. */
 const RESTART_MENTIONED_MS = 60_000
+/** A worker that is only busy answers within this time. */
+const SILENT_MS = 10_000
 
 export function problemsOf (sources: ProblemSources): Problem[] {
   return [
@@ -81,6 +83,8 @@ function slotProblems (slot: Slot): Problem[] {
   if (state !== 'ready' && !isBeingReplaced) {
     const message = `${name} is ${state}${lastDeath === null ? '' : ` after ${lastDeath}`}`
     problems.push(problem('worker_down', message, name))
+  } else if (state === 'ready' && performance.now() - slot.heardMs > SILENT_MS) {
+    problems.push(problem('worker_down', `${name} does not answer; what is shown of it is old`, name))
   } else if (state === 'ready' && restarts > 0 && performance.now() - startedMs < RESTART_MENTIONED_MS) {
     problems.push(problem('worker_restarted', `${name} was restarted after ${String(lastDeath)}`, name))
   }

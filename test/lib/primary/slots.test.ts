@@ -93,10 +93,12 @@ t.test('starts each slot with its settings, handles messages, and stops all', as
   t.strictSame(slots.all.map(({ state }) => state), ['starting', 'starting'])
   await watched.until(allReady(watched))
   t.strictSame(slots.all.map(({ engine }) => engine), ['engine of 0', 'engine of 1'])
+  slots.all[1]!.heardMs = 0
   slots.send(slots.all[1]!, { type: 'report?', id: 5 })
   await watched.until(() => slots.all[1]?.report !== null)
   t.match(messages.at(-1), [1, { type: 'report', id: 5 }])
   t.equal(slots.all[1]?.report?.waiting, 7)
+  t.ok(slots.all[1]!.heardMs > 0)
   const stopping = slots.stop(5000, 1000)
   t.strictSame(slots.all.map(({ state }) => state), ['stopping', 'stopping'])
   await stopping

@@ -32,6 +32,7 @@ export function slotOf (changes: Partial<Slot> = {}): Slot {
     state: 'ready',
     worker: null,
     startedMs: performance.now() - 3_600_000,
+    heardMs: performance.now(),
     diedMs: 0,
     quickDeaths: 0,
     restarts: 0,

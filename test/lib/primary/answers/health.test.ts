@@ -80,6 +80,8 @@ t.test('degraded: points are accepted, and reasons say what is wrong', (t) => {
     ['a worker has just been restarted',
       withOther({ restarts: 1, lastDeath: 'exit code 3', startedMs: performance.now() }),
       /^worker 1 was restarted after exit code 3$/],
+    ['a worker hangs', withOther({ heardMs: performance.now() - 10_001 }),
+      /^worker 1 does not answer; what is shown of it is old$/],
     ['the soft limit', { slots: [withReport({ pressure: 'soft' })] },
       /^queue of worker 0 is nearly full \(soft limit\)$/],
     ['the hard limit of one of two',
