@@ -93,6 +93,22 @@ t.test('a busy journal gets the batch when it becomes idle', async (t) => {
   t.equal(journal.batches.length, 2, 'an empty batch is not appended')
 })
 
+t.test('a stream that has rows whenever the journal becomes idle does not keep another one waiting', (t) => {
+  const { journal, offer } = rig()
+  const append = journal.append.bind(journal)
+  journal.append = (batch) => {
+    append(batch)
+    journal.idle = false
+  }
+  const other = new Batcher(journal, { batchSize: 10, batchTimeoutMs: HOUR_MS }, STREAM)
+  journal.idle = false
+  offer(1)
+  other.append(columnsOf(2), null, 'spooled', () => {})
+  journal.becomeIdle()
+  t.strictSame(journal.batches.map(({ rows }) => rows), [1, 2])
+  t.end()
+})
+
 t.test('a busy journal gets every batch after the timeout, counted from its first row', async (t) => {
   const { journal, offer } = rig({ batchTimeoutMs: 40 })
   journal.idle = false
