@@ -96,6 +96,8 @@ export class MemoryJournal implements Journal {
       await new Promise<void>((resolve) => { this.wakeTaker = resolve })
       this.wakeTaker = null
     }
+    // It may have come in the same moment as a frame; the next take() must wait.
+    this.interrupted = false
     return this.takeRun(bytesMax)
   }
 

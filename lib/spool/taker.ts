@@ -36,10 +36,7 @@ export class Taker<Place extends Container = Segment> {
     this.taking = true
     try {
       for (;;) {
-        if (this.interrupted || this.source.isClosed()) {
-          this.interrupted = false
-          return null
-        }
+        if (this.interrupted || this.source.isClosed()) return null
         const next = this.queue.next()
         if (next === null) {
           if (!await this.source.more(this.woken())) return null
@@ -53,6 +50,8 @@ export class Taker<Place extends Container = Segment> {
       }
     } finally {
       this.taking = false
+      // If reading back failed, it was not seen; the next take() must wait.
+      this.interrupted = false
     }
   }
 

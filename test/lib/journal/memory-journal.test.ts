@@ -190,6 +190,17 @@ t.test('end and close wake a waiting take', async (t) => {
   t.equal(await waiting, null)
 })
 
+t.test('an interruption in the same moment as a frame does not end the next take', async (t) => {
+  const journal = journalOf()
+  const taking = takeSome(journal, 100)
+  journal.append(new Batch(1))
+  journal.interrupt()
+  journal.release(await taking)
+  const waiting = journal.take(100)
+  journal.append(new Batch(2))
+  t.match(await waiting, { firstSequence: 2, lastSequence: 2 })
+})
+
 t.test('close tells all waiting batches, once, that the outcome is unknown', async (t) => {
   const journal = journalOf()
   const batches = fill(journal, 3)

@@ -121,6 +121,28 @@ t.test('a run is released once, and in the order of take()', async (t) => {
   t.match(await pending, { firstSequence: 4 })
 })
 
+t.test('a connection that is lost while reading back fails does not end the next take()', async (t) => {
+  const opening: { fail: (() => void) | null } = { fail: null }
+  const files: Files = {
+    ...realFiles,
+    open: async (path, mode) => {
+      opening.fail?.()
+      return await realFiles.open(path, mode)
+    }
+  }
+  const { spool } = await openTestSpool(t, { files, directory: await makeDirectory(t), memoryMaxBytes: 1 })
+  spool.resume(null)
+  await appendAll(spool, ['kept'])
+  opening.fail = () => {
+    spool.interrupt()
+    throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' })
+  }
+  await t.rejects(spool.take(10), { code: 'EMFILE' })
+  opening.fail = null
+  t.equal(spool.resume(POSITION_START), null)
+  t.match(await spool.take(10), { firstSequence: 1, rows: 1 })
+})
+
 t.test('a ledger in the middle of a segment: rows add up', async (t) => {
   const directory = await makeDirectory(t)
   const first = await openTestSpool(t, { directory })
