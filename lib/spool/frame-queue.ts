@@ -198,6 +198,7 @@ export class FrameQueue<Place extends Container = Segment> {
     const { batch } = frame
     if (batch !== null && batch.awaitsCommit !== false) {
       batch.payload = EMPTY
+      forgetAnswered(extent)
       extent.waiters.set(frame.sequence, batch)
     }
   }
@@ -238,6 +239,14 @@ function isNext (frame: Frame<Container>, before: Frame<Container>): boolean {
 
 function costOf (frame: Frame<Container>): number {
   return frame.payload.length + FRAME_OVERHEAD_BYTES
+}
+
+/** Forgets the oldest batches that nobody waits for any more: an outage may last for days, a request does not. */
+function forgetAnswered ({ waiters }: Extent<Container>): void {
+  for (const [sequence, { awaitsCommit }] of waiters) {
+    if (awaitsCommit !== false) break
+    waiters.delete(sequence)
+  }
 }
 
 /** Removes the batches up to `position` from an extent. */

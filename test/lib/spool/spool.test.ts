@@ -143,6 +143,18 @@ t.test('a connection that is lost while reading back fails does not end the next
   t.match(await spool.take(10), { firstSequence: 1, rows: 1 })
 })
 
+t.test('requests that no longer wait for the commit take no memory while frames are only on disk', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t), memoryMaxBytes: 1 })
+  spool.resume(null)
+  const batches = await appendAll(spool, names(3))
+  // Told at their deadline that the points are on disk.
+  for (const batch of batches) batch.awaitsCommit = false
+  const [waits] = await appendAll(spool, ['waits'])
+  t.equal((await drain(spool)).texts.length, 4)
+  t.same(batches.map((batch) => batch.committedAnswers), [[], [], []], 'they were let go')
+  t.same(waits!.committedAnswers, [null])
+})
+
 t.test('a ledger in the middle of a segment: rows add up', async (t) => {
   const directory = await makeDirectory(t)
   const first = await openTestSpool(t, { directory })

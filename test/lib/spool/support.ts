@@ -22,7 +22,7 @@ export class TestBatch implements ClosedBatch {
   private resolveSpooled: (error: ErrorCode | null) => void = () => {}
   readonly whenSpooled = new Promise<ErrorCode | null>((resolve) => { this.resolveSpooled = resolve })
 
-  constructor (readonly text: string, readonly rows = 1, readonly awaitsCommit = true) {
+  constructor (readonly text: string, readonly rows = 1, public awaitsCommit = true) {
     this.payload = Buffer.from(text)
   }
 
