@@ -116,6 +116,8 @@ export class Drain {
   /** Of the last connection. */
   private compress: DirectCompress | null = null
   private lost: Error | null = null
+  /** Where the ledger was not, according to the last transaction, although it had been read there. */
+  private unmoved: LedgerPosition | null = null
   private readonly anomalySorter = new CopySorter(anomalyRowEnd)
   private closed = false
   private statementMsMax = STATEMENT_MS_MIN
@@ -205,7 +207,10 @@ export class Drain {
       }
       if (this.closed) return
       this.pace.begin()
-      if (!await this.store(db, from, run)) return
+      if (!await this.store(db, from, run)) {
+        this.unmoved = from
+        return
+      }
       this.count()
       this.statementMsMax = STATEMENT_MS_MIN
       journal.release(run)
@@ -228,11 +233,21 @@ export class Drain {
       return null
     }
     this.countIfCovered(position)
+    this.assertMovable(position)
     if (this.options.findLostCommits !== undefined) this.timeline = await readTimeline(db)
     if (position !== null) return position
     const entered = await enterLedger(db, journal.spoolId)
     journal.resume(entered)
     return entered
+  }
+
+  /** Another transaction has moved the ledger, or whatever keeps this one from it must not be tried all the time. */
+  private assertMovable (position: LedgerPosition | null): void {
+    const { unmoved } = this
+    this.unmoved = null
+    if (unmoved?.epoch !== (position?.epoch ?? 0) || unmoved.sequence !== (position?.sequence ?? 0)) return
+    throw new Error(`the row of ${this.options.journal.spoolId} in ingest_ledger cannot be moved, although nobody ` +
+      'else moves it: a trigger, a rule or a policy of that table prevents it, or there is a second row')
   }
 
   /** An old primary that came back lacks commits, too, but its timeline is not newer: nothing must be stored there. */

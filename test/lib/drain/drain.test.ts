@@ -170,6 +170,21 @@ t.test('a ledger that moved under the transaction is read again', async (t) => {
 t.test('a ledger that does not fit: halted for good, nothing written', async (t) => {
   const rig = new Rig()
   rig.server.ledger = { epoch: EPOCH, sequence: 9, epochId: null }
+t.test('a ledger that nothing moves, as with a trigger on it: says so, and waits before each attempt', async (t) => {
+  const rig = new Rig()
+  rig.append()
+  rig.server.isStuck = true
+  const running = rig.drain.run()
+  await rig.server.reached('ROLLBACK', 3)
+  t.equal(rig.drain.state, 'retrying')
+  t.match(rig.drain.lastError, /the row of test\/0 in ingest_ledger cannot be moved/)
+  t.equal(rig.backoff.calls.join(), 'wait,wait')
+  rig.server.isStuck = false
+  await rig.finish(running)
+  rig.check(t)
+  t.match(rig.messages, [/writes are failing/, /is back/])
+})
+
   const batch = rig.append()
   await rig.drain.run()
   t.equal(rig.drain.state, 'halted')

@@ -68,6 +68,8 @@ export class FakeServer {
   readonly connections: FakeConnection[] = []
   /** The error with which the server refuses a row; null: accepted. */
   refuses: (row: PlainRow) => DatabaseError | null = () => null
+  /** As with a trigger on the ledger that returns NULL: no statement moves it. */
+  isStuck = false
   /** Number of upcoming COPYs that report one row too few. */
   miscounts = 0
   /** Arguments of each orbitstream_make_partitions call, in seconds. */
@@ -235,7 +237,7 @@ export class FakeConnection implements Database {
     const idOf = (text = ''): string | null => text === 'NULL' ? null : text.slice(1, -1)
     const [toId, id] = [idOf(move['toId']), idOf(move['id'])]
     const isThere = ledger?.epoch === epoch && ledger.sequence === sequence && ledger.epochId === id
-    if (!isThere) return { rows: [], rowCount: 0 }
+    if (!isThere || this.server.isStuck) return { rows: [], rowCount: 0 }
     this.transaction().ledger = { epoch: toEpoch, sequence: toSequence, epochId: toId }
     return { rows: [], rowCount: 1 }
   }
