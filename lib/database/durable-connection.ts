@@ -4,9 +4,13 @@
 import { connect } from './connection.js'
 import type { Database } from './database.js'
 
-/** Keeps stricter settings, which also wait for replicas. */
+/**
+ * Keeps stricter settings, which also wait for replicas. Set also if it is right already: what a session has not set
+ * itself follows the server's configuration, whenever that is changed.
+ */
 const WAIT_FOR_DISK = `
-  SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+  SELECT set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false)
+  FROM current_setting('synchronous_commit') s`
 
 /**
  * The server must detect a vanished worker: until then its backend holds the ledger's row, and the worker's successor

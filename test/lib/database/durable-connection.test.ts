@@ -3,9 +3,29 @@ import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import { connectDurably } from '../../../lib/database/durable-connection.js'
 import { createTestDatabase, startTestPostgres } from '../../support/database/postgres.js'
+import { eventually } from '../../support/eventually.js'
 
 const OPTIONS = { applicationName: 'test', connectTimeoutMs: 10_000 }
 const server = await startTestPostgres(t)
+
+t.test('synchronous_commit stays on in open sessions when the configuration of the server changes', async (t) => {
+  const database = await connectDurably(server.url, OPTIONS)
+  const owner = await connect(server.url, OPTIONS)
+  await owner.query('ALTER SYSTEM SET synchronous_commit = off')
+  await owner.query("ALTER SYSTEM SET work_mem = '5MB'")
+  t.teardown(async () => {
+    await owner.query('ALTER SYSTEM RESET ALL')
+    await owner.query('SELECT pg_reload_conf()')
+    await owner.close()
+  })
+  await owner.query('SELECT pg_reload_conf()')
+  await eventually('the session has read the configuration', 30_000, async () => {
+    const { rows } = await database.query<{ work_mem: string }>('SHOW work_mem')
+    return rows[0]?.work_mem === '5MB' ? true : undefined
+  })
+  t.same((await database.query('SHOW synchronous_commit')).rows, [{ synchronous_commit: 'on' }])
+  await database.close()
+})
 
 for (const [given, expected] of [['off', 'on'], ['local', 'local'], ['remote_apply', 'remote_apply']] as const) {
   t.test(`synchronous_commit ${given} becomes ${expected}`, async (t) => {
