@@ -79,6 +79,23 @@ t.test('a constraint that refuses some rows, or each of them', async (t) => {
   })
 })
 
+t.test('a trigger that raises an exception refuses its row, not the others', async (t) => {
+  const change = `
+    CREATE FUNCTION refuse_bad () RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF NEW.satellite_id = 'BAD' THEN
+        RAISE EXCEPTION 'satellite % is not ours', NEW.satellite_id;
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse_bad BEFORE INSERT ON telemetry FOR EACH ROW EXECUTE FUNCTION refuse_bad()`
+  const undo = 'DROP FUNCTION refuse_bad CASCADE'
+  const bad = Math.ceil(ROWS / 7)
+  const { reasons, ...rest } = await store(t, points((index) => index % 7 === 0 ? 'BAD' : 'OK'), change, undo)
+  t.strictSame(rest, { connections: 1, retries: 0, stored: ROWS - bad })
+  t.strictSame(reasons, Array(bad).fill('satellite BAD is not ours'))
+})
+
 for (const when of ['at once', 'at COMMIT']) {
   t.test(`rows refused because of another one, ${when}: the second is quarantined`, async (t) => {
     const deferred = when === 'at COMMIT' ? 'DEFERRABLE INITIALLY DEFERRED' : ''

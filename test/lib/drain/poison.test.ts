@@ -12,8 +12,9 @@ const rowOf = (value: number, id: Buffer | string = 'SAT'): Buffer =>
 const valueOf = (row: PlainRow): number => row.values[0] ?? -1
 const valuesOf = (rows: readonly Buffer[]): number[] => rows.map((row) => valueOf(decodeRows(row)[0]!))
 
-t.test('data errors are those of class 22 and 23 of the server, and nothing else', (t) => {
-  for (const code of ['22000', '22021', '22P02', '23505', '23514']) t.equal(isDataError(serverError(code)), true, code)
+t.test('data errors are those of class 22, 23 and P0 of the server, and nothing else', (t) => {
+  const codes = ['22000', '22021', '22P02', '23505', '23514', 'P0001', 'P0002']
+  for (const code of codes) t.equal(isDataError(serverError(code)), true, code)
   for (const code of ['08006', '40001', '42P01', '53100', '57P01']) t.equal(isDataError(serverError(code)), false, code)
   for (const error of [connectionLost(), new Error('22021'), null, '22021', { code: '22021' }]) {
     t.equal(isDataError(error), false)
