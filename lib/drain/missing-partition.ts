@@ -7,7 +7,7 @@ import { inStream } from '../database/stream-tables.js'
 import { DAY_MS } from '../config/setting-types.js'
 import { makePartitions } from '../schema/partitions.js'
 import type { PoisonRow } from './commit.js'
-import { separatePoison } from './poison.js'
+import { isDataError, separatePoison } from './poison.js'
 
 /**
  * Separates rows, one of which the server refused (`cause`), into accepted and refused ones, after creating the
@@ -31,11 +31,22 @@ export async function separateRefused (
   return { good: [...separated.good, ...good], poison: [...stillRefused, ...poison] }
 }
 
-/** Creates the partitions that these rows need. A time that no partition can cover does not affect the other rows. */
+/**
+ * Creates the partitions that these rows need. A time that no partition can cover does not affect the other rows, nor
+ * does a day whose partition is refused, for instance because rows of that day are in a DEFAULT partition: rows that
+ * need it go into quarantine.
+ */
 async function makePartitionsFor (db: Database, stream: Stream, rows: readonly Buffer[]): Promise<void> {
   const timeMs = ({ buffer, byteOffset, length }: Buffer): number =>
     Math.floor(rowTimeMicros(new DataView(buffer, byteOffset, length), 0) / 1000)
   const times = rows.map(timeMs)
   const days = new Map(times.map((time) => [Math.floor(time / DAY_MS), time]))
-  await makePartitions(inStream(db, stream.name), [...days.values()])
+  const session = inStream(db, stream.name)
+  const refuses = async (wanted: readonly number[]): Promise<boolean> =>
+    await makePartitions(session, wanted).then(() => false, (error: unknown) => {
+      if (isDataError(error)) return true
+      throw error
+    })
+  if (!await refuses([...days.values()])) return
+  for (const time of days.values()) await refuses([time])
 }

@@ -96,6 +96,17 @@ t.test('a trigger that raises an exception refuses its row, not the others', asy
   t.strictSame(reasons, Array(bad).fill('satellite BAD is not ours'))
 })
 
+t.test('a partition that cannot be made beside a DEFAULT one holds up nothing', async (t) => {
+  const later = NOW + 30 * DAY_MS * 1000
+  const change = `
+    CREATE TABLE telemetry_rest PARTITION OF telemetry DEFAULT;
+    INSERT INTO telemetry ("time", satellite_id) VALUES (to_timestamp(${later / 1e6}), 'THERE')`
+  const mixed: readonly PlainPoint[] = [['A', NOW, 11], ['A', later, 11], ['A', NOW + 1, 1]]
+  const { reasons, ...rest } = await store(t, mixed, change, 'DROP TABLE telemetry_rest')
+  t.strictSame(rest, { connections: 1, retries: 0, stored: mixed.length + 1 })
+  t.match(reasons, [/no partition of relation "anomalies"/], 'the anomaly of that day')
+})
+
 for (const when of ['at once', 'at COMMIT']) {
   t.test(`rows refused because of another one, ${when}: the second is quarantined`, async (t) => {
     const deferred = when === 'at COMMIT' ? 'DEFERRABLE INITIALLY DEFERRED' : ''
