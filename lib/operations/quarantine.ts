@@ -5,6 +5,7 @@
  * COMMIT whose answer was lost stores a row twice.
  */
 import type { Catalogue, Stream } from '../../protocol/catalogue.js'
+import { isAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
 import { rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
 import { storeRows } from '../drain/commit.js'
 import type { Database } from '../database/database.js'
@@ -53,6 +54,7 @@ const CHUNK_ROWS = 1_000
 const REASONS_MAX = 20
 const OTHER_REASONS = 'other reasons'
 const UNREADABLE = 'the row is not kept in a form that COPY accepts; see its JSON'
+const ANOMALY = 'the row is an anomaly; only points are stored again'
 const STRANGE = 'the catalogue in force does not have the stream of the row'
 
 interface SelectedRow {
@@ -152,7 +154,8 @@ async function retryChunk (
   const waiting: WaitingRow[] = []
   for (const { id, stream: name, row_bytes: bytes } of rows) {
     const stream = streamOf(name, catalogue)
-    if (stream === null) refuse(outcome, STRANGE)
+    if (bytes !== null && isAnomalyRow(bytes)) refuse(outcome, ANOMALY)
+    else if (stream === null) refuse(outcome, STRANGE)
     else if (bytes !== null && readsAsRow(bytes)) waiting.push({ id, stream, bytes })
     else refuse(outcome, UNREADABLE)
   }

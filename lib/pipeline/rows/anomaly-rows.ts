@@ -168,6 +168,18 @@ export function anomalyRowEnd (view: DataView, start: number): number {
   return at
 }
 
+/** Whether the bytes are an anomaly row. Those of a point with as many fields have no severity and side. */
+export function isAnomalyRow (bytes: Buffer): boolean {
+  try {
+    const view = viewOf(bytes)
+    if (view.getInt16(0) !== ANOMALY_COLUMNS.length || anomalyRowEnd(view, 0) !== bytes.length) return false
+    const { severity, side } = readAnomalyRow(bytes)
+    return SEVERITIES.some((each) => each === severity) && ANOMALY_SIDES.some((each) => each === side)
+  } catch {
+    return false
+  }
+}
+
 /** Decodes one anomaly row. */
 export function readAnomalyRow (row: Buffer): Anomaly {
   const view = viewOf(row)

@@ -1,7 +1,9 @@
 /** Payloads: points and anomalies are written, read, and matched to each other. */
 import t from 'tap'
 import * as fc from 'fast-check'
-import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../../../../lib/pipeline/rows/anomaly-rows.js'
+import {
+  anomalyRowEnd, isAnomalyRow, pointsOfAnomalies, readAnomalyRow
+} from '../../../../lib/pipeline/rows/anomaly-rows.js'
 import { anomaliesOf, anomalyCountOf, telemetryOf } from '../../../../lib/pipeline/rows/payload.js'
 import { rowToPoint } from '../../../../lib/pipeline/rows/rows.js'
 import { splitRows } from '../../../../lib/drain/poison.js'
@@ -49,6 +51,19 @@ t.test('property: a payload has its points, and one anomaly per value beyond a l
         owner['satellite_id'] === points[index]![0] && rows.indexOf(owners[at]!) <= index
     })
   }), { numRuns: 500 })
+  t.end()
+})
+
+t.test('bytes are told to be an anomaly, or not', (t) => {
+  const payload = payloadOf([['A', TIME, 11, 12]])
+  const [anomaly, other] = anomalyRows(payload) as [Buffer, Buffer]
+  t.ok(isAnomalyRow(anomaly))
+  const six = Buffer.concat([anomaly.subarray(0, anomaly.indexOf(METRICS[0].name) - 4), ...Array<Buffer>(6).fill(
+    Buffer.from([0, 0, 0, 8, ...Buffer.from('critical')]))])
+  const others = [
+    ...splitRows([telemetryOf(payload)]), six, Buffer.concat([anomaly, other]), anomaly.subarray(0, -1), Buffer.alloc(0)
+  ]
+  t.strictSame(others.filter(isAnomalyRow), [])
   t.end()
 })
 
