@@ -213,7 +213,9 @@ export async function copyRows (
 
 /** Detects a truncated stream, and rows mistaken for the trailer. */
 function assertTaken ({ table }: CopyTarget, copied: number, rows: number): void {
-  if (copied !== rows) throw new Error(`COPY into ${table} took ${copied} rows of ${rows}`)
+  if (copied !== rows) {
+    throw new Error(`COPY into ${table} took ${copied} rows of ${rows}: does a trigger of that table leave rows out?`)
+  }
 }
 
 /** @param poison at most POISON_ROWS_MAX rows */
