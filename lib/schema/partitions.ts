@@ -50,9 +50,7 @@ export async function planPartitions (
 ): Promise<string | null> {
   const times = `'{${timesAround(settings, nowMs).map(time => new Date(time).toISOString()).join(',')}}'`
   const statement = `SELECT orbitstream_make_partitions(${times}, ${SPANS_MAX})`
-  const { rows } = await database.query<{ exists: boolean }>(
-    "SELECT to_regproc('public.orbitstream_without_partition') IS NOT NULL AS exists")
-  if (rows[0]?.exists !== true) return statement
+  if (!await makesPartitions(database)) return statement
   const { rowCount } = await database.query(`SELECT public.orbitstream_without_partition(${times})`)
   return rowCount === 0 ? null : statement
 }
@@ -94,10 +92,46 @@ export async function dropPartitions (
   })
 }
 
-/** Drops rollups of days that telemetry no longer covers, and forgets satellites without points. */
+/**
+ * Drops rollups of days that telemetry no longer covers, and forgets satellites without points. Like dropPartitions one
+ * at a time with those that make partitions: points of an earlier day, and the notes that they are late, must not come
+ * in between the look at what telemetry covers and the end.
+ */
 export async function dropRollups (database: Session, width: '10s' | '1m'): Promise<void> {
-  const values = [width, DROPPED_TABLES_MAX]
-  await untilNone(() => names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', values))
+  const drop = (): Promise<string[]> =>
+    names(database, 'SELECT public.orbitstream_drop_rollups($1, $2) AS name', [width, DROPPED_TABLES_MAX])
+  if (!await makesPartitions(database)) {
+    await untilNone(drop)
+    return
+  }
+  await untilNone(async () => {
+    // Without a lock first, as there.
+    if (!await isBeyondPoints(database, width)) return []
+    await database.query('BEGIN')
+    await database.query('LOCK TABLE ONLY public.anomalies, ONLY public.telemetry IN SHARE UPDATE EXCLUSIVE MODE')
+    const dropped = await drop()
+    await database.query('COMMIT')
+    return dropped
+  })
+}
+
+/** Whether there is anything of days before all partitions of telemetry. */
+async function isBeyondPoints (database: Session, width: '10s' | '1m'): Promise<boolean> {
+  const { rows } = await database.query<{ some: boolean }>(`
+    SELECT EXISTS (SELECT FROM public.orbitstream_expired(ARRAY['rollup_${width}'], NULL))
+           OR EXISTS (SELECT FROM public.rollup_dirty WHERE bucket < kept_from)
+           OR EXISTS (SELECT FROM public.rollup_failed WHERE bucket < kept_from)
+           OR EXISTS (SELECT FROM public.satellites_late WHERE "time" < kept_from)
+           OR EXISTS (SELECT FROM public.satellites_last WHERE "time" < kept_from) AS some
+    FROM (SELECT min(lower_bound) AS kept_from FROM public.orbitstream_partitions()) points`)
+  return rows[0]?.some === true
+}
+
+/** False: TimescaleDB does, or there is no schema yet. */
+async function makesPartitions (database: Session): Promise<boolean> {
+  const { rows } = await database.query<{ exists: boolean }>(
+    "SELECT to_regproc('public.orbitstream_without_partition') IS NOT NULL AS exists")
+  return rows[0]?.exists === true
 }
 
 function timesAround ({ retentionMs }: PartitionSettings, nowMs: number): number[] {

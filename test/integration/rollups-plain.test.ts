@@ -6,11 +6,13 @@ import type { Database } from '../../lib/database/database.js'
 import { fillRollups } from '../../lib/upkeep/rollup/fill.js'
 import { startMaintenance } from '../../lib/upkeep/maintenance.js'
 import { migrate } from '../../lib/schema/migrate.js'
+import { dropRollups } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/setting-types.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
 import { METRICS } from '../support/points/built-in.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../support/database/postgres.js'
 import { oddValues } from '../support/database/odd-values.js'
+import { eventually } from '../support/eventually.js'
 import { runIngest, type Outcome } from '../support/programs/command.js'
 import { RETAINED, setBack, storeAnomalies } from '../support/database/retention.js'
 import { documentIsCovered, rollUp, sameAnswers, SCHEMA_SETTINGS } from '../support/answers/same-answers.js'
@@ -363,5 +365,27 @@ t.test('retention drops expired points, anomalies, rollups and satellites, and n
   const kept = [...RETAINED.slice(1).map(() => 'kept 3 young 1'), 'kept 1 young 1']
   t.same(await counts(), kept, 'one of 10 days applies from the next start')
   await rollUp(database)
+  t.equal(await differences(database), SAME)
+})
+
+t.test('points of an earlier day that come in while rollups are dropped are not forgotten', async t => {
+  const url = await createTestDatabase(server)
+  const [database, keeper, holder, watcher] =
+    [await open(t, url), await open(t, url), await open(t, url), await open(t, url)]
+  await migrate(database, SCHEMA_SETTINGS)
+  await database.query("INSERT INTO rollup_dirty (bucket) VALUES (now() - interval '30 days')")
+  await holder.query('BEGIN; SELECT FROM rollup_dirty FOR UPDATE')
+  const waits = async ({ backendPid }: Database): Promise<true | undefined> => (await watcher.query(
+    'SELECT FROM pg_locks WHERE pid = $1 AND NOT granted', [backendPid])).rowCount > 0 || undefined
+  const dropped = dropRollups(keeper, '10s')
+  await eventually('dropping waits', 10_000, async () => await waits(keeper))
+  const store = await pointStore(database)
+  let isStored = false
+  const stored = store([point('A', Date.now() - 20 * DAY_MS)]).then(() => { isStored = true })
+  await eventually('the point is stored, or waits', 10_000, async () => isStored || await waits(database))
+  await holder.query('COMMIT')
+  await Promise.all([dropped, stored])
+  t.equal(await differences(database), SAME)
+  await rollUp(keeper)
   t.equal(await differences(database), SAME)
 })
