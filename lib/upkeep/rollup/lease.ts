@@ -11,14 +11,15 @@ const LEASE_MS = 60_000
 export class FillLease {
   private readonly holder = randomUUID()
 
-  /** Takes or renews it; false: another holder has it. */
+  /** Takes or renews it; false: another holder has it. None lasts longer than this if its clock was not set back. */
   async take (database: Session): Promise<boolean> {
     const { rowCount } = await database.query(`
       UPDATE public.rollup_filler
       SET holder = $1, expires_at = clock_timestamp() + $2::double precision * interval '1 ms'
       WHERE only_row = (
         SELECT only_row FROM public.rollup_filler
-        WHERE holder = $1 OR expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED
+        WHERE holder = $1 OR expires_at < clock_timestamp()
+          OR expires_at > clock_timestamp() + $2::double precision * interval '1 ms' FOR UPDATE SKIP LOCKED
       )`,
     [this.holder, LEASE_MS])
     return rowCount === 1
