@@ -226,6 +226,13 @@ t.test('an overdue policy is run on its behalf', async t => {
   meanwhile = { age: 1 }
   t.same(await run(430), [])
   t.match(lines, [/rollup_10s is overdue/, /rollup_1m is overdue/, /rollup_\w+ runs again/, /rollup_\w+ runs again/])
+  meanwhile = { age: -86_400 }
+  calls.length = 0
+  t.same(await run(450), [], 'the clock of the server was set back')
+  t.same((await run(560)).toSorted(), ['rollup_10s', 'rollup_1m'], 'they would wait until it is there again')
+  t.not(calls.length, 0)
+  meanwhile = { age: 1 }
+  t.same(await run(580), [])
 })
 
 t.test('a minute whose refresh fails affects no other, until it succeeds', async t => {

@@ -17,13 +17,13 @@ import { callRefresh, forgetFailed, isolating, MINUTE_MS, type RollupView } from
 
 export interface OverduePolicy {
   readonly view: string
-  /** Since its last successful run, or since this server first saw it. */
+  /** Since its last successful run, or since this server first saw that there was none. */
   readonly seconds: number
 }
 
 interface PolicyRow {
   readonly view: string
-  /** Null: it never ran. */
+  /** Null: it never ran. Below 0: the clock of the server was set back since, and TimescaleDB waits for that time. */
   readonly age: number | null
   readonly every: number
   readonly running: boolean
@@ -41,7 +41,7 @@ export class PolicyWatch {
   /** Overdue policies. */
   overdue: readonly OverduePolicy[] = []
   private lookDueMs = 0
-  /** When policies that never ran were first seen, on the monotonic clock. */
+  /** When policies that never ran were first seen, on the monotonic clock, or those that ran in the future. */
   private readonly firstSeenMs = new Map<string, number>()
   /** By view, where its refresh continues; empty: none is in progress. */
   private readonly cursors = new Map<RollupView, number>()
@@ -71,7 +71,10 @@ export class PolicyWatch {
   }
 
   private secondsSince ({ view, age }: PolicyRow): number {
-    if (age !== null) return age
+    if (age !== null && age >= 0) {
+      this.firstSeenMs.delete(view)
+      return age
+    }
     const seenMs = this.firstSeenMs.get(view) ?? this.nowMs()
     this.firstSeenMs.set(view, seenMs)
     return (this.nowMs() - seenMs) / 1000
