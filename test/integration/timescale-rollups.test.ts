@@ -235,15 +235,41 @@ t.test('an overdue policy is run on its behalf', async t => {
   t.same(await run(580), [])
 })
 
+/** Whether a refresh is of a span with this time. */
+function covers (sql: string, timeMs: number): boolean {
+  const [from = NaN, to = NaN] = (sql.match(/[\d-]+T[\d:.]+Z/g) ?? []).map((text) => Date.parse(text))
+  return from <= timeMs && timeMs < to
+}
+
+const damaged = (): Error => Object.assign(new DatabaseError('damaged', 7, 'error'), { code: 'XX001' })
+
+t.test('a minute that fails in the place of a policy is known until it succeeds', async t => {
+  const database = await open(t)
+  const badMs = minute(100 * MINUTE_MS)
+  await storeAt(database, badMs, badMs + 10 * MINUTE_MS)
+  await database.query(`SELECT alter_job(job_id, scheduled => true, next_start => 'infinity')
+    FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'`)
+  const failing = meddled(database, (sql) => (
+    sql.includes('rollup_10s') && covers(sql, badMs) ? Promise.reject(damaged()) : Promise.resolve(true)))
+  let nowMs = 0
+  const watch = new PolicyWatch(silentLog, () => nowMs)
+  const failed = async (server: Database, seconds: number): Promise<object[]> => {
+    nowMs = seconds * 1_000
+    await watch.run(server, Infinity)
+    return (await database.query('SELECT width, bucket FROM rollup_failed')).rows
+  }
+  t.same(await failed(failing, 0), [])
+  t.same(await failed(failing, 200), [{ width: '1m', bucket: new Date(badMs) }])
+  t.same(await rolledUp(database), [1, 1])
+  t.same(await failed(database, 400), [])
+  t.same(await rolledUp(database), [2, 2])
+})
+
 t.test('a minute whose refresh fails affects no other, until it succeeds', async t => {
   const database = await open(t)
   const badMs = minute(5 * HOUR_MS)
   await storeAt(database, ...[-1, 0, 1, 2].map((minutes) => badMs + minutes * MINUTE_MS))
-  const failing = meddled(database, (sql) => {
-    const [from = NaN, to = NaN] = (sql.match(/[\d-]+T[\d:.]+Z/g) ?? []).map((text) => Date.parse(text))
-    if (from > badMs || badMs >= to) return Promise.resolve(true)
-    return Promise.reject(Object.assign(new DatabaseError('damaged', 7, 'error'), { code: 'XX001' }))
-  })
+  const failing = meddled(database, (sql) => covers(sql, badMs) ? Promise.reject(damaged()) : Promise.resolve(true))
   await rollUpAll(failing)
   t.same(await rolledUp(database), [3, 3])
   const failed = await database.query('SELECT width, bucket, sqlstate, reason FROM rollup_failed')
