@@ -235,6 +235,39 @@ t.test('an overdue policy is run on its behalf', async t => {
   t.same(await run(580), [])
 })
 
+t.test('what policies do not reach after a long pause is refreshed', async t => {
+  const database = await open(t)
+  await storeAt(database, minute(4 * HOUR_MS))
+  await database.query('DELETE FROM rollup_dirty')
+  let startedMs = Date.now() - 5 * HOUR_MS
+  const server = new Proxy(database, {
+    get: (target, key) => key === 'query'
+      ? async (sql: string, values?: unknown[]) => {
+        const outcome = await target.query(sql, values)
+        return sql.includes('job_stats')
+          ? { ...outcome, rows: outcome.rows.map((row) => ({ ...row, startedMs })) }
+          : outcome
+      }
+      : Reflect.get(target, key) as unknown
+  })
+  let nowMs = 0
+  const watch = new PolicyWatch(silentLog, () => nowMs)
+  const run = async (): Promise<number[]> => {
+    await watch.run(server, Infinity)
+    nowMs += 10_000
+    return await column(database, 'SELECT count(*)::int AS value FROM rollup_dirty')
+  }
+  t.same(await run(), [0])
+  startedMs += 30 * MINUTE_MS
+  t.same(await run(), [0], 'the next run reaches all that may have come')
+  startedMs = Date.now()
+  t.not((await run())[0], 0)
+  await rollUpAll(database)
+  t.same(await rolledUp(database), [1, 1])
+  const [noted] = await left(database)
+  t.same(await run(), [noted], 'noted once')
+})
+
 /** Whether a refresh is of a span with this time. */
 function covers (sql: string, timeMs: number): boolean {
   const [from = NaN, to = NaN] = (sql.match(/[\d-]+T[\d:.]+Z/g) ?? []).map((text) => Date.parse(text))

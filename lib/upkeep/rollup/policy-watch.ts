@@ -5,7 +5,7 @@
  *
  * After a database crash during a refresh TimescaleDB waits five to eleven minutes, and a server with too few
  * background workers may never run the policy. A running policy is never interfered with, however long it takes; a
- * paused one stays paused.
+ * paused one stays paused. What policies do not reach when they run again is noted, as if it had come late.
  */
 import { sqlState } from '../../database/connection.js'
 import type { Session } from '../../database/database.js'
@@ -27,6 +27,10 @@ interface PolicyRow {
   readonly age: number | null
   readonly every: number
   readonly running: boolean
+  /** Whether it is not paused. */
+  readonly scheduled: boolean
+  /** When its last run began, if that has succeeded; milliseconds since 1970. */
+  readonly startedMs: number | null
 }
 
 /** A check costs some milliseconds; the policies run every 20 s and every minute. */
@@ -36,6 +40,8 @@ const GRACE_SECONDS = 40
 /** Per refresh, so that other maintenance is not delayed. */
 const PART_MS = 600_000
 const VIEWS = ['rollup_10s', 'rollup_1m'] as const
+/** From one run to the next: after longer, that one does not reach rows that came late just after the first. */
+const RUNS_APART_MS_MAX = 1_800_000
 
 export class PolicyWatch {
   /** Overdue policies. */
@@ -43,6 +49,8 @@ export class PolicyWatch {
   private lookDueMs = 0
   /** When policies that never ran were first seen, on the monotonic clock, or those that ran in the future. */
   private readonly firstSeenMs = new Map<string, number>()
+  /** By view, when the last known run of its policy began. */
+  private readonly startedMs = new Map<string, number>()
   /** By view, where its refresh continues; empty: none is in progress. */
   private readonly cursors = new Map<RollupView, number>()
 
@@ -58,7 +66,9 @@ export class PolicyWatch {
 
   private async look (database: Session): Promise<void> {
     this.lookDueMs = this.nowMs() + LOOK_INTERVAL_MS
-    const rows = await readPolicies(database)
+    const policies = await readPolicies(database)
+    for (const policy of policies) await this.noteUnreached(database, policy)
+    const rows = policies.filter(({ scheduled }) => scheduled)
     const overdue = rows.flatMap((row) => {
       const seconds = this.secondsSince(row)
       return seconds > row.every + GRACE_SECONDS ? [{ view: row.view, seconds, running: row.running }] : []
@@ -68,6 +78,16 @@ export class PolicyWatch {
     // Minutes are built from ten-second rollups: always refresh those first.
     const beginMs = Math.floor((await serverTimeMs(database) - REFRESH_FROM_MS) / PART_MS) * PART_MS
     for (const view of VIEWS) this.cursors.set(view, beginMs)
+  }
+
+  private async noteUnreached (database: Session, { view, startedMs }: PolicyRow): Promise<void> {
+    if (startedMs === null) return
+    const beforeMs = this.startedMs.get(view) ?? startedMs
+    if (startedMs - beforeMs > RUNS_APART_MS_MAX) {
+      await database.query('SELECT public.orbitstream_enter_span($1, $2)',
+        [new Date(beforeMs - REFRESH_FROM_MS), new Date(startedMs)])
+    }
+    this.startedMs.set(view, startedMs)
   }
 
   private secondsSince ({ view, age }: PolicyRow): number {
@@ -126,17 +146,20 @@ export class PolicyWatch {
 async function readPolicies (database: Session): Promise<PolicyRow[]> {
   // Literals, which stand for the views of the session's stream.
   const { rows } = await database.query<Omit<PolicyRow, 'view'> & { readonly width: string }>(`
-    SELECT CASE view WHEN 'rollup_10s' THEN '10s' ELSE '1m' END AS width, age, every, running FROM (
+    SELECT CASE view WHEN 'rollup_10s' THEN '10s' ELSE '1m' END AS width, age, every, running, scheduled, "startedMs"
+    FROM (
       SELECT coalesce(c.view_name, j.hypertable_name)::text AS view,
              extract(epoch FROM now() - nullif(s.last_successful_finish, '-infinity'))::double precision AS age,
              extract(epoch FROM j.schedule_interval)::double precision AS every,
-             coalesce(s.job_status = 'Running', false) AS running
+             coalesce(s.job_status = 'Running', false) AS running, j.scheduled,
+             CASE WHEN s.job_status <> 'Running' AND s.last_run_status = 'Success' AND isfinite(s.last_run_started_at)
+               THEN (extract(epoch FROM s.last_run_started_at) * 1000)::double precision END AS "startedMs"
       FROM timescaledb_information.jobs j
       LEFT JOIN timescaledb_information.job_stats s USING (job_id)
       LEFT JOIN timescaledb_information.continuous_aggregates c
         ON c.materialization_hypertable_schema = j.hypertable_schema
         AND c.materialization_hypertable_name = j.hypertable_name
-      WHERE j.proc_name = 'policy_refresh_continuous_aggregate' AND j.scheduled
+      WHERE j.proc_name = 'policy_refresh_continuous_aggregate'
         AND 'public' IN (j.hypertable_schema, c.view_schema)
     ) policies WHERE view IN ('rollup_10s', 'rollup_1m')`)
   return rows.map(({ width, ...row }) => ({ ...row, view: `rollup_${width}` }))
