@@ -10,18 +10,18 @@ import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
 const SUMMARY_LOCK_TIMEOUT = '500ms'
 
 export class Summaries {
-  /** By index: rows ever inserted into its partition when it was last summarised. */
+  /** By index: how much was in its partition when it was last summarised. */
   private readonly summarised = new Map<string, string>()
 
   constructor (private readonly streams: readonly string[], private readonly which: 'time' | 'satellites') {}
 
   /** Only where rows were added since the last time: each call reads the whole revmap of the index. */
   async run (database: Database): Promise<void> {
-    const { rows } = await database.query<{ index: string, inserted: string }>(
+    const { rows } = await database.query<{ index: string, filled: string }>(
       INDEXES, [this.streams, this.which === 'time'])
-    for (const { index, inserted } of rows) {
-      if (this.summarised.get(index) === inserted) continue
-      if (await summariseIndex(database, index)) this.summarised.set(index, inserted)
+    for (const { index, filled } of rows) {
+      if (this.summarised.get(index) === filled) continue
+      if (await summariseIndex(database, index)) this.summarised.set(index, filled)
     }
     const present = new Set(rows.map(row => row.index))
     for (const index of this.summarised.keys()) {
@@ -44,14 +44,21 @@ async function summariseIndex (database: Database, index: string): Promise<boole
   }
 }
 
-/** BRIN indexes of non-empty partitions or chunks, newest first, except those being vacuumed. $2: on time alone. */
+/**
+ * BRIN indexes of non-empty partitions or chunks, newest first, except those being vacuumed; and how many rows were
+ * ever inserted there, or its size on a server that does not count them (track_counts). $2: on time alone.
+ */
 const INDEXES = `
-  SELECT i.indexrelid::regclass::text AS index, pg_stat_get_tuples_inserted(h.inhrelid)::text AS inserted
-  FROM pg_inherits h
-  JOIN pg_index i ON i.indrelid = h.inhrelid
-  JOIN pg_class c ON c.oid = i.indexrelid
-  JOIN pg_am a ON a.oid = c.relam
-  WHERE h.inhparent = ANY (SELECT ('public.' || name)::regclass FROM unnest($1::text[]) name)
-    AND a.amname = 'brin' AND (i.indnatts = 1) = $2 AND pg_stat_get_tuples_inserted(h.inhrelid) > 0
-    AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid = h.inhrelid)
-  ORDER BY h.inhrelid DESC`
+  SELECT index, filled::text FROM (
+    SELECT i.indexrelid::regclass::text AS index, h.inhrelid AS partition,
+           CASE WHEN current_setting('track_counts')::boolean THEN pg_stat_get_tuples_inserted(h.inhrelid)
+             ELSE pg_relation_size(h.inhrelid) END AS filled
+    FROM pg_inherits h
+    JOIN pg_index i ON i.indrelid = h.inhrelid
+    JOIN pg_class c ON c.oid = i.indexrelid
+    JOIN pg_am a ON a.oid = c.relam
+    WHERE h.inhparent = ANY (SELECT ('public.' || name)::regclass FROM unnest($1::text[]) name)
+      AND a.amname = 'brin' AND (i.indnatts = 1) = $2
+      AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid = h.inhrelid)
+  ) found
+  WHERE filled > 0 ORDER BY partition DESC`

@@ -1,0 +1,44 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import { connect } from '../../../lib/database/connection.js'
+import type { Database } from '../../../lib/database/database.js'
+import { DAY_MS } from '../../../lib/config/setting-types.js'
+import { migrate } from '../../../lib/schema/migrate.js'
+import { Summaries } from '../../../lib/upkeep/summaries.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
+
+const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
+
+const server = await startTestPostgres(t)
+
+async function migrated (t: Test, url: string): Promise<Database> {
+  const database = await connect(url, OPTIONS)
+  t.teardown(() => database.close())
+  await migrate(database, { retentionMs: 10 * DAY_MS, log: silentLog })
+  return database
+}
+
+function nameOf (timeMs: number): string {
+  return `telemetry_p${new Date(timeMs).toISOString().slice(0, 10).replaceAll('-', '')}`
+}
+
+t.test('new pages are summarised where the server does not count rows', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await database.query('CREATE EXTENSION pageinspect')
+  await database.query(`DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET track_counts = off', current_database()); END $$`)
+  const writer = await connect(url, OPTIONS)
+  t.teardown(() => writer.close())
+  const partition = nameOf(Date.now())
+  const summaries = new Summaries(['telemetry'], 'satellites')
+  for (const turn of [1, 2]) {
+    await writer.query(
+      "INSERT INTO telemetry SELECT date_trunc('day', now()), 'SAT-' || i FROM generate_series(1, 5000) i")
+    await summaries.run(writer)
+    const { rows: [row] } = await writer.query<{ pages: number, found: number }>(`
+      SELECT (pg_relation_size('${partition}') / 8192)::int AS pages, count(*)::int AS found
+      FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1)) WHERE pages <> '(0,0)'`)
+    t.ok(row !== undefined && row.pages > 10 && row.found === row.pages, `turn ${turn}`)
+  }
+})
