@@ -4,7 +4,7 @@
  */
 import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
-import { LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
+import { LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from '../database/sqlstates.js'
 
 /** Less than deadlock_timeout (1 s), after which a waiter cancels an autovacuum. */
 const SUMMARY_LOCK_TIMEOUT = '500ms'
@@ -30,7 +30,7 @@ export class Summaries {
   }
 }
 
-/** False: another session has locked the table; retried with the next run. */
+/** False: another session has locked the table, or dropped it; retried with the next run if it is still there. */
 async function summariseIndex (database: Database, index: string): Promise<boolean> {
   try {
     // The setting is evaluated first, and ends with this statement.
@@ -39,7 +39,7 @@ async function summariseIndex (database: Database, index: string): Promise<boole
       [index, SUMMARY_LOCK_TIMEOUT])
     return true
   } catch (error) {
-    if (sqlState(error) === LOCK_NOT_AVAILABLE) return false
+    if ([LOCK_NOT_AVAILABLE, UNDEFINED_TABLE].includes(sqlState(error) ?? '')) return false
     throw error
   }
 }

@@ -4,6 +4,7 @@ import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { migrate } from '../../../lib/schema/migrate.js'
+import { makePartitions } from '../../../lib/schema/partitions.js'
 import { Summaries } from '../../../lib/upkeep/summaries.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
@@ -41,4 +42,26 @@ t.test('new pages are summarised where the server does not count rows', async t 
       FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1)) WHERE pages <> '(0,0)'`)
     t.ok(row !== undefined && row.pages > 10 && row.found === row.pages, `turn ${turn}`)
   }
+})
+
+t.test('a partition that another host drops meanwhile is not missed', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  await makePartitions(database, [-2, -3].map(day => Date.now() + day * DAY_MS))
+  await database.query(
+    "INSERT INTO telemetry SELECT now() - day * interval '24 hours', 'A' FROM generate_series(2, 3) day")
+  await database.query('SELECT pg_stat_force_next_flush()')
+  let isDropped = false
+  const query = async (sql: string, values?: unknown[]): Promise<unknown> => {
+    if (sql.includes('brin_summarize') && !isDropped) {
+      isDropped = true
+      await database.query(`DROP TABLE ${nameOf(Date.now() - 2 * DAY_MS)}`)
+    }
+    return await database.query(sql, values)
+  }
+  const overtaken = new Proxy(database, {
+    get: (target, key) => key === 'query' ? query : Reflect.get(target, key) as unknown
+  })
+  await new Summaries(['telemetry'], 'time').run(overtaken)
+  t.ok(isDropped)
 })
