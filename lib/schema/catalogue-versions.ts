@@ -15,7 +15,7 @@
 import { strict as assert } from 'node:assert'
 import { hostname } from 'node:os'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
-import { parseCatalogue } from '../catalogue/catalogue-file.js'
+import { FILE_BYTES_MAX, parseCatalogue } from '../catalogue/catalogue-file.js'
 import { catalogueJson } from '../catalogue/catalogue-json.js'
 import {
   NO_CHANGE, compareCatalogues, firstEvolution, isSameCatalogue, type Evolution
@@ -59,6 +59,11 @@ interface Row {
 /** Versions of a page of the history. */
 const HISTORY_MAX = 1_000
 const COLUMNS = 'version, changed_at, changed_by, catalogue'
+/**
+ * More than a file can become: JSON writes out what is left to defaults, a quarter of a kilobyte for each metric, and
+ * quotes text, which at most doubles it.
+ */
+const STORED_BYTES_MAX = 4 * FILE_BYTES_MAX
 
 /** The catalogue in force: the one stored last, else the built-in one. */
 export async function readCatalogue (database: Database): Promise<Catalogue> {
@@ -131,7 +136,7 @@ export async function storeCatalogue (
   }
   if (!isToBeStored({ inForce, catalogue })) return false
   const json = JSON.stringify(catalogueJson(catalogue))
-  const again = parseCatalogue(json)
+  const again = parseCatalogue(json, STORED_BYTES_MAX)
   assert(again.ok && isSameCatalogue(again.catalogue, catalogue), 'a catalogue can be read again')
   await database.query('INSERT INTO public.catalogue (version, changed_by, catalogue) VALUES ($1, $2, $3)',
     [now.version + 1, changedBy, json])
@@ -176,7 +181,7 @@ async function hasTable (database: Database): Promise<boolean> {
 }
 
 function catalogueOf (row: Row): Catalogue {
-  const parsed = parseCatalogue(JSON.stringify(row.catalogue))
+  const parsed = parseCatalogue(JSON.stringify(row.catalogue), STORED_BYTES_MAX)
   if (parsed.ok) return parsed.catalogue
   const faults = parsed.faults.map(({ path, message }) => `${path} ${message}`).join('; ')
   throw new StartupError(

@@ -7,7 +7,9 @@ import { streamSql } from '../../../lib/database/stream-tables.js'
 import { isSameCatalogue } from '../../../lib/catalogue/evolution.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { createLogger } from '../../../lib/support/log.js'
-import { readCatalogue, readCatalogueHistory } from '../../../lib/schema/catalogue-versions.js'
+import {
+  readCatalogue, readCatalogueHistory, readVersion, storeCatalogue
+} from '../../../lib/schema/catalogue-versions.js'
 import { migrate, migrateSchema, planSettings } from '../../../lib/schema/migrate.js'
 import type { Catalogue } from '../../../protocol/catalogue.js'
 import { BUILT_IN } from '../../support/points/built-in.js'
@@ -265,6 +267,21 @@ t.test('a stored catalogue that cannot be understood is refused, whatever is pro
       migrate(database, { ...SETTINGS, proposed }),
       { name: 'StartupError', message: /a version \(2\) that this OrbitStream does not understand: .*type/ })
   }
+})
+
+t.test('a catalogue whose stored form is larger than a file may be comes back as it went in', async (t) => {
+  const { database } = await emptyDatabase()
+  await migrate(database, { ...SETTINGS, proposed: ONE })
+  // JSON escapes each quote.
+  const metrics = Array.from({ length: 250 }, (_, index) =>
+    `m${index}: { id: ${index + 1}, description: '${'"'.repeat(500)}' }`).join(', ')
+  const streams = Array.from({ length: 16 }, (_, index) => `s${index}: { id: ${index + 2}, metrics: { ${metrics} } }`)
+  const parsed = parseCatalogue(
+    `{ catalogue: 1, streams: { telemetry: { metrics: { voltage: { id: 1 } } }, ${streams.join(', ')} } }`)
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  const { catalogue } = parsed
+  t.ok(await storeCatalogue(database, { inForce: await readVersion(database), catalogue }))
+  t.ok(isSameCatalogue(await readCatalogue(database), catalogue))
 })
 
 t.test('numbers and text at the edges come back from the database as they went in', async (t) => {
