@@ -4,8 +4,10 @@
  * A row is rewritten while its step is in progress and once at its end. Storing a row twice is harmless, so one whose
  * COMMIT was not answered is simply stored again.
  */
+import { TELEMETRY } from '../../protocol/catalogue.js'
 import type { Database } from '../database/database.js'
 import { identifier } from '../database/quote.js'
+import { tablesOf } from '../database/stream-tables.js'
 
 /** Counters of a step, named like the columns. Null: no samples. */
 export interface IngestStep {
@@ -59,18 +61,22 @@ export interface IngestSteps {
 /** Rows stored later than this after their end do not record satellites_heard. */
 const HEARD_LATE = '5 seconds'
 
-/** Stores pending steps. */
-export async function storeIngestSteps (database: Database, steps: IngestSteps): Promise<void> {
+/** Stores pending steps. @param streams on any of which a satellite may be heard */
+export async function storeIngestSteps (
+  database: Database, steps: IngestSteps, streams: readonly string[] = [TELEMETRY]
+): Promise<void> {
   const pending = steps.pending()
   const [first] = pending
   if (first === undefined) return
   const columns = Object.keys(first).map(identifier)
   const changes = columns.map(column => `${column} = excluded.${column}`)
+  const heard = streams.map(stream =>
+    `SELECT satellite_id FROM ${tablesOf(stream).last} WHERE "time" > now() - interval '10 seconds'`)
   await database.query(`
     INSERT INTO public.ingest_stats (${columns.join(', ')}, satellites_heard)
     SELECT ${columns.map(column => `step.${column}`).join(', ')},
            CASE WHEN step."time" + make_interval(secs => step.seconds) > now() - interval '${HEARD_LATE}'
-             THEN (SELECT count(*) FROM public.satellites_last WHERE "time" > now() - interval '10 seconds') END
+             THEN (SELECT count(*) FROM (${heard.join(' UNION ')}) heard) END
     FROM jsonb_populate_recordset(NULL::public.ingest_stats, $1) step
     ON CONFLICT ("time", instance) DO UPDATE
       SET ${changes.join(', ')}, satellites_heard = coalesce(excluded.satellites_heard, ingest_stats.satellites_heard)`,

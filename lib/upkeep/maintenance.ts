@@ -279,7 +279,8 @@ class Keeper implements Maintenance {
   }
 
   private async storeSteps (database: Database): Promise<void> {
-    if (this.options.steps !== undefined) await storeIngestSteps(database, this.options.steps)
+    const { steps } = this.options
+    if (steps !== undefined) await storeIngestSteps(database, steps, this.streams)
   }
 }
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
 import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
@@ -7,7 +8,7 @@ import { migrate } from '../../../lib/schema/migrate.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { dropIngestSteps, storeIngestSteps, type IngestStep } from '../../../lib/upkeep/ingest-stats.js'
 import { ingestStep } from '../../support/points/ingest-step.js'
-import { silentLog, startTestPostgres } from '../../support/database/postgres.js'
+import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
 const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
 const SETTINGS = { retentionMs: 30 * DAY_MS, log: silentLog }
@@ -64,6 +65,32 @@ t.test('satellites heard: for steps that end now, and kept when the row is store
   await store([ingestStep(nowMs - 70_000)])
   t.same((await all()).map((row) => row['satellites_heard']), ['5', '5'])
   await database.query('DELETE FROM ingest_stats')
+})
+
+t.test('satellites heard on several streams are counted once', async (t) => {
+  const url = await createTestDatabase(server)
+  const database = await connect(url, OPTIONS)
+  t.teardown(() => database.close())
+  const parsed = parseCatalogue(`{ catalogue: 1, streams: {
+    telemetry: { metrics: { a: { id: 1 } } }, power: { id: 2, metrics: { volts: { id: 1 } } } } }`)
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  await migrate(database, { ...SETTINGS, proposed: parsed.catalogue })
+  const [later, before] = ["now() + interval '1 hour'", "now() - interval '1 hour'"]
+  await database.query(`INSERT INTO satellites_last (satellite_id, time) VALUES ('A', ${later}), ('B', ${later});
+    INSERT INTO power_last (satellite_id, time) VALUES ('B', ${later}), ('C', ${later}), ('D', ${before})`)
+  const maintenance = startMaintenance({
+    connect: () => connect(url, OPTIONS),
+    settings: SETTINGS,
+    log: silentLog,
+    streams: ['telemetry', 'power'],
+    steps: { pending: () => [ingestStep(Date.now())], stored: () => {} },
+    intervals: { partitionsMs: 600_000, summariesMs: 600_000, rollupsMs: 600_000, statisticsMs: 600_000 }
+  })
+  t.teardown(() => maintenance.close())
+  await maintenance.runNow()
+  t.equal(maintenance.lastError, null)
+  const { rows } = await database.query('SELECT DISTINCT satellites_heard FROM ingest_stats')
+  t.same(rows, [{ satellites_heard: '3' }])
 })
 
 t.test('rows past retention go', async (t) => {
