@@ -65,7 +65,9 @@ const IDLE_MS = 5_000
 /** Answers after which the same body may be sent again: nothing of it was accepted. */
 const AGAIN: ReadonlySet<number> = new Set([408, 429, 500, 503])
 /** Codes that say that points may have been stored. */
-const UNKNOWN: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed'])
+const UNKNOWN: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed', 'log_unanswered'])
+/** Answers of a proxy that has lost the server, or has waited in vain: the same. */
+const PROXY_UNKNOWN: ReadonlySet<number> = new Set([502, 504])
 /** Codes of TLS errors that will not go away, such as a certificate that is not trusted. */
 const TLS_FAULT = /CERT|^ERR_(TLS|SSL|OSSL)_|^UNABLE_TO_/
 const PRINTABLE = /^[ -~]*$/
@@ -170,13 +172,17 @@ export class HttpSender {
 }
 
 async function readAnswer ({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Failure | null> {
+  if (statusCode === 202) {
+    // The head says it all, even if the connection is lost before the body is there.
+    await body.dump().catch(() => {})
+    return null
+  }
   const text = await body.text()
-  if (statusCode === 202) return null
   const error = readError(text)
   const code = error.code ?? `status_${statusCode}`
   const message = error.message ?? `The server answered ${statusCode}.`
   const waitMs = Number(headers['retry-after'] ?? 0) * 1000
-  const kind = UNKNOWN.has(code)
+  const kind = UNKNOWN.has(code) || PROXY_UNKNOWN.has(statusCode)
     ? 'unknown'
     : AGAIN.has(statusCode) ? 'again' : statusCode === 413 ? 'too_large' : 'final'
   return { kind, code, message, details: error.details ?? [], waitMs: Number.isFinite(waitMs) ? waitMs : 0 }

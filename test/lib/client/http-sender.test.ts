@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import type { SendError } from '../../../lib/client/client.js'
 import { HttpSender, type HttpSenderOptions, type Point } from '../../../lib/client/client.js'
 import { nodeEngine } from '../../../lib/ingress/http/engines/node/node.js'
+import { ERRORS, type ErrorCode } from '../../../lib/support/errors.js'
 import { makeCertificate, NO_CERTIFICATES } from '../../support/programs/certificates.js'
 import { freePort } from '../../support/programs/free-port.js'
 import type { Owner } from '../../support/owner.js'
@@ -81,14 +82,30 @@ t.test('bodies that are too large are halved', async (t) => {
 
 t.test('what may have been stored is sent again only if duplicates are accepted', async (t) => {
   const { origin, intake } = await startRig(t, nodeEngine)
-  intake.answer = 'outcome_unknown'
-  const error = await errorOf(senderTo(t, origin).send(pointsOf(1)))
-  t.match(error, { code: 'outcome_unknown', sent: 0 })
-  t.equal(intake.offers.length, 1)
+  const codes = (Object.keys(ERRORS) as ErrorCode[])
+    .filter((code) => ERRORS[code].status === 503 && !ERRORS[code].retryable)
+  t.same(codes, ['outcome_unknown', 'spool_failed', 'log_unanswered'])
+  for (const code of codes) {
+    intake.answer = code
+    const offers = intake.offers.length
+    const error = await errorOf(senderTo(t, origin, { patienceMs: 1_000 }).send(pointsOf(1)))
+    t.match(error, { code, sent: 0 })
+    t.equal(intake.offers.length, offers + 1, code)
+  }
   const again = senderTo(t, origin, { acceptDuplicates: true }).send(pointsOf(1))
-  await intake.offered(3)
+  await intake.offered(codes.length + 2)
   intake.answer = null
   await again
+})
+
+t.test('a 202 counts, even if the connection is lost in the middle of it', async (t) => {
+  const rough = createServer((socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 202 Accepted\r\ncontent-length: 100\r\n\r\n{'))
+  })
+  rough.listen(0, '127.0.0.1')
+  await once(rough, 'listening')
+  t.teardown(() => rough.close())
+  await senderTo(t, `http://127.0.0.1:${(rough.address() as AddressInfo).port}`).send(pointsOf(1))
 })
 
 t.test('a connection that is lost before the answer; a server that is not there yet', async (t) => {
@@ -110,6 +127,21 @@ t.test('a connection that is lost before the answer; a server that is not there 
   await once(late, 'listening')
   t.teardown(() => late.close())
   await sending
+})
+
+t.test('a proxy that has lost the server: points may have been stored', async (t) => {
+  const statuses = [502, 504, 502, 504, 202]
+  const server = createHttpServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(statuses.shift() ?? 500).end())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { server.close() })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  for (const code of ['status_502', 'status_504']) {
+    t.match(await errorOf(senderTo(t, url).send(pointsOf(1))), { code, sent: 0 })
+  }
+  await senderTo(t, url, { acceptDuplicates: true }).send(pointsOf(1))
+  t.equal(statuses.length, 0)
 })
 
 t.test('something else than OrbitStream', async (t) => {
