@@ -21,6 +21,7 @@ export class UwsRequest implements HttpRequest {
   private contentEncoding = ''
   private contentType = ''
   private origin = ''
+  private forwardedFor = ''
   private host: string | null = null
   private contentLength: string | null = null
   private transferEncoding: string | null = null
@@ -55,6 +56,7 @@ export class UwsRequest implements HttpRequest {
       case 'host': return this.host ?? ''
       case 'origin': return this.origin
       case 'transfer-encoding': return this.transferEncoding ?? ''
+      case 'x-forwarded-for': return this.forwardedFor
       default: return this.head.getHeader(name)
     }
   }
@@ -81,6 +83,10 @@ export class UwsRequest implements HttpRequest {
         break
       case 14:
         if (name === 'content-length') this.addContentLength(value)
+        break
+      case 15:
+        // Proxies may add a line of their own to those of the client.
+        if (name === 'x-forwarded-for') this.forwardedFor += this.forwardedFor === '' ? value : `, ${value}`
         break
       case 16:
         if (name === 'content-encoding') this.contentEncoding ||= value

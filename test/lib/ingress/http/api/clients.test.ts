@@ -44,6 +44,20 @@ onBothEngines('requests by address: 429 with Retry-After, but never for probes',
   t.equal(counters.denied.rate_limited, 1)
 })
 
+onBothEngines('lines of X-Forwarded-For before that of the proxy count for nothing', async (t, engine) => {
+  const tokens = new TokenCheck(null, { readOpen: false })
+  const clients = new ClientBounds({ rates: { requests: 2, points: null }, trustedProxies: ['127.0.0.1'] }, tokens)
+  const { server } = await startRig(t, engine, { tokens, clients })
+  const client = await RawClient.open(t, server.port)
+  let status = 0
+  for (let request = 0; status !== 429 && request < 200; request++) {
+    client.write(`GET /metrics HTTP/1.1\r\nhost: x\r\nX-Forwarded-For: 198.51.100.${request}\r\n` +
+      'X-Forwarded-For: 192.0.2.1\r\n\r\n')
+    status = (await client.answer()).status
+  }
+  t.equal(status, 429)
+})
+
 onBothEngines('points by token, and tokens with rates of their own', async (t, engine) => {
   const tokens = new TokenCheck(
     [token('slow', { rates: { requests: null, points: 5 } }), token('other')], { readOpen: false })
