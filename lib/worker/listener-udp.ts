@@ -25,7 +25,10 @@ export const openUdpListener: OpenListener = async ({ settings, pipelines, metri
     useTls: async () => { await Promise.resolve() },
     useUdpKeys: (keys) => { listener.useKeys(keys) },
     catchUp: async () => { await listener.catchUp() },
-    takeOver: (senders) => { listener.takeOver(senders) },
+    takeOver: (senders) => {
+      listener.takeOver(senders)
+      file?.changed()
+    },
     retire: async () => {
       await file?.stop()
       return await listener.leave()

@@ -39,14 +39,24 @@ export interface MarksSource {
 export class SenderMarksFile {
   private readonly timer: NodeJS.Timeout
   private writing: Promise<void> = Promise.resolve()
+  /** Packets when it was written last; NaN: what it has is out of date. */
   private written = 0
+  /** Writes under way, and those that wait for them. */
+  private pending = 0
   private stopped = false
 
   constructor (
     private readonly dataDir: string, private readonly port: number, private readonly source: MarksSource,
-    private readonly log: Pick<Log, 'warn'>, intervalMs = WRITE_INTERVAL_MS
+    private readonly log: Pick<Log, 'warn'>, intervalMs = WRITE_INTERVAL_MS,
+    private readonly writeFile: typeof writeSmall = writeSmall
   ) {
-    this.timer = setInterval(() => { void this.write() }, intervalMs).unref()
+    // On a slow disk, writes must not queue up: each would be waited for when the worker stops.
+    this.timer = setInterval(() => { if (this.pending === 0) void this.write() }, intervalMs).unref()
+  }
+
+  /** The numbers of another process were taken over, which it may not have written. */
+  changed (): void {
+    this.written = NaN
   }
 
   /** Stops writing: another process has taken over, or close() follows. */
@@ -64,19 +74,27 @@ export class SenderMarksFile {
   }
 
   private async write (): Promise<void> {
+    this.pending++
     this.writing = this.writing.then(async () => {
-      const { authenticated } = this.source.counters()
-      if (authenticated === this.written) return
-      const path = join(this.dataDir, `udp-senders-${this.port}.json`)
-      try {
-        await writeSmall(path, JSON.stringify(this.source.marks()))
-        this.written = authenticated
-      } catch (error) {
-        this.log.warn({ path, err: error },
-          'the file could not be written; after a restart, captured UDP packets may be accepted again')
-      }
+      await this.writeNews()
+      this.pending--
     })
     await this.writing
+  }
+
+  private async writeNews (): Promise<void> {
+    const { authenticated } = this.source.counters()
+    if (authenticated === this.written) return
+    const path = join(this.dataDir, `udp-senders-${this.port}.json`)
+    const text = JSON.stringify(this.source.marks())
+    this.written = authenticated
+    try {
+      await this.writeFile(path, text)
+    } catch (error) {
+      this.written = NaN
+      this.log.warn({ path, err: error },
+        'the file could not be written; after a restart, captured UDP packets may be accepted again')
+    }
   }
 }
 

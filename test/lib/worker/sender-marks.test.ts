@@ -1,6 +1,7 @@
 /** The last numbers of senders on disk: written, read, damaged, and not written over by a worker that was replaced. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import t from 'tap'
 import type { RingMarks } from '../../../lib/ingress/udp/key-ring.js'
 import { eventually } from '../../support/eventually.js'
@@ -45,6 +46,34 @@ t.test('nothing new, or a worker that was replaced: nothing is written', async (
   await file.stop()
   await file.close()
   t.strictSame(readdirSync(directory), [])
+})
+
+t.test('numbers that were taken over are written, even if no packet follows', async (t) => {
+  const directory = t.testdir()
+  const file = new SenderMarksFile(directory, 1, new Source(), logOf())
+  file.changed()
+  await file.close()
+  t.strictSame(await readSenderMarks(directory, logOf()), marksOf(0))
+})
+
+t.test('on a slow disk writes do not queue up, and the last one has everything', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const source = new Source()
+  // Packets arrive all the time.
+  source.counters = () => ({ authenticated: ++source.authenticated })
+  const written: string[] = []
+  let finish = (): void => {}
+  const slow = new Promise<void>((resolve) => { finish = resolve })
+  const file = new SenderMarksFile(t.testdir(), 1, source, logOf(), 1, async (_path, text) => {
+    written.push(text)
+    if (written.length === 1) await slow
+  })
+  for (let tick = 0; tick < 10; tick++) mock.timers.tick(1)
+  const closing = file.close()
+  finish()
+  await closing
+  t.strictSame(written.map((text) => JSON.parse(text) as RingMarks), [marksOf(1), marksOf(2)])
 })
 
 t.test('again and again while packets arrive', async (t) => {
