@@ -6,7 +6,9 @@ export type Read<T> = { readonly ok: true, readonly value: T } | { readonly ok: 
 /** 100,000 days from 1970, in the year 2243: still a safe integer. */
 export const MICROS_MAX = 100_000 * 86_400e6
 /** Longest parameter name repeated in a message. */
-const ECHO_MAX = 64
+export const ECHO_MAX = 64
+/** Wrong names that are listed: a query may have thousands. */
+const NAMES_MAX = 10
 
 export class Parameters {
   readonly problems: string[] = []
@@ -16,9 +18,9 @@ export class Parameters {
     for (const [name, value] of new URLSearchParams(query)) {
       if (!known.includes(name)) {
         const shown = JSON.stringify(name.slice(0, ECHO_MAX))
-        this.problems.push(`unknown parameter ${shown}; known parameters are ${known.join(', ')}`)
+        this.note(`unknown parameter ${shown}; known parameters are ${known.join(', ')}`)
       } else if (this.values.has(name)) {
-        this.problems.push(`${name} is given more than once`)
+        this.note(`${name} is given more than once`)
       } else {
         this.values.set(name, value)
       }
@@ -27,6 +29,10 @@ export class Parameters {
 
   has (name: string): boolean {
     return this.values.has(name)
+  }
+
+  private note (problem: string): void {
+    if (this.problems.length < NAMES_MAX) this.problems.push(problem)
   }
 
   /** @param read returns null for an invalid value */

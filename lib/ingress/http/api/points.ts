@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks'
 import { ACK_LEVELS } from '../../../pipeline/intake.js'
 import { findEncoding, unpack } from './formats.js'
+import { ECHO_MAX } from './parameters.js'
 import type { SatellitePatterns } from '../../../limits/satellite-patterns.js'
 import type { Ack, AckLevel, Intake } from '../../../pipeline/intake.js'
 import type { PointColumns } from '../../../../protocol/columns.js'
@@ -107,7 +108,8 @@ function readAck (query: string, isReplicated: boolean): AckLevel | { readonly m
   const parameters = [...new URLSearchParams(query)]
   const unknown = parameters.find(([name]) => name !== 'ack')
   if (unknown !== undefined) {
-    return { message: `Unknown query parameter ${JSON.stringify(unknown[0])}; the only one is ack.` }
+    const name = JSON.stringify(unknown[0].slice(0, ECHO_MAX))
+    return { message: `Unknown query parameter ${name}; the only one is ack.` }
   }
   const value = parameters[0]?.[1]
   if (value === 'replicated' && parameters.length === 1) {

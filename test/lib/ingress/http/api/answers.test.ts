@@ -92,6 +92,7 @@ onBothEngines('the query', async (t, engine) => {
   }
   t.match(errorOf(await send('/telemetry?ack=no', { body: POINT })).message, 'received, spooled, committed')
   t.match(errorOf(await send('/telemetry?a%22k=1', { body: POINT })).message, '"a\\"k"')
+  t.ok((await send(`/telemetry?${'%00'.repeat(5_000)}`, { body: POINT })).text.length < 1_000)
 })
 
 onBothEngines('faults of a body are reported and counted, and nothing is offered', async (t, engine) => {

@@ -80,6 +80,11 @@ onBothEngines('queries for senders', async (t, engine) => {
     t.equal(answer.status, 400, query)
     t.equal(errorOf(answer).code, 'invalid_query')
   }
+  for (const many of ['a&'.repeat(7_000), 'limit=1&'.repeat(1_500)]) {
+    const answer = await send(`/udp/senders?${many}`, { method: 'GET' })
+    t.equal(answer.status, 400)
+    t.ok(answer.text.length < 1_500, `${answer.text.length} bytes`)
+  }
   t.equal(status.queries.length, 4)
 })
 
