@@ -21,6 +21,9 @@ export const TICKS_PER_STALL = 64
 const FIRST_BYTES = 1024
 /** Memory of one worker for incomplete bodies. */
 const BODIES_BYTES_MAX = 256 * 1024 * 1024
+/** An eighth of it is for bodies up to this size: otherwise a few large ones that arrive slowly would keep out all. */
+const SMALL_BODY_BYTES = 64 * 1024
+const SMALL_BODIES_SHARE = 1 / 8
 /**
  * Kept for later bodies, in addition: a buffer of each size up to 8 MB. Fresh memory costs more time than all else that
  * a large body does: the system clears its pages.
@@ -82,7 +85,8 @@ export class BodyWatch {
   takeRoom (bytesMin: number, ownBytes: number): Buffer | null {
     const bytes = roomFor(bytesMin)
     const othersBytes = this.heldBytes - ownBytes
-    if (othersBytes > 0 && othersBytes + bytes > this.heldBytesMax) return null
+    const bytesMax = this.heldBytesMax * (bytes > SMALL_BODY_BYTES ? 1 - SMALL_BODIES_SHARE : 1)
+    if (othersBytes > 0 && othersBytes + bytes > bytesMax) return null
     this.heldBytes += bytes
     return this.pool.take(bytes)
   }

@@ -33,6 +33,22 @@ t.test('bodies in several chunks share a limit; memory is returned when one ends
   t.end()
 })
 
+t.test('large bodies leave room for small ones', (t) => {
+  const roomBytes = 1024 * 1024
+  const watch = new BodyWatch(60_000, 8 * roomBytes)
+  t.teardown(() => watch.close())
+  const outcomes: string[] = []
+  const large = Array.from({ length: 8 }, () => readerOf(watch, outcomes))
+  for (const each of large) each.take(Buffer.alloc(roomBytes - 100_000), false)
+  t.same(outcomes, ['too_busy'], 'seven of them')
+  const small = Array.from({ length: 16 }, () => readerOf(watch, outcomes))
+  for (const each of small) each.take(Buffer.alloc(60_000), false)
+  t.same(outcomes, ['too_busy'])
+  readerOf(watch, outcomes).take(PIECE, false)
+  t.same(outcomes, ['too_busy', 'too_busy'], 'all that there is')
+  t.end()
+})
+
 t.test('a single body gets the memory it needs, whatever the limit', (t) => {
   const watch = new BodyWatch(60_000, 100)
   t.teardown(() => watch.close())
@@ -109,7 +125,7 @@ t.test('a body has a bounded number of chunks, however small', async (t) => {
 
 t.test('large bodies are passed on one a turn of the event loop, small ones at once', async (t) => {
   const roomBytes = 2 * LARGE_BODY_BYTES
-  const watch = new BodyWatch(60_000, 3 * roomBytes)
+  const watch = new BodyWatch(60_000, 4 * roomBytes)
   t.teardown(() => watch.close())
   const outcomes: string[] = []
   const complete = (): BodyReader => {
