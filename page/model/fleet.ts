@@ -67,6 +67,8 @@ export class Fleet {
   add (tick: FleetTick): void {
     this.tick = tick
     const { rates: { now }, latency: { ack, commit }, time_ms: timeMs } = tick
+    // The server's clock was set back: otherwise nothing would be shown until it is there again.
+    if (timeMs < this.history.lastTime * 1000 - GAP_MS) this.history.clear()
     const sinceMs = timeMs - this.history.lastTime * 1000
     if (now === null || sinceMs < HISTORY_STEP_MS * 0.8) return
     if (sinceMs > GAP_MS && this.history.length > 0) {

@@ -30,6 +30,10 @@ export class Ring {
     return true
   }
 
+  clear (): void {
+    this.used = 0
+  }
+
   /** Columns from oldest to newest, times first, of the rows after `since`; null where there is no value. */
   read (since = -Infinity): [number[], ...Array<Array<number | null>>] {
     const times: number[] = []

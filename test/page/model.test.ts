@@ -115,6 +115,8 @@ t.test('the chart of rates breaks where nothing was heard: behind another view, 
   const [times, http] = fleet.history.read()
   t.same(times, [1, 1.5, 3, 3.25, 60, 60.5])
   t.same(http, [1, 1, 1, null, 1, 1])
+  for (const time of [60_400, 20_000, 20_500]) fleet.add(tick(time))
+  t.same(fleet.history.read()[0], [20, 20.5], 'the clock of the server was set back')
   t.end()
 })
 
