@@ -46,13 +46,16 @@ export interface AnomalySource {
 export class AnomalyCursor {
   /** The last number sent or reported as missed. */
   private seen: number
+  /** False: something was missed before, nobody knows how much, and the client has not been told. */
+  private isKnown: boolean
   private readonly run: string
 
   /** @param write false: dropped, as the client reads too slowly */
   constructor (start: StreamStart, private readonly write: (text: string) => boolean) {
     this.run = start.run
     this.seen = start.after
-    if (!start.known) write(this.event(start.after, 'missed', '{"count":null}'))
+    this.isKnown = start.known
+    this.catchUp(start.after)
     this.send(start)
   }
 
@@ -61,17 +64,23 @@ export class AnomalyCursor {
     if (anomalies.length === 0) return
     const last = first + anomalies.length - 1
     const events = anomalies.map((anomaly, index) => this.event(first + index, 'anomaly', anomaly)).join('')
-    if (this.write(this.missed(first - 1) + events)) this.seen = last
+    if (this.write(this.missed(first - 1) + events)) this.told(last)
   }
 
   /** Reports what was missed, if no anomaly follows to do so. False: nothing was. */
   catchUp (head: number): boolean {
     const text = this.missed(head)
-    if (text !== '' && this.write(text)) this.seen = head
+    if (text !== '' && this.write(text)) this.told(head)
     return text !== ''
   }
 
+  private told (last: number): void {
+    this.seen = last
+    this.isKnown = true
+  }
+
   private missed (until: number): string {
+    if (!this.isKnown) return this.event(until, 'missed', '{"count":null}')
     const count = until - this.seen
     return count > 0 ? this.event(until, 'missed', `{"count":${count}}`) : ''
   }

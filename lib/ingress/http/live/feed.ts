@@ -117,6 +117,8 @@ class FeedClient implements StreamClient {
   private limits: number
   private cursor: AnomalyCursor | null = null
   private isClosed = false
+  /** The first event; '' once it was sent. */
+  private hello: string
 
   constructor (
     readonly view: FeedView,
@@ -128,7 +130,8 @@ class FeedClient implements StreamClient {
   ) {
     this.limits = limitsVersion
     const hello = { run, version, time_ms: timeMs, tick_ms: TICK_MS, limits_version: limitsVersion }
-    stream.write(eventText('hello', JSON.stringify(hello)))
+    this.hello = eventText('hello', JSON.stringify(hello))
+    this.write('')
   }
 
   /** @param lastEventId the header */
@@ -137,7 +140,7 @@ class FeedClient implements StreamClient {
       if (this.isClosed) return
       // The primary is gone or busy for seconds: the client starts over.
       if (start === null) this.end()
-      else this.cursor = this.anomalies.join(start, (text) => this.stream.write(text))
+      else this.cursor = this.anomalies.join(start, (text) => this.write(text))
     })
   }
 
@@ -152,8 +155,8 @@ class FeedClient implements StreamClient {
       (parts.has('fleet') ? texts.fleet : '') +
       (parts.has('satellites') ? texts.satellites : '') +
       texts.point(this.view)
-    if (text === '') return
-    if (this.stream.write(this.skipped() + text)) {
+    if (text === '' && this.hello === '') return
+    if (this.write(this.skipped() + text)) {
       this.skippedTicks = 0
       this.problems = problems.number
       this.limits = limitsVersion
@@ -164,7 +167,14 @@ class FeedClient implements StreamClient {
 
   keepAlive (): void {
     if (this.cursor !== null) this.anomalies.catchUp(this.cursor)
-    if (this.stream.write(this.skipped() || NOTHING_NEW)) this.skippedTicks = 0
+    if (this.write(this.skipped() || NOTHING_NEW)) this.skippedTicks = 0
+  }
+
+  /** False: dropped, as the client reads too slowly, or there is no room. Whatever comes first begins with `hello`. */
+  private write (text: string): boolean {
+    const isTaken = this.stream.write(this.hello + text)
+    if (isTaken) this.hello = ''
+    return isTaken
   }
 
   closed (): void {

@@ -158,6 +158,21 @@ t.test('reconnecting: events still there, missed, and unknown', async (t) => {
   stranger.close()
 })
 
+t.test('that something unknown was missed is said later, if the client reads too slowly at first', async (t) => {
+  const source = new FakeSource()
+  const { live, streams } = rig(source)
+  source.start = { run: 'r', head: 5, after: 5, first: 6, anomalies: [], known: false }
+  const client = new FakeClient()
+  client.blocked = true
+  streams.handle(new RouteCall(request('old-7'), client.exchange, new RouteCounters()))
+  await turn()
+  client.blocked = false
+  live.add({ first: 6, anomalies: ['{}'], head: 6 })
+  live.add({ first: 7, anomalies: ['{}'], head: 7 })
+  t.equal(client.take(), missed(5, null) + event(6, '{}') + event(7, '{}'))
+  client.close()
+})
+
 t.test('limits: a primary that does not answer, too many streams, HEAD', async (t) => {
   const source = new FakeSource()
   source.start = null

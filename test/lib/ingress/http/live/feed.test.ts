@@ -288,6 +288,37 @@ onBothEngines('clients that never read are skipped: nothing is queued, and they 
   await push(() => isTold)
 })
 
+t.test('hello comes first, also if there was no room for it at first', async (t) => {
+  const primary = new Primary()
+  const sent: string[] = []
+  let hasRoom = false
+  let close = (): void => {}
+  const exchange: HttpExchange = {
+    aborted: false,
+    readBody: () => {},
+    reply: () => true,
+    stream: (_status, _headers, onClose) => {
+      close = onClose
+      const write = (chunk: string | Buffer): boolean => {
+        if (hasRoom) sent.push(String(chunk))
+        return hasRoom
+      }
+      return { write, writable: () => Promise.resolve(), end: () => {}, cut: () => {} }
+    }
+  }
+  const head = { method: 'GET', path: '/feed', query: 'parts=anomalies', header: () => '', address: () => '' }
+  primary.feed.handle(new RouteCall(head, exchange, new RouteCounters()))
+  await new Promise((resolve) => setImmediate(resolve))
+  await new Promise((resolve) => setImmediate(resolve))
+  hasRoom = true
+  primary.live.add({ first: 6, anomalies: ['{}'], head: 6 })
+  primary.tick()
+  t.match(sent.join(''), /^event: hello\ndata: .*\n\n/)
+  t.equal(sent.join('').split('event: hello').length, 2, 'once')
+  t.match(sent.join(''), /event: anomaly/)
+  close()
+})
+
 t.test('200 clients that stop reading hold one chunk each; more than 256 are refused', async (t) => {
   const primary = new Primary()
   const held = new Set<{ bytes: number }>()
