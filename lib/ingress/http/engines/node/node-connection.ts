@@ -16,6 +16,8 @@ export interface Reception {
   readonly isAnsweredEarly: boolean
   /** The rest of its body is invalid: answers that, and closes the connection. */
   breakOff (): void
+  /** Its connection is closed. */
+  lost (): void
 }
 
 export class NodeConnection {
@@ -23,6 +25,8 @@ export class NodeConnection {
   closing = false
   /** The latest request. */
   private last: Reception | null = null
+  /** Requests that came before earlier ones had their answers, and that have not had theirs. */
+  private readonly behind = new Set<Reception>()
   /** Answers not yet sent in full. */
   private unsent = 0
   /** Bytes read from the socket by the time of the last answer. A handshake of TLS has read some. */
@@ -63,14 +67,21 @@ export class NodeConnection {
 
   begin (exchange: Reception): void {
     this.last = exchange
+    if (this.unsent > 0) this.behind.add(exchange)
     this.unsent++
   }
 
-  /** An answer was sent, or never will be. */
-  settle (): void {
+  /** Its answer was sent, or never will be. */
+  settle (exchange: Reception): void {
+    this.behind.delete(exchange)
     this.unsent--
     this.bytesSettled = this.socket.bytesRead
     this.refuseInTurn()
+  }
+
+  /** The socket is closed. Node.js says so only to the answer that was being sent. */
+  closed (): void {
+    for (const exchange of this.behind) exchange.lost()
   }
 
   /** @param error code of the Node.js error */

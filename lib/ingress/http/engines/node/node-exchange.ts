@@ -25,6 +25,7 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
   place = NOT_LISTED
   aborted = false
   private ended = false
+  private isSettled = false
   /** The answer closes the connection. */
   private hangUp: boolean
   private blocked = false
@@ -48,11 +49,16 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
     this.hangUp = expectsContinue || (req.httpVersion === '1.0' && req.headers['transfer-encoding'] !== undefined)
     server.begin(this)
     connection.begin(this)
-    res.once('close', () => {
-      this.abort()
-      this.unread?.clear()
-      connection.settle()
-    })
+    res.once('close', () => this.lost())
+  }
+
+  /** Its answer was sent, or never will be. */
+  lost (): void {
+    if (this.isSettled) return
+    this.isSettled = true
+    this.abort()
+    this.unread?.clear()
+    this.connection.settle(this)
   }
 
   get socket (): Socket {

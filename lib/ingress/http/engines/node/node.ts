@@ -156,8 +156,12 @@ class NodeServer extends EngineServer<NodeExchange> {
       this.turnAway(socket, 'too_many_connections', true)
       return
     }
-    this.connections.set(socket, new NodeConnection(socket, this.onRefused, this.lingering))
-    socket.once('close', () => this.connections.delete(socket))
+    const connection = new NodeConnection(socket, this.onRefused, this.lingering)
+    this.connections.set(socket, connection)
+    socket.once('close', () => {
+      this.connections.delete(socket)
+      connection.closed()
+    })
   }
 
   async useTls (material: TlsMaterial): Promise<void> {

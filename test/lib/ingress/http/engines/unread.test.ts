@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { UNREAD_BYTES_MAX, UnreadTotal } from '../../../../../lib/ingress/http/engines/unread-total.js'
 import { eventually } from '../../../../support/eventually.js'
 import { NO_CERTIFICATES, makeCertificate } from '../../../../support/programs/certificates.js'
-import { RawClient, errorOf, onBothEngines, startRig, startServer } from './rig.js'
+import { RawClient, errorOf, onBothEngines, onEngine, startRig, startServer } from './rig.js'
 import type { Test } from 'tap'
 import type { Route } from '../../../../../lib/ingress/http/api/router.js'
-import type { HttpStream } from '../../../../../lib/ingress/http/engines/engine.js'
+import type { HttpExchange, HttpStream } from '../../../../../lib/ingress/http/engines/engine.js'
 
 /** More than the kernel takes for a client that never reads: 4 MB by default. */
 const LARGE = 'large '.repeat(1_300_000)
@@ -132,6 +132,29 @@ onBothEngines('a client that asks on and on, and reads nothing, is not answered 
     const bound = (engine.name === 'node' ? UNREAD_BYTES_MAX : 2 * bytes) + 14_000_000
     t.ok(answered() < bound, `${path}: ${answered()} bytes of answers to ${sent * perWrite} requests`)
   }
+})
+
+onEngine('node', 'requests behind an unanswered one learn that their connection is gone', async (t, engine) => {
+  const unread = new UnreadTotal()
+  const exchanges = new Map<string, HttpExchange>()
+  let closes = 0
+  const server = await startServer(t, engine, ({ path }, exchange) => {
+    exchanges.set(path, exchange)
+    if (path === '/large') exchange.reply(200, [], LARGE)
+    if (path === '/events') exchange.stream(200, [], () => { closes++ }).write(LARGE)
+  }, { unread })
+  const paths = ['/first', '/large', '/events', '/last']
+  const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`)
+  const client = await openUnread(t, server.port, requests.join(''))
+  await until('all are there', () => exchanges.size === paths.length)
+  t.equal(unread.bytes, 2 * LARGE.length)
+  client.socket.resetAndDestroy()
+  await client.waitForEnd()
+  // With so much to send, Node.js reads nothing more: it learns of the end as it writes.
+  exchanges.get('/first')?.reply(200, [], '{}')
+  await until('nothing is kept', () => unread.bytes === 0)
+  t.equal(closes, 1)
+  for (const path of ['/events', '/last']) t.equal(exchanges.get(path)?.aborted, true, path)
 })
 
 onBothEngines('a stream whose client reads slowly keeps a chunk or two', async (t, engine) => {
