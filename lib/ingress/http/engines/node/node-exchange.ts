@@ -242,7 +242,9 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
 
   private get kept (): Unread {
     const { server, res, req: { socket } } = this
-    this.unread ??= new Unread(server.watch, server.unread, () => socket.destroy(), () => res.socket !== null)
+    // An export must not wait for other answers of its connection: others wait for its place.
+    const isNext = (): boolean => res.socket !== null || this.whenClosing === 'cut'
+    this.unread ??= new Unread(server.watch, server.unread, () => socket.destroy(), isNext)
     return this.unread
   }
 

@@ -157,6 +157,23 @@ onEngine('node', 'requests behind an unanswered one learn that their connection 
   for (const path of ['/events', '/last']) t.equal(exchanges.get(path)?.aborted, true, path)
 })
 
+onEngine('node', 'an export behind an endless answer does not keep its place', async (t, engine) => {
+  const unread = new UnreadTotal()
+  const streams: HttpStream[] = []
+  let closes = 0
+  const server = await startServer(t, engine, ({ path }, exchange) => {
+    streams.push(exchange.stream(200, [], () => { closes++ }, path === '/export' ? 'cut' : 'end'))
+  }, { unread, bodyStallMs: STALL_MS })
+  const client = await RawClient.open(t, server.port)
+  client.write('GET /events HTTP/1.1\r\nhost: x\r\n\r\nGET /export HTTP/1.1\r\nhost: x\r\n\r\n')
+  await until('both have begun', () => streams.length === 2)
+  t.equal(streams[1]?.write(LARGE), true)
+  await streams[1]?.writable()
+  await until('both are over', () => closes === 2)
+  t.equal(unread.cut, 1)
+  t.equal(unread.bytes, 0)
+})
+
 onBothEngines('a stream whose client reads slowly keeps a chunk or two', async (t, engine) => {
   const unread = new UnreadTotal()
   const streams: HttpStream[] = []
