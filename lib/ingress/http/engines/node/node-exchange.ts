@@ -148,8 +148,10 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
   }
 
   private send (body: string | Buffer): void {
-    this.res.end(body)
-    const { writableLength } = this.req.socket
+    const { res } = this
+    res.end(body)
+    // Its own bytes: not those of earlier answers that its connection has not taken either.
+    const { writableLength } = res
     if (writableLength > 0) this.kept.addIfRoom(writableLength)
   }
 

@@ -269,8 +269,11 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
   write (chunk: string | Buffer): boolean {
     if (this.aborted || this.ended || this.blocked) return false
     if (this.whenClosing === 'end' && !this.server.unread.admitsEvent(chunk)) return false
-    if (this.isDoubtful) this.begin(bytesOf(chunk))
-    else this.put(chunk)
+    if (this.isDoubtful) {
+      this.begin(bytesOf(chunk))
+      // Once, however often it is begun.
+      if (this.begun !== null) this.kept.add(this.begun.length)
+    } else this.put(chunk)
     return true
   }
 
@@ -292,7 +295,6 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
       if (rest.length > 0) this.put(rest)
       return !this.blocked
     }
-    this.kept.add(rest.length)
     this.kept.expect()
     this.begun = rest
     return false

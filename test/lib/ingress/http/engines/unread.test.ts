@@ -134,6 +134,18 @@ onBothEngines('a client that asks on and on, and reads nothing, is not answered 
   }
 })
 
+onEngine('node', 'answers to requests that were pipelined count once each', async (t, engine) => {
+  const unread = new UnreadTotal()
+  const { server, counters } = await startRig(t, engine, { routes: ROUTES, unread })
+  const small = 100
+  const client = await openUnread(t, server.port, GET + 'GET /small HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(small))
+  await until('all are answered', () => counters.requests.index.ok === small)
+  const most = LARGE.length + small * 2_000
+  t.ok(unread.bytes > LARGE.length && unread.bytes < most, `${unread.bytes - LARGE.length} bytes of small answers`)
+  client.socket.destroy()
+  await until('nothing is kept for a client that has gone', () => unread.bytes === 0)
+})
+
 onEngine('node', 'requests behind an unanswered one learn that their connection is gone', async (t, engine) => {
   const unread = new UnreadTotal()
   const exchanges = new Map<string, HttpExchange>()
@@ -172,6 +184,37 @@ onEngine('node', 'an export behind an endless answer does not keep its place', a
   await until('both are over', () => closes === 2)
   t.equal(unread.cut, 1)
   t.equal(unread.bytes, 0)
+})
+
+onEngine('uws', 'a chunk counts once, however often its client takes something', async (t, engine) => {
+  const unread = new UnreadTotal()
+  const streams: HttpStream[] = []
+  const server = await startServer(t, engine, (_request, exchange) => {
+    streams.push(exchange.stream(200, [], () => {}, 'cut'))
+  }, { unread })
+  const client = await openUnread(t, server.port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  await until('the stream has begun', () => streams.length === 1)
+  const [stream] = streams
+  const chunk = Buffer.alloc(8_000_000, '.')
+  t.equal(stream?.write(chunk), true)
+  t.equal(unread.bytes, chunk.length, 'more than the kernel takes')
+  let [received, most] = [0, 0]
+  client.socket.removeAllListeners('data')
+  client.socket.on('data', (text: string) => {
+    received += text.length
+    most = Math.max(most, unread.bytes)
+    client.socket.pause()
+    setImmediate(() => client.socket.resume())
+  })
+  client.socket.resume()
+  for (let chunks = 1; chunks < 3;) {
+    await stream?.writable()
+    if (stream?.write(chunk) === true) chunks++
+  }
+  await stream?.writable()
+  stream?.end()
+  await until('all has arrived', () => received >= 3 * chunk.length)
+  t.ok(most <= 2 * chunk.length, `${most} bytes at most`)
 })
 
 onBothEngines('a stream whose client reads slowly keeps a chunk or two', async (t, engine) => {
