@@ -37,7 +37,7 @@ export const BODY_BYTES_PER_SECOND_MIN = 16 * 1024
 /** What an engine itself refuses, before a request reaches the routes (refusals.ts). */
 export const REFUSALS = [
   'malformed_request', 'unsupported_transfer_encoding', 'request_timeout', 'body_too_large', 'expectation_failed',
-  'head_too_large', 'too_many_connections', 'too_many_client_connections'
+  'head_too_large', 'too_many_connections', 'too_many_client_connections', 'too_busy'
 ] as const satisfies readonly ErrorCode[]
 
 export type RefusalCode = typeof REFUSALS[number]
@@ -141,6 +141,11 @@ export interface ListenOptions {
   readonly bodyStallMs?: number
   /** Default: IDLE_MS. For node:http only; uWebSockets.js has it built in. */
   readonly idleMs?: number
+  /**
+   * Requests that wait for an answer; more are refused with 429, and their connections closed. Default: REQUESTS_MAX.
+   * For node:http only; with uWebSockets.js each connection has one.
+   */
+  readonly requestsMax?: number
   /** Concurrent connections; more are answered with 503 (without TLS) and closed. Default: unlimited. */
   readonly connectionsMax?: number
   /** Default: an address may have any number. For node:http only; uWebSockets.js does not say whose was closed. */

@@ -78,7 +78,8 @@ async function listen (
     if (connection === undefined || connection.closing) return
     const request = new NodeRequest(req)
     const exchange = new NodeExchange(req, res, request, listening, connection, expect === 'continue')
-    const refusal = expect === 'other' ? 'expectation_failed' : refusedByFraming(req)
+    const unsound = expect === 'other' ? 'expectation_failed' : refusedByFraming(req)
+    const refusal = unsound ?? (listening.isFlooded ? 'too_busy' : null)
     if (refusal === null) handler(request, exchange)
     else exchange.refuse(refusal)
   }
@@ -96,6 +97,9 @@ export function secureOptions ({ cert, key, clientCa }: TlsMaterial) {
   return { cert, key, minVersion: TLS_VERSION_MIN, ...clients } as const
 }
 
+/** Twice the connections that there can be: only clients that pipeline come near. Each request takes some kilobytes. */
+const REQUESTS_MAX = 32_768
+
 /** The meaning of the Expect header. */
 type Expectation = 'nothing' | 'continue' | 'other'
 
@@ -105,9 +109,16 @@ class NodeServer extends EngineServer<NodeExchange> {
   /** Connections of TLS before they become those above, by nameOf(). */
   private readonly handshakes = new Map<string, Socket>()
   private ended: Promise<void> | null = null
+  private readonly requestsMax: number
 
   constructor (private readonly server: Server | TlsServer, options: ListenOptions) {
     super(options)
+    this.requestsMax = options.requestsMax ?? REQUESTS_MAX
+  }
+
+  /** Too many requests wait for an answer. */
+  get isFlooded (): boolean {
+    return this.open.size > this.requestsMax
   }
 
   async start (host: string, port: number): Promise<void> {

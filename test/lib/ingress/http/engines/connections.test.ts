@@ -1,6 +1,8 @@
 /** The HTTP contract, on both engines: many requests per connection, many connections, more than the limit. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Agent, request } from 'undici'
-import { POINT, RawClient, errorOf, onBothEngines, post, startRig } from './rig.js'
+import { POINT, RawClient, errorOf, onBothEngines, onEngine, post, startRig, startServer } from './rig.js'
+import type { HttpExchange } from '../../../../../lib/ingress/http/engines/engine.js'
 
 onBothEngines('a thousand requests on one connection', async (t, engine) => {
   const { intake, counters, server } = await startRig(t, engine)
@@ -61,6 +63,28 @@ onBothEngines('over the limit: 503, while other connections stay usable', async 
     status = (await next.answer()).status
   }
   t.pass('a closed connection makes way for another')
+})
+
+onEngine('node', 'of requests that are pipelined, a bounded number waits for answers', async (t, engine) => {
+  const waiting: HttpExchange[] = []
+  const refused: string[] = []
+  const server = await startServer(t, engine, (_request, exchange) => { waiting.push(exchange) }, {
+    requestsMax: 3, onRefused: (code) => { refused.push(code) }
+  })
+  const client = await RawClient.open(t, server.port)
+  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(3))
+  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(2))
+  const other = await RawClient.open(t, server.port)
+  other.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  t.equal((await other.answer()).status, 429)
+  t.strictSame([waiting.length, refused], [3, ['too_busy', 'too_busy']])
+  for (const exchange of waiting) exchange.reply(200, [], '{}')
+  for (let count = 0; count < 3; count++) t.equal((await client.answer()).status, 200)
+  const answer = await client.answer()
+  t.equal(answer.status, 429)
+  t.match(answer.headers, { connection: 'close', 'retry-after': '1' })
+  t.equal(errorOf(answer).code, 'too_busy')
+  await client.waitForEnd()
 })
 
 onBothEngines('clients that reset the connection while they are being refused', async (t, engine) => {
