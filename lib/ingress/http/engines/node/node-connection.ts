@@ -23,6 +23,9 @@ export interface Reception {
 export class NodeConnection {
   /** No further input is served. */
   closing = false
+  /** Input is left unread. */
+  private isDeaf = false
+  private isPausing = false
   /** The latest request. */
   private last: Reception | null = null
   /** Requests that came before earlier ones had their answers, and that have not had theirs. */
@@ -45,7 +48,7 @@ export class NodeConnection {
     const destroySoon = socket.destroySoon.bind(socket)
     // How Node.js ends a connection after an answer.
     socket.destroySoon = () => {
-      if (this.last?.isAnsweredEarly === true) this.linger()
+      if (this.isDeaf || this.last?.isAnsweredEarly === true) this.linger()
       else destroySoon()
     }
   }
@@ -82,6 +85,21 @@ export class NodeConnection {
   /** The socket is closed. Node.js says so only to the answer that was being sent. */
   closed (): void {
     for (const exchange of this.behind) exchange.lost()
+  }
+
+  /**
+   * A request after a refused one has arrived, and is not served. While earlier answers are due, nothing more is read:
+   * Node.js keeps each such request until they have been sent, which may take as long as a stream lasts.
+   */
+  ignore (): void {
+    if (this.unsent < 2 || this.isPausing) return
+    this.isDeaf = true
+    this.isPausing = true
+    // Not at once: Node.js goes on reading after each request.
+    setImmediate(() => {
+      this.isPausing = false
+      this.socket.pause()
+    })
   }
 
   /** @param error code of the Node.js error */

@@ -74,8 +74,12 @@ async function listen (
   server.setTimeout(idleMs, (socket) => listening.connections.get(socket)?.expire())
   const serve = (req: IncomingMessage, res: ServerResponse, expect: Expectation): void => {
     const connection = listening.connections.get(req.socket)
+    if (connection === undefined) return
     // After a refused request, nobody knows where the next one begins.
-    if (connection === undefined || connection.closing) return
+    if (connection.closing) {
+      connection.ignore()
+      return
+    }
     const request = new NodeRequest(req)
     const exchange = new NodeExchange(req, res, request, listening, connection, expect === 'continue')
     const unsound = expect === 'other' ? 'expectation_failed' : refusedByFraming(req)

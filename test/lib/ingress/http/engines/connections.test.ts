@@ -87,6 +87,27 @@ onEngine('node', 'of requests that are pipelined, a bounded number waits for ans
   await client.waitForEnd()
 })
 
+onEngine('node', 'after a refused request nothing is read while an earlier answer is due', async (t, engine) => {
+  const { intake, origin, server } = await startRig(t, engine)
+  intake.hold = true
+  let requests = 0
+  const count = (): void => { requests++ }
+  subscribe('http.server.request.start', count)
+  t.teardown(() => unsubscribe('http.server.request.start', count))
+  const client = await RawClient.open(t, server.port)
+  client.post()
+  await intake.offered(1)
+  client.write('GET /live HTTP/1.1\r\nhost: x\r\nexpect: more\r\n\r\n')
+  client.write('GET /live HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(100_000))
+  // Each takes a turn of the event loop at least, in which as much is read as fits into a buffer.
+  for (let turn = 0; turn < 200; turn++) await (await request(`${origin}/live`)).body.dump()
+  t.ok(requests < 20_000, `${requests} requests were read`)
+  intake.release()
+  t.equal((await client.answer()).status, 202)
+  t.equal((await client.answer()).status, 417)
+  await client.waitForEnd()
+})
+
 onBothEngines('clients that reset the connection while they are being refused', async (t, engine) => {
   const { server, send } = await startRig(t, engine)
   const heads = [
