@@ -19,7 +19,7 @@ import type { QueryPool } from '../database/query-pool.js'
 import { StartupError } from '../support/startup-error.js'
 import { ExportLeases } from './export-leases.js'
 import { AnomalyHub } from './live/anomaly-hub.js'
-import { Reconciliation } from './reconciliation.js'
+import { Reconciliation } from './counts/reconciliation.js'
 import { DataService } from './answers/data-service.js'
 import { addPoints, type WorkerSources } from './answers/health.js'
 import type { HostConditions } from './answers/problems.js'
@@ -38,7 +38,7 @@ import { isBroken, Slots, type Slot } from './slots.js'
 import { StatusService } from './answers/status-service.js'
 import { TelemetryService } from './answers/telemetry-service.js'
 import { UdpTotals } from './answers/udp-totals.js'
-import { WorkerReports } from './worker-reports.js'
+import { WorkerReports } from './counts/worker-reports.js'
 
 export interface WorkersOptions {
   readonly config: Config

@@ -6,7 +6,7 @@
  */
 import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
-import { onceMoreIfMade } from './exclusive.js'
+import { onceMoreIfMade } from './locks/exclusive.js'
 import { INSUFFICIENT_PRIVILEGE, UNDEFINED_FILE } from '../database/sqlstates.js'
 import { StartupError } from '../support/startup-error.js'
 import { isInstalled } from './timescale-policies.js'

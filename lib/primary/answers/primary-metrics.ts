@@ -5,7 +5,7 @@
 import { AggregatorRegistry, Registry } from 'prom-client'
 import type { StatusAnswer } from '../../ingress/http/api/status-port.js'
 import type { RollupStatus } from '../../upkeep/rollups.js'
-import type { Reconciliation } from '../reconciliation.js'
+import type { Reconciliation } from '../counts/reconciliation.js'
 import type { MetricsJson } from '../../messages/messages.js'
 import { MetricRegistry } from '../../support/metric-registry.js'
 import type { Slot } from '../slots.js'

@@ -1,5 +1,5 @@
 /** Rates and latencies for the live feed, from samples that are taken every second whether anybody watches or not. */
-import { quantileOf, type Bucket, type Totals } from '../metric-totals.js'
+import { quantileOf, type Bucket, type Totals } from '../counts/metric-totals.js'
 
 /** Points accepted so far, by transport. */
 export interface AcceptedPoints {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parseCatalogue } from '../../../lib/catalogue/catalogue-file.js'
-import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
+import { IngestStepCutter } from '../../../lib/primary/counts/ingest-steps.js'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'

@@ -1,5 +1,5 @@
 /** ingest_stats rows for tests. */
-import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
+import { IngestStepCutter } from '../../../lib/primary/counts/ingest-steps.js'
 import type { IngestStep } from '../../../lib/upkeep/ingest-stats.js'
 
 /** A ten-second step with all counters at zero except for the changes. */

@@ -4,7 +4,7 @@ import type { StatusAnswer } from '../../../../lib/ingress/http/api/status-port.
 import { StatusService } from '../../../../lib/primary/answers/status-service.js'
 import type { ToWorker } from '../../../../lib/messages/messages.js'
 import type { Slot } from '../../../../lib/primary/slots.js'
-import { WorkerReports } from '../../../../lib/primary/worker-reports.js'
+import { WorkerReports } from '../../../../lib/primary/counts/worker-reports.js'
 import { slotOf } from '../../../support/programs/slots.js'
 
 interface Rig { readonly desk: StatusService, readonly messages: ToWorker[], made: number }

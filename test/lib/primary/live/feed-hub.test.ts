@@ -5,7 +5,7 @@ import type { FeedTick, FeedWant } from '../../../../lib/ingress/http/live/feed.
 import { FeedHub } from '../../../../lib/primary/live/feed-hub.js'
 import { ProblemLog } from '../../../../lib/primary/live/problem-log.js'
 import { Throughput } from '../../../../lib/primary/live/throughput.js'
-import { Totals } from '../../../../lib/primary/metric-totals.js'
+import { Totals } from '../../../../lib/primary/counts/metric-totals.js'
 import type { GatherWant, NewestPart } from '../../../../lib/worker/newest-points.js'
 import { catalogueOf } from '../../../support/points/catalogues.js'
 

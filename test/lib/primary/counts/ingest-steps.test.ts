@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import t from 'tap'
-import { IngestStepCutter } from '../../../lib/primary/ingest-steps.js'
-import type { MetricsJson } from '../../../lib/messages/messages.js'
-import { METRICS } from '../../support/points/built-in.js'
+import { IngestStepCutter } from '../../../../lib/primary/counts/ingest-steps.js'
+import type { MetricsJson } from '../../../../lib/messages/messages.js'
+import { METRICS } from '../../../support/points/built-in.js'
 
 const BEGIN_MS = Date.UTC(2026, 10, 24, 12, 0, 3)
 const iso = (ms: number): string => new Date(ms).toISOString()

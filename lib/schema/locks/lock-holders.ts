@@ -9,12 +9,12 @@
  * Ages are measured by this process from when it first saw a transaction: the server shows them to few roles.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { sqlState } from '../database/connection.js'
-import type { Session } from '../database/database.js'
-import { identifier } from '../database/quote.js'
-import { READER_ROLE } from './reader.js'
-import { INSUFFICIENT_PRIVILEGE } from '../database/sqlstates.js'
-import type { StoreLog } from '../support/store-log.js'
+import { sqlState } from '../../database/connection.js'
+import type { Session } from '../../database/database.js'
+import { identifier } from '../../database/quote.js'
+import { READER_ROLE } from '../reader.js'
+import { INSUFFICIENT_PRIVILEGE } from '../../database/sqlstates.js'
+import type { StoreLog } from '../../support/store-log.js'
 
 export interface LockHolder {
   readonly pid: number

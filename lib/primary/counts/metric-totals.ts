@@ -1,5 +1,5 @@
 /** Reads sums and histograms out of metrics. */
-import type { MetricsJson } from '../messages/messages.js'
+import type { MetricsJson } from '../../messages/messages.js'
 
 interface Sample {
   readonly value: number

@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream'
 import t from 'tap'
-import { Reconciliation } from '../../../lib/primary/reconciliation.js'
-import { createLogger } from '../../../lib/support/log.js'
-import { pointsOf, reportOf } from '../../support/programs/slots.js'
+import { Reconciliation } from '../../../../lib/primary/counts/reconciliation.js'
+import { createLogger } from '../../../../lib/support/log.js'
+import { pointsOf, reportOf } from '../../../support/programs/slots.js'
 
 t.test('logs once when counters stop adding up, and once when they do again', (t) => {
   const lines: string[] = []

@@ -7,11 +7,11 @@
  * after READER_PATIENCE_MS.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { sqlState } from '../database/connection.js'
-import type { Database } from '../database/database.js'
+import { sqlState } from '../../database/connection.js'
+import type { Database } from '../../database/database.js'
 import { describeHolder, LockHolders } from './lock-holders.js'
-import { DEADLOCK_DETECTED, DUPLICATES, LOCK_NOT_AVAILABLE } from '../database/sqlstates.js'
-import type { StoreLog } from '../support/store-log.js'
+import { DEADLOCK_DETECTED, DUPLICATES, LOCK_NOT_AVAILABLE } from '../../database/sqlstates.js'
+import type { StoreLog } from '../../support/store-log.js'
 
 export interface ExclusiveOptions {
   readonly log: StoreLog

@@ -1,5 +1,5 @@
 /** Collects reports in rounds: a round ends when every worker has reported, or after a timeout. */
-import type { Slot, Slots } from './slots.js'
+import type { Slot, Slots } from '../slots.js'
 
 /** A worker that takes longer is shown with its previous report. */
 const REPORT_TIMEOUT_MS = 300

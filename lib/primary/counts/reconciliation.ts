@@ -1,7 +1,7 @@
 /** Checks that the workers' point counters add up: every point received is somewhere, and is counted once. */
-import type { Log } from '../support/log.js'
-import { conservationError } from '../pipeline/pipeline.js'
-import type { WorkerReport } from '../messages/messages.js'
+import type { Log } from '../../support/log.js'
+import { conservationError } from '../../pipeline/pipeline.js'
+import type { WorkerReport } from '../../messages/messages.js'
 
 export class Reconciliation {
   /** Points that the latest reports leave unexplained, over all workers. */

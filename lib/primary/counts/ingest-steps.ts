@@ -4,8 +4,8 @@
  * Steps end on multiples of ten seconds of the clock; the first begins with the server. During a database outage up to
  * PENDING_MAX steps are kept, dropping the oldest, so the growth of the spool can be seen afterwards.
  */
-import type { IngestStep, IngestSteps } from '../upkeep/ingest-stats.js'
-import type { MetricsJson } from '../messages/messages.js'
+import type { IngestStep, IngestSteps } from '../../upkeep/ingest-stats.js'
+import type { MetricsJson } from '../../messages/messages.js'
 import { Totals, quantileOf, type Labels } from './metric-totals.js'
 
 const STEP_MS = 10_000
