@@ -78,9 +78,10 @@ export function findEncoding (contentEncoding: string): 'identity' | 'gzip' | nu
   return name === 'gzip' || name === 'identity' ? name : null
 }
 
-/** Bodies decompressed concurrently in one worker; each may use MAX_BODY_BYTES. */
+/** Bodies decompressed concurrently in one worker, and what they may become in total; a single one may always. */
 const UNPACKING_MAX = 32
-let unpackingCount = 0
+const UNPACKING_BYTES_MAX = 256 * 1024 * 1024
+const unpacking = { bodies: 0, bytes: 0 }
 /** Those that are large are passed on in turn, see body.ts. */
 const turns = new Turns()
 /**
@@ -109,18 +110,25 @@ export type UnpackFailure = 'body_too_large' | 'invalid_encoding' | 'too_busy'
 export function unpack (
   body: Buffer, bytesMax: number, onBody: (body: Buffer) => void, onFailure: (failure: UnpackFailure) => void
 ): void {
-  if (unpackingCount === UNPACKING_MAX) {
+  const most = Math.min(body.length * RATIO_MAX, bytesMax)
+  const isTooMuch = unpacking.bodies > 0 && unpacking.bytes + most > UNPACKING_BYTES_MAX
+  if (unpacking.bodies === UNPACKING_MAX || isTooMuch) {
     onFailure('too_busy')
     return
   }
-  unpackingCount++
+  unpacking.bodies++
+  unpacking.bytes += most
+  const done = (): void => {
+    unpacking.bodies--
+    unpacking.bytes -= most
+  }
   const passOn = (unpacked: Buffer): void => {
-    unpackingCount--
+    done()
     onBody(unpacked)
   }
   gunzip(Buffer.from(body), { maxOutputLength: bytesMax, chunkSize: pieceBytes(body, bytesMax) }, (error, unpacked) => {
     if (error !== null) {
-      unpackingCount--
+      done()
       onFailure(isTooLarge(error) ? 'body_too_large' : 'invalid_encoding')
     } else if (unpacked.length > LARGE_BODY_BYTES) {
       turns.add(() => passOn(unpacked))
