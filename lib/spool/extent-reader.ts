@@ -16,7 +16,8 @@ export class ExtentReader {
   constructor (private readonly files: Files, private readonly directory: string) {}
 
   /**
-   * Reads the first frames of `extent`: at least one, then up to bytesMax of payload or one window.
+   * Reads the first frames of `extent`: at least one, then up to bytesMax of payload or one window. It may be called
+   * again if it rejects.
    * @param released frames up to here are skipped
    */
   async read (extent: Extent, bytesMax: number, released: Position): Promise<ReadPart> {
@@ -42,7 +43,7 @@ export class ExtentReader {
       expected = toSequence + 1
     }
     const scanner = new SegmentScanner(file, { epoch, offset, end, lastSequence: first - 1, previousCrc: null })
-    await scanner.scan({
+    const scanned = scanner.scan({
       frame: ({ offset, header, payload }) => {
         const { sequence, rows, appendedAtMs } = header
         miss(sequence - 1)
@@ -58,6 +59,11 @@ export class ExtentReader {
         return bytes < Math.max(bytesMax, SCAN_WINDOW_BYTES) && sequence < last
       },
       damage: (offset, bytes) => damaged.push({ offset, bytes })
+    })
+    await scanned.catch(async (error: unknown) => {
+      // What is open may never be readable again, unlike the file.
+      await this.close().catch(() => {})
+      throw error
     })
     if (scanner.offset >= end) miss(last)
     let quarantinedBytes = 0

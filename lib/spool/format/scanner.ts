@@ -4,6 +4,7 @@
  * inspection for operators all use it, so that they agree on what is valid.
  */
 import { FRAME_HEADER_BYTES, FRAME_MAGIC, decodeFrameHeader, frameIsIntact, type FrameHeader } from './record.js'
+import { systemCode } from '../../support/errors.js'
 import type { OpenFile } from '../file-system.js'
 
 export const SCAN_WINDOW_BYTES = 1024 * 1024
@@ -55,7 +56,7 @@ export class SegmentScanner {
     this.previousCrc = start.previousCrc
   }
 
-  /** Scans until the visitor stops it or the end is reached. */
+  /** Scans until the visitor stops it or the end is reached. Rejects if the file cannot be read, but not for EIO. */
   async scan (visitor: ScanVisitor): Promise<void> {
     let damageOffset = -1
     while (this.offset < this.end) {
@@ -128,7 +129,8 @@ export class SegmentScanner {
     let filled = 0
     try {
       filled = await this.file.read(window, this.offset)
-    } catch {
+    } catch (error) {
+      throwUnlessUnreadable(error)
       filled = await this.salvage(window)
     }
     // If the file has become shorter, the rest reads as zeros, which are never a frame.
@@ -144,11 +146,16 @@ export class SegmentScanner {
       let filled = 0
       try {
         filled = await this.file.read(part, this.offset + at)
-      } catch {
-        filled = 0
+      } catch (error) {
+        throwUnlessUnreadable(error)
       }
       part.fill(0, filled)
     }
     return window.length
   }
+}
+
+/** Any other error, such as ESTALE of a network disk, says nothing about the bytes: they may be there again later. */
+function throwUnlessUnreadable (error: unknown): void {
+  if (systemCode(error) !== 'EIO') throw error
 }

@@ -10,7 +10,11 @@ import {
   parseSegmentName, segmentName
 } from '../../../../lib/spool/format/segment.js'
 import { SegmentScanner } from '../../../../lib/spool/format/scanner.js'
-import type { OpenFile } from '../../../../lib/spool/file-system.js'
+import { POSITION_START } from '../../../../lib/spool/format/position.js'
+import { ExtentReader } from '../../../../lib/spool/extent-reader.js'
+import { realFiles, type OpenFile } from '../../../../lib/spool/file-system.js'
+import type { ClosedBatch } from '../../../../lib/journal/journal.js'
+import type { Segment } from '../../../../lib/spool/format/segment.js'
 
 const uint32 = fc.integer({ min: 0, max: 0xFFFF_FFFF })
 const uint53 = fc.maxSafeNat()
@@ -84,6 +88,8 @@ t.test('segment names are parsed, and sorted by epoch, sequence and copy', (t) =
 })
 
 /** A file with these bytes. */
+const systemError = (code: string): Error => Object.assign(new Error(code), { code })
+
 function fileOf (content: Buffer): OpenFile {
   const unused = async (): Promise<never> => await Promise.reject(new Error('only read'))
   return {
@@ -141,13 +147,50 @@ t.test('an unreadable sector costs the frames in it, not the file', async (t) =>
   const content = Buffer.concat(chain(20, () => 1000 - FRAME_HEADER_BYTES))
   const file = fileOf(content)
   const read = async (target: Buffer, position: number): Promise<number> => {
-    if (position < 8192 && position + target.length > 4096) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+    if (position < 8192 && position + target.length > 4096) throw systemError('EIO')
     return await file.read(target, position)
   }
   t.same(await scan(content, { ...file, read }), {
     sequences: [1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20],
     damage: [{ offset: 4000, bytes: 5000, atEnd: false }]
   })
+})
+
+t.test('a file that cannot be read at the moment is not damaged', async (t) => {
+  const content = Buffer.concat(chain(3, () => 100))
+  for (const failing of [1, 2]) {
+    let reads = 0
+    const read = async (target: Buffer, position: number): Promise<number> => {
+      reads++
+      const code = reads < failing ? 'EIO' : 'ESTALE'
+      return await (reads > failing ? fileOf(content).read(target, position) : Promise.reject(systemError(code)))
+    }
+    await t.rejects(scan(content, { ...fileOf(content), read }), { code: 'ESTALE' })
+  }
+})
+
+t.test('frames are read back once the file can be opened anew', async (t) => {
+  const content = Buffer.concat(chain(3, () => 100))
+  const read = async (): Promise<never> => await Promise.reject(systemError('ESTALE'))
+  const stale = { ...fileOf(content), read, close: async () => {} }
+  const opened = [stale, fileOf(content)]
+  const open = async (): Promise<OpenFile> => await Promise.resolve(opened.shift()!)
+  const reader = new ExtentReader({ ...realFiles, open }, '/spool')
+  const segment = { path: '/spool/1', name: '1' } as unknown as Segment
+  const extent = {
+    segment,
+    epoch: 5,
+    first: 1,
+    last: 3,
+    offset: 0,
+    end: content.length,
+    rows: 3,
+    bytes: 300,
+    oldestAtMs: 1,
+    waiters: new Map<number, ClosedBatch>()
+  }
+  await t.rejects(reader.read(extent, 1000, POSITION_START), { code: 'ESTALE' })
+  t.match(await reader.read(extent, 1000, POSITION_START), { frames: { length: 3 }, gaps: { length: 0 } })
 })
 
 t.test('a valid frame that was not written after the previous one is rejected', async (t) => {
