@@ -13,19 +13,20 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, fstatSync } from 'node:fs'
-import { open, realpath, rename, stat } from 'node:fs/promises'
+import { closeSync, fstatSync } from 'node:fs'
+import { realpath } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { openPlain, readSmall, writeSmall } from '../host/plain-file.js'
+import { readSmall, writeSmall } from '../host/plain-file.js'
 import { dataDirMode, ownDirectory } from '../host/data-directory.js'
 import { isConnectionError, sqlState, connect } from '../database/connection.js'
 import type { Database } from '../database/database.js'
 import { initialise, isInitialised, SUPERUSER } from './embedded-creation.js'
 import { defaultPlaces, ensurePassword, placeServer } from './embedded-files.js'
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
+import { openLog, tail } from './embedded-log.js'
 import {
   childEnded, disarmLockFile, findPostmaster, hasEnded, isRunning, launch, lockServer, signal, waitForEnd,
   writeInside
@@ -74,8 +75,6 @@ const RESTART_PAUSE_MAX_MS = 30_000
 /** Between checks of a server that is not a child process. */
 const ADOPTED_POLL_MS = 500
 const CONNECT_TIMEOUT_MS = 2_000
-const LOG_BYTES_MAX = 10_000_000
-const TAIL_BYTES = 2_000
 
 /**
  * Creates, starts or adopts the database of a data directory. Throws a StartupError with the end of the server's log.
@@ -366,30 +365,6 @@ class Server implements EmbeddedServer {
   private async open (database: string): Promise<Database> {
     const options = { applicationName: 'orbitstream start', connectTimeoutMs: CONNECT_TIMEOUT_MS }
     return await connect(urlOf(this.port, this.password, database), options)
-  }
-}
-
-/** Opens the log for appending; a large one is first renamed, and replaces the previous one. */
-async function openLog (path: string): Promise<number> {
-  const size = await stat(path).then(found => found.size, () => 0)
-  if (size > LOG_BYTES_MAX) await rename(path, `${path}.old`)
-  return openPlain(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND)
-}
-
-/** The end of the log, at most from a position on. */
-async function tail (path: string, from: number): Promise<string> {
-  let log
-  try {
-    // It may be too large to be read as a whole.
-    log = await open(path)
-    const { size } = await log.stat()
-    const start = Math.max(from, size - TAIL_BYTES)
-    const { buffer, bytesRead } = await log.read(Buffer.alloc(TAIL_BYTES), 0, Math.max(size - start, 0), start)
-    return buffer.toString('utf8', 0, bytesRead).trim()
-  } catch {
-    return ''
-  } finally {
-    await log?.close()
   }
 }
 

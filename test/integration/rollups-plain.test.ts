@@ -8,7 +8,6 @@ import { startMaintenance } from '../../lib/upkeep/maintenance.js'
 import { migrate } from '../../lib/schema/migrate.js'
 import { dropRollups } from '../../lib/schema/partitions.js'
 import { DAY_MS } from '../../lib/config/setting-types.js'
-import { FillLease } from '../../lib/upkeep/rollup/lease.js'
 import { RollUp } from '../../lib/upkeep/rollups.js'
 import { METRICS } from '../support/points/built-in.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../support/database/postgres.js'
@@ -322,17 +321,6 @@ t.test('late rows are left to a running rebuild of all rollups', async t => {
   t.equal(await differences(database), SAME)
   const isReleased = "SELECT expires_at = '-infinity' AS value FROM rollup_filler"
   t.ok(await one(database, isReleased), 'servers take over at once')
-})
-
-t.test('a lease from before the clock was set back keeps nobody from refilling', async t => {
-  const database = await open(t, await createTestDatabase(server))
-  await migrate(database, SCHEMA_SETTINGS)
-  const holdUntil = async (until: string): Promise<unknown> => (
-    await database.query(`UPDATE rollup_filler SET holder = 'gone', expires_at = ${until}`))
-  await holdUntil("now() + interval '50 seconds'")
-  t.notOk(await new FillLease().take(database), 'its holder may be at work')
-  await holdUntil("now() + interval '1 day'")
-  t.ok(await new FillLease().take(database))
 })
 
 t.test('retention drops expired points, anomalies, rollups and satellites, and nothing younger', async t => {

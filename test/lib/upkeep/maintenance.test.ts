@@ -15,19 +15,10 @@ import { migrate, migrateSchema } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { ingestStep } from '../../support/points/ingest-step.js'
+import { migrated, nameOf, OPTIONS, SETTINGS } from '../../support/database/migrated.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
-const SETTINGS = { retentionMs: 10 * DAY_MS }
-const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
-
 const server = await startTestPostgres(t)
-
-async function migrated (t: Test, url: string): Promise<Database> {
-  const database = await connect(url, OPTIONS)
-  t.teardown(() => database.close())
-  await migrate(database, { ...SETTINGS, log: silentLog })
-  return database
-}
 
 function start (t: Test, url: string, options: Partial<MaintenanceOptions> = {}): Maintenance {
   const maintenance = startMaintenance({
@@ -40,10 +31,6 @@ function start (t: Test, url: string, options: Partial<MaintenanceOptions> = {})
 async function partitions (database: Database): Promise<string[]> {
   const { rows } = await database.query<{ name: string }>('SELECT name FROM orbitstream_partitions() ORDER BY name')
   return rows.map(row => row.name)
-}
-
-function nameOf (timeMs: number): string {
-  return `telemetry_p${new Date(timeMs).toISOString().slice(0, 10).replaceAll('-', '')}`
 }
 
 /** Names of consecutive days around now. */
@@ -235,31 +222,6 @@ t.test('new pages are summarised by time as often as rollups look for new rows',
       FROM brin_revmap_data(get_raw_page('${partition}_time_idx', 1)) WHERE pages <> '(0,0)'`)).rows[0]?.missing ?? 0
   while (await missing() > 0) { /* each turn waits for the server's answer */ }
   t.equal(await missing(), 0)
-})
-
-t.test('a table that is being vacuumed or locked is left for later, and holds up no other', async t => {
-  const url = await createTestDatabase(server)
-  const database = await migrated(t, url)
-  const [today, yesterday] = [nameOf(Date.now()), nameOf(Date.now() - DAY_MS)]
-  const free = async (partition: string): Promise<boolean> =>
-    (await database.query(
-      `SELECT FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1))
-        WHERE pages <> '(0,0)' OFFSET 1`)).rowCount > 0
-  await database.query('CREATE EXTENSION pageinspect')
-  await database.query(
-    `INSERT INTO telemetry SELECT date_trunc('day', now(), 'UTC') - day * interval '24 hours', 'SAT-' || i
-      FROM generate_series(0, 1) day, generate_series(1, 5000) i`)
-  await database.query('SELECT pg_stat_force_next_flush()')
-  const vacuum = await connect(url, OPTIONS)
-  t.teardown(() => vacuum.close())
-  await vacuum.query(`BEGIN; LOCK TABLE ${today} IN SHARE UPDATE EXCLUSIVE MODE`)
-  const maintenance = start(t, url, { intervals: { summariesMs: 3_600_000 } })
-  await maintenance.runNow()
-  t.equal(maintenance.lastError, null)
-  t.same([await free(today), await free(yesterday)], [false, true])
-  await vacuum.query('COMMIT')
-  await maintenance.runNow()
-  t.same([await free(today), await free(yesterday)], [true, true])
 })
 
 t.test('the database away', async t => {

@@ -1,27 +1,12 @@
 import t from 'tap'
-import type { Test } from 'tap'
 import { connect } from '../../../lib/database/connection.js'
-import type { Database } from '../../../lib/database/database.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
-import { migrate } from '../../../lib/schema/migrate.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
 import { Summaries } from '../../../lib/upkeep/summaries.js'
-import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
-
-const OPTIONS = { applicationName: 'orbitstream test', connectTimeoutMs: 5_000 }
+import { migrated, nameOf, OPTIONS } from '../../support/database/migrated.js'
+import { createTestDatabase, startTestPostgres } from '../../support/database/postgres.js'
 
 const server = await startTestPostgres(t)
-
-async function migrated (t: Test, url: string): Promise<Database> {
-  const database = await connect(url, OPTIONS)
-  t.teardown(() => database.close())
-  await migrate(database, { retentionMs: 10 * DAY_MS, log: silentLog })
-  return database
-}
-
-function nameOf (timeMs: number): string {
-  return `telemetry_p${new Date(timeMs).toISOString().slice(0, 10).replaceAll('-', '')}`
-}
 
 t.test('new pages are summarised where the server does not count rows', async t => {
   const url = await createTestDatabase(server)
@@ -64,4 +49,28 @@ t.test('a partition that another host drops meanwhile is not missed', async t =>
   })
   await new Summaries(['telemetry'], 'time').run(overtaken)
   t.ok(isDropped)
+})
+
+t.test('a table that is being vacuumed or locked is left for later, and holds up no other', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  const [today, yesterday] = [nameOf(Date.now()), nameOf(Date.now() - DAY_MS)]
+  const free = async (partition: string): Promise<boolean> =>
+    (await database.query(
+      `SELECT FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1))
+        WHERE pages <> '(0,0)' OFFSET 1`)).rowCount > 0
+  await database.query('CREATE EXTENSION pageinspect')
+  await database.query(
+    `INSERT INTO telemetry SELECT date_trunc('day', now(), 'UTC') - day * interval '24 hours', 'SAT-' || i
+      FROM generate_series(0, 1) day, generate_series(1, 5000) i`)
+  await database.query('SELECT pg_stat_force_next_flush()')
+  const vacuum = await connect(url, OPTIONS)
+  t.teardown(() => vacuum.close())
+  await vacuum.query(`BEGIN; LOCK TABLE ${today} IN SHARE UPDATE EXCLUSIVE MODE`)
+  const summaries = new Summaries(['telemetry'], 'satellites')
+  await summaries.run(database)
+  t.same([await free(today), await free(yesterday)], [false, true])
+  await vacuum.query('COMMIT')
+  await summaries.run(database)
+  t.same([await free(today), await free(yesterday)], [true, true])
 })
