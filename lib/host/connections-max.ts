@@ -12,7 +12,7 @@ const OTHER_FILES_MAX = 128
 /** If the limit is too low for the files above, half of it goes to connections: the rest may be enough. */
 const SHARE_OF_LOW_LIMIT = 0.5
 /** Where the system allows millions. At the 30 KB that node:http takes per connection, this is half a gigabyte. */
-const CONNECTIONS_MAX = 16_384
+export const CONNECTIONS_MAX = 16_384
 
 /** @param filesMax the system's limit on open files; null: unknown */
 export function connectionsWithin (filesMax: number | null): number {

@@ -29,12 +29,14 @@ import { SATELLITES_TOTAL_MAX, TOKENS_MAX } from '../access/token-file.js'
 import { UDP_KEYS_MAX } from '../access/udp-key.js'
 import { SLOT_SPOOL_BYTES_MIN } from '../config/settings.js'
 import { RUN_MS_MAX } from '../database/query-pool.js'
+import { CONNECTIONS_MAX } from '../host/connections-max.js'
 import { POINT_BODY_BYTES_MAX } from '../ingress/http/api/points.js'
 import { CLIENT_BYTES, CLIENTS_MAX, USES_MAX, USES_MS } from '../ingress/http/clients/rates.js'
 import { SEEN_BYTES } from '../ingress/http/clients/satellite-quota.js'
 import { CHUNKS_MAX, TINY_CHUNKS_MAX, TINY_CHUNK_BYTES } from '../ingress/http/engines/body.js'
 import { BODY_STALL_MS, IDLE_MS } from '../ingress/http/engines/engine.js'
 import { DISCARDED_BYTES_MAX, LINGERING_MAX } from '../ingress/http/engines/lingering.js'
+import { REQUESTS_MAX } from '../ingress/http/engines/node/node.js'
 import { SMALL_ANSWER_BYTES, UNREAD_BYTES_MAX } from '../ingress/http/engines/unread-total.js'
 import { TABLES_MAX } from '../ingress/udp/key-ring.js'
 import { KEYED_SENDER_BYTES, SENDERS_PER_KEY_MAX } from '../ingress/udp/keyed-senders.js'
@@ -99,6 +101,7 @@ export function assertBounds (schema: PointSchema): void {
   assert(LIMIT_SET_BYTES_MAX < ANSWER_BYTES_MAX, 'the largest set of limits can be read')
   assert(SMALL_ANSWER_BYTES <= UNREAD_BYTES_MAX, 'a worker can keep a small answer for its client')
   assert(LINGERING_MAX * READ_BYTES <= UNREAD_BYTES_MAX, 'connections about to be closed keep no more than clients do')
+  assert(2 * CONNECTIONS_MAX <= REQUESTS_MAX, 'each connection may have a request, and another one behind it')
   assert(IDLE_MS - BODY_STALL_MS > 0, 'a stalled body is answered before its connection is closed for being idle')
   const pointTextBytes = METRICS_MAX * (NAME_BYTES_MAX + NUMBER_BYTES_MAX + FIELD_OVERHEAD_BYTES)
   assert(pointTextBytes * 3 / 2 <= POINT_BODY_BYTES_MAX, 'the largest point fits a body, with room for id and blanks')

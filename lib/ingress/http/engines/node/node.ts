@@ -102,7 +102,7 @@ export function secureOptions ({ cert, key, clientCa }: TlsMaterial) {
 }
 
 /** Twice the connections that there can be: only clients that pipeline come near. Each request takes some kilobytes. */
-const REQUESTS_MAX = 32_768
+export const REQUESTS_MAX = 32_768
 
 /** The meaning of the Expect header. */
 type Expectation = 'nothing' | 'continue' | 'other'
