@@ -253,10 +253,15 @@ t.test('a lock file whose process id belongs to somebody else now', async t => {
 t.test('a process that has ended is not running, even if its parent takes no notice', async t => {
   t.ok(await isRunning(process.pid))
   t.notOk(await isRunning(2 ** 22 + 1))
-  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'])
+  const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'])
   t.teardown(() => parent.kill('SIGKILL'))
   const [line] = await once(parent.stdout, 'data') as [Buffer]
   const pid = Number(line.toString())
+  // A shell would take notice.
+  await eventually('the parent is no shell', 30_000, async () =>
+    await readFile(`/proc/${String(parent.pid)}/comm`, 'utf8') === 'sleep\n' || undefined)
+  t.ok(await isRunning(pid))
+  process.kill(pid, 'SIGKILL')
   t.ok(await waitForEnd(pid, 10_000))
   t.doesNotThrow(() => process.kill(pid, 0), 'it is a zombie')
 })
