@@ -1,4 +1,7 @@
-/** UDP: the highest rate at which every point sent is stored; and the same for a socket that only counts. */
+/**
+ * UDP: the highest rate at which every point sent is stored, and soon; and the highest at which a socket that only
+ * counts misses none.
+ */
 import { setTimeout as wait } from 'node:timers/promises'
 import { bisect, type Search, type Trial } from '../bisection.js'
 import { clockMs } from '../clock.js'
@@ -25,6 +28,11 @@ const RESOLUTION = 1.05
 /** If the sender does not reach the requested rate, the trial says nothing about it. */
 const KEPT_SHARE_MIN = 0.97
 const LAST_PACKETS_MS = 200
+/**
+ * A backlog that takes longer is no rate that holds: in a short trial the spool takes far more than the database, and a
+ * build that accepts more would show the rate at which it empties its spool.
+ */
+const BACKLOG_MAX_SECONDS = 1
 
 type Attempt = Trial<RunRecord>
 
@@ -61,7 +69,7 @@ export async function highest (search: Search, attempt: (rate: number) => Promis
     for (const problem of trial.outcome.problems) problems.add(problem)
     return trial
   })
-  if (found === null) return { ...NOTHING, problems: [...problems, 'every rate tried had losses'] }
+  if (found === null) return { ...NOTHING, problems: [...problems, 'every rate tried had losses or a backlog'] }
   return { ...found.outcome, problems: [...problems], ...found.isHighest ? { notes: ['at least'] } : {} }
 }
 
@@ -83,9 +91,10 @@ async function attemptServer (session: Session, port: number, rate: number): Pro
   const cost = await costs.end(load.cpuSeconds)
   const sent = packetsByBody(result.packets)
   const { stored, problems } = await compare(db, { points: POINTS, acknowledged: sent.map(() => 0), sent })
-  const seconds = Math.max(result.seconds, (settled.atMs - startMs) / 1000)
+  const storedSeconds = (settled.atMs - startMs) / 1000
+  const seconds = Math.max(result.seconds, storedSeconds)
   return {
-    holds: stored === result.points && keptRate(result, rate),
+    holds: stored === result.points && keptRate(result, rate) && keptUp(result, storedSeconds),
     outcome: { rate: stored / seconds, seconds, sent: result.points, acknowledged: 0, stored, ...cost, problems }
   }
 }
@@ -119,6 +128,11 @@ async function attemptCount (seconds: number, rate: number): Promise<Attempt> {
       problems: []
     }
   }
+}
+
+/** @param storedSeconds from the first packet to the last stored point */
+export function keptUp ({ seconds }: Pick<UdpResult, 'seconds'>, storedSeconds: number): boolean {
+  return storedSeconds - seconds <= BACKLOG_MAX_SECONDS
 }
 
 function keptRate ({ points, seconds }: UdpResult, rate: number): boolean {

@@ -4,7 +4,7 @@ import { recordOf } from '../../../benchmarks/scenarios/aggregates.js'
 import { lateProblems, NEED_NOT_SHOW } from '../../../benchmarks/scenarios/freshness.js'
 import { autocannonProblems, autocannonSeconds } from '../../../benchmarks/scenarios/http.js'
 import { httpJob } from '../../../benchmarks/scenarios/throughput.js'
-import { highest, searchFrom } from '../../../benchmarks/scenarios/udp.js'
+import { highest, keptUp, searchFrom } from '../../../benchmarks/scenarios/udp.js'
 import { latencyOf } from '../../../benchmarks/statistics.js'
 
 const RUN = { rate: 1, seconds: 1, sent: 1, acknowledged: 0, stored: 1, problems: [] }
@@ -40,6 +40,13 @@ t.test('UDP: a search that ends at its highest rate says so', async t => {
     rate: 0,
     problems: [/had losses/]
   })
+})
+
+t.test('UDP: a rate that leaves a backlog in the spool does not hold', t => {
+  t.ok(keptUp({ seconds: 3 }, 3.9))
+  t.ok(keptUp({ seconds: 3 }, 2.99))
+  t.notOk(keptUp({ seconds: 3 }, 4.1))
+  t.end()
 })
 
 const job = (requestsPerSecond: number | null) =>
