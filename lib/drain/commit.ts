@@ -145,8 +145,8 @@ export async function commitRun (
   }
   for (const other of others) await storeRows(db, [], other, compress)
   if (anomalies != null) await copyRows(db, ANOMALIES_TARGET, anomalies)
-  for (let first = 0; first < poison.length; first += POISON_ROWS_MAX) {
-    await insertPoison(db, moves, poison.slice(first, first + POISON_ROWS_MAX))
+  for (let row = 0; row < poison.length; row += POISON_ROWS_MAX) {
+    await insertPoison(db, moves, poison.slice(row, row + POISON_ROWS_MAX))
   }
   await rows.changes?.note(db, moves)
   await db.query('COMMIT')

@@ -241,7 +241,7 @@ export class Drain {
     return entered
   }
 
-  /** Another transaction has moved the ledger, or whatever keeps this one from it must not be tried all the time. */
+  /** Throws if the ledger is still where the last transaction could not move it, so that the next attempt waits. */
   private assertMovable (position: LedgerPosition | null): void {
     const { unmoved } = this
     this.unmoved = null

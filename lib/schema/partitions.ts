@@ -1,6 +1,6 @@
 /**
  * Partitions by time on plain PostgreSQL: which are created ahead, which on demand, and which are dropped. See
- * sql/0002.
+ * orbitstream_make_partitions in sql/0011.
  *
  * The days around now have partitions, except days that retention would drop right away, so that a database without
  * maintenance keeps accepting points for a while. All others are created by the writer whose row lacks one
@@ -105,7 +105,7 @@ export async function dropRollups (database: Session, width: '10s' | '1m'): Prom
     return
   }
   await untilNone(async () => {
-    // Without a lock first, as there.
+    // Without a lock first, as in dropPartitions.
     if (!await isBeyondPoints(database, width)) return []
     await database.query('BEGIN')
     await database.query('LOCK TABLE ONLY public.anomalies, ONLY public.telemetry IN SHARE UPDATE EXCLUSIVE MODE')
