@@ -81,10 +81,11 @@ function slotProblems (slot: Slot): Problem[] {
   const problems: Problem[] = []
   const isBeingReplaced = state === 'retiring' || slot.takesOverFrom !== null
   if (state !== 'ready' && !isBeingReplaced) {
-    const message = `${name} is ${state}${lastDeath === null ? '' : ` after ${lastDeath}`}`
+    const what = state === 'waiting' ? 'waiting to be restarted' : state
+    const message = `${name} is ${what}${lastDeath === null ? '' : ` after ${lastDeath}`}`
     problems.push(problem('worker_down', message, name))
   } else if (state === 'ready' && performance.now() - slot.heardMs > SILENT_MS) {
-    problems.push(problem('worker_down', `${name} does not answer; what is shown of it is old`, name))
+    problems.push(problem('worker_down', `${name} does not respond; its figures are out of date`, name))
   } else if (state === 'ready' && restarts > 0 && performance.now() - startedMs < RESTART_MENTIONED_MS) {
     problems.push(problem('worker_restarted', `${name} was restarted after ${String(lastDeath)}`, name))
   }

@@ -137,9 +137,9 @@ function healthSchemas (): Record<string, Schema> {
   const points = ['received', 'rejected', 'shed', 'accepted', 'recovered', 'replicated', 'committed', 'quarantined',
     'failed', 'lost', 'waiting']
   const worker = object({
-    slot: count('0 to the number of workers minus one, UDP workers last.'),
+    slot: count('Number of its slot; a worker that replaces another has another slot.'),
     pid: nullable(count('')),
-    state: string('starting, ready, restarting …'),
+    state: string('starting, ready, waiting (to be restarted), retiring or stopping.'),
     restarts: count(''),
     engine: string('uws, node or udp; empty before it serves.'),
     database: nullable(string('State of its drain.')),
