@@ -34,7 +34,7 @@ export function openPlain (path: string, flags: number): number {
 
 function notPlain (path: string, cause?: unknown): StartupError {
   const other = isRoot() ? ', or belongs to another user' : ''
-  return new StartupError(`${path} is a link or no regular file${other}; it is neither read nor written. Move it ` +
+  return new StartupError(`${path} is a link, or not a regular file${other}; it is neither read nor written. Move it ` +
     `away${isRoot() ? ', or give it to root (chown)' : ''}.`, { cause })
 }
 

@@ -18,7 +18,7 @@ t.test('neither links nor pipes nor directories are opened', async (t) => {
   await symlink(join(directory, 'made'), join(directory, 'dangling'))
   execFileSync('mkfifo', [join(directory, 'pipe')])
   await mkdir(join(directory, 'directory'))
-  const refused = { name: 'StartupError', message: /is a link or no regular file.*Move it away/ }
+  const refused = { name: 'StartupError', message: /is a link, or not a regular file.*Move it away/ }
   for (const file of ['link', 'dangling', 'pipe', 'directory']) {
     t.throws(() => openPlain(join(directory, file), WRITE), refused, file)
     t.throws(() =>
