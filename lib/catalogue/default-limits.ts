@@ -45,7 +45,7 @@ function withThreshold (
 
 /**
  * The limits in force and, where they have none, those of further metrics.
- * @throws {StartupError} together they are no valid set
+ * @throws {StartupError} together they are not a valid set
  */
 export function withLimitsOf (
   metrics: readonly StreamMetric[], inForce: LimitSet, { limitable }: Catalogue

@@ -67,7 +67,7 @@ export function text (path: Path): string {
   return path.map((key) => String(key).slice(0, ECHO_MAX)).join('.')
 }
 
-/** A lone surrogate is no character, and jsonb refuses it. */
+/** A lone surrogate is not a character, and jsonb refuses it. */
 function isWellFormed (text: string): boolean {
   return !/\p{Cs}/u.test(text)
 }

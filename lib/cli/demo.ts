@@ -134,7 +134,7 @@ async function waitUntilStored (url: string): Promise<number | null> {
   return waiting
 }
 
-/** The run in a few lines. A machine slower than the demo's rate is no failure. */
+/** The run in a few lines. A machine slower than the demo's rate is not a failure. */
 function report (summary: Summary, waiting: number | null): string {
   const { accepted, failed, rate_sent: reached } = summary
   const stored = waiting === 0

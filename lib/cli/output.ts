@@ -11,7 +11,7 @@ export const STANDARD_OUTPUT: Output = {
   complain: text => process.stderr.write(`${text}\n`)
 }
 
-/** A reader that closes early (`| head`), or a terminal that was closed, is no failure. */
+/** A reader that closes early (`| head`), or a terminal that was closed, is not a failure. */
 export function tolerateLostReaders (): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {

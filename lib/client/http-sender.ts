@@ -66,7 +66,7 @@ const IDLE_MS = 5_000
 const AGAIN: ReadonlySet<number> = new Set([408, 429, 500, 503])
 /** Codes that say that points may have been stored. */
 const UNKNOWN: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed', 'log_unanswered'])
-/** Answers of a proxy that has lost the server, or has waited in vain: the same. */
+/** Answers of a proxy that has lost the server, or whose wait timed out: the same. */
 const PROXY_UNKNOWN: ReadonlySet<number> = new Set([502, 504])
 /** Codes of TLS errors that will not go away, such as a certificate that is not trusted. */
 const TLS_FAULT = /CERT|^ERR_(TLS|SSL|OSSL)_|^UNABLE_TO_/

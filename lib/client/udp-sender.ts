@@ -59,8 +59,8 @@ export class UdpSender {
   }
 
   /**
-   * @throws {Error} if the URL is not one of UDP, the key is none, the name of the host cannot be resolved, or there is
-   *   no route to it
+   * @throws {Error} if the URL or the key is invalid, the name of the host cannot be resolved, or there is no route to
+   *   it
    */
   static async open (options: UdpSenderOptions): Promise<UdpSender> {
     const url = new URL(options.url)

@@ -48,7 +48,7 @@ export interface FoundChanges {
   readonly anomalies: readonly Anomaly[]
 }
 
-/** In one statement: a megabyte, and some hundred milliseconds if all are changes. */
+/** In one statement: a megabyte, and hundreds of milliseconds if all are changes. */
 const RUNS_MAX = 5_000
 /** As many as live streams get. */
 const ANOMALIES_MAX = 200

@@ -174,7 +174,7 @@ async function separate (db: Database, all: readonly Buffer[], kind: RowKind): P
     const refusal = await probe(db, before, part, kind)
     before = refusal === null ? SAVE_AGAIN : GO_BACK
     if (refusal === null) {
-      // One by one: a call is limited to some hundred thousand arguments, and a run may have more rows.
+      // One by one: a call is limited to hundreds of thousands of arguments, and a run may have more rows.
       for (const row of part) good.push(row)
     } else if (part.length === 1 && part[0] !== undefined) {
       poison.push(poisonRow(part[0], refusal, kind))

@@ -252,7 +252,7 @@ export class Batcher {
     // The batch has waited as long as the previous group took. Its timer counts from its first row.
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = null
-    // The batch of another stream was closed just now: this one joins the next group. It might never be the first.
+    // The batch of another stream was closed just now: this one joins the next group, or it might never get its turn.
     if (this.journal.idle) this.closeOrGather()
     else this.close()
   }

@@ -1,7 +1,7 @@
 /**
  * Exports the points of a time range as CSV or NDJSON, ordered by time and id, in constant memory.
  *
- *   [ slice ][ slice ][      slice      ][ slice ] …      each at most a few ten thousand rows, whatever the density
+ *   [ slice ][ slice ][      slice      ][ slice ] …      each at most tens of thousands of rows, whatever the density
  *
  * A slice is one COPY, whose bytes are passed on as the server formats them, no faster than they are read. So no
  * snapshot outlives a slice: a long one would keep the server from removing old versions of the rows that every

@@ -83,5 +83,5 @@ async function readPage (address: string, query: string, token: string | null): 
   } catch {
     // Said below.
   }
-  throw new StartupError(`${address} is not that of OrbitStream; check --api-url`)
+  throw new StartupError(`${address} is not served by OrbitStream; check --api-url`)
 }

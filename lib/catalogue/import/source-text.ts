@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs'
 import type { Remarks } from './remarks.js'
 
-/** Of a file: XTCE databases of large missions have some ten megabytes. */
+/** Of a file: XTCE databases of large missions have tens of megabytes. */
 export const SOURCE_BYTES_MAX = 64 * 1024 * 1024
 
 /** Reads at most one byte too many, by which importCatalogue() tells that it is too large. Throws system errors. */

@@ -9,7 +9,7 @@ export const CLIENT_TLS_OPTIONS = [
     name: 'ca',
     type: 'string',
     placeholder: 'file',
-    help: 'https: root certificates in PEM that issued the server\'s certificate (or that itself, if self-signed).',
+    help: 'https: root certificates in PEM to trust, or the server\'s own certificate if it is self-signed.',
     note: 'default: those of Node.js'
   },
   {
@@ -26,7 +26,7 @@ export interface ClientTls { ca?: string, cert?: string, key?: string }
 
 type Values = Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>
 
-/** Reads the files, and checks that a connection can use them. A text: what is wrong. */
+/** Reads the files, and checks that a connection can use them. Returns a text if something is wrong. */
 export function readClientTls (values: Values): ClientTls | string {
   if ((values.cert === undefined) !== (values.key === undefined)) return '--cert and --key must be given together'
   const tls: ClientTls = {}

@@ -27,7 +27,8 @@ const SPEC = {
   ],
   positionals: { usage: 'FILE', min: 1, max: 1 },
   epilogue: 'The server must use its default limits, and nothing else may send points during the run.\n' +
-    'Exit codes: 0 if no anomaly is missed or false, 1 if any is, 2 if the command line is invalid.'
+    'Exit codes: 0 if no anomaly is missed or false; 1 if any is, or they could not be compared; ' +
+    '2 if the command line is invalid.'
 } as const
 
 const ASK_AGAIN_MS = 250

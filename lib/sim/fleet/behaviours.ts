@@ -159,7 +159,7 @@ class CounterCourse implements Course {
   }
 }
 
-/** Keeps a value for some ten minutes, then takes another. */
+/** Keeps a value for about ten minutes, then takes another. */
 class StateCourse implements Course {
   private value: number
 

@@ -1,6 +1,6 @@
 /**
  * Questions to the server's API. With node:http: the parser of undici is WebAssembly, which V8 compiles in the
- * background for as much processor time as the simulator needs for some thousand requests.
+ * background for as much processor time as the simulator needs for thousands of requests.
  */
 import { request as requestPlain, type IncomingMessage } from 'node:http'
 import { request as requestTls } from 'node:https'

@@ -40,7 +40,7 @@ const GRACE_SECONDS = 40
 /** Per refresh, so that other maintenance is not delayed. */
 const PART_MS = 600_000
 const VIEWS = ['rollup_10s', 'rollup_1m'] as const
-/** From one run to the next: after longer, that one does not reach rows that came late just after the first. */
+/** Between two runs. After longer, the second does not reach rows that came late just after the first. */
 const RUNS_APART_MS_MAX = 1_800_000
 
 export class PolicyWatch {

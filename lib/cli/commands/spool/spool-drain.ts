@@ -84,7 +84,7 @@ export const spoolDrain = defineCommand({
       name: 'timeout',
       type: 'duration',
       min: 1,
-      // Longer ones are no time for a timer: it would end at once.
+      // A timer cannot wait longer: it would fire at once.
       max: 24 * DAY_MS,
       default: '10m',
       help: 'Time limit; points left by then stay on disk.'

@@ -78,7 +78,7 @@ export function findEncoding (contentEncoding: string): 'identity' | 'gzip' | nu
   return name === 'gzip' || name === 'identity' ? name : null
 }
 
-/** Bodies decompressed concurrently in one worker, and what they may become in total; a single one may always. */
+/** Bodies decompressed concurrently in one worker, and their total size once decompressed; one is always allowed. */
 const UNPACKING_MAX = 32
 const UNPACKING_BYTES_MAX = 256 * 1024 * 1024
 const unpacking = { bodies: 0, bytes: 0 }
@@ -90,9 +90,9 @@ const turns = new Turns()
  * the first piece is as large as the body says it is, and a byte more, since a full piece is followed by another.
  */
 const PIECE_BYTES = { min: 16 * 1024, max: 256 * 1024 } as const
-/** For a body that says too little. */
+/** For a body that understates its size. */
 const TYPICAL_RATIO = 16
-/** A byte of deflate holds no more: a body that says so lies. */
+/** A byte of deflate cannot become more, whatever a body claims. */
 const RATIO_MAX = 1_032
 /** At the end of gzip: the size of its last member modulo 2^32 (RFC 1952, ISIZE). */
 const SIZE_BYTES = 4

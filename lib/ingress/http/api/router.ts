@@ -9,7 +9,7 @@
  *   403   the token does not have the role
  *   429   the client has sent too many requests
  *
- * OPTIONS is answered with Allow: paths and methods are no secret. Browsers get permission for allowed origins only.
+ * OPTIONS is answered with Allow: paths and methods are not secret. Browsers get permission for allowed origins only.
  * The answer has a body, since uWebSockets.js may close the connection after one without (uws-exchange.ts). A handler
  * that throws is a programmer's error: the client gets 500 if possible, and the exception ends the process.
  */

@@ -21,7 +21,7 @@ export const TICKS_PER_STALL = 64
 const FIRST_BYTES = 1024
 /** Memory of one worker for incomplete bodies. */
 const BODIES_BYTES_MAX = 256 * 1024 * 1024
-/** An eighth of it is for bodies up to this size: otherwise a few large ones that arrive slowly would keep out all. */
+/** An eighth of it is for bodies up to this size: otherwise a few large, slow ones would keep out all others. */
 const SMALL_BODY_BYTES = 64 * 1024
 const SMALL_BODIES_SHARE = 1 / 8
 /**
@@ -29,16 +29,16 @@ const SMALL_BODIES_SHARE = 1 / 8
  * a large body does: the system clears its pages.
  */
 const SPARE_BYTES_MAX = 16 * 1024 * 1024
-/** Bodies of more are passed on in turn: decoding one may take some ten milliseconds. */
+/** Larger bodies are passed on in turn: decoding one may take tens of milliseconds. */
 export const LARGE_BODY_BYTES = 256 * 1024
 /**
  * Small chunks of a body. Each takes some microseconds, even if it is a single byte, which would add up to seconds. Two
  * for each line of a body with the maximum of points.
  */
 export const CHUNKS_MAX = 20_000
-/** Chunks of that size are no small ones: a slow link may deliver a body in segments of 536 bytes. */
+/** Chunks of this size are not small: a slow link may deliver a body in segments of 536 bytes. */
 export const CHUNK_BYTES = 512
-/** As many may be tiny. A chunk for each line and another for its end have far more bytes on average. */
+/** This many may be tiny. A chunk for each line and another for its end have far more bytes on average. */
 export const TINY_CHUNKS_MAX = 4_000
 export const TINY_CHUNK_BYTES = 16
 /** What a chunk that is discarded counts for, besides its bytes. */

@@ -57,9 +57,9 @@ t.test('without an answer that can be compared: one sentence', async (t) => {
   const truth = await truthOf(t, [anomalyOf(1)])
   const cases: Array<[Answer, RegExp]> = [
     [refuse(401, 'unauthorized'), /^error: http:\S+\/anomalies answers 401: .*"unauthorized".*$/],
-    [(_, response) => response.end('<html>'), /^error: http:\S+\/anomalies is not that of OrbitStream; check --api-url$/],
-    [(_, response) => response.end('null'), /is not that of OrbitStream/],
-    [(_, response) => response.end('{}'), /is not that of OrbitStream/]
+    [(_, response) => response.end('<html>'), /^error: http:\S+\/anomalies is not served by OrbitStream; check --api-url$/],
+    [(_, response) => response.end('null'), /is not served by OrbitStream/],
+    [(_, response) => response.end('{}'), /is not served by OrbitStream/]
   ]
   for (const [answer, err] of cases) {
     const { url } = await startServer(t, answer)
