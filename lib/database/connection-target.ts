@@ -13,7 +13,7 @@
  * counts.
  *
  * Unlike psql: without sslmode nothing is encrypted, so that COPY over loopback does not pay for it; without
- * sslrootcert the authorities known to Node.js are trusted; of several hosts only one that takes writes is ever used.
+ * sslrootcert the authorities known to Node.js are trusted; of several hosts only one that accepts writes is ever used.
  *
  * Source: PostgreSQL manual, "Connection URIs", "Specifying Multiple Hosts", "Environment Variables", "SSL Support".
  */
@@ -234,7 +234,7 @@ function portOf (text: string): number | null {
 
 function sessionAttributesOf (text: string, areSeveral: boolean): SessionAttributes {
   if (READ_ONLY.includes(text)) {
-    throw new TargetFault(`has target_session_attrs=${text}, but points can only be stored on a server that takes ` +
+    throw new TargetFault(`has target_session_attrs=${text}, but points can only be stored on a server that accepts ` +
       'writes: use read-write or primary')
   }
   const attributes = WRITABLE.find(candidate => candidate === text)

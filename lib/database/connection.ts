@@ -118,7 +118,7 @@ function unavailable (cause: unknown): OperatingError {
  * Connects, or rejects: with the server's error if it refused (wrong password, no such database), else with one that
  * isConnectionError recognises. Applies SESSION_SETTINGS. Throws a StartupError for an invalid URL.
  *
- * Several hosts are tried in turn, each within the timeout, and the first that takes writes is used; a host that is
+ * Several hosts are tried in turn, each within the timeout, and the first that accepts writes is used; a host that is
  * unreachable, starting, full or read-only leads to the next, another refusal does not, as in libpq. So a caller whose
  * connection was lost, or whose server has become read-only, need only connect again. A host that falls silent during a
  * statement is asked for a sign of life, and the connection is lost if there is none: see probe.ts.
@@ -140,7 +140,7 @@ export async function connect (url: string, options: ConnectOptions): Promise<Da
       failures.push(`${shownHost(host)}: ${messageOf(error instanceof OperatingError ? error.cause : error)}`)
     }
   }
-  throw unavailable(new Error(`none of its hosts takes writes (${failures.join('; ')})`))
+  throw unavailable(new Error(`none of its hosts accepts writes (${failures.join('; ')})`))
 }
 
 async function connectTo (
@@ -160,7 +160,7 @@ function shownHost ({ host, port }: TargetHost): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** The session was opened, but its server does not take writes. */
+/** The session was opened, but its server does not accept writes. */
 class Unfit extends Error {}
 
 /** Refusals that plain text may avoid: a wrong password is wrong without TLS too. */

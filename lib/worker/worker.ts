@@ -212,7 +212,7 @@ class Worker {
     this.metrics.observeSync(milliseconds)
   }
 
-  /** The disk no longer takes writes. Durable points go to the database if possible; then a new process tries. */
+  /** The disk no longer accepts writes. Durable points go to the database if possible; then a new process tries. */
   spoolFailed (error: Error): void {
     this.parts.log.fatal({ err: error }, 'the spool cannot be written; this worker refuses points and exits')
     send({ type: 'fatal', message: error.message })

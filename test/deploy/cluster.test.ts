@@ -38,7 +38,7 @@ t.test('from one host to three, and one of them is killed', { skip }, async (t) 
   await client.acknowledgedMore(POINTS_BETWEEN)
   for (const index of [0, 1]) {
     const { points } = await readHealth(cluster.host(index).url)
-    t.ok(points['accepted'] && points['replicated'], 'both hosts take points, and the log has them')
+    t.ok(points['accepted'] && points['replicated'], 'both hosts accept points, and the log has them')
   }
   t.equal(await first.program.stop(), 0)
   const settings = { DATA_DIR: dataDir, SPOOL_DIR: join(dataDir, 'spool'), DATABASE_URL: postgres.url }

@@ -113,7 +113,7 @@ t.test('a host is lost while points wait: another one stores what it acknowledge
   await verify(t, postgres, clients)
 })
 
-t.test('a full log: points are refused and counted, all others are stored, and it takes points again', { skip },
+t.test('a full log: points are refused and counted, all others are stored, and it accepts points again', { skip },
   async (t) => {
     const postgres = await startTestPostgres(t)
     const cluster = await NatsCluster.start(program ?? '', 1, '4MB')

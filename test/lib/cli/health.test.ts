@@ -44,11 +44,11 @@ t.test('a server that accepts points', async t => {
   const degraded = await serve(t, answering(200, {
     ...HEALTHY,
     status: 'degraded',
-    reasons: ['worker 1 is starting', 'the database does not take points: \u001b[31m']
+    reasons: ['worker 1 is starting', 'the database does not accept points: \u001b[31m']
   }))
   t.same(await runIngest(['health'], { PORT: degraded }), {
     code: 0,
-    out: 'degraded\n  worker 1 is starting\n  the database does not take points: \\u001b[31m\n',
+    out: 'degraded\n  worker 1 is starting\n  the database does not accept points: \\u001b[31m\n',
     err: ''
   })
 })

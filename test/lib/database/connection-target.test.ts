@@ -169,7 +169,7 @@ t.test('the environment fills in what a URL omits, and changes nothing else', t 
     hosts: [{ host: 'x', port: 5432 }, { host: 'y', port: 4 }], ...common
   }, 'a port in the URL means that none comes from the environment')
   t.match(completeTarget('postgres://x/', lists), { ok: false, message: /2 ports for 1 host;/ })
-  t.match(completeTarget('postgres://h', { PGTARGETSESSIONATTRS: 'standby' }), { ok: false, message: /takes writes/ })
+  t.match(completeTarget('postgres://h', { PGTARGETSESSIONATTRS: 'standby' }), { ok: false, message: /accepts writes/ })
   t.strictSame(completeTarget('postgres://h', { PGHOST: 'other', PGUSER: '' }), { ok: true, value: 'postgres://h' })
   t.strictSame(completed('postgres://me#@h/d#', { PGPORT: '1' }), { host: 'h', port: 1, user: 'me#', database: 'd#' })
   t.match(completeTarget('postgres://h', { PGSSLMODE: 'maybe' }), { ok: false, message: /sslmode "maybe"/ })

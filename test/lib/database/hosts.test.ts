@@ -83,7 +83,7 @@ async function startWay (owner: Owner, to: string): Promise<Way> {
   }
 }
 
-t.test('the first host that takes writes is used', async (t) => {
+t.test('the first host that accepts writes is used', async (t) => {
   const away = await nobody()
   for (const hosts of [[first, second], [second, first], [away, second, first]]) {
     for (const attributes of ['any', 'read-write', 'primary']) {
@@ -92,11 +92,11 @@ t.test('the first host that takes writes is used', async (t) => {
   }
   t.equal(await chosen([await silent(t), first], '?connect_timeout=1'), first, 'each host has its time')
   t.match(await chosen([away, second], '?target_session_attrs=primary'),
-    /^away: .* none of its hosts takes writes \(127.0.0.1:\d+: connect ECONNREFUSED .*; 127.0.0.1:\d+: a standby\)$/)
+    /^away: .* none of its hosts accepts writes \(127.0.0.1:\d+: connect ECONNREFUSED .*; 127.0.0.1:\d+: a standby\)$/)
 })
 
 t.test('a single host', async (t) => {
-  t.equal(await chosen([second]), second, 'need not take writes: callers wait until it does')
+  t.equal(await chosen([second]), second, 'need not accept writes: callers wait until it does')
   t.match(await chosen([second], '?target_session_attrs=read-write'), /^away: .*: read-only: a standby/)
 })
 

@@ -37,7 +37,7 @@ export async function startStandby (
   return standby
 }
 
-/** Resolves when it takes writes. */
+/** Resolves when it accepts writes. */
 export async function promote (standby: TestPostgres): Promise<void> {
   await withDatabase(standby, async (db) => await db.query('SELECT pg_promote(true, $1)', [PROMOTE_SECONDS_MAX]))
 }

@@ -88,7 +88,7 @@ export async function runHostKills (
   }
 }
 
-/** Kills a host, waits for acknowledgements of the other one, starts it, and waits until it takes points again. */
+/** Kills a host, waits for acknowledgements of the other one, starts it, and waits until it accepts points again. */
 export async function killAndRestart (
   cluster: Cluster, index: number, clients: readonly JournalClient[], pointsBetween: number
 ): Promise<void> {
@@ -99,7 +99,7 @@ export async function killAndRestart (
   await cluster.killHost(index)
   await more()
   await cluster.startHost(index)
-  await eventually('the host takes points again', BACK_DEADLINE_MS, async () =>
+  await eventually('the host accepts points again', BACK_DEADLINE_MS, async () =>
     ((await readHealth(cluster.host(index).url)).points['accepted'] ?? 0) > 0 ? true : undefined)
   await more()
 }
