@@ -48,8 +48,8 @@ export interface ExportPace {
 /** Values of one slice, metrics and the two keys alike: about 4 MB. */
 const SLICE_CELLS_MAX = 200_000
 /**
- * A slice beside points is smaller: it takes some 45 ms of processor time. Much smaller ones would read most rows again
- * and again, because the index finds ranges of 10,000 rows and more.
+ * While points come in, a slice is smaller: it takes some 45 ms of processor time. Much smaller ones would read most
+ * rows again and again, because the index finds ranges of 10,000 rows and more.
  */
 const SHARED_DIVISOR = 4
 /** Over the share: 240 ms for an export that runs alone. So one ends in time, however slow the server is. */

@@ -23,7 +23,7 @@ import { Trimmer } from './trimmer.js'
 export interface StreamJournalOptions {
   readonly log: ReplicatedLog
   readonly lane: string
-  /** Bound on the payloads held in memory beside what the drain has taken. */
+  /** Bound on the payloads held in memory besides what the drain has taken. */
   readonly memoryMaxBytes: number
   /** Bound on this lane's share of the log. */
   readonly maxBytes: number

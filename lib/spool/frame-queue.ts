@@ -3,7 +3,7 @@
  *
  *   released │ taken by the drain │ held │ extent on disk │ held │ ...
  *
- * Holds at most `heldBytesMax` of payloads beside what the drain has taken; beyond that a new frame joins an extent,
+ * Holds at most `heldBytesMax` of payloads besides what the drain has taken; beyond that a new frame joins an extent,
  * which costs a few numbers however many frames it has. A frame whose batch waits for the commit keeps the batch
  * without its payload. No I/O here: the spool reads extents back and passes them to `unspill`.
  */

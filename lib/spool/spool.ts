@@ -50,7 +50,7 @@ export interface SpoolOptions {
   /** Format of the payloads, 1 to 255. A spool with frames of another format does not open. */
   readonly rowFormat: number
   readonly segmentBytes?: number
-  /** Bound on the payloads held in memory beside what the drain has taken, and on batches waiting to be written. */
+  /** Bound on the payloads held in memory besides what the drain has taken, and on batches waiting to be written. */
   readonly memoryMaxBytes?: number
   /** This spool's share of the disk. */
   readonly maxBytes: number

@@ -80,7 +80,7 @@ export class ExportConnections implements ExportSource {
     }
   }
 
-  /** A process of the embedded PostgreSQL runs beside the workers: it gets what they leave of the processors. */
+  /** A process of the embedded PostgreSQL runs alongside the workers: it gets what they leave of the processors. */
   private giveWay (pid: number): void {
     try {
       setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)

@@ -38,7 +38,7 @@ const CATCH_UP_MS = 500
 /** Bounds on what is held for the table of senders; beyond them, or if the other process died, it starts empty. */
 const HELD_MS_MAX = 5_000
 export const HELD_BYTES_MAX = 16 * 1024 * 1024
-/** Memory of a held datagram beside its bytes. */
+/** Memory of a held datagram besides its bytes. */
 export const HELD_OVERHEAD_BYTES = 300
 
 export interface UdpSettings {

@@ -37,7 +37,7 @@ export interface ProblemSources {
   readonly openUdp: string | null
 }
 
-/** What the primary knows beside its workers. */
+/** What the primary knows besides its workers. */
 export interface HostConditions
   extends Pick<ProblemSources,
     'maintenanceError' | 'reloadFaults' | 'restartFault' | 'tlsExpiresMs' | 'openUdp'> {
