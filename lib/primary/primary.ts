@@ -3,7 +3,7 @@
  *
  *   lock DATA_DIR → check ports → open database → migrate → maintenance → limits → workers → ready
  *
- * Until the workers listen, it answers HTTP itself: the server is starting, and what it is waiting for. It never
+ * Until the workers listen, it answers HTTP itself: that the server is starting, and what it is waiting for. It never
  * handles a point. On a graceful shutdown the workers first store what they accepted.
  */
 import { strict as assert } from 'node:assert'

@@ -1,5 +1,5 @@
 /**
- * Sends frames to the log, several at a time, in order and each at most once.
+ * Sends frames to the log, several at a time and in order; each is stored at most once.
  *
  *   waiting ──► under way (WINDOW_FRAMES) ──► stored ──► spooled(null)
  *                  │ any failure ──► synchronise: compare what the stream has with what was sent

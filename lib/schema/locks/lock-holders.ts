@@ -3,7 +3,7 @@
  *
  * Dropping a partition, like most migrations, needs exclusive access to a table for an instant. A request for it waits
  * for every current user of the table, and all later ones, writers included, queue behind it. So access is requested
- * only while nobody holds the table for long. Sessions of orbitstream_reader that do are terminated: that role only
+ * only while no session holds the table for long. Sessions of orbitstream_reader that do are terminated: that role only
  * reads, and must not block anything. All others are waited for and named.
  *
  * Ages are measured by this process from when it first saw a transaction: the server shows them to few roles.
