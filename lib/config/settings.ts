@@ -119,8 +119,9 @@ export type Key = keyof Config
 
 /** Maintenance (and migrations before it), and limits. */
 const PRIMARY_CONNECTIONS = 2
-/** Connections other than the workers' at the least: besides those, one for queries and one for an export. */
-const CONNECTIONS_BESIDE_WORKERS = PRIMARY_CONNECTIONS + 2
+/** At the least: one for queries and one for an export. */
+const QUERY_CONNECTIONS_MIN = 2
+const CONNECTIONS_BESIDE_WORKERS = PRIMARY_CONNECTIONS + QUERY_CONNECTIONS_MIN
 /** Enough for a page of charts at once; few enough to leave a database of four processors to storing. */
 const QUERIES_MAX = 3
 const EXPORTS_MAX = 4
@@ -222,7 +223,8 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
     'Maximum time that a point waits for its batch to fill.'),
   maxConnections: setting('MAX_CONNECTIONS', integer({ min: 1 + CONNECTIONS_BESIDE_WORKERS, max: 10_000 }), '50',
     'Maximum number of database connections, all processes together; at least one per HTTP worker and UDP port, plus ' +
-    `${CONNECTIONS_BESIDE_WORKERS}. Up to ${QUERIES_MAX + EXPORTS_MAX - 2} more are for queries and exports.`),
+    `${CONNECTIONS_BESIDE_WORKERS} (${CONNECTIONS_BESIDE_WORKERS + 1} with a replicated log). ` +
+    `Up to ${QUERIES_MAX + EXPORTS_MAX - QUERY_CONNECTIONS_MIN} more are for queries and exports.`),
   memoryMaxBytes: setting('MEMORY_MAX_BYTES', size({ min: bytes('64KB'), max: bytes('64GB') }), '64MB',
     'Maximum size of the points that each worker holds in memory while the database is unavailable.'),
   maxBodyBytes: setting('MAX_BODY_BYTES', size({ min: bytes('1KB'), max: bytes('64MB') }), '8MB',
@@ -293,10 +295,10 @@ export const RULES: ReadonlyArray<{
   readonly check: (config: Config) => string | null
 }> = [
   {
-    keys: ['maxConnections', 'workers', 'udpPorts'],
+    keys: ['maxConnections', 'workers', 'udpPorts', 'spoolDir'],
     check (config) {
       const { maxConnections, workers, udpPorts } = config
-      const needed = writersOf(config) + CONNECTIONS_BESIDE_WORKERS
+      const needed = storingConnectionsOf(config) + QUERY_CONNECTIONS_MIN
       return maxConnections >= needed
         ? null
         : `${maxConnections} is too low for ${workers} WORKERS and ${udpPorts.length} UDP_PORT entries: ` +
@@ -352,13 +354,16 @@ export function writersOf ({ workers, udpPorts }: Pick<Config, 'workers' | 'udpP
   return workers + udpPorts.length
 }
 
+/** Connections of workers and primary, without those of queries. With a log, the keeper of lanes has one, too. */
+function storingConnectionsOf (config: Pick<Config, 'workers' | 'udpPorts' | 'spoolDir'>): number {
+  return writersOf(config) + PRIMARY_CONNECTIONS + (isLogUrl(config.spoolDir) ? 1 : 0)
+}
+
 /** How many queries and exports run at a time, in all processes together; each has a connection. */
 export function queryConnectionsOf (
   config: Pick<Config, 'workers' | 'udpPorts' | 'maxConnections' | 'spoolDir'>
 ): { readonly queries: number, readonly exports: number } {
-  // The keeper of lanes has one, too.
-  const primary = PRIMARY_CONNECTIONS + (isLogUrl(config.spoolDir) ? 1 : 0)
-  const spare = Math.max(2, config.maxConnections - writersOf(config) - primary)
+  const spare = Math.max(QUERY_CONNECTIONS_MIN, config.maxConnections - storingConnectionsOf(config))
   const queries = Math.min(QUERIES_MAX, Math.floor(spare / 2))
   return { queries, exports: Math.min(EXPORTS_MAX, spare - queries) }
 }

@@ -248,7 +248,7 @@ class Keeper implements Maintenance {
     })
     for (const stream of this.streams) {
       const made = await ensurePartitions(inStream(database, stream), settingsOf(stream), hostMs)
-      if (made.length > 0) log.info({ partitions: made }, `${made.length} partitions were created`)
+      if (made.length > 0) log.info({ partitions: made }, `Partitions created: ${made.length}`)
     }
     if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
     const nowMs = Math.min(hostMs, serverMs)

@@ -200,6 +200,9 @@ t.test('range bounds are inclusive', t => {
 t.test('conflicting settings', t => {
   t.same(problemsOf({ env: { WORKERS: '4', MAX_CONNECTIONS: '9' } }), [])
   t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: 'off', MAX_CONNECTIONS: '8' } }), [])
+  const log = { WORKERS: '4', UDP_PORT: 'off', SPOOL_DIR: 'nats://one,two,three' }
+  t.same(problemsOf({ env: { ...log, MAX_CONNECTIONS: '9' } }), [])
+  t.match(problemsOf({ env: { ...log, MAX_CONNECTIONS: '8' } }), [{ message: /raise it to 9 or more/ }])
   t.same(problemsOf({ env: { WORKERS: '4', UDP_PORT: '1,2', MAX_CONNECTIONS: '8' } }), [
     {
       setting: 'MAX_CONNECTIONS',
