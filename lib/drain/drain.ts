@@ -10,12 +10,12 @@
  *   connecting ──► ready ⇄ retrying
  *       └────────────┬─────────┘
  *                    ├──► ended
- *                    └──► halted
+ *                    └──► halted ──► retrying
  *
  * - connecting: nothing has been stored yet.
  * - ready: storing, or waiting for frames. Entered once the ledger was read and no frames wait, or by a COMMIT.
  * - retrying: something failed. The connection was closed; after a pause everything begins again with a new one.
- * - halted: the ledger does not fit the journal. Final, nothing is stored.
+ * - halted: the ledger does not fit the journal. Final, unless the drain waits: then nothing is stored until it fits.
  * - ended: the journal was ended and is empty, or the drain was closed while it waited for frames. Final.
  */
 import type { Catalogue } from '../../protocol/catalogue.js'
@@ -56,6 +56,8 @@ export interface DrainOptions {
    * commits, but all their frames are still on disk, so that a new process can store them again. Default: never.
    */
   readonly findLostCommits?: (db: Database, position: LedgerPosition) => Promise<boolean>
+  /** A ledger that does not fit is read again until it does; default: the drain is through. */
+  readonly waitsForLedger?: boolean
   /** The limits on change in force; null: there is none. Default: none. */
   readonly changeLimits?: () => ChangeLimits | null
   /** After a COMMIT with anomalies of limits on change. */
@@ -96,7 +98,7 @@ const TRANSITIONS: Readonly<Record<DrainState, readonly DrainState[]>> = {
   connecting: ['ready', 'retrying', 'halted', 'ended'],
   ready: ['ready', 'retrying', 'halted', 'ended'],
   retrying: ['ready', 'retrying', 'halted', 'ended'],
-  halted: [],
+  halted: ['halted', 'retrying'],
   ended: []
 }
 
@@ -119,7 +121,9 @@ export class Drain {
   /** Where the ledger was not, according to the last transaction, although it had been read there. */
   private unmoved: LedgerPosition | null = null
   private readonly anomalySorter = new CopySorter(anomalyRowEnd)
+  private haltedBy: LedgerFault['found'] | null = null
   private closed = false
+  private isFinishing = false
   private statementMsMax = STATEMENT_MS_MIN
   private readonly pace: Pace
 
@@ -137,7 +141,11 @@ export class Drain {
 
   /** Nothing will be stored any more. */
   get through (): boolean {
-    return this.machine.is('ended', 'halted')
+    return this.machine.is('ended', 'halted') && !this.waitsForLedger
+  }
+
+  private get waitsForLedger (): boolean {
+    return this.machine.is('halted') && this.options.waitsForLedger === true && !this.isFinishing
   }
 
   /** Runs until a final state or close(). Never throws for operating errors. */
@@ -145,10 +153,17 @@ export class Drain {
     while (!this.closed && !this.through) {
       try {
         await this.session()
+        if (this.waitsForLedger) await this.backoff.wait()
       } catch (error) {
         await this.failed(error)
       }
     }
+  }
+
+  /** Once the journal was ended because the process stops: a ledger that does not fit is no longer waited for. */
+  finish (): void {
+    this.isFinishing = true
+    if (this.machine.is('halted')) this.backoff.cancel()
   }
 
   /** Closes the connection and stops retrying. */
@@ -228,9 +243,13 @@ export class Drain {
     const position = await readLedger(db, journal.spoolId)
     const fault = journal.resume(position)
     if (fault !== null) {
-      const { kind, found } = fault
-      this.halt(await this.hasLostCommits(db, fault, position) ? { kind, message: `${found} ${LOST_COMMITS}` } : fault)
+      await this.halt(db, fault, position)
       return null
+    }
+    if (this.haltedBy !== null) {
+      this.options.log.info({ spool: journal.spoolId }, 'the ledger fits again')
+      this.machine.to('retrying')
+      this.haltedBy = null
     }
     this.countIfCovered(position)
     this.assertMovable(position)
@@ -350,24 +369,32 @@ export class Drain {
     this.backoff.reset()
   }
 
-  private halt (fault: Pick<LedgerFault, 'kind' | 'message'>): void {
+  /** Once for each finding: looking up lost commits may take long. */
+  private async halt (db: Database, fault: LedgerFault, position: LedgerPosition | null): Promise<void> {
+    const { kind, found } = fault
+    if (this.haltedBy === found) return
+    this.lastError = await this.hasLostCommits(db, fault, position) ? `${found} ${LOST_COMMITS}` : fault.message
     this.machine.to('halted')
-    this.lastError = fault.message
-    this.options.log.fatal({ kind: fault.kind, spool: this.options.journal.spoolId }, fault.message)
+    this.haltedBy = found
+    this.options.log.fatal({ kind, spool: this.options.journal.spoolId }, this.lastError)
   }
 
   private async failed (error: unknown): Promise<void> {
     // Once it is through, all that can fail is closing the connection.
     if (this.closed || this.through) return
-    const message = error instanceof Error ? error.message : String(error)
+    if (isUnanswered(error)) this.statementMsMax = Math.min(this.statementMsMax * 2, STATEMENT_MS_MAX)
+    this.retries++
+    // Of a halted drain, /health shows the ledger.
+    if (!this.machine.is('halted')) this.retry(error instanceof Error ? error.message : String(error))
+    await this.backoff.wait()
+  }
+
+  private retry (message: string): void {
     // Once per outage: /health shows the state throughout.
     if (this.lastError === null) {
       this.options.log.error({ error: message }, 'database writes are failing; points stay queued and will be retried')
     }
-    if (isUnanswered(error)) this.statementMsMax = Math.min(this.statementMsMax * 2, STATEMENT_MS_MAX)
     this.machine.to('retrying')
     this.lastError = message
-    this.retries++
-    await this.backoff.wait()
   }
 }

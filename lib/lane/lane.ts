@@ -30,6 +30,8 @@ export interface LaneOptions {
   /** Whether TimescaleDB should compress large COPYs directly. */
   readonly directCompress: boolean
   readonly log: Log
+  /** As DrainOptions has it. */
+  readonly waitsForLedger?: boolean
   /** The limits on change in force; null: there is none. */
   readonly changeLimits: () => ChangeLimits | null
   readonly onChanges?: (found: FoundChanges) => void
@@ -49,7 +51,7 @@ export class Lane {
   constructor (options: LaneOptions) {
     const {
       catalogue, journal, databaseUrl, listener, applicationName, directCompress, log, onCommitted, onLostCommits,
-      changeLimits, onChanges
+      waitsForLedger = false, changeLimits, onChanges
     } = options
     this.journal = journal
     this.drain = new Drain({
@@ -65,6 +67,7 @@ export class Lane {
         return isRight
       },
       log,
+      waitsForLedger,
       changeLimits,
       ...onChanges === undefined ? {} : { onChanges },
       copyBytesMax: COPY_BYTES_MAX[listener],

@@ -84,7 +84,10 @@ export class Lanes {
         journal.interrupt()
       }
     }
-    for (const { journal } of this.lanes) journal.end()
+    for (const { drain, journal } of this.lanes) {
+      journal.end()
+      drain.finish()
+    }
     const deadline = setTimeout(() => { cut('deadline') }, deadlineMs)
     let awayMs = 0
     const watch = setInterval(() => {

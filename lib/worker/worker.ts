@@ -260,6 +260,7 @@ class Worker {
       directCompress: config.timescaleDirectCompress === 'on',
       applicationName,
       log,
+      waitsForLedger: true,
       changeLimits: () => this.changeLimits,
       onChanges: (found) => {
         this.pipelines.countChanges(found.counts)

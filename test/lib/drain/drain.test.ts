@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EPOCH, Rig } from '../../support/journals/drain-rig.js'
+import { EPOCH, RecordedBackoff, Rig } from '../../support/journals/drain-rig.js'
 import { connectionLost, serverError, texts } from '../../support/database/fake-database.js'
 
 t.test('stores what is there and what comes, and ends when the journal does', async (t) => {
@@ -210,4 +210,42 @@ t.test('the database was exchanged during an outage: halted', async (t) => {
   t.match(rig.drain.lastError, /has no row/)
   t.strictSame(batch.told, [])
   t.equal(rig.stored, 2)
+})
+
+t.test('a ledger that does not fit is read again if the drain waits for it: an old primary was back', async (t) => {
+  const rig = new Rig(undefined, undefined, undefined, { waitsForLedger: true })
+  const running = rig.drain.run()
+  await rig.append().settled
+  const { ledger } = rig.server
+  rig.server.ledger = { ...ledger!, sequence: 0 }
+  rig.server.connections[0]?.lose()
+  const batch = rig.append()
+  await rig.server.reached('SELECT epoch', 4)
+  t.equal(rig.drain.state, 'halted')
+  rig.fail('connect', 2, { error: connectionLost })
+  await rig.server.reached('connect', rig.server.count('connect') + 3)
+  t.equal(rig.drain.state, 'halted', 'also if it cannot be read')
+  t.match(rig.drain.lastError, /though frame 1 was committed/)
+  t.strictSame(batch.told, [])
+  t.equal(rig.server.count('COPY'), 1)
+  rig.server.ledger = ledger
+  await batch.settled
+  await rig.finish(running)
+  rig.check(t)
+  t.match(rig.messages, [/writes are failing/, /though frame 1 was committed/, /fits again/, /is back/])
+  t.equal(rig.messages.length, 4)
+})
+
+t.test('a ledger that does not fit holds up no shutdown', async (t) => {
+  for (const isEarly of [true, false]) {
+    const rig = new Rig(undefined, new RecordedBackoff(3_600_000), undefined, { waitsForLedger: true })
+    rig.server.ledger = { epoch: EPOCH, sequence: 9, epochId: null }
+    if (isEarly) rig.drain.finish()
+    const running = rig.drain.run()
+    while (rig.backoff.calls.length === (isEarly ? -1 : 0)) await new Promise((resolve) => setImmediate(resolve))
+    rig.drain.finish()
+    await running
+    t.equal(rig.drain.state, 'halted')
+    t.ok(rig.drain.through)
+  }
 })
