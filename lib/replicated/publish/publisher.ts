@@ -164,7 +164,9 @@ export class Publisher {
   /** The log works. */
   private answers (): void {
     this.retryMs = RETRY_MS_MIN
-    if (this.away !== null) this.hooks.fault('the log answers again')
+    if (this.away !== null) {
+      this.hooks.fault('the replicated log did not answer for a while, and points were refused; it answers again')
+    }
     this.away = null
   }
 
@@ -300,7 +302,8 @@ export class Publisher {
   private resume (): void {
     this.failures = []
     this.state.to('sending')
-    this.answers()
+    // It was read. Whether it takes messages, their answers show: without a majority of its servers it does not.
+    if (this.pending.length === 0) this.answers()
     for (const frame of [...this.pending]) this.send(frame)
     this.pump()
     if (this.idle) this.hooks.idle()

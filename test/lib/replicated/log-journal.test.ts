@@ -3,6 +3,7 @@ import t from 'tap'
 import type { ErrorCode } from '../../../lib/support/errors.js'
 import type { ClosedBatch } from '../../../lib/journal/journal.js'
 import { LogJournal } from '../../../lib/replicated/log-journal.js'
+import { LogError } from '../../../lib/replicated/replicated-log.js'
 import { encodeSeal } from '../../../lib/replicated/message.js'
 import { POSITION_START } from '../../../lib/spool/format/position.js'
 import { FakeLog, FakeServers, flush, pump } from './fake-log.js'
@@ -123,6 +124,34 @@ t.test('a silent log: what was sent is in doubt, what was not is refused, and it
   t.equal(rig.journal.pressure(), 'none')
   t.match(await rig.journal.take(1000), { firstSequence: 1, lastSequence: 4 }, 'they were stored after all')
   t.equal(rig.journal.recoveredRows, 8)
+})
+
+t.test('a log that can be read but takes nothing is away until it takes something, and says so once', async (t) => {
+  const rig = await rigOf()
+  const append = rig.log.append.bind(rig.log)
+  rig.log.append = async () => {
+    await rig.log.pause()
+    throw new LogError('away', 'no majority')
+  }
+  const first = rig.append('one')
+  rig.log.advance(9_000)
+  rig.journal.checkTimeout()
+  t.strictSame(answers(first), ['log_unanswered'])
+  for (let steps = 0; steps < 30; steps++) {
+    rig.log.step()
+    await flush()
+    t.equal(rig.journal.outage(), 'log_unavailable')
+    rig.journal.checkTimeout()
+  }
+  t.strictSame(rig.faults, [])
+  rig.log.append = append
+  await rig.settle()
+  t.equal(rig.journal.outage(), null)
+  t.match(rig.faults, [/it answers again/])
+  t.equal(rig.faults.length, 1)
+  const later = rig.append('two')
+  await rig.settle()
+  t.strictSame(answers(later), [null])
 })
 
 t.test('a log that lost its end: what is in memory is stored first, then a new epoch begins', async (t) => {
