@@ -7,7 +7,8 @@
  *
  * A lane of another server is claimed once that server has not been seen for LOG_TAKEOVER. While the database is away
  * nobody is seen; so a server claims others' lanes only after it has itself reached the database for that long. If a
- * server was only slow, two drain one lane for a while: the ledger decides who stores a frame.
+ * server was only slow, two drain one lane until the other one finds that its writer is back, and leaves it: meanwhile
+ * the ledger decides who stores a frame.
  */
 import type { Database } from '../database/database.js'
 import type { FoundStream } from '../replicated/replicated-log.js'
@@ -40,7 +41,11 @@ export interface LaneKeeperOptions {
   readonly canGive: () => boolean
   /** Gives a lane to a worker to drain; false: none is ready. */
   readonly give: (lane: ClaimedLane) => boolean
+  /** Has the worker that drains a lane leave it; dropped() follows. Called again until then. */
+  readonly leave: (lane: string) => void
   readonly list: () => Promise<readonly FoundStream[]>
+  /** Default: BEAT_INTERVAL_MS. */
+  readonly intervalMs?: number
 }
 
 export class LaneKeeper {
@@ -62,7 +67,7 @@ export class LaneKeeper {
 
   start (): void {
     this.running = this.beat().finally(() => {
-      if (!this.isStopped) this.timer = setTimeout(() => { this.start() }, BEAT_INTERVAL_MS)
+      if (!this.isStopped) this.timer = setTimeout(() => { this.start() }, this.options.intervalMs ?? BEAT_INTERVAL_MS)
     })
   }
 
@@ -80,7 +85,7 @@ export class LaneKeeper {
     this.closed.push({ lane, isRemoved })
   }
 
-  /** The worker that drained these lanes has died: they are claimed again. */
+  /** Nobody drains these lanes here any more, though they are not over: they are claimed again. */
   dropped (lanes: readonly string[]): void {
     for (const lane of lanes) this.draining.delete(lane)
   }
@@ -104,7 +109,7 @@ export class LaneKeeper {
     const db = this.db ??= await options.connect(STATEMENT_MS_MAX)
     const own = writers()
     await noteWriters(db, instance, own)
-    await noteDrainer(db, instance, [...draining])
+    for (const lane of await noteDrainer(db, instance, [...draining])) options.leave(lane)
     await this.flush()
     if (this.beats % BEATS_PER_SEARCH === 0) await this.search(db)
     if (this.beats % BEATS_PER_FORGETTING === 0) await forgetLanes(db)

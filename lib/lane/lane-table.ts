@@ -44,10 +44,14 @@ export async function noteWriters (db: Database, instance: string, lanes: readon
   [instance, lanes.map(({ lane }) => lane), lanes.map(({ slot }) => slot), lanes.map(({ isOpen }) => isOpen)])
 }
 
-/** This server drains these lanes of others. */
-export async function noteDrainer (db: Database, instance: string, lanes: readonly string[]): Promise<void> {
-  await db.query(
-    'UPDATE ingest_lanes SET seen_at = now() WHERE drainer = $1 AND lane = ANY ($2)', [instance, lanes])
+/** This server drains these lanes. Returns those that are no longer its: their writers, or other servers, have them. */
+export async function noteDrainer (
+  db: Database, instance: string, lanes: readonly string[]
+): Promise<readonly string[]> {
+  const { rows } = await db.query<{ lane: string }>(
+    'UPDATE ingest_lanes SET seen_at = now() WHERE drainer = $1 AND lane = ANY ($2) RETURNING lane', [instance, lanes])
+  const own = new Set(rows.map(({ lane }) => lane))
+  return lanes.filter((lane) => !own.has(lane))
 }
 
 /** Streams that were found; those of lanes without a row get one. */

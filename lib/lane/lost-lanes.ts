@@ -17,6 +17,8 @@ export interface LostLanesOptions {
   readonly drain: (lane: LostLane) => Promise<void>
   /** @param isRemoved its streams are gone */
   readonly onDrained: (lane: string, isRemoved: boolean) => void
+  /** A lane is not drained here any more, though it is not over. */
+  readonly onLeft: (lane: string) => void
 }
 
 const RETRY_MS = 5_000
@@ -38,6 +40,11 @@ export class LostLanes {
     void this.drain(this.options.replicated, claimed)
   }
 
+  /** Another process has the lane: nothing more is read of it. */
+  leave (lane: string): void {
+    this.open.get(lane)?.leave()
+  }
+
   stop (): void {
     this.isStopped = true
   }
@@ -49,7 +56,7 @@ export class LostLanes {
 
   /** Never rejects. */
   private async drain (replicated: ReplicatedLog, claimed: DrainedLane): Promise<void> {
-    const { config, log, onFault, drain, onDrained } = this.options
+    const { config, log, onFault, drain, onDrained, onLeft } = this.options
     const { lane, wasOpened, isOld } = claimed
     try {
       const journal = await openLostLane(replicated, {
@@ -64,12 +71,13 @@ export class LostLanes {
       this.open.set(lane, journal)
       await drain(journal)
       // A shutdown has closed the drain: what was not read yet is left to the next one.
-      if (!journal.isRead) return
-      log.info({ lane }, 'a lane of the log that had no writer was drained')
-      if (isOld) await journal.remove()
+      if (!journal.isRead && !journal.isLeft) return
+      if (journal.isRead) log.info({ lane }, 'a lane of the log that had no writer was drained')
+      if (journal.isRead && isOld) await journal.remove()
       await journal.close()
       this.open.delete(lane)
-      onDrained(lane, isOld)
+      if (journal.isRead) onDrained(lane, isOld)
+      else onLeft(lane)
     } catch (error) {
       this.warn({ err: error, lane }, 'a lane of the log cannot be drained; retrying')
       setTimeout(() => {

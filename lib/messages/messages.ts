@@ -149,6 +149,8 @@ interface ToWorkerTable {
   orphans: { readonly slotsInUse: readonly number[] }
   /** Drain a lane without a writer. */
   'drain-lane': { readonly lane: string, readonly wasOpened: boolean, readonly isOld: boolean }
+  /** Its writer is back, or another server drains it: stop, and say `lane-left`. */
+  'leave-lane': { readonly lane: string }
   /** Let the worker that takes over have everything new; finish what was begun, then exit with code 0. */
   retire: unknown
   /** The senders of the worker that retires, for the one that takes over from it. */
@@ -191,6 +193,8 @@ interface ToPrimaryTable {
   left: { readonly senders: HandedSenders }
   /** A lane is over: everything in it is stored. */
   'lane-drained': { readonly lane: string, readonly isRemoved: boolean }
+  /** A lane is not drained here any more, though it is not over. */
+  'lane-left': { readonly lane: string }
   /** Why the worker is about to exit. */
   fatal: { readonly message: string }
 }

@@ -42,9 +42,10 @@ export async function openLogLanes (options: LanesOptions): Promise<LogLanes | n
     instance,
     takeOverMs: config.logTakeoverMs,
     log,
-    writers: () => workers()?.lanes ?? [],
-    canGive: () => workers()?.drainsLanes ?? false,
-    give: (lane) => workers()?.drainLane(lane) ?? false,
+    writers: () => workers()?.lanes.own ?? [],
+    canGive: () => workers()?.lanes.canDrain ?? false,
+    give: (lane) => workers()?.lanes.drain(lane) ?? false,
+    leave: (lane) => workers()?.lanes.leave(lane),
     list: async () => await replicated.list()
   })
   keeper.start()

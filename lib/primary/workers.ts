@@ -13,7 +13,6 @@ import type { StatusAnswer } from '../ingress/http/api/status-port.js'
 import type { EngineChoice } from '../ingress/http/engines/load-engine.js'
 import type { HandedSenders } from '../ingress/udp/dgram-listener.js'
 import type { Log } from '../support/log.js'
-import type { ClaimedLane, OwnLane } from '../lane/lane-table.js'
 import { PointCounters } from '../pipeline/pipeline.js'
 import type { QueryPool } from '../database/query-pool.js'
 import { StartupError } from '../support/startup-error.js'
@@ -38,9 +37,10 @@ import { isBroken, Slots, type Slot } from './slots.js'
 import { StatusService } from './answers/status-service.js'
 import { TelemetryService } from './answers/telemetry-service.js'
 import { UdpTotals } from './answers/udp-totals.js'
+import { WorkerLanes, type LaneEvents } from './worker-lanes.js'
 import { WorkerReports } from './counts/worker-reports.js'
 
-export interface WorkersOptions {
+export interface WorkersOptions extends LaneEvents {
   readonly config: Config
   readonly log: Log
   readonly version: string
@@ -52,10 +52,6 @@ export interface WorkersOptions {
   /** Called for each new worker. */
   readonly settingsFor: () => Pick<WorkerSettings,
     'databaseUrl' | 'instanceId' | 'epoch' | 'tokens' | 'tls' | 'udpKeys' | 'lane'>
-  /** A lane was sealed and drained by a worker. */
-  readonly onLaneDrained: (lane: string, isRemoved: boolean) => void
-  /** A worker that drained these lanes has died. */
-  readonly onLanesDropped: (lanes: readonly string[]) => void
   readonly limits: LimitsKeeper
   readonly queries: QueryPool
   readonly health: () => StatusAnswer
@@ -71,6 +67,7 @@ const KILL_SHARE = 0.1
 
 export class Workers {
   readonly distribution: LimitsDistribution
+  readonly lanes: WorkerLanes
   private readonly slots: Slots
   private readonly metrics: PrimaryMetrics
   private readonly status: StatusService
@@ -87,10 +84,6 @@ export class Workers {
   private readonly reconciliation: Reconciliation
   private readonly retired = new PointCounters()
   private readonly retiredUdp = new UdpTotals()
-  /** The lane of each worker. */
-  private readonly laneOf = new Map<Slot, string>()
-  /** The worker that drains each lost lane. */
-  private readonly lostLanes = new Map<string, Slot>()
   private cancelled = false
   private onSlotChange: () => void = () => {}
 
@@ -108,6 +101,7 @@ export class Workers {
       onDeath: (slot, isFinal) => this.retire(slot, isFinal),
       onGiveUp: (reason) => this.giveUp(reason)
     })
+    this.lanes = new WorkerLanes(slots, options)
     this.distribution = new LimitsDistribution(slots)
     this.distribution.send(limits.current)
     this.run = randomUUID().slice(0, 8)
@@ -218,34 +212,11 @@ export class Workers {
     return metrics
   }
 
-  /** Lanes of the replicated log that have writers. */
-  get lanes (): readonly OwnLane[] {
-    return [...this.laneOf].map(([{ number: slot, state }, lane]) => ({ lane, slot, isOpen: state === 'ready' }))
-  }
-
-  /** A worker is ready for lanes without a writer. */
-  get drainsLanes (): boolean {
-    return this.laneDrainer !== undefined
-  }
-
-  /** Gives a lane without a writer to a worker; false: none is ready. */
-  drainLane ({ lane, wasOpened, isOld }: ClaimedLane): boolean {
-    const slot = this.laneDrainer
-    if (slot === undefined) return false
-    this.lostLanes.set(lane, slot)
-    this.slots.send(slot, { type: 'drain-lane', lane, wasOpened, isOld })
-    return true
-  }
-
   /** What /health shows of the workers. */
   get sources (): WorkerSources {
     const { slots, retired, retiredUdp, distribution } = this
     const limits = { version: distribution.version, complaint: distribution.complaint() }
     return { slots: slots.all, retired, retiredUdp, limits }
-  }
-
-  private get laneDrainer (): Slot | undefined {
-    return this.slots.all.find(({ state, listener }) => state === 'ready' && listener.kind === 'http')
   }
 
   /** Those that hear senders now. */
@@ -258,7 +229,7 @@ export class Workers {
     const { slots: { all }, options: { config, httpEngine, catalogue: { definitions: streams }, settingsFor } } = this
     const { number, listener } = slot
     const { udpKeys, ...settings } = settingsFor()
-    if (settings.lane !== null) this.laneOf.set(slot, settings.lane.lane)
+    if (settings.lane !== null) this.lanes.begin(slot, settings.lane.lane)
     return {
       slot: number,
       config,
@@ -307,10 +278,8 @@ export class Workers {
       'feed-want': ({ id, want }, slot) => this.live.hub.want(slot, id, want),
       gathered: ({ gathered }, slot) => this.gathered(slot, gathered),
       left: ({ senders }, slot) => this.left(slot, senders),
-      'lane-drained': ({ lane, isRemoved }) => {
-        this.lostLanes.delete(lane)
-        this.options.onLaneDrained(lane, isRemoved)
-      },
+      'lane-drained': ({ lane, isRemoved }) => this.lanes.drained(lane, isRemoved),
+      'lane-left': ({ lane }) => this.lanes.left(lane),
       senders: ({ id, page }, slot) => this.senderPages.received(slot, id, page)
     }
   }
@@ -371,23 +340,12 @@ export class Workers {
       addPoints(this.retired, points)
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }
-    this.dropLanes(slot)
+    this.lanes.died(slot)
     this.hub.unwatch(slot)
     this.leases.forget(slot)
     this.live.hub.died(slot)
     this.onSlotChange()
     this.distribution.died(slot)
-  }
-
-  /** Its own lane needs another drain, unless it has nothing left; and so do those that it drained. */
-  private dropLanes (slot: Slot): void {
-    const lane = this.laneOf.get(slot)
-    this.laneOf.delete(slot)
-    const isClean = slot.lastDeath === null && slot.report?.backlog.frames === 0
-    if (lane !== undefined && isClean) this.options.onLaneDrained(lane, false)
-    const dropped = [...this.lostLanes].filter(([, drainer]) => drainer === slot).map(([lost]) => lost)
-    for (const lost of dropped) this.lostLanes.delete(lost)
-    this.options.onLanesDropped(dropped)
   }
 
   private giveUp (reason: string): void {

@@ -37,6 +37,8 @@ export interface LostLaneOptions extends Omit<StreamJournalOptions, 'memoryMaxBy
 
 export class LostLane extends StreamJournal {
   readonly idle = true
+  /** Nothing more is read: take() returns null once what was read is stored. */
+  isLeft = false
   /** Epochs that have streams, in order; the first is being read. */
   private streams: LaneStream[]
   private readonly lastEpoch: number
@@ -70,6 +72,12 @@ export class LostLane extends StreamJournal {
     return this.streams.length === 0 && !this.isGone
   }
 
+  /** For another process, which reads on. */
+  leave (): void {
+    this.isLeft = true
+    this.wake()
+  }
+
   append (batch: ClosedBatch): void {
     queueMicrotask(() => batch.spooled('shutting_down'))
   }
@@ -97,6 +105,7 @@ export class LostLane extends StreamJournal {
   }
 
   protected async more (woken: Promise<true>): Promise<boolean> {
+    if (this.isLeft) return false
     const stream = this.streams[0]
     if (stream === undefined) {
       if (this.isGone) this.noteDeleted(this.released)

@@ -100,6 +100,7 @@ class Worker {
     'gather?': ({ want }) => this.gather(want),
     feed: ({ tick }) => this.liveFeed.add(tick),
     'drain-lane': (claimed) => this.lostLanes.add(claimed),
+    'leave-lane': ({ lane }) => this.lostLanes.leave(lane),
     orphans: ({ slotsInUse }) => { void this.lookForOrphans(slotsInUse) },
     retire: () => { void this.retire() },
     'take-over': ({ senders }) => this.listener?.takeOver(senders),
@@ -173,7 +174,8 @@ class Worker {
       log,
       onFault: hooks.onFault,
       drain: async (lane) => { await this.drainLeftover(lane, 'orphaned lane') },
-      onDrained: (lane, isRemoved) => send({ type: 'lane-drained', lane, isRemoved })
+      onDrained: (lane, isRemoved) => send({ type: 'lane-drained', lane, isRemoved }),
+      onLeft: (lane) => send({ type: 'lane-left', lane })
     })
     lifecycle.push('the lost lanes', async () => { await this.lostLanes.close() })
   }

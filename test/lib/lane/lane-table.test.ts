@@ -1,7 +1,7 @@
 /** Who may drain a lane, and when it is over. */
 import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
-import { claimLanes, listLanes, noteClosed, noteWriters } from '../../../lib/lane/lane-table.js'
+import { claimLanes, listLanes, noteClosed, noteDrainer, noteWriters } from '../../../lib/lane/lane-table.js'
 import { migrateSchema } from '../../../lib/schema/migrate.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
@@ -36,6 +36,22 @@ t.test('a lane whose writer came back is not closed by the server that drained i
   await noteClosed(db, B, lane, false)
   t.equal(await isClosed(lane), true)
   t.strictSame(await claimed(B), [])
+})
+
+t.test('a server that drains a lane learns that its writer is back, or that another server has it', async (t) => {
+  const lane = '12'.repeat(16)
+  const writers = [{ lane, slot: 0, isOpen: true }]
+  await noteWriters(db, A, writers)
+  await unseen()
+  t.strictSame(await claimed(B), [lane])
+  t.strictSame(await noteDrainer(db, B, [lane]), [])
+  t.strictSame(await claimed('server c'), [], 'it was just seen')
+  await unseen()
+  t.strictSame(await claimed('server c'), [lane])
+  t.strictSame(await noteDrainer(db, B, [lane]), [lane])
+  await noteWriters(db, A, writers)
+  t.strictSame(await noteDrainer(db, 'server c', [lane]), [lane])
+  await noteClosed(db, A, lane, false)
 })
 
 t.test('a server closes the lane of its own worker that left nothing behind', async (t) => {

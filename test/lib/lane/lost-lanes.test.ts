@@ -19,6 +19,8 @@ interface Rig {
   readonly said: string[]
   /** Resolves with what the next drained lane is reported as. */
   readonly drained: Promise<readonly [lane: string, isRemoved: boolean]>
+  /** Resolves with the next lane that is left. */
+  readonly left: Promise<string>
 }
 
 /** @param fault of reading a stream */
@@ -40,6 +42,8 @@ function rigOf (
   const drained = new Promise<readonly [string, boolean]>((resolve) => {
     onDrained = (...drained) => resolve(drained)
   })
+  let onLeft: LostLanesOptions['onLeft'] = () => {}
+  const left = new Promise<string>((resolve) => { onLeft = resolve })
   const lanes = new LostLanes({
     replicated,
     config: { spoolMaxBytes: 1_000_000 } as unknown as LostLanesOptions['config'],
@@ -49,10 +53,11 @@ function rigOf (
     } as unknown as LostLanesOptions['log'],
     onFault: () => {},
     drain,
-    onDrained
+    onDrained,
+    onLeft
   })
   t.teardown(async () => { await lanes.close() })
-  return { lanes, removed, said, drained }
+  return { lanes, removed, said, drained, left }
 }
 
 t.test('a lane that was closed long ago loses its streams, another one keeps them', async (t) => {
@@ -96,4 +101,26 @@ t.test('a log that does not answer is logged once for all lanes, not with each a
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(asked, 2, 'a lane is drained once')
   t.strictSame(said, ['a lane of the log cannot be drained; retrying'])
+})
+
+t.test('a lane that another process has is left once what was read is stored: it is not over', async (t) => {
+  let isDraining: () => void = () => {}
+  const draining = new Promise<void>((resolve) => { isDraining = resolve })
+  const { lanes, removed, drained, left } = rigOf(
+    async () => await Promise.resolve([STREAM]), async (lane) => {
+      lane.resume(null)
+      const taken = lane.take(1)
+      isDraining()
+      t.equal(await taken, null)
+    }, 'away')
+  let isOver = false
+  void drained.then(() => { isOver = true })
+  lanes.leave(LANE)
+  lanes.add({ lane: LANE, wasOpened: true, isOld: true })
+  lanes.leave(LANE)
+  await draining
+  lanes.leave(LANE)
+  t.equal(await left, LANE)
+  t.notOk(isOver)
+  t.strictSame(removed, [])
 })

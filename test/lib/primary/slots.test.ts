@@ -56,6 +56,7 @@ function watch (t: Test, mode: string, httpCount = 1, udpCount = 0): Watched {
       gathered: record,
       left: record,
       'lane-drained': record,
+      'lane-left': record,
       senders: record
     },
     onDeath: (slot) => {
