@@ -24,6 +24,8 @@ const BEATS_PER_SEARCH = 5
 const BEATS_PER_FORGETTING = 1_800
 /** Lanes of others drained at a time; each has a connection to the database. */
 export const LOST_LANES_MAX = 4
+/** Lanes that cannot be read are claimed again and again: each is named once. */
+const TOLD_MAX = 1_000
 const FAULT_LOG_INTERVAL_MS = 60_000
 /** The statements are small: one that takes longer has lost its server. Meanwhile other servers see nobody here. */
 const STATEMENT_MS_MAX = 10_000
@@ -52,6 +54,8 @@ export class LaneKeeper {
   private db: Database | null = null
   /** Since when each beat has reached the database; null: the last did not. */
   private steadySinceMs: number | null = null
+  /** Lanes without writers that the log has named. */
+  private readonly told = new Set<string>()
   /** Lanes of others, or of workers that died, that are drained here. */
   private readonly draining = new Set<string>()
   private readonly closed: Array<{ readonly lane: string, readonly isRemoved: boolean }> = []
@@ -82,6 +86,7 @@ export class LaneKeeper {
   /** A lane is over: everything in it is stored. @param isRemoved its streams are gone */
   drained (lane: string, isRemoved: boolean): void {
     this.draining.delete(lane)
+    this.told.delete(lane)
     this.closed.push({ lane, isRemoved })
   }
 
@@ -128,7 +133,10 @@ export class LaneKeeper {
     if (this.options.writers().some((own) => own.lane === lane.lane) || !this.options.give(lane)) return
     this.draining.add(lane.lane)
     const { isOld, wasOpened, ...what } = lane
-    if (!isOld) this.options.log.info(what, 'draining a lane of the log that has no writer')
+    if (isOld || this.told.has(lane.lane)) return
+    if (this.told.size >= TOLD_MAX) this.told.clear()
+    this.told.add(lane.lane)
+    this.options.log.info(what, 'draining a lane of the log that has no writer')
   }
 
   private async search (db: Database): Promise<void> {

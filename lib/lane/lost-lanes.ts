@@ -19,6 +19,8 @@ export interface LostLanesOptions {
   readonly onDrained: (lane: string, isRemoved: boolean) => void
   /** A lane is not drained here any more, though it is not over. */
   readonly onLeft: (lane: string) => void
+  /** Default: RETRY_MS. */
+  readonly retryMs?: number
 }
 
 const RETRY_MS = 5_000
@@ -56,7 +58,7 @@ export class LostLanes {
 
   /** Never rejects. */
   private async drain (replicated: ReplicatedLog, claimed: DrainedLane): Promise<void> {
-    const { config, log, onFault, drain, onDrained, onLeft } = this.options
+    const { config, log, onFault, drain, onDrained, onLeft, retryMs = RETRY_MS } = this.options
     const { lane, wasOpened, isOld } = claimed
     try {
       const journal = await openLostLane(replicated, {
@@ -80,9 +82,12 @@ export class LostLanes {
       else onLeft(lane)
     } catch (error) {
       this.warn({ err: error, lane }, 'a lane of the log cannot be drained; retrying')
+      await this.open.get(lane)?.close()
+      // Others first: this one is claimed again when it is its turn.
       setTimeout(() => {
-        if (!this.isStopped) void this.drain(replicated, claimed)
-      }, RETRY_MS).unref()
+        this.open.delete(lane)
+        if (!this.isStopped) onLeft(lane)
+      }, retryMs).unref()
     }
   }
 }

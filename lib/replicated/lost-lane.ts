@@ -25,6 +25,8 @@ import { StreamJournal, type StreamJournalOptions } from './stream-journal.js'
 /** A writer that appended so recently is not sealed. */
 const QUIET_MS = 3_000
 const POLL_INTERVAL_MS = 500
+/** A lane that cannot be read for so long is left: it must not keep others from being drained. */
+const AWAY_MS_MAX = 60_000
 /** Read at a time, when everything before was stored: so this bounds what is held in memory. */
 const READ_BYTES = 4 * 1024 * 1024
 
@@ -49,6 +51,8 @@ export class LostLane extends StreamJournal {
   /** The last frame seen of the current stream. */
   private last = { sequence: 0, rows: 0 }
   private grewAtMs: number
+  /** Since when it could not be read; null: it can be. */
+  private awaySinceMs: number | null = null
   /** Streams are missing, and nobody has been told. */
   private isGone: boolean
 
@@ -113,6 +117,7 @@ export class LostLane extends StreamJournal {
     }
     try {
       const read = await readFrames(this.settings.log, stream, this.from, READ_BYTES)
+      this.awaySinceMs = null
       if (this.isClosed) return false
       if (read.next !== this.from) this.grewAtMs = this.timing.nowMs()
       this.from = read.next
@@ -135,7 +140,10 @@ export class LostLane extends StreamJournal {
         else if (this.settings.hadStreams) this.noteDeleted({ epoch: stream.epoch, sequence: this.last.sequence })
         this.next()
       } else {
-        await Promise.race([woken, this.timing.pause(POLL_INTERVAL_MS)])
+        const nowMs = this.timing.nowMs()
+        this.awaySinceMs ??= nowMs
+        if (nowMs - this.awaySinceMs >= AWAY_MS_MAX) this.isLeft = true
+        else await Promise.race([woken, this.timing.pause(POLL_INTERVAL_MS)])
       }
     }
     return true

@@ -54,7 +54,8 @@ function rigOf (
     onFault: () => {},
     drain,
     onDrained,
-    onLeft
+    onLeft,
+    retryMs: 10
   })
   t.teardown(async () => { await lanes.close() })
   return { lanes, removed, said, drained, left }
@@ -91,9 +92,9 @@ t.test('a lane whose drain a shutdown cuts off is not over: it keeps its streams
   }
 })
 
-t.test('a log that does not answer is logged once for all lanes, not with each attempt', async (t) => {
+t.test('a log that does not answer is logged once for all lanes, and each is left to those that wait', async (t) => {
   let asked = 0
-  const { lanes, said } = rigOf(async () => {
+  const { lanes, said, left } = rigOf(async () => {
     asked++
     return await Promise.reject(new LogError('away', 'no answer'))
   })
@@ -101,6 +102,9 @@ t.test('a log that does not answer is logged once for all lanes, not with each a
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(asked, 2, 'a lane is drained once')
   t.strictSame(said, ['a lane of the log cannot be drained; retrying'])
+  t.equal(await left, LANE)
+  lanes.add({ lane: LANE, wasOpened: true, isOld: false })
+  t.equal(asked, 3, 'and may be drained again')
 })
 
 t.test('a lane that another process has is left once what was read is stored: it is not over', async (t) => {

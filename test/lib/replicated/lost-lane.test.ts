@@ -80,6 +80,24 @@ t.test('a lane is found while a stream of another one has no leader', async (t) 
   await pump(log, lane.close())
 })
 
+t.test('a lane whose stream has no leader for a minute is left, and is not over: others may wait', async (t) => {
+  const log = new FakeLog(new FakeServers(), () => 0)
+  await pump(log, log.create({ lane: LANE, epoch: 1, instance: 'test', slot: 0, after: null }))
+  const lane = await open(log, [])
+  t.equal(lane.resume(null), null)
+  log.next = async () => await Promise.reject(new LogError('away', 'no leader'))
+  const pause = log.pause.bind(log)
+  log.pause = async () => {
+    log.advance(1_000)
+    await pause()
+  }
+  t.equal(await pump(log, lane.take(1_000)), null)
+  t.ok(lane.isLeft)
+  t.notOk(lane.isRead)
+  t.equal(log.nowMs(), 60_000)
+  await pump(log, lane.close())
+})
+
 t.test('all that is read at a time is held in memory', async (t) => {
   const log = new FakeLog(new FakeServers(), () => 0)
   const stream = { lane: LANE, epoch: 1 }
