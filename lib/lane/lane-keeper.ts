@@ -24,6 +24,8 @@ const BEATS_PER_SEARCH = 5
 const BEATS_PER_FORGETTING = 1_800
 /** Lanes of others drained at a time; each has a connection to the database. */
 export const LOST_LANES_MAX = 4
+/** Besides, those whose ledger does not fit: they wait, without a connection, until it does. */
+export const HALTED_LANES_MAX = 16
 /** Lanes that cannot be read are claimed again and again: each is named once. */
 const TOLD_MAX = 1_000
 const FAULT_LOG_INTERVAL_MS = 60_000
@@ -45,6 +47,8 @@ export interface LaneKeeperOptions {
   readonly give: (lane: ClaimedLane) => boolean
   /** Has the worker that drains a lane leave it; dropped() follows. Called again until then. */
   readonly leave: (lane: string) => void
+  /** Lanes here that wait for a ledger that fits. */
+  readonly halted: () => ReadonlySet<string>
   readonly list: () => Promise<readonly FoundStream[]>
   /** Default: BEAT_INTERVAL_MS. */
   readonly intervalMs?: number
@@ -120,12 +124,19 @@ export class LaneKeeper {
     if (this.beats % BEATS_PER_FORGETTING === 0) await forgetLanes(db)
     const nowMs = performance.now()
     this.steadySinceMs ??= nowMs
-    const room = LOST_LANES_MAX - draining.size
+    const { room } = this
     // What is claimed here is kept from other servers.
     if (room <= 0 || this.isStopped || !options.canGive()) return
     const mayTakeOthers = nowMs - this.steadySinceMs >= takeOverMs
     const busy = [...own.map(({ lane }) => lane), ...draining]
     for (const lane of await claimLanes(db, instance, busy, mayTakeOthers ? takeOverMs : null, room)) this.give(lane)
+  }
+
+  /** For so many more lanes. */
+  private get room (): number {
+    const halted = this.options.halted()
+    const busy = [...this.draining].filter((lane) => !halted.has(lane)).length
+    return Math.min(LOST_LANES_MAX - busy, LOST_LANES_MAX + HALTED_LANES_MAX - this.draining.size)
   }
 
   private give (lane: ClaimedLane): void {

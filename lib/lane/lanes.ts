@@ -9,7 +9,8 @@ import type { Pipelines } from '../pipeline/pipelines.js'
 import type { Lane } from './lane.js'
 import type { WorkerReport } from '../messages/messages.js'
 
-export type Snapshot = Pick<WorkerReport, 'points' | 'waiting' | 'unspooled' | 'backlog' | 'pressure' | 'database'>
+export type Snapshot = Pick<WorkerReport,
+  'points' | 'waiting' | 'unspooled' | 'backlog' | 'pressure' | 'database' | 'halted'>
 
 export type DrainOutcome = 'empty' | 'away' | 'deadline'
 
@@ -66,7 +67,8 @@ export class Lanes {
         state: worst?.state ?? this.lanes[0]?.drain.state ?? 'connecting',
         lastError: worst?.lastError ?? null,
         retries: this.lanes.reduce((sum, { drain }) => sum + drain.retries, this.past.retries)
-      }
+      },
+      halted: this.lanes.filter(({ drain }) => drain.state === 'halted').map(({ journal }) => journal.spoolId)
     }
   }
 

@@ -89,6 +89,8 @@ export interface WorkerReport {
   readonly backlog: JournalBacklog
   readonly pressure: Pressure
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
+  /** Ids of journals whose ledger does not fit: nothing of them is stored. */
+  readonly halted: readonly string[]
   /** Slots of orphaned spools that it has locked. */
   readonly orphans: readonly number[]
   /** Problems with orphaned spools and with a new certificate, worded for people. */

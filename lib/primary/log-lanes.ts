@@ -46,6 +46,7 @@ export async function openLogLanes (options: LanesOptions): Promise<LogLanes | n
     canGive: () => workers()?.lanes.canDrain ?? false,
     give: (lane) => workers()?.lanes.drain(lane) ?? false,
     leave: (lane) => workers()?.lanes.leave(lane),
+    halted: () => workers()?.lanes.halted ?? new Set(),
     list: async () => await replicated.list()
   })
   keeper.start()

@@ -22,6 +22,11 @@ export class WorkerLanes {
     return [...this.laneOf].map(([{ number: slot, state }, lane]) => ({ lane, slot, isOpen: state === 'ready' }))
   }
 
+  /** Those whose ledger does not fit, by the last reports. */
+  get halted (): ReadonlySet<string> {
+    return new Set(this.slots.all.flatMap(({ report }) => report?.halted ?? []))
+  }
+
   /** A worker is ready for lanes without a writer. */
   get canDrain (): boolean {
     return this.drainer !== undefined

@@ -1,7 +1,7 @@
 /** The keeper of lanes in a server that cannot do its part: it must not keep others from doing theirs. */
 import t from 'tap'
 import type { Database } from '../../../lib/database/database.js'
-import { LaneKeeper, type LaneKeeperOptions } from '../../../lib/lane/lane-keeper.js'
+import { HALTED_LANES_MAX, LaneKeeper, LOST_LANES_MAX, type LaneKeeperOptions } from '../../../lib/lane/lane-keeper.js'
 import { silentLog } from '../../support/database/postgres.js'
 
 type Told = Pick<LaneKeeperOptions, 'connect' | 'canGive'> & Partial<LaneKeeperOptions>
@@ -14,6 +14,7 @@ function keeperOf (options: Told): LaneKeeper {
     writers: () => [],
     give: () => false,
     leave: () => {},
+    halted: () => new Set(),
     list: async () => await Promise.resolve([]),
     ...options
   })
@@ -91,6 +92,37 @@ t.test('a lane whose writer is back is left, which is asked for until it is done
   })
   t.strictSame(left, ['two', 'two', 'two'])
   t.strictSame(said, [[], ...Array.from({ length: 3 }, () => ['one', 'two'])])
+})
+
+t.test('lanes whose ledger does not fit keep no others from being drained, up to a bound', async (t) => {
+  const given: string[] = []
+  let [beats, claims] = [0, 0]
+  await new Promise<void>((resolve) => {
+    const table = tableOf({ claimed: [], own: [] }, [])
+    const query = table.query.bind(table)
+    const keeper = keeperOf({
+      connect: async () => await Promise.resolve({
+        ...table,
+        query: async (text: string, values: readonly unknown[] = []) => {
+          if (text.includes('lane = ANY ($2)') && ++beats === 10) resolve(keeper.stop())
+          if (!text.includes('SET drainer = $1')) return await query(text, values)
+          claims++
+          const rows = Array.from({ length: Number(values[3]) }, (_, index) => rowOf(`lane ${claims}.${index}`))
+          return { rows, rowCount: rows.length }
+        }
+      } as unknown as Database),
+      canGive: () => true,
+      intervalMs: 1,
+      halted: () => new Set(given),
+      give: ({ lane }) => {
+        given.push(lane)
+        return true
+      }
+    })
+    keeper.start()
+  })
+  t.equal(given.length, LOST_LANES_MAX + HALTED_LANES_MAX)
+  t.equal(claims, 5)
 })
 
 t.test('a database that does not answer is given up, before others take the lanes of this server over', async (t) => {

@@ -7,6 +7,7 @@ import { PointCounters } from '../../../lib/pipeline/pipeline.js'
 
 function laneOf (state: string, lastError: string | null): Lane {
   const journal = {
+    spoolId: `of ${state}`,
     pressure: () => 'none',
     backlog: () => ({ frames: 1, rows: 2, bytes: 3, oldestMs: 4 }),
     releasedRows: 5,
@@ -27,6 +28,7 @@ t.test('of several drains that fail, a halted one is reported: it needs an opera
   t.match(report(), { state: 'retrying', lastError: 'no connection' })
   lanes.add(laneOf('halted', 'the ledger does not fit'))
   t.match(report(), { state: 'halted', lastError: 'the ledger does not fit', retries: 6 })
+  t.strictSame(lanes.snapshot().halted, ['of halted'])
   t.match(lanes.snapshot(), {
     points: { recovered: 18, lost: 3, quarantined: 3, committed: 12 },
     waiting: 7,

@@ -16,6 +16,7 @@ export function reportOf (changes: Partial<WorkerReport> = {}): WorkerReport {
     backlog: { frames: 0, rows: 0, bytes: 0, oldestMs: 0 },
     pressure: 'none',
     database: { state: 'ready', lastError: null, retries: 0 },
+    halted: [],
     orphans: [],
     complaints: [],
     udp: null,
