@@ -3,6 +3,8 @@ import type { Database } from '../database/database.js'
 
 /** How long a lane that is closed keeps its streams: a writer that was paused finds its seal there. */
 const KEEP = "interval '1 hour'"
+/** More than listing the streams takes. */
+const LISTED = "interval '1 hour'"
 /** How long a lane that has no streams any more is remembered. */
 const REMEMBER = "interval '30 days'"
 
@@ -54,14 +56,20 @@ export async function noteDrainer (
   return lanes.filter((lane) => !own.has(lane))
 }
 
-/** Streams that were found; those of lanes without a row get one. */
+/**
+ * Streams that were found; those of lanes without a row get one. A lane whose streams were removed is open again: its
+ * writer was cut off from the database, but not from the log, and has begun another one since.
+ */
 export async function noteFound (
   db: Database, lanes: ReadonlyArray<KnownLane & { readonly instance: string }>
 ): Promise<void> {
   await db.query(`
     INSERT INTO ingest_lanes (lane, instance, slot)
     SELECT DISTINCT ON (lane) lane, instance, slot
-    FROM unnest($1::text[], $2::text[], $3::int[]) l (lane, instance, slot) ON CONFLICT DO NOTHING`,
+    FROM unnest($1::text[], $2::text[], $3::int[]) l (lane, instance, slot)
+    ON CONFLICT (lane) DO UPDATE SET drainer = NULL, closed_at = NULL, removed_at = NULL
+      -- The streams may have been listed before they were removed.
+      WHERE ingest_lanes.removed_at < now() - ${LISTED}`,
   [lanes.map(({ lane }) => lane), lanes.map(({ instance }) => instance), lanes.map(({ slot }) => slot)])
 }
 

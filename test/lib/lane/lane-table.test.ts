@@ -1,7 +1,7 @@
 /** Who may drain a lane, and when it is over. */
 import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
-import { claimLanes, listLanes, noteClosed, noteDrainer, noteWriters } from '../../../lib/lane/lane-table.js'
+import { claimLanes, listLanes, noteClosed, noteDrainer, noteFound, noteWriters } from '../../../lib/lane/lane-table.js'
 import { migrateSchema } from '../../../lib/schema/migrate.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
@@ -52,6 +52,24 @@ t.test('a server that drains a lane learns that its writer is back, or that anot
   await noteWriters(db, A, writers)
   t.strictSame(await noteDrainer(db, 'server c', [lane]), [lane])
   await noteClosed(db, A, lane, false)
+})
+
+t.test('a lane that was removed is drained again if its writer goes on in the log, without the database', async (t) => {
+  const lane = '34'.repeat(16)
+  const found = [{ lane, instance: A, slot: 0 }]
+  await noteWriters(db, A, [{ lane, slot: 0, isOpen: true }])
+  await unseen()
+  t.strictSame(await claimed(B), [lane])
+  await noteClosed(db, B, lane, true)
+  await noteFound(db, found)
+  t.strictSame(await claimed(B), [], 'the list may be older')
+  await db.query("UPDATE ingest_lanes SET removed_at = now() - interval '2 hours' WHERE removed_at IS NOT NULL")
+  await unseen()
+  await noteFound(db, found)
+  t.strictSame(await claimed(B), [lane])
+  await noteFound(db, found)
+  t.strictSame(await noteDrainer(db, B, [lane]), [], 'others are left as they are')
+  await noteClosed(db, B, lane, true)
 })
 
 t.test('a server closes the lane of its own worker that left nothing behind', async (t) => {
