@@ -15,7 +15,7 @@ import type { FoundStream } from '../replicated/replicated-log.js'
 import { LogError } from '../replicated/replicated-log.js'
 import { rateLimited, type Log } from '../support/log.js'
 import {
-  claimLanes, forgetLanes, noteClosed, noteDrainer, noteFound, noteWriters, type ClaimedLane, type OwnLane
+  claimLanes, forgetLanes, noteClock, noteClosed, noteDrainer, noteFound, noteWriters, type ClaimedLane, type OwnLane
 } from './lane-table.js'
 
 const BEAT_INTERVAL_MS = 2_000
@@ -120,6 +120,7 @@ export class LaneKeeper {
     await noteWriters(db, instance, own)
     for (const lane of await noteDrainer(db, instance, [...draining])) options.leave(lane)
     await this.flush()
+    if (this.beats % BEATS_PER_SEARCH === 0) await noteClock(db)
     if (this.beats % BEATS_PER_SEARCH === 0) await this.search(db)
     if (this.beats % BEATS_PER_FORGETTING === 0) await forgetLanes(db)
     const nowMs = performance.now()

@@ -74,6 +74,16 @@ export async function noteFound (
 }
 
 /**
+ * A lane that was last seen in the future was seen before the database's clock was set back, or by a server that has
+ * been replaced by one whose clock is behind: it counts as seen now, and may be taken over after the usual time.
+ */
+export async function noteClock (db: Database): Promise<void> {
+  // Of two statements at once, either may have begun first.
+  await db.query(
+    "UPDATE ingest_lanes SET seen_at = now() WHERE removed_at IS NULL AND seen_at > now() + interval '5 seconds'")
+}
+
+/**
  * Claims lanes without a writer: this server's own, and those of servers that were last seen too long ago. Of several
  * servers one gets each.
  * @param busy lanes that this server writes or drains

@@ -1,7 +1,9 @@
 /** Who may drain a lane, and when it is over. */
 import t from 'tap'
 import { connect } from '../../../lib/database/connection.js'
-import { claimLanes, listLanes, noteClosed, noteDrainer, noteFound, noteWriters } from '../../../lib/lane/lane-table.js'
+import {
+  claimLanes, listLanes, noteClock, noteClosed, noteDrainer, noteFound, noteWriters
+} from '../../../lib/lane/lane-table.js'
 import { migrateSchema } from '../../../lib/schema/migrate.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 
@@ -69,6 +71,21 @@ t.test('a lane that was removed is drained again if its writer goes on in the lo
   t.strictSame(await claimed(B), [lane])
   await noteFound(db, found)
   t.strictSame(await noteDrainer(db, B, [lane]), [], 'others are left as they are')
+  await noteClosed(db, B, lane, true)
+})
+
+t.test('after the clock of the database was set back, lanes of lost servers wait no longer than usual', async (t) => {
+  const lane = '56'.repeat(16)
+  await noteWriters(db, A, [{ lane, slot: 0, isOpen: true }])
+  const isAhead = async (): Promise<boolean> =>
+    (await listLanes(db, TAKEOVER_MS)).some((each) => each.lane === lane && each.seenAgoMs < 0)
+  await db.query("UPDATE ingest_lanes SET seen_at = now() + interval '1 day' WHERE lane = $1", [lane])
+  t.equal(await isAhead(), true)
+  await noteClock(db)
+  t.equal(await isAhead(), false)
+  t.strictSame(await claimed(B), [], 'it counts as just seen')
+  await unseen()
+  t.strictSame(await claimed(B), [lane])
   await noteClosed(db, B, lane, true)
 })
 
