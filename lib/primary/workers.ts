@@ -22,6 +22,7 @@ import { Reconciliation } from './counts/reconciliation.js'
 import { DataService } from './answers/data-service.js'
 import { addPoints, type WorkerSources } from './answers/health.js'
 import type { HostConditions } from './answers/problems.js'
+import { ClientNewsRelay } from './client-news.js'
 import { LimitsDistribution } from './limits/limits-distribution.js'
 import type { LimitsKeeper } from './limits/limits-keeper.js'
 import { Live } from './live/live.js'
@@ -69,6 +70,7 @@ export class Workers {
   readonly distribution: LimitsDistribution
   readonly lanes: WorkerLanes
   private readonly slots: Slots
+  private readonly clientNews: ClientNewsRelay
   private readonly metrics: PrimaryMetrics
   private readonly status: StatusService
   private readonly answers: Answers
@@ -102,6 +104,7 @@ export class Workers {
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.lanes = new WorkerLanes(slots, options)
+    this.clientNews = new ClientNewsRelay(slots)
     this.distribution = new LimitsDistribution(slots)
     this.distribution.send(limits.current)
     this.run = randomUUID().slice(0, 8)
@@ -265,11 +268,7 @@ export class Workers {
         this.slots.send(slot, { type: 'watched', id, start: this.hub.watch(slot, lastEventId) })
       },
       unwatch: (_, slot) => this.hub.unwatch(slot),
-      'client-news': ({ news }, slot) => {
-        for (const other of this.slots.all) {
-          if (other !== slot && other.listener.kind === 'http') this.slots.send(other, { type: 'client-news', news })
-        }
-      },
+      'client-news': ({ news }, slot) => this.clientNews.pass(slot, news),
       'lease?': ({ id }, slot) => {
         this.slots.send(slot, { type: 'leased', id, granted: this.leases.grant(slot) })
         this.tellShare(slot)
@@ -341,6 +340,7 @@ export class Workers {
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }
     this.lanes.died(slot)
+    this.clientNews.died(slot)
     this.hub.unwatch(slot)
     this.leases.forget(slot)
     this.live.hub.died(slot)

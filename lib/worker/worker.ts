@@ -201,7 +201,9 @@ class Worker {
   private shareClients (): void {
     const { settings: { listener, config }, lifecycle } = this.parts
     if (listener.kind !== 'http' || config.workers === 1) return
-    lifecycle.push('the exchange about clients', this.clients.share((news) => send({ type: 'client-news', news })))
+    lifecycle.push('the exchange about clients', this.clients.share((news, onSent) => {
+      send({ type: 'client-news', news }, onSent)
+    }))
   }
 
   /** What is wrong with the log, for as long as it is, or for a while. */

@@ -56,12 +56,19 @@ export class ClientBounds {
     return this.rates.of(caller?.client ?? this.addresses.of(request), rates)
   }
 
-  /** Says regularly what the other workers must know. @returns what ends it */
-  share (tell: (news: ClientNews) => void): () => Promise<void> {
+  /**
+   * Says regularly what the other workers must know, once what was said before has left.
+   * @param tell calls back when the message has left the process
+   * @returns what ends it
+   */
+  share (tell: (news: ClientNews, onSent: () => void) => void, intervalMs = USES_MS): () => Promise<void> {
+    let isSending = false
     const timer = setInterval(() => {
-      const news = this.news()
-      if (news !== null) tell(news)
-    }, USES_MS)
+      const news = isSending ? null : this.news()
+      if (news === null) return
+      isSending = true
+      tell(news, () => { isSending = false })
+    }, intervalMs)
     return async () => {
       clearInterval(timer)
       await Promise.resolve()

@@ -94,3 +94,26 @@ t.test('a message has a bound; the rest follows', (t) => {
   t.equal(named.size, 2_500, 'all take turns, however many go on sending')
   t.end()
 })
+
+t.test('while the primary takes nothing, a worker keeps its news, which do not queue up', async (t) => {
+  const create = (): ClientBounds => new ClientBounds({ rates: { requests: 3, points: null }, trustedProxies: [] }, {
+    callerOf: () => undefined,
+    newSatellites: () => [['token', 'satellite']],
+    learn: () => {}
+  })
+  let [told, toldElsewhere] = [0, 0]
+  let goOn: () => void = () => {}
+  const stop = create().share((_, onSent) => {
+    told++
+    goOn = onSent
+  }, 1)
+  await new Promise<void>((resolve) => {
+    const stopElsewhere = create().share((_, onSent) => {
+      onSent()
+      if (++toldElsewhere === 5) goOn()
+      if (toldElsewhere === 10) resolve(stopElsewhere())
+    }, 1)
+  })
+  await stop()
+  t.equal(told, 2)
+})
