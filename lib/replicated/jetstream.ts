@@ -207,23 +207,26 @@ class JetStreamLog implements ReplicatedLog {
     const headers = this.library.headers()
     headers.set('Nats-Expected-Stream', name)
     headers.set('Nats-Expected-Last-Sequence', String(position - 1))
-    const answer = parse(await this.request(subjectOf(name), message, headers)) as { seq: number }
-    if (answer.seq !== position) throw new LogError('away', `message ${position} of ${name} became ${answer.seq}`)
+    const answer = parse(await this.request(subjectOf(name), message, headers)) as { seq?: number } | null
+    const seq = countOf(answer?.seq)
+    if (seq !== position) throw new LogError('away', `message ${position} of ${name} became ${seq}`)
   }
 
   async last (stream: StreamName): Promise<number> {
-    const info = await this.api<{ state: { last_seq: number } }>(`STREAM.INFO.${this.nameOf(stream)}`, {})
-    return info.state.last_seq
+    const info = await this.api<{ state?: { last_seq?: number } } | null>(`STREAM.INFO.${this.nameOf(stream)}`, {})
+    return countOf(info?.state?.last_seq)
   }
 
   async next (stream: StreamName, from: number): Promise<StoredMessage | null> {
     const name = this.nameOf(stream)
     const query = { seq: from, next_by_subj: subjectOf(name) }
-    const found = await this.api<{ message: { seq: number, data?: string } } | null>(
+    const found = await this.api<{ message?: { seq?: number, data?: unknown } } | null>(
       `STREAM.MSG.GET.${name}`, query)
-    return found === null
-      ? null
-      : { position: found.message.seq, bytes: Buffer.from(found.message.data ?? '', 'base64') }
+    if (found === null) return null
+    const { seq, data = '' } = found.message ?? {}
+    const position = countOf(seq)
+    if (position < from || typeof data !== 'string') throw notJetStream()
+    return { position, bytes: Buffer.from(data, 'base64') }
   }
 
   async trim (stream: StreamName, through: number): Promise<void> {
@@ -237,7 +240,7 @@ class JetStreamLog implements ReplicatedLog {
     let seen = 0
     for (let page = 0; page < LIST_PAGES_MAX; page++) {
       const query = { offset: seen, subject }
-      const { total, streams, missing } = await this.api<ListAnswer>('STREAM.LIST', query)
+      const { total, streams, missing } = listOf(await this.api<Partial<ListAnswer> | null>('STREAM.LIST', query))
       const unseen = missing?.length ?? 0
       if (unseen > 0) throw new LogError('away', `the log does not answer: the list lacks ${unseen} streams`)
       for (const { config: { name, metadata } } of streams ?? []) {
@@ -298,9 +301,39 @@ function reachOf (text = ''): Reach | null {
   return match === null ? null : { sequence: Number(match[1]), rows: Number(match[2]) }
 }
 
+/** Whoever may subscribe to a subject may answer it. */
+function notJetStream (): LogError {
+  return new LogError('away', 'the log does not answer: what came is not an answer of JetStream')
+}
+
+/** @throws {LogError} no number of a message */
+function countOf (value: unknown): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw notJetStream()
+  return value
+}
+
+/** @throws {LogError} no page of a list */
+function listOf (answer: Partial<ListAnswer> | null): ListAnswer {
+  const { total, streams = null, missing = null } = answer ?? {}
+  const isList = streams === null || (Array.isArray(streams) && streams.every(isListed))
+  if (!isList || (missing !== null && !Array.isArray(missing))) throw notJetStream()
+  return { total: countOf(total), streams, missing }
+}
+
+function isListed (stream: unknown): boolean {
+  const { config } = (stream ?? {}) as { config?: { name?: unknown } | null }
+  return typeof config?.name === 'string'
+}
+
 /** Null: there is no such message. @throws {LogError} any other error */
 function parse (message: Msg): unknown {
-  const answer = JSON.parse(message.string()) as { error?: ApiError }
+  let answer: { error?: ApiError | null } | null
+  try {
+    answer = JSON.parse(message.string()) as typeof answer
+  } catch {
+    throw notJetStream()
+  }
+  if (typeof answer !== 'object' || answer === null || answer.error === null) throw notJetStream()
   const { error } = answer
   if (error === undefined) return answer
   if (error.err_code === NO_MESSAGE) return null
