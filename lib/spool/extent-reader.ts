@@ -4,6 +4,7 @@
  */
 import type { Position } from '../journal/journal.js'
 import { systemCode } from '../support/errors.js'
+import { readPastDamage } from './disk-check.js'
 import type { Files, OpenFile } from './file-system.js'
 import type { Extent, Frame, ReadPart } from './frame.js'
 import { quarantine, type Gap } from './recover/gap.js'
@@ -13,7 +14,7 @@ import { SCAN_WINDOW_BYTES, SegmentScanner } from './format/scanner.js'
 export class ExtentReader {
   private open: { readonly path: string, readonly file: OpenFile } | null = null
 
-  constructor (private readonly files: Files, private readonly directory: string) {}
+  constructor (readonly files: Files, readonly directory: string) {}
 
   /**
    * Reads the first frames of `extent`: at least one, then up to bytesMax of payload or one window. It may be called
@@ -21,6 +22,18 @@ export class ExtentReader {
    * @param released frames up to here are skipped
    */
   async read (extent: Extent, bytesMax: number, released: Position): Promise<ReadPart> {
+    return await readPastDamage(this, async (isDamage) => await this.readOnce(extent, bytesMax, released, isDamage))
+  }
+
+  async close (): Promise<void> {
+    const open = this.open
+    this.open = null
+    await open?.file.close()
+  }
+
+  private async readOnce (
+    extent: Extent, bytesMax: number, released: Position, isDamage: boolean
+  ): Promise<ReadPart> {
     const { segment, epoch, first, last, offset, end } = extent
     let file: OpenFile
     try {
@@ -42,7 +55,8 @@ export class ExtentReader {
       if (toSequence >= expected) gaps.push({ epoch, fromSequence: expected, toSequence, bytes, segment: segment.name })
       expected = toSequence + 1
     }
-    const scanner = new SegmentScanner(file, { epoch, offset, end, lastSequence: first - 1, previousCrc: null })
+    const start = { epoch, offset, end, lastSequence: first - 1, previousCrc: null }
+    const scanner = new SegmentScanner(file, start, isDamage)
     const scanned = scanner.scan({
       frame: ({ offset, header, payload }) => {
         const { sequence, rows, appendedAtMs } = header
@@ -71,12 +85,6 @@ export class ExtentReader {
       quarantinedBytes += await quarantine(this.files, this.directory, { segment: segment.name, file, ...damage })
     }
     return { frames, passed, left: { first: expected, offset: scanner.offset }, gaps, quarantinedBytes }
-  }
-
-  async close (): Promise<void> {
-    const open = this.open
-    this.open = null
-    await open?.file.close()
   }
 
   private async fileOf (path: string): Promise<OpenFile> {

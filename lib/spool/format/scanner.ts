@@ -48,7 +48,8 @@ export class SegmentScanner {
   private window: Buffer = Buffer.alloc(0)
   private windowOffset = 0
 
-  constructor (private readonly file: OpenFile, start: ScanStart) {
+  /** @param isDamage whether bytes that cannot be read with EIO are damaged; otherwise scan() rejects */
+  constructor (private readonly file: OpenFile, start: ScanStart, private readonly isDamage = true) {
     this.epoch = start.epoch
     this.offset = start.offset
     this.end = start.end
@@ -56,7 +57,7 @@ export class SegmentScanner {
     this.previousCrc = start.previousCrc
   }
 
-  /** Scans until the visitor stops it or the end is reached. Rejects if the file cannot be read, but not for EIO. */
+  /** Scans until the visitor stops it or the end is reached. Rejects if a read fails, unless that is damage. */
   async scan (visitor: ScanVisitor): Promise<void> {
     let damageOffset = -1
     while (this.offset < this.end) {
@@ -130,7 +131,7 @@ export class SegmentScanner {
     try {
       filled = await this.file.read(window, this.offset)
     } catch (error) {
-      throwUnlessUnreadable(error)
+      this.throwUnlessDamage(error)
       filled = await this.salvage(window)
     }
     // If the file has become shorter, the rest reads as zeros, which are never a frame.
@@ -147,15 +148,15 @@ export class SegmentScanner {
       try {
         filled = await this.file.read(part, this.offset + at)
       } catch (error) {
-        throwUnlessUnreadable(error)
+        this.throwUnlessDamage(error)
       }
       part.fill(0, filled)
     }
     return window.length
   }
-}
 
-/** Any other error, such as ESTALE of a network disk, says nothing about the bytes: they may be there again later. */
-function throwUnlessUnreadable (error: unknown): void {
-  if (systemCode(error) !== 'EIO') throw error
+  /** Any error but EIO, such as ESTALE of a network disk, says nothing about the bytes: they may be there later. */
+  private throwUnlessDamage (error: unknown): void {
+    if (!this.isDamage || systemCode(error) !== 'EIO') throw error
+  }
 }

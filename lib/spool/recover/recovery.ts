@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { OperatingError, systemCode } from '../../support/errors.js'
 import type { Position } from '../../journal/journal.js'
+import { assertWritable } from '../disk-check.js'
 import type { Files } from '../file-system.js'
 import type { Extent } from '../frame.js'
 import { QUARANTINE_DIRECTORY, quarantine, type Gap } from './gap.js'
@@ -62,7 +63,7 @@ export async function recover (
   const found = all.filter((one) => !one.unfinished)
   const spoolId = await identify(files, directory, found)
   const { own, foreign } = await setForeignAside(files, directory, found, spoolId)
-  const surveys = await surveySegments(files, own)
+  const surveys = await surveySegments(files, own, POSITION_START, directory)
   refuseOtherFormats(surveys, rowFormat)
   const quarantinedBytes = await keepDamaged(files, directory, surveys)
   await syncLast(files, surveys)
@@ -103,6 +104,8 @@ async function identify (files: Files, directory: string, found: readonly FoundS
   if (kept !== null) return kept
   const told = found.find((one) => one.header !== null)?.header?.spoolId
   if (told === undefined && found.length > 0) {
+    // If the disk is away, nothing is lost.
+    await assertWritable({ files, directory })
     throw new OperatingError('spool_failed',
       `${directory} contains frames, but the spool id is lost: ${ID_FILE} and all segment headers are damaged. ` +
       'Look up the id in the database (ingest_ledger), or move the directory away to start with an empty one.')

@@ -8,6 +8,7 @@ import type { Files } from '../file-system.js'
 import type { Extent } from '../frame.js'
 import type { Gap } from './gap.js'
 import { POSITION_START, comparePositions, later } from '../format/position.js'
+import { readPastDamage } from '../disk-check.js'
 import { FRAME_HEADER_BYTES, FRAME_MAGIC } from '../format/record.js'
 import { SegmentScanner, type ScannedFrame } from '../format/scanner.js'
 import {
@@ -110,16 +111,17 @@ async function readHeader (files: Files, path: string): Promise<HeaderFindings> 
 /**
  * @param found segments of one spool, in order
  * @param covered frames after this position are totalled
+ * @param checked its disk must work for unreadable bytes to count as damaged; null: nothing may be written there
  */
 export async function surveySegments (
-  files: Files, found: readonly FoundSegment[], covered: Position = POSITION_START
+  files: Files, found: readonly FoundSegment[], covered: Position = POSITION_START, checked: string | null = null
 ): Promise<SegmentSurvey[]> {
   const surveys: SegmentSurvey[] = []
   let last: Position = POSITION_START
   for (const [index, one] of found.entries()) {
     const next = found[index + 1]
     const limit = next === undefined ? 'end' : limitBefore(next)
-    const survey = await surveySegment(files, one, { before: last, limit, covered })
+    const survey = await surveySegment(files, one, { before: last, limit, covered, checked })
     surveys.push(survey)
     last = later(survey.last, last)
   }
@@ -138,6 +140,7 @@ interface SurveyContext {
   /** Base of the next segment: frames after it do not count. 'end': this is the last segment. */
   readonly limit: Position | 'end'
   readonly covered: Position
+  readonly checked: string | null
 }
 
 async function surveySegment (files: Files, found: FoundSegment, context: SurveyContext): Promise<SegmentSurvey> {
@@ -148,16 +151,21 @@ async function surveySegment (files: Files, found: FoundSegment, context: Survey
   const base = header?.base ?? { ...guess, epochId: null }
   const { epochId, entered } = header ?? { epochId: null, entered: false }
   const segment: Segment = { name, path, epoch, epochId, firstSequence, base, entered, headerBytes, bytes }
-  const collector = new Collector(segment, context)
-  const file = await files.open(path, 'read')
-  try {
-    const lastSequence = firstSequence - 1
-    const previousCrc = header?.crc ?? null
-    const start = { epoch, offset: headerBytes, end: bytes, lastSequence, previousCrc }
-    await new SegmentScanner(file, start).scan(collector)
-  } finally {
-    await file.close()
+  const start = {
+    epoch, offset: headerBytes, end: bytes, lastSequence: firstSequence - 1, previousCrc: header?.crc ?? null
   }
+  const scan = async (isDamage: boolean): Promise<Collector> => {
+    const collector = new Collector(segment, context)
+    const file = await files.open(path, 'read')
+    try {
+      await new SegmentScanner(file, start, isDamage).scan(collector)
+    } finally {
+      await file.close()
+    }
+    return collector
+  }
+  const { checked: directory } = context
+  const collector = directory === null ? await scan(true) : await readPastDamage({ files, directory }, scan)
   return { headerDamaged: header === null, ...collector.finish() }
 }
 
