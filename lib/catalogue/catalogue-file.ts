@@ -35,7 +35,7 @@ import { parseYaml, type Path } from '../config/yaml-document.js'
 import type { CatalogueFault, Fields } from './field-reader.js'
 import { FLAG_RULE, MISSING_ID, MetricReader, TITLE_MAX, isFlag, titleOf } from './metric-reader.js'
 import {
-  RESERVED_RULE, RESERVED_STREAM_RULE, STREAM_NAME_RULE, isReserved, isReservedStream, isStreamName
+  RESERVED_RULE, RESERVED_STREAM_RULE, STREAM_NAME_RULE, excludedBy, isReserved, isReservedStream, isStreamName
 } from './name-rules.js'
 import { STORAGE_KEYS, readStorage } from './storage.js'
 
@@ -146,6 +146,10 @@ class CatalogueReader extends MetricReader {
         this.fault(['streams', name, 'id'], `${id} is already the id of ${other}`)
       }
       ids.set(id, name)
+      const excluding = excludedBy(name)
+      if (excluding !== null && streams.some((stream) => stream.name === excluding)) {
+        this.fault(['streams', name], `needs the functions that ${excluding} has: choose another name`)
+      }
     }
     if (streams.length > 0 && streams.every(({ retired }) => retired)) {
       this.fault(['streams'], 'are all retired: at least one must be in use')

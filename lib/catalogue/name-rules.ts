@@ -39,8 +39,8 @@ const KEYWORDS = new Set((
   'placing primary references returning right select session_user similar some symmetric system_user table ' +
   'tablesample then to trailing true union unique user using variadic verbose when where window with'
 ).split(' '))
-/** Path segments below /telemetry, and properties that every object has. */
-const OTHERS = new Set(['batch', 'constructor'])
+/** Path segments below /telemetry, properties that every object has, and what our functions have without a stream. */
+const OTHERS = new Set(['batch', 'constructor', 'await'])
 
 export function isReserved (name: string): boolean {
   return RESERVED_NAMES.has(name)
@@ -54,4 +54,12 @@ export function isStreamName (name: string): boolean {
 export function isReservedStream (name: string): boolean {
   return name !== TELEMETRY && (OWN_PREFIXES.some((prefix) => name.startsWith(prefix)) || OWN_SUFFIX.test(name) ||
     KEYWORDS.has(name) || OTHERS.has(name))
+}
+
+/** Of orbitstream_STREAM_await_writers: the stream STREAM_await would have the same as its orbitstream_…_writers. */
+const OWN_INFIX = '_await'
+
+/** A stream beside which none may have this name; null: any may. */
+export function excludedBy (name: string): string | null {
+  return name.endsWith(OWN_INFIX) ? name.slice(0, -OWN_INFIX.length) : null
 }

@@ -222,8 +222,10 @@ t.test('streams: ids, names, and what a catalogue must have', (t) => {
   }
   for (const name of [
     'anomalies', 'rollup_10s', 'x_10s', 'x_late', 'x_p20261128', 'a_rollup', 'limits', 'order', 'user', 'batch',
-    'telemetry_1m', 'satellites', 'orbitstream_x', 'pg_x', 'catalogue'
+    'telemetry_1m', 'satellites', 'orbitstream_x', 'pg_x', 'catalogue', 'await'
   ]) t.match(faultsOf(streams(of(name, 'id: 2'))), [/is a name that a table, a path or SQL already has/], name)
+  t.strictSame(faultsOf(streams(of('x_await', 'id: 2'))), [])
+  t.match(faultsOf(streams(of('x_await', 'id: 2'), of('x', 'id: 3'))), [/x_await needs the functions that x has/])
   const many = (count: number): string => (
     streams(...Array.from({ length: count }, (_, at) => of(`s${at}`, `id: ${at + 2}`))))
   t.strictSame(faultsOf(many(31)), [])
