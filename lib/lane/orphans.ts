@@ -55,9 +55,9 @@ export class Orphans {
     return Array.from(this.failures.values(), ({ complaint }) => complaint)
   }
 
-  /** Slots that are locked here. */
+  /** Slots that no worker may have: they are locked here, or will be as soon as they can be. */
   get slots (): readonly number[] {
-    return [...this.open.keys()]
+    return [...new Set([...this.open.keys(), ...this.failures.keys()])]
   }
 
   /**

@@ -91,7 +91,7 @@ export interface WorkerReport {
   readonly database: { readonly state: DrainState, readonly lastError: string | null, readonly retries: number }
   /** Ids of journals whose ledger does not fit: nothing of them is stored. */
   readonly halted: readonly string[]
-  /** Slots of orphaned spools that it has locked. */
+  /** Slots of orphaned spools, which no worker may have. */
   readonly orphans: readonly number[]
   /** Problems with orphaned spools and with a new certificate, worded for people. */
   readonly complaints: readonly string[]

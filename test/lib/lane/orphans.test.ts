@@ -70,6 +70,7 @@ t.test('a slot that cannot be opened is retried, and does not affect the others'
     /^the spool of slot-6, .* the next start tries again. .* contains rows of format/,
     /^the spool of slot-7, .*EEXIST/
   ])
+  t.strictSame([...orphans.slots].sort(), [4, 5, 6, 7], 'a successor with such a number would not start, or compete')
   const opened = next()
   await unlink(directory(7))
   holder.kill('SIGKILL')
