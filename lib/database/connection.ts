@@ -39,6 +39,8 @@ export interface ConnectOptions {
    * COMMIT is not cancelled. Default: no limit.
    */
   readonly statementMsMax?: number
+  /** Statements that the session begins with, besides SESSION_SETTINGS. Default: none. */
+  readonly settings?: string
   /** Of several hosts, the one that served last is tried first. Default: in the order of the URL. */
   readonly lastHost?: LastHost
   /** For tests; default: SILENCE_MS. */
@@ -175,7 +177,7 @@ async function open (
   target: ConnectionTarget, host: TargetHost, encryption: ConnectionOptions | false, options: ConnectOptions,
   endMs: number
 ): Promise<DatabaseConnection> {
-  const { applicationName, statementMsMax, silenceMs = SILENCE_MS } = options
+  const { applicationName, statementMsMax, settings, silenceMs = SILENCE_MS } = options
   const client = new Client(clientConfig(target, host, encryption, applicationName, endMs - performance.now()))
   // `pg` would read these from the environment.
   const { connectionParameters } = client as unknown as ClientInternals
@@ -187,9 +189,10 @@ async function open (
     await client.connect()
     // A pooler may accept the connection before it has a session.
     cut = setTimeout(() => connection.destroy(), endMs - performance.now())
-    const timeout = statementMsMax === undefined ? '' : `; SET statement_timeout = ${statementMsMax}`
+    const timeout = statementMsMax === undefined ? [] : [`SET statement_timeout = ${statementMsMax}`]
+    const own = settings === undefined ? [] : [settings]
     const { rows: [session] } = await connection.query<{ refusal: string | null }>(
-      `${SESSION_SETTINGS}${timeout}; ${REFUSALS[target.sessionAttributes]}`)
+      [SESSION_SETTINGS, ...timeout, ...own, REFUSALS[target.sessionAttributes]].join('; '))
     if (session?.refusal != null) throw new Unfit(session.refusal)
     return connection
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * Connections for acknowledged points: COMMIT waits for the server's disk, whatever server, database or role configure.
  */
-import { connect } from './connection.js'
+import { connect, type ConnectOptions } from './connection.js'
 import type { Database } from './database.js'
 
 /**
@@ -9,8 +9,8 @@ import type { Database } from './database.js'
  * itself follows the server's configuration, whenever that is changed.
  */
 const WAIT_FOR_DISK = `
-  SELECT set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false)
-  FROM current_setting('synchronous_commit') s`
+  SELECT pg_catalog.set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false)
+  FROM pg_catalog.current_setting('synchronous_commit') s`
 
 /**
  * The server must detect a vanished worker: until then its backend holds the ledger's row, and the worker's successor
@@ -21,14 +21,8 @@ const NOTICE_VANISHED = `
   SET tcp_user_timeout = 30000; SET idle_in_transaction_session_timeout = '60s'`
 
 /** @throws what connect() throws */
-export async function connectDurably (databaseUrl: string, options: Parameters<typeof connect>[1]): Promise<Database> {
-  const database = await connect(databaseUrl, options)
-  try {
-    await database.query(WAIT_FOR_DISK)
-    await database.query(NOTICE_VANISHED)
-    return database
-  } catch (error) {
-    database.destroy()
-    throw error
-  }
+export async function connectDurably (
+  databaseUrl: string, options: Omit<ConnectOptions, 'settings'>
+): Promise<Database> {
+  return await connect(databaseUrl, { ...options, settings: `${WAIT_FOR_DISK}; ${NOTICE_VANISHED}` })
 }

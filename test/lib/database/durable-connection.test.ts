@@ -1,6 +1,8 @@
 /** What is told to be stored must survive a crash of PostgreSQL, also where its owner made it quicker. */
+import { once } from 'node:events'
+import * as net from 'node:net'
 import t from 'tap'
-import { connect } from '../../../lib/database/connection.js'
+import { connect, isConnectionError } from '../../../lib/database/connection.js'
 import { connectDurably } from '../../../lib/database/durable-connection.js'
 import { createTestDatabase, startTestPostgres } from '../../support/database/postgres.js'
 import { eventually } from '../../support/eventually.js'
@@ -41,3 +43,24 @@ for (const [given, expected] of [['off', 'on'], ['local', 'local'], ['remote_app
     await database.close()
   })
 }
+
+t.test('a server that vanishes before the last setting costs as long as one that cannot be reached', async (t) => {
+  const sockets: net.Socket[] = []
+  const proxy = net.createServer((client) => {
+    const upstream = net.connect(Number(new URL(server.url).port), '127.0.0.1')
+    sockets.push(client, upstream)
+    upstream.on('data', (bytes) => client.write(bytes))
+    client.on('data', (bytes) => { if (!bytes.includes('synchronous_commit')) upstream.write(bytes) })
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
+  })
+  const url = new URL(server.url)
+  url.port = String((proxy.address() as net.AddressInfo).port)
+  const connecting = connectDurably(url.href, { ...OPTIONS, connectTimeoutMs: 1_000 })
+  const error: unknown = await connecting.catch((error: unknown) => error)
+  t.ok(isConnectionError(error), String(error))
+})
