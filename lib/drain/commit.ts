@@ -96,11 +96,16 @@ export async function readLedger (db: Database, spoolId: string): Promise<Ledger
   return { epoch: Number(row.epoch), sequence: Number(row.last_sequence), epochId: row.epoch_id }
 }
 
-/** Inserts the row of a new spool, at the position before its first frame. */
+/** Inserts the row of a new spool, at the position before its first frame. Returns where the row is. */
 export async function enterLedger (db: Database, spoolId: string): Promise<LedgerPosition> {
-  await db.query(
+  const { rowCount } = await db.query(
     'INSERT INTO ingest_ledger (spool_id, epoch, last_sequence) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING', [spoolId])
-  return { epoch: 0, sequence: 0, epochId: null }
+  if (rowCount === 1) return { epoch: 0, sequence: 0, epochId: null }
+  const position = await readLedger(db, spoolId)
+  if (position !== null) return position
+  // A spool that believed to have a row would take the next look for the loss of it.
+  throw new Error(`the row of ${spoolId} in ingest_ledger cannot be inserted: a trigger or a rule of that table ` +
+    'prevents it')
 }
 
 /** A change of the ledger: from a position to the end of a run. */

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { EPOCH, RecordedBackoff, Rig } from '../../support/journals/drain-rig.js'
+import { Batch, EPOCH, RecordedBackoff, Rig, rowOf } from '../../support/journals/drain-rig.js'
 import { connectionLost, serverError, texts } from '../../support/database/fake-database.js'
+import { makeDirectory, openTestSpool } from '../spool/support.js'
 
 t.test('stores what is there and what comes, and ends when the journal does', async (t) => {
   const rig = new Rig()
@@ -183,6 +184,23 @@ t.test('a ledger that nothing moves, as with a trigger on it: says so, and waits
   await rig.finish(running)
   rig.check(t)
   t.match(rig.messages, [/writes are failing/, /is back/])
+})
+
+t.test('a ledger that takes no row, as with a rule on it: says so and tries again, and loses no trust', async (t) => {
+  const { spool } = await openTestSpool(t, { directory: await makeDirectory(t) })
+  const rig = new Rig(undefined, undefined, undefined, { journal: spool })
+  rig.server.isClosed = true
+  const batch = new Batch([rowOf(1)])
+  spool.append(batch)
+  await batch.settled
+  const running = rig.drain.run()
+  await rig.server.reached('connect', 3)
+  t.equal(rig.drain.state, 'retrying')
+  t.match(rig.drain.lastError, /the row of \w+ in ingest_ledger cannot be inserted/)
+  rig.server.isClosed = false
+  spool.end()
+  await running
+  t.equal(rig.server.rows.length, 1)
 })
 
 t.test('a ledger that does not fit: halted for good, nothing written', async (t) => {

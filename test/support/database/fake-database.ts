@@ -68,8 +68,10 @@ export class FakeServer {
   readonly connections: FakeConnection[] = []
   /** The error with which the server refuses a row; null: accepted. */
   refuses: (row: PlainRow) => DatabaseError | null = () => null
-  /** As with a trigger on the ledger that returns NULL: no statement moves it. */
+  /** As with a trigger on the ledger that returns NULL: no statement moves it, */
   isStuck = false
+  /** or inserts a row. */
+  isClosed = false
   /** Number of upcoming COPYs that report one row too few. */
   miscounts = 0
   /** Arguments of each orbitstream_make_partitions call, in seconds. */
@@ -201,7 +203,7 @@ export class FakeConnection implements Database {
     switch (kind) {
       case 'BEGIN': this.work = { ledger: null, rows: [], quarantined: [] }; break
       case 'SELECT epoch': return this.readLedger()
-      case 'INSERT INTO ingest_ledger': server.ledger ??= { epoch: 0, sequence: 0, epochId: null }; break
+      case 'INSERT INTO ingest_ledger': return this.enter()
       case 'UPDATE ingest_ledger': return this.moveLedger(text)
       case 'INSERT INTO quarantined_rows': this.quarantine(values); break
       case 'SELECT public.orbitstream_make_partitions': server.partitions.push(values[0] as number[]); break
@@ -225,6 +227,13 @@ export class FakeConnection implements Database {
     if (ledger === null) return { rows: [], rowCount: 0 }
     const { epoch, sequence, epochId } = ledger
     return { rows: [{ epoch: String(epoch), last_sequence: String(sequence), epoch_id: epochId }], rowCount: 1 }
+  }
+
+  private enter (): QueryOutcome<object> {
+    const { server } = this
+    if (server.ledger !== null || server.isClosed) return { rows: [], rowCount: 0 }
+    server.ledger = { epoch: 0, sequence: 0, epochId: null }
+    return { rows: [], rowCount: 1 }
   }
 
   private moveLedger (text: string): QueryOutcome<object> {
