@@ -240,8 +240,13 @@ export class Drain {
   /** Reads the ledger, and returns its position; null: it does not fit. */
   private async resume (db: Database): Promise<LedgerPosition | null> {
     const { journal } = this.options
-    const position = await readLedger(db, journal.spoolId)
-    const fault = journal.resume(position)
+    let position = await readLedger(db, journal.spoolId)
+    let fault = journal.resume(position)
+    if (fault?.kind === 'ledger_missing' && await this.isPromoted(db)) {
+      // Even the row is among the commits that it lacks. From the first frame on, the frames tell what it has.
+      position = await enterLedger(db, journal.spoolId)
+      fault = journal.resume(position)
+    }
     if (fault !== null) {
       await this.halt(db, fault, position)
       return null
@@ -270,11 +275,17 @@ export class Drain {
   }
 
   /** An old primary that came back lacks commits, too, but its timeline is not newer: nothing must be stored there. */
-  private async hasLostCommits (db: Database, fault: LedgerFault, position: LedgerPosition | null): Promise<boolean> {
-    const { timeline, options: { findLostCommits } } = this
-    if (fault.kind !== 'ledger_behind' || position === null || findLostCommits === undefined) return false
+  private async isPromoted (db: Database): Promise<boolean> {
+    const { timeline } = this
+    if (timeline === null) return false
     const now = await readTimeline(db)
-    if (timeline === null || now === null || now <= timeline) return false
+    return now !== null && now > timeline
+  }
+
+  private async hasLostCommits (db: Database, fault: LedgerFault, position: LedgerPosition | null): Promise<boolean> {
+    const { findLostCommits } = this.options
+    if (fault.kind !== 'ledger_behind' || position === null || findLostCommits === undefined) return false
+    if (!await this.isPromoted(db)) return false
     try {
       return await findLostCommits(db, position)
     } catch (error) {

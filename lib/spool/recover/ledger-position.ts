@@ -34,7 +34,8 @@
  *   other stops, and keeps its frames.
  * - Database restored: if the row is before the oldest segment, the drain stops. Otherwise every frame that the
  *   database lost is still on disk, and is stored again.
- * - Database emptied, or row deleted: a segment says that there was a row, so the drain stops.
+ * - Database emptied, or row deleted: a segment says that there was a row, so the drain stops. A standby that was
+ *   promoted before it had the row gets it again, if that happens while the drain runs (drain.ts).
  * - Database exchanged: it has no row, or one of another time: as above.
  * - Row edited: believed where it fits, as any position inside the oldest segment does; otherwise the drain stops. The
  *   id may be left as it is.
