@@ -1,6 +1,6 @@
 /**
  * Settings that every session relies on, applied on connect regardless of those of server, database, role and URL: text
- * formats (times, numbers, bytes, literals), name lookup, isolation, and time-outs.
+ * formats (times, numbers, bytes, literals, nulls, names), name lookup, isolation, and time-outs.
  *
  * All statements are one message, so they cost one round trip per connection. They are not startup parameters, which
  * poolers refuse; but a pooler must keep the session for the life of the connection (pool_mode=session of PgBouncer).
@@ -22,6 +22,9 @@ const SETTINGS = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   standard_conforming_strings: 'on',
+  // In arrays; otherwise it is a string.
+  array_nulls: 'on',
+  quote_all_identifiers: 'off',
   default_transaction_isolation: 'read committed',
   statement_timeout: '0',
   lock_timeout: '0',

@@ -135,6 +135,7 @@ async function exercise (t: Test, url: string): Promise<object> {
     steps: await read('SELECT * FROM public.ingest_stats ORDER BY 1'),
     of: (await read("SELECT * FROM public.limits, public.orbitstream_limits_of(limits, ARRAY['SAT-1', 'X'])"))
       .map((row) => ({ ...row as object, changed_at: 0 })),
+    nulls: (await db.query('SELECT ($1::text[])[1] IS NULL AS kept', [[null]])).rows,
     anomalies: await queryAnomalies(db, ANOMALY_QUERY),
     limits: { ...limits, changedAt: '' }
   }
@@ -157,7 +158,9 @@ const OTHERS: Readonly<Record<string, string>> = {
   search_path: "''",
   extra_float_digits: "'-15'",
   default_transaction_isolation: "'repeatable read'",
-  default_transaction_deferrable: 'on'
+  default_transaction_deferrable: 'on',
+  array_nulls: 'off',
+  quote_all_identifiers: 'on'
 }
 
 let expected: object = {}
@@ -169,7 +172,8 @@ t.test('a database with the default settings of its server', async (t) => {
     points: { length: POINTS.length },
     seconds: { length: 4 },
     anomalies: { anomalies: [{}] },
-    newest: [{}]
+    newest: [{}],
+    nulls: [{ kept: true }]
   })
 })
 
