@@ -223,7 +223,7 @@ function assertTaken ({ table }: CopyTarget, copied: number, rows: number): void
   }
 }
 
-/** @param poison at most POISON_ROWS_MAX rows */
+/** Throws unless the server took all: they would be nowhere. @param poison at most POISON_ROWS_MAX rows */
 export async function insertPoison (
   db: Database, { spoolId, run }: LedgerMove, poison: readonly PoisonRow[]
 ): Promise<void> {
@@ -234,8 +234,11 @@ export async function insertPoison (
     poison.map((row) => row.bytes),
     poison.map((row) => row.stream)
   ]
-  await db.query(
+  const { rowCount } = await db.query(
     'INSERT INTO quarantined_rows (spool_id, epoch, sequence, sqlstate, reason, row, row_bytes, stream) ' +
     'SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[])',
     [spoolId, run.epoch, run.lastSequence, ...columns])
+  if (rowCount === poison.length) return
+  throw new Error(`quarantined_rows took ${rowCount} rows of ${poison.length}: ` +
+    'does a trigger or a rule of that table leave rows out?')
 }

@@ -27,6 +27,22 @@ t.test('a run of nothing but refused rows', async (t) => {
   t.equal(rig.quarantined, 3)
 })
 
+t.test('a quarantine that takes no rows, as with a trigger on it: nothing is stored or forgotten', async (t) => {
+  const rig = new Rig()
+  rig.append(1)
+  rig.server.refuses = (row) => valueOf(row) === 2 ? serverError('22021') : null
+  const running = rig.drain.run()
+  await rig.batches[0]!.settled
+  rig.server.isClosed = true
+  rig.append(3)
+  await rig.server.reached('connect', 3)
+  t.match(rig.drain.lastError, /quarantined_rows took 0 rows of 1: does a trigger or a rule .* leave rows out/)
+  rig.server.isClosed = false
+  await rig.finish(running)
+  rig.check(t)
+  t.equal(rig.quarantined, 1)
+})
+
 for (const effect of ['before', 'after'] as const) {
   t.test(`connection lost while refused rows are put aside, ${effect} each statement, twice`, async (t) => {
     for (const on of ['connect', 'BEGIN', 'COPY', 'ROLLBACK', 'INSERT INTO quarantined_rows', 'COMMIT'] as const) {

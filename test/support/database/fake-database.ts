@@ -70,7 +70,7 @@ export class FakeServer {
   refuses: (row: PlainRow) => DatabaseError | null = () => null
   /** As with a trigger on the ledger that returns NULL: no statement moves it, */
   isStuck = false
-  /** or inserts a row. */
+  /** or inserts a row, and none in the quarantine either. */
   isClosed = false
   /** Number of upcoming COPYs that report one row too few. */
   miscounts = 0
@@ -205,7 +205,7 @@ export class FakeConnection implements Database {
       case 'SELECT epoch': return this.readLedger()
       case 'INSERT INTO ingest_ledger': return this.enter()
       case 'UPDATE ingest_ledger': return this.moveLedger(text)
-      case 'INSERT INTO quarantined_rows': this.quarantine(values); break
+      case 'INSERT INTO quarantined_rows': return this.quarantine(values)
       case 'SELECT public.orbitstream_make_partitions': server.partitions.push(values[0] as number[]); break
       case 'COMMIT': this.commit(); break
       case 'SAVEPOINT': this.saved = this.transaction().rows.length; break
@@ -251,11 +251,13 @@ export class FakeConnection implements Database {
     return { rows: [], rowCount: 1 }
   }
 
-  private quarantine (values: readonly unknown[]): void {
+  private quarantine (values: readonly unknown[]): QueryOutcome<object> {
+    if (this.server.isClosed) return { rows: [], rowCount: 0 }
     const [, , , sqlStates, reasons, jsons, rows] =
       values as [unknown, unknown, unknown, string[], string[], Array<string | null>, Buffer[]]
     rows.forEach((bytes, index) => this.transaction().quarantined.push(
       { sqlState: sqlStates[index]!, reason: reasons[index]!, json: jsons[index]!, bytes }))
+    return { rows: [], rowCount: rows.length }
   }
 
   private commit (): void {
