@@ -2,11 +2,15 @@
  * Protects existing points from a default: without an explicit decision they are not dropped.
  *
  * If RETENTION is not set and the database keeps points for longer than its default, startup is refused until it is
- * set: an adopted table may hold years of points, and the variable may have been lost.
+ * set: an adopted table may hold years of points, and the variable may have been lost. TimescaleDB has the former
+ * setting in its policy. On plain PostgreSQL, points tell that the last server kept for longer: those that were past
+ * the default while it still ran. What has expired since it stopped tells nothing.
  */
 import { TELEMETRY, type Catalogue } from '../../protocol/catalogue.js'
 import { DAY_MS, formatDuration } from '../config/setting-types.js'
 import type { Database } from '../database/database.js'
+import { identifier } from '../database/quote.js'
+import { inStream } from '../database/stream-tables.js'
 import { isInstalled, readRetentionMs } from './timescale-policies.js'
 import { StartupError } from '../support/startup-error.js'
 
@@ -29,12 +33,20 @@ export async function checkRetention (
     if (ownMs <= retentionMs) return
     throw unset(`The database keeps points for ${formatDuration(ownMs)}`, ownMs, retentionMs)
   }
-  const oldest = plan.adopts && stream.name === TELEMETRY ? await oldestBefore(database, retentionMs) : null
-  if (oldest === null) return
-  // With a margin, so that it stays sufficient for a while.
-  const neededMs = Math.min(Math.ceil((Date.now() - oldest.getTime()) / DAY_MS + 1) * DAY_MS, RETENTION_MS_MAX)
-  throw unset(`The table telemetry has points back to ${oldest.toISOString()}`, neededMs, retentionMs)
+  for (const { name, storage } of plan.catalogue.streams) {
+    if (storage.retentionMs !== null) continue
+    const oldest = plan.adopts && name === TELEMETRY
+      ? await oldestBefore(database, retentionMs)
+      : await oldestKept(database, name, retentionMs)
+    if (oldest === null) continue
+    // With a margin, so that it stays sufficient for a while.
+    const neededMs = Math.min(Math.ceil((Date.now() - oldest.getTime()) / DAY_MS + 1) * DAY_MS, RETENTION_MS_MAX)
+    throw unset(`The table ${name} has points back to ${oldest.toISOString()}`, neededMs, retentionMs)
+  }
 }
+
+/** How long a partition past its retention may wait to be dropped, such as for a session that uses it. */
+const HELD_UP_MS = DAY_MS
 
 /** The maximum of RETENTION. */
 const RETENTION_MS_MAX = 36_500 * DAY_MS
@@ -57,4 +69,25 @@ async function oldestBefore (database: Database, retentionMs: number): Promise<D
     SELECT min("time") AS oldest FROM public.telemetry
     WHERE isfinite("time") AND "time" < now() - $1::double precision * interval '1 ms'`, [retentionMs])
   return answer.rows[0]?.oldest ?? null
+}
+
+/** Where the points begin that the last server kept although they were past this retention; null: there are none. */
+async function oldestKept (database: Database, stream: string, retentionMs: number): Promise<Date | null> {
+  const session = inStream(database, stream)
+  const { rows: [schema] } = await session.query<{ ready: boolean }>(`
+    SELECT to_regproc('public.orbitstream_partitions') IS NOT NULL
+           AND to_regclass('public.rollup_state') IS NOT NULL AS ready`)
+  if (schema?.ready !== true) return null
+  // A server that runs moves `closing` every few seconds. It may be ahead of a clock that was set back since.
+  const { rows } = await session.query<{ name: string, fromMs: number }>(`
+    SELECT name, (extract(epoch FROM lower_bound) * 1000)::double precision AS "fromMs"
+    FROM public.orbitstream_partitions(), public.rollup_state
+    WHERE upper_bound < least(closing, now()) - $1::double precision * interval '1 ms' ORDER BY lower_bound`,
+  [retentionMs + HELD_UP_MS])
+  for (const { name, fromMs } of rows) {
+    // A clock that was far behind has made partitions without points.
+    if ((await database.query(`SELECT FROM public.${identifier(name)} LIMIT 1`)).rowCount === 0) continue
+    return Number.isFinite(fromMs) ? new Date(fromMs) : await oldestBefore(database, retentionMs)
+  }
+  return null
 }
