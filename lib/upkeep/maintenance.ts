@@ -12,12 +12,14 @@
  * answer, so that neither a server that refuses everything nor one that vanished blocks it forever.
  *
  * This host's clock decides which points are accepted; the earlier of this host's and the server's decides what is
- * dropped, so a clock that jumps ahead costs some empty partitions and no data.
+ * dropped, so a clock that jumps ahead costs some empty partitions and no data. Should both be ahead, see
+ * clock-doubt.ts.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { TELEMETRY } from '../../protocol/catalogue.js'
+import { isInDoubt, type Retained } from './clock-doubt.js'
 import { OperatingError } from '../support/errors.js'
-import type { Database, Session } from '../database/database.js'
+import type { Database } from '../database/database.js'
 import { dropIngestSteps, storeIngestSteps } from './ingest-stats.js'
 import type { IngestSteps } from './ingest-stats.js'
 import { dropLastChanges } from './last-changes.js'
@@ -250,20 +252,34 @@ class Keeper implements Maintenance {
       const made = await ensurePartitions(inStream(database, stream), settingsOf(stream), hostMs)
       if (made.length > 0) log.info({ partitions: made }, `Partitions created: ${made.length}`)
     }
-    if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
     const nowMs = Math.min(hostMs, serverMs)
-    await dropLastChanges(database, this.streams)
-    for (const stream of this.streams) {
-      await this.drop(inStream(database, stream), stream, settingsOf(stream), nowMs)
-      await this.dropRollups(database, stream)
+    const retained: Retained[] = this.streams.map((stream) => (
+      { session: inStream(database, stream), table: stream, ...settingsOf(stream), hasPoints: true }))
+    const anomalies: Retained = {
+      session: database,
+      table: 'anomalies',
+      retentionMs: anomalyRetention(stored, settings.retentionMs),
+      hasPoints: false
     }
-    await this.drop(database, 'anomalies', { retentionMs: anomalyRetention(stored, settings.retentionMs) }, nowMs)
+    if (await isInDoubt([...retained, anomalies], nowMs)) {
+      log.warn({ nowMs }, 'By the clock, days of points are past their retention at once, and none are from the days ' +
+        'since: nothing is dropped until points are a day old. If the clock is ahead, set it before then')
+      return
+    }
+    if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
+    await dropLastChanges(database, this.streams)
+    for (const each of retained) {
+      await this.drop(each, nowMs)
+      await this.dropRollups(database, each.table)
+    }
+    await this.drop(anomalies, nowMs)
   }
 
-  /** Throws if the table is held for long; the task is then retried. @param session of the stream */
-  private async drop (session: Session, table: string, settings: PartitionSettings, nowMs: number): Promise<void> {
-    await this.holders.awaitFree(session, await expired(session, [table], settings, nowMs))
-    const dropped = await dropPartitions(session, table, settings, nowMs)
+  /** Throws if the table is held for long; the task is then retried. */
+  private async drop (retained: Retained, nowMs: number): Promise<void> {
+    const { session, table } = retained
+    await this.holders.awaitFree(session, await expired(session, [table], retained, nowMs))
+    const dropped = await dropPartitions(session, table, retained, nowMs)
     if (dropped.length > 0) {
       this.options.log.info({ partitions: dropped }, `${dropped.length} partitions past their retention were dropped`)
     }
