@@ -130,10 +130,16 @@ const anyOther: fc.Arbitrary<StreamDefinition> = fc.record({
 const anyOthers = (maxLength: number): fc.Arbitrary<StreamDefinition[]> => fc.uniqueArray(
   anyOther, { maxLength, size: 'max', comparator: (a, b) => a.id === b.id || a.name === b.name })
 
+const catalogueOfStreams = (metrics: Metric[], others: StreamDefinition[]): Catalogue => new Catalogue([
+  { id: TELEMETRY_ID, name: TELEMETRY, title: 'Telemetry', intervalMs: null, retired: false, metrics }, ...others
+])
+
 /** One or several streams, now and then as many as there may be. */
 export const anyCatalogue: fc.Arbitrary<Catalogue> = fc.tuple(
   anyMetrics(anyMetricNames),
   fc.oneof({ weight: 4, arbitrary: anyOthers(3) }, { weight: 1, arbitrary: anyOthers(STREAMS_MAX - 1) })
-).map(([metrics, others]) => new Catalogue([
-  { id: TELEMETRY_ID, name: TELEMETRY, title: 'Telemetry', intervalMs: null, retired: false, metrics }, ...others
-]))
+).map(([metrics, others]) => catalogueOfStreams(metrics, others))
+
+/** Of one or two streams of a few metrics. */
+export const anySmallCatalogue: fc.Arbitrary<Catalogue> = fc.tuple(anyMetrics(fewMetricNames), anyOthers(1))
+  .map(([metrics, others]) => catalogueOfStreams(metrics, others))
