@@ -20,7 +20,7 @@ import type { Database } from '../database/database.js'
 import { statementsOf } from '../database/quote.js'
 import { exclusively, isHeldUp, onceMoreIfMade, type ExclusiveOptions } from './locks/exclusive.js'
 import { assertDistributable, distributionStatements, type DistributionSettings } from './distribution.js'
-import { ensurePartitions } from './partitions.js'
+import { REFUSED_PARTITION, ensurePartitions } from './partitions.js'
 import { retentionOf } from './retention.js'
 import type { PartitionSettings } from './partitions.js'
 import { withLimitsOf } from '../catalogue/default-limits.js'
@@ -112,7 +112,8 @@ export async function migrate (database: Database, settings: MigrationSettings):
   if (outcome.kind === 'plain') {
     for (const stream of outcome.catalogue.streams) {
       const retentionMs = retentionOf(stream, settings.retentionMs)
-      await ensurePartitions(inStream(database, stream.name), { retentionMs }, Date.now())
+      const { refused } = await ensurePartitions(inStream(database, stream.name), { retentionMs }, Date.now())
+      for (const reason of refused) settings.log.warn({ reason }, REFUSED_PARTITION)
     }
   }
   await exclusively(database, settings, async () => {

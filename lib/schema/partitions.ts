@@ -10,8 +10,10 @@
  * (max_locks_per_transaction), and COPY waits while a partition is dropped.
  */
 import { DAY_MS } from '../config/setting-types.js'
+import { sqlState } from '../database/connection.js'
 import type { Session } from '../database/database.js'
 import { identifier } from '../database/quote.js'
+import { CHECK_VIOLATION } from '../database/sqlstates.js'
 
 export interface PartitionSettings {
   /** Age at which points are dropped. */
@@ -31,11 +33,56 @@ const TIME_SECONDS_MAX = 9.2e12
 const MAKE = 'SELECT public.orbitstream_make_partitions(' +
   'ARRAY(SELECT to_timestamp(t) FROM unnest($1::double precision[]) t), $2) AS name'
 
-/** Creates missing partitions of the days around a time; returns their names. */
+export interface EnsuredPartitions {
+  readonly made: readonly string[]
+  /** Why a day has none: somebody added a DEFAULT partition, which has rows of that day. */
+  readonly refused: readonly string[]
+}
+
+/** For the log, with the reason. */
+export const REFUSED_PARTITION = 'A day has no partition of its own: its points go into the DEFAULT partition, which ' +
+  'retention never drops. Move the rows of that day out of it'
+
+/** Of rollups and anomalies alone. */
+const MAKE_OTHERS = `
+  SELECT name FROM unnest(ARRAY['rollup_10s', 'rollup_1m', 'anomalies']) parent,
+    LATERAL public.orbitstream_fill_partitions(parent, date_trunc('day', to_timestamp($1), 'UTC'),
+      date_trunc('day', to_timestamp($1), 'UTC') + interval '24 hours') AS name`
+
+/** Creates missing partitions of the days around a time. A day that is refused does not affect the others. */
 export async function ensurePartitions (
   database: Session, settings: PartitionSettings, nowMs: number
-): Promise<string[]> {
-  return await makePartitions(database, timesAround(settings, nowMs))
+): Promise<EnsuredPartitions> {
+  const times = timesAround(settings, nowMs)
+  const all = await madeUnlessRefused(database, times)
+  if ('made' in all) return { made: all.made, refused: [] }
+  const [made, refused]: [string[], string[]] = [[], []]
+  for (const time of times) {
+    const one = await madeUnlessRefused(database, [time])
+    if ('refused' in one) refused.push(one.refused)
+    made.push(...'made' in one ? one.made : await makeOthers(database, time))
+  }
+  return { made, refused }
+}
+
+async function madeUnlessRefused (
+  database: Session, times: readonly number[]
+): Promise<{ readonly made: string[] } | { readonly refused: string }> {
+  try {
+    return { made: await makePartitions(database, times) }
+  } catch (error) {
+    if (sqlState(error) !== CHECK_VIOLATION) throw error
+    return { refused: (error as Error).message }
+  }
+}
+
+/** What a day needs whose points are in a DEFAULT partition: rollups of them, and anomalies. */
+async function makeOthers (database: Session, timeMs: number): Promise<string[]> {
+  await database.query('BEGIN')
+  await database.query('LOCK TABLE ONLY public.anomalies, ONLY public.telemetry IN SHARE UPDATE EXCLUSIVE MODE')
+  const made = await names(database, MAKE_OTHERS, [timeMs / 1000])
+  await database.query('COMMIT')
+  return made
 }
 
 /** Creates missing partitions for times in milliseconds since 1970; returns their names. Skips times out of range. */

@@ -25,7 +25,7 @@ import type { IngestSteps } from './ingest-stats.js'
 import { dropLastChanges } from './last-changes.js'
 import { LockHolders } from '../schema/locks/lock-holders.js'
 import { DAY_MS } from '../config/setting-types.js'
-import { dropPartitions, dropRollups, ensurePartitions, expired } from '../schema/partitions.js'
+import { REFUSED_PARTITION, dropPartitions, dropRollups, ensurePartitions, expired } from '../schema/partitions.js'
 import type { PartitionSettings } from '../schema/partitions.js'
 import type { RollupStatus } from './rollups.js'
 import { StreamRollUps } from './stream-rollups.js'
@@ -249,8 +249,9 @@ class Keeper implements Maintenance {
       retentionMs: retention.get(stream) ?? settings.retentionMs
     })
     for (const stream of this.streams) {
-      const made = await ensurePartitions(inStream(database, stream), settingsOf(stream), hostMs)
+      const { made, refused } = await ensurePartitions(inStream(database, stream), settingsOf(stream), hostMs)
       if (made.length > 0) log.info({ partitions: made }, `Partitions created: ${made.length}`)
+      for (const reason of refused) log.warn({ reason }, REFUSED_PARTITION)
     }
     const nowMs = Math.min(hostMs, serverMs)
     const retained: Retained[] = this.streams.map((stream) => (
