@@ -13,7 +13,7 @@ import { DAY_MS } from '../config/setting-types.js'
 import { sqlState } from '../database/connection.js'
 import type { Session } from '../database/database.js'
 import { identifier } from '../database/quote.js'
-import { CHECK_VIOLATION } from '../database/sqlstates.js'
+import { CHECK_VIOLATION, DEPENDENT_OBJECTS_STILL_EXIST, INSUFFICIENT_PRIVILEGE } from '../database/sqlstates.js'
 
 export interface PartitionSettings {
   /** Age at which points are dropped. */
@@ -25,6 +25,8 @@ const DAYS_AHEAD = 3
 const SPANS_MAX = 20
 /** Partitions dropped per transaction. */
 const DROPPED_TABLES_MAX = 8
+/** Somebody's view of one partition, or a partition of somebody else. */
+const REFUSALS: ReadonlySet<string> = new Set([DEPENDENT_OBJECTS_STILL_EXIST, INSUFFICIENT_PRIVILEGE])
 /** Far more than there can be partitions to create or drop. */
 const STEPS_MAX = 10_000
 /** The range of partitions, slightly inside that of PostgreSQL's timestamps: 4685 BC to 293500 AD. */
@@ -114,7 +116,8 @@ export async function expired (
 }
 
 /**
- * Drops partitions of a table whose rows are all older than retention; returns their names.
+ * Drops partitions of a table whose rows are all older than retention; returns their names. If the server refuses to
+ * drop some, rejects once the others are gone.
  *
  * Not by orbitstream_drop_partitions, which only servers of earlier versions call: it also drops those of anomalies,
  * which all streams share, while a stream may have a retention of its own.
@@ -122,21 +125,39 @@ export async function expired (
 export async function dropPartitions (
   database: Session, table: string, settings: PartitionSettings, nowMs: number
 ): Promise<string[]> {
+  const kept = new Set<string>()
+  let countMax = DROPPED_TABLES_MAX
+  const refusals: Error[] = []
   const some = async (): Promise<string[]> => {
     const found = await expired(database, [table], settings, nowMs)
-    return found.filter((name) => name !== table).sort().slice(0, DROPPED_TABLES_MAX)
+    return found.filter((name) => name !== table && !kept.has(name)).sort().slice(0, countMax)
   }
-  return await untilNone(async () => {
+  const dropped = await untilNone(async () => {
     // Without a lock first: there is rarely anything to drop.
     if ((await some()).length === 0) return []
     await database.query('BEGIN')
     // As those that make partitions, of this table or of anomalies together with its own: one at a time.
     await database.query(`LOCK TABLE ONLY public.anomalies, ONLY ${qualified(table)} IN SHARE UPDATE EXCLUSIVE MODE`)
-    const dropped = await some()
-    if (dropped.length > 0) await database.query(`DROP TABLE ${dropped.map(qualified).join(', ')}`)
+    const found = await some()
+    try {
+      if (found.length > 0) await database.query(`DROP TABLE ${found.map(qualified).join(', ')}`)
+    } catch (error) {
+      if (!REFUSALS.has(sqlState(error) ?? '')) throw error
+      await database.query('ROLLBACK')
+      if (countMax === 1) {
+        for (const name of found) kept.add(name)
+        refusals.push(error as Error)
+      }
+      // One by one, to find the others.
+      countMax = 1
+      return found
+    }
     await database.query('COMMIT')
-    return dropped
+    return found
   })
+  const [refusal] = refusals
+  if (refusal !== undefined) throw refusal
+  return dropped
 }
 
 /**

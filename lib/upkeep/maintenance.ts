@@ -99,6 +99,8 @@ const STATISTICS_ANSWER_MS = 30_000
 const INITIAL = { dueMs: 0, error: null, retryMs: RETRY_MIN_MS }
 /** Dropping a partition waits for its users, and later sessions queue behind; see lock-holders.ts. */
 const LOCK_TIMEOUT = '2s'
+/** Tables waited for in a round, for some seconds each: a dump holds all of them. */
+const HELD_UP_MAX = 5
 
 /** Starts immediately, in the background. */
 export function startMaintenance (options: MaintenanceOptions): Maintenance {
@@ -269,11 +271,12 @@ class Keeper implements Maintenance {
     }
     if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
     await dropLastChanges(database, this.streams)
-    for (const each of retained) {
-      await this.drop(each, nowMs)
-      await this.dropRollups(database, each.table)
-    }
-    await this.drop(anomalies, nowMs)
+    await eachByItself(database, [
+      ...retained.flatMap((each) => [
+        async () => { await this.drop(each, nowMs) }, async () => { await this.dropRollups(database, each.table) }
+      ]),
+      async () => { await this.drop(anomalies, nowMs) }
+    ])
   }
 
   /** Throws if the table is held for long; the task is then retried. */
@@ -299,6 +302,22 @@ class Keeper implements Maintenance {
     const { steps } = this.options
     if (steps !== undefined) await storeIngestSteps(database, steps, this.streams)
   }
+}
+
+/** Takes steps of which one may fail without the others. Throws the first failure at the end. */
+async function eachByItself (database: Database, steps: ReadonlyArray<() => Promise<void>>): Promise<void> {
+  const failures: unknown[] = []
+  for (const step of steps) {
+    try {
+      await step()
+    } catch (error) {
+      if (!database.alive) throw error
+      failures.push(error)
+      if (failures.length === HELD_UP_MAX) break
+      await database.query('ROLLBACK')
+    }
+  }
+  if (failures.length > 0) throw failures[0]
 }
 
 /** A failed task is retried on its own and does not delay the others. Throws if the connection is lost. */

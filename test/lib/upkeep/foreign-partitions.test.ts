@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { connect } from '../../../lib/database/connection.js'
 import type { Database } from '../../../lib/database/database.js'
 import { migrate } from '../../../lib/schema/migrate.js'
+import { makePartitions } from '../../../lib/schema/partitions.js'
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import { DAY_MS } from '../../../lib/config/setting-types.js'
 import { migrated, nameOf, OPTIONS, SETTINGS } from '../../support/database/migrated.js'
@@ -56,4 +57,33 @@ t.test('a day whose points are in a DEFAULT partition holds up no other day, and
   await database.query('DELETE FROM telemetry_rest')
   t.match(await keep(t, url), { error: null })
   t.ok((await names(database, 'telemetry')).includes(dayOf(2)), 'once they are gone')
+})
+
+t.test('a partition that cannot be dropped keeps no other from being dropped', async (t) => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  const old = [20, 19, 18].map((days) => Date.now() - days * DAY_MS)
+  await makePartitions(database, old)
+  const used = nameOf(old[1] as number)
+  await database.query(`CREATE VIEW panel AS SELECT * FROM ${used}`)
+  const before = await names(database, 'anomalies')
+  t.match((await keep(t, url)).error, new RegExp(`cannot drop table ${used} because other objects depend on it`))
+  const left = await names(database, 'telemetry')
+  t.same(old.map(nameOf).filter((name) => left.includes(name)), [used])
+  t.equal((await names(database, 'anomalies')).length, before.length - old.length)
+  await database.query('DROP VIEW panel')
+  t.match(await keep(t, url), { error: null })
+  t.notOk((await names(database, 'telemetry')).includes(used))
+})
+
+t.test('a table that a session holds keeps no other from retention', async (t) => {
+  const url = await createTestDatabase(server)
+  const [database, holder] = [await migrated(t, url), await connect(url, OPTIONS)]
+  t.teardown(() => holder.close())
+  const old = Date.now() - 20 * DAY_MS
+  await makePartitions(database, [old])
+  await holder.query('BEGIN; SELECT FROM telemetry')
+  t.match((await keep(t, url)).error, /holds telemetry/)
+  t.ok((await names(database, 'telemetry')).includes(nameOf(old)))
+  t.notOk((await names(database, 'anomalies')).includes(nameOf(old).replace('telemetry', 'anomalies')))
 })

@@ -269,7 +269,7 @@ t.test('a reader that keeps a partition does not hold up the rest for long', asy
   const maintenance = start(t, url, { connect: listening })
   await maintenance.runNow()
   t.match(maintenance.lastError, /process \d+ of .* holds telemetry, telemetry_p/)
-  t.notOk(asked.some((sql) => sql.includes('DROP TABLE')), 'nobody who stores points waits behind it')
+  t.notOk(asked.some((sql) => /DROP TABLE .*telemetry/.test(sql)), 'nobody who stores points waits behind it')
   t.notSame(await closing(), before, 'rollups go on')
   await database.query('COMMIT')
   await maintenance.runNow()
