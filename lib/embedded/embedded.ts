@@ -26,7 +26,7 @@ import type { Database } from '../database/database.js'
 import { initialise, isInitialised, SUPERUSER } from './embedded-creation.js'
 import { defaultPlaces, ensurePassword, placeServer } from './embedded-files.js'
 import type { EmbeddedPlaces, ServerFiles } from './embedded-files.js'
-import { openLog, tail } from './embedded-log.js'
+import { keepLogSmall, openLog, tail } from './embedded-log.js'
 import {
   childEnded, disarmLockFile, findPostmaster, hasEnded, isRunning, launch, lockServer, signal, waitForEnd,
   writeInside
@@ -46,6 +46,8 @@ export interface EmbeddedOptions {
   readonly fsync?: boolean
   /** Default: those of the installed package. */
   readonly places?: EmbeddedPlaces
+  /** For tests; default: LOG_CHECK_MS. */
+  readonly logCheckMs?: number
   /** Aborts the start: recovery may take a quarter of an hour. */
   readonly signal?: AbortSignal
 }
@@ -75,6 +77,7 @@ const RESTART_PAUSE_MAX_MS = 30_000
 /** Between checks of a server that is not a child process. */
 const ADOPTED_POLL_MS = 500
 const CONNECT_TIMEOUT_MS = 2_000
+const LOG_CHECK_MS = 10_000
 
 /**
  * Creates, starts or adopts the database of a data directory. Throws a StartupError with the end of the server's log.
@@ -119,6 +122,7 @@ class Server implements EmbeddedServer {
   private restarting: Promise<void> = Promise.resolve()
   /** The server process; null: adopted. */
   private child: ChildProcess | null = null
+  private readonly ended = new AbortController()
   private readonly onExit = (): void => { if (this.pid !== 0) signal(this.pid, 'SIGINT') }
 
   constructor (
@@ -148,6 +152,9 @@ class Server implements EmbeddedServer {
       throw error
     }
     this.watch()
+    const { log, logCheckMs = LOG_CHECK_MS } = this.options
+    void keepLogSmall(this.logPath, logCheckMs, this.ended.signal,
+      (reason) => { log.warn({ reason }, 'A large log of PostgreSQL was emptied, and could not be copied') })
   }
 
   stop (mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
@@ -163,6 +170,7 @@ class Server implements EmbeddedServer {
       await this.terminate('immediate')
     } finally {
       process.off('exit', this.onExit)
+      this.ended.abort()
     }
   }
 

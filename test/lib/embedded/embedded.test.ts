@@ -30,7 +30,7 @@ t.test('made once, started again, stopped', async t => {
   await mkdir(join(dataDir, 'postgres.new'), { recursive: true })
   await writeFile(join(dataDir, 'postgres.new', 'half'), 'made by a start that was cut off')
 
-  const first = await start(t, dataDir)
+  const first = await start(t, dataDir, { logCheckMs: 10 })
   t.notOk(first.adopted)
   t.equal(first.directory, join(dataDir, 'postgres'))
   t.same(await embeddedUrl(dataDir), { url: first.url, running: true })
@@ -54,15 +54,22 @@ t.test('made once, started again, stopped', async t => {
     sockets: ''
   }])
   await query(first.url, 'CREATE TABLE kept AS SELECT 42 AS answer')
+  const logPath = join(dataDir, 'postgres.log')
+  await appendFile(logPath, Buffer.alloc(10_000_001))
+  await eventually('a log that grows large is emptied', 60_000, async () =>
+    (await stat(logPath)).size < 10_000 || undefined)
+  t.ok((await stat(`${logPath}.old`)).size > 10_000_000)
+  await query(first.url, 'SELECT 1 / 0').catch(() => undefined)
+  t.match(await readFile(logPath, 'utf8'), /^[^\0]+division by zero/, 'the server goes on writing it')
   t.equal(first.stop(), first.stop(), 'stopping is shared')
   await first.stop()
   t.same(await embeddedUrl(dataDir), { url: first.url, running: false })
 
-  await writeFile(join(dataDir, 'postgres.log'), Buffer.alloc(10_000_001))
+  await writeFile(logPath, Buffer.alloc(10_000_001))
   const second = await start(t, dataDir)
   t.equal(second.url, first.url, 'the same port and password')
   t.same(await query(second.url, 'SELECT answer FROM kept'), [{ answer: 42 }])
-  t.ok((await stat(join(dataDir, 'postgres.log'))).size < 10_000, 'a log that grew large begins anew')
+  t.ok((await stat(logPath)).size < 10_000, 'a log that grew large begins anew')
   t.same(
     (await readdir(dataDir)).sort(),
     ['postgres', 'postgres-password', 'postgres-port', 'postgres.lock', 'postgres.log', 'postgres.log.old'])
