@@ -41,6 +41,11 @@ import { STORAGE_KEYS, readStorage } from './storage.js'
 
 /** Of a file: 250 metrics with long descriptions have 200 kB. */
 export const FILE_BYTES_MAX = 4 * 1024 * 1024
+/**
+ * As the database and servers have it. More than a file can become: JSON writes out what is left to defaults, a quarter
+ * of a kilobyte for each metric, and quotes text, which at most doubles it.
+ */
+export const STORED_BYTES_MAX = 4 * FILE_BYTES_MAX
 
 const STREAM_KEYS = ['id', 'title', 'interval', ...STORAGE_KEYS, 'metrics', 'retired'] as const
 const INTERVAL_MS_MIN = 1

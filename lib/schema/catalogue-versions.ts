@@ -15,7 +15,7 @@
 import { strict as assert } from 'node:assert'
 import { hostname } from 'node:os'
 import { BUILT_IN, type Catalogue } from '../../protocol/catalogue.js'
-import { FILE_BYTES_MAX, parseCatalogue } from '../catalogue/catalogue-file.js'
+import { STORED_BYTES_MAX, parseCatalogue } from '../catalogue/catalogue-file.js'
 import { catalogueJson } from '../catalogue/catalogue-json.js'
 import {
   NO_CHANGE, compareCatalogues, firstEvolution, isSameCatalogue, type Evolution
@@ -59,11 +59,6 @@ interface Row {
 /** Versions of a page of the history. */
 const HISTORY_MAX = 1_000
 const COLUMNS = 'version, changed_at, changed_by, catalogue'
-/**
- * More than a file can become: JSON writes out what is left to defaults, a quarter of a kilobyte for each metric, and
- * quotes text, which at most doubles it.
- */
-const STORED_BYTES_MAX = 4 * FILE_BYTES_MAX
 
 /** The catalogue in force: the one stored last, else the built-in one. */
 export async function readCatalogue (database: Database): Promise<Catalogue> {

@@ -1,6 +1,6 @@
 /** The catalogue of the server that a simulation sends to. */
 import { BUILT_IN, type Catalogue } from '../../../protocol/catalogue.js'
-import { parseCatalogue } from '../../catalogue/catalogue-file.js'
+import { STORED_BYTES_MAX, parseCatalogue } from '../../catalogue/catalogue-file.js'
 import { askApi } from '../../sim/send/api-request.js'
 import { apiBase, bearer } from '../../sim/send/bearer.js'
 import { codeOf } from '../../sim/send/http-transport.js'
@@ -17,7 +17,7 @@ export async function fetchCatalogue (url: URL, token: string | null): Promise<C
     // Servers of the first release have the built-in catalogue only.
     if (status === NOT_FOUND) return BUILT_IN
     if (status !== 200) return `${address} answers ${status}: ${text.trim()}`
-    const parsed = parseCatalogue(text)
+    const parsed = parseCatalogue(text, STORED_BYTES_MAX)
     return parsed.ok ? parsed.catalogue : `${address} has a catalogue that this simulator does not understand`
   } catch (error) {
     return `${address} cannot be read: ${describeCause(codeOf(error))}`
