@@ -86,7 +86,7 @@ async function oldestKept (database: Database, stream: string, retentionMs: numb
   [retentionMs + HELD_UP_MS])
   for (const { name, fromMs } of rows) {
     // A clock that was far behind has made partitions without points.
-    if ((await database.query(`SELECT FROM public.${identifier(name)} LIMIT 1`)).rowCount === 0) continue
+    if ((await database.query(`SELECT 1 FROM public.${identifier(name)} LIMIT 1`)).rowCount === 0) continue
     return Number.isFinite(fromMs) ? new Date(fromMs) : await oldestBefore(database, retentionMs)
   }
   return null

@@ -37,7 +37,7 @@ export async function isInDoubt (all: readonly Retained[], nowMs: number): Promi
 async function losesDays ({ session, table, retentionMs }: Retained, nowMs: number): Promise<boolean> {
   const names = await expired(session, [table], { retentionMs: retentionMs + DAY_MS }, nowMs)
   for (const name of names.filter((each) => each !== table)) {
-    if ((await session.query(`SELECT FROM public.${identifier(name)} LIMIT 1`)).rowCount > 0) return true
+    if ((await session.query(`SELECT 1 FROM public.${identifier(name)} LIMIT 1`)).rowCount > 0) return true
   }
   return false
 }
@@ -46,7 +46,7 @@ async function someSpeakFor (all: readonly Retained[], nowMs: number, retentionM
   for (const { session, table, hasPoints } of all) {
     if (!hasPoints) continue
     const { rowCount } = await session.query(
-      `SELECT FROM public.${identifier(table)} WHERE "time" >= $1 AND "time" < $2 LIMIT 1`,
+      `SELECT 1 FROM public.${identifier(table)} WHERE "time" >= $1 AND "time" < $2 LIMIT 1`,
       [new Date(nowMs - retentionMs), new Date(nowMs - DAY_MS)])
     if (rowCount > 0) return true
   }
