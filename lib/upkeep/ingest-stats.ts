@@ -85,7 +85,6 @@ export async function storeIngestSteps (
 }
 
 /** Drops rows past retention. */
-export async function dropIngestSteps (database: Database, retentionMs: number): Promise<void> {
-  await database.query(
-    'DELETE FROM public.ingest_stats WHERE "time" < now() - make_interval(secs => $1)', [retentionMs / 1000])
+export async function dropIngestSteps (database: Database, retentionMs: number, nowMs: number): Promise<void> {
+  await database.query('DELETE FROM public.ingest_stats WHERE "time" < $1', [new Date(nowMs - retentionMs)])
 }

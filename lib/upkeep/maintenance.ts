@@ -269,7 +269,7 @@ class Keeper implements Maintenance {
         'since: nothing is dropped until points are a day old. If the clock is ahead, set it before then')
       return
     }
-    if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs)
+    if (this.options.steps !== undefined) await dropIngestSteps(database, settings.retentionMs, nowMs)
     await dropLastChanges(database, this.streams)
     await eachByItself(database, [
       ...retained.flatMap((each) => [

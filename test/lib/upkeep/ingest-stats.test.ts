@@ -96,9 +96,11 @@ t.test('satellites heard on several streams are counted once', async (t) => {
 t.test('rows past retention go', async (t) => {
   const nowMs = Date.now()
   await store([ingestStep(nowMs - 2 * DAY_MS), ingestStep(nowMs)])
-  await dropIngestSteps(database, 3 * DAY_MS)
+  await dropIngestSteps(database, 3 * DAY_MS, nowMs)
   t.equal((await all()).length, 2)
-  await dropIngestSteps(database, DAY_MS)
+  await dropIngestSteps(database, DAY_MS, nowMs - 2 * DAY_MS)
+  t.equal((await all()).length, 2, 'by the clock that was given')
+  await dropIngestSteps(database, DAY_MS, nowMs)
   t.equal((await all()).length, 1)
   t.same(await store([]), [], 'nothing to store')
   await database.query('DELETE FROM ingest_stats')
