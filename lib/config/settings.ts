@@ -262,7 +262,8 @@ export const SETTINGS: { readonly [K in Key]: Setting<Config[K]> } = {
   clientPoints: setting('CLIENT_POINTS', integerOrOff({ min: 1, max: RATE_MAX }), 'off',
     'Maximum points per second from a client over HTTP; more are answered with 429.'),
   clientConnections: setting('CLIENT_CONNECTIONS', integerOrOff({ min: 1, max: 1_000_000 }), 'off',
-    'Maximum connections from one address to each HTTP worker, except proxies in TRUSTED_PROXIES; needs node:http.'),
+    'Maximum connections from one address (IPv6: one /64 network) to each HTTP worker, except proxies in ' +
+    'TRUSTED_PROXIES; needs node:http.'),
   trustedProxies: setting('TRUSTED_PROXIES', networks(), { value: () => Object.freeze([]), label: 'none' },
     'Proxies whose X-Forwarded-For says who a client is.'),
   logLevel: setting('LOG_LEVEL', oneOf(['debug', 'info', 'warn', 'error']), 'info', 'Minimum severity to log.'),

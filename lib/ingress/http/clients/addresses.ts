@@ -62,6 +62,11 @@ export function plain (address: string): string {
   return groups.slice(MAPPED.length).flatMap((group) => [group >> 8, group & 255]).join('.')
 }
 
+/** The client at an address as a socket has it: an IPv4 address, or a network of IPv6. */
+export function clientAt (address: string): string {
+  return networkOf(plain(address))
+}
+
 function networkOf (address: string): string {
   const groups = address.includes(':') ? groupsOf(address) : null
   if (groups === null) return address

@@ -1,7 +1,6 @@
-/** How many connections each address has to this worker. */
+/** How many connections each address, or network of IPv6, has to this worker. */
 import type { AddressBound } from '../engines/engine.js'
-import type { ClientAddresses } from './addresses.js'
-import { plain } from './addresses.js'
+import { clientAt, plain, type ClientAddresses } from './addresses.js'
 
 export class ConnectionsByAddress implements AddressBound {
   private readonly counts = new Map<string, number>()
@@ -9,15 +8,17 @@ export class ConnectionsByAddress implements AddressBound {
   constructor (private readonly max: number, private readonly addresses: ClientAddresses) {}
 
   open (address: string): boolean {
-    const count = (this.counts.get(address) ?? 0) + 1
-    this.counts.set(address, count)
+    const client = clientAt(address)
+    const count = (this.counts.get(client) ?? 0) + 1
+    this.counts.set(client, count)
     // Those of a proxy are of all its clients.
     return count <= this.max || this.addresses.isProxy(plain(address))
   }
 
   close (address: string): void {
-    const count = (this.counts.get(address) ?? 0) - 1
-    if (count > 0) this.counts.set(address, count)
-    else this.counts.delete(address)
+    const client = clientAt(address)
+    const count = (this.counts.get(client) ?? 0) - 1
+    if (count > 0) this.counts.set(client, count)
+    else this.counts.delete(client)
   }
 }

@@ -56,3 +56,18 @@ t.test('connections are counted by address, but not those of proxies', (t) => {
   for (let count = 0; count < 10; count++) t.ok(connections.open('::ffff:10.0.0.1'))
   t.end()
 })
+
+t.test('connections of a network of IPv6 count together, as do the two forms of an address of IPv4', (t) => {
+  const connections = new ConnectionsByAddress(2, new ClientAddresses([]))
+  t.ok(connections.open('2001:db8:0:1::1'))
+  t.ok(connections.open('2001:db8:0:1:ffff::2'))
+  t.notOk(connections.open('2001:db8:0:1::3'))
+  t.ok(connections.open('2001:db8:0:2::1'), 'another network')
+  connections.close('2001:db8:0:1::3')
+  connections.close('2001:db8:0:1::1')
+  t.ok(connections.open('2001:db8:0:1::4'))
+  t.ok(connections.open('192.0.2.1'))
+  t.ok(connections.open('::ffff:192.0.2.1'))
+  t.notOk(connections.open('192.0.2.1'))
+  t.end()
+})
