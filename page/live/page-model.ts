@@ -9,7 +9,9 @@ import { Changes } from '../model/change-signal.js'
 import { Fleet, type FleetTick } from '../model/fleet.js'
 import { problemsOf, type Problem, type ProblemsEvent } from '../model/problems.js'
 import { parseRoute, type Route } from '../model/route.js'
-import { Satellites, SATELLITES_MAX, type SatelliteChanges, type SatellitePage } from '../model/satellites.js'
+import {
+  Satellites, SATELLITES_PAGE, readFleet, type SatelliteChanges, type SatellitePage
+} from '../model/satellites.js'
 import type { Anomaly } from '../model/anomalies.js'
 import { Http } from '../net/http.js'
 import { Token } from '../net/tab-token.js'
@@ -46,7 +48,6 @@ export interface Link {
   readonly sinceMs: number
 }
 
-const SATELLITES_PAGE = 1_000
 /** Satellites that send to other hosts are not in the feed of this one. */
 const SATELLITES_EVERY_MS = 10_000
 /** After a gap or a failure, by page. */
@@ -187,11 +188,7 @@ export class PageModel {
     this.readingSatellites = true
     // A gap meanwhile makes it due again.
     this.satellitesDueMs = Infinity
-    let cursor = ''
-    do {
-      const next = await this.readSatellitePage(cursor)
-      cursor = next ?? ''
-    } while (cursor !== '' && this.satellites.size < SATELLITES_MAX)
+    await readFleet((cursor) => this.readSatellitePage(cursor))
     this.readingSatellites = false
     this.satellitesReadMs = performance.now()
     // A large fleet takes many pages, so it is asked for less often.

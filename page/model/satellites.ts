@@ -29,6 +29,8 @@ export interface SatellitePage {
 export const GRID_MAX = 1_000
 /** Held at most; of a larger fleet, searches ask the server. */
 export const SATELLITES_MAX = 20_000
+/** Asked for at once. */
+export const SATELLITES_PAGE = 1_000
 
 export type Counts = Readonly<Record<State, number>>
 
@@ -89,6 +91,16 @@ export class Satellites {
       id, timeMs: Math.max(...all.map(({ timeMs }) => timeMs)), state: worst(all.map(({ state }) => state))
     })
   }
+}
+
+/**
+ * Reads as many satellites as are held, page by page. Those that are held already are read again: what they send to
+ * other hosts is not in the feed of this one.
+ * @param readPage resolves with the cursor of the next page; null: there is none
+ */
+export async function readFleet (readPage: (cursor: string) => Promise<string | null>): Promise<void> {
+  let cursor: string | null = ''
+  for (let read = 0; cursor !== null && read < SATELLITES_MAX; read += SATELLITES_PAGE) cursor = await readPage(cursor)
 }
 
 type LastPoint = Pick<Satellite, 'timeMs' | 'state'>

@@ -8,6 +8,7 @@ import { bytes, duration, short } from '../../page/model/format.js'
 import { describeLimits } from '../../page/model/limits.js'
 import { problemsOf } from '../../page/model/problems.js'
 import { RANGES, hashOf, parseRoute, type Route } from '../../page/model/route.js'
+import { SATELLITES_MAX, SATELLITES_PAGE, Satellites, readFleet } from '../../page/model/satellites.js'
 import { EventParser, type ServerEvent } from '../../page/model/sse.js'
 
 const anyText = fc.string({ unit: 'grapheme', maxLength: 20 })
@@ -118,6 +119,40 @@ t.test('the chart of rates breaks where nothing was heard: behind another view, 
   for (const time of [60_400, 20_000, 20_500]) fleet.add(tick(time))
   t.same(fleet.history.read()[0], [20, 20.5], 'the clock of the server was set back')
   t.end()
+})
+
+t.test('a fleet larger than the page holds is read again as far as it is held', async (t) => {
+  const total = SATELLITES_MAX + 2 * SATELLITES_PAGE
+  const satellites = new Satellites()
+  const read = async (time: string): Promise<number> => {
+    let pages = 0
+    await readFleet(async (cursor) => {
+      pages++
+      const first = Number(cursor)
+      satellites.stored({
+        total,
+        limits_version: 1,
+        satellites: Array.from({ length: SATELLITES_PAGE }, (_, index) => (
+          { satellite_id: `SAT-${first + index}`, state: 'ok', streams: { telemetry: { time, state: 'ok' } } })),
+        next: null
+      }, true)
+      const next = first + SATELLITES_PAGE
+      return await Promise.resolve(next < total ? String(next) : null)
+    })
+    return pages
+  }
+  const pages = SATELLITES_MAX / SATELLITES_PAGE
+  t.equal(await read('2026-11-29T12:00:00Z'), pages)
+  t.equal(satellites.size, SATELLITES_MAX)
+  t.equal(await read('2026-11-29T12:10:00Z'), pages)
+  const last = satellites.get(`SAT-${SATELLITES_MAX - 1}`)
+  t.equal(last?.timeMs, Date.parse('2026-11-29T12:10:00Z'))
+  let asked = 0
+  await readFleet(async () => {
+    asked++
+    return await Promise.resolve(null)
+  })
+  t.equal(asked, 1, 'a small fleet has one page')
 })
 
 t.test('every problem of the server has a sentence', (t) => {
