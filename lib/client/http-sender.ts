@@ -41,7 +41,7 @@ export class SendError extends Error {
   override readonly name = 'SendError'
 
   constructor (
-    /** As in the server's answers (protocol/SPEC.md); `unreachable` if it could not be reached. */
+    /** As in the server's answers (protocol/SPEC.md); `unreachable` if there was none, `closed` after close(). */
     readonly code: string,
     message: string,
     /** Points at the start of the list that the server has. */
@@ -134,7 +134,7 @@ export class HttpSender {
     }
   }
 
-  /** Ends the connections once they are idle. */
+  /** Ends the connections once they are idle. What has not been sent by then is not sent any more. */
   async close (): Promise<void> {
     this.closing ??= this.agent.close()
     await this.closing
@@ -156,6 +156,7 @@ export class HttpSender {
   }
 
   private async attempt (target: string, body: string): Promise<Failure | null> {
+    if (this.closing !== null) return { kind: 'final', code: 'closed', message: 'The sender was closed.' }
     try {
       return await readAnswer(await request(target, {
         method: 'POST', headers: this.headers, body, dispatcher: this.agent, headersTimeout: ANSWER_TIMEOUT_MS

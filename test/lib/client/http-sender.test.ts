@@ -170,6 +170,24 @@ t.test('a certificate that is not trusted is no reason to try again: nothing was
   await senderTo(t, url, { tls: { ca: cert } }).send(pointsOf(1))
 })
 
+t.test('a sender that was closed sends nothing more, and says so', async (t) => {
+  let requests = 0
+  const server = createHttpServer((request, response) => {
+    requests++
+    request.resume()
+    // The points are not there, so they would be sent again.
+    response.writeHead(503).end('{"error":{"code":"spool_full","message":"full"}}')
+    void sender.close()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const sender = senderTo(t, `http://127.0.0.1:${port}`, { acceptDuplicates: true })
+  t.match(await errorOf(sender.send(pointsOf(2))), { code: 'closed', message: 'The sender was closed.', sent: 0 })
+  t.match(await errorOf(sender.send(pointsOf(1))), { code: 'closed', sent: 0 })
+  t.equal(requests, 1)
+})
+
 t.test('options with which nothing could be sent; closing twice', async (t) => {
   for (const url of ['127.0.0.1:8080', 'localhost:8080', 'udp://127.0.0.1:8081', '']) {
     t.throws(() => new HttpSender({ url }), TypeError, url)
