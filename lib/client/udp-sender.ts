@@ -77,16 +77,27 @@ export class UdpSender {
    * @param metrics in the order of `GET /catalogue`, NaN for nil; the last ones may be omitted
    * @param stream of the server's catalogue
    * @throws {RangeError} if the point is larger than a packet, or the name of the stream too long
+   * @throws {Error} after close(): nothing would send it
    */
   add (satelliteId: string, timeMicros: number | null, metrics: ArrayLike<number>, stream = TELEMETRY): void {
+    this.refuseIfClosed()
     const packet = this.packetOf(stream)
     if (packet.add(satelliteId, timeMicros, metrics)) return
     if (packet.points > 0) this.send(stream, packet)
     if (!packet.add(satelliteId, timeMicros, metrics)) throw new RangeError('the point is larger than a packet')
   }
 
-  /** Sends what was added; without points, a heartbeat. */
+  /** Sends what was added; without points, a heartbeat. @throws {Error} after close() */
   flush (): void {
+    this.refuseIfClosed()
+    this.sendWaiting()
+  }
+
+  private refuseIfClosed (): void {
+    if (this.closing !== null) throw new Error('the sender was closed')
+  }
+
+  private sendWaiting (): void {
     const [first, ...others] = this.waiting()
     this.send(...first ?? [TELEMETRY, this.first])
     for (const each of others) this.send(...each)
@@ -100,7 +111,7 @@ export class UdpSender {
 
   private async end (): Promise<void> {
     clearInterval(this.timer)
-    if (this.waiting().length > 0) this.flush()
+    if (this.waiting().length > 0) this.sendWaiting()
     const heartbeat = Buffer.from(this.first.finish(this.seq))
     for (let beat = 0; beat < LAST_HEARTBEATS; beat++) {
       await new Promise<void>((resolve) => { this.socket.send(heartbeat, () => resolve()) })
@@ -109,7 +120,7 @@ export class UdpSender {
   }
 
   private tick (): void {
-    if (!this.isActive || this.waiting().length > 0) this.flush()
+    if (!this.isActive || this.waiting().length > 0) this.sendWaiting()
     this.isActive = false
   }
 

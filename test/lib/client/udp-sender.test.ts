@@ -57,6 +57,7 @@ t.test('a packet for each stream, numbered in the order of sending', async (t) =
     sender.add('A', 1_800_000_000_000_000, [point, 0.2], 'power')
     if (point % 10 === 0) sender.add('A', 1_800_000_000_000_000, [point], 'radio')
   }
+  t.throws(() => { sender.add('A', null, [1], 'x'.repeat(25)) }, /name of a stream/)
   await sender.close()
   await received(() => frames.slice(-4).every((frame) => frame[1] === 'streams' && rowsOf(frame).length === 0))
   const own = frames.slice(from, -3)
@@ -67,7 +68,6 @@ t.test('a packet for each stream, numbered in the order of sending', async (t) =
     t.ok(packets.length <= 5, `${packets.length} packets`)
   }
   t.equal(own.filter((frame) => frame.length === 5).flatMap(rowsOf).length, 30, 'telemetry has no name')
-  t.throws(() => { sender.add('A', null, [1], 'x'.repeat(25)) }, /name of a stream/)
 })
 
 t.test('with a key, every packet is authenticated', async (t) => {
@@ -89,5 +89,9 @@ t.test('what cannot be sent', async (t) => {
   const sender = await UdpSender.open({ url, sender: 'small', packetBytesMax: 300 })
   t.throws(() => { sender.add('A', null, new Float64Array(100).fill(1.1)) }, /larger than a packet/)
   sender.add('A', null, [1])
-  await Promise.all([sender.close(), sender.close()])
+  const closing = sender.close()
+  t.throws(() => { sender.add('A', null, [2]) }, /the sender was closed/, 'it would not be sent')
+  t.throws(() => { sender.flush() }, /the sender was closed/)
+  await Promise.all([closing, sender.close()])
+  t.throws(() => { sender.add('A', null, [3], 'power') }, /the sender was closed/)
 })
