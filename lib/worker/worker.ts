@@ -18,7 +18,7 @@ import { SatelliteTable } from '../../protocol/satellites.js'
 import { AnomalyStreams, LiveAnomalies } from '../ingress/http/live/anomaly-stream.js'
 import { Feed } from '../ingress/http/live/feed.js'
 import { createCatalogueRoute } from '../ingress/http/api/catalogue-route.js'
-import { ClientBounds, type ClientSettings } from '../ingress/http/clients/client-bounds.js'
+import { ClientBounds, type ClientNews, type ClientSettings } from '../ingress/http/clients/client-bounds.js'
 import { createDataRoutes } from '../ingress/http/api/data-routes.js'
 import { TokenCheck } from '../ingress/http/api/tokens.js'
 import { Lifecycle } from '../support/lifecycle.js'
@@ -200,10 +200,9 @@ class Worker {
   /** Tells the other workers what clients have sent to this one, so that bounds hold for all of them together. */
   private shareClients (): void {
     const { settings: { listener, config }, lifecycle } = this.parts
-    if (listener.kind !== 'http' || config.workers === 1) return
-    lifecycle.push('the exchange about clients', this.clients.share((news, onSent) => {
-      send({ type: 'client-news', news }, onSent)
-    }))
+    if (listener.kind !== 'http') return
+    const tell = (news: ClientNews, onSent: () => void): void => { send({ type: 'client-news', news }, onSent) }
+    lifecycle.push('the exchange about clients', this.clients.share(config.workers === 1 ? null : tell))
   }
 
   /** What is wrong with the log, for as long as it is, or for a while. */

@@ -57,15 +57,16 @@ export class ClientBounds {
   }
 
   /**
-   * Says regularly what the other workers must know, once what was said before has left.
-   * @param tell calls back when the message has left the process
+   * Says regularly what the other workers must know, once what was said before has left. Without others as well: a client
+   * that has something to tell makes no room for others, even if it is rested.
+   * @param tell calls back when the message has left the process; null: there is nobody to tell
    * @returns what ends it
    */
-  share (tell: (news: ClientNews, onSent: () => void) => void, intervalMs = USES_MS): () => Promise<void> {
+  share (tell: ((news: ClientNews, onSent: () => void) => void) | null, intervalMs = USES_MS): () => Promise<void> {
     let isSending = false
     const timer = setInterval(() => {
       const news = isSending ? null : this.news()
-      if (news === null) return
+      if (news === null || tell === null) return
       isSending = true
       tell(news, () => { isSending = false })
     }, intervalMs)

@@ -3,6 +3,7 @@ import t from 'tap'
 import { ClientBounds, type KnownClient } from '../../../../../lib/ingress/http/clients/client-bounds.js'
 import { CLIENTS_MAX, ClientRates, USES_MAX } from '../../../../../lib/ingress/http/clients/rates.js'
 import type { HttpRequest } from '../../../../../lib/ingress/http/engines/engine.js'
+import { eventually } from '../../../../support/eventually.js'
 
 t.test('requests: a burst of one second, then the rate', (t) => {
   let now = 0
@@ -78,6 +79,17 @@ t.test('workers share clients by what each tells the other', (t) => {
     callerOf: () => undefined, newSatellites: () => [], learn: () => {}
   }).clientOf(request, null), null, 'no bounds, no client')
   t.end()
+})
+
+t.test('without other workers, a client is rested all the same', async (t) => {
+  const bounds = new ClientBounds({ rates: { requests: 1_000, points: null }, trustedProxies: [] }, {
+    callerOf: () => undefined, newSatellites: () => [], learn: () => {}
+  })
+  t.teardown(bounds.share(null))
+  const client = bounds.clientOf({ address: () => '192.0.2.1' } as HttpRequest, null)
+  t.equal(client?.takeRequest(), 0)
+  t.equal(client?.isRested(), false)
+  await eventually('the client is rested', 10_000, async () => await Promise.resolve(client?.isRested() || undefined))
 })
 
 t.test('a message has a bound; the rest follows', (t) => {
