@@ -1,6 +1,8 @@
-/** Names in messages to senders. */
+/** Names in messages: to senders, and about files. */
 import { closest, distance } from 'fastest-levenshtein'
 
+/** Longest text from outside that is repeated in a message, in UTF-16 units: any text may be one. */
+export const ECHO_MAX = 64
 /** Names listed in a message. */
 const LISTED_MAX = 20
 /** Longest text of a sender that is compared with names: the time to do it grows with the length. */
@@ -20,12 +22,10 @@ export function similarName (name: string, known: readonly string[]): string | n
   return distance(name, near) <= near.length * NEAR_SHARE ? near : null
 }
 
-const STREAM_ECHO_MAX = 64
-
 /** The message about a stream that the catalogue does not have. */
 export function noSuchStream (name: string, known: readonly string[]): string {
   const near = similarName(name, known)
-  const shown = JSON.stringify(name.slice(0, STREAM_ECHO_MAX))
+  const shown = JSON.stringify(name.slice(0, ECHO_MAX))
   const hint = near === null ? '; the' : `; did you mean ${near}? The`
   return `There is no stream ${shown}${hint} streams are ${listNames(known)}.`
 }

@@ -8,7 +8,7 @@
 import type { PointColumns } from './columns.js'
 import { FAULT_DETAILS_MAX, type DecodeFault, type FaultDetail } from './faults.js'
 import { SATELLITE_ID_RULE, type Satellite, type SatelliteTable } from './satellites.js'
-import { listNames, similarName } from './names.js'
+import { ECHO_MAX, listNames, similarName } from './names.js'
 import type { PointSchema } from './schema.js'
 import { microsOfMillis, parseIsoTime } from './time.js'
 import type { ValueType } from './value-types.js'
@@ -21,9 +21,6 @@ export interface DecodeRules {
   readonly timeWindowFutureMs: number
   readonly unknownFields: 'reject' | 'ignore'
 }
-
-/** Maximum length of text from the sender in a message, in UTF-16 units. */
-const ECHO_MAX = 64
 
 const UNITS = [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1_000]] as const
 

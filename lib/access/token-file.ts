@@ -17,6 +17,7 @@
  */
 import { parseYaml } from '../config/yaml-document.js'
 import { SatellitePatterns } from '../limits/satellite-patterns.js'
+import { ECHO_MAX } from '../../protocol/names.js'
 import { parseIsoTime } from '../../protocol/time.js'
 import { readBounded } from '../config/bounded-file.js'
 import { RATE_MAX } from '../config/settings.js'
@@ -26,8 +27,6 @@ import { ROLES, tokensFromSetting, type Role, type Token } from './token.js'
 
 /** Every request compares its token with all of them: a thousand take 25 µs. */
 export const TOKENS_MAX = 1_000
-/** Maximum length of text from the file in a message. */
-const ECHO_MAX = 64
 const NAME = /^[\w.-]{1,64}$/
 const SHA256 = /^[0-9a-f]{64}$/i
 const TOKEN_FIELDS = [

@@ -2,12 +2,11 @@
  * Reads the fields of a catalogue file one by one. What is wrong with one is a fault with its place in the file, and
  * the rest is read all the same, so that every fault is found.
  */
+import { ECHO_MAX } from '../../protocol/names.js'
 import { nearest } from '../config/setting-types.js'
 import { FAULTS_MAX, type Path, type YamlDocument, type YamlFault } from '../config/yaml-document.js'
 
 const CONTROL = /\p{Cc}/u
-/** Longest key repeated in a message: any text may be one. */
-const ECHO_MAX = 64
 
 export interface CatalogueFault extends YamlFault {
   /** `streams.telemetry.metrics.bus_voltage.id`; '' for the whole file. */

@@ -1,11 +1,10 @@
 /** YAML text as a value, and where in the text each part of it is. */
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit, type Document } from 'yaml'
+import { ECHO_MAX } from '../../protocol/names.js'
 import { nestsDeeper } from './yaml-depth.js'
 
 /** Faults named of one file. */
 export const FAULTS_MAX = 100
-/** Longest key or alias repeated in a message: any text may be one. */
-const ECHO_MAX = 64
 /** A catalogue has 8: the values of a limit on states. */
 const DEPTH_MAX = 12
 

@@ -1,4 +1,5 @@
 /** Matches satellite ids against a list of ids and patterns, written like the keys of overrides (limit-set.ts). */
+import { ECHO_MAX } from '../../protocol/names.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
 import { WILDCARD } from './limit-set.js'
 import { holdsInOrder } from './resolver.js'
@@ -6,8 +7,6 @@ import { NO_PATTERN, WILDCARDS_MAX } from './validate.js'
 
 /** Patterns are tried one by one for each point, at 50 to 400 ns each; all ids together cost one look-up. */
 const PATTERNS_MAX = 16
-/** Longest text repeated in a message. */
-const ECHO_MAX = 64
 
 /** The texts around the wildcards. */
 interface Pattern {

@@ -25,7 +25,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CHANGE_DIRECTIONS, type LimitSide } from '../../protocol/catalogue.js'
 import { isSatelliteId } from '../../protocol/satellites.js'
-import { listNames } from '../../protocol/names.js'
+import { ECHO_MAX, listNames } from '../../protocol/names.js'
 import type { ValueType } from '../../protocol/value-types.js'
 import { LIMIT_SIDES, SEVERITIES, WILDCARD } from './limit-set.js'
 import type {
@@ -52,8 +52,6 @@ export const NO_PATTERN =
   'neither a satellite id nor a pattern: 1 to 64 characters, no control characters, no leading or trailing white space'
 /** Faults named in a response. */
 const FAULTS_MAX = 1_000
-/** Longest key repeated in a message. */
-const ECHO_MAX = 64
 
 export interface LimitFault {
   /** Path in the set: `overrides["SAT-00*"].battery_charge_percent.low`. */

@@ -1,12 +1,11 @@
 /** Parses query parameters; the error message names every problem. */
+import { ECHO_MAX } from '../../../../protocol/names.js'
 import { parseIsoTime } from '../../../../protocol/time.js'
 
 export type Read<T> = { readonly ok: true, readonly value: T } | { readonly ok: false, readonly message: string }
 
 /** 100,000 days from 1970, in the year 2243: still a safe integer. */
 export const MICROS_MAX = 100_000 * 86_400e6
-/** Longest parameter name repeated in a message. */
-export const ECHO_MAX = 64
 /** Wrong names that are listed: a query may have thousands. */
 const NAMES_MAX = 10
 

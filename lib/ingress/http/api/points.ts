@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks'
 import { ACK_LEVELS } from '../../../pipeline/intake.js'
 import { findEncoding, unpack } from './formats.js'
-import { ECHO_MAX } from './parameters.js'
+import { ECHO_MAX } from '../../../../protocol/names.js'
 import type { SatellitePatterns } from '../../../limits/satellite-patterns.js'
 import type { Ack, AckLevel, Intake } from '../../../pipeline/intake.js'
 import type { PointColumns } from '../../../../protocol/columns.js'
