@@ -5,13 +5,22 @@
  * maps with the same fields. Other bodies are left unchanged.
  */
 import { Packr } from 'msgpackr'
+import { OncePerTurn } from '../../../support/once-per-turn.js'
 import { qualityOf } from '../engines/header-quality.js'
+import { SMALL_ANSWER_BYTES } from '../engines/unread-total.js'
 import { MSGPACK_TYPES } from './formats.js'
 import type { BodyFailure, Headers, HttpExchange, HttpStream, StreamEnding } from '../engines/engine.js'
 
 const JSON_TYPE = 'application/json'
 const [MSGPACK_TYPE = ''] = MSGPACK_TYPES
 const packr = new Packr({ useRecords: false })
+
+function pack (json: string): Buffer {
+  return packr.pack(JSON.parse(json))
+}
+
+/** An answer to a query takes some ten milliseconds. */
+const large = new OncePerTurn(pack)
 
 /** Whether the client prefers msgpack to JSON. @param accept the header, '' if absent */
 export function acceptsMsgpack (accept: string): boolean {
@@ -36,7 +45,8 @@ export class MsgpackExchange implements HttpExchange {
     const isJson = headers.some(([name, value]) => name === 'content-type' && value.startsWith(JSON_TYPE))
     if (!isJson || typeof body !== 'string') return this.exchange.reply(status, headers, body)
     const others = headers.filter(([name]) => name !== 'content-type')
-    return this.exchange.reply(status, [['content-type', MSGPACK_TYPE], ...others], packr.pack(JSON.parse(body)))
+    const packed = body.length > SMALL_ANSWER_BYTES ? large.of(body) : pack(body)
+    return this.exchange.reply(status, [['content-type', MSGPACK_TYPE], ...others], packed)
   }
 
   stream (status: number, headers: Headers, onClose: () => void, whenClosing?: StreamEnding): HttpStream {

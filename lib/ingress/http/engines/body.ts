@@ -7,6 +7,7 @@
  * Large bodies are passed on one per turn of the event loop: several complete at once would hold up small ones.
  */
 import { BufferPool } from '../../../support/buffer-pool.js'
+import { OncePerTurn } from '../../../support/once-per-turn.js'
 import { NOT_LISTED, Roster, type Listed } from '../../../support/roster.js'
 import { Turns } from '../../../support/turns.js'
 import { BODY_BYTES_PER_SECOND_MIN } from './engine.js'
@@ -264,4 +265,11 @@ export class HeldAnswer implements Watched {
 /** Text as UTF-8; a buffer is not copied. */
 export function bytesOf (body: string | Buffer): Buffer {
   return typeof body === 'string' ? Buffer.from(body) : body
+}
+
+const largeTexts = new OncePerTurn(bytesOf)
+
+/** The same, for large texts that many may get at the same time. */
+export function sharedBytesOf (body: string | Buffer): Buffer {
+  return typeof body === 'string' ? largeTexts.of(body) : body
 }

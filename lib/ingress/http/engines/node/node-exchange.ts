@@ -1,6 +1,6 @@
 /** One request of node:http and its answer. */
 import {
-  BodyReader, CHUNK_OVERHEAD_BYTES, LARGE_BODY_BYTES, NO_BYTES, StallTicks, bytesOf, refusedByHead
+  BodyReader, CHUNK_OVERHEAD_BYTES, LARGE_BODY_BYTES, NO_BYTES, StallTicks, refusedByHead, sharedBytesOf
 } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
@@ -121,9 +121,9 @@ export class NodeExchange implements HttpExchange, HttpStream, Reception, OpenEx
 
   reply (status: number, headers: Headers, body: string | Buffer): boolean {
     if (this.aborted || this.ended) return true
-    const isLarge = body.length > SMALL_ANSWER_BYTES && this.request.method !== 'HEAD'
-    if (isLarge && !this.server.unread.admits(Buffer.byteLength(body))) return false
-    const sent = isLarge ? bytesOf(body) : body
+    const sent = body.length > SMALL_ANSWER_BYTES ? sharedBytesOf(body) : body
+    const isLarge = sent.length > SMALL_ANSWER_BYTES && this.request.method !== 'HEAD'
+    if (isLarge && !this.server.unread.admits(sent.length)) return false
     this.finish()
     if (!this.req.complete) this.endEarly()
     const length = status === NOT_MODIFIED ? [] : ['content-length', String(Buffer.byteLength(sent))]

@@ -9,7 +9,7 @@
  * It says that a stream is writable before it has written what it keeps. Only the next write shows whether it has: so
  * after a chunk that was not taken whole, the next one is begun with a single byte.
  */
-import { BodyReader, CHUNK_OVERHEAD_BYTES, HeldAnswer, bytesOf, refusedByHead } from '../body.js'
+import { BodyReader, CHUNK_OVERHEAD_BYTES, HeldAnswer, bytesOf, refusedByHead, sharedBytesOf } from '../body.js'
 import { NOT_MODIFIED } from '../engine.js'
 import { DISCARDED_BYTES_MAX } from '../lingering.js'
 import { Unread } from '../unread.js'
@@ -144,17 +144,17 @@ export class UwsExchange implements HttpExchange, HttpStream, OpenExchange {
     if (this.aborted || this.ended || this.isAnswered) return true
     const { request, server } = this
     const hasBody = body.length > 0 && status !== NOT_MODIFIED && request.method !== 'HEAD'
-    const isLarge = hasBody && body.length > SMALL_ANSWER_BYTES
-    if (isLarge && !server.unread.admits(Buffer.byteLength(body))) return false
-    const sent = isLarge ? bytesOf(body) : body
+    const sent = body.length > SMALL_ANSWER_BYTES ? sharedBytesOf(body) : body
+    const isLarge = hasBody && sent.length > SMALL_ANSWER_BYTES
+    if (isLarge && !server.unread.admits(sent.length)) return false
     if (isLarge) this.kept.add(sent.length)
     this.isAnswered = true
     if (this.reader === null && this.isLong) this.skipBody()
     const closes = this.hangUp || request.isChunked || server.stopping
     if (!hasBody && !closes && server.random() * HEADS_PER_CONNECTION < 1) {
       this.skipBody()
-      this.send(true, () => this.sendLastHead(status, headers, Buffer.byteLength(body)))
-    } else if (!hasBody) this.send(closes, () => this.sendHead(status, headers, Buffer.byteLength(body), closes))
+      this.send(true, () => this.sendLastHead(status, headers, Buffer.byteLength(sent)))
+    } else if (!hasBody) this.send(closes, () => this.sendHead(status, headers, Buffer.byteLength(sent), closes))
     else if (closes && body.length > 1) this.send(true, () => this.sendAndClose(status, headers, bytesOf(sent)))
     else this.sendBody(status, headers, sent)
     return true

@@ -2,7 +2,8 @@
 import { pack, unpack } from 'msgpackr'
 import t from 'tap'
 import { request } from 'undici'
-import { acceptsMsgpack } from '../../../../../lib/ingress/http/api/msgpack-answers.js'
+import { MsgpackExchange, acceptsMsgpack } from '../../../../../lib/ingress/http/api/msgpack-answers.js'
+import type { HttpExchange } from '../../../../../lib/ingress/http/engines/engine.js'
 import { PacketEncoder } from '../../../../../protocol/packet/packet-encoder.js'
 import { NOW_MICROS, errorOf, onBothEngines, startRig } from '../engines/rig.js'
 
@@ -99,5 +100,26 @@ t.test('Accept headers that prefer msgpack', (t) => {
   ]
   for (const accept of yes) t.ok(acceptsMsgpack(accept), accept)
   for (const accept of no) t.notOk(acceptsMsgpack(accept), accept)
+  t.end()
+})
+
+t.test('a large answer that many get at once is made once', (t) => {
+  const sent: Array<string | Buffer> = []
+  const exchange = {
+    reply: (_status: number, _headers: unknown, body: string | Buffer) => {
+      sent.push(body)
+      return true
+    }
+  } as unknown as HttpExchange
+  const answers = [10_000, 10].map((length) => (
+    JSON.stringify({ values: Array.from({ length }, (_, index) => index / 8) })))
+  for (const answer of answers) {
+    for (let client = 0; client < 3; client++) {
+      new MsgpackExchange(exchange).reply(200, [['content-type', 'application/json']], answer)
+    }
+  }
+  t.equal(new Set(sent.slice(0, 3)).size, 1)
+  t.strictSame(sent.map((each) => unpack(each as Buffer) as object), [0, 0, 0, 1, 1, 1].map((index) => (
+    JSON.parse(answers[index] ?? '') as object)))
   t.end()
 })
