@@ -9,6 +9,7 @@ import { Changes } from '../model/change-signal.js'
 import { Fleet, type FleetTick } from '../model/fleet.js'
 import { problemsOf, type Problem, type ProblemsEvent } from '../model/problems.js'
 import { parseRoute, type Route } from '../model/route.js'
+import { ServerClock } from '../model/server-clock.js'
 import {
   Satellites, SATELLITES_PAGE, readFleet, type SatelliteChanges, type SatellitePage
 } from '../model/satellites.js'
@@ -71,7 +72,7 @@ export class PageModel {
   /** The run that `catalogue` is of. */
   private catalogueRun = ''
   private readingCatalogue = false
-  private offsetMs = 0
+  private readonly clock = new ServerClock()
   private byName = new Map<string, MetricInfo>()
   private readonly listeners = new Set<ViewListener>()
   private readonly feed = new Feed(this.http, {
@@ -92,7 +93,7 @@ export class PageModel {
   }
 
   /** The server's clock. */
-  readonly nowMs = (): number => Date.now() + this.offsetMs
+  readonly nowMs = (): number => this.clock.nowMs
 
   readonly go = (hash: string): void => {
     location.hash = hash
@@ -127,7 +128,10 @@ export class PageModel {
         this.limitsVersion = (data as { version: number }).version
         this.tellGap()
         break
-      case 'fleet': this.fleet.add(data as FleetTick); break
+      case 'fleet':
+        this.clock.hear((data as FleetTick).time_ms)
+        this.fleet.add(data as FleetTick)
+        break
       case 'satellites': this.satellites.change(data as SatelliteChanges); break
       case 'point': for (const { onPoint } of this.listeners) onPoint?.(data as PointEvent); break
       case 'anomaly': for (const { onAnomaly } of this.listeners) onAnomaly?.(data as Anomaly); break
@@ -138,7 +142,7 @@ export class PageModel {
   }
 
   private hello ({ run, time_ms: timeMs, limits_version: version }: Hello): void {
-    this.offsetMs = timeMs - Date.now()
+    this.clock.set(timeMs)
     this.link = { state: 'live', why: '', sinceMs: timeMs }
     this.limitsVersion = version
     this.run = run

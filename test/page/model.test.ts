@@ -8,6 +8,7 @@ import { bytes, duration, short } from '../../page/model/format.js'
 import { describeLimits } from '../../page/model/limits.js'
 import { problemsOf } from '../../page/model/problems.js'
 import { RANGES, hashOf, parseRoute, type Route } from '../../page/model/route.js'
+import { ServerClock } from '../../page/model/server-clock.js'
 import { SATELLITES_MAX, SATELLITES_PAGE, Satellites, readFleet } from '../../page/model/satellites.js'
 import { EventParser, type ServerEvent } from '../../page/model/sse.js'
 
@@ -118,6 +119,29 @@ t.test('the chart of rates breaks where nothing was heard: behind another view, 
   t.same(http, [1, 1, 1, null, 1, 1])
   for (const time of [60_400, 20_000, 20_500]) fleet.add(tick(time))
   t.same(fleet.history.read()[0], [20, 20.5], 'the clock of the server was set back')
+  t.end()
+})
+
+t.test('the server\'s clock is followed where it was set, not where events come late', (t) => {
+  const hour = 3_600_000
+  let now = 5_000
+  const clock = new ServerClock(() => now)
+  clock.set(hour)
+  now += 500
+  t.equal(clock.nowMs, hour + 500)
+  clock.hear(hour + 490)
+  t.equal(clock.nowMs, hour + 500)
+  now += 30_000
+  clock.hear(hour + 1_000)
+  t.equal(clock.nowMs, hour + 30_500, 'an event that was under way for half a minute')
+  clock.hear(2 * hour)
+  t.equal(clock.nowMs, 2 * hour, 'set forward')
+  now += 250
+  clock.hear(hour)
+  t.equal(clock.nowMs, hour, 'set back')
+  now += 250
+  clock.hear(hour + 250)
+  t.equal(clock.nowMs, hour + 250)
   t.end()
 })
 
