@@ -1,4 +1,5 @@
 /** Content negotiation for answers that exist in several formats. */
+import { entriesOf, qualityOf } from '../engines/header-quality.js'
 import type { AnswerFormat } from '../api/status-port.js'
 
 export const CONTENT_TYPES: Readonly<Record<AnswerFormat, string>> = {
@@ -18,18 +19,13 @@ const FORMATS: ReadonlyMap<string, AnswerFormat> = new Map([
 /** The format that the client likes best; of several, the first it names. @param accept the header, '' if absent */
 export function chooseFormat<F extends AnswerFormat> (accept: string, offered: readonly F[], fallback: F): F {
   let best = { format: fallback, quality: 0 }
-  for (const part of accept.toLowerCase().split(',')) {
-    const [type = '', ...parameters] = part.split(';').map((each) => each.trim())
+  for (const [type, quality] of entriesOf(accept)) {
     const format = offered.find((each) => each === FORMATS.get(type))
-    const quality = Number(parameters.find((each) => each.startsWith('q='))?.slice(2) ?? 1)
     if (format !== undefined && quality > best.quality) best = { format, quality }
   }
   return best.format
 }
 
 export function acceptsGzip (acceptEncoding: string): boolean {
-  return acceptEncoding.toLowerCase().split(',').some((part) => {
-    const [coding = '', ...parameters] = part.split(';').map((each) => each.trim())
-    return coding === 'gzip' && !parameters.some((each) => /^q=0(?:\.0*)?$/.test(each))
-  })
+  return qualityOf(acceptEncoding, ['gzip']) > 0
 }
