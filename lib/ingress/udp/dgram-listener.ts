@@ -28,7 +28,7 @@ import { KernelDrops } from './kernel-drops.js'
 import {
   DENIED_REASONS, KeyRing, hasOthers, type DeniedReason, type RingKey, type RingMarks, type SavedKeyRing
 } from './key-ring.js'
-import { pageOf } from './sender-page.js'
+import { SenderList } from './sender-list.js'
 import { SenderTable, type SavedSenders, type SenderPage, type SequenceTotals } from './senders.js'
 
 /** How often the kernel's drop count is read. */
@@ -169,6 +169,7 @@ class DgramListener implements UdpListener {
 
   private readonly senders: SenderTable
   private readonly keys: KeyRing
+  private readonly list: SenderList
   private readonly kernelDrops: KernelDrops
   private readonly lifecycle = new Lifecycle()
   /** Null: none are held, or no longer. */
@@ -187,6 +188,7 @@ class DgramListener implements UdpListener {
     this.keys = new KeyRing(this.port, settings.isOpen ?? false, this.senders.totals)
     this.keys.replace(settings.keys ?? null)
     this.keys.restore(settings.marks ?? [])
+    this.list = new SenderList(this.senders, this.keys)
     this.kernelDrops = new KernelDrops(this.port, settings.takesOver)
     this.open(log)
     if (settings.takesOver === true) this.hold(log)
@@ -223,7 +225,7 @@ class DgramListener implements UdpListener {
   }
 
   listSenders (offset: number, limit: number, name: string | null = null): SenderPage {
-    return pageOf(this.senders, this.keys, offset, limit, name)
+    return this.list.page(offset, limit, name)
   }
 
   useKeys (keys: readonly UdpKey[] | null): void {

@@ -26,8 +26,8 @@ const WINDOWS_MAX = 4
 const SILENCE_MS = 60_000
 const SENDERS_MAX = 10_000
 /** Minimum interval between sorts of the list of names, if there are more than SORTED_AT_ONCE_MAX. */
-const SORTED_MS = 500
-const SORTED_AT_ONCE_MAX = 1_000
+export const SORTED_MS = 500
+export const SORTED_AT_ONCE_MAX = 1_000
 
 export type Verdict = 'fresh' | 'late' | 'duplicate' | 'stale'
 
