@@ -57,8 +57,8 @@ export class ClientBounds {
   }
 
   /**
-   * Says regularly what the other workers must know, once what was said before has left. Without others as well: a client
-   * that has something to tell makes no room for others, even if it is rested.
+   * Says regularly what the other workers must know, once what was said before has left. Without others as well: a
+   * client that has something to tell makes no room for others, even if it is rested.
    * @param tell calls back when the message has left the process; null: there is nobody to tell
    * @returns what ends it
    */
