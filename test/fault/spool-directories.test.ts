@@ -75,7 +75,7 @@ t.test('a slot of a worker that cannot be opened is named, and the other workers
   const health = await (await fetch(
     `${ingest.url}/health`)).json() as { status: string, reasons: string[], workers: Array<{ state: string }> }
   t.equal(health.status, 'degraded')
-  t.match(health.reasons, [/^worker 0 is (waiting|starting) after .*EEXIST/])
+  t.match(health.reasons, [/^worker 0 is (waiting to be restarted|starting) after .*EEXIST/])
   t.equal(health.workers[1]?.state, 'ready')
   t.equal(await ingest.program.stop(), 0)
   await verify(t, postgres, [client])
