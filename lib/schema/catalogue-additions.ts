@@ -2,7 +2,9 @@
 import { TELEMETRY, type Catalogue } from '../../protocol/catalogue.js'
 import type { Database } from '../database/database.js'
 import { columnOf } from '../database/metric-columns.js'
+import { tablesOf } from '../database/stream-tables.js'
 import { StartupError } from '../support/startup-error.js'
+import { hasRelation } from './preconditions.js'
 import type { ServerKind } from './server-kind.js'
 import { migrationsToRepeat, readStreamMigrations, type Migration } from './sql-files.js'
 
@@ -56,6 +58,21 @@ export async function planAdditions (
     metrics: additions.flatMap(({ metrics }) => metrics),
     statements
   }
+}
+
+/** What a migration of the stream `telemetry` does for the other streams that have tables. */
+export async function forOtherStreams (
+  database: Database, { version }: Migration,
+  { kind, inForce }: { readonly kind: ServerKind, readonly inForce: { readonly catalogue: Catalogue } },
+  directory?: string
+): Promise<string[]> {
+  const statements: string[] = []
+  for (const stream of inForce.catalogue.streams) {
+    if (stream.name === TELEMETRY || !await hasRelation(database, tablesOf(stream.name).rollupState)) continue
+    const all = await readStreamMigrations(stream, kind, directory)
+    statements.push(...all.flatMap((each) => each.version === version ? each.sql : []))
+  }
+  return statements
 }
 
 /** Columns of the tables of streams that there are. Throws a StartupError if a table is somebody else's. */

@@ -27,7 +27,7 @@ import { withLimitsOf } from '../catalogue/default-limits.js'
 import { readLimits, replaceLimits } from '../queries/limits-store.js'
 import { assertRights, assertUsable, hasRelation } from './preconditions.js'
 import { assertConvertible, conversionStatements, isPrerelease } from './prerelease.js'
-import { planAdditions, type CatalogueAddition } from './catalogue-additions.js'
+import { forOtherStreams, planAdditions, type CatalogueAddition } from './catalogue-additions.js'
 import { inStream } from '../database/stream-tables.js'
 import { readerAdvice, readerStatements } from './reader.js'
 import type { ReaderSettings } from './reader.js'
@@ -296,7 +296,8 @@ async function apply (
       await runAll(database, failure, [catalogues.sql])
       await storeCatalogue(database, { inForce, catalogue: inForce.catalogue }, options.changedBy)
     }
-    await runAll(database, failure, [migration.sql])
+    const others = await forOtherStreams(database, migration, plan, options.directory)
+    await runAll(database, failure, [migration.sql, ...others])
     await database.query(
       `INSERT INTO ${HISTORY} (version, name, checksum, kind) VALUES ($1, $2, $3, $4)`, [version, name, checksum, kind])
     return true

@@ -4,7 +4,7 @@ import type { Config } from '../../config/settings.js'
 import { checkRetention } from '../../schema/adoption.js'
 import type { Database } from '../../database/database.js'
 import { inStream, streamSql } from '../../database/stream-tables.js'
-import { planAdditions } from '../../schema/catalogue-additions.js'
+import { forOtherStreams, planAdditions } from '../../schema/catalogue-additions.js'
 import {
   migrate as applyMigrations, planConversion, planMigrations, planSettings, type MigrationPlan
 } from '../../schema/migrate.js'
@@ -60,7 +60,10 @@ async function printPlan (
   if (adopts) print('-- The table telemetry exists already: it is adopted with all its rows (0002-telemetry).')
   if (conversion.length > 0) print('-- upgrade of a pre-release database')
   for (const sql of conversion) print(`${sql};`)
-  for (const { name, sql } of pending) print(`-- ${name} (${kind})\n${sql}`)
+  for (const migration of pending) {
+    const all = [migration.sql, ...await forOtherStreams(db, migration, plan)]
+    print(`-- ${migration.name} (${kind})\n${all.join('\n')}`)
+  }
   if (addition !== null) {
     const { streams, metrics } = addition
     if (streams.length > 0) print(`-- New streams: ${streams.join(', ')}.`)
