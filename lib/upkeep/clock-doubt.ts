@@ -29,7 +29,7 @@ export async function isInDoubt (all: readonly Retained[], nowMs: number): Promi
   const long = all.filter(({ retentionMs }) => retentionMs >= RETENTION_MS_MIN)
   const shortestMs = Math.min(...long.map(({ retentionMs }) => retentionMs))
   for (const retained of long) {
-    if (await losesDays(retained, nowMs)) return !await someSpeakFor(long, nowMs, shortestMs)
+    if (await losesDays(retained, nowMs)) return !await someSpeakFor(all, nowMs, shortestMs)
   }
   return false
 }

@@ -5,8 +5,10 @@ import { connect } from '../../../lib/database/connection.js'
 import type { Database, QueryOutcome } from '../../../lib/database/database.js'
 import { DAY_MS, HOUR_MS } from '../../../lib/config/setting-types.js'
 import { makePartitions } from '../../../lib/schema/partitions.js'
+import { isInDoubt } from '../../../lib/upkeep/clock-doubt.js'
 import { startMaintenance } from '../../../lib/upkeep/maintenance.js'
 import { migrated, OPTIONS, SETTINGS } from '../../support/database/migrated.js'
+import { storeAnomalies } from '../../support/database/retention.js'
 import { createTestDatabase, silentLog, startTestPostgres } from '../../support/database/postgres.js'
 import { ingestStep } from '../../support/points/ingest-step.js'
 
@@ -21,7 +23,7 @@ const AHEAD = Date.UTC(2080, 0, 1, 12)
 class Rig {
   nowMs = NOON
 
-  private constructor (private readonly t: Test, private readonly url: string, private readonly database: Database) {}
+  private constructor (private readonly t: Test, private readonly url: string, readonly database: Database) {}
 
   static async open (t: Test): Promise<Rig> {
     const url = await createTestDatabase(server)
@@ -100,4 +102,19 @@ t.test('what expires day by day needs no points of later days', async (t) => {
   rig.nowMs += 5 * DAY_MS
   t.same(await rig.keep(HOUR_MS), [], 'who keeps points for hours has no day to wait for')
   t.equal(await rig.count('telemetry'), 0)
+})
+
+t.test('points of any stream speak for it, also of one that keeps them for hours', async (t) => {
+  const rig = await Rig.open(t)
+  const { database: session } = rig
+  const long = { session, table: 'anomalies', retentionMs: SETTINGS.retentionMs, hasPoints: false }
+  const short = { session, table: 'telemetry', retentionMs: HOUR_MS, hasPoints: true }
+  const old = NOON - 20 * DAY_MS
+  await makePartitions(session, [old])
+  t.notOk(await isInDoubt([long, short], NOON), 'there is nothing to lose')
+  await storeAnomalies(session, [['A', old]])
+  await rig.store(0.5)
+  t.ok(await isInDoubt([long, short], NOON))
+  await rig.store(1.5)
+  t.notOk(await isInDoubt([long, short], NOON))
 })
