@@ -4,7 +4,7 @@
  */
 import { sqlState } from '../database/connection.js'
 import type { Database } from '../database/database.js'
-import { LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from '../database/sqlstates.js'
+import { INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from '../database/sqlstates.js'
 
 /** Less than deadlock_timeout (1 s), after which a waiter cancels an autovacuum. */
 const SUMMARY_LOCK_TIMEOUT = '500ms'
@@ -15,18 +15,28 @@ export class Summaries {
 
   constructor (private readonly streams: readonly string[], private readonly which: 'time' | 'satellites') {}
 
-  /** Only where rows were added since the last time: each call reads the whole revmap of the index. */
+  /**
+   * Only where rows were added since the last time: each call reads the whole revmap of the index. A partition that
+   * belongs to another role keeps none of the others from it: rejects at the end.
+   */
   async run (database: Database): Promise<void> {
+    const refusals: unknown[] = []
     const { rows } = await database.query<{ index: string, filled: string }>(
       INDEXES, [this.streams, this.which === 'time'])
     for (const { index, filled } of rows) {
       if (this.summarised.get(index) === filled) continue
-      if (await summariseIndex(database, index)) this.summarised.set(index, filled)
+      try {
+        if (await summariseIndex(database, index)) this.summarised.set(index, filled)
+      } catch (error) {
+        if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
+        refusals.push(error)
+      }
     }
     const present = new Set(rows.map(row => row.index))
     for (const index of this.summarised.keys()) {
       if (!present.has(index)) this.summarised.delete(index)
     }
+    if (refusals.length > 0) throw refusals[0]
   }
 }
 

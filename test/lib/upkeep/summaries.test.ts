@@ -74,3 +74,23 @@ t.test('a table that is being vacuumed or locked is left for later, and holds up
   await summaries.run(database)
   t.same([await free(today), await free(yesterday)], [true, true])
 })
+
+t.test('a partition of another role keeps no other from being summarised', async t => {
+  const url = await createTestDatabase(server)
+  const database = await migrated(t, url)
+  const [today, yesterday] = [nameOf(Date.now()), nameOf(Date.now() - DAY_MS)]
+  await database.query(`
+    CREATE EXTENSION pageinspect;
+    CREATE ROLE summariser;
+    ALTER TABLE ${yesterday} OWNER TO summariser;
+    INSERT INTO telemetry SELECT date_trunc('day', now(), 'UTC') - day * interval '24 hours', 'SAT-' || i
+      FROM generate_series(0, 1) day, generate_series(1, 5000) i`)
+  await database.query('SELECT pg_stat_force_next_flush()')
+  await database.query('SET ROLE summariser')
+  await t.rejects(new Summaries(['telemetry'], 'satellites').run(database), { message: /must be owner of index/ })
+  await database.query('RESET ROLE')
+  const summarised = async (partition: string): Promise<boolean> => (await database.query(`
+    SELECT FROM brin_revmap_data(get_raw_page('${partition}_satellite_id_time_idx', 1))
+    WHERE pages <> '(0,0)' OFFSET 1`)).rowCount > 0
+  t.same([await summarised(today), await summarised(yesterday)], [false, true])
+})
