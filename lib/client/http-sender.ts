@@ -68,6 +68,10 @@ const AGAIN: ReadonlySet<number> = new Set([408, 429, 500, 503])
 const UNKNOWN: ReadonlySet<string> = new Set(['outcome_unknown', 'spool_failed', 'log_unanswered'])
 /** Answers of a proxy that has lost the server, or whose wait timed out: the same. */
 const PROXY_UNKNOWN: ReadonlySet<number> = new Set([502, 504])
+/** Envoy's 503 for a server that it has lost … */
+const ENVOY_LOST = /disconnect\/reset before headers/
+/** … or that it never had a connection to. */
+const ENVOY_UNCONNECTED = /headers\. reset reason: (?:(?:local |remote )?connection (?:failure|timeout)|overflow)/
 /** Codes of TLS errors that will not go away, such as a certificate that is not trusted. */
 const TLS_FAULT = /CERT|^ERR_(TLS|SSL|OSSL)_|^UNABLE_TO_/
 const PRINTABLE = /^[ -~]*$/
@@ -183,7 +187,8 @@ async function readAnswer ({ statusCode, headers, body }: Dispatcher.ResponseDat
   const code = error.code ?? `status_${statusCode}`
   const message = error.message ?? `The server answered ${statusCode}.`
   const waitMs = Number(headers['retry-after'] ?? 0) * 1000
-  const kind = UNKNOWN.has(code) || PROXY_UNKNOWN.has(statusCode)
+  const isEnvoyLost = statusCode === 503 && ENVOY_LOST.test(text) && !ENVOY_UNCONNECTED.test(text)
+  const kind = UNKNOWN.has(code) || PROXY_UNKNOWN.has(statusCode) || isEnvoyLost
     ? 'unknown'
     : AGAIN.has(statusCode) ? 'again' : statusCode === 413 ? 'too_large' : 'final'
   return { kind, code, message, details: error.details ?? [], waitMs: Number.isFinite(waitMs) ? waitMs : 0 }

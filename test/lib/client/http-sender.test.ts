@@ -144,6 +144,31 @@ t.test('a proxy that has lost the server: points may have been stored', async (t
   t.equal(statuses.length, 0)
 })
 
+t.test('a 503 of Envoy: points may have been stored, unless it had no connection', async (t) => {
+  const envoy = 'upstream connect error or disconnect/reset before headers'
+  const answers: Array<readonly [status: number, text: string]> = []
+  const server = createHttpServer((request, response) => {
+    request.resume().on('end', () => {
+      const [status, text] = answers.shift() ?? [500, '']
+      response.writeHead(status).end(text)
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { server.close() })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const unknown = ['', '. reset reason: connection termination', '. reset reason: remote reset',
+    '. retried and the latest reset reason: remote connection failure']
+  for (const reason of unknown) {
+    answers.push([503, envoy + reason])
+    t.match(await errorOf(senderTo(t, url).send(pointsOf(1))), { code: 'status_503', sent: 0 }, reason)
+  }
+  answers.push(
+    [503, `${envoy}. reset reason: remote connection failure, transport failure reason: delayed connect error: 111`],
+    [503, `${envoy}. reset reason: connection failure`], [503, 'no healthy upstream'], [202, ''])
+  await senderTo(t, url).send(pointsOf(1))
+  t.equal(answers.length, 0)
+})
+
 t.test('something else than OrbitStream', async (t) => {
   const other = createServer((socket) => {
     socket.once('data', () => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnope'))
