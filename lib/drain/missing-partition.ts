@@ -6,26 +6,27 @@ import type { Database } from '../database/database.js'
 import { inStream } from '../database/stream-tables.js'
 import { DAY_MS } from '../config/setting-types.js'
 import { makePartitions } from '../schema/partitions.js'
-import type { PoisonRow } from './commit.js'
-import { isDataError, separatePoison } from './poison.js'
+import { isDataError, separatePoison, type Separated } from './poison.js'
 
 /**
  * Separates rows, one of which the server refused (`cause`), into accepted and refused ones, after creating the
  * partitions that they lack.
  * @param db with no open transaction, before and after
+ * @param separate default: they are points
  */
 export async function separateRefused (
-  db: Database, stream: Stream, rows: readonly Buffer[], cause: unknown
-): Promise<{ good: Buffer[], poison: PoisonRow[] }> {
+  db: Database, stream: Stream, rows: readonly Buffer[], cause: unknown,
+  separate = async (rows: readonly Buffer[]): Promise<Separated> => await separatePoison(db, stream, rows)
+): Promise<Separated> {
   const made = isMissingPartition(cause)
   if (made) await makePartitionsFor(db, stream, rows)
-  const separated = await separatePoison(db, stream, rows)
+  const separated = await separate(rows)
   const lacking = separated.poison.filter((row) => row.lacksPartition)
   if (made || lacking.length === 0) return separated
   // Another row was refused first, which hid that these only lack a partition.
   const again = lacking.map(({ bytes }) => bytes)
   await makePartitionsFor(db, stream, again)
-  const { good, poison } = await separatePoison(db, stream, again)
+  const { good, poison } = await separate(again)
   const hidden = new Set(lacking)
   const stillRefused = separated.poison.filter((row) => !hidden.has(row))
   return { good: [...separated.good, ...good], poison: [...stillRefused, ...poison] }

@@ -92,7 +92,7 @@ export interface SeparatedRows {
 }
 
 /** Rows of one kind, separated. */
-interface Separated {
+export interface Separated {
   readonly good: Buffer[]
   readonly poison: PoisonRow[]
 }
@@ -158,6 +158,14 @@ export async function separatePoison (
   db: Database, stream: Stream, rows: readonly Buffer[]
 ): Promise<Separated> {
   return await separate(db, rows, pointsOf(stream))
+}
+
+/**
+ * The same of anomalies.
+ * @param db with no open transaction, before and after
+ */
+export async function separateAnomalies (db: Database, rows: readonly Buffer[]): Promise<Separated> {
+  return await separate(db, rows, ANOMALIES)
 }
 
 async function separate (db: Database, all: readonly Buffer[], kind: RowKind): Promise<Separated> {

@@ -2,15 +2,16 @@
  * The table quarantined_rows, for operators: lists, retries and drops its rows.
  *
  * A retried row is deleted in the transaction that stores it, before the COPY. So neither two concurrent retries nor a
- * COMMIT whose answer was lost stores a row twice.
+ * COMMIT whose answer was lost stores a row twice. An anomaly is stored once its point is no longer in quarantine.
  */
 import type { Catalogue, Stream } from '../../protocol/catalogue.js'
-import { isAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
-import { rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
-import { storeRows } from '../drain/commit.js'
+import { anomalyRowEnd, isAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
+import { ROW_ID_LENGTH_OFFSET, ROW_ID_OFFSET, rowEnd, rowToPoint } from '../pipeline/rows/rows.js'
+import { ANOMALIES_TARGET, copyRows, storeRows } from '../drain/commit.js'
+import { CopySorter } from '../drain/copy-rows.js'
 import type { Database } from '../database/database.js'
 import { separateRefused } from '../drain/missing-partition.js'
-import { isDataError } from '../drain/poison.js'
+import { isDataError, separateAnomalies, type Separated } from '../drain/poison.js'
 import { StreamSorters } from '../drain/stream-runs.js'
 
 /** Rows by id, or all rows. Ids are bigints in decimal. */
@@ -46,6 +47,33 @@ interface WaitingRow {
   readonly id: string
   readonly stream: Stream
   readonly bytes: Buffer
+  /** Of the transaction that quarantined it, and the stream as it is there. */
+  readonly origin: readonly [spoolId: string, epoch: string, sequence: string, stream: string]
+}
+
+/** What points and anomalies of a stream have in common. */
+interface RowKind {
+  /** In the open transaction. */
+  readonly store: (db: Database, rows: readonly Buffer[]) => Promise<unknown>
+  readonly separate: (db: Database, rows: readonly Buffer[], cause: unknown) => Promise<Separated>
+}
+
+function pointsOf (stream: Stream): RowKind {
+  return {
+    store: async (db, rows) => await storeRows(db, [], new StreamSorters().sort(stream, rows, rows.length)),
+    separate: async (db, rows, cause) => await separateRefused(db, stream, rows, cause)
+  }
+}
+
+function anomaliesOf (stream: Stream): RowKind {
+  return {
+    store: async (db, rows) => {
+      const copy = new CopySorter(anomalyRowEnd).sort(rows, rows.length)
+      await copyRows(db, ANOMALIES_TARGET, { copy, copyRows: rows.length })
+    },
+    separate: async (db, rows, cause) =>
+      await separateRefused(db, stream, rows, cause, async (rows) => await separateAnomalies(db, rows))
+  }
 }
 
 /** Rows in one transaction. */
@@ -54,7 +82,7 @@ const CHUNK_ROWS = 1_000
 const REASONS_MAX = 20
 const OTHER_REASONS = 'other reasons'
 const UNREADABLE = 'the row is not kept in a form that COPY accepts; see its JSON'
-const ANOMALY = 'the row is an anomaly; only points are stored again'
+const POINTLESS = 'the row is an anomaly, and its point is still in quarantine'
 const STRANGE = 'the catalogue in force does not have the stream of the row'
 
 interface SelectedRow {
@@ -148,49 +176,84 @@ async function choose (db: Database, selection: QuarantineSelection): Promise<st
 async function retryChunk (
   db: Database, catalogue: Catalogue, ids: readonly string[], outcome: RetryOutcome
 ): Promise<void> {
-  const { rows } = await db.query<{ id: string, stream: string, row_bytes: Buffer | null }>(
-    'SELECT id::text, stream, row_bytes FROM quarantined_rows WHERE id = ANY($1::bigint[]) ' +
-    'ORDER BY quarantined_rows.id', [ids])
-  const waiting: WaitingRow[] = []
-  for (const { id, stream: name, row_bytes: bytes } of rows) {
+  const { rows } = await db.query<SelectedRow>(
+    'SELECT id::text, spool_id, epoch::text, sequence::text, stream, row_bytes FROM quarantined_rows ' +
+    'WHERE id = ANY($1::bigint[]) ORDER BY quarantined_rows.id', [ids])
+  const points: WaitingRow[] = []
+  const anomalies: WaitingRow[] = []
+  for (const { id, spool_id: spoolId, epoch, sequence, stream: name, row_bytes: bytes } of rows) {
+    const origin = [spoolId, epoch, sequence, name] as const
     const stream = streamOf(name, catalogue)
-    if (bytes !== null && isAnomalyRow(bytes)) refuse(outcome, ANOMALY)
-    else if (stream === null) refuse(outcome, STRANGE)
-    else if (bytes !== null && readsAsRow(bytes)) waiting.push({ id, stream, bytes })
-    else refuse(outcome, UNREADABLE)
+    if (stream === null) refuse(outcome, STRANGE)
+    else if (bytes === null || !readsAsRow(bytes)) refuse(outcome, UNREADABLE)
+    else (isAnomalyRow(bytes) ? anomalies : points).push({ id, stream, bytes, origin })
   }
+  await retryRows(db, points, pointsOf, outcome)
+  const waiting = await pointsWaiting(db, anomalies)
+  const free = anomalies.filter((anomaly) => !waiting.has(ownerOf(anomaly)))
+  for (let kept = anomalies.length - free.length; kept > 0; kept--) refuse(outcome, POINTLESS)
+  await retryRows(db, free, anomaliesOf, outcome)
+}
+
+async function retryRows (
+  db: Database, waiting: readonly WaitingRow[], kindOf: (stream: Stream) => RowKind, outcome: RetryOutcome
+): Promise<void> {
   for (const stream of new Set(waiting.map((row) => row.stream))) {
+    const kind = kindOf(stream)
     const theirs = waiting.filter((row) => row.stream === stream)
     try {
-      outcome.stored += await storeAndDelete(db, stream, theirs)
+      outcome.stored += await storeAndDelete(db, kind, theirs)
     } catch (error) {
       if (!isDataError(error)) throw error
       await db.query('ROLLBACK')
-      outcome.stored += await storeAccepted(db, stream, theirs, error, outcome)
+      outcome.stored += await storeAccepted(db, kind, theirs, error, outcome)
     }
   }
 }
 
+/** Time and satellite: the same bytes in a point and its anomalies. */
+function headOf (bytes: Buffer): Buffer {
+  return bytes.subarray(2, ROW_ID_OFFSET + bytes.readInt32BE(ROW_ID_LENGTH_OFFSET))
+}
+
+/** The point of an anomaly. */
+function ownerOf ({ origin, bytes }: WaitingRow): string {
+  return [...origin, headOf(bytes).toString('base64')].join(' ')
+}
+
+/** Points in quarantine with the time and satellite of these anomalies. */
+async function pointsWaiting (db: Database, anomalies: readonly WaitingRow[]): Promise<ReadonlySet<string>> {
+  if (anomalies.length === 0) return new Set()
+  const unique = [...new Map(anomalies.map((anomaly) => [ownerOf(anomaly), anomaly])).values()]
+  const { rows } = await db.query<{ at: string, row_bytes: Buffer }>(`
+    SELECT wanted.at::text, p.row_bytes
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[])
+         WITH ORDINALITY AS wanted (spool_id, epoch, sequence, stream, head, at)
+      JOIN quarantined_rows p USING (spool_id, epoch, sequence, stream)
+    WHERE substr(p.row_bytes, 3, length(wanted.head)) = wanted.head`,
+  [...[0, 1, 2, 3].map((part) => unique.map(({ origin }) => origin[part])), unique.map((each) => headOf(each.bytes))])
+  const points = rows.filter(({ row_bytes: bytes }) => !isAnomalyRow(bytes))
+  return new Set(points.map(({ at }) => ownerOf(unique[Number(at) - 1] as WaitingRow)))
+}
+
 async function storeAccepted (
-  db: Database, stream: Stream, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
+  db: Database, kind: RowKind, waiting: readonly WaitingRow[], cause: unknown, outcome: RetryOutcome
 ): Promise<number> {
-  const { good, poison } = await separateRefused(db, stream, waiting.map((row) => row.bytes), cause)
+  const { good, poison } = await kind.separate(db, waiting.map((row) => row.bytes), cause)
   for (const { reason } of poison) refuse(outcome, reason)
   const passed = new Set(good)
-  return await storeAndDelete(db, stream, waiting.filter((row) => passed.has(row.bytes)))
+  return await storeAndDelete(db, kind, waiting.filter((row) => passed.has(row.bytes)))
 }
 
 /** One transaction, for rows of one stream. Skips rows that another retry has taken. Returns how many were stored. */
-async function storeAndDelete (db: Database, stream: Stream, waiting: readonly WaitingRow[]): Promise<number> {
+async function storeAndDelete (db: Database, kind: RowKind, waiting: readonly WaitingRow[]): Promise<number> {
   if (waiting.length === 0) return 0
   await db.query('BEGIN')
   const taken = new Set(await deleteRows(db, waiting.map(({ id }) => id)))
-  const payloads = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
-  if (payloads.length > 0) {
-    await storeRows(db, [], new StreamSorters().sort(stream, payloads, payloads.length))
-  }
+  const rows = waiting.filter(({ id }) => taken.has(id)).map(({ bytes }) => bytes)
+  if (rows.length > 0) await kind.store(db, rows)
   await db.query('COMMIT')
-  return payloads.length
+  return rows.length
 }
 
 function refuse (outcome: RetryOutcome, reason: string): void {
