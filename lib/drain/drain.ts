@@ -124,6 +124,7 @@ export class Drain {
   private haltedBy: LedgerFault['found'] | null = null
   private closed = false
   private isFinishing = false
+  private cancelConnect: () => void = () => {}
   private statementMsMax = STATEMENT_MS_MIN
   private readonly pace: Pace
 
@@ -169,6 +170,7 @@ export class Drain {
   /** Closes the connection and stops retrying. */
   close (): void {
     this.closed = true
+    this.cancelConnect()
     this.backoff.cancel()
     this.db?.destroy()
   }
@@ -197,13 +199,18 @@ export class Drain {
     }
   }
 
-  /** Connects. close() closes the connection, even if called meanwhile. */
+  /** Connects. close() closes the connection, even if called meanwhile; nobody waits for it then. */
   private async connect (): Promise<Database> {
-    const db = await this.options.connect(this.statementMsMax)
+    const connecting = this.options.connect(this.statementMsMax)
+    connecting.then((db) => { if (this.closed) db.destroy() }, () => {})
+    const closing = new Promise<null>((resolve) => { this.cancelConnect = () => resolve(null) })
+    const db = await Promise.race([connecting, closing])
+    if (db === null || this.closed) {
+      db?.destroy()
+      throw new Error('the drain was closed while connecting')
+    }
     this.db = db
-    if (!this.closed) return db
-    db.destroy()
-    throw new Error('the drain was closed while connecting')
+    return db
   }
 
   /** Until a final state, close(), or another transaction has moved the ledger. */

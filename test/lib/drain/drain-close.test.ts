@@ -35,6 +35,24 @@ t.test('close while it connects', async (t) => {
   t.equal(rig.server.count('SELECT epoch'), 0)
 })
 
+t.test('close while a server does not answer: ends, and closes what may still be opened', async (t) => {
+  let open: () => void = () => {}
+  const opened = new Promise<void>((resolve) => { open = resolve })
+  const rig: Rig = new Rig(undefined, undefined, undefined, {
+    connect: async () => {
+      await opened
+      return await rig.server.connect()
+    }
+  })
+  const running = rig.drain.run()
+  rig.drain.close()
+  await running
+  open()
+  const { connections } = rig.server
+  while (connections.length === 0 || rig.server.open > 0) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(rig.server.count('SELECT epoch'), 0)
+})
+
 t.test('close while it waits to try again', async (t) => {
   const backoff = new RecordedBackoff(3_600_000)
   const rig = new Rig(1000, backoff)
