@@ -1,6 +1,6 @@
 /**
  * Orphans: the spools of slots without a worker, left from a run with more workers or by a worker that was replaced
- * while it could not store. The first worker drains them.
+ * while it could not store. The first worker drains them, or another one while that is broken (primary/leftovers.ts).
  *
  *   found ─► open ─► drained, closed: the slot is free
  *     └─► refused ─► retried until it opens or its directory is moved away

@@ -34,6 +34,7 @@ import { PassingAnswers } from './answers/passing-answers.js'
 import { answerQuestion, type Answers } from './answers/questions.js'
 import { SenderPages } from './answers/sender-pages.js'
 import { RollingRestart, type RestartOutcome } from './rolling/rolling-restart.js'
+import { passOn, slotsInUse } from './leftovers.js'
 import { isBroken, Slots, type Slot } from './slots.js'
 import { StatusService } from './answers/status-service.js'
 import { TelemetryService } from './answers/telemetry-service.js'
@@ -239,7 +240,7 @@ export class Workers {
       httpEngine,
       listener,
       takesOver: slot.takesOverFrom !== null,
-      slotsInUse: all[0] === slot ? all.map((each) => each.number) : null,
+      slotsInUse: all[0] === slot ? slotsInUse(all, slot) : null,
       streams,
       limits: this.distribution.startWith(number),
       ...settings,
@@ -339,6 +340,7 @@ export class Workers {
       addPoints(this.retired, points)
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }
+    if (!isFinal) passOn(this.slots, slot)
     this.lanes.died(slot)
     this.clientNews.died(slot)
     this.hub.unwatch(slot)

@@ -12,6 +12,7 @@ import { migratesConnections } from '../../host/connection-migration.js'
 import type { Log } from '../../support/log.js'
 import { versionOnDisk, version } from '../../support/version.js'
 import { databaseError } from '../answers/problems.js'
+import { slotsInUse } from '../leftovers.js'
 import type { Slot, Slots } from '../slots.js'
 
 export interface RollingParts {
@@ -109,8 +110,8 @@ export class RollingRestart {
     const { slots } = this.parts
     const [first] = slots.all
     if (first === undefined) return
-    const slotsInUse = [...slots.all, ...free === null ? [] : [free]].map(({ number }) => number)
-    slots.send(first, { type: 'orphans', slotsInUse })
+    const inUse = [...slotsInUse(slots.all, first), ...free === null ? [] : [free.number]]
+    slots.send(first, { type: 'orphans', slotsInUse: inUse })
   }
 
   /** Of a slot that has no worker and is not being drained. */
