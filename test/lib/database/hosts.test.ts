@@ -6,6 +6,7 @@ import t from 'tap'
 import { isConnectionError, isUnanswered, sqlState, connect } from '../../../lib/database/connection.js'
 import { answers } from '../../../lib/database/probe.js'
 import { readTimeline } from '../../../lib/database/timeline.js'
+import { eventually } from '../../support/eventually.js'
 import type { Owner } from '../../support/owner.js'
 import { startTestPostgres } from '../../support/database/postgres.js'
 import { promote, startStandby } from '../../support/database/standby.js'
@@ -180,6 +181,10 @@ t.test('read-only by setting, and promoted', async (t) => {
     await db.query('ALTER DATABASE orbitstream RESET default_transaction_read_only')
   })
   t.equal(await withDatabase(primary, readTimeline), 1)
+  await eventually('the standby has it, too', 30_000, async () => await withDatabase(standby, async (db) => {
+    const { rows } = await db.query('SELECT FROM pg_db_role_setting')
+    return rows.length === 0 ? true : undefined
+  }))
   await primary.kill()
   await promote(standby)
   t.equal(await chosen([first, second]), second)
