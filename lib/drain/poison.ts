@@ -11,9 +11,10 @@
  * database's owner added: constraints, unique indexes, triggers, columns of another type. These may refuse every row of
  * a run, which costs at most two probes a row.
  *
- * Only data errors are bisected: SQLSTATE classes 22 (data exception), 23 (integrity constraint) and P0 (PL/pgSQL: what
- * a trigger raises unless it says otherwise), and rows of a later catalogue: those of unknown streams, and those with
- * more metrics than the table, which COPY would refuse. Any other error is thrown, and retried later.
+ * Only data errors are bisected: SQLSTATE classes 22 (data exception), 23 (integrity constraint), P0 (PL/pgSQL: what a
+ * trigger raises unless it says otherwise) and those that a trigger may choose, and rows of a later catalogue: those of
+ * unknown streams, and those with more metrics than the table, which COPY would refuse. Any other error is thrown, and
+ * retried later.
  */
 import { TELEMETRY, type Stream } from '../../protocol/catalogue.js'
 import { anomalyRowEnd, pointsOfAnomalies, readAnomalyRow } from '../pipeline/rows/anomaly-rows.js'
@@ -28,7 +29,11 @@ import type { Database } from '../database/database.js'
 /** What the server would report of a row with too many fields. */
 const BAD_COPY_FILE_FORMAT = '22P04'
 
-const DATA_ERROR = /^(?:22|23|P0)/
+/**
+ * Also classes that triggers choose for their exceptions: 45, and what the standard leaves to implementations, but
+ * for what PostgreSQL (72, XX) and TimescaleDB (TS) use.
+ */
+const DATA_ERROR = /^(?:22|23|45|P0|(?!72|XX|TS)[6-9I-Z])/
 
 /** Whether the server refused a row, or would: bisect instead of retrying. */
 export function isDataError (error: unknown): boolean {

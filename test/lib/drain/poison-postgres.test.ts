@@ -80,21 +80,26 @@ t.test('a constraint that refuses some rows, or each of them', async (t) => {
 })
 
 t.test('a trigger that raises an exception refuses its row, not the others', async (t) => {
+  for (const code of ['P0001', 'U0001']) await refusing(t, code)
+})
+
+async function refusing (t: Test, code: string): Promise<void> {
   const change = `
     CREATE FUNCTION refuse_bad () RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
       IF NEW.satellite_id = 'BAD' THEN
-        RAISE EXCEPTION 'satellite % is not ours', NEW.satellite_id;
+        RAISE EXCEPTION 'satellite % is not ours', NEW.satellite_id USING ERRCODE = '${code}';
       END IF;
       RETURN NEW;
     END $$;
     CREATE TRIGGER refuse_bad BEFORE INSERT ON telemetry FOR EACH ROW EXECUTE FUNCTION refuse_bad()`
-  const undo = 'DROP FUNCTION refuse_bad CASCADE'
+  const undo = 'DROP FUNCTION IF EXISTS refuse_bad CASCADE'
   const bad = Math.ceil(ROWS / 7)
   const { reasons, ...rest } = await store(t, points((index) => index % 7 === 0 ? 'BAD' : 'OK'), change, undo)
   t.strictSame(rest, { connections: 1, retries: 0, stored: ROWS - bad })
   t.strictSame(reasons, Array(bad).fill('satellite BAD is not ours'))
-})
+  await db.query(undo)
+}
 
 t.test('a partition that cannot be made beside a DEFAULT one holds up nothing', async (t) => {
   const later = NOW + 30 * DAY_MS * 1000

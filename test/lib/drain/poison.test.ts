@@ -12,10 +12,13 @@ const rowOf = (value: number, id: Buffer | string = 'SAT'): Buffer =>
 const valueOf = (row: PlainRow): number => row.values[0] ?? -1
 const valuesOf = (rows: readonly Buffer[]): number[] => rows.map((row) => valueOf(decodeRows(row)[0]!))
 
-t.test('data errors are those of class 22, 23 and P0 of the server, and nothing else', (t) => {
-  const codes = ['22000', '22021', '22P02', '23505', '23514', 'P0001', 'P0002']
+t.test('data errors are those of class 22, 23 and P0, and of those left to triggers, and nothing else', (t) => {
+  const codes = ['22000', '22021', '22P02', '23505', '23514', 'P0001', 'P0002', '45000', 'U0001', 'ZZZZZ', '90001']
   for (const code of codes) t.equal(isDataError(serverError(code)), true, code)
-  for (const code of ['08006', '40001', '42P01', '53100', '57P01']) t.equal(isDataError(serverError(code)), false, code)
+  const others = [
+    '08006', '40001', '42P01', '53100', '55P03', '57P01', '58030', '72000', 'F0000', 'HV000', 'TS000', 'XX000'
+  ]
+  for (const code of others) t.equal(isDataError(serverError(code)), false, code)
   for (const error of [connectionLost(), new Error('22021'), null, '22021', { code: '22021' }]) {
     t.equal(isDataError(error), false)
   }
