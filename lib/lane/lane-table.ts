@@ -66,11 +66,12 @@ export async function noteFound (
   await db.query(`
     INSERT INTO ingest_lanes (lane, instance, slot)
     SELECT DISTINCT ON (lane) lane, instance, slot
-    FROM unnest($1::text[], $2::text[], $3::int[]) l (lane, instance, slot)
-    ON CONFLICT (lane) DO UPDATE SET drainer = NULL, closed_at = NULL, removed_at = NULL
-      -- The streams may have been listed before they were removed.
-      WHERE ingest_lanes.removed_at < now() - ${LISTED}`,
+    FROM unnest($1::text[], $2::text[], $3::int[]) l (lane, instance, slot) ON CONFLICT DO NOTHING`,
   [lanes.map(({ lane }) => lane), lanes.map(({ instance }) => instance), lanes.map(({ slot }) => slot)])
+  // Not at once, which would lock all rows. The streams may have been listed before they were removed.
+  await db.query(`
+    UPDATE ingest_lanes SET drainer = NULL, closed_at = NULL, removed_at = NULL
+    WHERE lane = ANY ($1) AND removed_at < now() - ${LISTED}`, [lanes.map(({ lane }) => lane)])
 }
 
 /**
