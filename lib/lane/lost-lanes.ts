@@ -47,8 +47,10 @@ export class LostLanes {
     this.open.get(lane)?.leave()
   }
 
+  /** Reads nothing more: what is left of these lanes is for others, and a shutdown does not wait for it. */
   stop (): void {
     this.isStopped = true
+    for (const journal of this.open.values()) journal?.leave()
   }
 
   async close (): Promise<void> {
@@ -72,8 +74,6 @@ export class LostLanes {
       if (this.isStopped) return
       this.open.set(lane, journal)
       await drain(journal)
-      // A shutdown has closed the drain: what was not read yet is left to the next one.
-      if (!journal.isRead && !journal.isLeft) return
       if (journal.isRead) log.info({ lane }, 'a lane of the log that had no writer was drained')
       if (journal.isRead && isOld) await journal.remove()
       await journal.close()
