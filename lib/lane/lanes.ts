@@ -72,6 +72,12 @@ export class Lanes {
     }
   }
 
+  /** What is wrong with the journals, for as long as it is. */
+  get complaints (): readonly string[] {
+    const isAway = this.lanes.some(({ journal }) => journal.outage?.() === 'log_unavailable')
+    return isAway ? ['the replicated log does not answer; points are refused until it does'] : []
+  }
+
   /**
    * Ends the journals and waits until they are empty. Gives up at the deadline, or once the database is unavailable and
    * all waiting points are safe without it.

@@ -310,7 +310,9 @@ class Worker {
       limitsVersion: this.pipelines.limitsVersion,
       ...snapshot,
       orphans: this.orphans.slots,
-      complaints: [...this.orphans.complaints, ...this.tlsComplaints, ...this.logFaults.messages],
+      complaints: [
+        ...this.lanes.complaints, ...this.orphans.complaints, ...this.tlsComplaints, ...this.logFaults.messages
+      ],
       udp,
       metrics
     }

@@ -37,6 +37,19 @@ t.test('of several drains that fail, a halted one is reported: it needs an opera
   t.end()
 })
 
+t.test('a log that does not answer is named, and not only the queue that it fills', (t) => {
+  const lanes = new Lanes({} as unknown as Pipelines)
+  lanes.add(laneOf('ready', null))
+  t.strictSame(lanes.complaints, [])
+  const lane = laneOf('ready', null)
+  let outage: string | null = 'log_unavailable'
+  lanes.add(Object.assign(lane, { journal: { ...lane.journal, outage: () => outage } }))
+  t.match(lanes.complaints, [/the replicated log does not answer/])
+  outage = null
+  t.strictSame(lanes.complaints, [])
+  t.end()
+})
+
 t.test('of a lane that is over only the counts are kept', (t) => {
   const pipelines = { snapshot: () => new PointCounters(), openRows: 0, unspooled: 0 } as unknown as Pipelines
   const lanes = new Lanes(pipelines)
