@@ -33,11 +33,11 @@ import {
 import type { DirectCompress } from './direct-compress.js'
 import { isUnanswered } from '../database/connection.js'
 import type { Database } from '../database/database.js'
-import { readTimeline } from '../database/timeline.js'
 import { separateRefused } from './missing-partition.js'
 import { isDataError, separateRun } from './poison.js'
 import { Backoff } from '../support/backoff.js'
 import { Pace } from './pace.js'
+import { Promotion, type FindLostCommits } from './promotion.js'
 import { StreamSorters, StreamTable } from './stream-runs.js'
 
 export type DrainState = 'connecting' | 'ready' | 'retrying' | 'halted' | 'ended'
@@ -55,7 +55,7 @@ export interface DrainOptions {
    * The ledger is behind what was committed, on a server that was promoted since: whether the database lacks these
    * commits, but all their frames are still on disk, so that a new process can store them again. Default: never.
    */
-  readonly findLostCommits?: (db: Database, position: LedgerPosition) => Promise<boolean>
+  readonly findLostCommits?: FindLostCommits
   /** A ledger that does not fit is read again until it does; default: the drain is through. */
   readonly waitsForLedger?: boolean
   /** The limits on change in force; null: there is none. Default: none. */
@@ -111,8 +111,7 @@ export class Drain {
   /** Of the current session. */
   private db: Database | null = null
   private attempt: Attempt | null = null
-  /** Of the server that was used last. */
-  private timeline: number | null = null
+  private readonly promotion: Promotion
   private readonly streams: StreamTable
   private readonly sorters = new StreamSorters()
   /** Of the last connection. */
@@ -132,6 +131,7 @@ export class Drain {
     private readonly options: DrainOptions, private readonly backoff = new Backoff(RETRY_MS_MIN, RETRY_MS_MAX)
   ) {
     this.pace = new Pace(options.intervalMs)
+    this.promotion = new Promotion(options.findLostCommits, options.log)
     this.streams = new StreamTable(options.catalogue)
     options.journal.listeners.add({ onAwaited: () => this.pace.hurry() })
   }
@@ -249,7 +249,7 @@ export class Drain {
     const { journal } = this.options
     let position = await readLedger(db, journal.spoolId)
     let fault = journal.resume(position)
-    if (fault?.kind === 'ledger_missing' && await this.isPromoted(db)) {
+    if (fault?.kind === 'ledger_missing' && await this.promotion.isPromoted(db)) {
       // Even the row is among the commits that it lacks. From the first frame on, the frames tell what it has.
       position = await enterLedger(db, journal.spoolId)
       fault = journal.resume(position)
@@ -265,7 +265,7 @@ export class Drain {
     }
     this.countIfCovered(position)
     this.assertMovable(position)
-    if (this.options.findLostCommits !== undefined) this.timeline = await readTimeline(db)
+    await this.promotion.use(db)
     if (position !== null) return position
     const entered = await enterLedger(db, journal.spoolId)
     journal.resume(entered)
@@ -279,28 +279,6 @@ export class Drain {
     if (unmoved?.epoch !== (position?.epoch ?? 0) || unmoved.sequence !== (position?.sequence ?? 0)) return
     throw new Error(`the row of ${this.options.journal.spoolId} in ingest_ledger cannot be moved, although nobody ` +
       'else moves it: a trigger, a rule or a policy of that table prevents it, or there is a second row')
-  }
-
-  /** An old primary that came back lacks commits, too, but its timeline is not newer: nothing must be stored there. */
-  private async isPromoted (db: Database): Promise<boolean> {
-    const { timeline } = this
-    if (timeline === null) return false
-    const now = await readTimeline(db)
-    return now !== null && now > timeline
-  }
-
-  private async hasLostCommits (db: Database, fault: LedgerFault, position: LedgerPosition | null): Promise<boolean> {
-    const { findLostCommits } = this.options
-    if (fault.kind !== 'ledger_behind' || position === null || findLostCommits === undefined) return false
-    if (!await this.isPromoted(db)) return false
-    try {
-      return await findLostCommits(db, position)
-    } catch (error) {
-      if (!db.alive || isUnanswered(error)) throw error
-      // For instance: the role may not create temporary tables. Then a person decides, as for any other fault.
-      this.options.log.error({ err: error }, 'could not find out whether the database has the frames on disk')
-      return false
-    }
   }
 
   /** False: another transaction has moved the ledger; read it again. */
@@ -391,7 +369,8 @@ export class Drain {
   private async halt (db: Database, fault: LedgerFault, position: LedgerPosition | null): Promise<void> {
     const { kind, found } = fault
     if (this.haltedBy === found) return
-    this.lastError = await this.hasLostCommits(db, fault, position) ? `${found} ${LOST_COMMITS}` : fault.message
+    const isLost = await this.promotion.hasLostCommits(db, fault, position)
+    this.lastError = isLost ? `${found} ${LOST_COMMITS}` : fault.message
     this.machine.to('halted')
     this.haltedBy = found
     this.options.log.fatal({ kind, spool: this.options.journal.spoolId }, this.lastError)
