@@ -179,7 +179,7 @@ t.test('root writes where no other user can turn the way, and nowhere else', nee
 t.test('a lock that is no file is no lock', async t => {
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'orbitstream.lock'))
-  await t.rejects(lockDirectory(directory, 'data directory'), { message: /orbitstream.lock is a link or no regular/ })
+  await t.rejects(lockDirectory(directory, 'data directory'), { message: /orbitstream.lock is a link, or not a regular/ })
 })
 
 t.test('a place where no directory can be is named, and not tried for ever', async t => {
