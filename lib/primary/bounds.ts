@@ -57,7 +57,7 @@ import { NUMBER_BYTES_MAX } from '../../protocol/json/fast-reader.js'
 import { METRICS_MAX, NAME_BYTES_MAX, type PointSchema } from '../../protocol/schema.js'
 import { PACKET_BYTES_MAX, SENDER_CHARACTERS_MAX } from '../../protocol/packet/packet.js'
 import { COPY_BYTES_MAX } from '../lane/lane.js'
-import { DATA_TIMEOUT_MS } from '../worker/ask-primary.js'
+import { DATA_TIMEOUT_MS } from '../worker/primary-client.js'
 import { ANSWER_BYTES_MAX, PASSING_BYTES_MAX } from './answers/passing-answers.js'
 
 /** Smallest row in a packet without its values: the array's head, an id of one character, and a time of one byte. */

@@ -101,7 +101,7 @@ export class Workers {
       log,
       settingsFor: (slot) => this.settingsFor(slot),
       handlers: this.handlers(),
-      onDeath: (slot, isFinal) => this.retire(slot, isFinal),
+      onDeath: (slot, isFinal) => this.died(slot, isFinal),
       onGiveUp: (reason) => this.giveUp(reason)
     })
     this.lanes = new WorkerLanes(slots, options)
@@ -333,10 +333,10 @@ export class Workers {
   }
 
   /** Keeps the counts of a dead worker, so that no sum ever falls. */
-  private retire (slot: Slot, isFinal: boolean): void {
+  private died (slot: Slot, isFinal: boolean): void {
     if (slot.report !== null) {
       const { metrics, points, udp } = slot.report
-      this.metrics.retire(metrics, isFinal)
+      this.metrics.keepDead(metrics, isFinal)
       addPoints(this.retired, points)
       if (udp !== null) this.retiredUdp.add(udp.counters)
     }

@@ -13,7 +13,7 @@ import {
   csvHeader, exportRows, type ExportFilter, type ExportFormat, type ExportPace
 } from '../queries/export-slices.js'
 import { OperatingError } from '../support/errors.js'
-import type { PrimaryStatus } from './ask-primary.js'
+import type { PrimaryClient } from './primary-client.js'
 import type { Log } from '../support/log.js'
 
 const CONNECT_MS_MAX = 5_000
@@ -28,7 +28,7 @@ export class ExportConnections implements ExportSource {
   constructor (
     private readonly databaseUrl: string,
     private readonly isEmbedded: boolean,
-    private readonly leases: Pick<PrimaryStatus, 'lease' | 'endLease'>,
+    private readonly leases: Pick<PrimaryClient, 'lease' | 'endLease'>,
     private readonly log: Log
   ) {}
 

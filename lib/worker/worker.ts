@@ -46,7 +46,7 @@ import type {
   ListenerSettings, ToPrimary, ToWorker, WorkerHandlers, WorkerReport, WorkerSettings
 } from '../messages/messages.js'
 import { Orphans } from '../lane/orphans.js'
-import { PrimaryStatus } from './ask-primary.js'
+import { PrimaryClient } from './primary-client.js'
 import { NewestPoints, type GatherWant } from './newest-points.js'
 import { WorkerMetrics } from './worker-metrics.js'
 
@@ -110,7 +110,7 @@ class Worker {
     stop: ({ deadlineMs }) => { void this.stop(deadlineMs, 0) }
   }
 
-  private readonly status = new PrimaryStatus(send)
+  private readonly status = new PrimaryClient(send)
   private readonly anomalies = new LiveAnomalies(this.status)
   private readonly anomalyFeed = new AnomalyFeed((found, onSent) => send({ type: 'found', found }, onSent))
   private readonly tokens: TokenCheck

@@ -59,7 +59,7 @@ export class PrimaryMetrics extends MetricRegistry {
    * Keeps the counts of a dead worker.
    * @param forGood it is not replaced: its gauges are kept too, since what waits in its spool keeps waiting
    */
-  retire (metrics: MetricsJson, forGood = false): void {
+  keepDead (metrics: MetricsJson, forGood = false): void {
     this.retired.push(metrics.filter((metric) => forGood || (metric as { type?: string }).type !== 'gauge'))
   }
 

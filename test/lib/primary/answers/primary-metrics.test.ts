@@ -90,7 +90,7 @@ async function show (slot: Slot, worker: FakeWorker): Promise<void> {
 
 /** A worker's death, as the primary handles it. */
 function die (metrics: PrimaryMetrics, slot: Slot): void {
-  if (slot.report !== null) metrics.retire(slot.report.metrics)
+  if (slot.report !== null) metrics.keepDead(slot.report.metrics)
   slot.report = null
   slot.state = 'waiting'
   slot.restarts++
@@ -199,7 +199,7 @@ t.test('the gauges of workers that are not replaced stay: their spools are still
   for (const slot of slots) {
     const worker = new FakeWorker(slot.number)
     worker.waiting = 5
-    metrics.retire(await worker.report(), true)
+    metrics.keepDead(await worker.report(), true)
     slot.report = null
   }
   t.equal((await scrape(metrics)).values.get('orbitstream_points_waiting'), 10)

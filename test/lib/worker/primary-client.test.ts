@@ -1,12 +1,12 @@
 import t from 'tap'
 import type { ToPrimary } from '../../../lib/messages/messages.js'
-import { PrimaryStatus } from '../../../lib/worker/ask-primary.js'
+import { PrimaryClient } from '../../../lib/worker/primary-client.js'
 
 const ANSWER = { status: 200, contentType: 'text/plain', body: 'well' }
 
-function rig (): { readonly sent: Array<Extract<ToPrimary, { type: 'ask' }>>, readonly status: PrimaryStatus } {
+function rig (): { readonly sent: Array<Extract<ToPrimary, { type: 'ask' }>>, readonly status: PrimaryClient } {
   const sent: Array<Extract<ToPrimary, { type: 'ask' }>> = []
-  const status = new PrimaryStatus((message) => {
+  const status = new PrimaryClient((message) => {
     if (message.type === 'ask') sent.push(message)
   })
   return { sent, status }
@@ -66,9 +66,9 @@ t.test('500 concurrent callers cause two questions, and each gets an answer made
 
 t.test('different questions are limited; health, metrics and repeated questions do not count', async (t) => {
   const { sent, status } = rig()
-  const anomalies = async (limit: number): ReturnType<PrimaryStatus['ask']> =>
+  const anomalies = async (limit: number): ReturnType<PrimaryClient['ask']> =>
     await status.ask({ kind: 'anomalies', query: `limit=${limit}` })
-  const change = async (): ReturnType<PrimaryStatus['ask']> =>
+  const change = async (): ReturnType<PrimaryClient['ask']> =>
     await status.ask({ kind: 'patch-limits', metric: 'x', value: {}, ifMatch: '', changedBy: '' })
   const asked = Array.from({ length: 40 }, async (_, index) => await anomalies(index + 1))
   const same = Array.from({ length: 40 }, async () => await anomalies(1))

@@ -22,7 +22,7 @@ const NO_ANSWER = errorAnswer('not_ready', {
 })
 const TOO_MANY = errorAnswer('too_busy', { message: 'Too many queued requests for the primary process; retry later.' })
 
-export class PrimaryStatus implements StatusPort, DataPort, AnomalySource {
+export class PrimaryClient implements StatusPort, DataPort, AnomalySource {
   private readonly waiting = new Map<number, (answer: StatusAnswer) => void>()
   private readonly starting = new Map<number, (start: StreamStart | null) => void>()
   private readonly leasing = new Map<number, (granted: boolean) => void>()
