@@ -61,6 +61,21 @@ function rigOf (
   return { lanes, removed, said, drained, left }
 }
 
+/** Of a lane that is being read when it is told to end. */
+function rigWhileReading (): Rig & { readonly reading: Promise<void>, readonly isOver: () => boolean } {
+  let onReading: () => void = () => {}
+  const reading = new Promise<void>((resolve) => { onReading = resolve })
+  const rig = rigOf(async () => await Promise.resolve([STREAM]), async (lane) => {
+    lane.resume(null)
+    const taken = lane.take(1)
+    onReading()
+    t.equal(await taken, null)
+  }, 'away')
+  let isOver = false
+  void rig.drained.then(() => { isOver = true })
+  return { ...rig, reading, isOver: () => isOver }
+}
+
 t.test('a lane that was closed long ago loses its streams, another one keeps them', async (t) => {
   for (const isOld of [true, false]) {
     const { lanes, removed, drained } = rigOf(async () => await Promise.resolve([STREAM]))
@@ -72,21 +87,12 @@ t.test('a lane that was closed long ago loses its streams, another one keeps the
 
 t.test('a shutdown does not wait for what is not read yet: the lane is not over, and is drained again', async (t) => {
   for (const isOld of [true, false]) {
-    let isDraining: () => void = () => {}
-    const draining = new Promise<void>((resolve) => { isDraining = resolve })
-    const { lanes, removed, drained, left } = rigOf(async () => await Promise.resolve([STREAM]), async (lane) => {
-      lane.resume(null)
-      const taken = lane.take(1)
-      isDraining()
-      t.equal(await taken, null)
-    }, 'away')
-    let isOver = false
-    void drained.then(() => { isOver = true })
+    const { lanes, removed, left, reading, isOver } = rigWhileReading()
     lanes.add({ lane: LANE, wasOpened: true, isOld })
-    await draining
+    await reading
     lanes.stop()
     t.equal(await left, LANE)
-    t.notOk(isOver)
+    t.notOk(isOver())
     t.strictSame(removed, [])
   }
 })
@@ -107,23 +113,13 @@ t.test('a log that does not answer is logged once for all lanes, and each is lef
 })
 
 t.test('a lane that another process has is left once what was read is stored: it is not over', async (t) => {
-  let isDraining: () => void = () => {}
-  const draining = new Promise<void>((resolve) => { isDraining = resolve })
-  const { lanes, removed, drained, left } = rigOf(
-    async () => await Promise.resolve([STREAM]), async (lane) => {
-      lane.resume(null)
-      const taken = lane.take(1)
-      isDraining()
-      t.equal(await taken, null)
-    }, 'away')
-  let isOver = false
-  void drained.then(() => { isOver = true })
+  const { lanes, removed, left, reading, isOver } = rigWhileReading()
   lanes.leave(LANE)
   lanes.add({ lane: LANE, wasOpened: true, isOld: true })
   lanes.leave(LANE)
-  await draining
+  await reading
   lanes.leave(LANE)
   t.equal(await left, LANE)
-  t.notOk(isOver)
+  t.notOk(isOver())
   t.strictSame(removed, [])
 })
