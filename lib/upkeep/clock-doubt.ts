@@ -21,7 +21,7 @@ export interface Retained {
   readonly hasPoints: boolean
 }
 
-/** Whoever keeps points for less cannot be told from a clock that is ahead. */
+/** A shorter retention cannot be told from a clock that is ahead. */
 const RETENTION_MS_MIN = 2 * DAY_MS
 
 /** Whether dropping at this time would remove more than a day, and no points speak for the time. */

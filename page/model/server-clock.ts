@@ -1,9 +1,9 @@
 /**
- * The server's clock, as its feed tells. In between it goes on with the browser's monotonic clock, so that of this
- * machine may be wrong, or be set.
+ * The server's clock, as its feed reports it, continued by the browser's monotonic clock: this machine's own clock may
+ * be wrong, or be set.
  */
 
-/** Further away than this, the server's clock was set. */
+/** A larger jump means that the server's clock was set. */
 const STEP_MS = 2_000
 
 export class ServerClock {
